@@ -51,10 +51,7 @@ class CertificateAuthority:
         return (self._directory / f"{AUTHORITY}.pem").read_text(encoding="ascii")
 
     def create(self) -> None:
-        """Create the authority and the server's certificate.
-
-        Raise Conflict if the authority exists.
-        """
+        """Create the authority. Raise Conflict if it exists."""
         if self.exists:
             raise Conflict(
                 f"{self._directory} already contains a certificate authority; "

@@ -99,10 +99,10 @@ Demand = Callable[[Machine, int], int]
 
 
 class ClusterLauncher:
-    """The launcher for several machines. ``core.ports.launcher.Launcher`` describes its contract.
+    """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
     A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted after the
-    first call of ``listen``. Before that call, the attempts that may run on nodes are not known.
+    first call of ``listen``, when the attempts that may run on them are known.
     """
 
     def __init__(
@@ -171,8 +171,8 @@ class ClusterLauncher:
         """Hold and yield the worktree of a running worker on a node with its own file system.
 
         Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
-        ``waits``: True to wait for a disconnected node until the node is lost; False to raise
-        Unavailable. Any thread may call, except the supervisor's thread.
+        ``waits``: wait for a disconnected node until it is lost, instead of raising Unavailable.
+        Any thread may call, except the supervisor's thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
         flight = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
@@ -192,8 +192,8 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path``: in a directory that was copied before the start. The node gets the file again
-        after each connection, even if the worker has renamed the first copy. Therefore a second
-        copy must do no harm. Does not block. Raise OSError if the file cannot be read.
+        after each connection, so a second copy must do no harm. Does not block. Raise OSError if
+        the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 
@@ -222,10 +222,9 @@ class ClusterLauncher:
         return self._links.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
-        """Stop or allow starts of workers on a node. Return the node's new state.
+        """Stop or allow starts of workers on a node. Return the node's new state. Idempotent.
 
-        Idempotent. The change is stored in the list of nodes. Raise NotFound, with the known names
-        in the message, or Unavailable while the server starts or stops.
+        Raise NotFound, or Unavailable while the server starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
@@ -284,7 +283,7 @@ class ClusterLauncher:
             ) from error
 
     def _bind(self) -> socket.socket:
-        """Bind the port. Connections are refused until ``_serve_nodes`` is called."""
+        # Connections are refused until ``_serve_nodes`` is called.
         host, port = self._settings.host, self._settings.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         found = tcp_socket(family)
@@ -334,11 +333,12 @@ class ClusterLauncher:
         self._ask("start", launch)
 
     def preload(self, launch: Launch) -> bool:
-        """Return False: the server selects the machine for each start, so nothing is preloaded."""
+        # the server selects the machine for each start
         return False
 
     def take_back(self, attempt_id: str) -> None:
-        """Do nothing, because nothing is preloaded."""
+        # nothing is preloaded
+        ...
 
     def stop(
         self,
@@ -385,7 +385,7 @@ class ClusterLauncher:
         return self._local.settle(attempt_id, exit_path, digest)
 
     def _ask(self, method: str, *arguments: object) -> None:
-        """Call a method of ``NodeLinks`` in the loop's thread. Does not wait for it."""
+        """Call a method of ``NodeLinks`` in the loop's thread, without waiting for it."""
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *arguments))
 
@@ -411,11 +411,7 @@ class ClusterLauncher:
                 self._dask.open()
 
     def _look_for_agents_here(self) -> None:
-        """Search for the agents of this machine at intervals.
-
-        Runs in a thread, because a search may wait for a local service.
-        """
-
+        # In a thread, because a search may wait for a local service.
         def look() -> None:
             found = dict(self._look_here())
             if found != self._lacks_here:
@@ -499,5 +495,4 @@ class ClusterLauncher:
 
 
 def _names(path: Path) -> Sequence[str]:
-    """Return the given path, and also its real path if that differs."""
     return list(dict.fromkeys((str(path), os.path.realpath(path))))

@@ -1,9 +1,4 @@
-"""A node of the cluster, and its attempts, as the server sees them.
-
-``ConnectedNode`` has the node's connection, its attempts, and its latest reports. ``NodeAttempt``
-has the output files and the end of an attempt. ``machine_of`` describes a node for the placement of
-workers. ``state_of`` describes a node for people.
-"""
+"""A node of the cluster, and its attempts, as the server sees them."""
 
 import asyncio
 import logging
@@ -73,10 +68,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Prepare the attempt for a node with its own file system.
-
-        Such a node returns the attempt's files after the attempt's end.
-        """
+        """Prepare the attempt for a node with its own file system, which returns its files."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
@@ -103,11 +95,7 @@ def not_sent(name: str, error: Exception) -> Exit:
 
 
 def not_returned(name: str, exit: Exit, error: Exception) -> Exit:
-    """Return the exit of an attempt whose files could not be stored after the node had returned
-    them.
-
-    The attempt counts as lost.
-    """
+    """Return the exit, LOST, of an attempt whose returned files could not be stored."""
     why = f"the files of the worker on node {name} were lost: {error}"
     if exit.ended_by is EndedBy.LOST and exit.error:
         why = f"{exit.error}; {why}"
@@ -184,7 +172,6 @@ def stored_end(flight: NodeAttempt, exit: Exit, record: str) -> Exit:
 
 
 def _is_proof(record: str, digest: str) -> bool:
-    """True if the attempt's own shim wrote the record."""
     return exit_record.is_proven(record.encode("ascii", "replace"), digest)
 
 
@@ -261,7 +248,7 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return the description of a node that placement uses to select a machine for a worker.
+    """Return the description of a node by which a machine is selected for a worker.
 
     ``least_memory``: bytes that no worker may use.
     """
@@ -282,10 +269,9 @@ def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Mach
 def state_of(
     node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float
 ) -> NodeState:
-    """Return the state of a node for people.
+    """Return the state of a node for people. ``entry``: None for a removed node.
 
-    ``entry``: None for a removed node. ``fenced_after``: seconds from the latest answer to a node
-    until its workers have ended.
+    ``fenced_after``: seconds from the latest answer to a node until its workers have ended.
     """
     seen = None if node.heard_at is None else now - node.heard_at
     state = "up"
@@ -331,7 +317,7 @@ def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_aft
 
 
 def _agents_of(node: ConnectedNode, entry: NodeEntry | None) -> frozenset[str]:
-    """Return the agents in the node's latest report, which an earlier server may have received."""
+    # an earlier server may have received the node's latest report
     if node.agents is not None:
         return node.agents
     return frozenset(entry.agents) if entry else frozenset()

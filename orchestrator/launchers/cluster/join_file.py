@@ -19,7 +19,7 @@ from orchestrator.security.files.untrusted_files import replace_file
 class JoinFile:
     """The content of a join file.
 
-    The file must stay secret: any machine that has the file's private key can connect as this node.
+    Keep the file secret: any machine that has it can connect as this node.
     """
 
     name: str
@@ -41,7 +41,7 @@ class JoinFile:
 
     @classmethod
     def read(cls, path: Path) -> "JoinFile":
-        """Return the content of a join file. Raise ConfigError if the file is unusable."""
+        """Read a join file. Raise ConfigError if it is unusable."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
@@ -60,8 +60,7 @@ class JoinFile:
     ) -> NodeSettings:
         """Write the certificates into the state directory, and return the node's settings.
 
-        Raise OSError or ConfigError. ``slots``: number of workers; None: the number of processors.
-        ``own_files`` and ``home``: as in ``NodeSettings``.
+        ``slots``: number of workers; None: the number of processors. Raise OSError or ConfigError.
         """
         # If a person has changed ``address`` in the file, use only that address.
         addresses = tuple(self.addresses) if self.address in self.addresses else (self.address,)

@@ -1,15 +1,15 @@
-"""The times of the lease protocol between server and nodes."""
+"""The times of the leases of nodes."""
 
 from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeaseTerms:
-    """Times of the lease protocol, in seconds.
+    """Times of a node's lease, in seconds.
 
-    The server's answer to a beat extends the node's lease. The new lease counts from the time when
-    the node sent the beat. Therefore a late answer never makes the lease end later than the server
-    assumes (Gray and Cheriton, "Leases", 1989).
+    The server's answer to a heartbeat extends the lease, counted from the time when the node sent
+    the heartbeat. Therefore a late answer never makes the lease end later than the server assumes
+    (Gray and Cheriton, "Leases", 1989).
     """
 
     #: Interval between two beats of a node that has workers.
@@ -30,7 +30,7 @@ class LeaseTerms:
 
     @property
     def idle_beat(self) -> float:
-        """The interval between two beats of a node without workers.
+        """The interval between two heartbeats of a node without workers.
 
         At most half of the lease, so that a worker can start at any time.
         """

@@ -2,13 +2,13 @@
 
 node -> server                                    server -> node
 hello {name, instance, version, uid, python,      welcome {terms, plan, files: {attempt: bytes},
-       slots, attempts: {attempt: bases},                  late: {attempt: bytes}, programs,
+       slots, attempts: {attempt: bases},                  late: {attempt: bytes}, agents,
        own_files, known}                                   environment, workspace, shared, mark,
-                                                           places, addresses}
+                                                           mark_name, places, addresses}
 beat {n, memory, disk}                            refused {why}: instead of a welcome
-agents {names}, unfit {why}                       ok {n, idle}, expect {}
+agents {agents}, unfit {why}                      ok {n, idle}, expect {}
 had {bytes}                                       files {attempt, at, data}: before its start
-started {attempt, pid}                            start {launch, files}, stop {attempt, ...}
+started {attempt, pid}                            start {launch, bases, files}, stop {...}
 piece {attempt, file, at, data}                   waiting {attempt, on}
 ended {attempt, exit, record, files}              got {bytes}, again {attempt}: the disk was full
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
@@ -67,7 +67,7 @@ def unpacked(text: str) -> bytes:
 
 
 class Link(asyncio.BufferedProtocol):
-    """One end of a connection. Only the thread of its event loop may call.
+    """One end of a connection between server and node. Only its event loop's thread may call.
 
     asyncio's streams are not used, because they wake a task for each part of a message. All
     messages that are posted in one step of the loop are sent together.
@@ -166,10 +166,6 @@ class Link(asyncio.BufferedProtocol):
         return self._received.popleft()
 
     def _split(self) -> None:
-        """Move complete messages from the unread bytes to the received messages.
-
-        Raise ValueError or RecursionError.
-        """
         unread, at = self._unread, 0
         while len(unread) >= at + _LENGTH.size:
             (length,) = _LENGTH.unpack_from(unread, at)
@@ -215,10 +211,7 @@ class Link(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once. Messages that cannot be sent at once are lost.
-
-        Idempotent.
-        """
+        """Close the connection at once; unsent messages may be lost. Idempotent."""
         self._flush()
         if self._transport is not None:
             self._transport.abort()
@@ -235,9 +228,8 @@ def is_filled(path: Path) -> bool:
 def tcp_socket(family: int) -> socket.socket:
     """Return a new socket to listen on.
 
-    The protocol is set explicitly, because asyncio disables Nagle's algorithm only for such
-    sockets. The algorithm would delay a small message for up to 40 ms, until the previous message
-    is acknowledged.
+    The protocol is explicit, because asyncio disables Nagle's algorithm only for such sockets. The
+    algorithm would delay a small message for up to 40 ms.
     """
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 

@@ -1,12 +1,11 @@
-"""Decides which attempts of a node are lost, and accepts their late ends.
+"""Decides which attempts of a node are lost, and accepts their late results.
 
-If a node's lease ends without a connection, the server gives up the attempts on the node. For each
-attempt, it writes a tombstone: an exit record that prevents another start.
+If a node's lease ends without a connection, the server counts the node's attempts as lost, and
+prevents another start of them.
 
-If the node connects again, it sends the results of these attempts. First, the node sends the output
-that the server lacks. The output is stored next to the exit record. The output is also appended to
-the worker's log, unless a newer attempt uses the log. Then the node's exit record replaces the
-tombstone. The scheduler decides whether the result counts.
+If the node connects again, it sends the results of these attempts: first the output that the server
+lacks, then the exit record. The output is appended to the worker's log, unless a newer attempt uses
+the log. The scheduler decides whether the result counts.
 """
 
 import logging
@@ -36,7 +35,7 @@ _COPY_BYTES = 1024 * 1024
 
 @dataclass(slots=True)
 class GivenUpAttempt:
-    """An attempt that was given up, because its node was lost.
+    """An attempt that counts as lost, because its node was lost.
 
     Each mapping has one entry for each output file, ``log`` and ``raw``.
     """
@@ -96,7 +95,6 @@ class GivenUpAttempt:
         return True
 
     def _join(self, file: str, path: str) -> None:
-        """Append the received output to the worker's file."""
         if not self.rest.get(file):
             return
         with open(self._rest_path(file), "rb") as rest:
@@ -109,7 +107,7 @@ class GivenUpAttempt:
 
 
 class LateEnds:
-    """The attempts that were given up, by node.
+    """The attempts that count as lost with their nodes, by node.
 
     Only one thread may call, except for ``is_empty``.
     """
@@ -131,7 +129,7 @@ class LateEnds:
             del of_node[next(iter(of_node))]
 
     def forget(self, node: str) -> None:
-        """Forget the given-up attempts of a node that was removed."""
+        """Forget the lost attempts of a node that was removed."""
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:
@@ -144,8 +142,8 @@ class LateEnds:
     ) -> Mapping[str, Mapping[str, int]]:
         """Return the positions from which the node must send output, by attempt and file.
 
-        The result has the given-up attempts that the node has. ``known``: for each attempt of the
-        node, the positions in the server's files at which its output begins.
+        Has only lost attempts that the node knows. ``known``: for each attempt of the node, the
+        positions in the server's files at which its output begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}
@@ -166,7 +164,7 @@ class LateEnds:
             late.append(file, at, data)
 
     def ended(self, node: str, attempt_id: str, record: str) -> bool:
-        """Store the end of a given-up attempt. Return True if the attempt was expected.
+        """Store the end of a lost attempt. Return True if the attempt was expected.
 
         ``record`` is empty if the attempt has no result.
         """
@@ -193,8 +191,8 @@ def longest_lease(terms: LeaseTerms, entry: NodeEntry | None, addresses: Sequenc
     """Return how many seconds a node's workers may still run after this server's start.
 
     A node may know only a former address of the server. If that address refuses a connection, the
-    node may assume that no server runs, and extend its own lease. ``addresses``: the addresses at
-    which nodes may reach the server.
+    node may assume that no server runs, and extend its lease. ``addresses``: the addresses at which
+    nodes may reach the server.
     """
     known = tuple(addresses) if entry is None else entry.addresses
     # Earlier releases store no addresses, and have one only.
@@ -207,7 +205,7 @@ def longest_lease(terms: LeaseTerms, entry: NodeEntry | None, addresses: Sequenc
 def is_lost(node: ConnectedNode, now: float) -> bool:
     """True if the node is disconnected, and must have stopped its workers.
 
-    ``now``: seconds of the event loop's clock.
+    ``now``: the event loop's time.
     """
     return node.link is None and now >= node.fenced_at
 
@@ -215,9 +213,8 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    The attempts have ended, because the node's lease has ended. ``late`` remembers the attempts, in
-    case the node connects again. An attempt whose worktree or files are in use is omitted. A later
-    call returns it.
+    ``late`` remembers them, in case the node connects again. An attempt whose worktree or files are
+    in use is returned by a later call.
     """
     lost = [each for each in node.flights.values() if not each.is_taking]
     for flight in lost:

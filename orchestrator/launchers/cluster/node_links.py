@@ -161,11 +161,10 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Call this after the recovery, when the attempts to expect are known.
+        """Accept nodes. Call this when the attempts to expect are known.
 
-        ``listening``: a bound socket. Until this call, the socket refuses connections. A node whose
-        connection is refused extends its lease. An earlier server's attempts on a node are given up
-        if the node does not connect before its lease ends.
+        ``listening``: a bound socket, which has refused connections so far. An earlier server's
+        attempts on a node count as lost if the node does not connect before its lease ends.
         """
         self._welcome = welcome
         self.read_registry()
@@ -230,10 +229,7 @@ class NodeLinks:
             self._spawn(self._start_with_files(node, node.link, flight, launch))
 
     def _expect_beats(self, node: ConnectedNode) -> None:
-        """Request frequent beats from a node that is about to get a worker.
-
-        Otherwise a broken connection to an idle node would be noticed late.
-        """
+        # A broken connection to an idle node would be noticed late.
         if node.is_idle and node.link is not None:
             node.is_idle = False
             node.silent_at = self._loop.time() + self._terms.notice
@@ -254,7 +250,7 @@ class NodeLinks:
     ) -> None:
         """Send an attempt's files, and then the message that starts it.
 
-        If the connection ends first, the node connects again and reports that the attempt never
+        If the connection ends first, the node reports on its next connection that the attempt never
         started.
         """
         assert launch.files is not None
@@ -306,7 +302,7 @@ class NodeLinks:
     def expect_late(
         self, attempt_id: str, exit_path: str, digest: str, name: str, log: str, is_replaced: bool
     ) -> None:
-        """Accept the end of an attempt that an earlier server gave up."""
+        """Accept the late result of an attempt that an earlier server counted as lost."""
         paths = output_paths(log)
         late = GivenUpAttempt(attempt_id, exit_path, digest, paths, is_replaced=is_replaced)
         self._late.give_up(name, late)
@@ -398,7 +394,6 @@ class NodeLinks:
             link.close()
 
     def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
-        """Return the reason why a node must not join; empty if it may join."""
         own = list(sys.version_info[:2])
         if hello["version"] != __version__ or hello["python"] != own:
             theirs, here = hello["python"], own
@@ -456,8 +451,9 @@ class NodeLinks:
                 self._disconnected(node)
 
     def _connect(self, node: ConnectedNode, link: Link, hello: Message) -> Window:
-        """Record the node's new connection and the facts in its greeting. Return the window of the
-        connection.
+        """Record the node's new connection and the facts in its greeting.
+
+        Return the limit of unconfirmed bytes of this connection.
         """
         if node.link is not None:
             # The node has opened a new connection, and no longer reads the former one.
@@ -619,10 +615,7 @@ class NodeLinks:
         link.post({"do": "kept", "attempt": message["attempt"]})
 
     async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
-        """Move the received files of an ended attempt to their directories.
-
-        Then store the attempt's end.
-        """
+        """Move the received files of an ended attempt to their directories, and store its end."""
         if flight.is_taking or flight.files is None:
             return
         flight.is_taking = True
@@ -647,9 +640,9 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        """Let the node send an attempt's files again after a pause.
+        """Let the node send an attempt's files again, because this machine's disk is full.
 
-        Used if this machine's disk is full. A stop of the attempt ends the pause.
+        A stop of the attempt ends the pause.
         """
         logger.warning(
             "no space for the files of a worker on node %s; retrying", node.name,
@@ -680,7 +673,7 @@ class NodeLinks:
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
     def _over(self, node: ConnectedNode, flight: NodeAttempt, exit: Exit, record: str) -> None:
-        """Store the end of an attempt, and report it. The node forgets the attempt afterwards."""
+        """Store the end of an attempt, and report it."""
         del node.flights[flight.attempt_id], self._where[flight.attempt_id]
         node.end_bringing(flight.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):
@@ -719,7 +712,6 @@ class NodeLinks:
                     self._over(node, flight, exit, "")
 
     def _store_reports(self) -> None:
-        """Store the nodes' reported agents and addresses for the next server."""
         reported = self._unsaved & self._entries.keys()
         self._unsaved -= reported
         changes: dict[str, Mapping[str, Sequence[str]]] = {}
@@ -775,10 +767,7 @@ class NodeLinks:
     # Facts for other threads
 
     def _changed(self, node: ConnectedNode) -> None:
-        """Update the machine of a node. Report the change if it may let a waiting worker start.
-
-        This is called for each beat, so an unchanged node must cost almost nothing.
-        """
+        # Called for each heartbeat, so an unchanged node must cost almost nothing.
         former = self._machines.get(node.name)
         entry = self._entries.get(node.name)
         machine = None if entry is None else machine_of(node, entry, self._least_memory)
@@ -792,10 +781,7 @@ class NodeLinks:
             self._reports.machines_changed()
 
     def states(self) -> list[NodeState]:
-        """Return the state of each node, sorted by name.
-
-        Removed nodes that still have workers are included.
-        """
+        """Return the state of each node, sorted by name, and of removed nodes with workers."""
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
         now, fenced_after = self._loop.time(), self._terms.fenced_after
         return [

@@ -1,5 +1,4 @@
-"""The list of nodes that may connect: ``nodes.json`` in the directory of the cluster's
-certificates.
+"""The list of nodes that may connect: ``nodes.json``, next to the cluster's certificates.
 
 Commands and the server change the file under a lock. The server detects changes by the file's time.
 """
@@ -57,7 +56,7 @@ class NodeRegistry:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """A value that changes when the file changes; (0, 0) if the file does not exist."""
+        """A value that changes when the file changes; (0, 0) if it does not exist."""
         try:
             found = os.stat(self._path)
         except OSError:
@@ -116,7 +115,7 @@ class NodeRegistry:
                 nodes[name].update(reports[name])
 
     def forget(self, name: str) -> None:
-        """Request that the server gives up the node's workers now. Raise NotFound."""
+        """Request that the server counts the node's workers as lost now. Raise NotFound."""
         entry = self.entries().get(name)
         self.change(name, forgotten=entry.forgotten + 1 if entry else 1)
 
@@ -127,10 +126,7 @@ class NodeRegistry:
             del content["nodes"][name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
-        """Return the reason why a node must not connect; empty if it may connect.
-
-        Records a node's first connection.
-        """
+        """Return why a node must not connect; empty if it may. Records its first connection."""
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:
             return (
@@ -159,7 +155,7 @@ class NodeRegistry:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        """Lock the file, yield its content for changes, and write the content afterwards."""
+        """Lock the file, yield its content for changes, and write it afterwards."""
         lock = os.open(
             self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

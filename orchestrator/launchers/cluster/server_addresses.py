@@ -11,10 +11,9 @@ from orchestrator.core.errors import ConfigError
 class ServerAddresses:
     """The addresses at which a node tries to reach its server.
 
-    At first, these are the addresses of the join file. The server sends its own list with each
-    connection. That list replaces the node's addresses if it contains the address of the
-    connection. Otherwise the node keeps its addresses, because the join file may name a relay, a
-    tunnel, or a translated address.
+    At first, these are the addresses of the join file. The server's list, which it sends with each
+    connection, replaces them if it contains the address of the connection. Otherwise the join file
+    may name a relay or tunnel, so its addresses stay.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
@@ -40,7 +39,7 @@ class ServerAddresses:
 
     @property
     def are_complete(self) -> bool:
-        """True if the node connects to every address at which a server can run.
+        """True if the node tries every address at which a server can run.
 
         A server's list of one address is complete, even if this node has another address for that
         server.

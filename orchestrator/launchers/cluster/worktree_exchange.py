@@ -44,8 +44,7 @@ class WorktreeExchange:
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Update the server's copy of an attempt's worktree to the state on the node. Return False
-        if the attempt is ending.
+        """Update the server's copy of an attempt's worktree. False if the attempt is ending.
 
         ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
         attempt.
@@ -61,8 +60,7 @@ class WorktreeExchange:
         return False
 
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Change the files of an attempt's worktree on the node. Return "", or the reason why the
-        files may be unchanged.
+        """Change the files of the worktree on the node. Return "", or why they may be unchanged.
 
         ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
         attempt.
@@ -79,9 +77,9 @@ class WorktreeExchange:
             raise RepositoryError(error.message) from error
 
     async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
-        """Wait for the node of a running attempt, and return it; None if the attempt is ending.
+        """Return the node of a running attempt; None if the attempt is ending.
 
-        Raise Unavailable if the node is not connected now, and ``waits`` is False.
+        Wait for its connection, or raise Unavailable.
         """
         while self._is_running(flight):
             node = self._where[flight.attempt_id]
@@ -98,10 +96,7 @@ class WorktreeExchange:
         return is_known and not flight.is_ending
 
     def of_worker(self, worker: str) -> NodeAttempt | None:
-        """Return the running attempt of a worker; None if there is none on a node.
-
-        The id of an attempt is ``<worker>/<attempt>``.
-        """
+        """Return the running attempt of a worker; None if there is none on a node."""
         found = (each for each in self._where if each.rpartition("/")[0] == worker)
         name = next(found, "")
         return self._where[name].flights[name] if name else None

@@ -33,7 +33,7 @@ _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
 class Sandboxes(Namespaces):
     """Namespaces that bubblewrap creates, one for each worker.
 
-    If this process exits, bubblewrap exits, and all processes in the namespace end with it.
+    If this process exits, bubblewrap and all processes in the namespace end, too.
     """
 
     mode = "sandbox"
@@ -78,7 +78,6 @@ class Sandboxes(Namespaces):
 
 
 def _first_inside(guard: int) -> int:
-    """Return the PID of bubblewrap's only child, the first process of the namespace."""
     found = proc.children(guard)
     if len(found) != 1:
         raise SpawnFailed("bubblewrap started no process inside the sandbox")
@@ -118,7 +117,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield bubblewrap's options that show the paths among ``paths`` that ``covers`` hide.
+    """Yield bubblewrap's options that show those ``paths`` which ``covers`` hide.
 
     Each path is shown by its given and its real name.
     """

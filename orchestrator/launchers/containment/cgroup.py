@@ -1,7 +1,4 @@
-"""Control groups (version 2): one group for each worker.
-
-A single write kills all processes in a group.
-"""
+"""Control groups (version 2): one group for each worker. One write kills all its processes."""
 
 import errno
 import os
@@ -23,8 +20,8 @@ _PREFIX = "orchestrator-worker-"
 class ControlGroups(Subreaper):
     """A subreaper whose workers also have a control group.
 
-    If the subreaper is killed, the group still contains all processes. A group can also enforce
-    limits.
+    If this process is killed, the group still contains all processes of the worker. A group can
+    also enforce limits.
     """
 
     mode = "cgroup"
@@ -102,10 +99,7 @@ def find_traced(content: bytes, attempt_id: str) -> str:
 
 
 def kill(directory: str) -> None:
-    """Kill all processes in a group and its subgroups at once.
-
-    Does nothing if there is no such group.
-    """
+    """Kill all processes in a group and its subgroups. Does nothing if there is no such group."""
     if directory:
         with suppress(OSError):
             _write(f"{directory}/cgroup.kill", "1")
@@ -126,7 +120,7 @@ def remove(directory: str) -> None:
 
 
 def read(path: str) -> str:
-    """Return the content of a file; "" if it does not exist."""
+    """Return the content of a file; "" if it cannot be read."""
     try:
         # The list has mounts of the whole machine, whose names may have any encoding.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -136,9 +130,9 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Return the limit that the worker reached, as text, from the group's counters; "" if none.
+    """Return the limit that the worker reached, as text; "" if none.
 
-    Only the counter ``oom`` means the group's own limit. If the machine runs out of memory, the
+    Only the counter ``oom`` means the group's own limit: if the machine runs out of memory, the
     kernel counts only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html,
     memory.events).
     """
@@ -167,11 +161,10 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``. Return the names in ``wanted`` that are
-    enabled.
+    """Enable controllers for the groups below ``base``. Return the wanted names that are enabled.
 
-    If necessary, this process first moves to another group: a group that limits its children must
-    not contain a process.
+    This process may move to another group first, because a group that limits its children must not
+    contain a process.
     """
     for controller in wanted:
         try:
@@ -196,6 +189,5 @@ SERVER_GROUP = "orchestrator-server"
 
 
 def wanted_controllers(wanted: Any) -> list[str]:
-    """Return the controllers that the wanted limits need."""
     needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
     return [name for name, value in needs if value is not None]

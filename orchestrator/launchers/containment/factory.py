@@ -1,4 +1,4 @@
-"""Creates the process family of a containment mode."""
+"""Creates the object that starts, finds, and kills the processes of a shim's workers."""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import rlimits
@@ -6,10 +6,9 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """Return the process family for a shim.
+    """Return the containment for a shim. ``plan`` is parsed from ``ContainmentPlan.for_shims``.
 
-    The family starts, finds, and kills a worker's processes. ``plan``: the text of
-    ``ContainmentPlan.for_shims``. Imports only the modules of the plan's mode.
+    Imports only the modules of the plan's mode.
     """
     mode = plan["mode"]
     if mode == "cgroup":
@@ -33,6 +32,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """Return the limits that the family enforces. The shim need not check them."""
+    """Return the limits that the containment enforces. The shim need not check them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

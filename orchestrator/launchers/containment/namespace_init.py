@@ -1,7 +1,6 @@
 """The first process of a worker's PID namespace.
 
-It starts the worker, reaps processes, and reports the worker's end. It only executes its shim's
-commands, and dies with the shim.
+It starts the worker, reaps processes, and reports the worker's end. It dies with its shim.
 """
 
 import ctypes
@@ -29,9 +28,7 @@ def main() -> None:
 
 
 def keep_only(end: socket.socket, source: int, output: int) -> None:
-    """Close all descriptors that the fork copied, except the socket, the worker's input, and the
-    worker's output.
-    """
+    """Close all descriptors except the socket, the worker's input, and the worker's output."""
     for standard, given in enumerate((source, output, output)):
         os.dup2(given, standard)
     os.closerange(3, end.fileno())
@@ -110,7 +107,7 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    """Mount a new /proc, because the old /proc shows the PIDs of another namespace."""
+    # the old /proc shows the PIDs of another namespace
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
 

@@ -82,9 +82,6 @@ class Namespaces(Subreaper):
         return worker
 
     def _hear(self) -> Message:
-        """Return the next message of the init process, before the worker runs. Raise
-        SpawnFailed.
-        """
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
@@ -101,7 +98,6 @@ class Namespaces(Subreaper):
         return message
 
     def _abandon(self) -> None:
-        """Kill all processes in a namespace whose worker could not be started."""
         give_up_at = time.monotonic() + _END_SECONDS
         while not self.is_empty and time.monotonic() < give_up_at:
             Subreaper.kill(self)
@@ -119,7 +115,6 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _reported_end(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the worker's end if the init process has reported it."""
         if self._worker == 0 or self._wire is None:
             return
         try:
@@ -135,10 +130,8 @@ class Namespaces(Subreaper):
             yield worker, json.loads(line)["status"], _NO_USAGE
 
     def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the end of a worker whose init process was killed before it reported that end.
-
-        The kernel kills a worker together with its init process.
-        """
+        # The kernel kills a worker together with its init process, which then cannot report the
+        # end.
         if self._worker:
             worker, self._worker = self._worker, 0
             yield worker, signal.SIGKILL, _NO_USAGE
@@ -174,10 +167,8 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
 
 
 def _unshare() -> None:
-    """Create namespaces for the next forked process.
-
-    An ordinary user also needs a user namespace.
-    """
+    # The next forked process is in the new namespaces. An ordinary user also needs a user
+    # namespace.
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:

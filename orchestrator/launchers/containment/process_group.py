@@ -41,7 +41,6 @@ class ProcessGroups(Subreaper):
 
     @property
     def is_empty(self) -> bool:  # type: ignore[override]
-        """True if no process of the worker is found."""
         return self._no_child and not self.members() and not self._group_lives()
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
@@ -77,11 +76,8 @@ class ProcessGroups(Subreaper):
         return ""
 
     def _in_session(self, process: proc.Process) -> bool:
-        """True if a process belongs to the worker's session or process group.
-
-        The kernel reuses the PID of the group's leader only after the session and the group are
-        empty.
-        """
+        # The kernel reuses the PID of the group's leader only after the session and the group are
+        # empty.
         if self._leader not in (process.group, process.session):
             return False
         return self._ticks is None or (process.ticks >= self._ticks and not self._is_reused())

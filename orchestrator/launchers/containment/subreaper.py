@@ -15,9 +15,8 @@ class Subreaper:
     """Starts, finds, and kills a worker's processes: all descendants of this process.
 
     A direct child keeps its PID until this process reaps it, so the PID is safe to kill. Parents
-    are killed first, so that no parent can replace a child. This process then adopts the children,
-    and the next pass kills them. Passes repeat until no process remains. This also ends a process
-    that forks forever.
+    are killed first, so that they cannot start further children. This process then adopts their
+    children, and the next pass kills them, until no process remains.
 
     The other classes of this package have the same methods, and find the processes in other ways.
     """
@@ -27,7 +26,7 @@ class Subreaper:
     def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
         """``enter`` is called in each worker before it executes its program.
 
-        ``adopts`` is False on systems without subreapers, where this process cannot adopt orphans.
+        ``adopts`` is False on systems on which a process cannot adopt orphans.
         """
         if adopts:
             proc.become_subreaper()
@@ -92,9 +91,9 @@ class Subreaper:
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """Kill all processes once, except those in ``spare``.
+        """Kill the direct children once, except those in ``spare``.
 
-        Their orphans are killed by the next call.
+        The next call kills their orphans.
         """
         for pid in self._children(spare):
             # PermissionError: the process runs a program of another user. It cannot be killed, only

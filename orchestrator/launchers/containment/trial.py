@@ -48,10 +48,6 @@ def _fault(plan: dict[str, object]) -> str:
 
 
 def _directory(plan: dict[str, object]) -> str:
-    """Return the directory in which the trial's worker starts.
-
-    For a sandbox, create a temporary directory. For all other modes, return the root directory.
-    """
     if plan["mode"] != "sandbox":
         return os.sep
     # Imported when needed: its import takes a fifth of the trial's time

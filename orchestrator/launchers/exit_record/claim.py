@@ -1,12 +1,11 @@
-"""Lock and exit record of one attempt: one file that is renamed once.
+"""The lock and the exit record of an attempt: one file, which is renamed once.
 
-The process that runs the attempt creates and locks ``<name>.run``. The file names that process. At
-the end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``. A
-reader therefore finds a whole record or none. After a power loss, a file that was not synced may
-have any content. Such a file counts as no record.
+The process that runs the attempt creates and locks ``<name>.run``, and writes its PID there. At the
+end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``. A
+reader therefore finds a whole record or none.
 
-The directory is not synced. After a power loss, or a kill before the rename, an unlocked ``.run``
-may hold a whole exit record. Such a record counts as published; see ``exit_record.inspect``.
+A kill before the rename, or a power loss, may leave a whole record in an unlocked ``.run``. Then
+``exit_record.inspect`` completes the rename. Any other content counts as no record.
 """
 
 import errno
@@ -49,9 +48,9 @@ def run_path(exit_path: str) -> str:
 
 
 class Claim:
-    """The exclusive right to run an attempt, or to give it up.
+    """The lock of an attempt: the exclusive right to run it, or to mark it as lost.
 
-    The claim is held until the record is published or the claim is dropped.
+    It is held until ``publish`` or ``drop``.
     """
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
@@ -63,7 +62,10 @@ class Claim:
 
     @classmethod
     def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt that was never claimed. Raise ClaimRefused, or OSError from the disk."""
+        """Lock an attempt that was never started.
+
+        Raise ClaimRefused if it was started, and OSError if the file cannot be created.
+        """
         path = run_path(exit_path)
         try:
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
@@ -76,10 +78,10 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt whose shim has exited.
+        """Lock an attempt whose shim has exited.
 
-        Raise ClaimRefused if the shim is alive or the attempt has ended. Raise Foreign if the file
-        is not a regular file.
+        Raise ClaimRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
+        there is no ``.run``, and Foreign if it is not a regular file.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
@@ -108,22 +110,21 @@ class Claim:
             raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")
 
     def write_holder(self, attempt_id: str) -> None:
-        """Record the process that runs the attempt."""
+        """Write the identity of this process, which runs the attempt, into the file."""
         who = _identity(os.getpid())
         self._end = self._write(0, b'{"attempt": %s, %s' % (_encode(attempt_id).encode(), who))
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Record the worker's PID, and further data for its recovery, on a separate line."""
+        """Add the worker's PID, and ``traces``: data for recovery if the shim is killed."""
         line = encoded({"worker": pid, **traces}) if traces else b'{"worker": %d}' % pid
         self._write(self._end, line)
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
-        """Make the exit record visible, and release the claim.
+        """Make the exit record visible, and release the lock.
 
-        After an OSError the claim is still held. ``synced``: wait until the record is on disk, so
-        that it survives a power loss. The wait is slow. It is not needed if a store gets the record
-        soon.
+        After an OSError, the lock is still held. ``synced``: wait until the record is on disk. This
+        is slow, and not needed if a connected server stores the record.
         """
         # Overwrite the file in place and truncate it afterwards, so that no further block is needed
         # on a full disk.
@@ -146,7 +147,6 @@ class Claim:
         os.close(self._descriptor)
 
     def _write(self, at: int, content: bytes) -> int:
-        """Write one line at the position ``at``. Return the position of its end."""
         line = content + b"\n"
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):
@@ -156,13 +156,13 @@ class Claim:
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:
-    """Return the record as one line, in the form of the file."""
+    """Return the record as one line of JSON."""
     return _encode(content).encode("ascii")
 
 
 @cache
 def _identity(pid: int) -> bytes:
-    """Return the fields that identify a process, as the end of a line in the claim's file."""
+    """Return the fields that identify a process, as the end of a JSON object."""
     ticks = proc.start_ticks(pid)
     return encoded({"shim": pid, "shim_start": ticks, "boot_id": proc.boot_id()})[1:]
 
@@ -183,7 +183,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def set_aside(path: str) -> None:
-    """Rename an existing file, so that a claim or a record can have its path."""
+    """Rename an existing file to ``<path>.foreign``, so that its path is free."""
     os.rename(path, f"{path}.foreign")
 
 

@@ -1,12 +1,12 @@
-"""Reads the state of attempts from their files, and gives attempts up. A restarted server uses this
-module.
+"""Reads the ends of attempts from their files, and marks attempts as lost.
 
-A record must prove its origin, because workers can write files, too. Only the attempt's shim has a
-secret, which its record contains. ``digest`` is the secret's SHA-256.
+A restarted server uses this module. Workers can write files, so a record must prove its origin. It
+contains a secret that only the attempt's shim has; ``digest`` is the secret's SHA-256. Any other
+record is forged, and counts as no record. If no digest was stored, every record counts.
 
-If the server gives an attempt up, it writes a tombstone: an exit record that prevents another
-start. The server knows only the digest, so a tombstone contains a mark derived from the digest. Any
-other record is forged, and counts as no record. If no digest was stored, every record counts.
+A *tombstone* is the exit record that the server writes for a lost attempt, so that the attempt
+cannot start again. The server does not have the secret, so a tombstone contains a mark derived from
+the digest.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ class FinishedRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningRecord:
-    """The attempt is running: a living shim holds the lock."""
+    """A living shim runs the attempt."""
 
     shim_pid: int
     start_ticks: int
@@ -67,7 +67,8 @@ State = FinishedRecord | RunningRecord | Unfinished
 def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
-    If the publication of the attempt's exit record was interrupted, complete the publication.
+    Publish its exit record if a crash has interrupted that. Raise OSError if the lock is held and
+    the holder is unknown.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
@@ -90,10 +91,10 @@ def tombstone(
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
-    """Ensure that an attempt never starts, or never starts again. Return its end.
+    """Mark an attempt as lost, so that it can never start again, and return its end.
 
-    An existing exit record decides the end. Return None without a change if the attempt is running.
-    Idempotent.
+    If it has an exit record, return the end in that record. Return None without a change if the
+    attempt is running. Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -109,7 +110,7 @@ def tombstone(
 
 
 def break_lock(exit_path: str) -> None:
-    """Release the claim of an attempt whose machine was lost: its shim is certainly dead.
+    """Release the lock of an attempt whose machine was lost, so that its shim is certainly dead.
 
     The file is replaced by a copy, because a shared file system may never release the lock of a
     lost machine. Raise OSError. Idempotent.
@@ -124,9 +125,9 @@ def break_lock(exit_path: str) -> None:
 
 
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:
-    """Return the exit in an attempt's record; None if there is no genuine record.
+    """Return the end in an attempt's exit record; None if there is no genuine record.
 
-    If the record is unreadable, ``error`` has the reason.
+    For an unreadable record, the end is LOST, and ``error`` has the reason.
     """
     try:
         content = _content(exit_path)
@@ -140,7 +141,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True if neither the attempt's shim nor a holder of the digest wrote the record."""
+    """True if there is a readable record that neither the attempt's shim nor the server wrote."""
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -148,10 +149,6 @@ def is_forged(exit_path: str, digest: str) -> bool:
 
 
 def _content(exit_path: str) -> bytes:
-    """Return the file's content; empty if a worker has replaced it with a special file.
-
-    Raise FileNotFoundError.
-    """
     try:
         with open_plain(Path(exit_path)) as file:
             return file.read(_RECORD_BYTES)
@@ -167,7 +164,7 @@ def _is_forged(content: bytes, digest: str) -> bool:
 
 
 def _is_signed(content: bytes, ended: Exit, digest: str) -> bool:
-    """True if the record contains the secret of the digest, or is marked as a tombstone."""
+    """True if the record has the shim's secret, or is a tombstone."""
     record = json.loads(content.split(b"\n", 1)[0])
     is_marked = hmac.compare_digest(_bytes(record.get("tombstone")), _bytes(_mark(digest)))
     if ended.ended_by is EndedBy.LOST and is_marked:
@@ -187,18 +184,15 @@ def _bytes(value: object) -> bytes:
 
 
 def _mark(digest: str) -> str:
-    """Return the mark of a tombstone.
-
-    The mark does not reveal the digest, and proves no other record.
-    """
+    # The mark does not reveal the digest, and proves nothing but a tombstone.
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the exit in a record that a shim reported or wrote.
+    """Return the exit in a record of a shim.
 
-    Raise ValueError or TypeError for any other record. All values are checked, because a worker may
-    have written the record.
+    Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid, because a
+    worker may have written it.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
@@ -233,14 +227,14 @@ def _flag(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return the value as text without lone surrogates, which no store accepts."""
+    # no store accepts lone surrogates
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} in the exit record is not text")
     return value.encode("utf-8", "replace").decode()
 
 
 def _cause(value: Any) -> ExitCause:
-    """Return the exit cause; NONE for an unknown cause, which a later version may have written."""
+    # a later version may have written a cause that is unknown here
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -286,10 +280,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still runs an attempt although an exit record exists, or None.
+    """Return the shim that still holds the lock, or None.
 
-    Such a shim proves that a worker has forged the record. A shim publishes its record by renaming
-    its claim file. Therefore a genuine record and a claim file never exist together.
+    If it holds the lock and a record exists, a worker has forged the record: a shim publishes its
+    record by renaming the locked file.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
@@ -306,7 +300,7 @@ def _complete(claim: Claim, exit_path: str, digest: str) -> State:
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the shim that holds the lock; None if the holder is unknown at this moment.
+    """Return the living shim that runs an attempt; None if there is none or it is unknown.
 
     Changes nothing.
     """
@@ -322,10 +316,8 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """Return the holder of the lock according to the kernel.
-
-    Used if the file is truncated, or has the format of another version.
-    """
+    # The kernel knows the holder even if the file is truncated, or has the format of another
+    # version.
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
@@ -359,10 +351,7 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Rename a forged record, so that the exit record can be published.
-
-    The caller must hold the claim.
-    """
+    # The caller holds the lock, so an existing record is forged.
     if os.path.lexists(exit_path):
         set_aside(exit_path)
 

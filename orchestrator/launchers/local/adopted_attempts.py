@@ -1,6 +1,4 @@
-"""Finds the ends of attempts whose shims cannot report them, and watches shims of earlier
-servers.
-"""
+"""Attempts whose shims cannot report to this server: their ends, and their control by signals."""
 
 import os
 import signal
@@ -42,10 +40,9 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kill the attempt's processes first, then write a tombstone. ``has_begun``: True if the
-    worker certainly ran, even if it removed the files that prove this. ``with_server``: True if
-    this server stopped the attempt during its own shutdown. Without a masker, processes are listed
-    only by their short names.
+    For LOST, kill the attempt's processes, and prevent another start. ``has_begun``: the worker
+    certainly ran, even if it removed the files that prove this. ``with_server``: this server
+    stopped the attempt during its own shutdown.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -78,9 +75,9 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 
 
 def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
-    """Kill all processes with the attempt's marker. Return the killed processes.
+    """Kill all processes with the attempt's marker, and return them.
 
-    The search is repeated until it finds no process, for at most _KILL_SECONDS.
+    The search is repeated until it finds no process, for at most two seconds.
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS
@@ -94,10 +91,7 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
 
 
 class Adopted:
-    """A running attempt whose shim has no connection to this server.
-
-    The server controls it by signals.
-    """
+    """A running attempt whose shim is not connected to this server, but gets signals from it."""
 
     def __init__(
         self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str
@@ -111,7 +105,7 @@ class Adopted:
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
-        """Adopt a running attempt. Return None if no living shim runs it."""
+        """Find the shim that runs an attempt. Return None if no living shim runs it."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
             return None

@@ -1,6 +1,6 @@
 """Containment, limits, and the sandbox: requested settings, and modes that work on this machine.
 
-The server uses this module, and detects working modes by trying them.
+A mode is detected by trying it.
 """
 
 import json
@@ -24,10 +24,7 @@ _WATCHED = (
 
 
 class Mode(StrEnum):
-    """The containment mode for workers' processes.
-
-    The values are those of ``config``'s Containment.
-    """
+    """The containment mode of workers. The values are those of ``config``'s Containment."""
 
     #: the strongest mode that works here
     AUTO = "auto"
@@ -79,7 +76,7 @@ class Sandbox:
 class ContainmentPlan:
     """The containment of all workers: mode, limits, and sandbox.
 
-    ``mode`` is the requested mode; in a plan that ``choose`` returned, it is the effective mode.
+    ``mode`` is the requested mode; in a plan from ``choose``, it is the effective mode.
     """
 
     mode: Mode = Mode.AUTO
@@ -97,7 +94,7 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        """Return the requested limits that the effective mode enforces exactly."""
+        """Return the names of the requested limits that the effective mode enforces exactly."""
         controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
         held = (*self.controllers, "")
         asked = asdict(self.limits).items()
@@ -162,7 +159,8 @@ ADVICE: Mapping[Mode, str] = {
 def choose(asked: ContainmentPlan) -> ContainmentPlan:
     """Return the containment plan to use.
 
-    Raise ContainmentUnavailable if the requested mode does not work.
+    Raise ContainmentUnavailable if the requested mode does not work, or if the plan is strict and a
+    limit would not be enforced exactly.
     """
     plan = _strongest(asked)
     if asked.strict and (loose := plan.loose_limits()):
@@ -213,10 +211,7 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
 
 
 def _try(plan: ContainmentPlan) -> str:
-    """Start and kill a process in this mode.
-
-    Return the reason of a failure; "" if the mode works.
-    """
+    """Start and kill a process in this mode. Return the reason of a failure; "" if it works."""
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
     try:
         done = subprocess.run(
@@ -251,7 +246,6 @@ def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _own_group() -> str:
-    """Return the server's own control group (v2). Raise OSError."""
     mount = _mount_point()
     path = next(
         (line[3:] for line in cgroup.read("/proc/self/cgroup").splitlines() if line[:3] == "0::"),
@@ -276,10 +270,7 @@ def _mount_point() -> str | None:
 
 
 def _is_delegated() -> bool:
-    """True if the control group is delegated to this server.
-
-    Write access alone does not prove this for root, because root may write to every group.
-    """
+    # Write access alone does not prove this for root, because root may write to every group.
     try:
         group = _own_group()
     except OSError:
@@ -290,7 +281,7 @@ def _is_delegated() -> bool:
 
 
 def _is_marked(group: str) -> bool:
-    """True if systemd has marked the group as delegated, by an extended attribute."""
+    # systemd marks a delegated group by an extended attribute.
     for name in ("user.delegate", "trusted.delegate"):
         try:
             if os.getxattr(group, name) == b"1":
@@ -308,7 +299,6 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _needed() -> tuple[str, ...]:
-    """Return the paths that every worker in a sandbox must read: this package and its Python."""
     own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
     return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
 

@@ -52,7 +52,7 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries. Discard queued queries, which the next server repeats.
+        """Wait for running queries, and discard queued ones: the next server repeats them.
 
         Idempotent.
         """
@@ -60,10 +60,8 @@ class Inquiries:
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Repeat the query until it succeeds. It may fail, for example, because the disk is full.
-
-        The worker's next attempt must not begin before the end of this attempt is known.
-        """
+        # A query may fail, for example, because the disk is full. The worker's next attempt must
+        # not begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
                 self._tell(attempt_id, ask())
@@ -88,16 +86,16 @@ _UNHELD = "all supervising processes were killed; processes of the worker may re
 class LocalLauncher:
     """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
 
-    Any thread may call; one thread listens. Calls write to the shims' sockets directly, without
-    blocking; the listening thread sends the remainder. ``_lock`` guards the whole state, and is not
-    held while events are reported. ``tests/contract/test_launcher.py`` tests the contract.
+    Any thread may call; one thread listens. A call writes to a shim's socket without blocking; the
+    listening thread sends what remains. ``_lock`` guards the whole state, and is not held while
+    events are reported.
     """
 
     def __init__(self, asked: ContainmentPlan | None = None, lease_file: str = "") -> None:
         """``asked`` is the requested containment of workers; ``open`` checks that it works.
 
-        ``lease_file``: the file of this server's lease (see launchers.process.node_lease). After
-        the end of the lease, the shims stop all attempts, and the spawner kills this process.
+        ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
+        all attempts, and the spawner kills this process.
         """
         self._lease_file = lease_file
         self._asked = asked or ContainmentPlan()
@@ -131,22 +129,17 @@ class LocalLauncher:
 
     @property
     def plan(self) -> ContainmentPlan:
-        """The containment plan: the requested plan before ``open``, and the effective plan
-        afterwards.
-        """
+        """The requested containment plan; after ``open``, the effective plan."""
         return self._plan or self._asked
 
     @property
     def keeper_pid(self) -> int:
-        """The pid of the process above the spawner, for tests."""
+        """The PID of the keeper, for tests."""
         with self._lock:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Open the launcher.
-
-        Raise ContainmentUnavailable if the requested containment does not work.
-        """
+        """Raise ContainmentUnavailable if the requested containment does not work."""
         self._plan = choose(self._asked)
         for soft_spot in self._plan.soft_spots():
             logger.warning(soft_spot, extra={"action": "containment"})
@@ -246,7 +239,7 @@ class LocalLauncher:
     ) -> bool:
         """Watch an attempt that an earlier server started, and report its end.
 
-        Return False if the attempt is not running. ``exit_record.inspect`` then returns its state.
+        Return False if it is not running. ``exit_record.inspect`` then returns its state.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
@@ -259,7 +252,7 @@ class LocalLauncher:
 
     @property
     def adopted(self) -> int:
-        """Return the number of running attempts that an earlier server started."""
+        """The number of running attempts that an earlier server started."""
         return len(self._adopted)
 
     def expect_late(
@@ -275,7 +268,7 @@ class LocalLauncher:
         """Do nothing, because the shims of this machine write their exit records themselves."""
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that is not running, and ensure that it can never start.
+        """Return the end of an attempt that is not running, and ensure that it never starts.
 
         Idempotent.
         """
@@ -297,11 +290,7 @@ class LocalLauncher:
             self._epoll.close()
 
     def _stop_all(self) -> None:
-        """Stop all attempts.
-
-        The longest known grace time is used, because the grace time of an adopted attempt is
-        unknown.
-        """
+        # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
         with self._lock:
             for attempt_id, holder in self._attempts.items():
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
@@ -405,7 +394,6 @@ class LocalLauncher:
             self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
 
     def _take_start(self, link: ShimLink, message: Message) -> None:
-        """Handle a shim's report that it has begun a preloaded launch."""
         attempt_id = message["begun"]
         with self._lock:
             link.begins_next(attempt_id)
@@ -444,7 +432,7 @@ class LocalLauncher:
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim during an attempt.
 
-        If the shim's spawner reported the death, the shim's leftover processes are dead, too.
+        If its spawner reported the death, its leftover processes are dead, too.
         """
         preloaded, launch = list(link.preloaded.values()), link.launch
         has_begun = link.may_have_begun
@@ -477,18 +465,18 @@ class LocalLauncher:
     ) -> None:
         """Adopt an attempt that no connected shim serves, or find its end in the background.
 
-        The attempt may still be running in two cases: its shim has not exited yet, or a power loss
-        has removed the record of its start.
+        It may still be running if its shim has not exited yet, or if a power loss has removed the
+        record of its start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun, with_server)
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """True if the shim was killed before it began the attempt, for example with its spawner.
+        """True if the shim was killed before it began the attempt.
 
-        Return True only once for each attempt. Otherwise an attempt that kills every shim would be
-        restarted forever.
+        True only once for each attempt, because an attempt that kills every shim would be restarted
+        forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False
@@ -541,7 +529,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Start the thread now, because a new thread may not be available later. Idempotent."""
+        """Start the thread now, because the system may have no thread free later. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 

@@ -27,8 +27,8 @@ class Leftover:
 def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield the living processes of this workspace's attempts that have ended or lost their shims.
 
-    Only processes that this user may inspect are found. Processes of the caller's own attempt are
-    omitted. A process without a marker is found only as an orphan in a worker's directory.
+    Finds only processes that this user may inspect, except those of the caller's own attempt. A
+    process without the attempt's marker is found only as an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -47,7 +47,6 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 
 
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
-    """Yield orphans in workers' directories that have removed the marker from their environment."""
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, proc.everything()):
@@ -58,16 +57,12 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
 
 
 def is_orphan(process: proc.Process) -> bool:
-    """True if the process's parent has exited, so that an init process has adopted it.
-
-    The init process is the first process of the machine or of the user's session.
-    """
+    """True if an init process has adopted the process, because its parent has exited."""
     parent = process.parent
     return parent == 1 or proc.read(f"/proc/{parent}/comm") == b"systemd\n"
 
 
 def _directory(pid: int) -> str:
-    """Return a process's working directory; empty if this user may not read it."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
     except OSError:
@@ -77,7 +72,7 @@ def _directory(pid: int) -> str:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    ``record``: the exit record's path without its suffix: ``.exit.json``, or ``.json`` for a gate.
+    ``record``: the exit record's path without ``.exit.json``, or without ``.json`` for a gate.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

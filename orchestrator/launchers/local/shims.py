@@ -52,7 +52,7 @@ class SpawnerProcess:
     def __init__(
         self, plan: ContainmentPlan, serials: Iterator[int], server: Mapping[str, object]
     ) -> None:
-        """``serials`` yields the serial numbers of shims. All spawners share this iterator.
+        """``serials``: serial numbers of shims, which all spawners share.
 
         ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
         has none.
@@ -73,19 +73,16 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """The PID of the keeper.
-
-        In mode ``basic``, which has no keeper, it is the PID of the spawner.
-        """
+        """The PID of the keeper. In mode ``basic``, which has no keeper, that of the spawner."""
         return self._process.pid
 
     def fileno(self) -> int:
         return self._control.fileno()
 
     def fork_shim(self) -> tuple[int, socket.socket]:
-        """Request a new shim.
+        """Request a new shim. Return its serial number and its socket.
 
-        Return its serial number and its socket. Messages can be written to the socket at once.
+        Messages can be written to the socket at once.
         """
         serial = next(self._serials)
         own_end, shim_end = socket.socketpair()
@@ -98,9 +95,7 @@ class SpawnerProcess:
         return serial, own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return the received messages, and True if a process that starts or ends shims still runs.
-
-        These processes are the spawner and its keeper."""
+        """Return the received messages, and True if the spawner or its keeper still runs."""
         gone: list[ShimGone] = []
         while True:
             try:
@@ -120,8 +115,8 @@ class SpawnerProcess:
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
 
-        ``has_work``: True if one of the spawner's shims runs an attempt. Then do not wait: a
-        spawner exits only after its last shim.
+        ``has_work``: one of its shims runs an attempt. Then do not wait, because a spawner exits
+        only after its last shim.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
@@ -162,7 +157,7 @@ KEPT_SECONDS = 0.05
 
 
 class ShimLink:
-    """A shim: its socket, its spawner, and the attempt that it serves. Not thread-safe."""
+    """A shim: its socket, its spawner, and the attempt that it runs. Not thread-safe."""
 
     def __init__(self, spawner: SpawnerProcess) -> None:
         """Request a new shim. Raise OSError if that is not possible."""
@@ -203,7 +198,7 @@ class ShimLink:
         """True if the worker of an exited shim may have started.
 
         A shim reports a start with a delay. Before the report, a worker can kill its shim and
-        remove the attempt's claim.
+        remove the proof of the start.
         """
         # Unread data shows that the shim has not read its launch. With preloaded launches, this is
         # uncertain, because the unread data may be one of them.
@@ -231,10 +226,7 @@ class ShimLink:
         self._channel.send({"launch": self._message(launch)})
 
     def preload(self, launch: Launch) -> None:
-        """Queue a launch that the shim begins after its earlier launches.
-
-        ``flush`` sends it to the shim.
-        """
+        """Queue a launch that the shim begins after its earlier launches. ``flush`` sends it."""
         self.preloaded[launch.attempt_id] = launch
         self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})
 
@@ -264,7 +256,7 @@ class ShimLink:
     def has_begun(self) -> None:
         """Record that the shim has started its worker.
 
-        Deletes the exit record's secret in this process: from now on, only the shim needs it.
+        Forget the exit record's secret: from now on, only the shim needs it.
         """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
@@ -291,7 +283,7 @@ class ShimLink:
     def take_over(self, other: "ShimLink", launch: Launch) -> None:
         """Start an attempt that the shim ``other`` did not begin.
 
-        All messages about this attempt that were sent to ``other`` are sent again to this shim.
+        Messages about this attempt that were sent to ``other`` are sent to this shim, too.
         """
         self.start(launch)
         if other._is_waiting:
@@ -311,7 +303,6 @@ class ShimLink:
 
 
 def _fields(launch: Launch) -> dict[str, Any]:
-    """Return all fields of a launch except its environment."""
     return {
         "attempt": launch.attempt_id,
         "argv": launch.argv,
@@ -348,8 +339,7 @@ _READ, _READ_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 class ShimPool:
     """The idle and busy shims of a launcher.
 
-    Registers the shims' sockets with an epoll object. Not thread-safe: the launcher's lock guards
-    it.
+    Registers their sockets with an epoll object. Not thread-safe: the launcher's lock guards it.
     """
 
     def __init__(self, epoll: select.epoll, plan: ContainmentPlan, lease_file: str = "") -> None:
@@ -370,7 +360,7 @@ class ShimPool:
 
     @property
     def spawner(self) -> SpawnerProcess:
-        """Return the spawner. Raise OSError if there is none and none can be started."""
+        """The spawner. Raise OSError if there is none and none can be started."""
         if self._spawner is None:
             self._spawner = SpawnerProcess(self._plan, self._serials, self._watched_server())
             self._spawners.append(self._spawner)
@@ -410,9 +400,9 @@ class ShimPool:
         return link
 
     def give_back(self, link: ShimLink) -> None:
-        """Keep an idle shim for the next attempt, or close it if its spawner was replaced.
+        """Keep an idle shim for the next attempt.
 
-        A replaced spawner would not adopt the leftover processes of the next attempt.
+        Close it if its spawner was replaced, which would not adopt the next attempt's processes.
         """
         if link.spawner is not self._spawner:
             self._drop(link)
@@ -439,7 +429,7 @@ class ShimPool:
     def fell(self, link: ShimLink) -> bool:
         """Handle a closed shim socket.
 
-        Return True if the spawner will not report the end of the shim's leftover processes.
+        True if no spawner will report the end of the shim's leftover processes.
         """
         self._drop(link)
         if link in self._idle:
@@ -483,7 +473,7 @@ class ShimPool:
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
         """Discard a spawner that has ended together with its keeper.
 
-        Return the dead shims that the spawner did not report.
+        Return the dead shims that it did not report.
         """
         self._epoll.unregister(spawner)
         spawner.close()
@@ -494,10 +484,7 @@ class ShimPool:
         return lonely
 
     def _replace_spawner(self) -> None:
-        """Start another spawner.
-
-        Busy shims continue, and their former spawner still reports their ends.
-        """
+        # Busy shims continue, and their former spawner still reports their ends.
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})

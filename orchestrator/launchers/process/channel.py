@@ -39,7 +39,7 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """True if the peer has exited before it read all data, according to the kernel."""
+        """True if the peer has not read all data. Call this after the peer's exit."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:

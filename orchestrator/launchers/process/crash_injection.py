@@ -1,12 +1,14 @@
-"""Crash injection for tests: the process kills itself when it reaches the n-th failpoint.
+"""Crash injection for tests: the process kills itself when it reaches a given failpoint.
 
 The variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A place has one of three
-forms. ``<n>`` means the n-th failpoint that any process reaches. ``<name>`` means each time that
-this failpoint is reached. ``<name>#<n>`` means the n-th time that this failpoint is reached.
+forms:
 
-The failpoints of all processes that share the file are counted together, also after a restart of
-the server. Each reached failpoint adds one line of fixed length to the file, so the file's size
-gives the count. A test can read the names.
+- ``<n>``: the n-th failpoint that any process reaches
+- ``<name>``: this failpoint, each time
+- ``<name>#<n>``: this failpoint, the n-th time
+
+All processes that use the file are counted together, also after a restart of the server. Each
+reached failpoint adds one line of fixed length to the file. Tests can read the names there.
 """
 
 import os
@@ -52,9 +54,6 @@ class _Crash:
             os.close(file)
 
     def _times(self, name: str, number: int) -> int:
-        """Return how often the failpoint ``name`` is among the first ``number`` lines of the
-        file.
-        """
         with open(self._path, "rb") as trace:
             lines = trace.read(number * LINE_BYTES).decode().splitlines()
         return sum(line.partition(" ")[2].rstrip() == name for line in lines)

@@ -1,7 +1,7 @@
-"""The lease of a node's attempts: a file that contains the lease's end. Standard library only.
+"""The lease of a node or a server: a file that contains the lease's end. Standard library only.
 
-The node extends the lease in advance. Each shim whose launch names the file reads the file itself.
-A lock is not used, because a process that hangs holds its locks forever.
+The holder of the lease extends it in advance. Each shim whose launch names the file reads the file
+itself. A lock is not used, because a process that hangs holds its locks forever.
 """
 
 import os
@@ -20,7 +20,7 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """The lease file as the node uses it: the node extends the lease."""
+    """The lease file, as the lease's holder uses it."""
 
     def __init__(self, path: str) -> None:
         """Open the lease file, or create it. Raise OSError."""
@@ -36,10 +36,7 @@ class LeaseFile:
 
 
 class LeaseWatch:
-    """The lease file as a shim uses it: the shim checks whether the lease has ended.
-
-    Times are monotonic seconds.
-    """
+    """The lease file, as a shim or spawner uses it. Times are monotonic seconds."""
 
     def __init__(self, path: str, now: float) -> None:
         self._path = path
@@ -56,7 +53,6 @@ class LeaseWatch:
 
 
 def _read(path: str) -> float | None:
-    """Return the end of the lease in boot time; None if the file contains no time."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError:

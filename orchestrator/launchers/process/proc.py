@@ -28,7 +28,7 @@ class Process:
     __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
 
     def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
-        """``fields``: the fields of /proc/<pid>/stat, starting with the state."""
+        """``fields``: the fields of /proc/<pid>/stat, from the state on."""
         self.pid = pid
         self.state = fields[0].decode("ascii")
         self.parent = int(fields[1])
@@ -45,7 +45,7 @@ class Process:
 
 
 def look_up(pid: int) -> Process | None:
-    """Return the process; None if it is not alive."""
+    """Return the process, which may be a zombie; None if there is none."""
     content = read(f"/proc/{pid}/stat")
     if not content:
         return None
@@ -67,9 +67,7 @@ def boot_id() -> str:
 
 
 def command_line(pid: int) -> str:
-    """Return the command line, cut to a maximum length; empty if the process has exited or has
-    none.
-    """
+    """Return the command line, cut to COMMAND_LIMIT bytes; empty if it is not readable."""
     words = read(f"/proc/{pid}/cmdline", COMMAND_LIMIT).rstrip(b"\0").replace(b"\0", b" ")
     return words.decode("utf-8", "replace")
 
@@ -122,7 +120,7 @@ def descendants(pid: int) -> Iterator[Process]:
 def marked(attempt_id: str) -> list[Process]:
     """Return living processes that have an attempt's marker in their environment.
 
-    Processes whose environment this user may not read are omitted.
+    Omits processes whose environment this user may not read.
     """
     found = map(look_up, carrying(_all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
@@ -131,7 +129,7 @@ def marked(attempt_id: str) -> list[Process]:
 def marked_by_any() -> Iterator[tuple[Process, str]]:
     """Yield living processes that have a marker, each with its attempt's id.
 
-    Processes whose environment this user may not read are omitted.
+    Omits processes whose environment this user may not read.
     """
     prefix = f"{MARKER}=".encode()
     for process in everything():
@@ -142,10 +140,9 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 
 
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
-    """Return the PIDs of ``pids`` whose readable environment has an attempt's marker.
+    """Return the PIDs among ``pids`` whose readable environment has an attempt's marker.
 
-    A process has an empty environment for a moment during an exec. This function waits for such
-    processes.
+    Waits for processes in the middle of an exec, because their environment is empty for a moment.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
@@ -158,7 +155,6 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def _environment(pid: int) -> bytes | None:
-    """Return a process's environment; None if it has exited or is not readable for this user."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -169,24 +165,21 @@ def _environment(pid: int) -> bytes | None:
 def _between_programs(pids: list[int]) -> list[int]:
     """Return those PIDs whose process may be in the middle of an exec.
 
-    ``pids``: processes with an empty environment. An exec first creates new memory, and then writes
-    arguments and environment there. In between, the environment's start and end addresses are first
-    0, then equal. If they are still equal after a pause, the environment is really empty. One pause
-    is enough for all processes.
+    ``pids``: processes with an empty environment.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
     if not unsure:
         return []
+    # An exec creates new memory before it writes the environment there: the addresses are first 0,
+    # then equal. If they are still equal after a pause, the environment is really empty.
     time.sleep(0.0005)
     after = {pid: _environment_addresses(pid) for pid in unsure}
     return [pid for pid, (begin, end) in after.items() if begin != end or end == 0]
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """Return the start and end addresses of a process's environment; (-1, -1) if the process has
-    exited or has no memory.
-    """
+    """Return the environment's start and end; (-1, -1) if the process has no memory."""
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
     if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
@@ -195,7 +188,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
 
 
 def everything() -> Iterator[Process]:
-    """Yield every living process of this machine; empty without /proc."""
+    """Yield every living process of this machine; none without /proc."""
     for pid in _all_pids():
         process = look_up(pid)
         if process is not None and process.alive:
@@ -205,7 +198,7 @@ def everything() -> Iterator[Process]:
 def send_signal(process: Process, number: int) -> None:
     """Signal exactly this process, and never another process that has the same PID now.
 
-    Does nothing if the process has exited.
+    Does nothing if the process has exited or belongs to another user.
     """
     try:
         handle = os.pidfd_open(process.pid)
@@ -231,7 +224,7 @@ def signal_group(leader: int, number: int) -> None:
 def become_subreaper() -> None:
     """Make this process adopt all orphans among its descendants.
 
-    Forked processes do not inherit this property.
+    Forked processes do not inherit this.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -239,19 +232,15 @@ def become_subreaper() -> None:
 def hide_memory(hidden: bool = True) -> None:
     """Hide this process's memory, descriptors, and environment from other processes of the user.
 
-    They cannot trace this process either, and this process writes no core dump. A forked child
-    inherits the setting until its exec. Root with CAP_SYS_PTRACE still has access. Does nothing
-    without /proc.
+    They cannot trace it either, and it writes no core dump. A forked child inherits this until its
+    exec. Root still has access. Does nothing without /proc.
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request a signal to this process when its parent exits.
-
-    The parent must have only one thread.
-    """
+    """Request a signal to this process when its parent, which must have one thread, exits."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -287,9 +276,7 @@ def _threads(pid: int) -> list[str]:
 
 
 def read(path: str, limit: int = -1) -> bytes:
-    """Return the content of a file in /proc; empty if the process has exited or the file is
-    unreadable.
-    """
+    """Return the content of a file in /proc; empty if it is not readable."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(limit) or b""

@@ -1,7 +1,4 @@
-"""Limits of one worker, which the kernel enforces or the worker's shim checks.
-
-Also measures the memory of the worker's processes.
-"""
+"""Limits of one worker, which the kernel enforces or the worker's shim checks."""
 
 import os
 import resource
@@ -58,7 +55,7 @@ class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held``: limits that another mechanism enforces. These limits are not checked."""
+        """``held``: limits that another mechanism enforces. They are not checked."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -95,16 +92,13 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """Measures the memory of a worker's processes, including shared memory that they have written.
-
-    It remembers every in-memory file that one of the processes has opened for writing.
-    """
+    """Measures the memory of a worker's processes, and shared memory that they have written."""
 
     def __init__(self) -> None:
         self._written: set[File] = set()
 
     def exceeds(self, limit: int, members: Sequence[proc.Process]) -> bool:
-        """True if the members use more than ``limit`` bytes."""
+        """True if the processes use more than ``limit`` bytes."""
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
@@ -115,7 +109,7 @@ class Memory:
         return held + sum(_share(pid, files) for pid in pids) > limit
 
     def _files(self, pids: Sequence[int]) -> dict[File, int]:
-        """Return the sizes in bytes of the remembered files that still exist."""
+        # A remembered file counts as long as it exists, even if no process has it open.
         found: dict[File, int] = {}
         for pid in pids:
             for file, size, is_written in _open_files(pid):
@@ -128,7 +122,7 @@ class Memory:
 
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
-    """Yield a process's open in-memory files: file, size in bytes, and True if open for writing."""
+    """Yield a process's open in-memory files: file, bytes, and True if open for writing."""
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:
@@ -144,7 +138,6 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    """Yield the files in /dev/shm, as the process sees it: file, and size in bytes."""
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:

@@ -1,9 +1,9 @@
-"""Starts a worker's own process.
+"""Starts a worker's main process.
 
-Starting a shell doubles the cost of a short command. Therefore a command for ``bash -c`` that needs
-no shell is started without one. This requires two conditions: no character has a special meaning
-for bash, and the first word is not a builtin or keyword. The rule is stricter than that of GNU make
-(``construct_command_argv_internal`` in its job.c).
+Starting a shell doubles the cost of a short command. Therefore a command for ``bash -c`` is started
+without bash if no character has a special meaning for bash, and the first word is not a builtin or
+keyword. GNU make has a similar, less strict rule (``construct_command_argv_internal`` in its
+job.c).
 """
 
 import errno
@@ -37,7 +37,7 @@ _SHELLS = frozenset(("/bin/bash", "/usr/bin/bash"))
 
 
 def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
-    """Return the words of a command that needs no shell; empty if bash must run the command."""
+    """Return the words of a ``bash -c`` command that needs no shell; empty if bash must run it."""
     if len(argv) != 3 or (argv[:2] != ["bash", "-c"] and argv[:2] != ("bash", "-c")):
         return ()
     command = argv[2]
@@ -105,15 +105,14 @@ def start_worker(
     output: int,
     enter: Enter | None = None,
 ) -> int:
-    """Start a program as the leader of a new session, and return its PID.
+    """Start a program as the leader of a new session, and return its PID. Raise SpawnFailed.
 
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits. Raise SpawnFailed if the start fails.
-
-    Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It cannot
-    set a working directory. Therefore this process changes its own directory, and changes back.
-    This is safe, because the process has only one thread.
+    to join a group or to set limits.
     """
+    # Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It
+    # cannot set a working directory. Therefore this process, which has only one thread, changes its
+    # own directory, and changes back.
     score = _own_score(os.getpid())
     try:
         os.chdir(cwd)
@@ -150,7 +149,7 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a command's program without its shell. Return the PID; 0 if that fails."""
+    """Start a command's program without its shell. Return the PID; 0 if bash must run it."""
     try:
         program = _find(words[0], path)
         around = surroundings(env, program)
@@ -175,11 +174,10 @@ def _begin(
 
 
 class _OwnScore:
-    """The OOM score of this process. A new process inherits it.
+    """The OOM score of this process, which a new process inherits.
 
-    A raise for the time of a start takes a fifth of the time of ``offer_to_oom_killer``, because
-    the kernel creates no files in /proc for the new process. The new process has the score from its
-    beginning.
+    Raising it for the time of a start takes a fifth of the time of ``offer_to_oom_killer``, because
+    the kernel creates no files in /proc for the new process.
     """
 
     def __init__(self, descriptor: int, own: bytes, raised: bytes) -> None:
@@ -194,9 +192,9 @@ class _OwnScore:
 
 @cache
 def _own_score(pid: int) -> _OwnScore | None:
-    """Return the OOM score of this process ``pid``. None if this process cannot change it.
+    """Return the OOM score of this process; None if this process cannot change it.
 
-    A process that is not dumpable, such as a shim, can change its own score only as root.
+    A process with hidden memory, such as a shim, can change its own score only as root.
     """
     raised = _oom_score_of_workers(pid)
     with suppress(OSError):
@@ -212,10 +210,7 @@ def _own_score(pid: int) -> _OwnScore | None:
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise the OOM score of another process and its children.
-
-    Used for a process that cannot change its own score.
-    """
+    """Raise the OOM score of a process and its children, from outside."""
     score = _oom_score_of_workers(os.getpid())
     if not score:
         return
@@ -233,10 +228,6 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of a process's children.
-
-    If there are many, only the first are returned. Raise OSError.
-    """
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode().split()
@@ -246,7 +237,7 @@ def _children(pid: str) -> list[str]:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Return the OOM score to write for workers; "" if /proc belongs to another PID namespace."""
+    """Return the OOM score for workers; empty if /proc belongs to another PID namespace."""
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open(_SCORE, "rb") as own:
@@ -255,18 +246,13 @@ def _oom_score_of_workers(pid: int) -> bytes:
 
 
 def make_directory(path: str) -> None:
-    """Create a directory that only its owner may use. Raise OSError.
-
-    An existing directory is unchanged.
-    """
+    """Create a directory that only its owner may use. Raise OSError. Idempotent."""
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
 
 
 def open_input(path: str | None) -> int:
-    """Open the file for a worker's standard input; /dev/null if ``path`` is None. Raise
-    SpawnFailed.
-    """
+    """Open a worker's standard input; /dev/null if ``path`` is None. Raise SpawnFailed."""
     try:
         if path is None:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -339,11 +325,7 @@ def _fork(
 
 
 def fork_quietly() -> int:
-    """Fork. Return the PID as ``os.fork`` does.
-
-    In the child, signals have their default effect, because the parent's handlers must not run
-    there.
-    """
+    """Fork, as ``os.fork`` does. In the child, signals have their default effect."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     pid = os.fork()
     if pid == 0:
@@ -355,10 +337,6 @@ def fork_quietly() -> int:
 
 
 def _find(name: str, path: str) -> str:
-    """Return the path of a program by its name and the search path. Raise SpawnFailed.
-
-    Relative directories are relative to the working directory.
-    """
     if "/" in name:
         return name
     candidates = [os.path.join(directory or ".", name) for directory in path.split(":")]
@@ -382,10 +360,10 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
-    """Return the fields ``ended_by``, ``cause``, and ``error`` of an attempt that could not be
-    started.
+    """Return ``ended_by``, ``cause``, and ``error`` of an attempt that could not be started.
 
-    A shortage of resources does not count as a failure of the worker.
+    After a shortage of resources, ``ended_by`` is "lost", which does not count as the worker's
+    failure.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

@@ -9,9 +9,9 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OrphanTimeout:
-    """Measures how long no server has existed. Times are monotonic seconds.
+    """Measures how long no server has run. Times are monotonic seconds.
 
-    A server exists while a process holds the workspace's lock. A newer server counts, too.
+    A server runs while any process holds the workspace's lock.
     """
 
     def __init__(self, lock: str, seconds: float, now: float) -> None:

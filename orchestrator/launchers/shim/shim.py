@@ -1,11 +1,12 @@
 """A shim: the small parent process of a worker. It runs attempts one after another.
 
-While it runs an attempt, a shim may keep preloaded launches. After the attempt, it begins them in
-their order. If the attempt takes long, the shim returns them for other shims.
+During an attempt, a shim may keep preloaded launches. It begins them after the attempt. If the
+attempt takes long, the shim returns them to the server.
 
-If its server exits, the shim continues until its attempt has ended. After the orphan timeout, it
+If the server exits, the shim continues until its attempt has ended. After the orphan timeout, it
 stops the worker, because the worker may cost money. A later server has no socket to this shim, and
-controls it by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume the clock.
+controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock
+of the timeout.
 """
 
 import os
@@ -48,7 +49,7 @@ def serve(end: socket.socket, plan: Message) -> None:
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
     """Return a descriptor that becomes readable when one of the signals arrives.
 
-    Each byte is the number of a received signal.
+    Each byte is the number of a signal.
     """
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
@@ -58,7 +59,8 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    """Do nothing: the byte on the descriptor of ``wake_on_signals`` is enough."""
+    # the byte on the descriptor of ``wake_on_signals`` is enough
+    ...
 
 
 class _Shim:
@@ -123,7 +125,7 @@ class _Shim:
         self._watch()
 
     def _watch(self) -> None:
-        """Update the watched descriptors. Closed descriptors would count as ready forever."""
+        # Closed descriptors would count as ready forever.
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
         if wanted == watched:
@@ -137,7 +139,6 @@ class _Shim:
         self._watched = wanted
 
     def _patience(self) -> float | None:
-        """Return the milliseconds until the next action is due; None if no action is planned."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._orphan_timeout is not None and self._orphan_timeout.wakes_at is not None:
             wakes_at = sooner(wakes_at, self._orphan_timeout.wakes_at)
@@ -219,16 +220,12 @@ class _Shim:
         return self._attempt
 
     def _begin_preloaded(self, launch: Message) -> Message:
-        """Begin a preloaded launch. Return the message that reports its start."""
         attempt = self._begin(launch)
         pid, self._untold = self._untold, 0
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``, or all if it is "".
-
-        Return the ids of the removed attempts.
-        """
+        """Remove the preloaded launch of ``attempt``, or all. Return the ids of their attempts."""
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:
             self._preloaded.remove(each)
@@ -243,7 +240,7 @@ class _Shim:
         self._untold = 0
 
     def _report_if_done(self) -> None:
-        """If the attempt has ended, report its end, and begin the next preloaded launch.
+        """Report the end of a finished attempt, and begin the next preloaded launch.
 
         If a process of the attempt remains, disconnect instead, so that the shim exits.
         """

@@ -19,9 +19,10 @@ from orchestrator.security.secrets.masking import Masker
 
 
 class Clock:
-    """Counts the working seconds for a timeout.
+    """Counts the working seconds of a worker for its timeout. Times are monotonic seconds.
 
-    Waiting time does not count. Times are monotonic seconds.
+    Time in which the worker waits, for example for a child job, does not count. ``start`` and
+    ``pause`` are idempotent.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -30,19 +31,17 @@ class Clock:
         self._since: float | None = None
 
     def start(self, now: float) -> None:
-        """Start or resume the clock of the timeout. Idempotent."""
         if self._since is None:
             self._since = now
 
     def pause(self, now: float) -> None:
-        """Pause the clock. Idempotent."""
         if self._since is not None and self._left is not None:
             self._left -= now - self._since
         self._since = None
 
     @property
     def deadline(self) -> float | None:
-        """The time at which the timeout expires if the clock keeps running; None: never."""
+        """The time at which the timeout expires if the clock is not paused; None: never."""
         if self._left is None or self._since is None:
             return None
         return self._since + self._left
@@ -98,12 +97,12 @@ class _Phase(StrEnum):
 
 
 class ShimAttempt:
-    """One attempt. The shim's loop calls its methods. Times are monotonic seconds."""
+    """One attempt, which the shim's loop runs. Times are monotonic seconds."""
 
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``held``: names of the limits that the containment itself enforces."""
+        """``family`` starts and ends the processes. ``held``: limits that it enforces itself."""
         self._launch = launch
         self.id: str = launch["attempt"]
         self._family = family
@@ -144,9 +143,7 @@ class ShimAttempt:
 
     @property
     def is_clean(self) -> bool:
-        """True if no process of the attempt remains, so that the shim can serve another
-        attempt.
-        """
+        """True if no process of the attempt remains, so that the shim can run another attempt."""
         return self._family.is_empty
 
     def start(self, now: float) -> int:
@@ -170,7 +167,7 @@ class ShimAttempt:
     def reject_start(self, now: float) -> int:
         """End the attempt without a start, because its lease has ended. Return 0.
 
-        The attempt is not claimed, because another server may claim it at this moment.
+        The attempt's lock is not acquired, because another server may acquire it now.
         """
         self.record["started_at"] = time.time()
         self._fail("cancel", ExitCause.LEASE_ENDED, "not started: the lease has ended", now)
@@ -198,7 +195,7 @@ class ShimAttempt:
     def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
         """Begin to stop the attempt: SIGTERM now, SIGKILL after the grace time.
 
-        Idempotent: the reason of the first call is stored.
+        Idempotent: the first call decides the recorded reason.
         """
         if self._phase is not _Phase.RUNNING:
             return
@@ -211,30 +208,24 @@ class ShimAttempt:
     def end_lease(self, now: float) -> None:
         """Stop the attempt because its lease has ended. Idempotent.
 
-        If the attempt is already stopping, its grace time is shortened, because another attempt may
-        start on another machine.
+        A longer grace time is shortened, because another attempt may start on another machine.
         """
         self.stop("cancel", "", ExitCause.LEASE_ENDED, now)
         if self._phase is _Phase.STOPPING:
             self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock of the timeout if ``waiting``, otherwise resume it.
-
-        The worker waits, for example, for child jobs.
-        """
+        """Pause the clock of the timeout if ``waiting``, otherwise resume it."""
         if waiting:
             self._clock.pause(now)
         else:
             self._clock.start(now)
 
     def read_output(self, now: float) -> None:
-        """Read one chunk of the worker's output."""
         self._read_chunk()
         self._heard_at = now
 
     def _read_chunk(self) -> int:
-        """Read a chunk of output. Return its length; 0 if no data is available now."""
         if self.output is None or self._log is None:
             return 0
         try:
@@ -315,10 +306,7 @@ class ShimAttempt:
             proc.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """Kill all processes once.
-
-        Processes that remain are killed in later calls of ``reap`` and ``pass_time``.
-        """
+        """Kill all processes once. ``reap`` and ``pass_time`` repeat this until none remains."""
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
             self.record["error"] = f"processes that could not be killed: {left}"
@@ -333,10 +321,7 @@ class ShimAttempt:
 
     @property
     def _may_list(self) -> bool:
-        """True if killed processes may be listed as leftover processes.
-
-        False after a stop, because a stop also kills tools that the worker is still using.
-        """
+        # A stop also kills tools that the worker is still using. These are no leftover processes.
         swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
         return swept and not self._strays.is_full
 
@@ -344,7 +329,6 @@ class ShimAttempt:
         self._phase, self._phase_ends = phase, ends
 
     def _finish(self) -> None:
-        """Close the log and publish the exit record, after all processes have ended."""
         self._drain()
         self._phase = _Phase.DONE
         self._blame(self._family.close())
@@ -364,14 +348,13 @@ class ShimAttempt:
         self._publish()
 
     def _blame(self, hit: str) -> None:
-        """If a limit ended the worker, record that limit."""
         code, number = self.record.get("code"), self.record.get("signal")
         hit = hit_by_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        """Read the rest of the pipe. This ends, because all writers have exited."""
+        # This ends, because all writers have exited.
         drained = 0
         while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length

@@ -22,12 +22,12 @@ _BELOW_WORKSPACE = 3
 class WorkerLog:
     """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    The worker may print control sequences other than colors. A second file ``raw/<log>`` then gets
-    the unchanged output, from the first such sequence on.
+    If the worker prints control sequences other than colors, a second file ``raw/<log>`` gets the
+    output with them, from the first such sequence on. Secrets are masked in both files.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
-        """Open the log. Raise OSError if it cannot be created."""
+        """Raise OSError if the log cannot be created."""
         self._path = path
         self._limit_bytes = limit_bytes
         descriptor, self._begins_at = _open_regular(path)
@@ -67,7 +67,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """Write the held-back output, because the worker has printed nothing for a moment."""
+        """Write the held-back output. Call this if the worker has printed nothing for a moment."""
         self._silent = True
         self._file.keep(self._masker.release())
 
@@ -88,10 +88,7 @@ class WorkerLog:
         self._raw.write(original)
 
     def _is_there(self) -> bool:
-        """True if the whole log is still at its path.
-
-        A worker without a sandbox can remove, replace, or empty the log.
-        """
+        # A worker without a sandbox can remove, replace, or empty the log.
         try:
             return self._file.is_whole_at(self._path, self._begins_at + self.written_bytes)
         except OSError:
@@ -99,10 +96,7 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The raw output with its control sequences. Never raises.
-
-    Output is lost if the disk is full.
-    """
+    """The output with its control sequences. Never raises: output is lost if the disk is full."""
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -126,7 +120,7 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """A log file with a size limit. Of longer output, it has the beginning and the end.
+    """A log file with a size limit, which omits the middle of a longer output.
 
     The end of the output is in memory until ``end`` writes it.
     """
@@ -147,9 +141,7 @@ class _BoundedFile:
         return self._dropped > 0
 
     def place(self, path: str) -> str:
-        """Return the file's present path, which differs from ``path`` if the workspace was
-        moved.
-        """
+        """Return the file's present path, because the workspace may have been moved."""
         if os.path.lexists(path):
             return path
         with contextlib.suppress(OSError):  # no /proc
@@ -161,7 +153,6 @@ class _BoundedFile:
         return path
 
     def is_whole_at(self, path: str, size: int) -> bool:
-        """True if the file is still at its path, with at least ``size`` bytes. Raise OSError."""
         own = os.fstat(self._descriptor)
         try:
             found = os.lstat(path)
@@ -183,7 +174,6 @@ class _BoundedFile:
             del self._tail[:excess]
 
     def end(self) -> None:
-        """Write the end of the output, which is held in memory."""
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))
@@ -203,7 +193,7 @@ class _BoundedFile:
 
 
 def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
-    """Open a regular file to append to it. Return its descriptor and its size. Raise OSError."""
+    """Open a regular file to append to it. Return its descriptor and its size."""
     descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
@@ -213,10 +203,6 @@ def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
 
 
 def _open_beside(log: str) -> int:
-    """Open the raw file of a log, in the directory ``raw`` next to the log.
-
-    Raise OSError if ``raw`` is a link.
-    """
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

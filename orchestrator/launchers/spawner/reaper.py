@@ -1,8 +1,8 @@
-"""The keeper: parent of shims. Kills a dead shim's leftover processes, and reports the shim's end.
+"""Kills a dead shim's leftover processes, and reports the shim's end to the server.
 
-There are two keepers. One is the spawner, which also forks shims. The other is the spawner's
-parent, which inherits the shims and their leftover processes if the spawner is killed. Even without
-a server, both run until the last shim has ended and no leftover process remains.
+The spawner and its parent, the keeper, run this code. The keeper begins when the spawner was
+killed: it has then inherited the shims and their processes. Even without a server, both run until
+the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -39,12 +39,11 @@ Request = tuple[int, list[int]]
 
 
 class ShimTable:
-    """The table of shims, in memory that a keeper, its spawner, and their shims share.
+    """The table of living shims, in memory that the keeper, the spawner, and the shims share.
 
-    The table outlives the spawner. It shows the keeper which inherited processes are shims, and
-    which ends were not reported yet. A row has two cells. The serial number is set until the shim's
-    end has been reported. The PID is set from the shim's first moment until it has been reaped.
-    Serial numbers begin with 1.
+    It outlives the spawner. It shows the keeper which inherited processes are shims, and which ends
+    were not reported yet. A row has a serial number, from 1, until the shim's end was reported. It
+    has the shim's PID from its first moment until it was reaped.
 
     Each cell has one writer at a time, and each write is a single step.
     """
@@ -57,10 +56,7 @@ class ShimTable:
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
-        """Reserve a row for a shim that is about to be forked.
-
-        Raise OSError if the table is full.
-        """
+        """Reserve a row for a shim before the fork. Raise OSError if the table is full."""
         # Row 0 holds the number of rows that were ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
@@ -71,26 +67,23 @@ class ShimTable:
         self._rows[serial] = row
 
     def enter(self, serial: int) -> None:
-        """Record this process as the shim with this serial number. The shim itself calls this."""
+        """Record this process as the shim. The shim itself calls this."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
     def reaped(self, serial: int) -> None:
         self._table[self._rows[serial], _PID] = 0
 
     def reported(self, serial: int) -> None:
-        """Free the row of a shim whose end was reported to the server.
-
-        Ignore unknown serial numbers.
-        """
+        """Free the row of a shim whose end was reported to the server. Idempotent."""
         row = self._rows.pop(serial, None)
         if row is not None:
             self._table[row, _SERIAL] = 0
             self._free.append(row)
 
     def take_over(self) -> Iterator[tuple[int, int]]:
-        """Yield each shim in the table of the killed spawner: its serial number and its PID.
+        """Yield the serial number and the PID of each shim of the killed spawner.
 
-        The PID is 0 if there is none.
+        The PID is 0 if the shim has not begun, or was reaped.
         """
         for row in range(1, self._table[0, _SERIAL] + 1):
             serial = self._table[row, _SERIAL]
@@ -149,7 +142,6 @@ class Reaper:
         return bool(self._shims) or self._killing_since is not None
 
     def _wait(self) -> Collection[int]:
-        """Wait for data or a signal. Return the descriptors that can be read."""
         ready = {descriptor for descriptor, _ in self._poll.poll(self._patience)}
         if self._signals in ready:
             os.read(self._signals, 4096)
@@ -161,7 +153,8 @@ class Reaper:
         return None if self._killing_since is None else _KILL_MILLISECONDS
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Do nothing, because only the spawner serves requests for shims."""
+        # only the spawner serves requests for shims
+        ...
 
     def _retire(self) -> None:
         """Reject all further requests for shims, so that the server starts another spawner."""
@@ -172,7 +165,6 @@ class Reaper:
         self._send({"retired": True})
 
     def _receive(self) -> Request | None:
-        """Return the next request: a serial number and the new shim's socket."""
         try:
             serial, descriptors, _, _ = socket.recv_fds(self._control, 16, 1)
         except OSError:
@@ -180,10 +172,7 @@ class Reaper:
         return (int(serial), descriptors) if serial else None
 
     def _refuse(self, serial: int, descriptors: list[int]) -> None:
-        """Reject a request, and send the reason to the server.
-
-        The new shim's socket is closed here, so that the server notices the rejection.
-        """
+        # The server notices the rejection when the new shim's socket is closed here.
         self._ended.append(serial)
         for descriptor in descriptors:
             os.close(descriptor)
@@ -212,8 +201,7 @@ class Reaper:
     def _continue_stopped(self) -> None:
         """Continue shims that a worker has stopped by a signal.
 
-        A stopped shim would enforce no timeout and read no message. A shim that was stopped too
-        often is killed.
+        A stopped shim would enforce no timeout. A shim that was stopped too often is killed.
         """
         for pid in _stopped_children():
             if pid in self._shims:
@@ -228,7 +216,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Stop waiting for orphans that still exist a long time after they were killed."""
+        """Stop waiting for processes that still exist a long time after they were killed."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:
@@ -251,10 +239,7 @@ class Reaper:
 
 
 def _stopped_children() -> Iterator[int]:
-    """Yield the PID of each stopped child, once for each stop.
-
-    On macOS, which cannot report stops, yield nothing.
-    """
+    """Yield the PID of each stopped child, once for each stop. macOS cannot report stops."""
     with suppress(ChildProcessError):
         while found := _asked_of_stopped():
             yield found.si_pid

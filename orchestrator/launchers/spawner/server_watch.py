@@ -1,7 +1,7 @@
 """Kills a server whose lease has ended. Standard library only.
 
-A server exits itself at the end of its lease. A server that hangs or is stopped (SIGSTOP) cannot
-exit, and would write files when it continues.
+A server exits itself at the end of its lease. A server that hangs or is stopped (SIGSTOP) cannot,
+and would write files when it continues.
 """
 
 import os
@@ -16,10 +16,7 @@ EXIT_SECONDS = 1.0
 
 
 class ServerWatch:
-    """Watches the lease of the server, and kills the server after the end of the lease.
-
-    Times are monotonic seconds.
-    """
+    """Watches the server's lease, and kills the server after it. Times are monotonic seconds."""
 
     #: Maximum milliseconds between two calls of ``look``.
     MILLISECONDS = LOOK_SECONDS * 1000

@@ -1,10 +1,10 @@
 """The spawner: a small process with one thread that forks shims for the server, which never forks.
 
-Each request is a packet with a serial number and a socket for the new shim. When that shim and all
-its leftover processes have ended, the spawner returns the serial number. It also returns the names
-of the processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts.
-If the spawner is killed, living shims continue. Its parent process, the keeper, then adopts and
-kills the orphans.
+A request is a packet with a serial number and the new shim's socket. When the shim and all its
+leftover processes have ended, the answer has the serial number and the killed processes.
+
+The spawner is a subreaper: it adopts orphaned descendants, and kills them. If the spawner is
+killed, shims continue, and its parent, the keeper, adopts and kills the orphans.
 """
 
 import gc
@@ -91,7 +91,6 @@ class Spawner(Reaper):
         return self._serves or super()._has_work
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Fork requested shims, until the server or the keeper has exited."""
         if self._watch is not None:
             self._watch.look(time.monotonic())
         if not self._serves:

@@ -1,8 +1,8 @@
 """Starts nodes on the workers of a Dask cluster.
 
-For each Dask worker, Dask gets one command, which has only the path of a join file. Dask gets no
-attempts and no keys. The started node connects to the server directly. Only this module imports
-``distributed``, of the extra ``cluster``.
+Each Dask worker runs one command, which has only the path of a join file. Dask gets no attempts and
+no keys. The started node connects to the server directly. Only this folder imports ``distributed``,
+of the extra ``cluster``.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ _EXITED_SECONDS = 3.0
 def scheduler_address(address: str) -> tuple[str, int]:
     """Return the host and the port in ``cluster.scheduler``. Raise ConfigError.
 
-    An address with tcp:// must be a loopback address. Without TLS, every program that reaches the
+    An address with tcp:// must be a loopback address: without TLS, every program that reaches the
     scheduler can run commands on its workers.
     """
     try:
@@ -93,10 +93,9 @@ class DaskNodes:
         states: Callable[[], Sequence[NodeState]],
         scaling: "DaskScaling | None" = None,
     ) -> None:
-        """``directory``: the directory of the cluster's certificates. ``states`` returns the nodes
-        of the server. ``scaling`` computes how many workers Dask should have; None: their number is
-        not changed.
+        """``directory``: the cluster's certificates. ``states`` returns the server's nodes.
 
+        ``scaling`` computes how many workers Dask should have; None: their number is not changed.
         Raise ConfigError if the address, the package, or the certificates are unusable.
         """
         scheduler_address(address)
@@ -210,8 +209,8 @@ class DaskNodes:
     ) -> None:
         """Restart nodes that have not reconnected, because their processes may have exited.
 
-        If the node's process still runs, it holds a lock, and the new process exits at once. A node
-        that a person has removed stays removed.
+        If the process still runs, it holds a lock, and the new process exits at once. A node that a
+        person has removed stays removed.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}
@@ -236,10 +235,7 @@ class DaskNodes:
         logger.info("node %s: started by Dask's worker %s: %s", name, address, dict(answers))
 
     def _join_file(self, name: str) -> Path:
-        """Return the path of the node's join file.
-
-        An existing join file is reused, so that the node keeps its certificate.
-        """
+        """Return the path of the node's join file. An existing file keeps its certificate."""
         path = self._directory / f"{name}.join"
         if name in self._registry.entries() and path.exists():
             if self._registry.entries()[name].is_released:
@@ -258,10 +254,9 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Release the nodes of lost Dask workers: no more workers start on these nodes.
+        """Release the nodes of lost Dask workers, so that no more workers start on them.
 
-        The node itself may still run. Its workers continue until they end or the node's lease ends.
-        A later call removes a released node without workers.
+        Their running workers continue. A later call removes a released node without workers.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

@@ -1,9 +1,9 @@
 """Computes how many workers a Dask cluster should have, from the workers that wait for a machine.
 
 Only the program that created a Dask cluster can start and end its machines. After
-``cluster.adapt()``, that program asks Dask's scheduler two questions. How many workers should there
-be? Which of them may be closed? ``SchedulerScaling`` answers in the scheduler, with this server's
-figures. Without recent figures, it answers that all workers stay.
+``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
+may be closed. ``SchedulerScaling`` answers in the scheduler, with this server's figures. Without
+recent figures, all workers stay.
 """
 
 import asyncio
@@ -65,11 +65,9 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["orchestrator_workers"] = self.figures
 
     def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Store the server's figures.
+        """Store the number of wanted workers, and the addresses of workers that may be closed.
 
-        Return the seconds since a program asked for the number of workers. Return None if no
-        program has asked. ``wanted``: the number of workers that the server wants. ``closable``:
-        the addresses of workers that the server does not need.
+        Return the seconds since a program asked for the number of workers; None if none has asked.
         """
         import time
 
@@ -102,9 +100,7 @@ class SchedulerScaling(SchedulerPlugin):
 
 
 class DaskScaling:
-    """Computes the figures for the scheduler, and drains nodes before Dask may close their
-    machines.
-    """
+    """Computes the figures for the scheduler, and drains nodes whose machines are not needed."""
 
     def __init__(
         self,
@@ -115,8 +111,8 @@ class DaskScaling:
     ) -> None:
         """``machine`` returns the machine of a node.
 
-        ``demand`` returns how many workers could start if there were more machines like its first
-        argument. It counts no further than its second argument.
+        ``demand`` returns how many workers, at most its second argument, could start if there were
+        more machines like its first argument.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
@@ -136,9 +132,9 @@ class DaskScaling:
         self._is_warned = False
 
     async def install(self, client: Any) -> None:
-        """Send ``SchedulerScaling`` to the scheduler.
+        """Send ``SchedulerScaling`` to the scheduler. Idempotent.
 
-        Idempotent. If that fails, Dask is not scaled.
+        If that fails, a warning is logged, and Dask is not scaled.
         """
         self._is_installed = False
         own = sys.modules[__name__]
@@ -167,7 +163,7 @@ class DaskScaling:
     ) -> None:
         """Send new figures, and release or reclaim nodes. Must be called often.
 
-        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's own facts about its
+        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's facts about its
         workers.
         """
         now = asyncio.get_running_loop().time()
@@ -193,9 +189,7 @@ class DaskScaling:
         self.warn_if_nothing_asks(asked, wanted > len(workers), now)
 
     def warn_if_nothing_asks(self, asked: float | None, is_short: bool, now: float) -> None:
-        """Log a warning, once, if workers are missing and no program asks the scheduler to start
-        them.
-        """
+        """Log a warning, once, if workers are missing and no program asks for their number."""
         if not is_short or (asked is not None and asked < _SILENT_SECONDS):
             self._short_since, self._is_warned = None, False
             return
@@ -211,8 +205,7 @@ class DaskScaling:
     async def _long_waiting(self, slots: float) -> int:
         """Return how many workers have waited for a machine since the previous call.
 
-        ``slots``: slots of one machine. The result is at most ``slots`` times the maximum number of
-        machines.
+        ``slots``: slots of one machine.
         """
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
@@ -226,7 +219,7 @@ class DaskScaling:
     ) -> None:
         """Release or reclaim nodes, until ``surplus`` nodes are released.
 
-        Nodes with few workers are released first. A node is released only after a lasting surplus.
+        Nodes with few workers are released first, and only after a lasting surplus.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]
@@ -251,7 +244,6 @@ class DaskScaling:
     def _idle(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], now: float
     ) -> Collection[str]:
-        """Return the released nodes that have had no worker for _IDLE_SECONDS."""
         entries = registry.entries()
         for name, each in found.items():
             released = name in entries and entries[name].is_released

@@ -1,8 +1,8 @@
 """The archive in which server and node send the directories of an attempt to each other.
 
-The archive is a sequence of records. A record is the length of its header (four bytes), the header
-as a JSON object, and the content of a file. The last record has the kind ``end``. The other machine
-is not trusted: if any path or link leaves its directory, the whole archive is rejected.
+A record is the length of its header (four bytes), the header as a JSON object, and the content of a
+file. The last record has the kind ``end``. The other machine is not trusted: if any path or link
+leaves its directory, the whole archive is rejected.
 """
 
 import errno
@@ -67,10 +67,9 @@ def pack(
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, and the relative paths of its files to write. The archive omits
-    the paths ``leave_out``, links that leave their directory, and special files such as pipes. A
-    missing directory counts as empty. Raise OSError, or UnusableFiles if the directories are too
-    large.
+    ``chosen``: one more directory, and the relative paths of its files to write. Omits the paths
+    ``leave_out``, links that leave their directory, and special files such as pipes. A missing
+    directory counts as empty. Raise OSError, or UnusableFiles if the directories are too large.
     """
     with open(path, "wb", opener=_private) as file:
         writer = _Writer(file, most_bytes)
@@ -108,7 +107,6 @@ def _entries(
 
 
 def _with_parents(names: Sequence[str]) -> Iterator[str]:
-    """Yield relative paths of files, each after the directories that contain it."""
     seen: set[str] = set()
     for name in names:
         for end in (n for n, character in enumerate(name) if character == "/"):
@@ -165,13 +163,12 @@ def unpack(path: str, staging: str, roots: int) -> None:
     """Write the content of an archive below the new directory ``staging``.
 
     ``roots``: the number of packed directories. Each becomes a directory with its number as name.
-
-    Links are created last, so that no file is written through a link. Raise OSError, or
-    UnusableFiles if the archive is not valid.
+    Raise OSError, or UnusableFiles if the archive is not valid.
     """
     os.mkdir(staging, 0o700)
     for number in range(roots):
         os.mkdir(f"{staging}/{number}", 0o700)
+    # Links are created last, so that no file is written through a link.
     links: list[tuple[str, str, str]] = []
     try:
         with open(path, "rb") as file:
@@ -249,7 +246,6 @@ def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) 
 
 
 def _is_plain(name: object) -> bool:
-    """True if the name is a relative path without ``.``, ``..``, and empty parts."""
     if not isinstance(name, str) or "\0" in name:
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
@@ -258,8 +254,8 @@ def _is_plain(name: object) -> bool:
 def _stays_inside(name: str, target: str) -> bool:
     """True if a link at the relative path ``name`` points into its own root directory.
 
-    ``..`` is allowed only at the beginning of the target, where it follows real directories. After
-    the name of a link, ``..`` would lead to an unknown directory.
+    ``..`` is allowed only at the beginning of the target: after the name of another link, it would
+    lead to an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False
@@ -281,12 +277,11 @@ def _make_link(root: str, name: str, target: str) -> None:
 
 
 def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
-    """Move the content of the directory ``staged`` into the directory ``target`` on the same file
-    system.
+    """Move the content of ``staged`` into the directory ``target`` on the same file system.
 
-    The paths ``keep`` stay unchanged. ``is_whole``: also remove everything in ``target`` that
-    ``staged`` does not have. Each file is replaced atomically. A file with the same content is not
-    replaced, so that its times stay. Idempotent. Raise OSError.
+    The paths ``keep`` stay unchanged. ``is_whole``: also remove what ``staged`` does not have.
+    Files are replaced atomically, and only if their content differs, so that their times stay.
+    Idempotent. Raise OSError.
     """
     _make_directory(target)
     kept = frozenset(keep)
@@ -328,7 +323,6 @@ def _is_directory(path: str) -> bool:
 
 
 def _is_same(first: str, second: str) -> bool:
-    """True if both paths are regular files with the same content and mode."""
     try:
         one, other = os.lstat(first), os.lstat(second)
     except OSError:
@@ -345,9 +339,9 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
-    """Return a disk-full error if ``error`` is from git and the disk of ``path`` is full.
+    """Return a disk-full error instead of an error of git if the disk of ``path`` is full.
 
-    Otherwise return ``error``. Git's own error does not say that the disk is full.
+    Git's own error does not say that the disk is full.
     """
     if isinstance(error, RepositoryError):
         with suppress(OSError):
@@ -358,9 +352,9 @@ def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a directory even if parts of it are not writable. Links are never followed.
+    """Remove a file or directory, even if parts of it are not writable. Idempotent.
 
-    Idempotent. Raise OSError.
+    Links are never followed. Raise OSError.
     """
     if not _is_directory(path):
         if os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""The server's side of attempts on nodes with their own file systems: sends and receives files.
+"""Sends and receives the files of attempts on nodes with their own file systems, on the server.
 
 While an attempt runs, its list of files, and the archive that the node sends, are next to its exit
 record. Both are removed at the attempt's end.
@@ -41,12 +41,11 @@ class FileExchange:
         known: Sequence[str],
         is_wanted: Callable[[], bool],
     ) -> tuple[ArchiveFigures, Sequence[str]] | None:
-        """Send the files of an attempt.
+        """Send the files of an attempt. ``known``: the commits that the node has.
 
-        Return the archive's size and digest, and the commits that the node has afterwards. Return
-        None if the attempt was stopped during the transfer. ``known``: the commits that the node
-        has. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
-        RepositoryError if the files cannot be read.
+        Return the archive's size and digest, and the commits that the node has afterwards; None if
+        the attempt was stopped during the transfer. Raise ConnectionError if the link breaks, or
+        OSError, UnusableFiles, or RepositoryError if the files cannot be read.
         """
         path = _beside(exit_path, "sent")
         try:
@@ -108,7 +107,7 @@ class FileExchange:
     def take_snapshot(
         self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
     ) -> None:
-        """Change the server's copy of a running attempt's worktree to the state that a node sent.
+        """Change the server's copy of a running attempt's worktree to the state in an archive.
 
         ``path``: the received archive. The node is not trusted. Idempotent. Raise OSError,
         UnusableFiles, or RepositoryError.
@@ -126,7 +125,7 @@ class FileExchange:
             archive.remove(staging)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> ArchiveFigures:
-        """Write the commits of a change into an archive at ``path``. Return its size and digest.
+        """Write the commits of a change into an archive. Return its size and digest.
 
         ``known``: the commits that the node has. Raise OSError, UnusableFiles, or RepositoryError.
         """
@@ -150,7 +149,7 @@ def archive_path(exit_path: str) -> str:
 def stored_files(exit_path: str) -> AttemptFiles | None:
     """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
 
-    Removes an incomplete archive of the node, because the node sends the whole archive again.
+    Removes an incomplete archive of the node, which the node sends again.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)
@@ -163,15 +162,12 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard(exit_path: str) -> None:
-    """Remove a partly received archive of an attempt. The node sends the archive again.
-
-    Idempotent.
-    """
+    """Remove a partly received archive, which the node sends again. Idempotent."""
     _unlink(archive_path(exit_path))
 
 
 def forget(exit_path: str) -> None:
-    """Remove the list of files and the archive of an attempt. Idempotent."""
+    """Remove the list of files and the archives of an attempt. Idempotent."""
     for name in ("returned", "snapshot", "files.json"):
         _unlink(_beside(exit_path, name))
 

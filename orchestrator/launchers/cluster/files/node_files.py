@@ -1,9 +1,8 @@
 """The files of attempts on a node with its own file system.
 
-Each worker has a directory on the node, in which paths are the same as in the server's workspace.
-The server's paths in a worker's arguments, environment, and prompt are replaced by paths of this
-node. The directory is created for each attempt, and removed when the server has the attempt's
-files.
+Each worker has a directory on the node, with the same relative paths as in the server's workspace.
+The server's paths in a worker's arguments, environment, and prompt are replaced by paths there. The
+directory is created for each attempt, and removed when the server has the attempt's files.
 """
 
 import json
@@ -59,7 +58,7 @@ class PathMap:
 
 
 def attempt_files(fields: Mapping[str, Any]) -> AttemptFiles:
-    """Return the files that a JSON object describes. Raise ValueError, KeyError, or TypeError."""
+    """Parse the files of an attempt. Raise ValueError, KeyError, or TypeError."""
     worktree = fields["worktree"]
     names = ("directories", "inputs", "texts", "left_out")
     return AttemptFiles(
@@ -77,10 +76,7 @@ class NodeFiles:
     """
 
     def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
-        """``directory`` must be on a local disk. ``home``: the product's folder on this machine.
-
-        Raise OSError.
-        """
+        """``directory`` must be on a local disk. ``home``: the product's folder. Raise OSError."""
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         #: The server's workspace, project, folder, and Python, by these names.
@@ -103,9 +99,9 @@ class NodeFiles:
         return self._worktrees.known() if self._worktrees else ()
 
     def prune(self) -> None:
-        """Remove old commits if there are many.
+        """Remove old commits if there are many. Raise RepositoryError.
 
-        No attempt may have files here. Raise RepositoryError.
+        No attempt may have files here.
         """
         if self._worktrees is not None:
             self._worktrees.prune()
@@ -119,8 +115,7 @@ class NodeFiles:
         self._places, self._python = places, python
 
     def receive(self, attempt_id: str, at: int, data: bytes) -> None:
-        """Append a piece to the archive of an attempt, at the position ``at``. 0 begins a new
-        archive.
+        """Append a piece to an attempt's archive, at the position ``at``; 0 begins a new archive.
 
         Never raises OSError: if a piece cannot be stored, ``unpack`` raises the error later.
         """
@@ -180,9 +175,9 @@ class NodeFiles:
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
 
     def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> ArchiveFigures:
-        """Write the files of an ended attempt into an archive at ``path``.
+        """Write an ended attempt's files into an archive at ``path``. Return its size and digest.
 
-        Return its size and digest. Raise OSError, UnusableFiles, or RepositoryError.
+        Raise OSError, UnusableFiles, or RepositoryError.
         """
         if os.path.exists(path):
             # An earlier process of this node has packed the files, and has sent a part of the
@@ -207,7 +202,7 @@ class NodeFiles:
     def store(self, attempt_id: str, files: AttemptFiles, path: str, content: bytes) -> None:
         """Write a file that the server wrote after the attempt's start.
 
-        Raise UnusableFiles if the file is in none of the attempt's directories. Raise OSError.
+        Raise UnusableFiles if it is in none of the attempt's directories. Raise OSError.
         """
         if os.path.dirname(path) not in files.directories:
             raise UnusableFiles(f"{path} is in no directory of the attempt")
@@ -216,8 +211,8 @@ class NodeFiles:
     def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
         """Write the state of a running attempt's worktree into an archive at ``path``.
 
-        Return its size and digest. Promised files that git ignores are omitted, because a child job
-        does not start with them. Raise OSError, UnusableFiles, or RepositoryError.
+        Return its size and digest. Files that git ignores are omitted, because a child job does not
+        start with them. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
             raise UnusableFiles("this node cannot read a worktree, because git is not installed")
@@ -258,8 +253,7 @@ class NodeFiles:
             self._worktrees.bring(worktree, directory, f"{apart}/unpacked/0", change)
 
     def forget(self, attempt_id: str) -> None:
-        """Discard the attempt's directory, unless a later attempt of the worker uses it.
-        Idempotent.
+        """Discard the attempt's directory, unless a later attempt uses it. Idempotent.
 
         ``sweep`` removes discarded directories, which may take long.
         """
@@ -269,7 +263,7 @@ class NodeFiles:
             self._discard(place)
 
     def forget_others(self, attempts: Container[str]) -> None:
-        """Discard all directories, except the directories of ``attempts``."""
+        """Discard all directories, except those of ``attempts``."""
         self._users = {place: user for place, user in self._users.items() if user in attempts}
         for place in self._directory.iterdir():
             if str(place) not in self._users and not place.name.startswith(_TRASH):
@@ -283,7 +277,7 @@ class NodeFiles:
                     archive.remove(str(place))
 
     def _discard(self, place: Path) -> None:
-        """Rename a directory. The worker's next attempt can then create one of the same name."""
+        # the worker's next attempt can now create a directory of the same name
         with suppress(OSError):
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 

@@ -1,8 +1,7 @@
 """The server's access to a running attempt's worktree on a node with its own file system.
 
-The server requests the worktree's state when the worker starts a child job. When the child job has
-a result, the server sends changes of the worktree's files. The node answers a request on the link
-on which the request was sent, or not at all.
+The server requests the worktree's state when the worker starts a child job, and sends changes of
+its files when the child job has a result. A request whose link breaks is never answered.
 """
 
 import asyncio
@@ -41,9 +40,7 @@ class RunningWorktree:
         self._error: OSError | None = None
 
     def take(self, message: Message) -> None:
-        """Handle an answer of the node, or one piece of an answer. Ignore answers to former
-        requests.
-        """
+        """Handle an answer of the node, or one piece of it. Ignore answers to former requests."""
         answer = self._answer
         if answer is None or answer.done() or message["n"] != self._number:
             return
@@ -64,8 +61,7 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Update the server's copy of the worktree to the state on the node. Return False if the
-        attempt is ending.
+        """Update the server's copy of the worktree. Return False if the attempt is ending.
 
         ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
         the link breaks.
@@ -91,7 +87,7 @@ class RunningWorktree:
     async def bring(
         self, link: Link, window: Window, known: Sequence[str], change: FileChange
     ) -> str:
-        """Change the files on the node. Return "", or the reason why the files may be unchanged.
+        """Change the files on the node. Return "", or why they may be unchanged.
 
         ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
         the link breaks. ``known``: the commits that the node has.
@@ -119,7 +115,6 @@ class RunningWorktree:
         return ""
 
     async def _ask(self, link: Link, request: Message) -> Message:
-        """Send a request, and return the node's answer. Raise ConnectionError."""
         self._number, self._had, self._error = self._number + 1, 0, None
         with suppress(FileNotFoundError):
             os.unlink(self._path)
@@ -134,7 +129,6 @@ class RunningWorktree:
 
 
 def _check(reply: Message) -> None:
-    """Raise the error that the node reports."""
     why = str(reply.get("error", ""))[:_MOST_REASON]
     if reply.get("is_full"):
         raise OSError(errno.ENOSPC, f"no space left on the node: {why}")

@@ -42,7 +42,7 @@ class FileGrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the numbers of the watches that saw a write since the last call. Does not wait."""
+        """Return the watches that saw a write since the last call. Does not wait."""
         try:
             events = os.read(self._descriptor, _BYTES)
         except BlockingIOError:

@@ -1,8 +1,7 @@
 """A node: runs workers on this machine for the server to which it is connected.
 
-Exit records, locks, and logs of attempts are in a directory of this machine. Files in the workspace
-have the same paths as on the server. If this process ends, shims keep running. A new process finds
-them by their records.
+Exit records, locks, and logs of attempts are in a directory of this machine. If this process ends,
+shims keep running, and a new process finds them by these files.
 """
 
 import asyncio
@@ -168,7 +167,7 @@ class _Held:
         self.result_error: OSError | None = None
 
     def save(self) -> None:
-        """Store the data that the next process of this node needs. Raise OSError."""
+        """Store what the next process of this node needs. Raise OSError."""
         kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
         kept["files"] = None if self.files is None else asdict(self.files)
         content = json.dumps(kept).encode("ascii")
@@ -199,10 +198,7 @@ class _Held:
 
 
 class NodeAgent:
-    """The serving process of a node.
-
-    The event loop's thread calls all methods.
-    """
+    """The serving process of a node. Only the event loop's thread may call."""
 
     def __init__(
         self,
@@ -211,11 +207,10 @@ class NodeAgent:
         look: Look,
         worktrees: NodeWorktrees | None = None,
     ) -> None:
-        """``say`` shows a line to the person who started the node. ``look`` searches for agents,
-        and is called in a separate thread. ``worktrees`` is required for a node with its own file
-        system.
+        """``say`` shows a line to the person who started the node.
 
-        Raise OSError.
+        ``look`` searches for agents, in a separate thread. ``worktrees`` is required for a node
+        with its own file system. Raise OSError.
         """
         self._settings, self._say, self._look = settings, say, look
         self._directory = settings.directory
@@ -293,10 +288,7 @@ class NodeAgent:
         return 0
 
     async def _prune(self) -> None:
-        """Remove old commits, unless an attempt uses files.
-
-        The next connection tells the server which commits remain.
-        """
+        """Remove old commits, unless an attempt uses files."""
         if self._files is not None and not self._working and not self._stored():
             try:
                 await asyncio.to_thread(self._files.prune)
@@ -330,7 +322,6 @@ class NodeAgent:
             self._link.abort()
 
     def _tell(self, line: str) -> None:
-        """Show a line, unless it is the same as the previous one."""
         if line != self._printed:
             self._printed = line
             self._say(line)
@@ -340,8 +331,8 @@ class NodeAgent:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before the next attempt. Return None if the node must end: the
-        server rejects it, and no worker is running.
+        Return the seconds to wait before the next attempt; None if the node must end, because the
+        server rejects it and no worker is running.
         """
         dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
         for where in self._addresses.in_turn():
@@ -373,14 +364,13 @@ class NodeAgent:
     async def _dial(self, address: str) -> Link:
         """Return a connection to an address.
 
-        Raise ConnectionRefusedError if all IP addresses of the host refuse the connection,
-        otherwise OSError. The IP addresses are tried here, because asyncio does not distinguish
-        these two errors.
+        Raise ConnectionRefusedError if all IP addresses of the host refuse it, otherwise OSError.
         """
         context = tls(self._directory, "node", is_server=False)
         context.check_hostname = True
         errors: list[OSError] = []
         host, port = host_and_port(address)
+        # asyncio itself does not distinguish a refusal by all IP addresses from other errors
         for *_, place in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             try:
                 _, link = await self._loop.create_connection(
@@ -396,7 +386,7 @@ class NodeAgent:
     def _server_is_absent(self, dialled: float) -> None:
         """Extend the lease after all addresses refused the connection: no server is running.
 
-        Without a server, no other machine starts this node's attempts. A new server first waits for
+        Without a server, no other machine starts this node's attempts, and a new server waits for
         the end of the lease. ``dialled``: boot time just before the connection attempts.
         """
         terms = self._terms
@@ -408,9 +398,6 @@ class NodeAgent:
             self._lease.extend(dialled + terms.lease)
 
     async def _greet(self, link: Link, where: str) -> Message | None:
-        """Return the server's answer to ``hello``; None if the connection broke before the
-        answer.
-        """
         link.post(self._hello())
         try:
             return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
@@ -421,10 +408,9 @@ class NodeAgent:
             return None
 
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
-        """Serve a connection until it breaks.
+        """Serve a connection until it breaks. ``sent``: boot time before ``hello`` was sent.
 
-        Return the seconds to wait before the next connection; None if the node must stop. ``sent``:
-        boot time before ``hello`` was sent.
+        Return the seconds to wait before the next connection; None if the node must end.
         """
         if welcome["do"] == "refused":
             link.abort()
@@ -500,7 +486,6 @@ class NodeAgent:
         }
 
     def _stored(self) -> list[_Held]:
-        """Return all attempts of this node, including those of its earlier processes."""
         if self._launcher is not None:
             return list(self._held.values())
         found = [
@@ -512,18 +497,17 @@ class NodeAgent:
         return found
 
     def _instance(self) -> str:
-        """Return the random id of this state directory."""
         path = self._directory / "instance"
         if not path.exists():
             path.write_text(secrets.token_hex(8), encoding="ascii")
         return path.read_text(encoding="ascii").strip()
 
     def _unfit(self, welcome: Message) -> str:
-        """Return the reason why this machine cannot run the server's workers; empty if it can."""
+        """Return why this machine cannot run the server's workers; empty if it can."""
         return self._unseen(welcome) or self._unable(welcome)
 
     def _unseen(self, welcome: Message) -> str:
-        """Return the reason why this machine does not see the server's files; empty if it does."""
+        """Return why this machine does not see the server's files; empty if it does."""
         if self._files is not None:
             return ""
         workspace = Path(welcome["workspace"])
@@ -548,7 +532,7 @@ class NodeAgent:
     def _unable(self, welcome: Message) -> str:
         """Apply the server's settings.
 
-        Return the reason why this machine cannot start the server's workers; empty if it can.
+        Return why this machine cannot start the server's workers; empty if it can.
         """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)
@@ -577,7 +561,6 @@ class NodeAgent:
         return self._terms or LeaseTerms()
 
     def _stored_terms(self) -> LeaseTerms | None:
-        """Return the terms of the latest connection; None if there was none."""
         try:
             return LeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
         except (OSError, ValueError, TypeError):
@@ -589,11 +572,10 @@ class NodeAgent:
         expected: Mapping[str, Mapping[str, int]],
         late: Mapping[str, Mapping[str, int]],
     ) -> None:
-        """Send the output and ends of attempts that the server expects, and stop all other
-        attempts.
+        """Send output and ends of the attempts that the server expects, and stop all others.
 
         ``expected`` and ``late``: for each attempt, the positions from which its files are sent.
-        ``late`` attempts were given up by the server, but it still accepts their results.
+        The server counted ``late`` attempts as lost, but still accepts their results.
         """
         for attempt_id, sizes in expected.items():
             held = self._held.get(attempt_id)
@@ -618,13 +600,13 @@ class NodeAgent:
             self._work(self._sweep())
 
     def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
-        """Queue the files of an attempt, from the positions ``sizes`` on, and then its end."""
+        """Queue an attempt's files, from the positions ``sizes`` on, and then its end."""
         held.sent.update(sizes)
         held.is_reported = False
         self._grown[held.id] = None
 
     def _send_again(self, attempt_id: str) -> None:
-        """Send the files of an attempt from their beginning, and then the attempt's end."""
+        """Send an attempt's files from their beginning, and then its end."""
         held = self._held.get(attempt_id)
         if held is not None and held.is_reported:
             self._send_from(held, {"files": 0})
@@ -647,7 +629,7 @@ class NodeAgent:
             self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
     async def _beat(self, link: Link) -> None:
-        """Send beats at intervals. Close the connection if the server does not answer in time."""
+        """Send heartbeats. Close the connection if the server does not answer in time."""
         terms, number = self._terms_now, 0
 
         def check(sent: float) -> None:
@@ -729,10 +711,7 @@ class NodeAgent:
             self._beats = {each: at for each, at in self._beats.items() if each > number}
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward a worker's API call to the server.
-
-        While the node is not connected, the call waits.
-        """
+        """Forward a worker's API call to the server, after the node is connected."""
         try:
             await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
         except TimeoutError:
@@ -785,10 +764,12 @@ class NodeAgent:
         self._post({"is": "started", "attempt": attempt_id, "pid": pid})
 
     def begun(self, attempt_id: str, at: float) -> None:
-        """Do nothing, because nothing is preloaded on a node."""
+        # nothing is preloaded on a node
+        ...
 
     def returned(self, attempt_id: str) -> None:
-        """Do nothing, because nothing is preloaded on a node."""
+        # nothing is preloaded on a node
+        ...
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         self._note_end(attempt_id, exit)
@@ -798,7 +779,6 @@ class NodeAgent:
             self._link.post(message)
 
     def _hold(self, attempt_id: str) -> _Held:
-        """Create the directory of an attempt, and watch it. Raise OSError."""
         directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
         held = _Held(attempt_id, directory)
         if self._spares and not os.path.exists(directory):
@@ -811,7 +791,6 @@ class NodeAgent:
         return held
 
     def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
-        """Store a piece of an attempt's files."""
         if self._files is not None:
             self._files.receive(attempt_id, at, data)
         link.post({"is": "had", "bytes": len(data)})
@@ -851,10 +830,7 @@ class NodeAgent:
         fields: dict[str, Any],
         env: Mapping[str, str],
     ) -> None:
-        """Create the attempt's files.
-
-        Then start the attempt, unless it was stopped in the meantime.
-        """
+        """Create the attempt's files, and start it, unless it was stopped in the meantime."""
         assert self._files is not None
         try:
             async with held.turn:
@@ -927,10 +903,7 @@ class NodeAgent:
             self._finish(held, exit)
 
     async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
-        """Pack the files of an ended attempt into an archive.
-
-        The attempt's end is reported after the archive.
-        """
+        """Pack the files of an ended attempt into an archive. Its end is reported afterwards."""
         assert self._files is not None
         path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
@@ -950,7 +923,6 @@ class NodeAgent:
     # Worktrees of running attempts
 
     async def _send_snapshot(self, link: Link, window: Window, message: Message) -> None:
-        """Send the state of a running attempt's worktree to the server."""
         held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
         if held is None or held.files is None or held.files.worktree is None or not self._files:
             link.post({**answer, "ended": True})
@@ -980,7 +952,6 @@ class NodeAgent:
         link.post({**answer, "sent": asdict(sent)})
 
     async def _store_file(self, message: Message) -> None:
-        """Store a file that the server wrote after the start, such as a message of a person."""
         held, path = self._held.get(message["attempt"]), message["path"]
         if held is None or held.files is None or self._files is None:
             return
@@ -1001,7 +972,6 @@ class NodeAgent:
         return {"error": str(error), "is_full": is_full}
 
     def _receive_result(self, link: Link, message: Message) -> None:
-        """Store a piece of a child job's result."""
         held, data = self._held.get(message["attempt"]), unpacked(message["data"])
         if held is not None:
             if message["at"] == 0:
@@ -1015,7 +985,6 @@ class NodeAgent:
         link.post({"is": "had", "bytes": len(data)})
 
     async def _bring(self, link: Link, message: Message) -> None:
-        """Add a child job's result to the files of a running attempt."""
         held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
         if held is None or held.files is None or held.files.worktree is None or not self._files:
             link.post({**answer, "ended": True})
@@ -1072,7 +1041,7 @@ class NodeAgent:
         await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
-        """Remove an attempt's files. Keep its empty directory as a spare, if spares are needed."""
+        """Remove an attempt's files. Keep its empty directory if spare directories are needed."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:
@@ -1109,10 +1078,7 @@ class NodeAgent:
             link.abort()
 
     def _send_piece(self, link: Link, attempt_id: str) -> None:
-        """Send the next piece of an attempt's files.
-
-        If the attempt has ended and no piece remains, send its end.
-        """
+        """Send the next piece of an attempt's files, or its end if no piece remains."""
         held = self._held.get(attempt_id)
         if held is None or held.is_reported or held.is_unwanted:
             self._grown.pop(attempt_id, None)
@@ -1147,7 +1113,7 @@ def _answer_of(kind: str, request: Message) -> Message:
 
 
 def _record(exit_path: str) -> str:
-    """Return the line in an exit record; empty if the record could not be written."""
+    """Return the line in an exit record; empty if it cannot be read."""
     try:
         with open(exit_path, "rb", buffering=0) as file:
             return file.read().split(b"\n", 1)[0].decode("ascii")
@@ -1160,7 +1126,6 @@ def _lost(cause: ExitCause, why: str) -> Exit:
 
 
 def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
-    """Return the containment plan that a message of the server contains."""
     sandbox: dict[str, Any] = dict(fields["sandbox"])
     sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
     return replace(
@@ -1171,8 +1136,9 @@ def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
 
 
 def _made_scratch(env: Mapping[str, str]) -> str:
-    """Create the directory for temporary files that ``env`` names, if it is missing on this
-    machine. Return its path; empty if nothing was created. Raise OSError.
+    """Create the directory for temporary files that ``env`` names, if it is missing here.
+
+    Return its path; empty if nothing was created. Raise OSError.
     """
     directory = env.get("TMPDIR", "")
     if not directory or os.path.isdir(directory):
@@ -1182,7 +1148,7 @@ def _made_scratch(env: Mapping[str, str]) -> str:
 
 
 def available_memory() -> int | None:
-    """Return the memory that is available without swapping, in bytes; None if it is unknown."""
+    """Return the bytes that are available without swapping; None if unknown."""
     try:
         with open("/proc/meminfo", encoding="ascii") as figures:
             found = next(line for line in figures if line.startswith("MemAvailable:"))
@@ -1192,7 +1158,7 @@ def available_memory() -> int | None:
 
 
 def free_disk(directory: Path) -> int | None:
-    """Return the free space of the directory's disk, in bytes; None if it is unknown."""
+    """Return the free bytes of the directory's disk; None if unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:

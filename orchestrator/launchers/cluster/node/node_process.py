@@ -1,7 +1,7 @@
 """The processes of a node: one process serves, and its parent restarts it after it ends.
 
 If the serving process is killed, workers keep running under their shims. If the parent is killed,
-too, the workers' lease is no longer extended, and the shims stop the workers.
+too, nothing extends the node's lease, and the shims stop the workers.
 """
 
 import asyncio
@@ -35,9 +35,9 @@ REJECTED = 1
 
 @contextmanager
 def locked(directory: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a node's state directory. Create the directory if it does not exist.
+    """Hold the lock of a node's state directory, which is created if missing.
 
-    Raise Conflict if the node already runs on this machine. Raise OSError.
+    Raise Conflict if the node already runs on this machine, or OSError.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(directory / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -59,9 +59,8 @@ def run(
 ) -> int:
     """Run the node until a signal arrives, or until the server rejects it. Return the exit code.
 
-    ``look`` searches for the agents of this machine. ``worktrees`` is required for a node with its
-    own file system. The caller must hold the lock of the state directory (``locked``). Raise
-    OSError.
+    ``look`` searches for agents. ``worktrees`` is required for a node with its own file system. The
+    caller must hold the lock of the state directory (``locked``). Raise OSError.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -93,7 +92,7 @@ def run(
 
 
 def _serve(make_agent: Callable[[], NodeAgent], api: socket.socket, parent: int) -> None:
-    """Serve the node in this forked process, then exit: never returns."""
+    """Serve the node in this forked process. Never returns."""
     code = 70
     try:
         proc.signal_at_parents_end(signal.SIGKILL)
@@ -117,7 +116,7 @@ async def _run(agent: NodeAgent, api: socket.socket) -> int:
 def api_socket(directory: Path) -> socket.socket:
     """Return the socket for the workers' API calls.
 
-    If the former port is free, it is used again, because running workers call it.
+    Its port is the former port if that is free, because running workers call it.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)

@@ -12,8 +12,8 @@ Target = Callable[[], tuple[str, int]]
 class Tunnel:
     """One end of the API connections that a link carries.
 
-    On the server, ``target`` returns the API's address. When the first bytes of a worker's
-    connection arrive, the server connects to that address.
+    On the server, ``target`` returns the API's address, to which the server connects for each
+    worker's connection.
     """
 
     def __init__(self, link: Link, target: Target | None = None) -> None:
