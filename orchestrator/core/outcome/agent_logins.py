@@ -1,8 +1,7 @@
 """Logins of agents, as their workers have shown them: valid, failed, or unknown. Pure.
 
-While the state of a login is unknown, a job starts only one worker with this login. If the login
-fails, the job tree's waiting workers with the same agent end without a start. Each of these workers
-would get the same error.
+While a login is unknown, a job starts only one worker with it. If the login fails, the waiting
+workers of the same agent end without a start, because each would get the same error.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -17,7 +16,7 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """Functions that return facts about an agent's credential. Arguments are names of agents."""
+    """Functions that return facts about the credential of an agent, which is given by its name."""
 
     #: Returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False
@@ -59,9 +58,9 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login. Return the attempt's verdict.
+        """Record the login's failure if the verdict reports one. Return the verdict.
 
-        If the login failed, the returned verdict says how to fix the login.
+        After a failed login, its reason also says how to fix the login.
         """
         if not verdict.login_refused:
             return verdict
@@ -76,7 +75,7 @@ class AgentLogins:
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins, by agent.
 
-        Omits old states, and failures of credentials that have since changed.
+        Omits old states, and failures of credentials that have changed since.
         """
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
@@ -85,9 +84,8 @@ class AgentLogins:
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent whose login has not failed.
-
-        Return "" if the best agent is ``agent`` itself, or if every login has failed.
+        """Return the best agent whose login has not failed; "" if it is ``agent``, or if there is
+        none.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found

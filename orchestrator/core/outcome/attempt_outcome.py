@@ -58,8 +58,6 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """One row of the table: its condition, and the outcome if the condition is true."""
-
     name: str
     fits: Callable[[Exit, Evidence], bool]
     status: WorkerStatus
@@ -104,10 +102,7 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """True if promised changes are missing.
-
-    False while child jobs may still make these changes.
-    """
+    """True if required changes are missing. False while child jobs may still make them."""
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
@@ -115,7 +110,7 @@ def _lacks_changes(evidence: Evidence) -> bool:
 def _asks(evidence: Evidence) -> bool:
     """True if the agent ends with an open question.
 
-    If expected changes are missing, an offer of more work counts as a question, too.
+    An offer of more work also counts if required changes are missing.
     """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
@@ -136,9 +131,6 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """True if the final text only describes how to do the work, although the task may require a
-    change.
-    """
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
     return is_recipe and found is not None and found.is_in_doubt
@@ -159,7 +151,6 @@ def _notes(evidence: Evidence) -> str:
 
 
 def _advice(evidence: Evidence) -> str:
-    """Return advice on gates that fail and do not block."""
     failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
     return "; ".join(f"advisory {in_words(each)}" for each in failed)
 
@@ -316,7 +307,6 @@ _LOGIN_REFUSED = _OF_CLASS[ErrorClass.AUTH]
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
-    """Return the verdict on one attempt."""
     if was_complete(exit, evidence):
         exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
     for row in TABLE:  # faster than a generator
@@ -338,10 +328,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 
 
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
-    """True if an agent had reported its whole result when a cap on usage stopped it.
-
-    False if a limit of the machine, such as memory, stopped the agent.
-    """
+    """True if an agent had reported its whole result when a cap on usage stopped it."""
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
@@ -349,10 +336,10 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 def judged_last(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
-    """Return the exit and evidence of a worker that is judged after its child jobs have ended.
+    """Return what is judged of a worker after its child jobs have ended.
 
-    The exit is a success, because only the worker's changes and final text are judged now. All
-    other evidence was judged when the worker's process ended.
+    Only its changes and final text are judged then, so the exit is a success. All else was judged
+    when its process ended.
     """
     evidence = Evidence(
         output=output,
@@ -364,26 +351,24 @@ def judged_last(
 
 
 def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
-    """True if the program of an agent without a driver is missing."""
+    """True if the program of an AI agent without a driver process is missing."""
     return exit.cause is ExitCause.PROGRAM and evidence.output_required
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """True if the gates decide the outcome: the attempt succeeds if they pass."""
+    """True if the attempt succeeds if its gates pass."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
-    """Return the fingerprint of a failure; "" if the failure cannot be compared. Equal failures
-    have equal fingerprints.
+    """Return a fingerprint that equal failures share; "" if the failure cannot be compared.
 
-    - Failures that match a row with ``once`` are always equal.
-    - Rejections by gates are equal if the findings are equal, whatever changed in between.
-    - Other failures are equal if row, exit code, signal, and output are equal, except for times in
-      the output.
+    - Failures that match a row with ``once`` are always equal. - Rejections by gates are equal if
+      the findings are equal. - Other failures are equal if row, exit code, signal, and output are
+      equal, except times in the output.
 
-    Two failures cannot be compared: a failure after a change of files, because the next attempt
-    starts from another state; and a lost attempt, because the worker did not cause the loss.
+    A failure after a change of files cannot be compared, because the next attempt starts from
+    another state. Neither can a lost attempt, because the worker did not cause the loss.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""
@@ -399,7 +384,6 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
 
 
 def _found(result: GateResult) -> str:
-    """Return the findings of a gate; its output if its report has no finding."""
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 
@@ -408,10 +392,9 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return the end time of an attempt: the recorded end of its process, or ``now`` if gates ran.
+    """Return the end time of an attempt: the end of its process, or ``now`` if gates ran.
 
-    The process may have ended long ago, while no server ran. The recorded times are ignored if they
-    contradict the server's clock.
+    Recorded times that contradict the server's clock are ignored.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     end = exit.ended_at if agrees and not evidence.gates else now
@@ -456,9 +439,8 @@ def result_of(
 
 
 def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
-    """Return the rank of a candidate that a person has chosen; None for other workers.
-
-    The rank remains through further attempts.
+    """Return the rank that a person's choice gave the worker, which remains through further
+    attempts.
     """
     standing = before.standing
     chosen = standing and standing.place == 1 and standing.by is Criterion.PERSON
@@ -466,7 +448,6 @@ def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
 
 
 def _is_good(evidence: Evidence) -> bool:
-    """True if at least one required gate ran, and all required gates passed."""
     passed = any(gate.has_approved for gate in evidence.gates)
     sound = evidence.worktree is not None and not evidence.worktree.faults
     return sound and passed and not any(gate.blocks for gate in evidence.gates)

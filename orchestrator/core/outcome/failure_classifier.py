@@ -1,8 +1,8 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
-Rows of a table are tried in order; the first match decides. Each row has a sequence of strategies
-(``ladder``). The first failure gets the first strategy, and each repetition of the failure gets the
-next strategy. The last strategy is used for all further repetitions.
+Rows of a table are tried in order; the first match decides. A row has a sequence of strategies
+(``ladder``): one for the first failure, and one for each repetition. The last strategy serves all
+further repetitions.
 """
 
 import re
@@ -286,17 +286,13 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
 
 
 def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
-    """True if a rollback with this strategy discards changes."""
     if strategy is _S.ROLLBACK_LAST:
         return evidence.files_changed
     return strategy is _S.ROLLBACK_SAFE and evidence.has_work
 
 
 def _times(row: FailureRow, worker: Worker) -> int:
-    """Return how many of the worker's latest failures have the cause of this row.
-
-    Only consecutive failures within the present retry budget count.
-    """
+    """Return how many of the worker's latest failures in a row have this row's cause."""
     times = 0
     for earlier in reversed(worker.result.failures if worker.result else ()):
         if earlier.cause != NEVER_RAN:
@@ -315,7 +311,7 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Return the result with the failure, which replaces an earlier failure of the same attempt."""
+    """Return the result with the failure, which replaces one of the same attempt."""
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]
@@ -323,7 +319,7 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def goes_on_with(failure: Failure, other: str) -> Failure:
-    """Return the failure with another strategy: a retry with the present files, without a rollback.
+    """Return the failure with a retry that keeps the present files.
 
     ``other``: the agent or machine that continues the work.
     """
@@ -332,7 +328,7 @@ def goes_on_with(failure: Failure, other: str) -> Failure:
 
 
 def escalated(failure: Failure, why: str) -> Failure:
-    """Return the failure as final: no attempt follows, so the planned strategy is not applied."""
+    """Return the failure as final: no attempt follows."""
     if failure.strategy is _S.ESCALATE:
         return failure
     reason = f"{failure.reason}; {why}"

@@ -1,4 +1,4 @@
-"""Recognizes errors that are caused by a full disk, or by another shortage of the machine.
+"""Recognizes errors that a full disk, or another shortage of the machine, caused.
 
 Shims import this module, so it imports very little.
 """

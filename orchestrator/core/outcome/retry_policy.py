@@ -14,11 +14,10 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
-    - Retries that the user requested for a command are always used.
-    - Other retries are used unless the same failure occurred twice in a row, without a change in
-      between.
-    - If the user requested no retries, no retry follows a timeout or a failed child job. A child
-      job has its own retries, and retries at every depth would multiply.
+    - Retries that the user requested for a command are always used. - Other retries are used unless
+      the same failure occurred twice in a row, without a change in between. - If the user requested
+      no retries, no retry follows a timeout or a failed child job. A child job has its own retries,
+      and retries at every depth would multiply.
     """
     if has_no_retry(worker, task, config):
         return False
@@ -36,7 +35,6 @@ def may_retry(
 
 
 def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    """True if the worker has used all its present retries."""
     return worker.attempt - worker.budget_from > _budget(task, config)
 
 
@@ -47,7 +45,7 @@ def retry_delay(worker: Worker, backoff_seconds: float) -> float:
 
 
 def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
-    """Return the reason of a failed attempt's verdict, and why no retry follows."""
+    """Return the verdict's reason, and why no retry follows."""
     attempts = worker.attempt - worker.budget_from
     if attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason

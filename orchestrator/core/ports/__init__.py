@@ -1,7 +1,6 @@
-"""Protocols of the services that the engine needs. Adapters have the methods of a protocol, but do
-not inherit from it.
+"""Protocols of the services that the engine needs. Adapters match them by shape.
 
-The port to processes is ``core.ports.launcher``. The port to the host project's repository is
+The port to processes is ``core.ports.launcher``. The port to the project's repository is
 ``core.repository.repository``.
 """
 

@@ -34,8 +34,6 @@ class Invocation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DependencyResult:
-    """Result of a task that another task depends on."""
-
     worker_id: str
     #: The worker's directory, with its output. Without a worktree, it also has the files that the
     #: worker created.
@@ -51,7 +49,7 @@ class DependencyResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
-    """A candidate's work, as a reviewer sees it."""
+    """A candidate's work, as its reviewer sees it."""
 
     worker_id: str
     #: Known facts about the candidate, one per line.
@@ -68,8 +66,6 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
-    """The session that an attempt may resume, and why the attempt with that session ended."""
-
     session: Session
     #: Why the attempt with that session ended. A key of
     #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
@@ -130,23 +126,21 @@ class Agent(Protocol):
     def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        """Return the evidence in ``directory``; ``log_tail`` is the end of the attempt's log.
+        """Return the evidence in ``directory``. ``log_tail``: the end of the attempt's log.
 
         ``control``: the attempt's control directory; it does not exist if it has no files.
         """
 
 
 class Agents(Protocol):
-    """The agents, by name."""
-
     def get(self, name: str) -> Agent:
         """Return an agent. Raise UnknownAgent with the existing names."""
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return an agent's own name. Raise UnknownAgent.
 
-        ``name``: the agent's own name, an alias, or ``auto``. ``refused``: agents whose login
-        failed. ``auto`` skips these agents, unless no other agent remains.
+        ``name``: its own name, an alias, or ``auto``. ``refused``: agents whose login failed.
+        ``auto`` skips them, unless no other agent remains.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -157,8 +151,7 @@ class Agents(Protocol):
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """Return True if the price of the agent's model is known.
 
-        ``model``: None for the agent's default model. Return None if only the agent's usage will
-        show whether the price is known.
+        None if only the agent's usage will show it. ``model``: None for the default model.
         """
 
     def uses_model(self, name: str) -> bool:
@@ -176,7 +169,7 @@ class Agents(Protocol):
 
 
 class SharedContexts(Protocol):
-    """The shared contexts of jobs: created once for each job, and stored."""
+    """The shared contexts of jobs. Each is created once, and stored."""
 
     def exists(self, job: Job) -> bool: ...
 
@@ -187,10 +180,9 @@ class SharedContexts(Protocol):
         """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the context in this process, if it is missing.
+        """Create a missing context in this process, without the parts that only ``command`` finds.
 
-        The context then lacks the parts that only a separate process finds (``command``). Raise
-        OSError.
+        Raise OSError.
         """
 
     def read(self, job: Job) -> str:
@@ -198,8 +190,6 @@ class SharedContexts(Protocol):
 
 
 class Roles(Protocol):
-    """The texts of roles."""
-
     def check(self, name: str) -> None:
         """Raise InvalidRequest, with the existing roles, if no role has this name."""
 
@@ -209,4 +199,4 @@ class Roles(Protocol):
 
 class Planner(Protocol):
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Split a request into tasks, and return the tasks: at least one."""
+        """Split a request into tasks, at least one."""

@@ -1,6 +1,6 @@
-"""The files of an attempt, and the ports that copy an attempt's worktree between machines.
+"""The files of an attempt, and the ports that copy its worktree to and from a node.
 
-The ports are for machines that have their own file system.
+The ports serve nodes that have their own file system.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,6 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorktreeFiles:
-    """The worktree of an attempt."""
-
     directory: str
     #: Full name of its branch, and the branch's head when the attempt begins.
     branch: str
@@ -53,22 +51,22 @@ class FileChange:
 class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
-    The caller delays the end of the attempt during the calls. All methods wait for the node. They
+    The caller delays the end of the attempt during the calls. All methods wait for the node, and
     raise Unavailable while the server stops.
     """
 
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Return False if the attempt is ending: the node then sends the files with the end. Raise
-        RepositoryError or OSError.
+        Return False if the attempt is ending: its end brings the files. Raise RepositoryError or
+        OSError.
         """
 
     def bring(self, change: FileChange) -> str:
         """Change the files on the node, but not HEAD and the index.
 
-        Git checks all files before it changes one. Return "", or the reason why the files may be
-        unchanged. After a reason, call ``fetch`` again. Raise RepositoryError or OSError.
+        Git checks all files before it changes one. Return "", or why the files may be unchanged:
+        then call ``fetch`` again. Raise RepositoryError or OSError.
         """
 
 
@@ -76,34 +74,31 @@ class ServerWorktrees(Protocol):
     """The server's side of worktrees on other machines."""
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
-        """Write the commits of a worktree into the directory ``path``, without the history of
-        ``known`` commits.
+        """Write the commits of a worktree into the directory ``path``.
 
-        Return the commits that the other machine will have after it has received the directory.
-        Raise RepositoryError or OSError.
+        ``known``: commits whose history is omitted. Return the commits that the other machine will
+        have. Raise RepositoryError or OSError.
         """
 
     def others(self, worktree: WorktreeFiles) -> Sequence[str]:
-        """Return the paths in a worktree that no commit has: ignored and untracked files."""
+        """Return the ignored and untracked files of a worktree."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from the other machine, and is not trusted. Idempotent. Raise
-        RepositoryError or OSError: the branch is then unchanged, or another call completes the
-        change.
+        The directory comes from the other machine, and is not trusted. Idempotent. After
+        RepositoryError or OSError, the branch is unchanged, or another call completes the change.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
-        """Write the commits of a change into the directory ``path``, without the history of
-        ``known`` commits.
+        """Write the commits of a change into the directory ``path``.
 
-        Raise RepositoryError or OSError.
+        ``known``: commits whose history is omitted. Raise RepositoryError or OSError.
         """
 
 
 class NodeWorktrees(Protocol):
-    """A node's side of worktrees: the node does not have the project's repository."""
+    """A node's side of worktrees, without the project's repository."""
 
     @property
     def objects(self) -> str:
@@ -113,9 +108,9 @@ class NodeWorktrees(Protocol):
         """Return commits of which this machine has the complete history."""
 
     def prune(self) -> None:
-        """Remove old commits if there are many. No worktree of this machine may be open.
+        """Remove old commits if there are many. Raise RepositoryError.
 
-        Raise RepositoryError.
+        No worktree of this machine may be open.
         """
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
@@ -125,13 +120,13 @@ class NodeWorktrees(Protocol):
         """
 
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
-        """Write the branch and the changes of the worktree ``directory`` into the directory
-        ``path``. Raise RepositoryError or OSError.
+        """Write the branch and the changes of a worktree into the directory ``path``.
+
+        Raise RepositoryError or OSError.
         """
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
-        """Change the files of the worktree ``directory`` while its worker runs. HEAD and index
-        stay.
+        """Change the files of a worktree while its worker runs. HEAD and index stay.
 
         ``path``: a directory with the server's commits. Raise RepositoryError or OSError.
         """

@@ -14,8 +14,8 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 class Proof:
     """Proof that the attempt's shim wrote its exit record.
 
-    ``digest`` is the SHA-256 of ``secret``, and is stored before the attempt starts. Once the
-    attempt runs, only its shim knows the secret.
+    Only the shim knows ``secret`` once the attempt runs. ``digest``: the secret's SHA-256, stored
+    before the start.
     """
 
     digest: str = ""
@@ -24,7 +24,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """Everything a launcher needs to run one attempt. Paths are absolute."""
+    """What a launcher needs to run one attempt. Paths are absolute."""
 
     #: ``<root>/<worker>/<attempt>``. The environment variable ORCHESTRATOR_WORKER has the same
     #: value, and marks the attempt's processes.
@@ -64,10 +64,7 @@ class Launch:
 
 
 class LauncherEvents(Protocol):
-    """Handler of a launcher's events.
-
-    The thread that calls ``listen`` also calls these methods.
-    """
+    """Handler of a launcher's events. The thread that calls ``listen`` calls these methods."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
@@ -75,48 +72,38 @@ class LauncherEvents(Protocol):
         """Handle the start of a preloaded launch. ``at``: Unix time."""
 
     def returned(self, attempt_id: str) -> None:
-        """Handle a preloaded launch that the shim returned without beginning it. No other event
-        follows.
-        """
+        """Handle a preloaded launch that the shim did not begin. No other event follows."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
 
 
 class Launcher(Protocol):
-    """Runs the processes of attempts."""
-
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher, which reports events to ``events``.
-
-        The launcher may start auxiliary processes.
-        """
+        """Prepare the launcher, which may start other processes."""
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait for events for at most ``seconds``, and report them. None: the launcher decides how
-        long.
+        """Wait for events, and report them. ``seconds``: maximum; None: the launcher decides.
 
-        Only one thread may call at a time, and no other work may block this thread. Return False if
+        Only one thread may call at a time, and must do no other work that blocks. Return False if
         the launcher is not open: no event will come.
         """
 
     def wake(self) -> None:
-        """Make ``listen`` return now. If no thread is in ``listen``, the next call of ``listen``
-        returns at once.
-        """
+        """Make the present or next call of ``listen`` return at once."""
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
 
     def preload(self, launch: Launch) -> bool:
-        """Pass a launch to a busy shim of this machine.
+        """Pass a launch to a busy shim of this machine, to begin after its present attempt.
 
-        The shim begins the launch after its present attempt. Return False without a change if no
-        shim accepts the launch. After True, ``begun`` and ``ended`` follow, or only ``returned``.
+        Return False without a change if no shim accepts it. After True, ``begun`` and ``ended``
+        follow, or only ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:
-        """Withdraw a preloaded launch, unless its shim has begun it. Ignore unknown attempts."""
+        """Withdraw a preloaded launch that has not begun. Unknown attempts are ignored."""
 
     def stop(
         self,
@@ -125,23 +112,22 @@ class Launcher(Protocol):
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Begin to stop an attempt: SIGTERM, then SIGKILL. Idempotent.
+        """Begin to stop an attempt:
 
-        Unknown attempts are ignored.
+        SIGTERM, then SIGKILL. Unknown attempts are ignored. Idempotent.
         """
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
-        """Pause the clock of an attempt's timeout if ``waiting``; otherwise resume the clock."""
+        """Pause the timeout of an attempt if ``waiting``, or resume it."""
 
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        """Watch an attempt that an earlier server started. Return False if the attempt does not
-        run.
+        """Watch an attempt that an earlier server started. Return False if it does not run.
 
-        ``digest``: the digest of the attempt's ``Proof``. An exit record with another digest is
-        ignored. ``node``, ``log``: the values of the attempt's ``Launch``. An attempt on another
-        node counts as running until the node reports the attempt's end, or until the node is lost.
+        ``digest``: of the attempt's ``Proof``; other exit records are ignored. ``node``, ``log``:
+        as in its ``Launch``. On a node, the attempt counts as running until the node reports its
+        end or is lost.
         """
 
     def expect_late(
@@ -154,23 +140,22 @@ class Launcher(Protocol):
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Store the exit record of a lost attempt if its node reports the record later.
+        """Store the exit record of a lost attempt if its node reports it later.
 
-        An earlier server declared the attempt and its node lost. Does not block; no event follows.
-
-        ``is_replaced``: True if a newer attempt of the worker has started.
+        Does not block; no event follows. ``is_replaced``: True if a newer attempt of the worker has
+        started.
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run. Idempotent.
+        """Return the end of an attempt that does not run, and prevent that it ever starts.
 
-        After this call the attempt can never start.
+        Idempotent.
         """
 
     def close(self, stop: bool) -> None:
         """Release everything. With ``stop``, stop all attempts first. Idempotent.
 
-        This call reports the remaining events, so no thread may call ``listen`` any more.
+        It reports the remaining events, so no thread may call ``listen`` any more.
         """
 
     @property
@@ -179,7 +164,7 @@ class Launcher(Protocol):
 
     @property
     def containment(self) -> str:
-        """Name of the active containment, for ``doctor`` and ``/health``."""
+        """Name of the active containment of workers."""
 
     @property
     def limits_notice(self) -> str:

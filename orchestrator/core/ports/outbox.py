@@ -40,7 +40,7 @@ class EntryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """One message to one endpoint. The text is composed when the message is sent."""
+    """One message to one endpoint, which is a receiver. Its text is composed when it is sent."""
 
     #: Equal in all attempts, so that receivers recognize a repeated message.
     id: str
@@ -85,7 +85,7 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryFilter:
-    """The entries to list. An empty filter selects all entries."""
+    """Which entries to list. An empty filter selects all."""
 
     endpoint: str = ""
     state: str = ""
@@ -100,9 +100,9 @@ class EntryPage(NamedTuple):
 
 
 class OutboxStore(Protocol):
-    """The stored entries. Any thread may call. Every method raises StoreError.
+    """The stored messages. Any thread may call. Every method raises StoreError.
 
-    ``core.ports.Store.save`` adds entries, as a part of a change.
+    ``core.ports.Store.save`` adds messages.
     """
 
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
@@ -111,15 +111,15 @@ class OutboxStore(Protocol):
         """
 
     def next_due(self) -> float | None:
-        """Return the due time of the next pending entry, or None if no entry is pending."""
+        """Return the due time of the next pending entry; None if no entry is pending."""
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
         """Return the pending entries of one endpoint and root job, due or not."""
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Replace the stored entries that have the ids of ``entries``.
+        """Replace the stored entries with the same ids. Idempotent.
 
-        An entry that is no longer stored is skipped. Idempotent.
+        An entry that is no longer stored is skipped.
         """
 
     def fail_pending(self, endpoint: str, error: str, now: float) -> None:
@@ -129,8 +129,7 @@ class OutboxStore(Protocol):
 
     def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
 
-    def counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Return the number of entries by endpoint and state."""
+    def counts(self) -> Mapping[str, Mapping[str, int]]: ...
 
 
 class EndpointInfo(NamedTuple):
@@ -148,8 +147,6 @@ class EndpointInfo(NamedTuple):
 
 
 class TestResult(NamedTuple):
-    """Outcome of a test message."""
-
     delivered: bool
     #: HTTP status; None: no answer came.
     status: int | None
@@ -158,10 +155,7 @@ class TestResult(NamedTuple):
 
 
 class OutboxCalls(Protocol):
-    """Calls of administrators about the outbox.
-
-    Methods raise NotFound for an unknown name or id.
-    """
+    """Calls of administrators about the outbox. Raise NotFound for an unknown name or id."""
 
     def endpoints(self) -> Sequence[EndpointInfo]: ...
 

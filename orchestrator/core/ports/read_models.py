@@ -1,6 +1,6 @@
 """Results of the engine's queries, in addition to the values of the model.
 
-Queries that list many workers return light rows, without whole documents.
+Queries that list many workers return rows without whole documents.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -56,8 +56,6 @@ class AskedQuestion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OneWorker:
-    """One worker with its job, task, and attempts."""
-
     job: Job
     worker: Worker
     #: None for a planner or reviewer.
@@ -80,8 +78,6 @@ class StepKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TranscriptStep:
-    """One step of an agent."""
-
     kind: StepKind
     text: str
     #: Name of the tool; empty for other steps.
@@ -90,7 +86,7 @@ class TranscriptStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Used:
-    """Answer to a report of a worker's usage."""
+    """Answer to a worker that reports its usage."""
 
     #: Why the worker must end now; empty if it may continue.
     stop: str = ""
@@ -124,8 +120,6 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RolledBack:
-    """Result of a rollback of a worker's branch to a checkpoint."""
-
     checkpoint: str
     commit: str
     #: The checkpoint with the state before the rollback.
@@ -134,8 +128,6 @@ class RolledBack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Health:
-    """Health of the server and of its parts."""
-
     ready: bool
     #: Result of each part's check: "ok", or the problem as text.
     checks: Mapping[str, str] = field(default_factory=dict)
@@ -165,7 +157,7 @@ class UnusableAgent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeState:
-    """State of a node of the cluster, for people."""
+    """State of a node of the cluster."""
 
     name: str
     #: up, drained, unreachable, rejected, or unknown (never connected to this server).
@@ -227,7 +219,6 @@ class Availability:
 
     @property
     def works_here(self) -> bool:
-        """True if the agent can work on this machine."""
         return self.installed and self.authenticated
 
     @property
@@ -248,7 +239,6 @@ class Availability:
 
     @property
     def unusable_here(self) -> UnusableAgent | None:
-        """Why the agent cannot work on this machine; None if it can work."""
         if self.works_here:
             return None
         lacks = f"command {self.command!r} not found" if self.command else "not installed"
@@ -258,7 +248,7 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Return the agent's readiness, with the state of its login as seen by workers."""
+    """Return the agent's readiness, with the state of its login that workers have shown."""
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:
@@ -347,7 +337,7 @@ class TaskRow(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSnapshot:
-    """All jobs, tasks and workers of a root job at one moment."""
+    """All jobs, tasks, and workers of a root job at one moment."""
 
     #: The root job first; parents before their child jobs.
     jobs: Sequence[JobNode]
@@ -417,9 +407,8 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number and total usage of a job's workers with one status.
-
-    Planners and reviewers are included.
+    """Number and total usage of a job's workers with one status, including planners and
+    reviewers.
     """
 
     root_id: str
@@ -449,7 +438,7 @@ class Progress:
 
     @classmethod
     def of(cls, counts: Iterable[StatusCount]) -> "Progress":
-        """Return the sums of the counts. A status that no worker has gets the number 0."""
+        """Return the sums of the counts. A status without workers gets 0."""
         numbers = dict.fromkeys(map(str, COUNTED), 0)
         costs, tokens, partial = [], [], False
         for each in counts:
@@ -468,8 +457,6 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobCard:
-    """A job in a list, with its progress."""
-
     job: Job
     #: Progress of the job's own workers.
     own: Progress
@@ -480,8 +467,6 @@ class JobCard:
 
 
 class ListedJob(NamedTuple):
-    """The ids of a job in a page of jobs."""
-
     id: str
     root_id: str
 
@@ -523,7 +508,7 @@ class UsageFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageRow:
-    """Usage of one agent, model, or other value of ``UsageFilter.by``, in one bucket of time."""
+    """Usage of one value of ``UsageFilter.by``, such as an agent, in one bucket of time."""
 
     key: str
     #: Start of the bucket; None: there are no buckets.

@@ -26,7 +26,7 @@ from orchestrator.core.ports.read_models import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """All changes of one turn of the supervisor. They are stored in one transaction."""
+    """The changes of one turn of the supervisor, stored in one transaction."""
 
     new_jobs: Sequence[Job] = ()
     #: Ids of jobs whose tasks and workers ``new_tasks`` and ``new_workers`` replace.
@@ -52,16 +52,15 @@ class Change:
     def durable(self) -> bool:
         """True if ``save`` waits until the change would survive a power loss, not only a crash.
 
-        True for facts that a caller relies on: an accepted job, its end, and a pause. The start or
-        end of an attempt reaches the disk a moment later. If a power loss comes first, the attempt
-        is repeated.
+        True for facts that a caller relies on: an accepted job, its end, and a pause. After a power
+        loss, an attempt is repeated if its start or end was not on the disk yet.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """A root job with all its descendants. Workers are sorted by job and index."""
+    """A root job with all jobs below it. Workers are sorted by job and index."""
 
     jobs: Sequence[Job]
     #: Tasks by job id, in task order.
@@ -81,7 +80,7 @@ class Tree:
 
     @property
     def advisers(self) -> Sequence[Worker]:
-        """Planners and reviewers: workers that run no task."""
+        """Planners and reviewers, which run no task."""
         return (*self.planners, *self.reviewers)
 
 
@@ -105,8 +104,6 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreStats:
-    """Counts over everything in the store."""
-
     jobs: Mapping[str, int] = field(default_factory=dict)
     workers: Mapping[str, int] = field(default_factory=dict)
     attempts: int = 0
@@ -127,12 +124,12 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store a change in one transaction: all of it or nothing.
 
-        After ``save`` returns, a crash of this process loses nothing. A power loss loses nothing of
-        a ``durable`` change. It can lose other changes of the last hundredths of a second.
+        A crash of this process loses nothing of it. A power loss can lose the last hundredths of a
+        second, but nothing of a ``durable`` change.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
-        """Delete root jobs with their descendants, and all their rows. Idempotent.
+        """Delete root jobs with all jobs below them. Idempotent.
 
         Skips ids of child jobs, and of jobs that have not ended.
         """
@@ -158,11 +155,11 @@ class Store(Protocol):
         """Return a page of the jobs that match all filters, newest first; None: no filter.
 
         ``parent``: only child jobs of this job. ``root``: only jobs of this root job's tree.
-        ``submitted_by``: only root jobs that this caller submitted, with their descendants.
+        ``submitted_by``: only root jobs of this caller, with all jobs below them.
         """
 
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
-        """Return the tasks of a job, in task order; with ``names``, only the named tasks."""
+        """Return the tasks of a job, in task order. ``names``: only these tasks."""
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None: ...
 
@@ -173,20 +170,22 @@ class Store(Protocol):
         """Return the usage of an agent's latest ``most`` successful workers, newest first."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """Return the worker that plans the job's tasks. Lists of workers do not include it."""
+        """Return the worker that plans the job's tasks. ``workers`` does not include it."""
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """Return the reviewers of the job's candidates. Lists of workers do not include them."""
+        """Return the reviewers of the job's candidates. ``workers`` does not include them."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
-        """Return the workers of a root job and its descendants, in order of index in each job."""
+        """Return the workers of a root job and of all jobs below it, in order of index in each
+        job.
+        """
 
     def worker(self, key: WorkerKey) -> Worker | None: ...
 
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
 
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
-        """Return the attempts of the given workers of a tree, in order of worker and number."""
+        """Return the attempts of some workers of a tree, in order of worker and number."""
 
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
         """Return the latest event of a kind about the job itself; None if there is none."""
@@ -195,14 +194,14 @@ class Store(Protocol):
         """Return the running attempt whose key has this hash; None once the attempt has ended."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return the tree of a root job, with attempts. With ``job_ids``, return only these jobs.
+        """Return the tree of a root job, with attempts. ``job_ids``: only these jobs.
 
-        Return None for an unknown root job, or if no job of ``job_ids`` is in its tree.
+        None if no such job exists.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return all jobs, tasks, and workers of a root job at one moment, with only the fields of
-        ``TreeSnapshot``. None if the root job does not exist.
+        """Return all jobs, tasks, and workers of a root job at one moment; None if it does not
+        exist.
         """
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
@@ -214,39 +213,34 @@ class Store(Protocol):
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        """Return a page of one job's workers. The times of running workers are counted up to
-        ``now``.
-        """
+        """Return a page of one job's workers. Times of running workers count up to ``now``."""
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
-        """Return counts of workers and usage in the trees of root jobs, by root job."""
+        """Return numbers of workers and their usage in the trees of root jobs, by root job."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return usage, grouped by ``wanted.by`` and bucket of time, in order of time."""
+        """Return usage by ``wanted.by`` and bucket of time, in order of time."""
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
         """Return jobs that may have needs, each with all workers of the tasks that may have needs.
 
-        ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs
-        that this caller submitted, with their descendants; None: all.
+        ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs of
+        this caller, with all jobs below them; None: all.
         """
 
     def version(self, root_id: str) -> int:
         """Return a number that grows with each change of a root job's rows.
 
-        The number is 0 when this process starts, and is not stored.
+        It starts at 0 in each process.
         """
 
     def last_seq(self, root_id: str) -> int:
         """Return the number of a root job's latest event; 0 if there is none."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
-        """Return the cost of each key's jobs on one day.
-
-        ``day`` is the number of the day since the epoch, in UTC.
-        """
+        """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
     def pause(self) -> Pause | None:
         """Return the pause of all jobs; None if jobs are not paused."""
@@ -261,17 +255,14 @@ class Store(Protocol):
         """Grant all locks ``names`` to an attempt, or none of them, in one transaction.
 
         Several servers may request the locks at the same time. Locks that the attempt already holds
-        remain. Only one thread may call, as for ``save``. Leases are durable.
+        remain. Only the thread that calls ``save`` may call. Leases are durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
-        """End a worker's leases of the locks ``names``. Idempotent.
-
-        Leases also end automatically with their attempt.
-        """
+        """End a worker's leases of these locks. Leases also end with their attempt. Idempotent."""
 
     def leases(self) -> Sequence[LockLease]:
-        """Return the active leases, sorted by lock name. A lease ends with its attempt."""
+        """Return the active leases, sorted by lock name."""
 
     def stats(self) -> StoreStats: ...
 

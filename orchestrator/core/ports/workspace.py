@@ -11,13 +11,10 @@ from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
 
 
 class Workspace(Protocol):
-    """Paths and files of workers."""
-
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the worker's directory.
+        """Return the worker's directory, created with ``files`` if there are any. Raise OSError.
 
-        If ``files`` is not empty, create the directory with these files. Otherwise the launcher
-        creates the directory (``Launch.make_cwd``). Raise OSError.
+        Without files, the launcher creates the directory (``Launch.make_cwd``).
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -44,16 +41,15 @@ class Workspace(Protocol):
         """Return the path of a report; None if no report can have this name."""
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
-        """Write a message for the driver of the worker's attempt. Idempotent. Raise OSError.
+        """Write a message for the worker's attempt. Idempotent. Raise OSError.
 
-        Return the path of its file; "" if the driver has already read the message.
+        Return the path of its file; "" if the attempt has already read the message.
         """
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Write a line into the worker's log that marks the start of an attempt."""
+        """Mark the start of an attempt in the worker's log."""
 
-    def attempt_output(self, worker: Worker, number: int) -> str:
-        """Return the end of an attempt's output."""
+    def attempt_output(self, worker: Worker, number: int) -> str: ...
 
     def link_recursive(self, worker: Worker) -> None:
         """Show on disk that the worker has started a child job. Idempotent."""
@@ -66,13 +62,10 @@ class Workspace(Protocol):
 
 
 class JobFiles(Protocol):
-    """Removes a root job's directory in steps that can be repeated after a crash."""
+    """Removes a root job's directory in steps, each of which can be repeated after a crash."""
 
     def set_aside(self, root_id: str) -> None:
-        """Rename a root job's directory, to record that the directory is being removed.
-
-        Idempotent. Raise OSError.
-        """
+        """Rename a root job's directory, to record its removal. Idempotent. Raise OSError."""
 
     def secure(self, root_id: str) -> None:
         """Raise OSError if the disk has too little space for the work that ``destroy`` saves."""
@@ -84,7 +77,7 @@ class JobFiles(Protocol):
         """Return the root jobs that have a directory."""
 
     def aside(self) -> Sequence[str]:
-        """Return the root jobs whose directories are set aside."""
+        """Return the root jobs whose directories ``set_aside`` renamed."""
 
     def put_back(self, root_id: str) -> None: ...
 
@@ -97,7 +90,7 @@ class JobFiles(Protocol):
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Load modules and templates in advance, so that the first report does not have to wait."""
+        """Load modules and templates, so that the first report does not have to wait."""
 
     def render(
         self,
@@ -110,5 +103,5 @@ class Reporter(Protocol):
     ) -> object:
         """Write the reports of a job whose workers have all ended.
 
-        ``merges``: the merge reports, by job id.
+        ``merges``: merge reports, by job id.
         """

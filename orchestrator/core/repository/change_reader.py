@@ -1,4 +1,4 @@
-"""The port to differences between commits, file by file and hunk by hunk."""
+"""The port to differences between commits, by file and hunk."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -47,9 +47,7 @@ class ChangedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A difference between two commits. Paths are relative to the top of the repository, as in
-    git.
-    """
+    """The difference between two commits. Paths are relative to the top of the repository."""
 
     base: str
     commit: str
@@ -67,7 +65,7 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictVersions:
-    """The texts of a file in conflict. None: the side has no such file, or the file is not text."""
+    """The texts of a file in conflict. None: no such file, or not text."""
 
     path: str
     base: str | None = None
@@ -80,8 +78,6 @@ class ConflictVersions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DiffRequest:
-    """The difference to show."""
-
     #: The worker whose changes are shown; empty: the merged result.
     worker_id: str = ""
     #: ``base``, ``result``, or another worker.
@@ -120,13 +116,10 @@ class ChangeReader(Protocol):
         """Return the commit of a branch or ref; empty if it does not exist."""
 
     def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
-        """Return the difference between two commits. Raise TooLarge, which has the paths."""
+        """Return the difference between two commits. Raise TooLarge with the paths."""
 
     def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
-        """Return the difference between two commits as one text.
-
-        Raise TooLarge, which has the paths.
-        """
+        """Return the difference as one text. Raise TooLarge with the paths."""
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
-        """Return the texts of a file in conflict. Raise TooLarge."""
+        """Raise TooLarge."""

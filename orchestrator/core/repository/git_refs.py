@@ -1,4 +1,4 @@
-"""Names of the branches and refs of jobs in the host project's repository.
+"""Names of the branches and refs of jobs in the project's repository.
 
 Each function returns the full name of a ref, or a prefix of such names.
 """
@@ -19,113 +19,84 @@ def branch_of(root_id: str, worker_id: str) -> str:
 
 
 def result_branch(root_id: str, job_id: str) -> str:
-    """Return the result branch of a root job or a child job."""
     name = "result" if job_id == root_id else f"result_{job_id}"
     return f"refs/heads/{BRANCHES}/{root_id}/{name}"
 
 
 def start_ref(worker: Worker) -> str:
-    """Return the ref with the start commit of a worker."""
+    """Ref with the start commit of a worker."""
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
 def dirty_ref(root_id: str) -> str:
-    """Return the ref of a root job's base commit, if this commit has the user's uncommitted
-    changes.
-    """
+    """Ref with the base commit of a root job, if it includes the user's uncommitted changes."""
     return f"{hidden(root_id)}dirty"
 
 
 def base_ref(root_id: str) -> str:
-    """Return the ref with the requested base.
-
-    The ref keeps the base commit if the user deletes the base branch.
-    """
+    """Ref with the requested base. It keeps the commit if the user deletes the base branch."""
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """Return the ref with the merged result at the time of a worker's merge rejection.
-
-    The worker's next attempt begins with this result.
+    """Ref with the merged result with which a worker's next attempt begins after a merge
+    rejection.
     """
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def taken_ref(worker: Worker) -> str:
-    """Return the ref with the merged result that the worker's branch includes after a merge
-    rejection.
-    """
+    """Ref with the merged result that a worker's branch includes after a merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
 def resolving_ref(worker: Worker) -> str:
-    """Return the ref with the former head of the worker's branch.
-
-    It is saved before an attempt to resolve the worker's conflicts."""
+    """Ref with the head of a worker's branch before an attempt to resolve its conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Return the ref with the progress of a running merge.
-
-    The ref keeps ``git gc`` from deleting the merge's commits.
-    """
+    """Ref with the progress of a running merge, which keeps its commits from ``git gc``."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of the refs with commits of the user's branches before and after ``land``.
-
-    The refs have the names of the branches.
-    """
+    """Prefix of refs with commits of the user's branches before and after ``land``, by branch."""
     return f"{hidden(root_id)}landed/{job_id}/"
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of the refs with a job's earlier results. The refs have numbers."""
+    """Prefix of refs with earlier results of a job, numbered."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
 def child_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the refs with the base and the result of each child job of a worker."""
+    """Prefix of refs with the base and the result of each child job of a worker."""
     return f"{hidden(root_id)}child/{worker_id}/"
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the refs with a worker's checkpoints.
-
-    The refs have the names of the checkpoints; see ``core.model.attempt.failure``.
-    """
+    """Prefix of refs with a worker's checkpoints, by name (see ``core.model.attempt.failure``)."""
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
 def undone_refs(root_id: str) -> str:
-    """Return the prefix of the refs with results of attempts that were rolled back.
-
-    The refs have the names ``<worker>/<attempt>``.
-    """
+    """Prefix of refs with results of rolled-back attempts, named ``<worker>/<attempt>``."""
     return f"{hidden(root_id)}undone/"
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the refs with the ignored files of a worker's checkpoints.
-
-    The refs have the names of the checkpoints.
-    """
+    """Prefix of refs with the ignored files of a worker's checkpoints, by checkpoint."""
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 
 def kept_refs(root_id: str) -> str:
-    """Return the prefix of the refs with saved work of a removed root job.
-
-    No other ref has this work.
-    """
+    """Prefix of refs with work of a removed root job that no other ref has."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the refs with former heads of a worker's branch.
+    """Prefix of refs with former heads of a worker's branch.
 
     A head is saved if the worker switched its worktree to another branch.
     """
@@ -133,23 +104,17 @@ def aside_refs(root_id: str, worker_id: str) -> str:
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the refs with histories of repositories in a worker's worktree.
-
-    The refs have the paths of the repositories.
-    """
+    """Prefix of refs with histories of repositories in a worker's worktree, by path."""
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:
-    """Return the prefix of the refs with branch heads of candidates that were not chosen.
-
-    The refs have the names of the workers.
-    """
+    """Prefix of refs with branch heads of candidates that were not chosen, by worker."""
     return f"{hidden(root_id)}candidate/"
 
 
 def hidden(root_id: str) -> str:
-    """Return the prefix of a root job's refs that are not branches."""
+    """Prefix of a root job's refs that are no branches."""
     return f"refs/{BRANCHES}/{root_id}/"
 
 
@@ -169,12 +134,10 @@ def of_worker(subject: str, worker: Worker) -> str:
 
 
 def of_job(subject: str, job_id: str) -> str:
-    """Return the message of a merge of a job's result."""
     return _signed(subject, {"Orchestrator-Job": job_id})
 
 
 def of_child_job(worker_id: str, job_id: str) -> str:
-    """Return the message of a merge of a child job's changes into its parent worker's branch."""
     trailers = {"Orchestrator-Job": job_id, "Orchestrator-Worker": worker_id}
     return _signed(f"Merge a child job of {worker_id}", trailers)
 

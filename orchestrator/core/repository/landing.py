@@ -11,8 +11,6 @@ CONTINUES = "continues"
 
 
 class LandOptions(Enum):
-    """The kind of commit that ``land`` creates."""
-
     #: a fast-forward, otherwise a merge commit
     ANY = "--ff"
     FAST_FORWARD = "--ff-only"
@@ -40,8 +38,6 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandRequest:
-    """Options of ``land``."""
-
     how: LandOptions = LandOptions.ANY
     #: The branch that must be checked out; empty: the branch from which the job started.
     onto: str = ""
@@ -72,13 +68,12 @@ class LandPlan:
 
     @property
     def is_elsewhere(self) -> bool:
-        """True if the job started from a branch that is not checked out now."""
         return bool(self.base_branch) and self.base_branch != self.branch_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BegunLanding:
-    """A landing, or its undo, whose end is not stored yet."""
+    """A landing, or its undo, that may not be complete."""
 
     root_id: str
     job_id: str
@@ -89,7 +84,7 @@ class BegunLanding:
 
 
 class LandingJournal(Protocol):
-    """Durable records of landings that have begun, one for each job."""
+    """Stored records of landings that have begun, one for each job."""
 
     def begin(self, begun: BegunLanding) -> None:
         """Record the start of a landing. Raise OSError."""
@@ -97,7 +92,7 @@ class LandingJournal(Protocol):
     def begun(self) -> Iterator[BegunLanding]: ...
 
     def end(self, job_id: str) -> None:
-        """Remove the record of a landing. Idempotent."""
+        """Idempotent."""
 
 
 class ResultLanding(Protocol):
@@ -107,22 +102,19 @@ class ResultLanding(Protocol):
     """
 
     def result(self) -> str:
-        """Return the commit of the job's result. Raise NotFound if the job has no result."""
+        """Return the commit of the job's result. Raise NotFound if there is none."""
         ...
 
     def files(self) -> Sequence[str]:
-        """Return paths that the result changes. Raise NotFound if the job has no result."""
+        """Return paths that the result changes. Raise NotFound if there is no result."""
         ...
 
     def branch(self) -> str:
-        """Return the checked-out branch; for a detached HEAD, a description of its commit."""
+        """Return the checked-out branch; a description of the commit for a detached HEAD."""
         ...
 
     def land(self, how: LandOptions, title: str) -> Moved:
-        """Land the result. Idempotent.
-
-        ``title``: the subject of a squash commit.
-        """
+        """Land the result. ``title``: subject of a squash commit. Idempotent."""
         ...
 
     def undo(self) -> Moved:

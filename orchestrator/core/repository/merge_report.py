@@ -1,4 +1,4 @@
-"""The outcome of a job's merge, as its reports state it."""
+"""Outcome of a job's merge, for its reports."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -10,8 +10,6 @@ from orchestrator.core.model.gate import GateOutcome
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergedGate:
-    """The outcome of one gate on the merged result."""
-
     name: str
     outcome: GateOutcome
     #: The gate's first findings, or why the gate did not run; empty if it passed.
@@ -20,10 +18,7 @@ class MergedGate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeReport:
-    """The outcome of a job's merge.
-
-    All fields are empty for a job without changes or without git.
-    """
+    """Outcome of a job's merge. All fields are empty for a job without changes or without git."""
 
     #: The result branch; empty: nothing was merged.
     branch: str = ""

@@ -1,4 +1,4 @@
-"""The port to the host project's repository."""
+"""The port to the project's repository."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field
@@ -32,7 +32,7 @@ PROJECT_LOCK = "project"
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The state of the user's checkout at one moment: files that differ from its commit.
+    """Files of the user's checkout that differ from its commit, at one moment.
 
     Without a repository, ``files`` has all files of the project.
     """
@@ -64,8 +64,6 @@ class MergeChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
-    """Start commit of workers."""
-
     #: The start commit; empty if no worktrees can be created.
     commit: str = ""
     #: The requested branch, otherwise the checked-out branch; empty if there is none.
@@ -82,8 +80,6 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
-    """Author of a commit."""
-
     name: str
     email: str
 
@@ -100,7 +96,7 @@ class FileWay(StrEnum):
 
 
 class Hindrance(StrEnum):
-    """Reason why a worker gets no attempt to resolve its conflicts."""
+    """Why a worker gets no attempt to resolve its conflicts."""
 
     #: the job's ``resolve`` is off
     OFF = "off"
@@ -145,8 +141,7 @@ class LostHunk:
 class FileConflict:
     """One path with a merge conflict.
 
-    ``base``: blob id of the common ancestor. ``ours``, ``theirs``: blob ids of the sides. "": no
-    file.
+    ``base``, ``ours``, ``theirs``: blob ids of the common ancestor and of the sides. "": no file.
     """
 
     path: str
@@ -175,10 +170,7 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One conflicting place of a file.
-
-    Without texts: the whole file, or a binary file.
-    """
+    """One conflicting place of a file. Without texts: the whole file, or a binary file."""
 
     path: str
     #: Number of the first line in the file of ``ours``.
@@ -211,8 +203,6 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """Changes of a child job that are lost in a later commit."""
-
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them. Then they were discarded as
     #: a whole.
@@ -232,7 +222,7 @@ class Tools:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """Result of ``Repository.fold``: a worker's branch, with the worker's side work merged in."""
+    """A worker's branch with its side work merged in: see ``Repository.fold``."""
 
     commit: str
     work: tuple[SideWork, ...] = ()
@@ -241,10 +231,9 @@ class Folded:
 
 
 class Repository(Protocol):
-    """The host project's repository. Directories are absolute. The user's checkout is only read.
+    """The project's repository. Directories are absolute. The user's checkout is only read.
 
-    Every method may raise RepositoryError, which describes the error as text, and OSError if the
-    disk is full. Any thread may call.
+    Every method may raise RepositoryError, or OSError if the disk is full. Any thread may call.
     """
 
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
@@ -255,12 +244,10 @@ class Repository(Protocol):
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
-        """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it does not
-        exist.
+        """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it is missing.
 
-        Ignored files are copied first from the worktree ``above``, if it exists, and then from the
-        checkout. Idempotent: a complete worktree stays, and an incomplete worktree, left by a
-        crash, is recreated.
+        Ignored files are copied from the worktree ``above``, if it exists, and then from the
+        checkout. Idempotent: a complete worktree stays, and an incomplete one is recreated.
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
@@ -270,18 +257,17 @@ class Repository(Protocol):
         """
 
     def drop_spares(self, directory: str) -> None:
-        """Remove a root job's spare worktrees, which are stored for reuse.
-
-        ``directory`` is the root job's directory.
-        """
+        """Remove the worktrees that a root job stores for reuse. ``directory``: the root job's."""
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return names and values of settings that prevent pushes; none without a repository."""
+        """Return names and values of git settings that prevent pushes; none without a
+        repository.
+        """
 
     def inside(self, directory: str) -> str:
-        """Return the path of the host project in a worktree.
+        """Return the path of the project in a worktree.
 
-        The host project may be a subdirectory of its repository.
+        It may be a subdirectory of its repository.
         """
 
     def commit(
@@ -307,28 +293,28 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> Folded:
-        """Merge the branches, worktrees, and stash entries that a worker created into its branch.
+        """Merge branches, worktrees, and stash entries that a worker created into its branch.
 
         Everything in the worktree must be committed; ``tip`` is that commit. Conflicting work is
         saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        """Commit the present worktree without changing its branch or index. Return the commit."""
+        """Commit the present files without changing the worktree's branch or index.
+
+        Return the commit.
+        """
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
         Idempotent.
 
-        Return the repairs as text. Also return the branch head before an unfinished rebase, or "".
-        A missing branch is created at ``start``.
+        Return the repairs as text, and the branch head before an unfinished rebase, or "". A
+        missing branch is created at ``start``.
         """
 
     def settle(self, directory: str) -> None:
-        """Abort an unfinished merge, rebase, or similar operation.
-
-        Files stay as they are. Idempotent.
-        """
+        """Abort an unfinished merge, rebase, or similar operation. Files stay. Idempotent."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         """Return, as text, the places of conflict markers that are new in ``end``."""
@@ -336,40 +322,36 @@ class Repository(Protocol):
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
 
-        Return the commit; empty if there are no ignored files. The commit omits very large files,
-        and lists their names.
+        Return the commit; empty if there are no ignored files. It omits very large files, and lists
+        their names.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
         """Return the ignored files of a worktree that match one of the paths or patterns.
 
-        All paths are relative to the host project. Files that were copied from the user's checkout
-        are excluded.
+        Paths are relative to the project. Files that were copied from the user's checkout are
+        excluded.
         """
         ...
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
-        """Restore the ignored files in a worktree from a commit that ``keep_ignored`` created.
-
-        Idempotent.
-        """
+        """Restore ignored files from a commit that ``keep_ignored`` created. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
-        """Return the files that ``keep_ignored`` omitted from a commit, with reasons."""
+        """Return the files that ``keep_ignored`` omitted, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
-        """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
-        ``kept``.
+        """Reset a branch and its worktree to a commit.
 
-        All other files of the worktree are removed, except ignored files that are too large to be
-        saved. Idempotent.
+        Ignored files are restored from the commit ``kept``. All other files are removed, except
+        ignored files that are too large to be saved. Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
         """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
-        The worktree's branch and index stay as they are. If a file to be changed differs from
-        ``now``, raise RepositoryError and change nothing.
+        Branch and index stay. If a file to be changed differs from ``now``, raise RepositoryError
+        and change nothing.
         """
 
     def tip(self, name: str) -> str:
@@ -379,10 +361,10 @@ class Repository(Protocol):
         """Return the commits of all refs below a prefix, by full name."""
 
     def point(self, name: str, commit: str) -> None:
-        """Set the ref with this full name to a commit."""
+        """Set a ref to a commit. ``name``: full name."""
 
     def point_all(self, refs: Mapping[str, str]) -> None:
-        """Set the refs with these full names to commits: all of them or none."""
+        """Set refs to commits, by full name: all of them or none."""
 
     def drop(self, name: str) -> None:
         """Remove a ref. Idempotent."""
@@ -393,24 +375,20 @@ class Repository(Protocol):
         """Return the paths of files that ``end`` adds or changes compared with ``start``."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Return every path that differs between the commits.
-
-        The value is True if ``start`` has the path.
-        """
+        """Return every path that differs, and True if ``start`` has it."""
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
 
         For each commit: a line ``commit <name>``, the message indented by one space, and a diff
-        without context. The diff treats all files as text. The log comes in pieces, so that the
-        caller can stop early.
+        without context. All files are treated as text. The log comes in pieces, so that the caller
+        can stop early.
         """
 
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         """Return the texts that occur in any file of a commit. No text may have line breaks."""
 
-    def files(self, commit: str) -> GateFiles:
-        """Return the files of the project in a commit."""
+    def files(self, commit: str) -> GateFiles: ...
 
     def open_at(self, directory: str, commit: str) -> None:
         """Check out a commit without a branch. Idempotent."""
@@ -418,18 +396,17 @@ class Repository(Protocol):
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
         """Create the project's own programs for a worktree, in the directory ``programs``.
 
-        Earlier content of ``programs`` is removed. ``search`` is the ordinary search path for
-        programs. ``trusted``: True to ignore programs that a worker installed.
+        Earlier content of ``programs`` is removed. ``search``: the ordinary search path.
+        ``trusted``: True to ignore programs that a worker installed.
         """
 
     def close_at(self, directory: str) -> None:
-        """Remove a worktree that ``open_at`` created, with all its content. Idempotent."""
+        """Remove a worktree that ``open_at`` created. Idempotent."""
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
-        """Return moved files.
+        """Return moved files, by their path in ``end``.
 
-        The key is the path in ``end``. The value is the path in ``start``, and True if the content
-        is the same.
+        Each value is the path in ``start``, and True if the content is the same.
         """
 
     def lay_out(
@@ -437,8 +414,8 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
 
-        ``swap`` maps the path of each excepted file to the path in ``base`` that has its content. A
-        file with the value None is removed.
+        ``swap``: for each excepted path, the path in ``base`` with its content. A file with the
+        value None is removed.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -454,12 +431,12 @@ class Repository(Protocol):
         """Return the commits and changes of a branch since its start, shortened for a prompt."""
 
     def size(self, start: str, end: str) -> ChangeSize:
-        """Return the size of a difference. The lines of binary files do not count."""
+        """Return the size of a difference, without the lines of binary files."""
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
-        """Return the numbers of added and removed lines of each file; zeros for a binary file.
+        """Return the numbers of added and removed lines by file; zeros for a binary file.
 
-        The keys are paths relative to the top of the repository.
+        Paths are relative to the top of the repository.
         """
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
@@ -472,7 +449,7 @@ class Repository(Protocol):
     ) -> str:
         """Create a merge commit of two parents. Return the commit.
 
-        The commit has the files of ``content``; if ``content`` is empty, the files of ``first``.
+        It has the files of ``content``, or of ``first`` if ``content`` is empty.
         """
 
     def line(self, start: str, tip: str) -> Sequence[str]:
@@ -481,15 +458,12 @@ class Repository(Protocol):
         """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return the items of ``paths`` that at least one commit changed.
-
-        Checks the commits after ``start``, up to ``tip``.
-        """
+        """Return the items of ``paths`` that a commit after ``start``, up to ``tip``, changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash several commits into one commit, and return the new tip.
+        """Squash all commits after ``onto`` up to ``refused``, and the next commit. Return the new
+        tip.
 
-        These commits are all commits after ``onto`` up to ``refused``, and the next commit.
         ``message``: message of the new commit. Return ``tip`` unchanged if it does not build on
         ``onto`` and ``refused``, or if a commit to squash is a merge.
         """
@@ -502,7 +476,7 @@ class Repository(Protocol):
         message: str,
         signature: Signature,
     ) -> str:
-        """Replay commits on top of ``onto``, one after another, with their authors and messages.
+        """Replay commits on top of ``onto``, with their authors and messages.
 
         Return the last new commit, which has the content of ``final``. Changes that no commit has
         get a commit with ``message``.
@@ -530,10 +504,11 @@ class Repository(Protocol):
     ) -> Undone:
         """Return the changes of a child job that ``tip`` had and no longer has.
 
-        The child job's changes are the difference between ``base`` and ``result``. Lines that were
-        edited, moved, or partly replaced do not count as lost. ``earlier``: commits other than
-        ``base`` whose content an undo may have restored. ``others``: changes of other child jobs,
-        as ``<base>..<result>``.
+        The changes are the difference between ``base`` and ``result``. Lines that were edited,
+        moved, or partly replaced do not count as lost.
+
+        ``earlier``: other commits whose content an undo may have restored. ``others``: changes of
+        other child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -542,15 +517,14 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        ``tip`` may have merged and then lost these changes. Return ``tip`` unchanged if it still
-        has them.
+        ``tip`` may have merged and then lost them. Return ``tip`` unchanged if it still has them.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """Return a merge of two commits, with conflict markers in the files that conflict."""
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
-        """Return the conflicting places of two commits, with their texts, in order."""
+        """Return the conflicting places of two commits, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         """Return files that conflict between two commits, and that ``commit`` does not resolve.
@@ -562,30 +536,29 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        Return "" if there are none. ``checkout_state`` has this digest under the name
-        ``WAYS_TO_MERGE``.
+        "" if there are none. ``checkout_state`` has it under the name ``WAYS_TO_MERGE``.
         """
         ...
 
     def note(self, directory: str) -> None:
-        """Back up the files that git needs to work. Idempotent: an existing backup is kept.
+        """Back up the files that git needs to work. ``directory``: a root job's directory.
 
-        ``directory`` is the directory of a root job.
+        Idempotent: an existing backup is kept.
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
         """Restore backed-up files that git can no longer use. Idempotent.
 
-        Return all files restored since the job began, as text.
+        Return, as text, all files restored since the job began.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
-        """Return the user's state that jobs must not change: branch, refs, stash, configuration,
-        and files.
+        """Return the user's state that jobs must not change: branch, refs, stash, settings,
+        files.
         """
 
     def exists(self) -> bool:
-        """True if the project is in a repository. Never raises."""
+        """Return True if the project is in a repository. Never raises."""
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
@@ -598,8 +571,7 @@ class Repository(Protocol):
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
         """Return the present files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``, which saves another search for changed
-        files.
+        ``state``: the present result of ``checkout_state``, which saves another search.
         """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
@@ -623,7 +595,7 @@ ADDRESSES = ".orchestrator.invalid"
 
 
 def signature_of(worker: Worker) -> Signature:
-    """Return a worker's identity for commits. No mail can be delivered to its address."""
+    """Return a worker's identity for commits."""
     return Signature(
         name=f"{worker.id} ({worker.agent})",
         email=f"{worker.id}@{worker.root_id}{ADDRESSES}",
@@ -635,5 +607,4 @@ def merger_of(job: Job) -> Signature:
 
 
 def record_name(job_id: str) -> str:
-    """Return the file name of a job's merge record in the directory ``reports/``."""
     return f"merge_{job_id}.json"

@@ -4,10 +4,7 @@ from collections.abc import Iterator, Sequence
 
 
 def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
-    """Return the longest chain, in order.
-
-    Tasks are numbers. ``needed[i]`` has the dependencies of task ``i``.
-    """
+    """Return the longest chain, in order. ``needed[i]``: the dependencies of task ``i``."""
     total = [0.0] * len(needed)
     before = [-1] * len(needed)
     for task in _ordered(needed):
@@ -24,7 +21,7 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
 
 
 def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
-    """Yield the tasks so that each follows its dependencies. Tasks of a cycle are not yielded."""
+    """Yield the tasks so that each follows its dependencies, without tasks of a cycle."""
     waiting = [len(names) for names in needed]
     needed_by: dict[int, list[int]] = {}
     for task, names in enumerate(needed):

@@ -1,6 +1,4 @@
-"""Status of an ended job, derived from its workers, and the selection of workers for shortened
-lists.
-"""
+"""Status of an ended job, facts about its gates, and shortened lists of its workers."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -29,8 +27,9 @@ def job_outcome(
 ) -> JobStatus:
     """Return the final status of a job whose own workers have all ended.
 
-    A task with several candidates succeeded if one candidate succeeded. A job that was cancelled
-    after all its tasks had succeeded is completed. A job without workers has failed.
+    A task with several candidates succeeded if one candidate succeeded. A job without workers has
+    failed.
+
     ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
     requires that a gate judges changed code, and none did.
     """
@@ -45,10 +44,9 @@ def job_outcome(
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """Return the seconds from the start of an ended job to the end of its last worker.
+    """Return the seconds from a job's start to the end of its last worker.
 
-    Return None for a job that has not ended. The job's own end is later, because the reports
-    contain this figure and are written before the job ends.
+    None for a job that has not ended. The job's own end is later, because reports have this figure.
     """
     if not job.status.ended:
         return None
@@ -58,7 +56,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """Return for each task, in worker order, whether one of its candidates succeeded."""
+    """Return for each task if one of its candidates succeeded, in worker order."""
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded
@@ -72,9 +70,7 @@ MOST_FILES = 100
 
 
 def has_judged(results: Iterable[GateResult]) -> bool:
-    """True if a gate passed or failed. The scan for secrets is excluded, because it judges no
-    code.
-    """
+    """True if a gate other than the scan for secrets passed or failed."""
     return any(map(_is_judge, results))
 
 
@@ -91,8 +87,8 @@ def is_unjudged(
     """True if a merged change has code that no gate judged.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
-    the workers of the change, whose own gates count as well. ``unjudged_jobs``: ids of jobs of the
-    tree whose results have unjudged code.
+    the workers of the change, whose gates count as well. ``unjudged_jobs``: jobs whose results have
+    unjudged code.
     """
     if has_judged(results) or not has_code(touched):
         return False
@@ -120,9 +116,11 @@ def unjudged_files(
     """Return the sources of a merged change that no gate judged.
 
     At least one gate must have a result. A gate of one worker's task judges only that worker's
-    changes. ``present``: for each changed file that still exists, its path in the host project and
-    its path in workers' results. ``below``: facts of the workers' child jobs. A file that only
-    child jobs changed counts as judged, unless ``below`` has it as unjudged.
+    changes.
+
+    ``present``: for each changed file that still exists, its path in the project and its path in
+    workers' results. ``below``: facts of the workers' child jobs. A file that only child jobs
+    changed counts as judged, unless ``below`` has it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -147,7 +145,6 @@ def unjudged_files(
 
 
 def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
-    """True if a child job's facts show that none of its gates judged the file."""
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)
@@ -167,7 +164,7 @@ def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> boo
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:
-    """Return code that a worker changed without a worktree, and that no gate of its task judged."""
+    """Return code that a worker changed without a worktree, and that none of its gates judged."""
     result = worker.result
     if result is None or result.delivery is None or has_judged(result.gates):
         return ()
@@ -177,11 +174,9 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return facts about gates that did not run, or that failed without blocking. Each name occurs
-    once.
+    """Return facts about gates that did not run, or that failed without blocking.
 
-    Results on the merged state take precedence over results of the workers. ``touched``: the paths
-    that the merged state changes.
+    A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
@@ -194,16 +189,15 @@ def gate_facts(
 
 
 def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
-    """Return gates with findings in only one of two runs on the merged state."""
     return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
 
 
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return new comments that switch off gates. Each gate occurs once.
+    """Return new comments that switch off gates, once for each gate.
 
-    Comments in the merged state take precedence over comments in the changes of workers.
+    Comments in the merged state replace those in the changes of workers.
     """
     found = {each.name: each for each in results}
     for worker in workers:
@@ -216,8 +210,8 @@ def comments_against(
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
     """Return the names of passed gates.
 
-    A gate's run on the merged state decides. Without this run, the gate must have passed for every
-    worker that has the gate.
+    A gate's run on the merged state decides. Without one, the gate must have passed for every
+    worker that has it.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
@@ -270,8 +264,7 @@ Listed = TypeVar("Listed", bound=_HasStatus)
 def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
     """Return at most ``LISTED_WORKERS`` workers, in the given order.
 
-    If there are more, failed workers are selected first, then running workers, then cancelled and
-    skipped workers.
+    If there are more, failed workers are selected first, then running workers.
     """
     if len(workers) <= LISTED_WORKERS:
         return workers
@@ -285,10 +278,9 @@ def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
 
 
 def all_workers_call(job_id: str) -> str:
-    """Return the API call that shows all workers of a job and of its descendants."""
+    """Return the API call that shows all workers of a job and of jobs below it."""
     return f"GET /api/v1/jobs/{job_id}/columns"
 
 
 def worker_pages_call(job_id: str) -> str:
-    """Return the API call that lists a job's workers in pages."""
     return f"GET /api/v1/jobs/{job_id}/workers?page=1&order=attention"

@@ -1,7 +1,7 @@
 """The ``needs`` of a job: actions of a person that the job waits for. Pure.
 
-Each need follows from one job or one worker alone. The store can therefore save the kind of the
-need in the row of this job or worker. Other workers only decide whether the need is obsolete.
+Each need follows from one job or one worker alone, so the store can save its kind in the row of
+this job or worker.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -47,8 +47,6 @@ _WITHOUT_SUCCESS = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Need:
-    """One action that a person has to take."""
-
     kind: NeedKind
     job_id: str
     root_job_id: str
@@ -63,7 +61,7 @@ class Need:
 
 
 def kinds_of_job(job: Job) -> Sequence[NeedKind]:
-    """Return the kinds of needs that follow from the job itself."""
+    """Return the kinds of needs that follow from the job alone."""
     found = []
     if job.awaits_approval and not job.status.ended:
         found.append(NeedKind.APPROVAL)
@@ -93,7 +91,7 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     """Return the needs of one job.
 
-    ``workers``: workers of the job. They must include all workers of tasks with needs.
+    ``workers`` must include all workers of tasks with needs.
     """
     own = list(workers)
     return [*_of_job(job), *_of_workers(job, own)]
@@ -134,7 +132,7 @@ def _conflicts(job: Job) -> Iterator[Missing]:
 
 
 def is_dropped(job: Job) -> bool:
-    """True if the job was stopped on request, so that no person waits for its result."""
+    """True if the job was stopped on request, so that nobody waits for its result."""
     return job.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
 

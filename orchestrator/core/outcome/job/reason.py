@@ -57,10 +57,10 @@ UNDONE = "changes of child jobs undone"
 
 
 def reason_of(job: Job) -> str:
-    """Return one sentence for each fact of the job, joined by "; "; "" if there are no facts.
+    """Return one sentence for each fact of the job, joined by "; "; the most serious fact first.
+    Pure.
 
-    The most serious fact comes first. Pure. The reason is composed again when the job is stopped,
-    merged, or ended. No code reads a reason to decide anything.
+    "" if there are no facts. No code reads a reason to decide anything.
 
     To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
     function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that
@@ -70,7 +70,7 @@ def reason_of(job: Job) -> str:
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, without the sentences about unmerged changes.
+    """Return the sentences of a job's reason, except those about unmerged changes.
 
     Reports list unmerged changes separately. For a job of an earlier version, which has no facts,
     return its whole reason as one text.
@@ -82,7 +82,6 @@ def remarks_of(job: Job) -> list[str]:
 
 
 def _planned_by(job: Job) -> str:
-    """Return the sentence about a planner that has not ended."""
     is_planned = job.status is JobStatus.PLANNING and not job.awaits_approval
     has_planner = job.plan_source not in ("given", RULES, NO_PLAN)
     return f"being planned by {job.plan_source}" if is_planned and has_planner else ""
@@ -119,7 +118,6 @@ def paused(job: Job) -> str:
 
 
 def _stop(job: Job) -> str:
-    """Return the sentence about a stop; "" if all tasks had succeeded before."""
     if job.stop_cause is None or job.status is JobStatus.COMPLETED:
         return ""
     limits = (StopCause.WALL_TIME, StopCause.LIMIT)
@@ -183,9 +181,7 @@ def _unchanged(job: Job) -> str:
 
 
 def changed_nothing(job: Job) -> list[str]:
-    """Return workers that succeeded without a change, although their tasks may have required
-    one.
-    """
+    """Return workers that succeeded without a change that their tasks may have required."""
     return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
 
 
@@ -220,7 +216,6 @@ def _checkout(job: Job) -> str:
 
 
 def _all_of(names: Sequence[str]) -> str:
-    """Format names, such as "worker_1, worker_2 and worker_3"."""
     if len(names) > MOST_NAMED:
         return f"{len(names)} workers"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -233,7 +228,7 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """Return a sentence about missing promised files, with the command that creates the files.
+    """Return the sentence about missing promised files, with the command that creates them.
 
     A child job's sentence has no command: the parent worker decides.
     """
@@ -326,7 +321,7 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code, or which required gates did not judge it."""
+    """Return why no gate judged the changed code, or which required gates did not."""
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 
@@ -403,7 +398,6 @@ def _switched_off(job: Job) -> str:
 
 
 def _more(found: Sequence[object], noun: str) -> str:
-    """Return the end of a shortened list, such as ``2 more workers``."""
     many = len(found) - MOST_NAMED
     return f"{many} more {noun}{'s' * (many != 1)}"
 

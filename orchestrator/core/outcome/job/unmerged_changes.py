@@ -1,6 +1,6 @@
-"""Changes of workers that are not in the job's result: where they are, why, and how to get them.
+"""Changes of workers that are not in the job's result: where they are, and why. Pure.
 
-Pure.
+Also the commands that merge them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -50,8 +50,7 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the lost changes of workers that succeeded in a plain directory, but require a
-    worktree.
+    """Yield the changes of workers that succeeded in a plain directory, but require a worktree.
 
     Only a planner can create these tasks; a submission with such a task is rejected.
     """
@@ -66,9 +65,9 @@ def lost_without_worktree(
 
 
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield the promised files that the result lacks. Only workers whose changes count are checked.
+    """Yield the promised files that the result lacks. ``present``: files that the result changes.
 
-    ``present``: files that the result changes.
+    Only workers whose changes count are checked.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -86,11 +85,10 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Yield side work that is missing in the result, because it conflicts with its worker's own
-    branch.
+    """Yield side work that the result lacks, because it conflicts with its worker's own branch.
 
-    ``workers``: workers with merged changes. Side work of a rolled-back attempt is excluded,
-    because the result lacks it on purpose.
+    Side work is branches, worktrees, and stash entries that an agent created itself. ``workers``:
+    workers with merged changes. Side work of a rolled-back attempt is left out on purpose.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -109,15 +107,11 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    """Return the number of the latest attempt whose changes were rolled back; 0 if there is
-    none.
-    """
     failures = worker.result.failures if worker.result else ()
     return max((each.attempt for each in failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
-    """Yield the earlier changes of workers that are about to run again."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
@@ -125,8 +119,7 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield the lost changes and files, except promised files that are now in the parent job's
-    changes.
+    """Yield the missing changes, except promised files that the parent job has created since.
 
     ``present``: paths that the parent job changes.
     """
@@ -143,11 +136,9 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Yield the lost changes of a worker's descendants, except changes that a person excluded.
+    """Yield the changes that the child jobs of a worker lost, at any depth.
 
-    ``children``: the worker's child jobs, in their order. Yield nothing if the worker's own changes
-    do not count. Skip a child job that was withdrawn, or that a later child job with the same
-    request replaced.
+    Changes that a person excluded are omitted. ``children``: see ``counting``.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -155,18 +146,18 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Yield hunks of a worker's descendants that other hunks replaced, or that were undone."""
+    """Yield hunks of a worker's child jobs, at any depth, that were replaced or undone."""
     for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """Yield the child jobs whose losses count as losses of the worker.
+    """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    Yield none if the worker's own changes do not count. A child job is skipped if it was withdrawn,
-    or replaced by a later child job with the same request. ``children``: all child jobs of the
-    worker, in their order.
+    None if the worker's own changes do not count. Withdrawn child jobs are skipped, and those that
+    a later child job with the same request replaced. ``children``: all child jobs of the worker, in
+    their order.
     """
     if not worker.counts:
         return
@@ -182,7 +173,7 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """The command that merges missing changes into a result, or shows them."""
+    """Command that merges missing changes into a result, or at least shows them."""
 
     #: Command that merges the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
@@ -194,11 +185,12 @@ class Way:
 
 
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
-    """Return the command that merges the missing changes, or otherwise the command that shows them.
+    """Return the command that merges the missing changes, or otherwise shows them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root. Changes
-    that gates rejected need another attempt, because a merge runs the gates again. Workers of child
-    jobs get no other attempt: ``retry`` does not run them.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root.
+
+    Changes that gates rejected need another attempt, because a merge runs the gates again. Workers
+    of child jobs get none, because ``retry`` does not run them.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
@@ -232,8 +224,8 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
     """Return the command that creates the missing files.
 
-    If the worker belongs to a root job, the command starts another attempt of the worker. Otherwise
-    the command submits a job that continues the root job.
+    It starts another attempt of a root job's worker. Otherwise it submits a job that continues the
+    root job.
     """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
@@ -242,7 +234,7 @@ def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
-    """Return the command that shows the changes of a worker, merged or not."""
+    """Return the command that shows the changes of a worker."""
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
@@ -254,14 +246,13 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a worker whose changes do not count, and then each job above.
 
-    The commands are not joined by ``&&``. A job with a failed worker stays partial, so the exit
-    code of the first command is not 0.
+    They are not joined by ``&&``, because a job with a failed worker stays partial: the exit code
+    of the first command is not 0.
     """
     return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
 
 
 def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that select another candidate, and then merge the jobs above."""
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
     return "; ".join([choose, *_above(above)])
 
@@ -302,7 +293,7 @@ class OutsideWork:
 
 @dataclass(frozen=True, slots=True)
 class UnmergedChanges:
-    """The changes in a tree that are not in its results.
+    """The changes in a job tree that are not in its results.
 
     ``jobs``: jobs by id. ``workers``: workers by job id.
     """
@@ -313,7 +304,7 @@ class UnmergedChanges:
     def in_result(self, job: Job) -> list[Worker]:
         """Return the job's workers whose changes are in its result.
 
-        The changes of a worker include the changes of its child jobs.
+        A worker's changes include those of its child jobs.
         """
         if job.merge_state not in _HAS_RESULT:
             return []
@@ -365,7 +356,6 @@ class UnmergedChanges:
                 )
 
     def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
-        """Yield changes of attempts that were rolled back before the next attempt."""
         for failure in worker.result.failures if worker.result else ():
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
@@ -414,8 +404,7 @@ class UnmergedChanges:
     ) -> OutsideWork:
         """Return the branch that has a worker's changes, with the cause and the command.
 
-        If only child jobs of the worker made changes, the branch is the last child job's result
-        branch.
+        If only child jobs made changes, it is the last child job's result branch.
         """
         branch = short(worker_branch(worker))
         if not _changed(worker):
@@ -447,11 +436,7 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        """Yield the job, and the descendants whose changes count.
-
-        Skip child jobs of a worker whose changes do not count, and child jobs that were withdrawn
-        or replaced.
-        """
+        """Yield the job, and the jobs below it whose changes count (see ``counting``)."""
         yield job
         for worker in self.workers.get(job.id, ()):
             if not worker.counts:
@@ -461,7 +446,6 @@ class UnmergedChanges:
                 yield from self._jobs_that_count(child)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
-        """Return job ids from the parent job to the root job."""
         found = []
         while job_id != top.id and job_id in self.jobs:
             job_id = self.jobs[job_id].parent_job_id or top.id
@@ -486,10 +470,6 @@ def _cause(missing: Missing, job: Job) -> OutsideCause:
 
 
 def has_worktree(worker: Worker) -> bool:
-    """True if the worker had a worktree.
-
-    If no worker of a tree had one, reports do not mention changes.
-    """
     delivery = worker.result.delivery if worker.result else None
     return delivery is not None and delivery.has_worktree
 
@@ -504,13 +484,11 @@ def _files(worker: Worker) -> int:
 
 
 def _is_back(worker: Worker, failure: Failure) -> bool:
-    """True if a person rolled the worker back to the result of the failed attempt."""
     rollbacks = worker.result.rollbacks if worker.result else ()
     return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
 
 
 def _is_blocked(worker: Worker) -> bool:
-    """True if the gates reject the worker's own branch."""
     result = worker.result
     if result is None or (result.delivery and result.delivery.by_hand):
         return False
