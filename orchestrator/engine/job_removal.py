@@ -37,10 +37,9 @@ AT_ONCE = 100
 class JobRemoval:
     """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
 
-    First, the directory is set aside; this records the removal. Then one transaction deletes the
-    rows. Finally, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
-    thread that writes to the store may call ``begin``, so that no retry can run the job during the
-    removal.
+    Three steps: the directory is set aside, which records the removal; one transaction deletes the
+    rows; the directory is destroyed. ``finish`` completes an interrupted removal. Only the thread
+    that writes to the store may call ``begin``, so that no retry runs the job meanwhile.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -51,8 +50,7 @@ class JobRemoval:
         self._destruction = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Raise Conflict if the disk has too little space to save the job's work before its
-        removal.
+        """Raise Conflict if the disk has too little space to save the job's work.
 
         May take long. Call it before ``begin``, which cannot be undone.
         """
@@ -87,8 +85,9 @@ class JobRemoval:
         return True
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Destroy the directory. Return the names of the remaining git refs with work of the
-        job. Idempotent, also for two threads at the same time. Raise OSError.
+        """Destroy the directory. Return the names of the remaining git refs with work of the job.
+
+        Idempotent, also for two threads at the same time. Raise OSError.
         """
         try:
             with self._destruction:
@@ -103,7 +102,7 @@ class JobRemoval:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
-        """Return removals that began and were interrupted, such as by the end of an earlier server.
+        """Return interrupted removals, for example by the end of an earlier server.
 
         A removal that a caller of this process waits for is not interrupted.
         """
@@ -112,9 +111,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.
 
-        Call this in the thread that calls ``begin``. If the store lists the job as unfinished,
-        restore the job's directory instead of removing it. This happens if an older copy of the
-        store was restored.
+        Call this in the thread that calls ``begin``. If the job is unfinished in the store, because
+        an older copy of the store was restored, restore the job's directory instead.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -132,7 +130,7 @@ class RetentionCalls(Protocol):
 class Housekeeping:
     """Repairs files and removes old jobs, in a background thread.
 
-    The supervisor's loop is blocked only for milliseconds.
+    It blocks the supervisor only for milliseconds.
     """
 
     def __init__(
@@ -144,10 +142,7 @@ class Housekeeping:
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:
-        """If ``keep_seconds`` is None, all jobs are kept.
-
-        ``mend`` repairs the files of a job.
-        """
+        """``keep_seconds``: None keeps all jobs. ``mend`` repairs the files of a job."""
         self._store = store
         self._removal = removal
         self._loop = loop
@@ -180,9 +175,7 @@ class Housekeeping:
             self._guarded(self._remove_old)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step. Only log its errors: nothing waits for the step, and the next pass repeats
-        it.
-        """
+        """Run a step, and only log its errors, because nothing waits for the step."""
         try:
             step()
         except Exception:
@@ -191,7 +184,7 @@ class Housekeeping:
     def _name_unknown(self) -> None:
         """Log directories that belong to no job in the database: their jobs may be lost.
 
-        SQLite reports no error for a damaged write-ahead log, and ignores the damaged part.
+        SQLite ignores the damaged part of a write-ahead log without an error.
         """
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
@@ -234,10 +227,7 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """Begin a removal, and return True if it has begun.
-
-        Runs in the supervisor's loop, so that no retry can run the job during the removal.
-        """
+        """Begin a removal in the supervisor's thread, and return True if it has begun."""
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

@@ -65,10 +65,7 @@ class ReportWriter:
         self._queue.put(render)
 
     def mend(self, root: Job) -> None:
-        """Write the missing reports of an ended root job.
-
-        A directory that a person removed is not created again.
-        """
+        """Write the missing reports of an ended root job, unless a person removed its directory."""
         missing = not self._workspace.final_report(root).is_file()
         if missing and self._workspace.job_directory(root.id).is_dir():
             self._queue.put(_Owed(Render(root.id, root.id, ())))
@@ -101,9 +98,8 @@ class ReportWriter:
             self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
-        """Try to write reports.
-
-        If that fails, the job ends without reports. They are written later if possible.
+        """Write reports. If that fails, the job ends without them; they are written later if
+        possible.
         """
         try:
             self._render(render)

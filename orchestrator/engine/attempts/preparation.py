@@ -1,4 +1,4 @@
-"""Prepares what an attempt needs before it starts, and reads its evidence after it has ended."""
+"""Prepares an attempt before its start, and reads its evidence after its end."""
 
 import json
 import os
@@ -52,10 +52,7 @@ from orchestrator.security.worker_environment import (
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """Data that only one attempt has.
-
-    The data are the attempt's key, and the proof that its shim wrote its exit record.
-    """
+    """Data of only one attempt: its key, and the proof that its shim wrote its exit record."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -185,10 +182,9 @@ class AttemptPreparation:
         directory: str,
         ground: WorkerWorktree | None,
     ) -> AttemptFiles | None:
-        """Return the attempt's files, for a node with its own file system.
+        """Return the files to copy to a node with its own file system.
 
-        Return None for an attempt that works in the user's project, because the project is not
-        copied to nodes.
+        Return None for an attempt in the user's project, which is not copied to nodes.
         """
         if is_in_project(assignment.task):
             return None
@@ -209,9 +205,7 @@ class AttemptPreparation:
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
-        """Create the directories that an agent's driver needs, and return the variables that name
-        them.
-        """
+        """Create the directories of an agent's driver, and return the variables that name them."""
         if not command.control:
             return {}
         worker = assignment.worker
@@ -225,15 +219,12 @@ class AttemptPreparation:
     def _git_environment(
         self, environment: Mapping[str, str], worker: Worker, ground: WorkerWorktree | None
     ) -> dict[str, str]:
-        """Return the variables of a worker in a worktree, or in the user's checkout."""
         own = _of_worktree(worker, ground) if ground else {}
         refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """Release an attempt's ports, and remove its directory for temporary files ``own_scratch``.
-        Idempotent.
-        """
+        """Release an attempt's ports, and remove its directory for temporary files. Idempotent."""
         self._ports.release(attempt)
         if own_scratch:
             scratch.remove(own_scratch)
@@ -243,8 +234,8 @@ class AttemptPreparation:
     ) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
-        The attempt's ``secrets`` lack its own key, because this server does not know the key. The
-        key becomes invalid at the attempt's end.
+        Its ``secrets`` lack its own key, which only the earlier server knew. The key becomes
+        invalid at the attempt's end.
         """
         around = self._around
         passed = {**around.environment, **task.env}
@@ -253,10 +244,7 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """If the attempt's directory is empty, return the attempt's changes without a scan.
-
-        Otherwise return None: the caller must scan the directory.
-        """
+        """Return the attempt's changes without a scan if its directory is empty; otherwise None."""
         worker = flight.worker
         special = (
             flight.ground is not None
@@ -277,10 +265,10 @@ class AttemptPreparation:
         *,
         has_open_children: bool = False,
     ) -> Evidence:
-        """Return the evidence of an attempt. Changes nothing. Raise UnknownAgent.
+        """Return the evidence of an attempt. Changes nothing.
 
-        ``changes``: the changes in the attempt's worktree, if there is one. UnknownAgent is raised
-        if an earlier server started the attempt, and its agent is no longer in config.yaml.
+        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if
+        config.yaml no longer has the agent of an earlier server's attempt.
         """
         worker = flight.worker
         agent = self._agents.get(worker.agent)
@@ -321,10 +309,9 @@ class AttemptPreparation:
         return self._without_secrets(evidence, flight, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files that an agent reports to have written outside of its worktree.
+        """Return the files outside of its worktree that an agent reports to have written.
 
-        Only existing files of the checkout and of the user's home count. The files must be newer
-        than the attempt.
+        Only files of the checkout and of the user's home count, if they are newer than the attempt.
         """
         if not paths:
             return []
@@ -343,11 +330,7 @@ class AttemptPreparation:
     def _without_secrets(
         self, evidence: Evidence, flight: RunningAttempt, printed: str
     ) -> Evidence:
-        """Return the evidence with masked secrets, for events, reports, and prompts of other
-        workers.
-
-        The log needs no masking, because it was masked when it was written.
-        """
+        """Return the evidence with masked secrets. The log was masked when it was written."""
 
         def clean(text: str) -> str:
             return text if text in printed else self._mask(flight.secrets, text)
@@ -414,11 +397,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence, with a ``DeliveredWork`` that compares the changed files with the task.
+    """Return the evidence with a ``DeliveredWork``, which compares the changes with the task.
 
-    If no file changed, the evidence also classifies the agent's final text. ``builds``: True if the
-    agent's work is to change files. ``deferred``: True if unfinished child jobs may still create
-    the promised files.
+    If no file changed, also classify the agent's final text. ``builds``: True if the agent's work
+    is to change files. ``deferred``: True if unfinished child jobs may still create the promised
+    files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER
@@ -472,7 +455,6 @@ def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:
-    """True if an absolute path ends with one of the relative paths ``others``."""
     return any(path.endswith(f"/{each}") for each in others)
 
 
@@ -485,7 +467,6 @@ def _modified_at(path: str) -> float:
 
 
 def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables whose names match a pattern, except the orchestrator's own variables."""
     names = {each for each in patterns if each in server}
     wild = [each for each in patterns if "*" in each]
     names |= {name for name in server for each in wild if fnmatchcase(name, each)}
@@ -493,10 +474,6 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
 
 
 def _of_worktree(worker: Worker, ground: WorkerWorktree) -> dict[str, str]:
-    """Return variables of a worker in a worktree.
-
-    They name the worktree as the project, and the worker as the author of commits.
-    """
     signature = signature_of(worker)
     return {
         "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,

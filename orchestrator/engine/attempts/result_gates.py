@@ -26,10 +26,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested.
-
-    If the job has a base commit, its gates check merged work. A worker without a worktree does not
-    get these gates, because its work is not merged.
+    gets only gates that a person requested. If the job has a base commit, its own gates check
+    merged work, and such a worker does not get them.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -42,10 +40,9 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return which judging files the task may alter.
+    """Return which files that decide how gates judge, such as tests, the task may alter.
 
-    Judging files decide how a gate judges. Tests are an example. ``judged``: files that the gates
-    of the worker's child jobs have judged.
+    ``judged``: files that the gates of the worker's child jobs have judged.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
@@ -83,10 +80,9 @@ class ResultGates:
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
-        """Stop the gates of an attempt whose process has ended, and whose end is not reported yet.
-        Return True.
+        """Stop the gates of an attempt whose process has ended, and return True.
 
-        For any other attempt, do nothing and return False.
+        If the attempt's process runs, or its end was reported, do nothing and return False.
         """
         name = attempt_id(worker)
         with self._lock:
@@ -106,7 +102,7 @@ class ResultGates:
     ) -> None:
         """Run the gates of a successful attempt, then call ``on_judged`` with the results.
 
-        For any other attempt, call ``on_judged`` at once.
+        If the attempt failed or has no gates, call ``on_judged`` at once.
         """
         gates = self._wanted(flight, job, exit, evidence)
         if not gates:
@@ -141,9 +137,9 @@ class ResultGates:
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Return the evidence of a lost attempt's late result, for which no gates run.
+        """Return the evidence of a late result, for which no gates run.
 
-        If the attempt has gates, the evidence shows a failure, because the gates did not run.
+        If the attempt has gates, the evidence shows a failure.
         """
         if not self._wanted(flight, job, exit, evidence):
             return evidence

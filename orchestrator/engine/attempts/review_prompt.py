@@ -48,8 +48,7 @@ class ReviewPrompts:
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
         """Check a reviewer's answer. Return the evidence, with the ranking as its output.
 
-        If the answer contains no valid ranking, return the evidence with an error. Any thread may
-        call.
+        If the answer has no valid ranking, the evidence has an error. Any thread may call.
         """
         evidence = replace(evidence, files_created=(), files_changed=False)
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
@@ -77,10 +76,7 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Return a candidate's entry in the reviewer's prompt.
-
-    The entry does not name the candidate's agent, because the reviewer may use the same agent.
-    """
+    """Return a candidate's entry without its agent, because the reviewer may be the same agent."""
     result = worker.result or WorkerResult()
     return Entry(
         worker_id=worker.id,

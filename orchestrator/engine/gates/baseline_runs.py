@@ -32,7 +32,7 @@ OnRan = Callable[[Ran | None], None]
 
 @dataclass(slots=True)
 class _Wanted:
-    """A gate that is to run on a base commit, with the callers that wait for the result."""
+    """A gate to run on a base commit, with the callers that wait for the result."""
 
     gate: Gate
     waiting: dict[object, OnRan] = field(default_factory=dict)
@@ -42,9 +42,9 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Site:
-    """A commit on which gates of a root job run, in a worktree of the commit.
+    """A base commit of a root job, with a worktree in which gates run one at a time.
 
-    The gates run one at a time. Requested gates wait in ``queue``.
+    Requested gates wait in ``queue``.
     """
 
     root_id: str
@@ -116,7 +116,7 @@ class BaselineRuns:
                     self._runs.stop(site.process, *by)
 
     def observe(self, change: Change) -> None:
-        """Remove the worktrees of root jobs that have ended. An observer of stored changes."""
+        """Remove the worktrees of root jobs that have ended with this change."""
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
                 self.drop(event.root_id)

@@ -45,9 +45,9 @@ _LOCKS = (
 
 
 class BaselineStore:
-    """The stored results.
+    """The stored results. Any thread may call.
 
-    Any thread may call. Never raises: a gate whose result is unreadable runs again.
+    Never raises: a gate whose result is unreadable runs again.
     """
 
     def __init__(
@@ -59,8 +59,7 @@ class BaselineStore:
     ) -> None:
         """``environment`` returns the gates' environment.
 
-        ``set_up``: the commands that prepare the gates' worktrees. They are part of the key under
-        which a result is stored.
+        ``set_up``: the commands that prepare the gates' worktrees, as part of a result's key.
         """
         self._folder = folder
         self._project = project
@@ -120,7 +119,7 @@ def is_lasting(ran: Ran) -> bool:
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results older than the time ``before``, and the oldest results beyond ``most``.
+    """Remove results older than the Unix time ``before``, and the oldest beyond ``most``.
 
     Idempotent.
     """
@@ -135,11 +134,9 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change whenever a program changes.
+    """Yield values that change with a program: its file, and the packages installed with it.
 
-    The values describe the program's file, and the packages that are installed with the program.
-    The file of a Python script is not enough, because it may be the same in all versions of its
-    package.
+    The file of a Python script may be the same in all versions of its package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

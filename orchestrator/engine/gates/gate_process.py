@@ -76,9 +76,9 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix that the names of an owner's runs share.
+    """Return the beginning of the names of an owner's runs, which ends with a dot.
 
-    The prefix ends with a dot, and a gate's name contains no dot.
+    A gate's name contains no dot.
     """
     return f"gate_{owner}."
 
@@ -129,11 +129,10 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate. ``named`` is called with the name by which the gate can be stopped. Raise
-        OSError.
+        """Start a gate, after the setup of its worktree if that is needed. Raise OSError.
 
-        If the worktree needs a setup, the setup runs first. Then ``named`` is called twice: with
-        the setup's name, and later with the gate's name.
+        ``named`` is called with the name by which the process can be stopped: first the setup's
+        name, if there is a setup, then the gate's name.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
             self._begin(run, on_ran, named)
@@ -208,10 +207,7 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Stop a gate that an earlier server started, and report the gate's end.
-
-        If the gate no longer runs, its end is reported at once.
-        """
+        """Stop a gate of an earlier server. If it no longer runs, report its end at once."""
         exit = Exit(ended_by=EndedBy.LOST)
         try:
             if self._launcher.adopt(name, record):
@@ -276,18 +272,14 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _place(self, tree: Path, run: GateProcess) -> Path:
-        """Create the run's own directory, and return its path. The gate can write into the
-        directory even in a sandbox.
-        """
+        """Create the run's own directory, writable even in a sandbox, and return its path."""
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
     def _next_number(self, run: GateProcess) -> int:
-        """Return the next unused number of a run, so that no log or record of an earlier run is
-        replaced.
-        """
+        """Return an unused number, so that no log or record of an earlier run is replaced."""
         tree = self._workspace.job_directory(run.root_id)
         begun = [
             int(number)
@@ -338,9 +330,7 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """Return the variables with which a gate runs the worktree's programs and imports the
-        worktree's modules.
-        """
+        """Return the variables with which a gate uses the worktree's programs and modules."""
         base = base_environment(self._around)
         search = base.get("PATH") or os.defpath
         try:
@@ -367,10 +357,9 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the worktree's files that the gate executed, and the names of the packages in the
-    user's checkout that it executed.
+    """Return the files of the worktree that the gate executed, relative to its working directory.
 
-    Paths are relative to the directory in which the gate starts. The files are None if unknown.
+    They are None if unknown. Also return the packages in the user's checkout that it executed.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -388,7 +377,6 @@ def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list
 
 
 def _package(path: str) -> str:
-    """Return the top-level name of the package or module to which a Python file belongs."""
     above, name = os.path.split(path)
     while os.path.isfile(os.path.join(above, "__init__.py")):
         above, name = os.path.split(above)
@@ -414,8 +402,7 @@ class _Countdown:
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
     """Return the environment of gates: the environment of a worker, but without an API key.
 
-    The project's programs come first in the search path. They come from the user's checkout, not
-    from a worker's worktree.
+    The search path begins with the project's programs in the user's checkout.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
@@ -441,10 +428,7 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Return why the gate did not judge the project: its cause, and a text.
-
-    The cause is None if the gate judged.
-    """
+    """Return why the gate did not judge, as cause and text. The cause is None if it judged."""
     if exit.ended_by is EndedBy.CANCEL:
         return GateCause.KILLED, "another process stopped the supervising process"
     if exit.ended_by is EndedBy.TIMEOUT:

@@ -87,8 +87,8 @@ class _GateSequence:
 class _Passed:
     """The first run of a gate that needs a second run.
 
-    ``base``: the run on the base commit; None if the gate did not run there. ``altered``: how the
-    worker altered files that decide how the gate judges.
+    ``base``: the run on the base commit; None if the gate did not run there. ``altered``: the
+    worker's changes of files that decide how the gate judges.
     """
 
     result: GateResult
@@ -131,8 +131,7 @@ class GateRunner:
     def set_up(
         self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
-        """Run the setup commands in a worktree. First, stop a setup that an earlier server started
-        there.
+        """Run the setup commands in a worktree, after stopping a setup of an earlier server there.
 
         ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
         ``named`` is called with the name that ``stop_set_up`` needs.
@@ -147,7 +146,6 @@ class GateRunner:
         self._runs.clear(run.root_id, run.owner, begin)
 
     def is_set_up(self, worktree: str) -> bool:
-        """True if a worktree needs no further setup."""
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
@@ -174,9 +172,7 @@ class GateRunner:
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Run a step of a check. If the step raises an error, end the check, because a caller waits
-        for the check's end.
-        """
+        """Run a step of a check. On an error, end the check, because a caller waits for its end."""
         try:
             step(course, *more)
         except Exception as error:
@@ -330,11 +326,7 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge the run ``ran`` of a gate.
-
-        If ``first`` is given, ``ran`` repeats the run ``first``, to confirm the findings of
-        ``first``.
-        """
+        """Judge the run ``ran``. If ``first`` is given, ``ran`` repeats it to confirm its findings."""
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
@@ -369,9 +361,7 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Return the places where the change adds comments such as ``noqa``, which switch off
-        findings of the gate.
-        """
+        """Return where the change adds comments, such as ``noqa``, that switch off findings."""
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:
             return ()
@@ -443,18 +433,14 @@ class GateRunner:
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """Return the result of a gate that failed to run, although its requirements are met.
-
-    The result blocks the change, whether the gate was requested or detected.
-    """
+    """Return the result of a gate that failed to run. The result blocks the change."""
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield none if no executed test is known, because the tests then ran in a Python that does not
-    report executed files.
+    Yield none if no executed test is known: then the Python of the tests reports no files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -464,19 +450,13 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
 
 
 def _has_statements(path: str) -> bool:
-    """True if a Python file has a statement.
-
-    False for an empty ``__init__.py``, and for a file that no longer exists.
-    """
+    """True if a Python file exists and has a statement, unlike an empty ``__init__.py``."""
     lines = (each.strip() for each in (read_regular(path, _MOST_LOOKED_AT) or b"").splitlines())
     return any(each and not each.startswith(b"#") for each in lines)
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Convert paths relative to the repository to paths relative to the host project.
-
-    The host project may be a subdirectory of its repository.
-    """
+    """Convert paths relative to the repository to paths relative to the project in it."""
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

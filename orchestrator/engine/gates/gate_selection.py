@@ -15,18 +15,13 @@ from orchestrator.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job.
-
-    They are stored with the job, so that later changes of the project do not affect them.
-    """
+    """The gates of a job. They are stored with it, so that the project's changes do not matter."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
 
 
 class _NoFiles:
-    """The files of a project without a repository: none."""
-
     def read(self, path: str) -> str:
         return ""
 
@@ -68,9 +63,9 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings. Add the default gates of the commit ``base`` if needed.
+        """Return the parent job's settings, with the default gates of ``base`` if they are needed.
 
-        No default gates are added if the parent job has a base, has gates, or switched gates off.
+        The defaults are not needed if the parent job has a base or gates, or switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
@@ -86,9 +81,7 @@ class GatePlans:
         return GatePlan(self._named(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Return the gates of a child job: all gates of its parent, and its own additional
-        gates.
-        """
+        """Return the gates of a child job: all gates of its parent, and its own further gates."""
         names = {gate.name for gate in parent.gates}
         more = [each for each in self._named(asked or (), root_base) if each.name not in names]
         return GatePlan((*parent.gates, *more), parent.gates_off and not more)
@@ -100,8 +93,9 @@ class GatePlans:
         )
 
     def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
-        """Return the default gates for a job that starts from a commit; "" means the user's
-        checkout.
+        """Return the default gates for a job that starts from a commit.
+
+        An empty ``commit`` means the user's checkout.
         """
         return self._found(commit or self._repository.base().commit)
 

@@ -26,9 +26,7 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if the ``package.json`` files from ``cwd`` up to ``top`` require packages, and no
-    package is installed.
-    """
+    """True if the ``package.json`` files from ``cwd`` to ``top`` need packages, but none exists."""
     return bool(_missing(cwd, top))
 
 
@@ -43,7 +41,6 @@ def were_missed(printed: str, cwd: str, top: str) -> bool:
 
 
 def _missing(cwd: str, top: str) -> set[str]:
-    """Return the names of missing packages; empty if any package is installed."""
     named: set[str] = set()
     for place in _upwards(cwd, top):
         if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):

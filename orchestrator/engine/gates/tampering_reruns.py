@@ -1,8 +1,7 @@
-"""Detects two kinds of tampering: a gate's run that changed tracked files, and altered judging
-files.
+"""Detects tampering: gate runs that changed tracked files, and altered judging files.
 
-A gate must judge the work, not repair it. Judging files decide how gates judge, such as tests. If
-the work altered judging files, a second run of the gate uses the base's versions of them.
+Judging files decide how gates judge, such as tests. If the work altered them, a second run of the
+gate uses the base's versions.
 """
 
 import logging
@@ -31,8 +30,8 @@ def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw,
     """Return one finding for each place in tracked files that a gate's run changed.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
-    findings are relative to the host project. Errors are only logged, because restoring the
-    worktree reports them, too.
+    findings are relative to the project. Errors are only logged, because restoring the worktree
+    reports them, too.
     """
     try:
         changed = repository.rewritten(directory, commit)
@@ -51,8 +50,9 @@ def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw,
 
 
 class SecondRuns:
-    """Prepares second runs of gates. Methods raise RepositoryError and OSError. Any thread may
-    call.
+    """Prepares second runs of gates. Any thread may call.
+
+    Methods raise RepositoryError and OSError.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -67,10 +67,9 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """Return how the worker altered the gate's judging files.
+        """Return how the worker altered the gate's judging files; empty if no second run is needed.
 
-        If the gate needs no second run, return an empty ``JudgeAlteration``. ``cwd``: the host
-        project in the worktree. The paths of ``touched`` are relative to ``cwd``.
+        ``cwd``: the project in the worktree. The paths of ``touched`` are relative to ``cwd``.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
         if not is_of_worker or not _needs_it(check, result):
@@ -82,10 +81,9 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Put the base's versions of the altered judging files into the worktree, for the second
-        run.
+        """Put the base's versions of the altered judging files into the worktree.
 
-        The caller must restore the worktree afterwards.
+        The caller must restore the worktree after the second run.
         """
         project = os.path.relpath(cwd, check.directory)
         swap = {
@@ -95,10 +93,7 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """True if the file configures gates in the same way as at the base.
-
-        If the file also has other settings, these settings are not compared.
-        """
+        """True if the file configures gates as at the base. Its other settings are not compared."""
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
             for commit in (check.base, check.commit)
@@ -114,11 +109,7 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run.
-
-    A gate that passed needs a second run. If candidates are compared, a failed gate that is not
-    required also needs one, because its failure counts in the comparison.
-    """
+    """True if the gate passed, or if its failure counts in a comparison of candidates."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 

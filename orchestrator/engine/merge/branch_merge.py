@@ -167,10 +167,7 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return two values about the merged code.
-
-        1. True if no gate judged any of the code.
-        2. The files that are known to be unjudged.
+        """Return whether no gate judged the code, and the files that are known to be unjudged.
 
         ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
         skipped.
@@ -193,8 +190,7 @@ class BranchMerge:
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
         """Sort parts by dependencies.
 
-        With the strategy ``theirs``, the later part wins a conflict. Therefore, parts with better
-        evidence come later.
+        With the strategy ``theirs``, parts with better evidence come later, because they then win.
         """
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
@@ -202,8 +198,8 @@ class BranchMerge:
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available.
 
-        A branch that a person removed is first restored from the worker's checkpoints. If that is
-        not possible, the worker is excluded from the result.
+        A removed branch is restored from the checkpoints. If that is not possible, the worker is
+        excluded from the result.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -232,9 +228,8 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if the worker's branch contains the changes of a candidate that is no longer chosen.
+        """True if the worker started from the changes of a candidate that is no longer chosen.
 
-        The worker started from this candidate's changes before a person chose another candidate.
         The worker is then excluded from the result.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
@@ -291,8 +286,7 @@ class BranchMerge:
     ) -> Judge:
         """Return a function that runs the gates on a commit and returns their results.
 
-        ``unrun``: results of skipped gates. The function does not run these gates, but returns
-        their results with the other results.
+        ``unrun``: results of skipped gates. The function returns them with the other results.
         """
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
@@ -322,9 +316,7 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's changes into the commit ``tip``. If files conflict, merge only the other
-        files.
-        """
+        """Merge a worker's branch heads into the commit ``tip``, except heads that conflict."""
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -361,8 +353,7 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge a child job's changes into the commit ``tip``, although the parent worker
-        ``worker`` discarded them.
+        """Merge a child job's changes into ``tip`` although the parent worker discarded them.
 
         The branch of ``worker`` stays unchanged, so that a later merge can exclude the changes
         again.
@@ -376,17 +367,13 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """Return the branch heads of a worker.
-
-        If an attempt failed to resolve the worker's conflicts, return the head from before that
-        attempt.
-        """
+        """Return a worker's branch heads, without a failed attempt to resolve its conflicts."""
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Merge the results of the worker's child jobs into the worker's own branch."""
+        """Fast-forward the worker's branch to ``commit``, which has its child jobs' results."""
         branch = worker_branch(worker)
         tip = self._repository.tip(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))
@@ -418,10 +405,7 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Add to a child job's conflict the names of the child job's workers that changed the file.
-
-        Return any other conflict unchanged.
-        """
+        """Add to a child job's conflict the child job's workers that changed the file."""
         if not conflict.child_job_id:
             return conflict
         workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
@@ -476,7 +460,7 @@ class BranchMerge:
     ) -> MergeRejection:
         """Return the merge rejection of a worker whose changes fail the gates on the merged state.
 
-        If the worker gets another attempt, the attempt begins with the result of the other workers.
+        Another attempt of the worker begins with the result of the other workers.
         """
         if record.commit and not record.again:
             # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
@@ -489,11 +473,10 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return results for the gates that are skipped because the tree was cancelled.
+    """Return results for the gates that are skipped because the job tree was cancelled.
 
-    Gates would only delay the end of a cancelled tree. The scan for secrets is never skipped. If
-    all tasks of the job ended before the cancel, the job counts as completed, and no gate is
-    skipped.
+    The scan for secrets is never skipped. No gate is skipped if all tasks of the job ended before
+    the cancel.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -518,9 +501,7 @@ def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Mark conflicts as conflicts of the child job ``job_id``. If ``job_id`` is "", change
-    nothing.
-    """
+    """Mark conflicts as conflicts of the child job ``job_id``, if that is not empty."""
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 
@@ -534,7 +515,6 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
 
 
 def _leave_all(record: MergeRecord, job: Job) -> None:
-    """Exclude all workers from the result, for the strategy ``manual``."""
     names = [*record.merged, *record.left_out]
     record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
     record.merged = []

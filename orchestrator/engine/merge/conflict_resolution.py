@@ -66,8 +66,7 @@ class ConflictResolution:
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
         """Record the worker as resolvable if it can still resolve its conflicts.
 
-        A worker of a child job cannot, because its parent worker has ended. A worker whose task
-        failed, or was done by another worker, cannot either.
+        A worker of a child job cannot, because its parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
@@ -86,10 +85,9 @@ class ConflictResolution:
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Undo an attempt that failed to resolve the worker's conflicts: move the branch back to
-        its head from before the attempt. Idempotent.
+        """Move the branch back to its head from before a failed attempt to resolve conflicts.
 
-        Does nothing if the worker gets no further attempt.
+        Idempotent. Does nothing if the worker gets no further attempt.
         """
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
@@ -106,8 +104,7 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker is omitted if only its child jobs' changes conflict, because it cannot resolve these
-    conflicts.
+    A worker cannot resolve conflicts that only its child jobs' changes have.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:

@@ -1,8 +1,8 @@
 """Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, a culprit takes up to twice as many runs. The additional runs check whether one
-earlier change makes both culprits fail, and is the real cause.
+second culprit on, there may be twice as many, to find an earlier change that makes both culprits
+fail and is the real cause.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,8 +57,7 @@ Judge = Callable[[str], Results]
 
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base``: the commit to merge into. The commit counts as passed without a run, because
-        gates judge only changes since this commit.
+        """``base``: the commit to merge into. It counts as passed: gates judge only later changes.
 
         If the gates fail after a union (git has kept the lines of both sides), the part is merged
         again without the union. The part then has a conflict.
@@ -104,7 +103,7 @@ class CulpritSearch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Discard all steps after the first ``good`` steps, and merge the remaining parts again."""
+        """Keep the first ``good`` steps, and merge the remaining parts again."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -124,10 +123,7 @@ class CulpritSearch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the smallest number of steps with which the gates fail.
-
-        The gates pass with ``good`` steps.
-        """
+        """Return the smallest number of steps, above ``good``, with which the gates fail."""
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -138,11 +134,9 @@ class CulpritSearch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Exclude a culprit: the part of step ``good + 1``, or an earlier part that is the real
-        cause.
+        """Exclude the part of step ``good + 1``, or an earlier part that is the real cause.
 
-        The gates pass with the first ``good`` steps, and fail with one more step. Return the number
-        of steps that need not be merged again.
+        The gates pass with the first ``good`` steps. Return the number of steps to keep.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
@@ -160,10 +154,9 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return an earlier part with which the newest two culprits fail the gates.
+        """Return an earlier part that is the real cause of the newest two culprits, or None.
 
-        Return None if there is no such part. A part is the real cause if the gates pass on both
-        culprits and all other parts without it.
+        Without such a part, the gates pass on both culprits and all other parts.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -175,10 +168,9 @@ class CulpritSearch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the first part of ``before`` that fails together with the culprit.
+        """Return the first part of ``before`` with which the culprit fails the gates.
 
-        The gates pass on the culprit with all parts before the returned part. They fail if the
-        returned part is added.
+        The gates pass on the culprit with all parts before the returned part.
         """
         good, bad = 0, len(before)
         while bad - good > 1:
@@ -190,9 +182,7 @@ class CulpritSearch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if all changes of the parts can be merged, and the gates pass on the merged
-        state.
-        """
+        """True if all changes of the parts can be merged, and the gates then pass."""
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -202,7 +192,7 @@ class CulpritSearch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Set the remaining parts: all except culprits and parts that build on culprits."""
+        """Set the remaining parts: all except culprits and parts that build on them."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining

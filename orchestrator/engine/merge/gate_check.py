@@ -82,8 +82,7 @@ class MergedGates:
         """Return the results of the job's gates on a commit that was created from ``base``.
 
         ``sound``: names of gates that pass on the base; the method adds names. Raise Abandoned when
-        ``halted`` returns True. Raise GateUnfit if a required gate has the same findings on the
-        base: no worker caused them.
+        ``halted`` returns True. Raise GateUnfit if a required gate fails on the base, too.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:

@@ -53,9 +53,9 @@ class ChildResultMerge:
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
         """Make a child job's result available to its parent worker. Idempotent.
 
-        Creates refs to the result, so that the next merge of the parent worker's job includes the
-        result. If the parent worker is waiting, the result is also added to its files. Does nothing
-        for a root job, or if the job has no result.
+        Refs make the next merge of the parent worker's job include the result. If the parent worker
+        is waiting, the result is also added to its files. Does nothing for a root job, or if the
+        job has no result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -101,10 +101,9 @@ def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Protect the branch heads of candidates that were not chosen, with one ref for each candidate.
+    """Protect the work of candidates that were not chosen, with one ref for each candidate.
 
-    Remove the chosen candidate's ref, which exists if another candidate was chosen before.
-    Idempotent. Raise RepositoryError.
+    Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
     """
     for worker in _others(tree, job):
         tip = repository.tip(worker_branch(worker))
@@ -173,9 +172,9 @@ class JobMerge:
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
         """Merge the changes of a job, remove its worktrees, and check the user's checkout.
-        Idempotent.
 
         A failed step is recorded in the merge record. Does nothing for a job that does not use git.
+        Idempotent.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -218,8 +217,8 @@ class JobMerge:
     ) -> Iterator[CheckoutChange]:
         """Yield changed files of the checkout that no worker reported.
 
-        Each file is listed with the workers that ran when it changed. ``state``: the present state
-        of the checkout, if it is known.
+        Each comes with the workers that ran then. ``state``: the checkout's present state, if
+        known.
         """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0, state).items():
@@ -280,7 +279,6 @@ class JobMerge:
             )
 
     def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
-        """Raise Conflict if a selected worker has no committed changes."""
         present = {each.id: each for each in workers}
         for name in choice.take:
             worker = present.get(name)
@@ -292,7 +290,6 @@ class JobMerge:
                 )
 
     def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
-        """Raise Conflict if a selected child job has no result."""
         for child in jobs.take:
             if not any(self._merging.children.has_result(each, child) for each in workers):
                 raise Conflict(
@@ -344,7 +341,7 @@ class JobMerge:
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """Split a person's choice. Return the choice of workers, and the choice of child jobs."""
+    """Split a person's choice into the choice of workers and the choice of child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -360,8 +357,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker from the result, as a person requested.
 
-    If gates or a conflict excluded the worker before, the record keeps that cause. The cause
-    applies again if the person reverts the choice.
+    If gates or a conflict excluded the worker before, the record keeps that cause, which applies
+    again if the person reverts the choice.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -375,11 +372,7 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add two facts about the parent worker to ``merged``, and return it.
-
-    The facts are the parent worker's files that conflict with the child job's result, and the hunks
-    that this result replaced.
-    """
+    """Add the parent worker's conflicts with the child job's result, and its replaced hunks."""
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)
@@ -405,7 +398,6 @@ def _job(tree: Tree, job_id: str) -> Job:
 
 
 def _above(tree: Tree, job: Job) -> Iterator[str]:
-    """Yield job ids from the parent job to the root."""
     parents = {each.id: each.parent_job_id for each in tree.jobs}
     above = job.parent_job_id
     while above:
@@ -414,7 +406,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the job's base commit, otherwise the base of a descendant; "" if no job has a base."""
+    """Return the base commit of the job, otherwise of a descendant; "" if there is none."""
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)
@@ -422,7 +414,7 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """Yield the workers to merge. Tasks are in the order of dependencies.
+    """Yield the workers to merge, by task in the order of dependencies.
 
     For each task, the chosen worker comes first, then the workers that a person selected.
     """

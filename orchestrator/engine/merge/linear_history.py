@@ -1,6 +1,4 @@
-"""Rewrites a merged result as one line of commits, including the commits of child jobs in the
-tree.
-"""
+"""Rewrites a merged result as one line of commits, including the commits of child jobs."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,10 +11,9 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return a commit with the content of the last of ``steps``, and a history without merge
-    commits.
+    """Return a commit with the content of the last of ``steps``, without merge commits.
 
-    The history consists of the workers' own commits, one after another, on top of ``base``.
+    Its history has the workers' own commits, one after another, on top of ``base``.
     """
     tip = state = base
     for step in steps:
@@ -55,10 +52,9 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the worker's commit after which a child job started.
+    """Return the worker's commit after which a child job started; "" if there is none.
 
-    ``own``: the worker's commits. ``began``: the start commit of the child job. Return "" if the
-    history of ``began`` contains none of the worker's commits.
+    ``own``: the worker's commits. ``began``: the start commit of the child job.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

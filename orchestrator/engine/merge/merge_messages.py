@@ -31,11 +31,10 @@ MOST_LINES = 100
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Yield lines of text about the outcome of a job's changes. ``status``: the status with which
-    the job ends.
+    """Yield lines of text about the outcome of a job's changes.
 
-    ``above``: ids of the jobs above this job, from its parent job to the root. They are merged
-    after this job.
+    ``status``: the status with which the job ends. ``above``: ids of the jobs above this job, from
+    its parent job to the root, which are merged after this job.
     """
     yield from _result(record, status) if record.branch else ()
     yield from _unmerged(record, above)
@@ -46,8 +45,7 @@ def in_words(
 def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
-    The notes of a root job omit unmerged changes: its reports already list them, with the commands
-    to merge them.
+    The notes of a root job omit unmerged changes, because its reports already list them.
     """
     unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
     return MergeReport(
@@ -168,9 +166,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """Yield messages about lines of one file that the merge replaced, one message for each
-    place.
-    """
+    """Yield one message for each place of a file in which the merge replaced lines."""
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
@@ -227,10 +223,7 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome.
-
-    In a record of an earlier version, the outcome is derived from the gate's status.
-    """
+    """Return a gate's outcome. Records of earlier versions have only its status."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
@@ -263,9 +256,7 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Yield text that tells the parent worker how to resolve its conflicts with the child job's
-    result.
-    """
+    """Tell the parent worker how to resolve its conflicts with the child job's result."""
     if record.without_worktree:
         yield (
             f"The changes are not in the directory of {record.without_worktree}, because this "
@@ -297,16 +288,13 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return the paths as the last arguments of a git command: `` -- a b``.
-
-    If there are too many paths, return "", so that the command applies to all files.
-    """
+    """Return the last arguments of a git command: `` -- a b``; "" if there are too many paths."""
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 
 
 def _pathspec(path: str) -> str:
-    """Return a path for git commands that is valid in any directory of the user's repository."""
+    """Return a path for git that is valid in any directory of the user's repository."""
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 

@@ -21,10 +21,10 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Sort the parts: first the parts that contain only their own worker's changes, in the given
-    order.
+    """Sort the parts: first the parts that contain only their own worker's changes.
 
     Parts that contain other workers' changes come last, with the parts that depend on them.
+    Otherwise, the given order is kept.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -66,8 +66,7 @@ def split(
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Split parts by whether their dependencies are all among ``parts``.
 
-    Return the parts with all dependencies, and the other parts. Each of the other parts comes with
-    the id of a missing task.
+    Return the parts with all dependencies, and the other parts, each with the id of a missing task.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

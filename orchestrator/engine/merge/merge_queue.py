@@ -1,7 +1,4 @@
-"""Queue of jobs to merge.
-
-Each merge has its own thread, because gates may take minutes.
-"""
+"""Queue of jobs to merge. Each merge has its own thread, because gates may take minutes."""
 
 import logging
 import threading
@@ -57,7 +54,7 @@ class MergeQueue:
         self._closed = threading.Event()
 
     def ask(self, render: Render) -> None:
-        """Queue a job's merge. ``JobMerged`` follows."""
+        """Queue a job's merge. The message ``JobMerged`` follows."""
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:
@@ -69,8 +66,7 @@ class MergeQueue:
     def again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
     ) -> Future[None]:
-        """Merge an ended job again, in another thread. The returned future raises the errors of the
-        merge.
+        """Merge an ended job again, in another thread. The future raises the errors of the merge.
 
         ``then`` is called in the merging thread. Raise Conflict while another merge of the job
         runs.
@@ -92,8 +88,9 @@ class MergeQueue:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """Make all merges end soon, and wait for their ends. No merge posts a message afterwards.
-        Idempotent.
+        """Make all merges end soon, and wait for their ends. Idempotent.
+
+        No merge posts a message afterwards.
         """
         self._closed.set()
         with self._lock:

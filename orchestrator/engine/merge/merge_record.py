@@ -1,4 +1,4 @@
-"""Merge record: the outcome of a job's merge, stored in a file beside the job's reports."""
+"""Merge record: the outcome of a job's merge, stored in a file next to the job's reports."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -113,10 +113,7 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record; None if the value is no record.
-
-    Unknown fields, from other versions, are dropped.
-    """
+    """Return the merge record; None if the value is no record. Ignores fields of other versions."""
     known = {each.name for each in fields(MergeRecord)}
     try:
         record = MergeRecord(**{name: values[name] for name in values if name in known})
@@ -174,7 +171,7 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     """Return the hunks that workers changed and the result lacks, by worker.
 
-    Another worker's hunk replaced the hunk, or the parent worker of a child job undid it.
+    Another worker's hunk replaced them, or the parent worker of a child job undid them.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -219,10 +216,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of replaced hunks. The key is the id of the worker that wrote the hunk.
-
-    Only hunks that one of ``winners`` replaced are included.
-    """
+    """Return the places of hunks that ``winners`` replaced, by the worker that wrote the hunk."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -264,9 +258,7 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Return a text that names the child job whose changes conflict; "" if only the worker's own
-    changes conflict.
-    """
+    """Return a text that names the child jobs whose changes conflict; "" if there are none."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):
@@ -280,9 +272,7 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Return the branch with the worker's missing changes. If only the changes of a child job
-    conflict, return the child job's branch.
-    """
+    """Return the branch with the missing changes: the worker's branch, or its child job's."""
     if worker not in record.merged:
         return branch
     own = (each for each in record.conflicts if each["worker_id"] == worker)

@@ -46,7 +46,7 @@ _TAIL = 20
 def inline_items(text: str) -> tuple[str, list[str]]:
     """Return the text before a list within a line, and the items of the list.
 
-    If ``text`` has no list, return the whole text and no items.
+    Without a list, return the whole text and no items.
     """
     if "```" in text or "~~~" in text:
         return text, []
@@ -72,10 +72,7 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the list markers whose numbers are 1, 2, 3, and so on, without a gap.
-
-    Other numbers are text, such as the 3 in "Python 3. Then".
-    """
+    """Return the list markers numbered 1, 2, 3, and so on. Other numbers are part of the text."""
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
         if number != len(chosen) + 1:
@@ -99,8 +96,7 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    "and", "then", and commas before the next marker are removed. "then" becomes the beginning of
-    the next item.
+    "and", "then", and commas before the next marker are removed. "then" begins the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -215,9 +211,7 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
-    """The parts of a request, each of which becomes one task, and the text that belongs to all
-    parts.
-    """
+    """The parts of a request, one for each task, and the text that belongs to all parts."""
 
     parts: Sequence[_Part]
     context: Sequence[str] = ()
@@ -260,7 +254,6 @@ def is_list(request: str) -> bool:
 
 
 def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]) -> Split:
-    """Split the only sentence that requests work."""
     if len(found) != 1:
         return _one(text)
     sentence = found[0].text
@@ -295,11 +288,7 @@ def _listed(text: str) -> _Parts | None:
 
 
 def _is_work(item: str) -> bool:
-    """True if a phrase names work.
-
-    False for "keep it small" or "Python 3.11". A noun alone is enough: "a login form" is a request
-    to build the form.
-    """
+    """True if a phrase names work, such as "a login form"; False for "keep it small"."""
     line = _first_line(item)
     return mood_of(line) not in _ASIDE and not is_technology(line)
 
@@ -329,10 +318,9 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role "testing" or "documentation" if the verb clearly requests one of them, else
-    None.
+    """Return "testing" or "documentation" if the verb clearly requests one of them, else None.
 
-    In case of doubt, return None: a task with one of these roles fails if it changes no file.
+    In case of doubt, None: a task with one of these roles fails if it changes no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -344,10 +332,7 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """Return the text before a list, its items, and the text after it.
-
-    The text after the list belongs to all items.
-    """
+    """Return the text before a list, its items, and the text after it (for all items)."""
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
@@ -373,8 +358,7 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     """True if ``line`` begins the text below the list; False if it is part of the last item.
 
-    The text below the list is not indented. It follows an empty line, or is an instruction for all
-    items (for example "run the tests after each").
+    That text is not indented. It follows an empty line, or is an instruction for all items.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
@@ -431,10 +415,7 @@ _MORE_THAN_ONE = late_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including
 
 
 def worth_planning(request: str) -> bool:
-    """True if a model should split the request.
-
-    False if the request is already a list, or is one small task.
-    """
+    """True if a model should split the request: it is neither a list nor one small task."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

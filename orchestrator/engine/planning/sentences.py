@@ -12,10 +12,7 @@ from orchestrator.core.text.formatting import lazy_pattern
 
 
 def _any_of(alternatives: str) -> str:
-    """Return a pattern that matches any line of ``alternatives``.
-
-    Each line is a regular expression.
-    """
+    """Return a pattern that matches any line of ``alternatives``, each a regular expression."""
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
@@ -230,10 +227,7 @@ def sentences(text: str) -> Sequence[Sentence]:
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """Return a sentence's mood.
-
-    ``asked``: True if an earlier sentence requests work.
-    """
+    """Return a sentence's mood. ``asked``: True if an earlier sentence requests work."""
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
@@ -245,10 +239,7 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and sentences that only express a wish.
-
-    These sentences create no task.
-    """
+    """True for thanks, greetings, and sentences that only wish. They create no task."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 

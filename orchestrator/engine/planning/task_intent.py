@@ -181,18 +181,13 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text can show the intent.
-
-    False, for example, for a text in another language. In this case, the task's title decides.
-    """
+    """True if the text can show the intent; False, for example, in another language."""
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the task's own part of the prompt. The rule planner puts the same introduction before
-    each item of a list; this introduction is removed.
-    """
+    """Return the prompt without the introduction that the rule planner puts before each item."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]

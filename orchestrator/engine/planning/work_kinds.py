@@ -124,7 +124,7 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 def is_technology(words: str) -> bool:
     """True if the words name only technologies, such as "React and TypeScript".
 
-    A technology is not a part of a product.
+    Technologies are not parts of a product.
     """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
@@ -175,10 +175,7 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return the technologies that the request names for the requested product.
-
-    The key is a layer of the product, such as the backend.
-    """
+    """Return the technologies that the request names, by layer of the product, such as backend."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -247,10 +244,7 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Compile a pattern. Each name in braces is replaced by its list from ``words``.
-
-    Return None if there is no text.
-    """
+    """Compile a pattern. A name in braces stands for its list in ``words``."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return lazy_pattern(text, re.IGNORECASE) if text else None

@@ -1,8 +1,7 @@
 """Runs slow work in background threads, outside the supervisor's thread and the listening thread.
 
-This module has the thread pool, and two kinds of repetition. Reads of the store are repeated until
-the store answers. Work that a full disk stopped is repeated after growing pauses, until the disk
-has space.
+Reads of the store are repeated until the store answers. Work that a full disk stopped is repeated
+after growing pauses, until the disk has space.
 """
 
 import logging
@@ -37,8 +36,8 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 class PrestartedThreadPool(ThreadPoolExecutor):
     """A thread pool that starts one thread at once, and further threads when they are needed.
 
-    If no further thread can start, the first thread runs the work. The standard library's pool
-    raises an error in this case, although it has queued the work.
+    If no further thread can start, the first thread runs the work. The standard library's pool then
+    raises an error, although it has queued the work.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -112,9 +111,7 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Record that the work ``name`` no longer waits. Return True if it was waiting.
-        Idempotent.
-        """
+        """Record that the work no longer waits. Return True if it was waiting. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
@@ -191,9 +188,8 @@ class BackgroundPool:
             return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
-        """Stop an attempt that is being prepared. Idempotent.
-
-        Return True if the attempt was not launched yet.
+        """Stop an attempt that is being prepared. Return True if it was not launched yet.
+        Idempotent.
         """
         with self._lock:
             if attempt not in self._preparing:

@@ -51,10 +51,9 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Return a list with one item: the time of the machine's start, by the wall clock at the first
-    call.
+    """Return the time of the machine's start, by the wall clock at the first call.
 
-    The list is cached, so that ``keep`` can replace the item.
+    A cached list of one item, so that ``keep`` can replace the item.
     """
     return [time.time() - _elapsed()]
 

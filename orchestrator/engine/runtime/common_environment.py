@@ -46,9 +46,6 @@ _PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 
 def project_programs(project: Path) -> list[str]:
-    """Return the directories with the project's own programs.
-
-    They come first in the search path.
-    """
+    """Return the directories with the project's own programs, for the start of the search path."""
     places = [str(project / each) for each in _PROGRAMS]
     return [each for each in places if os.path.isdir(each)]

@@ -1,6 +1,4 @@
-"""This machine's resources: free memory, disk space, and descriptors for further workers, and port
-ranges.
-"""
+"""This machine's resources for workers: memory, disk space, descriptors, and port ranges."""
 
 import errno
 import logging
@@ -46,10 +44,9 @@ def boot_id() -> str:
 
 
 def memory_pressure_percent() -> float | None:
-    """Return the percentage of the last ten seconds in which a process waited for memory (Linux
-    PSI).
+    """Return the percentage of the last ten seconds in which a process waited for memory.
 
-    None if the kernel does not report it.
+    None if the kernel does not report it (Linux PSI).
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -130,19 +127,15 @@ class Reserve(Protocol):
         """Release the space. Return True if space was reserved."""
 
     def drop(self) -> bool:
-        """Remove the reserve, because the server will write nothing more.
-
-        Return True if there was a reserve.
-        """
+        """Remove the reserve, because the server ends. Return True if there was a reserve."""
 
 
 class Headroom:
-    """Decides whether the machine has resources for further workers. Any thread may read
-    ``paused``; only one thread may call the methods.
+    """Decides whether the machine has resources for further workers.
 
-    The machine's figures are read at most twice a second. They do not include the memory of a
-    worker that has just started. The worker's expected memory counts as used for some seconds, or
-    until the worker has ended.
+    Only one thread may call the methods; any thread may read ``paused``. The machine's figures are
+    read at most twice a second. A new worker's expected memory counts as used for some seconds,
+    because the figures do not include it yet.
     """
 
     def __init__(
@@ -156,8 +149,7 @@ class Headroom:
         moved: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine] | None] = lambda: None,
     ) -> None:
-        """``directory``: the workspace. ``repository`` returns git's directory, or None until it is
-        known.
+        """``directory``: the workspace. ``repository`` returns git's directory, None if unknown.
 
         ``moved`` returns an error text if the workspace or git's directory was moved; otherwise "".
         ``machines`` returns the machines of the cluster; None without a cluster.
@@ -201,9 +193,7 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker has ended after ``seconds``. Its expected memory no longer counts as
-        used.
-        """
+        """Record that a worker ended after ``seconds``: its expected memory is free again."""
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)

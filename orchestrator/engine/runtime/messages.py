@@ -1,7 +1,6 @@
 """Messages to the supervisor's inbox.
 
-``Message`` is a union of values. Every part that reports to the supervisor gets a ``Post``, which
-is the inbox's ``put``.
+Every part that reports to the supervisor gets a ``Post``, which is the inbox's ``put``.
 """
 
 from collections.abc import Callable
@@ -19,9 +18,7 @@ from orchestrator.core.scheduler.scheduler_commands import Render, TakePlan
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function to run on the state, for a caller that waits. The caller gets the answer after the
-    changes were stored.
-    """
+    """A function to run on the state. The caller gets the answer after the changes were stored."""
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]
@@ -66,8 +63,6 @@ class AttemptReturned:
 
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
-    """An attempt has ended."""
-
     key: WorkerKey
     attempt: int
     exit: Exit

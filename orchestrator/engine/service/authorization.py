@@ -43,17 +43,12 @@ def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None
 
 
 def is_same_project(named: str, project: Path, former: Collection[str] = ()) -> bool:
-    """True if the path ``named`` is empty, the project's path, or one of the project's former
-    paths.
-    """
+    """True if the path ``named`` is empty, or a present or former path of the project."""
     return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
 
 class Access:
-    """Checks the access of callers.
-
-    Every method raises NotFound for an object that the caller may not see.
-    """
+    """Checks the access of callers. Methods raise NotFound for what the caller may not see."""
 
     def __init__(
         self,
@@ -123,8 +118,7 @@ class Access:
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: the name of the object to change, for the error message, such as "the user's
-        checkout". The object belongs to no single job.
+        ``what``: the object to change, which belongs to no single job, for the error message.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
@@ -134,17 +128,12 @@ class Access:
             )
 
     def project_of(self, job: Job) -> str:
-        """Return the path of the job's project, if this server works on another project.
-
-        Return "" if the job belongs to this server's project.
-        """
+        """Return the path of the job's project, or "" if that is this server's project."""
         named = job.config.project
         return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise an error for a caller that does not see all jobs: NotFound for a worker, otherwise
-        Forbidden.
-        """
+        """Raise NotFound for a worker, and Forbidden for a key that does not see all jobs."""
         if caller.attempt is not None:
             raise NotFound("statistics are not available to workers")
         if not caller.sees_all:
@@ -160,10 +149,7 @@ class Access:
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:
-        """Return a job that the caller may cancel and retry.
-
-        Raise NotFound or Forbidden.
-        """
+        """Return a job that the caller may cancel and retry. Raise NotFound or Forbidden."""
         job = self.job(caller, job_id)
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):
@@ -176,7 +162,7 @@ class Access:
     def may_change(self, caller: Caller, job: Job) -> bool:
         """True if the caller is a person who may change the job.
 
-        Does not check whether the caller may see the job: check this first.
+        Check first if the caller may see the job.
         """
         if caller.attempt is not None or not caller.may_change:
             return False
@@ -207,10 +193,7 @@ class Access:
         return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
 
     def _covers(self, job: Job, worker: Worker) -> bool:
-        """True if the job's logs include the worker's log.
-
-        The logs of a root job include the logs of its descendants.
-        """
+        """True if the job has the worker. A root job has the workers of all its descendants."""
         return job.is_root or worker.job_id == job.id
 
     def sees(self, caller: Caller, job: Job) -> bool:

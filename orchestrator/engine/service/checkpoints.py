@@ -101,7 +101,6 @@ class CheckpointCalls:
         return files
 
     def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
-        """Store the rollback with its author, and add it to the reports."""
         rollback = Rollback(
             at=time.time(),
             by=caller.name,
@@ -155,10 +154,7 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Return the results of the gates at a checkpoint as text.
-
-    Return "" if no gate ran, or the results are unknown.
-    """
+    """Return the gates' results at a checkpoint as text; "" if unknown, or if no gate ran."""
     if worker.result is None or name != after(number_of(name)):
         return ""
     if name == worker.result.good:

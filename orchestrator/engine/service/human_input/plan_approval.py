@@ -112,10 +112,9 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the tasks of an edited plan, with the environments that ``keeps`` requests.
+    """Return the edited tasks. Tasks in ``keeps`` get the environment of the present tasks.
 
-    The API's answers omit environments, so a plan that was edited from an answer has none. A task
-    whose id is in ``keeps`` gets the environment of the present task with this id.
+    The API's answers omit environments, so a plan that was edited from an answer has none.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
@@ -124,7 +123,6 @@ def _with_env(
 
 
 def _check_worktrees(job: Job, tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if a task needs a worktree, and the job has no commit to start from."""
     wanted = [task.id for task in tasks if task.needs_worktree(job.config.git)]
     if wanted and not job.config.base:
         raise InvalidRequest(
