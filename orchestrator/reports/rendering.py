@@ -20,7 +20,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.full_disk import is_shortage
-from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, listed_workers
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, first_places, listed_workers
 from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
@@ -280,11 +280,10 @@ class Pages:
         below = self._family.descendants(self._family.tree.root)
         own = [each for each in self.figures.workers if each.depth == depth]
         listed = {each.worker_id for each in listed_workers(own)}
-        jobs = [
-            self._view(job, no_room, listed)
-            for job in below
-            if job.depth == depth and not job.is_root
-        ]
+        found = [job for job in below if job.depth == depth and not job.is_root]
+        completed = [self._family.status(job) is JobStatus.COMPLETED for job in found]
+        shown = [found[at] for at in first_places(completed, LISTED_WORKERS)]
+        jobs = [self._view(job, no_room, listed) for job in shown]
         files = self._files(own)
         if depth == 0:
             jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM), listed)]
@@ -296,6 +295,7 @@ class Pages:
             depth=depth,
             deepest=self.figures.depths[-1].depth,
             jobs=jobs,
+            jobs_omitted=len(found) - len(shown),
             notice=self._notice,
             figures=next(each for each in self.figures.depths if each.depth == depth),
             files=files,

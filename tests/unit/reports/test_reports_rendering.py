@@ -400,6 +400,12 @@ def test_the_figures_of_many_child_jobs_list_their_failures(tmp_path: Path) -> N
     }
     assert sum(figures["jobs_by_status"].values()) == number + 1
     assert "comparisons_omitted" not in figures
+    level = (tmp_path / "depth_1/LEVEL_1_REPORT.md").read_text()
+    assert f"This report has {LISTED_WORKERS:,} of {number:,} jobs of this level" in level
+    assert level.count("\n## Job ") == LISTED_WORKERS
+    # The failed job is listed instead of an earlier job that completed.
+    assert f"\n## Job c{number - 1}," in level
+    assert f"\n## Job c{LISTED_WORKERS - 1}," not in level
 
 
 def test_the_tasks_of_a_job_are_counted_once_for_all_child_jobs(
