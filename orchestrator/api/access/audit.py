@@ -67,7 +67,7 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        """Return the path of a call without its query, and with API keys masked."""
+        # Without the query, and with API keys masked.
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():
@@ -86,7 +86,7 @@ def _now() -> str:
 class Audit:
     """WSGI middleware that logs changes and rejected calls.
 
-    Wraps all other middleware, so that calls rejected by other middleware are logged too.
+    Wraps all other middleware, so that it also logs the calls that these reject.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:

@@ -25,7 +25,6 @@ CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orch
 
 
 def service() -> Service:
-    """Return the service that answers the calls of the current Flask application."""
     found: Service = current_app.extensions["orchestrator.service"]
     return found
 
@@ -39,8 +38,8 @@ def caller() -> Caller:
 def authenticate() -> None:
     """Identify the caller, before any other part of the request is read.
 
-    Raises 401 if the caller is unknown, 403 if a read-only key would change something, and 429 if a
-    rate limit is reached.
+    Raises a 401 for an unknown caller, a 403 if a read-only key would change something, and a 429
+    at a rate limit.
     """
     if request.method == "OPTIONS":
         return  # the answer contains only the allowed methods
@@ -67,8 +66,7 @@ def identify() -> None:
 def _session_caller() -> Caller | None:
     """Return the caller of the request's browser session; None without a session cookie.
 
-    Raise Unauthorized for a session that has ended. Raise a 403 for a change without the session's
-    token.
+    Raise Unauthorized for an ended session, and a 403 for a change without the session's token.
     """
     cookie = given_cookie(request)
     if cookie is None:
@@ -90,7 +88,6 @@ def _has_token(session: BrowserSession) -> bool:
 
 
 def browser_sessions() -> BrowserSessions:
-    """Return the browser sessions of the current application."""
     found: BrowserSessions = current_app.extensions["orchestrator.sessions"]
     return found
 
@@ -102,8 +99,7 @@ def given_cookie(given: Request) -> str | None:
 def cookie_name(given: Request) -> str:
     """Return the name of the session's cookie.
 
-    The name contains the port, because a browser sends cookies of ``localhost`` to the servers of
-    all projects.
+    It has the port, because a browser sends cookies of ``localhost`` to every port.
     """
     port = given.host.rpartition(":")[2]
     suffix = f"_{port}" if port.isdigit() else ""
@@ -130,7 +126,7 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
 
 
 def same_call_with_key(given: Request) -> str:
-    """Return the current request as a curl command with the header for the API key."""
+    """Return the current request as a curl command with a header for the API key."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

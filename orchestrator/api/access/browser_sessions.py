@@ -1,11 +1,11 @@
 """Browser sessions: a cookie in place of the API key, for the pages of this server.
 
-A session belongs to one API key. The session ends with that key, after 12 hours without a call, 7
-days after the login, or at the logout. Sessions survive a restart, because a file in the workspace
-stores them. The file contains only hashes, so that a reader of the file cannot use the sessions.
+A session belongs to one API key. It ends with the key, after 12 hours without a call, 7 days after
+the login, or at the logout. A file in the workspace has the sessions, so they survive a restart.
+The file contains only hashes, so that a reader of the file cannot use the sessions.
 
 A browser sends a cookie to every port of a host name. Therefore a change also needs the session's
-token. The page stores the token where the browser separates data by port.
+token, which the page stores where the browser separates data by port.
 """
 
 import json
@@ -66,10 +66,7 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory`` contains the file of sessions.
-
-        If it is None, sessions end with the server.
-        """
+        """``directory``: where to store the sessions; None: they end with the server."""
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
         self._lock = threading.Lock()
@@ -115,7 +112,7 @@ class BrowserSessions:
                 self._save(self._clock())
 
     def issue_ticket(self, key_hash: str) -> tuple[str, float]:
-        """Return a ticket for one login within 60 s, and the time when it expires."""
+        """Return a ticket for one login within 60 s, and its expiry as a Unix time."""
         ticket, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             valid = [item for item in self._tickets.items() if item[1][1] > now]
@@ -135,10 +132,7 @@ class BrowserSessions:
         return key_hash
 
     def _save(self, now: float) -> None:
-        """Write the sessions that have not ended.
-
-        If the disk is full, users have to log in again after the next restart.
-        """
+        # If the disk is full, users have to log in again after the next restart.
         valid = sorted(
             (each for each in self._sessions.values() if each.expires_at > now),
             key=lambda each: each.seen_at,
@@ -155,7 +149,6 @@ class BrowserSessions:
             )
 
     def _stored(self) -> list[BrowserSession]:
-        """Return the sessions that the previous server stored; none if the file is damaged."""
         content = read_regular(self._path, FILE_BYTES) if self._path else None
         try:
             return [BrowserSession(**each) for each in json.loads(content or b"[]")]

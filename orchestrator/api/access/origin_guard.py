@@ -99,7 +99,6 @@ class Guard:
         return self._application(environ, start)
 
     def _cors_headers(self, environ: WSGIEnvironment) -> tuple[tuple[str, str], ...]:
-        """Return the CORS headers with which a page of an allowed origin may read the answer."""
         if not self._allows_origin(environ):
             return (("Vary", "Origin"),) if self._origins else ()
         return (
@@ -147,9 +146,8 @@ class Guard:
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
         """Return why a request is rejected; None if it is accepted.
 
-        A request is accepted in three cases: it came by https through a trusted proxy, it came
-        directly from a program on this machine, or it is a health probe. For a request through a
-        proxy, this method sets the remote address to the address of the proxy's client.
+        Accepted requests: by https through a trusted proxy, directly from this machine, and health
+        probes. For a request through a proxy, the remote address becomes the proxy's client.
         """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)
@@ -176,7 +174,7 @@ class Guard:
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
         """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if none.
 
-        Earlier addresses in the header prove nothing, because callers can send any address.
+        Callers can send any earlier addresses, so these prove nothing.
         """
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))
@@ -190,10 +188,7 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """True if a Host header names this server.
-
-        The port may differ, because it may belong to a tunnel.
-        """
+        """True if a Host header names this server. The port may differ, as with a tunnel."""
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 
@@ -206,10 +201,10 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """Return the host in a Host header: in lower case, without the port.
+    """Return the host of a Host header: in lower case, without the port.
 
-    An IPv6 address keeps its brackets. Return "" if the header is invalid, for example because it
-    names two hosts.
+    An IPv6 address keeps its brackets. "" if the header is invalid, for example because it names
+    two hosts.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""
@@ -220,7 +215,7 @@ def _bracketed(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """True if ``name`` is an IP address. DNS rebinding cannot use an address in place of a name."""
+    # DNS rebinding needs a name: with an address, a browser calls only this address.
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:

@@ -1,6 +1,6 @@
 """The client library: ``OrchestratorClient`` and its parts.
 
-Importing this package does not load ``requests``: few commands need it.
+Importing this package does not load ``requests``, because few commands need it.
 """
 
 from importlib import import_module

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 300.0
 
 
 class ClientCalls:
-    """Calls of one server with one key. Can be used as a context manager."""
+    """Calls of one server with one key. A context manager."""
 
     def __init__(
         self,
@@ -33,10 +33,10 @@ class ClientCalls:
         return self._transport.url
 
     def when_waiting(self, tell: Waiting) -> None:
-        """Call ``tell`` when the server does not answer for longer than a restart takes.
+        """Call ``tell`` once per outage, if the server does not answer for longer than a restart
+        takes.
 
-        ``tell`` is called once per outage. Its argument is the number of seconds for which the call
-        will be retried.
+        Its argument is the number of seconds for which the call will be retried.
         """
         self._transport.waiting = tell
 
@@ -64,8 +64,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Raise ClientError if the response contains no JSON object, because then another program
-    answered.
+    Raise ClientError if there is none: then another program answered.
     """
     try:
         answer = response.json()
@@ -77,10 +76,10 @@ def object_of(response: TransportReply) -> Answer:
 
 
 def bare_id(job_id: str) -> str:
-    """Return the job id; ``job_id`` may also be the name of the job's directory."""
+    """Return a job id. ``job_id`` may also be the name of the job's directory."""
     return job_id.removeprefix("job_")
 
 
 def path_of(job_id: str, *parts: str) -> str:
-    """Return the path of a job, or of a resource below it."""
+    """Return the API path of a job, or of a resource below it."""
     return "/".join(["/api/v1/jobs", *(quote(part, safe="") for part in (bare_id(job_id), *parts))])

@@ -65,12 +65,12 @@ class OrchestratorClient(FollowCalls):
     ) -> Self:
         """Return the client for this program's environment.
 
-        A program in a worker calls the worker's server with the worker's key. Any other program
-        calls the running server of ``folder``. Raises NoServer if no server runs.
+        In a worker, it calls the worker's server with the worker's key. Otherwise, it calls the
+        running server of ``folder``, the directory with ``config.yaml`` and the workspace. Raises
+        NoServer if no server runs.
 
-        The default of ``folder`` is the home: the directory with config.yaml, the workspace, and
-        logs. For the portable folder, the home is the folder that contains this package. For a
-        package from a wheel, it is the home of the current directory.
+        The default of ``folder`` is the portable folder that contains this package. With an
+        installed package, it is usually ``.orchestrator/local`` of the current project.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)
@@ -90,8 +90,9 @@ class OrchestratorClient(FollowCalls):
 
         ``workdir`` is the default start directory of workers. ``callback_url`` gets a message when
         the job ends, or at the ``callback_events``. Further arguments are keys of the request's
-        ``config``, such as ``max_workers=4``; None means "not given". A repeated call with the same
-        ``idempotency_key`` creates no second job.
+        ``config``, such as ``max_workers=4``; None means "not given".
+
+        A repeated call with the same ``idempotency_key`` creates no second job.
         """
         body: Answer = {"request": request, "config": present(config)}
         if tasks is not None:
@@ -144,7 +145,7 @@ class OrchestratorClient(FollowCalls):
     def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
         """Return one page of ``needs``, the latest first, and their ``total``.
 
-        A need is a decision of a person for which a job waits.
+        A need is a person's decision for which a job waits.
         """
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
 
@@ -192,18 +193,16 @@ class OrchestratorClient(FollowCalls):
         return self._post(path, body)
 
     def pause(self, job_id: str | None = None, *, running: str = "finish") -> Answer:
-        """Pause a job and its descendants. Without ``job_id``, pause all jobs. Idempotent.
+        """Pause a job and its descendants; without ``job_id``, all jobs. Idempotent.
 
-        ``running``: ``finish`` lets running attempts finish; ``stop`` stops them, and they run
-        again after ``resume``.
+        ``running="finish"`` lets running attempts finish. ``"stop"`` stops them; they run again
+        after ``resume``.
         """
         path = path_of(job_id, "pause") if job_id else "/api/v1/pause"
         return self._post(path, {"running": running})
 
     def resume(self, job_id: str | None = None) -> Answer:
-        """Resume a paused job and its descendants. Without ``job_id``, resume all jobs.
-        Idempotent.
-        """
+        """Resume a paused job and its descendants; without ``job_id``, all jobs. Idempotent."""
         return self._post(path_of(job_id, "resume") if job_id else "/api/v1/resume", {})
 
     def plan(self, job_id: str) -> Answer:
@@ -251,9 +250,9 @@ class OrchestratorClient(FollowCalls):
     def land(self, job_id: str, **how: Any) -> Answer:
         """Land a job's result on the branch that is checked out.
 
-        ``check=True`` only checks the landing. Options: ``squash``, ``ff_only``, ``no_ff``,
-        ``onto``, ``partial``, ``author``, ``check``. Raises ConflictError. If files prevent the
-        landing, the error's problem lists them in ``files``.
+        Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
+        ``check=True`` only checks the landing. Raises ConflictError; if files prevent the landing,
+        its problem lists them in ``files``.
         """
         return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
 
@@ -277,7 +276,7 @@ class OrchestratorClient(FollowCalls):
     def recount(self, job_id: str, worker_id: str) -> Answer:
         """Update a worker's ``files_created`` from its branch, and return the new value.
 
-        The branch may have new commits since the worker's end.
+        The branch may have commits that are newer than the worker's end.
         """
         return self._post(path_of(job_id, "workers", worker_id, "recount"), {})
 
@@ -285,7 +284,7 @@ class OrchestratorClient(FollowCalls):
         """Acquire leases for this worker, all or none, within ``wait`` seconds.
 
         Each of the returned ``leases`` has its fencing number. Raises ConflictError if another
-        worker holds one of the locks until the end of the wait.
+        worker still holds one of the locks at the end of the wait.
         """
         deadline = time.monotonic() + wait
         while True:
@@ -296,7 +295,7 @@ class OrchestratorClient(FollowCalls):
                 return answer
 
     def unlock(self, names: Sequence[str]) -> Answer:
-        """Release leases of this worker. With an API key, force-release leases of any worker."""
+        """Release this worker's leases; with an API key, the leases of any worker."""
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 
     def locks(self) -> Answer:
@@ -308,10 +307,10 @@ class OrchestratorClient(FollowCalls):
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Repeat the merge of a job.
+        """Repeat the merge of a job, and return the result when it has ended.
 
-        Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``. Waits
-        for the end of the merge. With ``resolve``, waits first until the job has ended again.
+        Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``. With
+        ``resolve``, wait first until the job has ended again.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):
@@ -337,8 +336,9 @@ class OrchestratorClient(FollowCalls):
 
         A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
         old). ``commit`` is the commit that the comments refer to. Raises ConflictError if the
-        branch has moved. A repeated call with the same ``idempotency_key`` starts no second
-        attempt.
+        branch has another commit.
+
+        A repeated call with the same ``idempotency_key`` starts no second attempt.
         """
         body = {
             "comments": [dict(each) for each in comments],
@@ -404,7 +404,7 @@ class OrchestratorClient(FollowCalls):
         return self._get("/api/v1/nodes")
 
     def drain_node(self, name: str, *, drained: bool = True) -> Answer:
-        """Start no more workers on a node. With ``drained=False``, start workers on the node again.
+        """Start no more workers on a node; with ``drained=False``, start workers again.
 
         Returns the node. Idempotent. The key needs the scope admin.
         """

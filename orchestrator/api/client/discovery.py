@@ -47,7 +47,7 @@ class ServerRecord:
 
     @property
     def port(self) -> int | None:
-        """Port in the URL; None if it has no port."""
+        """Port in the URL; None if there is none."""
         try:
             return urlsplit(self.url).port
         except ValueError:
@@ -76,7 +76,7 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the API key of ``folder``; None if no key is set, or the key's file is unreadable."""
+    """Return the API key of ``folder``; None if it is not set, or its file is unreadable."""
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None
@@ -103,10 +103,9 @@ def read_record(workspace: Path) -> ServerRecord | None:
 
 
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
-    """Return the text of one setting from the environment or ``config.yaml``, or None.
+    """Return the text of one setting from the environment or ``config.yaml``; None if not set.
 
-    Uses neither a YAML parser nor the package of settings, because a program that only calls the
-    server may have neither.
+    Works without PyYAML and pydantic, which a program that only calls the server may lack.
     """
     given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if given is not None:
@@ -125,7 +124,7 @@ _VALUE = rf"\s*:[ \t]*(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_PLAIN})"
 
 
 def _setting_in(text: str, section: str, key: str) -> str | None:
-    """Return the value of ``key`` in ``section`` of a JSON or YAML text; None if it is missing.
+    """Return a setting from a JSON or YAML text; None if it is missing.
 
     A section in YAML is a block, or one line such as ``section: {key: value}``.
     """

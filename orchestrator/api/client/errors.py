@@ -57,12 +57,10 @@ class ApiError(ClientError):
 
     @property
     def status(self) -> int:
-        """The HTTP status."""
         return int(self.problem.get("status") or 0)
 
     @property
     def type(self) -> str:
-        """The problem's ``type`` as the server wrote it."""
         return str(self.problem.get("type") or "about:blank")
 
     @property
@@ -76,7 +74,6 @@ class ApiError(ClientError):
 
     @property
     def detail(self) -> str:
-        """The problem and how to fix it."""
         return str(self.problem.get("detail") or "")
 
 
@@ -116,7 +113,6 @@ class RefusedError(InvalidError):
 
     @property
     def left(self) -> dict[str, Any]:
-        """Alias of ``remaining``."""
         return self.remaining
 
 
@@ -129,7 +125,7 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        None if the time is unknown: quota is free once a job that uses it has ended.
+        None: after the end of a job that uses the quota.
         """
         return self.problem.get("free_at")
 
@@ -143,7 +139,7 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_of(problem: Mapping[str, Any]) -> ApiError:
-    """Return the typed error for a problem object that holds a ``status``."""
+    """Return the typed error for a problem object with a ``status``."""
     plain = ApiError(problem)
     known = _BY_STATUS.get(plain.status)
     if known is not None:

@@ -1,7 +1,4 @@
-"""Follows a job until it has ended: its state, its events, and its workers' output.
-
-Events come as Server-Sent Events.
-"""
+"""Follows a job until it has ended: its state, its events, and its workers' output."""
 
 import codecs
 import json
@@ -29,9 +26,8 @@ class FollowCalls(ClientCalls):
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
         """Wait for a job's end, and return its status.
 
-        ``timed_out`` is true if ``timeout`` seconds pass first. ``run`` is the number of the run to
-        wait for; a later run counts too. The wait continues through a restart of the server that is
-        shorter than ``timeout``.
+        ``timed_out`` is true if ``timeout`` seconds pass first. ``run``: the number of the run to
+        wait for; a later run counts, too. A restart of the server does not end the wait.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -117,7 +113,7 @@ class FollowCalls(ClientCalls):
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
     """Yield each line as soon as it is complete, without its line end.
 
-    At the end of ``pieces``, yield an incomplete last line too.
+    An incomplete last line comes at the end of ``pieces``.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""
@@ -129,7 +125,7 @@ def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the ``data`` of each complete event that is a JSON object; comments are skipped."""
+    """Yield the ``data`` of each complete event that is a JSON object."""
     data: list[str] = []
     for line in text_lines(pieces):
         field, _, value = line.partition(":")

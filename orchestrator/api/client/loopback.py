@@ -23,7 +23,8 @@ class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
     The constructor raises ConnectionLost if the head is incomplete or is not HTTP. With
-    ``at_once``, or for an error status, it also raises ConnectionLost if the body is incomplete.
+    ``at_once``, or for an error status, it also reads the body, and raises ConnectionLost if this
+    is incomplete.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:
@@ -51,7 +52,6 @@ class LoopbackResponse:
         return self.status_code < 400
 
     def json(self) -> Any:
-        """Return the JSON value of the body. Raise ValueError."""
         return json_text.loads(self.content)
 
     def pieces(self) -> Iterator[bytes]:
@@ -156,7 +156,6 @@ class LoopbackSession:
 
 
 def _head(stream: BufferedReader) -> list[str]:
-    """Return the status line and headers of an answer."""
     lines: list[str] = []
     size = 0
     while line := stream.readline(_LONGEST_HEAD):

@@ -30,10 +30,7 @@ class RemoteSession(requests.Session):
 
 
 def pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield data as soon as it arrives, unlike ``iter_content``, which waits for full pieces.
-
-    Raise ConnectionLost.
-    """
+    """Yield data as soon as it arrives. Raise ConnectionLost."""
     try:
         while piece := response.raw.read1(PIECE_BYTES):
             yield piece

@@ -16,8 +16,7 @@ Waiting = Callable[[float], object]
 class Retry:
     """Retries of one call, until ``window`` seconds have passed without success.
 
-    The delay doubles with each retry. A ``Retry-After`` of the server replaces the delay. If the
-    delay would end after the window, the retries stop.
+    The delay doubles with each retry. The server can set it with ``Retry-After``.
     """
 
     def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
@@ -33,7 +32,7 @@ class Retry:
     def pause(self, retry_after: str | None = None) -> bool:
         """Sleep until the next retry is due, and return True.
 
-        If the window would end during the sleep, return False at once.
+        Return False at once if the window would end during the sleep.
         """
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)

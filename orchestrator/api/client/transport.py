@@ -1,4 +1,4 @@
-"""HTTP for the client: one session with bounded retries. Problem objects are raised as errors.
+"""HTTP for the client: one session with bounded retries. Error answers become exceptions.
 
 The module ``remote`` is used for a server on another machine or with TLS.
 """
@@ -97,7 +97,7 @@ class Transport:
     ) -> TransportReply:
         """Send a GET request.
 
-        Raise ApiError for an error answer, ServerUnreachable if no answer came in time.
+        Raise ApiError for an error answer, and ServerUnreachable if no answer came in time.
         """
         retry = self.retry(self.retry_seconds if retry_seconds is None else retry_seconds)
         return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))
@@ -110,9 +110,9 @@ class Transport:
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> TransportReply:
-        """Send a POST request, with retries as for ``get``.
+        """Send a POST request, with the errors of ``get``.
 
-        All retries have the same Idempotency-Key, so that the server acts once.
+        All its retries have the same Idempotency-Key, so the server acts once.
         """
         return self._call(
             self.retry(self.retry_seconds),
@@ -124,11 +124,11 @@ class Transport:
         )
 
     def put(self, path: str, body: Mapping[str, Any]) -> TransportReply:
-        """Send a PUT request, with retries as for ``get``."""
+        """Send a PUT request, with the errors of ``get``."""
         return self._call(self.retry(self.retry_seconds), "PUT", path, json=body)
 
     def delete(self, path: str, body: Mapping[str, Any]) -> TransportReply:
-        """Send a DELETE request, with retries as for ``get``."""
+        """Send a DELETE request, with the errors of ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
     @contextmanager
@@ -192,7 +192,6 @@ def _header(response: TransportReply, name: str) -> str | None:
 
 
 def new_key() -> str:
-    """Return a new, unique idempotency key."""
     return os.urandom(16).hex()
 
 
@@ -202,7 +201,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object of an error answer, or an object made from the answer's status."""
+    """Return the problem object of an error answer, or one made from its status."""
     try:
         problem = response.json()
     except ValueError:

@@ -34,8 +34,7 @@ def version() -> str:
 def page(version: str, is_job: bool) -> str:
     """Return the dashboard's page, in which the address of each file contains ``version``.
 
-    The page lists all modules, so that a browser loads them at once. Otherwise it would load each
-    module after the module that imports it.
+    It lists all modules, so that a browser loads them at once and not one after another.
     """
     return _page(version, JOB_ENTRIES if is_job else ())
 
@@ -51,7 +50,6 @@ def _page(version: str, more: tuple[str, ...]) -> str:
 
 
 def _imported(entries: tuple[str, ...]) -> set[str]:
-    """Return ``entries`` and all modules that they import, directly or indirectly."""
     found: set[str] = set()
     left = list(entries)
     while left:

@@ -23,7 +23,7 @@ BLOCK_BYTES = 64 * 1024
 
 
 def open_regular(path: Path, within: Path) -> BinaryIO:
-    """Open a plain file; no part of its path below ``within`` may be a link.
+    """Open a plain file. No part of its path below ``within`` may be a link.
 
     Raise FileNotFoundError or NotFound.
     """
@@ -36,7 +36,10 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
 
 
 def tail_offset(opened: BinaryIO, lines: int) -> int:
-    """Return the start of the last ``lines`` lines; an incomplete last line counts as one."""
+    """Return the byte at which the last ``lines`` lines start.
+
+    An incomplete last line counts as one.
+    """
     end = os.fstat(opened.fileno()).st_size
     if lines == 0 or end == 0:
         return end
@@ -95,10 +98,7 @@ def search(opened: BinaryIO, text: str) -> FoundLines:
 
 
 def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> bytes:
-    """Return the lines with the numbers ``first`` to ``last``, at most ``most_bytes`` bytes.
-
-    Line numbers start at 1.
-    """
+    """Return the lines from ``first`` to ``last``, counted from 1, at most ``most_bytes`` bytes."""
     parts: list[bytes] = []
     number = 1
     for block in _whole_lines(opened):
@@ -115,14 +115,14 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
 
 
 def _between(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
-    """Return the lines ``first`` to ``last`` of a block, counted from 0."""
+    # The lines of a block are counted from 0.
     start = sum(len(line) + 1 for line in lines[: max(0, first)])
     end = sum(len(line) + 1 for line in lines[: last + 1]) if last < len(lines) else len(block)
     return block[start:end]
 
 
 def _whole_lines(opened: BinaryIO) -> Iterator[bytes]:
-    """Yield the content in blocks of whole lines. A long line makes a larger block."""
+    """Yield the content in blocks of whole lines."""
     rest, offset = b"", 0
     while piece := os.pread(opened.fileno(), SEARCH_BLOCK_BYTES, offset):
         offset += len(piece)
@@ -141,7 +141,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
-    """Return the part of a log that ``query`` names. A missing log is empty.
+    """Return the part of a log that ``query`` names; empty if the log is missing.
 
     The part is the lines that contain a text, lines by number, or a range of bytes.
     """
@@ -188,10 +188,10 @@ def text_file(
     tail: int | None = None,
     missing_is_empty: bool = False,
 ) -> Response:
-    """Return a file as an answer. No link is followed below ``within``.
+    """Return a file as an answer, which waitress sends without a thread.
 
-    Raise FileNotFoundError, or NotFound if the path is not a regular file. While waitress sends the
-    file, no thread is in use.
+    No link is followed below ``within``. Raise FileNotFoundError, or NotFound if the path is no
+    regular file.
     """
     headers = {"Cache-Control": "no-store"}
     try:

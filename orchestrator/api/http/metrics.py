@@ -23,7 +23,7 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "P
 
 
 def _counts(stats: Mapping[str, object]) -> "Iterator[Metric]":
-    """Yield a metric for each number in ``stats``, the service's counts."""
+    """Yield a metric for each number in the service's counts."""
     from prometheus_client.core import GaugeMetricFamily
 
     for name, value in stats.items():
@@ -53,7 +53,6 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
 
 
 def _of_nodes(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
-    """Yield the metrics of the cluster's nodes at one moment; none if there are no nodes."""
     from prometheus_client.core import GaugeMetricFamily
 
     for name, text, of in _OF_NODES if nodes else ():
@@ -85,7 +84,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 
 
 
 class _Durations:
-    """Histogram of requests by duration: the number of requests in each group. Not thread-safe."""
+    """Histogram of the durations of requests. Not thread-safe."""
 
     def __init__(self) -> None:
         #: The last group is for durations above all bounds.
@@ -118,7 +117,7 @@ class _Families:
 
 
 class Metrics:
-    """Metrics of one application. No label contains the id of a job or worker.
+    """Metrics of one application. No label has the id of a job or worker.
 
     Any thread may call.
     """
@@ -141,7 +140,6 @@ class Metrics:
         return generate_latest(registry)
 
     def _own(self) -> "Iterator[Metric]":
-        """Yield the metrics of the application's own requests."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         labels = ["method", "route", "status"]
@@ -158,7 +156,6 @@ class Metrics:
         yield GaugeMetricFamily("orchestrator_http_parked", "Open streams and waits", waiting)
 
     def observe(self, app: Flask) -> None:
-        """Count the requests of an application."""
         app.before_request(_note_start)
         app.after_request(self._count)
 
@@ -171,7 +168,7 @@ class Metrics:
         return response
 
     def count(self, method: str, route: str, status: int, started_at: float) -> None:
-        """Count a request. ``started_at`` is its start as a time of ``perf_counter``."""
+        """Count a request. ``started_at``: its start by ``perf_counter``."""
         seconds = time.perf_counter() - started_at
         with self._lock:
             self._requests[method, route, status] += 1

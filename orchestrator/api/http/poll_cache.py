@@ -1,7 +1,7 @@
-"""Answers requests that repeat an earlier request, in the server's event loop.
+"""Answers repeated polls in the server's event loop.
 
 A client that polls sends the same bytes each time. If the earlier answer is still current, the loop
-repeats it. The application is not called, because the switch to its thread costs more than the
+sends it again. It does not call the application, because the switch to a thread costs more than the
 answer.
 """
 
@@ -66,7 +66,7 @@ class _Answered:
 
 
 class Repeats:
-    """WSGI middleware that stores answers, and repeats them while they are current.
+    """WSGI middleware that stores answers, and sends them again while they are current.
 
     Wraps all other middleware. Any thread may call.
     """
@@ -139,7 +139,7 @@ def _date(second: int) -> str:
 
 
 def _parts(head: bytes) -> tuple[bytes, int | None]:
-    """Return a request's head without the parameter ``since_seq``, and that parameter's number."""
+    """Return a request's head without the parameter ``since_seq``, and this parameter's value."""
     found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
     if found is None:
         return head, None
@@ -149,8 +149,7 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
 def _may_be_repeated(environ: WSGIEnvironment) -> bool:
     """True for a GET without body and cookie, on a connection that stays open.
 
-    Only answers to these requests may be repeated. After a logout, only the application notices
-    that a cookie has become invalid.
+    A request with a cookie needs the application, which knows if the cookie is still valid.
     """
     return (
         environ["REQUEST_METHOD"] == "GET"

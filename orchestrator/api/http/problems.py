@@ -116,8 +116,8 @@ def limit_fields(
 ) -> Mapping[str, Any]:
     """Return a problem's fields for a limit that was reached.
 
-    ``limit`` is its name in ``config.yaml``. ``free_at`` is the time at which quota is free again,
-    or None if it is unknown.
+    ``limit``: its name in ``config.yaml``. ``free_at``: the Unix time at which quota is free again;
+    None if unknown.
     """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {
@@ -138,7 +138,6 @@ def unavailable(detail: str) -> ProblemError:
 
 
 def invalid(found: list[Fault]) -> ProblemError:
-    """Return the problem for a request with invalid values."""
     errors = [
         {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
     ]
@@ -245,7 +244,6 @@ def too_large(limit: int | None = None) -> ProblemError:
 
 
 def response_of(error: BaseException) -> Response:
-    """Return the problem for an error as the answer to the current request."""
     return plain(problem_of(error).reply(request.path))
 
 
@@ -256,7 +254,6 @@ def plain(reply: Reply) -> Response:
 def refuse(
     problem: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
 ) -> Iterable[bytes]:
-    """Return a problem as the answer of a WSGI application."""
     return plain(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
 
 

@@ -24,9 +24,9 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body.
+    """Return the request's body. Raise a 400, 413, 415, or 422.
 
-    Raise a 400, 413, 415 or 422. With ``optional``, the body may be missing.
+    With ``optional``, the body may be missing.
     """
     raw = request.get_data()
     if not raw and optional:
@@ -42,7 +42,7 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
     """Return the request's body, which contains a person's text.
 
-    Raises like ``body``, but raises a 413 if the only fault is a text that is too long.
+    Raises like ``body``, but a 413 if the only fault is a text that is too long.
     """
     try:
         return body(model, optional=optional)
@@ -59,7 +59,6 @@ def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def check_json() -> None:
-    """Raise a 415 for a body whose Content-Type is not JSON."""
     if request.mimetype != "application/json":
         raise ProblemError(
             status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -122,10 +121,6 @@ def query(model: type[QueryModel]) -> QueryModel:
 
 
 def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
-    """Return the value of a parameter.
-
-    For a parameter that may be repeated, return all its values.
-    """
     if model.repeats(name):
         return [] if values == [""] else values
     return values[0]
@@ -141,7 +136,7 @@ def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | No
 
 
 def idempotency_key() -> str | None:
-    """Return the Idempotency-Key.
+    """Return the Idempotency-Key; None if the header is missing.
 
     Raise a 422 for a key that is empty, too long, or not printable ASCII.
     """
@@ -155,7 +150,7 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """Return the header ``Last-Event-ID``, or ``from_query`` if it is missing.
+    """Return the header ``Last-Event-ID``, or ``from_query`` without this header.
 
     Raise a 422 if it is invalid.
     """
@@ -187,9 +182,9 @@ def checked_worker_id(name: str) -> str:
 
 
 def checked_report_name(name: str) -> str:
-    """Return the plain file name of a report; ``name`` may begin with ``reports/``.
+    """Return the file name of a report; ``name`` may begin with ``reports/``.
 
-    Raise NotFound.
+    Raise NotFound for a name that no report can have.
     """
     plain = name.removeprefix("reports/")
     if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):

@@ -1,7 +1,6 @@
 """MCP messages in both current revisions: 2026-07-28 (stateless) and 2025-11-25 (handshake).
 
-Standard library only, because ``orchestrator mcp`` must start fast. This module knows neither HTTP
-nor tools.
+Standard library only, because ``orchestrator mcp`` must start fast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -121,12 +120,11 @@ def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def version_of(request: Request) -> str:
-    """Return the protocol revision that a stateless request names."""
+    """Return the protocol revision of a stateless request."""
     return str(_meta(request.params).get(VERSION_KEY, ""))
 
 
 def _check_envelope(request: Request) -> None:
-    """Check the fields that every stateless request has. Raise RpcError."""
     if not request.stateless or request.method == "initialize":
         return
     meta = _meta(request.params)
@@ -146,7 +144,7 @@ def unsupported(asked: str, request_id: RequestId | None = None) -> RpcError:
 def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
     """Return the result of any request except ``tools/call``.
 
-    Raise RpcError -32601 for unknown methods.
+    Raise RpcError -32601 for an unknown method.
     """
     if request.method == "initialize":
         return _initialized(request)
@@ -186,14 +184,14 @@ def _lasting() -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcCall:
-    """A ``tools/call`` message. Its tool name and its arguments are not validated yet."""
+    """A ``tools/call`` message. Its arguments are not validated yet."""
 
     tool: str
     arguments: Any
 
 
 def call_of(request: Request) -> RpcCall:
-    """Return the tool call in a request. Raise RpcError -32602 if the request names no tool."""
+    """Return the tool call in a request. Raise RpcError -32602 if it names no tool."""
     name = request.params.get("name")
     if not isinstance(name, str):
         raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")
@@ -202,7 +200,6 @@ def call_of(request: Request) -> RpcCall:
 
 
 def text_result(text: str, *, is_error: bool = False) -> Values:
-    """Return a tool's result that contains one text."""
     # A file's name may contain invalid UTF-8.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

@@ -22,18 +22,14 @@ LIST_SECONDS = 5.0
 
 
 class McpProxy:
-    """Sends tool calls to a server.
-
-    In a worker, this is the worker's server; otherwise, it is the server of ``folder``.
-    """
+    """Sends tool calls to the worker's server; outside of a worker, to the server of ``folder``."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:
         self._folder, self._environ = folder, environ
 
     def call(self, call: RpcCall) -> Values:
-        """Return the result of a tool within about 45 s.
-
-        An error is returned as the text of the result.
+        """Return the result of a tool within about 45 s. An error becomes the text of the
+        result.
         """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
             return _wrong("child jobs are not available: this worker has no network")
@@ -76,10 +72,7 @@ class McpProxy:
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
-        """Send the call once. Raise OSError if no server answers.
-
-        Reads the server's address each time, because a restarted server may have another address.
-        """
+        # A restarted server may have another address.
         try:
             address = find_address(self._folder, self._environ)
             client = StdlibClient(address.url, address.key)
@@ -94,10 +87,7 @@ class McpProxy:
 
 
 def _shortened(call: RpcCall, left: float) -> RpcCall:
-    """Return the call; a ``wait`` that is longer than ``left`` seconds is shortened to this time.
-
-    A retried ``wait`` therefore ends when the first ``wait`` would have ended.
-    """
+    # A retried ``wait`` ends when the first ``wait`` would have ended.
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call
     asked = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)

@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message per line.
 
-Standard library only, so that it starts as fast as ``orchestrator spawn``. Each tool call runs in
-its own thread, as an HTTP call to the server. Therefore a wait does not block other calls.
+Standard library only, because it must start as fast as ``orchestrator spawn``. Each tool call runs
+in its own thread, so a wait does not block other calls.
 """
 
 import argparse
@@ -71,7 +71,7 @@ class StdioSession:
             self._write(error.reply())
 
     def _forget(self, message: Mapping[str, object]) -> None:
-        """Drop a call that the client has cancelled. The call gets no answer."""
+        # A cancelled call gets no answer.
         params = message.get("params")
         request_id = params.get("requestId") if isinstance(params, dict) else None
         if isinstance(request_id, str | int):
@@ -95,7 +95,6 @@ class StdioSession:
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
 
     def _tools(self) -> list[dict[str, Any]]:
-        """Return the tools that the key may call."""
         is_worker, has_own_key = (name in os.environ for name in (WORKER_ID, API_KEY))
         if is_worker or not has_own_key:
             # api.api_key of config.yaml has the scope admin.
@@ -136,10 +135,7 @@ class StdioSession:
             self._writer.flush()
 
     def _drain(self) -> None:
-        """Wait until all open calls are answered, or the client reads no more.
-
-        Wait at most DRAIN_SECONDS.
-        """
+        """Wait until all calls are answered or the client stops reading, at most DRAIN_SECONDS."""
         deadline = time.monotonic() + DRAIN_SECONDS
         reader = select.poll()
         reader.register(self._writer.fileno(), select.POLLERR)

@@ -1,4 +1,4 @@
-"""Short descriptions of jobs for MCP tools, because a model pays for each token of an answer."""
+"""Short descriptions of jobs, because a model pays for each token of an answer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,6 @@ def standing(detail: Detail) -> Values:
 
 
 def _named(workers: Sequence[Worker]) -> Values:
-    """Return the first workers in short form, and the number of workers that are not shown."""
     shown = [_worker(one) for one in workers[:MOST_WORKERS]]
     return {"by_name": shown, **_more(len(workers) - len(shown))}
 
@@ -140,7 +139,6 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
 
 
 def _used(workers: Sequence[Worker]) -> Values:
-    """Return the usage that the agents of a job's own workers reported; empty if none did."""
     known = usage_answer([result_of(worker).usage for worker in workers])
     used = known.model_dump(exclude_none=True)
     return {"used": used} if used else {}

@@ -1,6 +1,6 @@
-"""Runs MCP tools on the same service as the REST API, with the same access rights of the caller.
+"""Runs MCP tools on the service of the REST API, with the access rights of the caller.
 
-A worker's key therefore grants access only to the worker's own subtree of jobs.
+A worker's key therefore grants access only to the job tree below the worker.
 """
 
 import os
@@ -76,7 +76,7 @@ def asked(call: RpcCall) -> ToolCall:
 
 
 def check_caller(caller: Caller, tool: McpTool) -> None:
-    """Raise Forbidden for an administrator's tool if the caller's key lacks the scope admin."""
+    """Raise Forbidden if the tool needs the scope admin, and the caller's key lacks it."""
     if not tool.for_people or caller.is_admin:
         return
     what = "a worker" if caller.attempt is not None else f"key {caller.name!r}"
@@ -87,15 +87,12 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
 
 
 def carried_out(desk: ToolContext, one: ToolCall) -> Values:
-    """Run a tool, and return its result.
-
-    Raises the service's errors, which ``refused`` converts.
-    """
+    """Run a tool, and return its result. Raises the service's errors."""
     return text_result(ANSWERS[one.tool.name](desk, one.arguments))
 
 
 def refused(error: BaseException) -> Values:
-    """Return an error as a tool result, so that the model can read it and act on it."""
+    """Return an error as a tool result, so that the model can read it."""
     if isinstance(error, WrongCall):
         return text_result(str(error), is_error=True)
     problem = problem_of(error)
@@ -121,7 +118,7 @@ def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
 
 
 def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
-    """Return a job's results if it has ended, otherwise its status. Called after the wait."""
+    """Return a job's results if it has ended, otherwise its status."""
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
@@ -159,10 +156,7 @@ def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """Return the last lines of a file.
-
-    Reads only these lines. Raise FileNotFoundError or NotFound.
-    """
+    """Return the last lines of a file. Raise FileNotFoundError or NotFound."""
     with open_regular(path, within) as opened:
         end = os.fstat(opened.fileno()).st_size
         start = max(tail_offset(opened, lines), end - LOG_CHARACTERS * 4)
@@ -202,9 +196,9 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
 
 
 def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
-    """Return the head of the worker's branch at the worker's end.
+    """Return the newest commit of a worker's branch.
 
-    Raise Conflict if there is none.
+    Raise NotFound for an unknown worker, and Conflict if there is no commit.
     """
     desk.service.job(desk.caller, job_id)
     found = desk.service.workers_in_tree(desk.caller, job_id)
@@ -296,7 +290,7 @@ def _undo(desk: ToolContext, arguments: mcp.JobArguments) -> str:
 
 
 def printable(text: str) -> str:
-    """Remove control characters, because they have no meaning for a model."""
+    """Return a text without control characters, which a model does not need."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

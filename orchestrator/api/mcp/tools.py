@@ -243,7 +243,7 @@ BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
 def input_schema(model: type[Wire]) -> Schema:
-    """Return a JSON Schema without references, titles, and nulls: some models cannot read them."""
+    """Return a JSON Schema without references, titles, and nulls: some models cannot read these."""
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
     found: Schema = _plain(whole, definitions)
@@ -268,10 +268,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Return a schema without parts that say nothing to a model.
-
-    These are the alternative null, empty defaults, and limits that no caller can reach.
-    """
+    # Null, empty defaults, and limits that no caller can reach say nothing to a model.
     kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:
@@ -287,7 +284,6 @@ def _says_nothing(name: str, value: object) -> bool:
 
 
 def definitions_text() -> str:
-    """Return the content of ``tools.json``."""
     return json.dumps([tool.definition() for tool in TOOLS], indent=1) + "\n"
 
 

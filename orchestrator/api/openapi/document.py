@@ -137,10 +137,7 @@ def _query_parameters(operation: Operation) -> list[Schema]:
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return the schema of a parameter, or of a parameter's items.
-
-    A reference is replaced by the schema that it names.
-    """
+    """Return the schema of a parameter, with references replaced by the schemas that they name."""
     plain = {**schema}
     if name := plain.pop("$ref", None):
         named = {**definitions[name.rsplit("/", 1)[1]]}
@@ -195,7 +192,6 @@ def _answer(
 
 
 def _free(media: str) -> Schema:
-    """Return the schema of an answer that has no model: a stream of events, or a text."""
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},
         MEDIA_TYPE: {"type": "object"},
@@ -233,7 +229,7 @@ ERROR_HEADERS = {
 
 
 def problems() -> Schema:
-    """Return the description of each error answer that the table of calls contains, by name."""
+    """Return the description of each error answer in the table of calls, by name."""
     statuses = {status for operation in OPERATIONS for status in problems_of(operation)}
     return {problem_name(status): _problem(status) for status in sorted(statuses)}
 

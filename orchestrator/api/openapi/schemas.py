@@ -55,10 +55,7 @@ def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
-    """Declare fields with a default as optional, because answers may omit them.
-
-    Pydantic declares these fields as required.
-    """
+    # Answers may omit fields with a default; pydantic declares these fields as required.
     for schema in schemas.values():
         fields = schema.get("properties", {})
         required = [name for name in schema.get("required", ()) if not fields[name].get("optional")]
@@ -72,9 +69,9 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """Return the schema without null types, because answers omit fields without a value.
+    """Return the schema without null types.
 
-    Requests may contain null.
+    For answers, which omit fields without a value.
     """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]

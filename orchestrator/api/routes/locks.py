@@ -88,7 +88,7 @@ def end_locks() -> Response:
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
-    """Return the answer to a lock call. Never raises; may run outside of any request."""
+    """Return the answer to a lock call. Never raises. Needs no request context of Flask."""
     try:
         leases = engine.lock_answer(call, final=final)
         if leases is None:

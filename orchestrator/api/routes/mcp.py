@@ -78,7 +78,7 @@ def _check_version(one: Request | None) -> None:
 
 
 def _header(name: str) -> str | None:
-    """Return a header's value, decoded if the client encoded it as ``=?base64?...?=``."""
+    """Return a header's value, which the client may have encoded as ``=?base64?...?=``."""
     value = request.headers.get(name)
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value
@@ -129,10 +129,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
 
 
 def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
-    """Return the whole answer to a tool call.
-
-    Never raises. After a wait, runs outside of any request.
-    """
+    """Return the whole answer to a tool call. Never raises. Needs no request context of Flask."""
     from orchestrator.api.mcp.tool_calls import carried_out, refused
 
     try:

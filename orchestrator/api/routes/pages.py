@@ -51,10 +51,7 @@ def get_health() -> Response:
 
 @blueprint.get("/healthz")
 def get_liveness() -> Response:
-    """Answer without reading the store or the supervisor's state.
-
-    A monitor restarts a server that does not answer. A slow store must not cause a restart.
-    """
+    # A monitor restarts a server that does not answer. A slow store must not cause a restart.
     return _word("ok", HTTPStatus.OK)
 
 
@@ -85,7 +82,7 @@ ENDPOINTS = {
 
 @blueprint.get("/")
 def get_page() -> Response:
-    """Return the dashboard; for a program that accepts only JSON, a description of the server."""
+    # A program that accepts only JSON gets a description of the server.
     wanted = request.accept_mimetypes.best_match(["text/html", JSON])
     if wanted == JSON:
         values = {"name": "orchestrator", "version": __version__, "api_version": "v1"}
@@ -102,19 +99,13 @@ def get_page() -> Response:
 @blueprint.get("/agents")
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
-    """Return the dashboard for an address such as ``/jobs/ID``.
-
-    The page's script reads the address.
-    """
+    # The page's script reads the address, such as ``/jobs/ID``.
     return _dashboard(is_job=bool(place))
 
 
 @blueprint.get("/static/v/<version>/<path:name>")
 def get_asset(version: str, name: str) -> Response:
-    """Return a file of the dashboard.
-
-    Browsers may cache it if ``version`` is the current version.
-    """
+    # Browsers may cache only a file of the current version.
     response = send_from_directory(assets.STATIC, name)
     is_present = version == assets.version()
     kept = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_present else "no-cache"

@@ -40,7 +40,7 @@ COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image
 
 
 class Compressed:
-    """Recent compressed answers by ETag, so that each answer is compressed once for many readers.
+    """Recently compressed answers by ETag, so that each is compressed once for many readers.
 
     Any thread may call.
     """
@@ -77,7 +77,7 @@ def compressed(body: bytes, level: int = LEVEL) -> bytes:
 
 
 def compress_answers(app: Flask) -> None:
-    """Compress the answers of an application. Streams are sent uncompressed."""
+    """Compress the answers of an application, except streams."""
     kept, files = Compressed(), Compressed(FILE_LEVEL)
 
     @app.after_request
@@ -126,9 +126,8 @@ class _Read(Generic[Value]):
 class SharedReads(Generic[Value]):
     """Reads that concurrent callers share. Any thread may call.
 
-    A read is shared only by callers that came before it began, so no caller gets an old value.
-    Without sharing, each reader of a large job would hold the whole job in memory, and all readers
-    would compete for the interpreter.
+    Only callers that came before a read began share it, so no caller gets an old value. Otherwise,
+    each reader of a large job would hold the whole job in memory.
     """
 
     def __init__(self) -> None:
@@ -182,7 +181,7 @@ def json_answer(
 
 
 def tagged_answer(make: Callable[[], BaseModel]) -> Response:
-    """Return the answer to a read with an ETag, or a 304 if the caller already has this version.
+    """Return an answer with an ETag, or a 304 if the caller already has this version.
 
     Equal reads of one caller at the same time are computed once.
     """
@@ -190,9 +189,9 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 
 
 def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
-    """Return the answer to a read, as ``tagged_answer`` does.
+    """Return an answer as ``tagged_answer`` does.
 
-    ``make`` returns an answer that is already encoded, and the remaining quota.
+    ``make`` returns an encoded answer, and the remaining quota.
     """
 
     def made() -> _Tagged:
@@ -203,10 +202,7 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """Return the answer to a read, as ``tagged_answer`` does.
-
-    ``make`` returns an encoded answer.
-    """
+    """Return an answer as ``tagged_answer`` does. ``make`` returns an encoded answer."""
 
     def made() -> _Tagged:
         body = make()
@@ -228,10 +224,10 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 
 
 def let_repeat(current: Again) -> None:
-    """Let the server's event loop answer later requests that are equal to the current request.
+    """Let the server's event loop answer later requests that equal the current request.
 
-    The loop calls ``current`` for the body. Any thread may call ``current``. Each answer counts
-    toward the caller's rate limit.
+    The loop calls ``current`` for the body. Any thread may call it. Each answer counts toward the
+    caller's rate limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]
@@ -259,8 +255,7 @@ class _Tagged:
 def _tagged(answer: BaseModel) -> _Tagged:
     """Return the encoded answer and its weak ETag.
 
-    The tag ignores the remaining time, which decreases continuously and is no reason to send the
-    answer again.
+    The tag ignores the remaining time: its decrease is no reason to send the answer again.
     """
     lasting = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)

@@ -52,7 +52,7 @@ STOPPING = problems.unavailable("the server is stopping; repeat the call in a mo
 
 @dataclass(frozen=True, kw_only=True)
 class LongAnswers:
-    """Objects that all long answers share: the socket loop, threads, and caches of frames."""
+    """What all long answers share: the socket loop, threads, and caches."""
 
     socket_loop: SocketLoop
     threads: Threads
@@ -139,8 +139,8 @@ def waiting_reply(
 ) -> Response:
     """Return a response that waits until ``check`` returns the job, or ``seconds`` have passed.
 
-    No thread waits. The reply is then the result of ``answer``. If the server stops first, the
-    reply is ``stopping``. Raise Unavailable if too many calls wait.
+    No thread waits. The reply is then ``answer()``; ``stopping`` if the server stops first. Raise
+    Unavailable if too many calls wait.
     """
     shared = long_answers()
     shared.socket_loop.check_room()
@@ -162,7 +162,7 @@ def waiting_reply(
 
 
 def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: str) -> Reply:
-    """Return the job's state as a whole answer. Never raises; runs outside of any request."""
+    """Return the job's state as a whole answer. Never raises. Needs no request context of Flask."""
     try:
         body = encoded(wait_answer(service, caller, job_id, run))
     except Exception as error:
@@ -174,7 +174,7 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 def secured_reply(reply: Reply) -> Reply:
     """Return the reply with security headers.
 
-    The socket loop sends replies without the middleware that adds these headers to other answers.
+    Replies of the socket loop need this, because they do not pass the middleware.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

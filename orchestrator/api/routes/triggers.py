@@ -38,8 +38,6 @@ HOUR_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Triggers:
-    """The triggers of an application by name, with the rate limit of each trigger."""
-
     named: dict[str, tuple[Trigger, RateLimit]]
 
     @classmethod
@@ -72,10 +70,10 @@ def receive_event(trigger_name: str) -> Response:
 
 
 def _verified(trigger: Trigger) -> TriggerEvent:
-    """Verify the sender of the event by the trigger's secret, and return the event.
+    """Return the event of a sender that knows the trigger's secret.
 
-    Raise a 413 for a body that is too large, a 401 for an unconfirmed sender, or a 400 for invalid
-    JSON. The 401 does not say what is wrong.
+    Raise a 413 for a large body, a 400 for invalid JSON, and a 401 for any other sender. The 401
+    does not say what is wrong.
     """
     # Imported when needed, because few servers have triggers.
     from orchestrator.schemas.triggers.trigger import TriggerEvent, unwrapped
@@ -136,7 +134,6 @@ def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
 
 
 def _take(trigger: Trigger, limit: RateLimit) -> None:
-    """Count one event. Raise a 429 if the rate limit of the trigger is reached."""
     if seconds := ceil(limit.take(trigger.name)):
         most, name = trigger.max_per_hour, f"triggers.{trigger.name}.max_per_hour"
         raise ProblemError(

@@ -1,7 +1,7 @@
 """Calls about one worker.
 
-People comment on the worker's change, and send messages to the worker. They retry or cancel the
-worker, or roll it back to a checkpoint. A running worker reports its usage, with its own key.
+People comment on the worker's change, send messages to the worker, retry or cancel it, or roll it
+back to a checkpoint. A running worker reports its usage, with its own key.
 """
 
 from http import HTTPStatus

@@ -44,7 +44,6 @@ _FIELDS = {each.wire: each.name for each in SETTINGS}
 
 @cache
 def _answered() -> Mapping[str, str]:
-    """Return {name in answers: name in the code} for each setting of a job."""
     fields = answers.job.ConfigAnswer.model_fields
     return {answer: _FIELDS.get(answer, answer) for answer in fields}
 
@@ -77,7 +76,7 @@ def moment_or_none(seconds: float | None) -> datetime | None:
 
 
 def duration(started_at: float | None, ended_at: float | None) -> float | None:
-    """Return the seconds between two times; None if one of the times is None."""
+    """Return the seconds between two times; None if one of them is None."""
     if started_at is None or ended_at is None:
         return None
     return round(max(0.0, ended_at - started_at), 6)
@@ -114,16 +113,15 @@ def job_path(job_id: str) -> str:
 
 
 def links(job_id: str) -> Links:
-    """Return the links of a job."""
     path = job_path(job_id)
     names = ("status", "results", "tree", "events", "wait", "cancel", "retry")
     return {"self": path, **{name: f"{path}/{name}" for name in names}}
 
 
 def log_file(service: Service, job: Job, worker: Worker) -> str | None:
-    """Return the path of a worker's log in the workspace, without a query to the store.
+    """Return the path of a worker's log in the workspace.
 
-    Return None if the worker never ran, and never will.
+    None if the worker has not run and never will.
     """
     if not worker.attempt and (worker.status.ended or worker.is_question):
         return None
@@ -290,7 +288,7 @@ RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
 def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return ``answer`` as JSON, except the fields in ``without`` and fields that are None."""
+    """Return an answer as JSON, without the fields in ``without`` and without nulls."""
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
@@ -310,7 +308,10 @@ _left_text = json.JSONEncoder(default=str).encode
 
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
-    """An encoded answer with its ETag. The ETag is stored, because its computation can be slow."""
+    """An encoded answer with its ETag.
+
+    The ETag is stored, because its computation can be slow.
+    """
 
     body: bytes
     tag: str
@@ -325,7 +326,7 @@ class TaggedBody:
 
 
 def end_of(left: Mapping[str, object]) -> bytes:
-    """Return the last part of an encoded answer: the fields with the remaining quota ``left``."""
+    """Return the last part of an encoded answer, with the remaining quota ``left``."""
     text = _left_text(left).encode()
     return b',"remaining":%b,"left":%b}' % (text, text)
 

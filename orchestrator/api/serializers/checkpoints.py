@@ -47,7 +47,6 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> answers.job.RolledBackAnswer:
-    """Roll back a worker to a checkpoint, and return what was done."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
     return answers.job.RolledBackAnswer(
         job_id=job_id,
@@ -63,7 +62,6 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> answers.job.RecountedAnswer:
-    """Update a worker's list of files from its branch, and return the answer with this list."""
     files = service.recount(caller, job_id, worker_id)
     return answers.job.RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)

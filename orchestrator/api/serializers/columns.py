@@ -27,10 +27,7 @@ MOST_KEPT = 8
 
 
 class LatestColumns:
-    """Cache of the encoded columns of recently requested jobs, until a job's tree changes.
-
-    Any thread may call.
-    """
+    """Cache of the encoded columns of recently requested jobs. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,7 +36,7 @@ class LatestColumns:
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
         """Return a job's encoded columns from the cache, or from ``make``.
 
-        ``version`` is the version of the job's tree, read before this call.
+        ``version``: the version of the job's tree, read before this call.
         """
         with self._lock:
             if self._kept.get(job_id, (-1, b""))[0] == version:
@@ -106,7 +103,7 @@ def columns_answer(found: TreeSnapshot) -> bytes:
 
 
 def _packed(column: Column) -> Any:
-    """Return a column, or only its value if all values of the column are equal."""
+    """Return a column; only its value if all its values are equal."""
     first = column[0] if column else None
     equal = bool(column) and column.count(first) == len(column)
     return first if equal and type(first) is type(column[-1]) else column
@@ -154,7 +151,7 @@ def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
 
 
 def _dependencies(found: TreeSnapshot) -> list[list[int]]:
-    """Return each worker's dependencies, as the positions of the workers that run them."""
+    """Return each worker's dependencies, as positions of workers."""
     workers = found.workers
     of_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
@@ -181,10 +178,7 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
 
 
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the critical path through the workers of the snapshot's first job.
-
-    The path contains positions of workers. The first job's workers have the first positions.
-    """
+    """Return the critical path through the first job's workers, as positions of workers."""
     workers = found.workers
     own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
     if not any(deps[:own]):

@@ -1,4 +1,4 @@
-"""Events as JSON: in full, or in a short form that has only the new state of a worker or a job."""
+"""Events as JSON: in full, or in a short form with only the new state of a worker or a job."""
 
 from collections.abc import Mapping
 
@@ -51,7 +51,6 @@ def brief_values(event: Event) -> Mapping[str, object]:
 
 
 def _used(data: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the known tokens and cost that the event's worker has used so far."""
     known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {

@@ -124,7 +124,6 @@ def job_answer(
 
 
 def _state_of(job: Job) -> dict[str, Any]:
-    """Return the fields of the answer that describe a job's state and what its result lacks."""
     return {
         "status": job.status,
         "run": job.run,
@@ -148,7 +147,7 @@ def _state_of(job: Job) -> dict[str, Any]:
 def _page(detail: Detail, query: JobQuery) -> Detail:
     """Return the requested page of workers, with their tasks.
 
-    If no page is requested, return all workers of a small job, and the first page of a large job.
+    Without a page in the query, all workers of a small job, or the first page of a large job.
     """
     if query.page is None and len(detail.workers) <= MOST_WHOLE_WORKERS:
         return detail
@@ -169,7 +168,6 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
 
 
 def _tasks(detail: Detail) -> Iterator[answers.job.TaskAnswer]:
-    """Yield each task with its candidates' ids, and with the chosen candidate if it is known."""
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):
@@ -311,7 +309,7 @@ def tree_answer(tree: Tree) -> answers.job.TreeAnswer:
 
 
 def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    """Return the known usage of each job's tree by job id, including planners and reviewers."""
+    # Planners and reviewers count, too.
     jobs = {job.id: job for job in tree.jobs}
     used: dict[str, list[Usage]] = defaultdict(list)
     for worker in (*tree.workers, *tree.advisers):

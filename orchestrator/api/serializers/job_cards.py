@@ -1,4 +1,4 @@
-"""Rows of job lists, needs of jobs, and items of the feed of all jobs, as JSON."""
+"""Rows of job lists, decisions that jobs wait for, and changes of all jobs, as JSON."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NO_JOBS = b'"jobs":[]'
 
 
 class LatestCards:
-    """Cache of encoded rows of job lists. A row is encoded again after its job's tree has changed.
+    """Cache of encoded rows of job lists. Any thread may call.
 
-    Any thread may call.
+    A row is encoded again after its job's tree has changed.
     """
 
     def __init__(self) -> None:
@@ -33,10 +33,10 @@ class LatestCards:
         jobs: Mapping[ListedJob, int],
         make: Callable[[Collection[str]], Sequence[JobCard]],
     ) -> Sequence[bytes]:
-        """Return the encoded rows of ``jobs``; deleted jobs are omitted.
+        """Return the encoded rows of ``jobs``, without deleted jobs.
 
         ``jobs`` maps each job to the version of its tree, read before this call. ``make`` is called
-        once, with the ids of the jobs that are not in the cache.
+        once, for the jobs that are not in the cache.
         """
         with self._lock:
             found = {job.id: self._known(job.id, version) for job, version in jobs.items()}
@@ -101,7 +101,6 @@ def need_answer(need: Need) -> answers.job_list.NeedAnswer:
 
 
 def feed_values(item: FeedItem) -> Mapping[str, object]:
-    """Return a feed item as a JSON object."""
     values: dict[str, object] = {
         "job_id": item.job_id,
         "root_job_id": item.root_id,

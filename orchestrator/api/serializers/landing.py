@@ -24,7 +24,6 @@ def landing_plan_answer(
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> schemas.merging.LandAnswer:
-    """Land a job's result, and return the answer."""
     plan, moved = service.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
@@ -51,7 +50,6 @@ def _land_answer(
 
 
 def undo_answer(service: Service, caller: Caller, job_id: str) -> schemas.merging.UndoAnswer:
-    """Undo the landing of a job's result, and return the answer."""
     moved = service.undo(caller, job_id)
     return schemas.merging.UndoAnswer(
         job_id=job_id,

@@ -31,7 +31,10 @@ def plan_answer(detail: Detail) -> answers.job.PlanAnswer:
 
 
 def written(task: TaskSpec) -> dict[str, Any]:
-    """Return a task with the field names of a request, without empty fields and without ``env``."""
+    """Return a task with the field names of a request.
+
+    Empty fields and ``env`` are omitted.
+    """
     values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
     values["agent"] = _agent(task)
     values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None

@@ -74,7 +74,7 @@ class StatusParts:
 
     @cached_property
     def workers(self) -> Sequence[Worker]:
-        """The job's workers, each of which has a row; empty until a worker has ended."""
+        """The job's workers; empty until a worker has ended."""
         own = self.detail.workers
         return own if any(worker.status.ended for worker in own) else ()
 
@@ -160,7 +160,7 @@ def missing_changes(
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[answers.status.OutsideAnswer]:
-    """Return the changes of an ended job that are not in its result; [] before the job's end.
+    """Return the changes of an ended job that are not in its result; [] before its end.
 
     ``workers``: the workers of the job and of its descendants.
     """
@@ -184,7 +184,6 @@ def wait_answer(
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> answers.status.Results | None:
-    """Return a job's results; None until a worker has finished."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
@@ -209,10 +208,7 @@ def _frame(
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Return the workers of a job and its child jobs, by job id.
-
-    Reads the child jobs only if a worker has some.
-    """
+    """Return the workers of a job and of its descendants, by job id."""
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))
@@ -300,7 +296,7 @@ def candidates_answer(
 ) -> answers.candidates.CandidatesAnswer:
     """Return the comparison of a task's candidates.
 
-    Raise NotFound for a task that the job does not have, Conflict before the job has tasks.
+    Raise NotFound for a task that the job does not have, and Conflict before the job has tasks.
     """
     detail = service.detail(caller, job_id)
     if not detail.tasks:

@@ -1,6 +1,6 @@
 """Status answers of jobs that clients poll: each worker's row is encoded once, until it changes.
 
-A worker is a frozen value, and the store returns the same object until the worker changes.
+A worker is a frozen value: the store returns the same object until the worker changes.
 """
 
 import threading
@@ -97,9 +97,9 @@ class JobRows:
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
-        """Return the answer for a tree version; None if there is no answer for this version.
+        """Return the answer for a version of the tree; None if there is none for this version.
 
-        Takes no lock, because another thread may hold the lock while it encodes rows.
+        Takes no lock, because another thread may hold it while it encodes rows.
         """
         current = self.current
         if current is None or version != current.version:
@@ -117,9 +117,8 @@ class StatusBody(TaggedBody):
         return head, packer
 
     def packed_with_end(self, end: bytes) -> tuple[bytes, bytes]:
-        """Return the two pieces of the complete answer in gzip.
-
-        Each call compresses only ``end``.
+        """Return the two pieces of the complete answer in gzip. Only ``end`` is compressed
+        again.
         """
         head, packer = self._packed
         rest = packer.copy()
@@ -144,7 +143,7 @@ class StatusRows:
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
-        The job does not count as recently requested because of this call.
+        The job does not become a recently requested job.
         """
         return self._jobs.get(job_id) or JobRows()
 
@@ -162,10 +161,10 @@ def status_bytes(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody
 def quick_status_bytes(
     known: JobRows, parts: Callable[[], StatusParts], asked: Asked
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
-    """Return the status answer and the remaining quota, if at most a few rows have changed.
+    """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    Return None if the answer could take more than about a millisecond, or need a query. Examples:
-    the job's rows were never encoded, the job is large or has child jobs, or many rows changed.
+    None if the answer could take more than about a millisecond, or need a query: for example, if
+    the job is large or has child jobs.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:
@@ -186,7 +185,7 @@ def quick_status_bytes(
 
 
 def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
-    """Return the positions of the workers whose rows may differ from the previous answer."""
+    """Return the positions of workers whose rows may differ from the previous answer."""
     workers = parts.workers
     # A row has the results of child jobs, too.
     if len(workers) != len(known.workers) or parts.has_child_jobs:

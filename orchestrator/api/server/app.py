@@ -1,4 +1,4 @@
-"""The Flask application: assembles calls, error handlers, guard, and socket loop."""
+"""The Flask application: assembles calls, error handlers, middleware, and socket loop."""
 
 from collections.abc import Callable
 from functools import cache
@@ -50,7 +50,8 @@ from orchestrator.security.secrets.masking import Masker
 class LateRule(Rule):
     """A werkzeug URL rule that compiles its functions at their first use.
 
-    Overrides an internal method of werkzeug. A test builds a path, to detect changes in werkzeug.
+    It overrides an internal method of werkzeug. A test builds a path, to detect changes in
+    werkzeug.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""Connections of waitress: timeouts, and limits on the number of connections.
+"""Connections of waitress: timeouts, and limits on their number.
 
 Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
 """
@@ -83,8 +83,6 @@ def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
 
 
 class _Task(WSGITask):  # type: ignore[misc]
-    """A request that the application answers."""
-
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[HEAD] = self.request.head
@@ -103,7 +101,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Reject a request with Content-Length and chunks: a proxy may interpret it differently."""
+        # Rejects a request with Content-Length and chunks: a proxy may interpret it differently.
         self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
@@ -113,8 +111,6 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class HttpChannel(HTTPChannel):  # type: ignore[misc]
-    """One HTTP connection."""
-
     task_class = _Task
     error_task_class = _ProblemTask
     parser_class = _Parser
@@ -132,7 +128,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection waits only to read: it is ``readable``, and not ``writable``."""
+        """True if the connection waits only to read."""
         return not (
             self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
         )
@@ -147,7 +143,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             self._drop_rest()
 
     def _drop_rest(self) -> None:
-        """End the answer, then read and drop data until the caller has closed the connection."""
+        """End the answer, then drop further data until the caller has closed the connection."""
         with self.requests_lock:
             self._dropped_until = time.monotonic() + REST_SECONDS
             self.close_when_flushed = False
@@ -175,7 +171,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def _repeats_answer(self, data: bytes) -> bool:
         """Answer a request that repeats an earlier request, and return True.
 
-        Return False if the application must answer the request.
+        Return False if the application must answer.
         """
         repeats = self.server.repeats
         # ``request`` is set if a part of another request has arrived before.
@@ -192,7 +188,6 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def _send_now(self, pieces: Pieces) -> None:
-        """Send the pieces without copying. What the kernel does not accept is sent later."""
         try:
             sent = self.socket.sendmsg(pieces)
         except BlockingIOError:
@@ -225,10 +220,10 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self._has_asked if begun is None else begun.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
-        """Close the connection soon.
+        """Close the connection soon. Called in the server's loop.
 
-        If a request has partly arrived, send ``problem`` as its answer. With ``if_silent``, a
-        client that has sent nothing gets the problem, too. Called in the server's loop.
+        If a request has partly arrived, its answer is ``problem``. With ``if_silent``, a client
+        that has sent nothing gets ``problem``, too.
         """
         # Between two requests, a client could take an error answer for the answer to its next
         # request.
@@ -270,7 +265,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
 
 def is_vital(request: Any) -> bool:
-    """True for requests that even a busy server answers: health checks, and cancelling jobs."""
+    """True for requests that even a busy server answers: health checks, and cancels of jobs."""
     path, method = request.path.rstrip("/"), request.command
     if method in ("GET", "HEAD"):
         return path in _HEALTH
@@ -305,7 +300,6 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return True
 
     def finish(self) -> None:
-        """Let every thread end after its current answer."""
         self.set_thread_count(0)
         self._vital.set_thread_count(0)
 
@@ -314,7 +308,6 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return not (self.threads or self._vital.threads)
 
     def drop(self) -> None:
-        """Drop all requests that are not answered yet."""
         self.shutdown(timeout=0)
         self._vital.shutdown(timeout=0)
 
@@ -323,11 +316,11 @@ _READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
 
 
 class EventLoop:
-    """Waits for events on the connections and listeners of a server, as ``wasyncore.poll2`` does.
+    """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
-    ``poll2`` asks each connection in each turn whether to wait for reading or writing. This takes
-    longer than answering a repeated request. ``EventLoop`` asks a connection again only after an
-    event that may have changed the reply. Other threads wake the loop through waitress' trigger.
+    In each turn, ``poll2`` asks each connection whether to wait for reading or writing. This takes
+    longer than an answer from the cache. ``EventLoop`` asks again only after an event that may have
+    changed the reply. Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -392,7 +385,7 @@ class Door:
         limit: int,
         relay: "Relay | None" = None,
     ) -> None:
-        """``relay`` is the TLS relay of a listener with TLS, and None for plain HTTP."""
+        """``relay``: the TLS relay of a listener with TLS; None for plain HTTP."""
         self._listener = listener
         self._channels = channels
         self._limit = limit
@@ -400,7 +393,7 @@ class Door:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Return the next connection; None if no connection is accepted now.
+        """Return the next connection; None if none is accepted now.
 
         Replaces the listener's method. Raise OSError if the connection fails.
         """
@@ -432,7 +425,7 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """True if the server is so full that it answers only vital requests of this connection."""
+        """True if the server is so full that this connection gets only vital requests answered."""
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
@@ -449,7 +442,7 @@ class Door:
             self._spare = None
 
     def _refuse_next(self) -> None:
-        """Reject the next connection, with the descriptor that is reserved for rejections."""
+        # ``close`` frees the descriptor that is reserved for rejections.
         self.close()
         try:
             found = wasyncore.dispatcher.accept(self._listener)
@@ -460,10 +453,7 @@ class Door:
         self._spare = _open_spare()
 
     def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
-        """Send a problem without reading the request.
-
-        With TLS, close the connection without an answer.
-        """
+        # With TLS, the connection is closed without an answer.
         with connection:
             if self._relay is None:
                 say(connection, problem)
@@ -472,8 +462,8 @@ class Door:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel always assigns the lowest free number. So a connection with this number or a higher
-    one shows that few descriptors remain.
+    The kernel assigns the lowest free number, so a connection with a higher number shows that few
+    descriptors remain.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

@@ -1,9 +1,8 @@
 """TLS for waitress, which does not support TLS.
 
-One thread relays data between each caller and one end of a socket pair. Waitress gets the other end
-in place of the caller's connection, with the caller's address. Waitress' limits, timeouts, and
-proxy settings therefore apply as for any other connection. An unfinished TLS handshake looks to
-waitress like a request with an incomplete head.
+One thread relays data between each caller and one end of a socket pair. Waitress gets the other
+end, with the caller's address, so its limits, timeouts, and proxy settings apply as without TLS. An
+unfinished TLS handshake looks to waitress like a request with an incomplete head.
 """
 
 import asyncio
@@ -68,7 +67,7 @@ class Relay:
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
         """``limit``: a number of connections.
 
-        Above this number, a new connection ends an older connection whose client does not read.
+        Above it, a new connection ends an older connection whose client does not read.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -175,14 +174,11 @@ class _Side(asyncio.Protocol):
         self.other.end()
 
     def end(self) -> None:
-        """Close the connection after all data was sent. Idempotent."""
         if self.transport is not None:
             self.transport.close()
 
 
 class _Caller(_Side):
-    """The TLS connection to a caller."""
-
     def __init__(self, connection: socket.socket, behind: dict["_Caller", None]) -> None:
         super().__init__()
         self.connection = connection

@@ -125,15 +125,15 @@ class HttpServer:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Accept connections on ``sockets`` in addition to the server's own sockets.
+        """Accept connections also on ``sockets``, with the port of an earlier server.
 
-        These sockets listen on the port of an earlier server. Call before ``run``.
+        Call before ``run``.
         """
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])
 
     def leave_former(self) -> None:
-        """Stop listening on the ports of earlier servers. Open connections are kept. Idempotent."""
+        """Stop listening on the ports of earlier servers. Open connections stay. Idempotent."""
         self.former_ports = []  # the loop closes the listeners of these ports
 
     @property
@@ -144,7 +144,6 @@ class HttpServer:
 
     @property
     def local_port(self) -> int:
-        """The port for programs on this machine."""
         return int(self._local[1] if self._local else self.port)
 
     @property
@@ -153,7 +152,6 @@ class HttpServer:
         return _url("https" if self._relay else "http", self.host, self.port)
 
     def channels(self) -> Sequence[HttpChannel]:
-        """Open connections of the server."""
         return channels_of(self._map)
 
     def run(self) -> None:
@@ -168,7 +166,6 @@ class HttpServer:
             self._shut_down()
 
     def start(self) -> threading.Thread:
-        """Serve in a background thread."""
         self._running = True
         thread = threading.Thread(target=self.run, name="http", daemon=True)
         thread.start()
@@ -232,7 +229,6 @@ class HttpServer:
         self._dispatcher.drop()
 
     def _flush(self) -> None:
-        """Send the remaining data of finished answers."""
         until = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < until and any(
             getattr(one, "total_outbufs_len", 0) for one in self._map.values()
@@ -245,7 +241,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _say_https(listener: Any) -> None:
-    """Mark requests as HTTPS, because the TLS relay passes decrypted requests to the listener."""
+    # The TLS relay passes decrypted requests to the listener.
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []
@@ -263,11 +259,13 @@ def serve(
     local_port: int | None = None,
     keeps_forwarded: bool = False,
 ) -> HttpServer:
-    """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
+    """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen.
 
-    ``tls``: TLS context for ``host`` and ``port``. ``local_port``: port of a second address with
-    plain HTTP, for programs on this machine; None: no second address. ``keeps_forwarded``: True to
-    keep the headers ``X-Forwarded-*``, because ``app`` checks their sender.
+    - ``tls``: TLS context for ``host`` and ``port``.
+    - ``local_port``: port of a second address with plain HTTP, for programs on this machine; None:
+      no second address.
+    - ``keeps_forwarded``: True to keep the headers ``X-Forwarded-*``, because ``app`` checks their
+      sender.
     """
     public = bind(host, port)
     try:
@@ -300,13 +298,15 @@ def serve(
 
 
 def _repeats_of(app: WSGIApplication) -> Repeats | None:
-    """Return the application's outermost middleware if it is ``Repeats``; otherwise None."""
     found = getattr(app, "wsgi_app", app)
     return found if isinstance(found, Repeats) else None
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
-    """Return listening sockets, one for each address of ``host``, all on the same port."""
+    """Return listening sockets, one for each address of ``host``, all on the same port.
+
+    Raise PortTaken or CannotListen.
+    """
     addresses = _addresses(host, port)
     tries = PORT_ZERO_TRIES if port == 0 else 1
     for left in reversed(range(tries)):

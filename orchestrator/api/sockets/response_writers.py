@@ -27,7 +27,6 @@ class Reply:
     body: bytes
 
     def encoded(self) -> bytes:
-        """Return the bytes of the answer, with a header that closes the connection."""
         fixed = (("Content-Length", str(len(self.body))), ("Connection", "close"))
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in (*self.headers, *fixed)]
@@ -35,7 +34,7 @@ class Reply:
 
 
 class WriterOwner(Protocol):
-    """The receiver of a writer's events; called in the socket loop's thread."""
+    """The receiver of a writer's events, which are called in the socket loop's thread."""
 
     def drained(self) -> None:
         """Called when all written data has been sent."""
@@ -159,7 +158,6 @@ class SocketWriter:
             self._owner.drained()
 
     def _reader_is_gone(self) -> bool:
-        """True if the reader closed its side. Data from the reader is dropped."""
         try:
             return not self.socket.recv(4096)
         except (BlockingIOError, InterruptedError):
@@ -201,7 +199,7 @@ class ThreadWriter:
         return self
 
     def __next__(self) -> bytes:
-        """Return the next piece; blocks. Called in the server's thread."""
+        # Called in the HTTP server's thread, and blocks.
         piece = self._pieces.get()
         if not isinstance(piece, bytes):
             self.close()
@@ -210,10 +208,9 @@ class ThreadWriter:
         return piece
 
     def close(self) -> None:
-        """End the stream, because the reader has disconnected or has received all of it.
-        Idempotent.
+        """End the stream. Idempotent.
 
-        A WSGI server calls this method at the end of each answer.
+        The WSGI server calls this at the end of each answer, and when the reader has disconnected.
         """
         if not self._closed:
             self._closed = True
@@ -223,7 +220,7 @@ class ThreadWriter:
     def reply(self) -> Reply | None:
         """Block until the complete answer is known, and return it.
 
-        Return None if the output ended without an answer. Called in the server's thread.
+        None if the output ended without an answer. Called in the HTTP server's thread.
         """
         try:
             answer = self._pieces.get()

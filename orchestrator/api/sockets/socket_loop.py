@@ -28,7 +28,7 @@ _FEW = 64
 
 
 class Timers(Generic[T]):
-    """Scheduled calls, each with its time (monotonic seconds) and its owner, the soonest first."""
+    """Scheduled calls, the soonest first, each with its time (monotonic seconds) and its owner."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
@@ -52,7 +52,7 @@ class Timers(Generic[T]):
     def forget(self, owner: T) -> None:
         """Drop all calls of an owner. Idempotent.
 
-        Without this call, a wait that ended early would stay in memory until its time.
+        Otherwise, an ended wait would stay in memory until its timeout.
         """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
@@ -89,13 +89,10 @@ class LoopConnection(Protocol):
         """Id of the root job whose events the object receives."""
 
     def opened(self) -> None:
-        """Called after registration.
-
-        Every event that is published from now on reaches the object.
-        """
+        """Called after registration. The object gets every event that is published from now on."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the object must receive one of these events of its job tree.
+        """True if the object must get one of these events of its job tree.
 
         Called in the thread that publishes the events.
         """
@@ -106,10 +103,7 @@ class LoopConnection(Protocol):
         """Called after the connection was closed. Releases all resources. Idempotent."""
 
     def stopped(self) -> None:
-        """Called when the server stops.
-
-        Sends a last message if necessary, and ends the connection.
-        """
+        """Called when the server stops. Ends the connection, possibly after a last message."""
 
 
 class Watched(Protocol):
@@ -155,7 +149,6 @@ class SocketLoop:
             )
 
     def park(self, waiting: LoopConnection) -> None:
-        """Accept a connection. Any thread may call."""
         self._start()
         self.call_soon(partial(self._open, waiting))
 
@@ -172,9 +165,9 @@ class SocketLoop:
         waiting.closed()
 
     def call_soon(self, call: Callable[[], None], owner: LoopConnection | None = None) -> None:
-        """Run ``call`` in the socket loop's thread.
+        """Run ``call`` in the socket loop's thread. Any thread may call.
 
-        If ``call`` fails, ``owner`` is removed. Any thread may call.
+        If ``call`` fails, the connection ``owner`` is removed.
         """
         self._calls.append((call, owner))
         # The socket loop checks its queue before it sleeps, so its own thread needs no wake-up for
@@ -187,8 +180,8 @@ class SocketLoop:
     ) -> None:
         """Run ``call`` after ``seconds``.
 
-        With ``align``, round the time up to a multiple of ``align`` seconds. Calls with the same
-        ``align`` then run together.
+        With ``align``, the time is rounded up to a multiple of ``align`` seconds, so that calls
+        with the same ``align`` run together.
         """
         when = time.monotonic() + seconds
         if align:
@@ -203,10 +196,7 @@ class SocketLoop:
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Call ``watched`` when its socket can be read.
-
-        With ``writing``, also when it can be written.
-        """
+        """Call ``watched.ready`` when its socket can be read; with ``writing``, also written."""
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
             self._selector.modify(watched.socket, mask, watched)
@@ -218,9 +208,9 @@ class SocketLoop:
             self._selector.unregister(watched.socket)
 
     def close(self) -> None:
-        """End all waiting connections.
+        """End all waiting connections. Idempotent.
 
-        Idempotent. Any thread except the socket loop's own may call.
+        Any thread except the socket loop's may call.
         """
         with self._lock:
             self._closing = True
@@ -248,10 +238,7 @@ class SocketLoop:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open the socket loop's descriptors.
-
-        Raise OSError or RuntimeError; no descriptor is then left open.
-        """
+        # OSError and RuntimeError leave no descriptor open.
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())
@@ -324,7 +311,6 @@ class SocketLoop:
             pass
 
     def _spread(self) -> None:
-        """Pass the events since the previous turn to the connections that wait for them."""
         by_root: dict[str, list[Event]] = defaultdict(list)
         for _ in range(len(self._published)):
             for event in self._published.popleft():
@@ -339,7 +325,7 @@ class SocketLoop:
         self._guarded(waiting.opened, waiting)
 
     def _guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
-        """Run ``call`` for one connection. An error in ``call`` ends only that connection."""
+        # An error ends only the connection that caused it.
         try:
             call()
         except Exception:

@@ -50,8 +50,8 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        Usually, a page that is not full is the last page. The page of a child job omits events of
-        other jobs, so it may be short. Only an empty page is then the last page.
+        The page of a child job omits events of other jobs. Its last page is therefore an empty
+        page.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -62,18 +62,17 @@ def frame(event: Event) -> bytes:
 
 
 def brief_frame(event: Event) -> bytes:
-    """Return the short form of an event, with the values that a table of workers shows."""
+    """Return the short form of an event: its values for a table of workers."""
     return sse_frame(event.seq, event.kind, brief_values(event))
 
 
 def sse_frame(number: int, name: str, values: Mapping[str, object]) -> bytes:
-    """Return the bytes of one Server-Sent Event."""
     data = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     return f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
 
 
 class Frames:
-    """Cache of the encoded recent events, so that an event with many readers is encoded once."""
+    """Cache of the encoded recent events: an event with many readers is encoded once."""
 
     SIZE = 4096
 
@@ -96,7 +95,7 @@ class Frames:
 class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
-    If events are published while stored pages are sent, the stream reads them from the store.
+    Events that are published while it sends stored pages are read from the store.
     """
 
     def __init__(
@@ -161,7 +160,6 @@ class EventStream(WaitingConnection):
         self._socket_loop.read(self._page, self._arrived, self)
 
     def _page(self) -> EventPage:
-        """Return the next page of events from the store. Runs in a reader thread."""
         service, caller, job_id = self._service, self._caller, self._job_id
         ended = service.job(caller, job_id).status.ended
         members = None if self._is_root else service.subtree(caller, job_id)
@@ -204,7 +202,7 @@ class EventStream(WaitingConnection):
         self._writer.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """True if, according to ``events``, a new run of the job has begun and has not ended."""
+        """True if, in ``events``, a new run of the job has begun and has not ended."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
@@ -223,11 +221,7 @@ class EventStream(WaitingConnection):
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
-        """Read the store again after an event that ended the job.
-
-        The stream ends only if the job has ended according to the store, because the job may have
-        been retried.
-        """
+        # The stream ends only if the store confirms the end, because the job may have been retried.
         for event in events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
                 self._catch_up()
@@ -236,7 +230,7 @@ class EventStream(WaitingConnection):
 class BriefStream(EventStream):
     """Sends events in their short form.
 
-    A reader that is far behind is told to read the job again, and stays connected.
+    It tells a reader that is far behind to read the job again.
     """
 
     def __init__(
@@ -273,7 +267,7 @@ NO_ROOT = ""
 
 
 class FeedFrames:
-    """Cache of the encoded recent items, so that an item with many readers is encoded once."""
+    """Cache of the encoded recent items: an item with many readers is encoded once."""
 
     SIZE = 4096
 
@@ -289,9 +283,9 @@ class FeedFrames:
 
 
 class FeedStream(WaitingConnection):
-    """Sends items of the feed as fast as the reader receives them.
+    """Sends changes of all jobs as fast as the reader receives them.
 
-    A reader that missed items is told to read everything again.
+    It tells a reader that missed some to read everything again.
     """
 
     def __init__(
@@ -317,7 +311,7 @@ class FeedStream(WaitingConnection):
         self._socket_loop.read(self._feed.prepare, lambda _: self._send(), self)
 
     def published(self, events: Sequence[Event]) -> None:
-        """Do nothing with events of single jobs, because the feed wakes the stream."""
+        """Do nothing with events of single jobs."""
 
     def drained(self) -> None:
         self._send()
@@ -331,10 +325,7 @@ class FeedStream(WaitingConnection):
         super().closed()
 
     def _wake(self) -> None:
-        """Schedule the sending of new items.
-
-        The feed calls this method in the feed's own thread.
-        """
+        # Called in the feed's own thread.
         if not self._woken:
             self._woken = True
             self._socket_loop.call_soon(self._send, self)

@@ -18,7 +18,7 @@ PIECE_BYTES = 256 * 1024
 
 
 class FollowedLog(WaitingConnection):
-    """Follows a worker's log: checks the file's size at intervals, and sends what was added.
+    """Follows a worker's log: checks the file's size at intervals, and sends the new part.
 
     The checks are cheaper than a notification for each write.
     """

@@ -1,9 +1,8 @@
-"""Connections that wait without their own thread: base of event streams, followed logs, and waits.
+"""Connections that wait without a thread: base of event streams, followed logs, and waits.
 
-``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor. The
-duplicate stays open when waitress closes its own descriptor. Only this module depends on these
-internals of waitress: ``task.channel``, ``chunked_response``, ``wrote_header``, and
-``total_outbufs_len``.
+``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor, which
+stays open when waitress closes its own. Only this module depends on these internals of waitress:
+``task.channel``, ``chunked_response``, ``wrote_header``, and ``total_outbufs_len``.
 
 On any other server, the request's thread waits instead, up to a maximum number of threads.
 """
@@ -60,10 +59,10 @@ class WaitingConnection(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Begin the work. Every event that is published from now on reaches ``published``."""
+        """Begin the work. ``published`` gets every event that is published from now on."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the connection must receive one of these events. Called in another thread."""
+        """True if the connection must get one of these events. Called in another thread."""
         return bool(events)
 
     @abstractmethod
@@ -80,7 +79,7 @@ class WaitingConnection(ABC):
         self.drop()
 
     def drop(self) -> None:
-        """End the connection without a last message, because the reader can resume later."""
+        """End the connection without a last message: the reader can resume later."""
         self._socket_loop.leave(self)
 
     def closed(self) -> None:
@@ -114,7 +113,7 @@ Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Threads:
-    """Limits how many threads of the server may wait on behalf of connections."""
+    """Limits how many threads of the server wait for connections."""
 
     def __init__(self, limit: int) -> None:
         self._free = threading.BoundedSemaphore(limit)
@@ -163,8 +162,9 @@ class WaitingResponse(Response, ABC):
         """Pass the detached connection ``taken`` to the socket loop."""
 
     @abstractmethod
-    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Wait in the request's thread. The thread counts toward the limit of ``Threads``."""
+    def _threaded(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]: ...
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:
@@ -212,7 +212,7 @@ class WaitingStream(WaitingResponse):
 
 
 class WaitingReply(WaitingResponse):
-    """A waiting answer that is sent as a whole, as soon as it is known."""
+    """A waiting answer that is sent as a whole, once it is known."""
 
     def _waiting(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
@@ -230,10 +230,9 @@ class WaitingReply(WaitingResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection's socket, or None if the request's thread must wait.
+    """Return a duplicate of the connection's socket; None if the request's thread must wait.
 
-    The thread must wait if the server is not waitress, or if a part of an earlier answer on the
-    connection has not been sent yet.
+    It must wait on a server other than waitress, or while an earlier answer is not completely sent.
     """
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:
@@ -250,7 +249,7 @@ def _task(write: Any) -> WSGITask:
 
 
 def _let_go(task: WSGITask) -> None:
-    """Stop waitress from writing to the task's connection, and close waitress' descriptor."""
+    """Make waitress close its descriptor without writing to the connection."""
     task.wrote_header = True
     task.chunked_response = False
     task.close_on_finish = True

@@ -22,7 +22,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(WaitingConnection):
-    """A waiting ``wait`` call, answered after an event that ends the wait, or after its timeout."""
+    """A ``wait`` call, answered after an event that ends the wait, or after its timeout."""
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class PendingWait(WaitingConnection):
 class PendingLock(PendingWait):
     """A waiting call for leases.
 
-    The call is checked when the leases are granted or rejected, and when the worker gets a slot.
+    It is checked when the leases are granted or rejected, and when the worker gets a slot.
     """
 
     def __init__(
@@ -146,5 +146,5 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 def _dropped(done: Future[None]) -> None:
     """Ignore the result of dropping a lock request.
 
-    A request that could not be dropped remains until its worker's attempt ends.
+    If this failed, the request stays until the end of the worker's attempt.
     """

@@ -1,5 +1,4 @@
 """``/api/v1/tasks``: runs one description with several command-line tools, in parallel.
 
-Converts calls to calls of the service. A task of this API is a job with a label, one task, and one
-candidate for each tool.
+A task of this API is a job with a label, one task, and one candidate for each tool.
 """

@@ -48,7 +48,7 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
     """Yield each tool: the name that the caller used, its worker, and why it is unavailable.
 
-    An unavailable tool has no worker; an available tool has "" as the reason.
+    An unavailable tool has no worker. An available tool has the reason "".
     """
     labels, rest = job.config.labels, iter(workers)
     place = 0
@@ -99,14 +99,13 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
 
 
 def best_worker(workers: Sequence[Worker]) -> Worker | None:
-    """Return the worker of the tool whose result is merged; None if no tool succeeded."""
     return next((each for each in workers if each.counts), None)
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
-    """Return the tool to merge, with its worker: the named tool, otherwise the best tool.
+    """Return the tool to merge, with its worker: the tool ``cli_name``, or the best tool.
 
-    Raise Conflict for a task that has no result, and InvalidRequest for an unknown tool.
+    Raise Conflict for a task or tool without a result, and InvalidRequest for an unknown tool.
     """
     status, task_id = STATUS_OF[job.status], task_uuid(job.id)
     if status is not TaskStatus.COMPLETED:

@@ -41,10 +41,7 @@ from orchestrator.schemas.tasks_api import (
 
 
 def create_task() -> Response:
-    """Submit a task. Raise a 403 for workers.
-
-    A worker's child job inherits the label of a task, but is no task.
-    """
+    """Submit a task. Raise a 403 for workers: their child jobs are no tasks."""
     reading.query(NoQuery)
     service().check_person(caller())
     body = reading.body(TaskBody)
@@ -154,6 +151,6 @@ def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _answer(answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Return the answer, including fields that are null."""
+    # Unlike other answers, with fields that are null.
     headers = {"Cache-Control": "no-store"}
     return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=headers)

@@ -46,7 +46,7 @@ class TaskProgress(EventStream):
         super().begin()
 
     def published(self, events: Sequence[Event]) -> None:
-        """Read the job from the store, because the event lacks the tools' costs and files."""
+        # The event lacks the tools' costs and files, so the job is read from the store.
         if any(each.kind in _READ_AFTER and each.job_id == self._job_id for each in events):
             if self._live and not self._done:
                 self._catch_up()

@@ -38,8 +38,7 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 
 
 def _call(name: str) -> Callable[..., Response]:
-    """Return the function that answers a route: it loads the calls, and runs the named call."""
-
+    # The first request loads the calls.
     def answer(**arguments: str) -> Response:
         from orchestrator.api.tasks_api import calls
 

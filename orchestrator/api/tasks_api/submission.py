@@ -48,7 +48,7 @@ def job_id_of(task_id: str) -> str:
 def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
-    Child jobs inherit the label, so this also checks that the job is a root job.
+    Child jobs inherit the label, so they do not count.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 
@@ -58,8 +58,8 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    The labels of the submission name each unavailable tool, with the command that repairs it. Raise
-    a 422 for an unknown tool, or if no tool is available.
+    Labels name the unavailable tools, with the commands that repair them. Raise a 422 for an
+    unknown tool, or if no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})
@@ -141,7 +141,6 @@ def _fault(place: int, detail: str) -> Fault:
 
 
 def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
-    """Return the entries of the context that are equal for all tools."""
     first, *others = able
     return {
         name: value

@@ -21,7 +21,7 @@ JOB = "/api/v1/jobs/{job_id}"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operation:
-    """One call. ``path`` is in the syntax of OpenAPI, with parameters in braces."""
+    """One call of the API. ``path`` has OpenAPI's syntax, with parameters in braces."""
 
     method: str
     path: str

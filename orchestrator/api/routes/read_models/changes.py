@@ -65,9 +65,9 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
 
 def _in_parts(read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``, which reads changes.
+    """Return the changes that ``read`` reads.
 
-    If the result is too large, raise a 413 with links to the changes of single files.
+    If these are too large, raise a 413 with links to the changes of single files.
     """
     try:
         return read()

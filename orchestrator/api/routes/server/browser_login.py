@@ -59,7 +59,7 @@ def show_session() -> Response:
 
 @blueprint.delete("/api/v1/session")
 def log_out() -> Response:
-    """End the session. This needs no token: a logout that another page causes does no harm."""
+    # This needs no token: a logout that another page causes does no harm.
     reading.query(NoQuery)
     cookie = given_cookie(request)
     if cookie is None:
@@ -88,7 +88,7 @@ def issue_ticket() -> Response:
 def _proven_key(ticket: str | None) -> str:
     """Return the hash of the API key with which a browser logs in.
 
-    Raise a 401 for an invalid key or ticket, a 403 for a worker's key, or a 429 after too many
+    Raise a 401 for an invalid key or ticket, a 403 for a worker's key, and a 429 after too many
     failures.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
