@@ -21,10 +21,10 @@ MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """Rate limit with one token bucket for each name.
+    """A rate limit with one token bucket for each name.
 
-    A full bucket allows the calls of one window (a minute) at once. After that burst, calls are
-    allowed at an even rate.
+    A full bucket allows the calls of one minute at once. After this burst, calls are allowed at an
+    even rate.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         window: float = WINDOW_SECONDS,
     ) -> None:
-        """``per_minute``: calls in one window of ``window`` seconds; None: no limit."""
+        """``per_minute``: calls in ``window`` seconds; None: no limit."""
         self.per_minute = per_minute
         self._window = window
         self._interval = window / per_minute if per_minute else 0.0
@@ -43,14 +43,14 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def wait(self, name: str) -> float:
-        """Return the seconds until one more call is allowed, without counting a call."""
+        """Return the seconds until the next call is allowed. Counts no call."""
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
             return max(0.0, full_at - now - self._window)
 
     def take(self, name: str) -> float:
-        """Count one call and return 0 if it is allowed; otherwise return the seconds to wait."""
+        """Count a call and return 0 if it is allowed; otherwise return the seconds to wait."""
         if not self._interval:
             return 0.0
         with self._lock:
