@@ -9,10 +9,7 @@ from orchestrator.core.model.job import PLANNER, TaskSpec, Worker, WorkerKey
 
 
 def check(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if an id is repeated or unknown.
-
-    Raise PlanCycle if tasks form a cycle.
-    """
+    """Raise InvalidRequest if an id is repeated or unknown, or PlanCycle if tasks form a cycle."""
     known: set[str] = set()
     for task in tasks:
         if task.id in known:
@@ -33,7 +30,7 @@ def check(tasks: Sequence[TaskSpec]) -> None:
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
     """Raise InvalidRequest if two tasks name the same file, and neither depends on the other.
 
-    The tasks must form a graph without cycles.
+    The tasks must have no cycle.
     """
     first: dict[str, list[TaskSpec]] = {}
     above = _all_needed(tasks)
@@ -51,7 +48,6 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
-    """Return the ids of all direct and indirect dependencies of each task."""
     needs = {task.id: task.depends_on for task in tasks}
     above: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
@@ -71,10 +67,9 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the ids of the tasks whose work a task continues.
+    """Return the tasks whose work a task continues: its dependencies.
 
-    These tasks are the dependencies of the task. A question does no work. If a dependency is a
-    question, the tasks whose work the question continues take its place.
+    A question does no work, so the tasks before it take its place.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -93,10 +88,7 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
 
 
 def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
-    """Yield every task after its dependencies, otherwise in task order.
-
-    The graph must have no cycle.
-    """
+    """Yield every task after its dependencies, otherwise in task order. There must be no cycle."""
     places = {task.id: place for place, task in enumerate(tasks)}
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
     sorter.prepare()
@@ -111,7 +103,6 @@ TRIES_TO_PLAN = 2
 
 
 def planning_task(planner: Worker) -> TaskSpec:
-    """Return the planner's task."""
     retries = TRIES_TO_PLAN - 1
     return TaskSpec(
         id=PLANNER, title="Plan", role=PLANNER, agents=(planner.agent,), retries=retries
@@ -157,7 +148,7 @@ class PlanProgress:
 
     @property
     def unfinished(self) -> bool:
-        """True if work remains: a worker has not ended, or the plan's tasks are not added yet."""
+        """True if a worker has not ended, or if the plan's tasks are not added yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property
@@ -191,7 +182,7 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the same turn as the end of the task's last worker. In a later turn the task
+        Call this in the same turn as the end of the task's last worker: in a later turn the task
         would have ended.
         """
         self._open[task_id] += 1
@@ -211,8 +202,7 @@ class PlanProgress:
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Record that a worker has ended. Return the dependent tasks whose start is now decided.
 
-        A returned task can start if ``is_ready`` is True for it. Otherwise the task can never
-        start.
+        If ``is_ready`` is False for such a task, it can never start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1
@@ -233,7 +223,7 @@ def plan_of(
 ) -> PlanProgress:
     """Return the plan's progress from stored tasks and workers.
 
-    Before the plan exists, the planner's task is the job's only task.
+    Before the plan exists, its only task is the planner's.
     """
     if planner and not tasks:
         return PlanProgress((planning_task(planner),), (planner,))

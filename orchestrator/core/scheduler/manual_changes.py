@@ -1,7 +1,6 @@
 """Changes by a person to a stored job tree: rollback, recount of changes, discard, and landing.
 
-A server applies the change to the tree in its scheduler. Without a server, the command changes the
-stored tree.
+A server makes them in its scheduler. Without a server, the command changes the stored tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +29,6 @@ class ManualChanges:
         self._unit_of_work = unit_of_work
 
     def rolled_back(self, key: WorkerKey, rollback: Rollback) -> None:
-        """Record that the worker's branch was rolled back to a checkpoint."""
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
         rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
@@ -39,8 +37,9 @@ class ManualChanges:
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
 
     def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """Record the files that the worker's branch changes, including changes by a person's
-        commits. Idempotent.
+        """Record the files that the worker's branch changes, after a person's commits.
+
+        Idempotent.
         """
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
@@ -60,14 +59,13 @@ class ManualChanges:
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
 
     def landed(self, job_id: str, landed: Landed) -> None:
-        """Record that the job's result was merged into a branch of the user."""
         job = self._without_landing(job_id, landed.branch)
         facts = replace(job.facts, landed=(*job.facts.landed, landed))
         job = self._unit_of_work.update_job(job_id, facts=facts)
         self._emit_landing(EventKind.JOB_LANDED, job, landed)
 
     def landing_undone(self, job_id: str, landed: Landed) -> None:
-        """Record that a landing was undone; ``landed`` has the time and the caller of the undo."""
+        """Record that a landing was undone. ``landed``: time and caller of the undo."""
         job = self._without_landing(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
@@ -81,7 +79,7 @@ class ManualChanges:
         self._unit_of_work.emit(kind, job, landed.at, by=landed.by, **payload)
 
     def discarded(self, root_id: str) -> None:
-        """Record that the branches of the tree's jobs were removed. Idempotent."""
+        """Record that the branches of the job tree were removed. Idempotent."""
         for job in [each for each in self._unit_of_work.jobs.values() if each.root_id == root_id]:
             facts = replace(job.facts, discarded=True)
             reason = reason_of(changed(job, facts=facts))

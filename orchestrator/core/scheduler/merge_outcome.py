@@ -1,4 +1,4 @@
-"""The result of merging a job's changes, as reported to the scheduler."""
+"""The outcome of a job's merge, as reported to the scheduler."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ from orchestrator.core.model.states import MergeState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeRejection:
-    """Rejection of one worker's changes after a merge with the changes of earlier workers."""
+    """Rejection of one worker's changes, after a merge with the changes of earlier workers."""
 
     worker_id: str
     #: Why the branch was rejected, as text.
@@ -36,8 +36,6 @@ class MergeRejection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merged:
-    """Outcome of merging the changes of a job."""
-
     refusals: Sequence[MergeRejection] = ()
     #: Why merging failed; empty if it succeeded.
     error: str = ""

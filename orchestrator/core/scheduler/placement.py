@@ -22,7 +22,7 @@ _MOST_REASONS, _MOST_NAMES = 3, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """A machine that runs workers, as the launcher reports it."""
+    """A machine that runs workers."""
 
     name: str = HERE
     #: Number of workers that may run there at the same time.
@@ -44,8 +44,6 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wants:
-    """The needs of a worker that is about to start."""
-
     agent: str
     #: Memory that must be available for the worker, in bytes.
     memory_bytes: int = 0
@@ -63,7 +61,7 @@ def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig)
     """True if a worker cannot run on a machine with its own file system.
 
     Planners and reviewers read the project, and a task may work in the project's directory. A
-    worktree with submodules is not copied. ``config``: settings of the worker's job.
+    worktree with submodules is not copied.
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
@@ -146,10 +144,7 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
 
 
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    """True if a machine like this one could run the worker. False if the task names a machine.
-
-    ``config``: settings of the worker's job.
-    """
+    """True if a machine like this one could run the worker. False if the task names a machine."""
     files = needs_server_files(worker, task, config)
     wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
     return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
@@ -158,8 +153,7 @@ def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfi
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
     """Return, as text, why machines lack an agent, and what to do.
 
-    Machines with the same reason are named together, at most a few of them. Machines that have the
-    agent, or have not reported their agents, are omitted.
+    Machines that have not reported their agents are omitted.
     """
     names: dict[str, list[str]] = {}
     for each in machines:
@@ -259,9 +253,7 @@ SETTLE_SECONDS = 5.0
 
 
 class MachineSlots:
-    """Counts running workers by machine. Without a cluster, all workers run on the server's
-    machine.
-    """
+    """Counts running workers by machine. Without a cluster, all run on the server's machine."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
@@ -320,10 +312,7 @@ class MachineSlots:
     def _without_refused(
         self, machines: Sequence[Machine], agent: str, now: float
     ) -> Sequence[Machine]:
-        """Return the machines, with failed logins of the agent applied.
-
-        If the agent's login failed on a machine, the returned machine lacks the agent.
-        """
+        """Return the machines, without the agent where its login failed."""
         if not self._refused:
             return machines
         found = []
@@ -348,13 +337,12 @@ class MachineSlots:
         ]
 
     def started(self, key: WorkerKey, machine: str, memory_bytes: int, now: float) -> None:
-        """Record the machine of a worker's new attempt."""
         self.found(key, machine)
         if machine != HERE:
             self._expected.append((now + SETTLE_SECONDS, machine, memory_bytes))
 
     def found(self, key: WorkerKey, machine: str) -> None:
-        """Record the machine of an attempt that may still run after a restart of the server."""
+        """Restore the machine of an attempt that may still run, after a restart."""
         if machine != HERE:
             self._machines[key] = machine
         else:

@@ -1,8 +1,7 @@
 """The scheduler: events in, commands out. It uses no clock, thread, file, or database.
 
-Methods are events. ``turn`` decides what starts, and returns the commands. ``view`` answers
-queries, so that this module contains only events. Every event carries its time, so that a test can
-play any sequence of events.
+Methods are events. Each has its time, so that a test can play any sequence of events. ``turn``
+decides what starts, and returns the commands. ``view`` answers queries.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -178,10 +177,9 @@ class Scheduler:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks from its plan.
+        """Add the tasks that ``source`` planned.
 
-        ``source``: the planner. ``reason``: why the requested planner made no plan; empty if it
-        made one.
+        ``reason``: why the requested planner made no plan; empty if it made one.
         """
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
@@ -190,10 +188,7 @@ class Scheduler:
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """Start the tasks of a planned job.
-
-        Raise Conflict if the job does not wait for approval.
-        """
+        """Start the tasks of a planned job. Raise Conflict if it does not wait for approval."""
         self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
@@ -212,10 +207,7 @@ class Scheduler:
         self._planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """End a job that waits for approval.
-
-        Raise Conflict if the job does not wait for approval.
-        """
+        """End a job that waits for approval. Raise Conflict if it does not wait for approval."""
         self._planning.check_waits(job_id)
         why = f": {comment}" if comment else ""
         self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
@@ -258,7 +250,7 @@ class Scheduler:
         )
 
     def context_prepared(self, job_id: str) -> None:
-        """Record that the job's shared context exists, and queue the workers that waited for it.
+        """Record that the job's shared context exists, so that its workers can start.
 
         Idempotent.
         """
@@ -298,13 +290,13 @@ class Scheduler:
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store two hashes before an attempt starts: the hash of its API key, and the hash of its
-        exit record's secret.
+        """Store the hashes of the attempt's API key and of its exit record's secret, before its
+        start.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Record that the worker did not cause the end of its attempt, so that a retry is not
+        """Record that the worker did not cause the end of its attempt, so that its retry is not
         counted.
 
         Call before ``exited``.
@@ -315,7 +307,8 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running at once, or as soon as another worker has released the slot.
+        The worker counts as running once a slot is free: the end of the worker before it may be
+        reported later.
         """
         self._preloads.report(Began(key, attempt, at))
 
@@ -324,14 +317,14 @@ class Scheduler:
         self._preloads.begin(key, now, now)
 
     def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
-        """Record that no shim has begun a preloaded launch, and none will. Idempotent."""
+        """Record that no shim will begin a preloaded launch. Idempotent."""
         if self._preloads.returned(key, attempt):
             self._attempt_end.returned(self._unit_of_work.workers[key], now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt. Ignore an attempt that is not the current one."""
+        """Process the end of an attempt. Ignored if it is not the current attempt."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -345,8 +338,8 @@ class Scheduler:
     ) -> bool:
         """Begin a preloaded attempt whose end is reported before its start.
 
-        Return False if the attempt never began, or if its worker still waits for a slot. In the
-        second case, the end is processed later.
+        Return False if it never began, or if its worker still waits for a slot. Then its end is
+        processed later.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -359,7 +352,7 @@ class Scheduler:
         return True
 
     def _end(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
-        """End the current attempt: store its result, then decide what follows."""
+        """Store the result of the current attempt, then decide what follows."""
         current = self._unit_of_work.attempts[key]
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         self.leases.attempt_ended(key, now)
@@ -403,8 +396,8 @@ class Scheduler:
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login. Return the attempt's verdict.
 
-        If another machine can run the worker, only the login on the worker's machine counts as
-        failed, and the verdict moves the worker. Otherwise the agent's login counts as failed.
+        If another machine can run the worker, only the login on this machine counts as failed, and
+        the verdict moves the worker.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason
@@ -416,7 +409,6 @@ class Scheduler:
     def _settle(
         self, worker: Worker, verdict: Verdict, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Pause the worker of an ended attempt, retry it, or end it."""
         stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
         if exit.cause is ExitCause.PAUSED and not stopped and not verdict.succeeded:
             self._attempt_end.paused(worker.key, now)
@@ -428,10 +420,7 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return the time before which the worker must not be retried.
-
-        None unless the account of the worker's agent reached a rate limit.
-        """
+        """Return when a rate-limited worker may be retried; None without a rate limit."""
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)
@@ -441,10 +430,7 @@ class Scheduler:
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts whose exit records should be read now.
-
-        If a record exists, call ``late_result``.
-        """
+        """Return lost attempts whose exit records should be read now, for ``late_result``."""
         return self._late.sought(now) if self._trees.lost_attempts else ()
 
     def attempts_given_up(self) -> Sequence[Attempt]:
@@ -454,14 +440,11 @@ class Scheduler:
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of a lost attempt.
-
-        ``record``: path of the attempt's exit record.
-        """
+        """Process the end of a lost attempt. ``record``: path of its exit record."""
         self._late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
-        """Stop a job and all its descendants. Idempotent.
+        """Stop a job and all jobs below it. Idempotent.
 
         ``by``: the caller as text. ``worker_key``: the caller's worker; None for an API key.
         """
@@ -473,15 +456,12 @@ class Scheduler:
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """End the open question of a worker with the given decision.
-
-        Raise Conflict if the worker has no open question.
-        """
+        """Answer the open question of a worker. Raise Conflict if there is none."""
         worker = self._unit_of_work.workers[key]
         return self._questions.answer(worker, decision, by, comment, now)
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
-        """Start nothing new in an unfinished job and its descendants. Idempotent.
+        """Start nothing new in an unfinished job and the jobs below it. Idempotent.
 
         ``running`` decides whether running attempts finish or stop. The pause does not count as
         wall time.
@@ -509,28 +489,26 @@ class Scheduler:
         self._pauses.resume_all(by, now)
 
     def load_pause(self, pause: Pause | None) -> None:
-        """Load the stored pause of all jobs. Call this before jobs are restored."""
+        """Load the stored pause of all jobs. Call this before ``restore``."""
         self._trees.pause = pause
 
     def cancel_worker(self, worker: Worker, by: str, now: float) -> None:
-        """Stop one worker and its child jobs. Its job continues without the worker. Idempotent.
+        """Stop one worker and its child jobs. Its job continues. Idempotent.
 
         ``by``: the caller as text. Raise Conflict while the job's plan waits for approval.
         """
         self._stops.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry the workers of rejected branches. Return True if the job continues because of a
-        retry.
-        """
+        """Retry the workers of rejected branches. Return True if a worker is retried."""
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """Store the outcome of a job's merge. The job's reports are written afterwards."""
+        """Store the outcome of a job's merge, before its reports are written."""
         self._merge_facts.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Store the outcome of another merge of an ended job, which replaces the former outcome."""
+        """Replace the outcome of an ended job's merge after another merge."""
         self._merge_facts.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
@@ -548,17 +526,16 @@ class Scheduler:
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run again the unsuccessful tasks of an ended job, and workers whose promised files are
-        missing.
+        """Run the unsuccessful tasks of an ended job again, and workers without their promised
+        files.
 
         Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
-        Return the number of retried workers.
+        Return the number of workers.
         """
         return self._reopening.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of this
-        worker.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
 
         The job may be running or ended. Return the number of workers.
         """
@@ -575,8 +552,8 @@ class Scheduler:
     ) -> None:
         """Begin one more attempt of an ended worker, with a person's comments on its change.
 
-        The job may be running or ended. ``agent``: the agent of the attempt; empty: the same agent
-        as before. ``landed``: the user's branches that have the job's result.
+        The job may be running or ended. ``agent``: the agent of the attempt; empty: the same as
+        before. ``landed``: the user's branches that have the job's result.
         """
         self._reopening.give_feedback(worker, feedback, agent, landed, now)
 
@@ -626,10 +603,7 @@ class Scheduler:
                 self._pauses.stop_again(self._unit_of_work.workers[report.key])
 
     def take_changes(self) -> Change:
-        """Return the changes since the previous call.
-
-        The caller must store them before it executes commands.
-        """
+        """Return the changes since the previous call. Store them before executing commands."""
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
@@ -649,7 +623,7 @@ class Scheduler:
         self._preloads.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """Drop an ended tree from memory after this turn. It was restored only for one change."""
+        """Drop a tree after this turn. It was restored only for one change."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:
@@ -659,8 +633,8 @@ class Scheduler:
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.
 
-        The caller must call ``exited`` for each of these attempts: at once if it has ended,
-        otherwise at its end.
+        The caller must call ``exited`` for each of them: at once if it has ended, otherwise at its
+        end.
         """
         return self._restoring.restore(tree, now)
 

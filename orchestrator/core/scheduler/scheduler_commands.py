@@ -19,7 +19,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """Withdraw a preloaded launch from its shim, unless the shim has begun it."""
+    """Withdraw a preloaded launch that its shim has not begun."""
 
     key: WorkerKey
     attempt: int
@@ -57,7 +57,7 @@ class Render:
 class StopMerging:
     """Stop the job's merge, because the job is being stopped.
 
-    The job's reports are written when the merge has ended.
+    Its reports are written afterwards.
     """
 
     job_id: str

@@ -1,7 +1,7 @@
 """Read-only view of the scheduler's unfinished job trees.
 
-Lookups make no copies. Any thread may look up a job or a worker. Only the supervisor's thread may
-iterate over all of them (``jobs.values()``, ``locks``).
+Any thread may look up a job or a worker. Only the supervisor's thread may iterate over all of them
+(``jobs.values()``, ``locks``), because lookups make no copies.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -51,9 +51,7 @@ class SchedulerView:
     # -- trees ----------------------------------------------------------------------------------
 
     def has_tree(self, root_id: str) -> bool:
-        """True if the tree is in memory. The tree is unfinished, or was restored so that it can
-        change.
-        """
+        """True if the tree is in memory: it is unfinished, or was restored for a change."""
         return root_id in self._trees
 
     def ancestors(self, job: Job) -> Sequence[Job]:
@@ -79,9 +77,8 @@ class SchedulerView:
     def _budget_left(self, job: Job) -> dict[str, float]:
         """Return the remaining budget of a job, by limit.
 
-        A job can use no more than its ancestors have left. Therefore, each value is the smallest
-        remainder of the job and its ancestors. Budgets that are reserved for child jobs are
-        subtracted.
+        It is the smallest remainder of the job and its ancestors, without budgets that are reserved
+        for child jobs.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -119,13 +116,11 @@ class SchedulerView:
         return self._trees.plans[job_id].tasks
 
     def tasks_of_tree(self, root_id: str) -> Iterator[TaskSpec]:
-        """Yield the tasks of all jobs of the tree."""
         for job_id in tuple(self._trees.jobs_of(root_id)):
             plan = self._trees.plans.get(job_id)
             yield from plan.tasks.values() if plan else ()
 
     def is_planned(self, job_id: str) -> bool:
-        """True if the job's tasks exist."""
         return self._trees.plans[job_id].planner is None
 
     def awaits_plan(self, job_id: str) -> bool:
@@ -137,7 +132,7 @@ class SchedulerView:
         return self._planning.is_rendering(job_id)
 
     def planner_of(self, job_id: str) -> Worker:
-        """Return the job's planner. Raise KeyError for a job without a planner."""
+        """Raise KeyError for a job without a planner."""
         return self._planning.planner(job_id)
 
     # -- workers --------------------------------------------------------------------------------
@@ -146,15 +141,13 @@ class SchedulerView:
         return self._trees.task_of(worker)
 
     def candidates_of(self, job_id: str, task_id: str) -> Sequence[Worker]:
-        """Return the workers that run the same task."""
         return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
 
     def is_open(self, key: WorkerKey) -> bool:
-        """True if the worker has not ended."""
         return key in self._trees.unfinished
 
     def is_preloaded(self, key: WorkerKey) -> bool:
-        """True if a shim keeps the worker's launch and has not reported its start."""
+        """True if a shim has the worker's launch, but has not reported its start."""
         return key in self._trees.preloaded
 
     def waits(self, key: WorkerKey) -> bool:
@@ -177,10 +170,10 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return the files that the worker's child jobs and their descendants changed.
+        """Return the files that a worker's child jobs changed, at any depth; None if they changed
+        none.
 
-        None if these jobs changed no file. Includes files that commands created in their own
-        directories.
+        Includes files that commands created in their own directories.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -200,10 +193,9 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code in the project that workers of this worker's descendant jobs changed.
+        """Return code in the project that a worker's child jobs changed, at any depth, by path.
 
-        Only code that the gates of these workers judged is included. The key is the path of a file.
-        The value is the time at which the task that changed the file ended.
+        Only code that gates judged. The value is the time at which the task that changed it ended.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
@@ -220,9 +212,7 @@ class SchedulerView:
     # -- helpers --------------------------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
-        """Return the number of running workers, the number of workers with a process, and the
-        number of slots.
-        """
+        """Return the numbers of running workers, of workers with a process, and of slots."""
         return self._trees.slots.snapshot()
 
     def waiting_for_machines(
@@ -255,7 +245,6 @@ class SchedulerView:
         return sorted(held, key=lambda each: each.names) + waiting
 
     def leases_of(self, key: WorkerKey) -> Collection[str]:
-        """Return the names of a worker's leases."""
         return self._trees.locks.leases_of(key)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
@@ -276,7 +265,6 @@ class SchedulerView:
         return self._trees.logins.refused(now)
 
     def limits_of(self, key_name: str) -> KeyLimits:
-        """Return the limits of one API key."""
         return self._trees.quotas.of(key_name)
 
     def check_day(self, key_name: str, now: float) -> None:

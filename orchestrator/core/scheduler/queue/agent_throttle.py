@@ -35,7 +35,6 @@ class AgentThrottle:
 
     @property
     def is_limiting(self) -> bool:
-        """True if the account of an agent is limited."""
         return bool(self._accounts)
 
     def started(self, agent: str) -> None:
@@ -45,8 +44,7 @@ class AgentThrottle:
         self._running[agent] -= 1
 
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
-        """Record that a rate limit ended a worker. Return when the agent may be used again (Unix
-        time).
+        """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
         Call ``gone`` for the worker first.
         """

@@ -9,8 +9,6 @@ from orchestrator.core.scheduler.placement import Machine
 
 @dataclass(frozen=True, slots=True)
 class Lack:
-    """A resource that the machine has too little of."""
-
     kind: WaitKind
     #: The shortage as a sentence with figures, for people.
     reason: str

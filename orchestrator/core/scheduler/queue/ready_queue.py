@@ -1,10 +1,8 @@
 """Workers that can start or resume, in the order of their start, and workers with a delayed start.
 
 Without known run times, tasks with the most descendants start first. With run times of earlier
-runs (``RunTimes``), tasks at the beginning of the longest path start first.
-
-For real workflows, this order is within a few percent of the best order, even if run times are
-wrong by a factor of two.
+runs, tasks at the beginning of the longest path start first. For real workflows, this order is
+within a few percent of the best order, even if run times are wrong by a factor of two.
 """
 
 import heapq
@@ -57,7 +55,6 @@ class RunTimes:
             self._news.append((name, seconds))
 
     def forget(self, job_id: str) -> None:
-        """Drop the names of a job's tasks. They are needed only while the job runs."""
         self._names.pop(job_id, None)
 
     def take_news(self) -> Sequence[tuple[str, float]]:
@@ -75,11 +72,10 @@ class RunTimes:
 
 
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
-    """Return, by task id, the names under which run times of a task may be stored.
+    """Return, by task id, the three names under which run times of a task may be stored.
 
-    Each task has three names. The first name is the same in an equal plan. The second name is the
-    same in a job with the same request. The third name is the same in any job with the same command
-    or prompt.
+    They are the same in an equal plan, in a job with the same request, and in any job with the same
+    command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
@@ -108,10 +104,9 @@ NO_RANK: Rank = (0.0, 0)
 
 
 def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, Rank]:
-    """Return the rank of each task.
+    """Return the rank of each task. ``seconds``: known run times, by task id.
 
-    ``seconds``: known run times, by task id. A task without a run time counts with the median of
-    the known run times.
+    A task without a run time counts with the median of the known run times.
     """
     by_id = {task.id: task for task in tasks}
     following = dependents(by_id.values())
@@ -222,11 +217,10 @@ class ReadyQueue:
         )
 
     def first_of_each(self) -> list[WorkerKey]:
-        """Return the next worker of every job."""
         return [queue[0][-1] for queue in self._queues.values()]
 
     def take(self, job_id: str) -> Entry:
-        """Remove the first worker of a job from the queue. Return its entry."""
+        """Remove and return the first entry of a job."""
         queue, root_id = self._queues[job_id], self._jobs[job_id].root_id
         entry = heapq.heappop(queue)
         if not queue:
@@ -247,7 +241,7 @@ class ReadyQueue:
         return {job.root_id for job in self._jobs.values()}.union(resuming)
 
     def length_of(self, job_id: str) -> int:
-        """Return the number of queued workers of a job; some may no longer be startable."""
+        """Return the number of queued workers of a job. Some may no longer be startable."""
         return len(self._queues.get(job_id, ()))
 
     def first_of(self, job_id: str) -> WorkerKey:

@@ -1,4 +1,4 @@
-"""Counts processes and running workers: of the server, and of each job with its descendants."""
+"""Counts processes and running workers, of the server and of each job with the jobs below it."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,8 +10,8 @@ from orchestrator.core.model.job import Job
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    If a root job has a higher ``max_workers`` than the server, the job's limit applies to the whole
-    server while the job exists.
+    A root job with a higher ``max_workers`` than the server raises the server's limit while it
+    exists.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Slots:
         self._running.pop(job_id, None)
 
     def running_in(self, job_id: str) -> int:
-        """Return the number of running workers of the job and all its descendants."""
+        """Return the number of running workers of the job and of all jobs below it."""
         return self._running[job_id]
 
     def has_room(self, job_id: str) -> bool:
@@ -79,8 +79,8 @@ class Slots:
     def forecast(self) -> Callable[[str], bool]:
         """Return a function that simulates starts, without changing the real counts.
 
-        Each call of the function takes a slot for a worker of the given job. It returns False if a
-        limit of the job, of its ancestors, or of the server leaves no slot.
+        Each call takes a slot for a worker of the given job, or returns False if a limit leaves no
+        slot.
         """
         taken: Counter[str] = Counter()
         total = self._total
@@ -106,7 +106,7 @@ class Slots:
     def has_room_to_start(self, job_id: str) -> bool:
         """True if a slot is free for a new worker.
 
-        Slots that are reserved for workers about to resume are not free.
+        Slots that ``keep_free`` reserves are not free.
         """
         if not self._kept_total:
             return self.has_room(job_id)
@@ -117,16 +117,15 @@ class Slots:
 
     @property
     def all_wait(self) -> bool:
-        """True if no worker runs: every worker with a process waits.
+        """True if every worker with a process waits.
 
-        In this state, a start may exceed the limits for processes and memory, because only a new
-        worker can finish the work that all others wait for.
+        Then a start may exceed the limits for processes and memory, because only a new worker can
+        finish the work that all others wait for.
         """
         return self._total == 0
 
     @property
     def has_room_for_process(self) -> bool:
-        """True if one more process may exist."""
         return self._live < (self._max_live or LIVE_PER_RUNNING * self._max_workers)
 
     def acquire(self, job_id: str) -> None:

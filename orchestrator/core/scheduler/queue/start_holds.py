@@ -1,8 +1,8 @@
 """Delays the starts of a job's workers until two conditions hold.
 
-- The job's shared context exists.
-- The first worker of the same agent has an answer from the model. The other workers then find the
-  beginning of their prompts in the provider's cache, and an invalid login fails only once.
+- The job's shared context exists. - The first worker of the same agent has an answer from the
+  model. The other workers then find the beginning of their prompts in the provider's cache, and an
+  invalid login fails only once.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,8 +33,6 @@ class Prompting:
 
 @dataclass(slots=True)
 class _Group:
-    """The workers of one job that have the same agent."""
-
     first: Worker
     until: float
     behind: list[WorkerKey] = field(default_factory=list)
@@ -77,9 +75,8 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent if the given worker must wait for it.
-
-        Otherwise return None. The wait ends when the first worker has an answer.
+        """Return the first worker of the same job and agent, while it has no answer yet; otherwise
+        None.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
@@ -91,10 +88,7 @@ class StartHolds:
         return self._prompting.caches(agent)
 
     def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
-        """Record a worker's start.
-
-        ``doubtful``: True if the agent's login is not known to work.
-        """
+        """Record a worker's start. ``doubtful``: True if the agent's login is not known to work."""
         group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
         if first and group not in self._ahead and group not in self._heard:
             self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
@@ -108,8 +102,9 @@ class StartHolds:
         return self._pass(group)
 
     def gone(self, worker: Worker) -> list[WorkerKey]:
-        """Record that the worker's process has ended. Return the workers that waited for this
-        worker's answer.
+        """Record that the worker's process has ended.
+
+        Return the workers that waited for its answer.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:
@@ -124,7 +119,6 @@ class StartHolds:
 
     @property
     def next_time(self) -> float | None:
-        """Return the time at which the next hold times out."""
         waited_for = (group.until for group in self._ahead.values() if group.behind)
         return min(waited_for, default=None)
 

@@ -36,8 +36,6 @@ LOOK_AGAIN_SECONDS = 60.0
 
 @dataclass(slots=True)
 class UnfinishedWorker:
-    """State of an unfinished worker, in addition to its record."""
-
     alive: bool = False
     has_slot: bool = False
     stopping: bool = False
@@ -122,12 +120,12 @@ class JobTrees:
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
     def pause_above(self, job: Job) -> Pause | None:
-        """Return the pause of the parent job, or of all jobs. A new job begins with this pause."""
+        """Return the pause with which a new job begins: that of its parent job, or of all jobs."""
         above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         return above or self.pause
 
     def has_candidates(self, worker: Worker) -> bool:
-        """True if several workers do the worker's task, and one of them is to be selected."""
+        """True if one of several workers of the worker's task is to be selected."""
         if worker.is_planner:
             return False
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
@@ -165,7 +163,7 @@ class JobTrees:
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now`` is None if the stored sums of the day already include the usage.
+        ``now`` None: the stored sums of the day already include the usage.
         """
         if before == after:
             return
@@ -176,11 +174,9 @@ class JobTrees:
             self.unit_of_work.note_day(self.quotas.spend(self.key_of(job.root_id), cost, now))
 
     def key_of(self, root_id: str) -> str:
-        """Return the name of the key that submitted a root job."""
         return self.unit_of_work.jobs[root_id].submitted_by
 
     def running_jobs_of(self, key_name: str) -> int:
-        """Return the number of unfinished root jobs of a key."""
         roots = (self.unit_of_work.jobs[root_id] for root_id in self._trees)
         return sum(job.submitted_by == key_name and not job.status.ended for job in roots)
 
@@ -189,10 +185,10 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
-        """Return the first unfinished job that has reached a limit, the limit's name, and the limit
-        as text.
+        """Return the first unfinished job, from the root job down to ``job``, that has reached a
+        limit.
 
-        The search goes from the root job down to ``job``. None if no job has reached a limit.
+        Also the limit's name, and the limit as text. None if no job has reached a limit.
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)
@@ -210,7 +206,7 @@ class JobTrees:
         return line
 
     def subtree(self, job_id: str) -> Sequence[str]:
-        """Return the job and its descendants, deepest first."""
+        """Return the job and all jobs below it, deepest first."""
         below = {job_id}
         for each in self._trees[self.unit_of_work.jobs[job_id].root_id]:
             if self.unit_of_work.jobs[each].parent_job_id in below:
@@ -218,7 +214,7 @@ class JobTrees:
         return sorted(below, key=lambda each: -self.unit_of_work.jobs[each].depth)
 
     def waits_for_approval(self, job: Job) -> bool:
-        """True if the job has tasks, but none of them may start before an approval."""
+        """True if the job has tasks that wait for an approval."""
         return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
 
     def register(self, job: Job, plan: PlanProgress, planner: WorkerKey | None = None) -> None:
@@ -284,7 +280,6 @@ class JobTrees:
         )
 
     def queue_ready(self, job_id: str) -> None:
-        """Queue the job's workers whose dependencies are done."""
         for key in self.plans[job_id].ready_workers:
             worker = self.unit_of_work.workers[key]
             if worker.status is WorkerStatus.PENDING:
@@ -300,7 +295,7 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``, to check then if the worker can start."""
+        """Queue a worker at the time ``not_before``, to check then if it can start."""
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 
@@ -310,7 +305,7 @@ class JobTrees:
         return -seconds, -descendants
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
-        """Queue workers that had to wait, unless they have since ended or been stopped."""
+        """Queue workers that had to wait, unless they have ended or been stopped since."""
         for key in keys:
             worker = self.unit_of_work.workers.get(key)
             if worker is not None and worker.status is WorkerStatus.PENDING:
@@ -322,8 +317,7 @@ class JobTrees:
     def is_ready(self, worker: Worker) -> bool:
         """True if the worker's dependencies are done.
 
-        Feedback may have reopened a dependency after the worker was queued. The worker is queued
-        again when the dependency is done.
+        Feedback may have reopened a dependency after the worker was queued.
         """
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
@@ -339,7 +333,7 @@ class JobTrees:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
     def jobs_out_of_time(self, now: float) -> Iterator[Job]:
-        """Yield jobs whose wall time has expired. Each job is yielded once."""
+        """Yield jobs whose wall time has expired, each job once."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.unit_of_work.jobs[job_id]
@@ -353,9 +347,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None if only an event makes a turn
-        due.
-        """
+        """Return when the next turn is due if no event occurs; None: not before an event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None
@@ -369,7 +361,7 @@ class JobTrees:
         return self.unit_of_work.move_job(job.id, JobStatus.RUNNING, **began(job, now))
 
     def forget(self, root_id: str) -> None:
-        """Drop an ended tree from memory. The store keeps the tree."""
+        """Drop an ended tree from memory. The store keeps it."""
         job_ids = self._trees.pop(root_id)
         gone = set(job_ids)
         self._deadlines = [each for each in self._deadlines if each[1] not in gone]

@@ -1,7 +1,6 @@
 """Unit of work: the state of all unfinished job trees, and the changes since the last turn.
 
-Every state change goes through this module, which checks the transition, records the change, and
-emits the event.
+Every state change goes through this module, which checks the transition and records the change.
 """
 
 from collections.abc import Iterable
@@ -57,7 +56,7 @@ class UnitOfWork:
         self._pending = _Pending.empty()
 
     def load(self, tree: Tree, root_id: str) -> None:
-        """Load a stored tree. None of its rows count as changed."""
+        """Load a stored tree, without recording a change."""
         self.jobs.update((job.id, job) for job in tree.jobs)
         everybody = (*tree.workers, *tree.advisers)
         self.workers.update((worker.key, worker) for worker in everybody)
@@ -83,7 +82,7 @@ class UnitOfWork:
         tasks: Iterable[TaskSpec],
         workers: Iterable[Worker],
     ) -> None:
-        """Replace the tasks and workers of a job. None of the replaced workers may have started."""
+        """Replace the tasks and workers of a job, none of which may have started."""
         pending = self._pending
         for key in before:
             del self.workers[key]
@@ -119,7 +118,7 @@ class UnitOfWork:
         return self.update_worker(key, status=status, **changes)
 
     def hold_worker(self, key: WorkerKey, waiting: WaitingFor, reason: str) -> None:
-        """Record why a worker does not start. Idempotent, because it is called in every turn."""
+        """Record why a worker does not start. Called in every turn. Idempotent."""
         worker = self.workers[key]
         if (worker.waiting_for, worker.reason) != (waiting, reason):
             self.update_worker(key, reason=reason, waiting_for=waiting)
@@ -150,13 +149,11 @@ class UnitOfWork:
         return attempt
 
     def amend_attempt(self, attempt: Attempt) -> None:
-        """Replace the stored record of an ended attempt."""
         self._ended_attempts[attempt.key, attempt.number] = attempt
         if (attempt.key, attempt.number) not in self._pending.new_attempts:
             self._pending.attempts[attempt.key, attempt.number] = None
 
     def note_day(self, spent: DaySpent) -> None:
-        """Record the new cost sum of a key on one day."""
         self._pending.spent_days[spent.day, spent.key_name] = spent
 
     def note_pause(self, pause: Pause | None) -> None:
@@ -212,7 +209,7 @@ class UnitOfWork:
         return self.attempts[key[0]] if found is None else found
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
-        """Drop an ended tree from memory. The store keeps the tree."""
+        """Drop an ended tree from memory. The store keeps it."""
         for job_id in job_ids:
             del self.jobs[job_id]
         for key in keys:

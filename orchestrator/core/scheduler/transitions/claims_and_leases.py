@@ -15,11 +15,7 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWork
 
 
 class TaskLocks:
-    """Claims of tasks (``locks``).
-
-    All claims of a worker are acquired together when the worker starts, and held until the worker
-    ends.
-    """
+    """Claims of tasks (``locks``). A worker acquires all its claims together, when it starts."""
 
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
@@ -27,7 +23,7 @@ class TaskLocks:
         self._locks = trees.locks
 
     def lacks(self, worker: Worker, now: float) -> bool:
-        """Acquire the worker's claims. Return True if the worker has to wait for them."""
+        """Acquire the worker's claims. Return True if it has to wait for them."""
         names = self._trees.task_of(worker).locks
         # A worker keeps its claims while child jobs of its previous attempt run.
         if not names or self._locks.holds_claim(worker.key):
@@ -43,7 +39,7 @@ class TaskLocks:
     def step_back(self, worker: Worker) -> None:
         """Let other workers acquire the claims first.
 
-        Call this for a worker that cannot start yet for a reason other than locks.
+        For a worker that cannot start yet for a reason other than locks.
         """
         self._locks.step_back(worker.key)
 
@@ -55,21 +51,18 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        Claims are not released while child jobs of the previous attempt run, because the child jobs
-        work under these claims.
+        Not while child jobs of the previous attempt run, because they work under these claims.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
 
     def children_ended(self, worker: Worker, now: float) -> None:
-        """Release the claims of a worker that waits for a retry, after its last child job has
-        ended.
-        """
+        """Release the claims of a worker that waits for a retry, after its last child job."""
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)
 
     def found(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
-        """Restore the claims of a worker from its record, after a restart."""
+        """Restore the claims of a worker, after a restart."""
         names = self._trees.task_of(worker).locks
         if names and (worker.status is not WorkerStatus.PENDING or unfinished.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
@@ -100,7 +93,6 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    """Return a worker that the requested job would have, with the worker's ancestors."""
     key, of_task = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
     return Party(
         key=key,
@@ -121,8 +113,6 @@ MOST_LEASE_EVENTS = 100
 
 
 class LeaseHolders(Protocol):
-    """The methods of ``RunningWorkers`` that this module needs."""
-
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None: ...
 
     def lock_wait_over(self, key: WorkerKey) -> None: ...
@@ -140,8 +130,7 @@ class LeaseManager:
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
         """Return the request of a running worker for leases.
 
-        If an earlier call has queued a request for the same names, return the queued request.
-        Otherwise, return a new request.
+        If an earlier call has queued a request for the same names, return that request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
@@ -162,9 +151,7 @@ class LeaseManager:
         return self._locks.obstacle_again(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return the requests that may be grantable, because a held or requested lock has changed
-        since the last call.
-        """
+        """Return the requests that may be grantable since a change of locks."""
         return self._locks.due_requests()
 
     def look_again(self) -> None:
@@ -177,9 +164,8 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep the queue place of a request whose call was answered with "not yet".
-
-        The client repeats the call soon.
+        """Keep a request in the queue for a few seconds, because its client repeats the call
+        soon.
         """
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
@@ -202,7 +188,7 @@ class LeaseManager:
     def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
         """Record that the store has ended leases of the worker ``key``.
 
-        ``by``: the caller that ended the leases; empty if the worker itself released them.
+        ``by``: the caller that ended them; empty if the worker itself released them.
         """
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
@@ -218,9 +204,7 @@ class LeaseManager:
         self._event_counts.pop(key, None)
 
     def found(self, lease: LockLease) -> bool:
-        """Restore a stored lease after a restart. Return True if this server knows the lease's
-        worker.
-        """
+        """Restore a stored lease after a restart. Return True if this server knows its worker."""
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:
             return False
@@ -230,8 +214,9 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Drop requests that no call repeated, and release the slots of workers that have waited
-        too long.
+        """Drop requests that no call repeated.
+
+        Workers that have waited too long release their slots.
         """
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
@@ -242,9 +227,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None if only an event makes a turn
-        due.
-        """
+        """When the next turn is due if no event occurs; None: not before an event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)
@@ -260,7 +243,6 @@ class LeaseManager:
         return unfinished is not None and unfinished.has_slot
 
     def _go_on(self, key: WorkerKey) -> None:
-        """Resume the worker, unless it waits for another lease."""
         if not self._locks.waits_for_lease(key):
             self._running.lock_wait_over(key)
 

@@ -18,10 +18,7 @@ class GateEvents:
         self._unit_of_work = trees.unit_of_work
 
     def begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that the gates of an attempt begin.
-
-        Ignored if the attempt is not the current one.
-        """
+        """Record that the gates of an attempt begin. Ignored if it is not the current attempt."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return

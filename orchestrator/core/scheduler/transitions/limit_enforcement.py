@@ -28,7 +28,7 @@ SAME_END_SECONDS = 1.0
 
 
 class LimitAsks:
-    """Pauses a job that reaches a limit, and asks a person to raise the limit or stop the job."""
+    """Stops a job that reaches a limit, or pauses it and asks a person to raise the limit."""
 
     def __init__(self, trees: JobTrees, stops: Stops, pauses: Pauses) -> None:
         self._trees = trees
@@ -52,7 +52,7 @@ class LimitAsks:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If the wall time of several jobs ends now, ask a person only about the job nearest to the
+        If the wall times of several jobs end now, ask a person only about the one nearest to the
         root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
@@ -82,18 +82,15 @@ class LimitAsks:
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
     def found(self, job: Job) -> None:
-        """After a restart, watch again for the timeout of a job that waits for a decision about a
-        limit.
-        """
+        """After a restart, watch again for the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
-        """Replace a job's limits with larger ones. Resume the job if it waits because of one of
-        these limits.
+        """Replace a job's limits with larger ones. Resume it if it waits because of one of them.
 
-        The limits of descendants grow by the same amount, except caps that the descendants
-        requested themselves.
+        The limits of the jobs below grow by the same amount, except caps that these jobs requested
+        themselves.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_additions(job.config, config))
@@ -164,8 +161,7 @@ class Accounting:
         self._asks = asks
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
-        """Record an attempt's total usage so far. Return why the attempt must stop; "" if it may
-        continue.
+        """Record an attempt's total usage so far. Return why it must stop; "" if it may continue.
 
         Idempotent, because an attempt reports its whole usage every time.
         """
@@ -187,9 +183,9 @@ class Accounting:
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Find the first job, from the root to the worker's job, that has reached a limit.
+        """Stop the first job that has reached a limit, from the root to the worker's job.
 
-        Stop this job, or pause it and ask a person. Return the reason of a stop.
+        If it asks a person, pause it instead. Return the reason of a stop, or "".
         """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:
@@ -200,7 +196,7 @@ class Accounting:
     def check_price(self, worker: Worker, now: float) -> None:
         """Stop a job whose cost cap cannot be enforced, because the ended worker's cost is unknown.
 
-        If several jobs have such a cap, stop the job nearest to the root.
+        If several jobs have such a cap, stop the one nearest to the root.
         """
         result = self._unit_of_work.workers[worker.key].result
         if result is None or not is_unpriced(result.usage):
@@ -214,7 +210,7 @@ class Accounting:
                 return
 
     def stop_spent_days(self, now: float) -> None:
-        """Stop the jobs that use a model, if their key has reached its cost limit for today."""
+        """Stop jobs that use a model if their key has reached its cost limit for today."""
         if not self._trees.quotas.limits_days:
             return
         for root_id in self._trees.roots:
@@ -226,7 +222,6 @@ class Accounting:
                 self._stops.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
 
     def _spends(self, root_id: str) -> bool:
-        """True if an unfinished worker of the tree uses a model."""
         reads = self._trees.holds.reads_prompt
         return any(
             not worker.status.ended and reads(worker.agent)

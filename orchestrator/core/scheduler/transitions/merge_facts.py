@@ -29,7 +29,6 @@ class MergeFacts:
         self._unit_of_work = trees.unit_of_work
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """Store the outcome of merging the job's changes."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None:
             return
@@ -37,7 +36,7 @@ class MergeFacts:
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Store the outcome of another merge of an ended job, which replaces the former outcome."""
+        """Replace the outcome of an ended job's merge after another merge."""
         job = self._unit_of_work.jobs[job_id]
         if not job.status.ended:
             return
@@ -61,7 +60,6 @@ class MergeFacts:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: Merged) -> None:
-        """Clear the reasons of workers that had conflicts, but are now in the result."""
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved
@@ -69,7 +67,6 @@ class MergeFacts:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
     def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
-        """Return the fields of a job that a merge changes."""
         lost, overruled = self._below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
@@ -116,7 +113,6 @@ class MergeFacts:
         return {"merge_state": state, "facts": facts}
 
     def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
-        """Return the changes that child jobs' results lack, and the hunks that were replaced."""
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -127,7 +123,7 @@ class MergeFacts:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield files of workers without a worktree, because no merge reports these files."""
+    """Yield files of workers without a worktree, which no merge reports."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

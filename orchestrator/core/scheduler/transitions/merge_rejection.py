@@ -28,13 +28,13 @@ class MergeRejections:
         self._task_locks = claims
 
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry the rejected workers. Return True if the job continues because of a retry.
+        """Retry the rejected workers. Return True if a worker is retried.
 
-        A rejected worker gets no retry if it has no attempt left, or if the retry would cause a
-        deadlock. Such a worker fails if its rejection is ``required``.
+        A worker gets no retry without remaining attempts, or if the retry would cause a deadlock.
+        It fails if its rejection is ``required``.
 
         Return False if the job is being stopped, or if not all of its workers have ended. If a job
-        of the tree has reached a limit, stop this job and return False.
+        of the tree has reached a limit, stop that job and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
@@ -53,9 +53,8 @@ class MergeRejections:
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
-        If several workers conflict in one file, only the first is retried now. The other workers
-        follow later, with the first worker's version of the file, so that each of them needs only
-        one attempt.
+        If several workers conflict in one file, only the first is retried now. The others follow
+        with its version of the file, so that each needs only one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:

@@ -1,7 +1,7 @@
-"""Preloaded launches: starts of workers that the server passes to busy shims in advance.
+"""Preloaded launches: starts that the server passes to busy shims in advance.
 
 A shim begins a preloaded launch when its present worker has ended, without waiting for the server.
-Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must decide
+This is for many short tasks of the same kind. Nothing is preloaded if the server must decide
 something between two starts, such as the grant of a lock.
 """
 
@@ -33,7 +33,7 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
 
     ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
     workers that could start, including preloaded ones. Near the end of a job, the number is
-    smaller, so that no shim keeps work while other shims are idle.
+    smaller, so that no shim keeps work while others are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
@@ -48,9 +48,7 @@ def is_plain_job(job: Job) -> bool:
 
 
 def is_plain(task: TaskSpec) -> bool:
-    """True if the task can start as soon as a slot is free, without any other decision of the
-    server.
-    """
+    """True if the task can start in any free slot, without a decision of the server."""
     return bool(
         task.command
         and len(task.agents) <= 1
@@ -63,8 +61,6 @@ def is_plain(task: TaskSpec) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A shim has begun a preloaded launch."""
-
     key: WorkerKey
     attempt: int
     at: float
@@ -72,8 +68,6 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The attempt of a preloaded launch has ended."""
-
     key: WorkerKey
     attempt: int
     exit: Exit
@@ -101,7 +95,6 @@ class Preloads:
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
 
     def task_ended(self, worker: Worker, seconds: float) -> None:
-        """Record how long an attempt ran."""
         if seconds <= SHORT_SECONDS:
             self._short[worker.root_id] += 1
         else:
@@ -127,7 +120,7 @@ class Preloads:
     def returned(self, key: WorkerKey, number: int) -> bool:
         """Drop a preloaded launch, with its attempt, because no shim will begin it.
 
-        The worker returns to its place in the queue. Return False if there is no such launch.
+        Its worker returns to its place in the queue. Return False if there is no such launch.
         """
         if self._preloaded.get(key) != number:
             return False
@@ -158,7 +151,7 @@ class Preloads:
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
-        """Return the commands, sorted so that withdrawals of preloaded launches come first.
+        """Sort commands so that withdrawals of preloaded launches come first.
 
         If a stop came first, the shim could begin its preloaded launch after its worker has ended.
         """
@@ -173,8 +166,7 @@ class Preloads:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if a preloaded worker must wait for a slot.
 
-        A shim may begin a preloaded launch before the server has recorded the end of the worker
-        before it. Until then, the slot is not free.
+        A shim may begin it before the server has recorded the end of the worker before it.
         """
         if key not in self._preloaded:
             return False
@@ -186,9 +178,7 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches. Withdraw all preloaded launches if the server must first decide
-        something else.
-        """
+        """Preload launches, or withdraw them if the server must first decide something else."""
         if not self._preloaded and not self._short:
             return
         root_id = self._only_root()
@@ -212,7 +202,7 @@ class Preloads:
         return self._preloaded.pop(key, None)
 
     def _only_root(self) -> str | None:
-        """Return the only root job that wants slots; None if several jobs or no jobs want slots."""
+        """Return the only root job that wants slots; None if there are none or several."""
         wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
         if len(wanting) != 1:
             return None
@@ -254,10 +244,6 @@ class Preloads:
                 self._add(key, now)
 
     def _is_to_be_decided(self, worker: Worker) -> bool:
-        """True if the server must decide, once a slot is free, whether or how the worker starts.
-
-        The worker is then not preloaded.
-        """
         holds = self._trees.holds
         return (
             worker.attempt > 0 or holds.reads_prompt(worker.agent) or bool(holds.ahead_of(worker))

@@ -36,11 +36,7 @@ class Reopening:
         self._attach = attach
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run again the unsuccessful tasks of an ended job, and workers whose promised files are
-        missing.
-
-        Return the number of workers.
-        """
+        """See ``Scheduler.retry``."""
         workers = self._trees.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         facts = self._unit_of_work.jobs[job_id].facts
@@ -58,18 +54,13 @@ class Reopening:
         return len(again)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
-        """Merge an ended job again, and start new attempts of workers in conflict."""
         for worker in self._trees.workers_of(job_id):
             if worker.status.succeeded:
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
         self._reopen(job_id, by, now, retried=0)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of this
-        worker.
-
-        Return the number of workers.
-        """
+        """See ``Scheduler.retry_worker``."""
         again = [worker, *self._skipped_after(worker)]
         self._rewind_all(again)
         self._run_again(worker.job_id, again, by, now, retried=len(again))
@@ -78,11 +69,7 @@ class Reopening:
     def give_feedback(
         self, worker: Worker, feedback: Feedback, agent: str, landed: Sequence[str], now: float
     ) -> None:
-        """Begin one more attempt of an ended worker, with comments on its change.
-
-        ``agent``: the agent of the attempt; empty: the same agent as before. ``landed``: the user's
-        branches that have the job's result. The attempt uses no retry of the worker.
-        """
+        """See ``Scheduler.give_feedback``. The attempt uses no retry of the worker."""
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
         # If this attempt fails and is rolled back, the next one starts from the change with the
@@ -121,7 +108,6 @@ class Reopening:
     def _run_again(
         self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
     ) -> None:
-        """Run workers of a job again. If the job has ended, reopen it."""
         job = self._unit_of_work.jobs[job_id]
         if job.status.ended:
             self._reopen(job_id, by, now, **how)

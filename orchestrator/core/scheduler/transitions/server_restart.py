@@ -99,9 +99,9 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on a stored attempt, without its evidence, which is not stored.
+    """Return the verdict on a stored attempt, whose evidence is not stored.
 
-    The attempt failed if the worker's record has a failure of this attempt.
+    It failed if the worker's record has a failure of this attempt.
     """
     status = judge(exit, Evidence()).status
     failed = worker.failure_of(last.number) is not None

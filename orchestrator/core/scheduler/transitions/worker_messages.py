@@ -23,10 +23,7 @@ class WorkerMessages:
         self._unit_of_work = trees.unit_of_work
 
     def send(self, key: WorkerKey, message: WorkerMessage) -> Worker:
-        """Store a message.
-
-        Idempotent by the message's id. Raise Conflict for a worker that has ended.
-        """
+        """Store a message. Idempotent by its id. Raise Conflict for a worker that has ended."""
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.status.ended:
             raise Conflict(f"{key.worker_id} has ended; nothing was sent", kind=CANNOT_MESSAGE)
@@ -45,7 +42,7 @@ class WorkerMessages:
         return sent
 
     def read(self, key: WorkerKey, attempt: int, ids: Collection[str], now: float) -> None:
-        """Record that an attempt's agent has read messages. Idempotent. Ignore unknown ids."""
+        """Record that an attempt's agent has read messages. Unknown ids are ignored. Idempotent."""
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.result is None or worker.attempt != attempt:
             return

@@ -56,8 +56,7 @@ class RunningWorkers:
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
         """Return the workers that will resume soon, because their child jobs only lack reports.
 
-        Reports take almost no time. A worker is omitted if a child job is still being merged,
-        because a merge with gates may take long.
+        Reports take almost no time, but a merge with gates may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -85,7 +84,6 @@ class RunningWorkers:
                 self._start(key, machine, room, now)
 
     def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | Unplaced:
-        """Return the machine for a worker; without a cluster, the server's own machine."""
         if room.machines is None:
             return HERE
         worker = self._unit_of_work.workers[key]
@@ -103,16 +101,13 @@ class RunningWorkers:
         return self._machine_slots.choose(room.machines, key, needed, wants, now)
 
     def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
-        """Queue a worker for later: no machine can start it now. Other workers may start."""
         worker = self._unit_of_work.workers[key]
         self._task_locks.step_back(worker)
         self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.NODE), unplaced.reason)
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        """If a worker in ``woken`` belongs to a paused job, let other workers acquire its claims
-        first.
-        """
+        """Let other workers acquire the claims of workers whose jobs are paused."""
         for key in woken:
             if key in self._trees.unfinished and self._is_paused(key):
                 self._task_locks.step_back(self._unit_of_work.workers[key])
@@ -121,9 +116,8 @@ class RunningWorkers:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker has to wait for something other than locks.
-
-        Other workers may then acquire its locks first.
+        """True if the worker waits for something other than locks, so that others get its locks
+        first.
         """
         put_off = self._is_set_aside(key)
         if put_off:
@@ -133,7 +127,7 @@ class RunningWorkers:
     def _is_set_aside(self, key: WorkerKey) -> bool:
         """True if the worker waits for something that several workers of its job need.
 
-        Examples are the shared context, and the first answer of an agent. Other workers continue.
+        Examples are the shared context, and the first answer of an agent.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
@@ -152,10 +146,7 @@ class RunningWorkers:
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
-        """True if the agent's account is rate-limited.
-
-        The worker is then queued for later, and other workers continue.
-        """
+        """True if the agent's account is rate-limited. The worker is then queued for later."""
         worker = self._unit_of_work.workers[key]
         until = self.throttle.held_until(worker.agent, now)
         if until is None:
@@ -172,7 +163,6 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
-        """True if the machine has too few resources for the worker."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -186,10 +176,7 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record why workers do not start: the machine lacks the resource ``lack``.
-
-        The reason is recorded only for the worker of each job that would start next.
-        """
+        """Record a shortage as the reason of the worker of each job that would start next."""
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
@@ -241,7 +228,7 @@ class RunningWorkers:
             self._give_slot(worker, unfinished)
 
     def found_alive(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
-        """Restore a worker whose process may still exist, after a restart."""
+        """After a restart, restore a worker whose process may still exist."""
         unfinished.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
@@ -259,10 +246,9 @@ class RunningWorkers:
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def is_startable(self, key: WorkerKey, now: float) -> bool:
-        """True if a queue entry is valid.
+        """True if a worker's queue entry is valid.
 
-        After a cancel and a retry, the worker's earlier entry is still queued, but not valid any
-        more.
+        After a cancel and a retry, its earlier entry is still queued, but not valid any more.
         """
         worker = self._unit_of_work.workers.get(key)
         return (
@@ -366,7 +352,7 @@ def waits_for_account(agent: str, seconds: float) -> str:
 
 
 def attempt_of(worker: Worker, number: int, now: float, machine: str = HERE) -> Attempt:
-    """Return the worker's attempt with this number, to be recorded before it begins."""
+    """Return a new attempt of the worker, to be recorded before it begins."""
     return Attempt(
         root_id=worker.root_id,
         worker_id=worker.id,

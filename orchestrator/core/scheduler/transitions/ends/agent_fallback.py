@@ -15,7 +15,6 @@ class AgentFallback:
         self._unit_of_work = trees.unit_of_work
 
     def taken_in(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
-        """Record that a job without a fixed agent started with a fallback agent."""
         for worker in self._trees.workers_of(job.id):
             if worker.agent == instead and _may_be_any(worker, self._trees.task_of(worker), job):
                 self._emit(job, best, instead, why, now)
@@ -42,7 +41,6 @@ class AgentFallback:
         self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **payload)
 
     def plans_now(self, planner: Worker, agent: str) -> None:
-        """Replace the agent of the job's planner."""
         self._unit_of_work.update_job(
             planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
         )
@@ -55,7 +53,7 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
     """True if the user named no agent for the worker, so that any agent may replace its agent.
 
-    False for candidates: if a candidate fails, the task still has the other candidates.
+    False for candidates: if one fails, the task still has the others.
     """
     if worker.is_reviewer:
         return task.review_by_any

@@ -1,7 +1,4 @@
-"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker.
-
-A retry queues the next attempt, with the same agent or another one.
-"""
+"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker."""
 
 from dataclasses import replace
 
@@ -41,13 +38,11 @@ class ToolStarts:
         self._began: set[str] = set()
 
     def began(self, agent: str) -> None:
-        """Record that the agent's program has run. Idempotent."""
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Return the seconds until the retry of a worker whose tool did not start.
-
-        None if the worker gets no retry for this cause.
+        """Return the seconds until the retry of a worker whose tool did not start; None: no
+        retry.
         """
         if worker.result is None or not self._worked(worker.agent):
             return None
@@ -59,7 +54,6 @@ class ToolStarts:
         return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
 
     def _worked(self, agent: str) -> bool:
-        """True if the agent has worked: on this server, or in a worker of an unfinished tree."""
         found = self._unit_of_work.workers.values()
         return agent in self._began or any(
             each.agent == agent and each.status.succeeded for each in found
@@ -75,8 +69,8 @@ class Retries:
         self.tool_starts = ToolStarts(trees.unit_of_work)
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine, if the login failed on the worker's machine only. Return True
-        if the worker is retried.
+        """Retry on another machine if the login failed only on the worker's. Return True if
+        retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -98,8 +92,7 @@ class Retries:
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry with the next-best agent, if the user left the agent open. Return True if the
-        worker is retried.
+        """Retry with the next-best agent, if the user left the agent open. Return True if retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -118,10 +111,7 @@ class Retries:
     def begin(
         self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
     ) -> None:
-        """Queue another attempt.
-
-        ``told``: the reason of the retry, for the event.
-        """
+        """Queue another attempt. ``told``: the reason of the retry, for the event."""
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
@@ -150,8 +140,7 @@ class AttemptEnd:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: the end of the rate limit that ended the process; None if the process
-        ended otherwise.
+        ``limited_until``: the end of the rate limit that ended it; None if it ended otherwise.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
@@ -180,38 +169,28 @@ class AttemptEnd:
             self._worker_end.end(worker, self._with_children(worker, verdict), now)
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue the worker again, after a pause of its job stopped its attempt.
-
-        The new attempt uses no retry.
-        """
+        """Queue a worker again whose attempt a pause stopped. The new attempt uses no retry."""
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping, free = False, worker.budget_from + 1
         why = "stopped because the job is paused; runs again when the job resumes"
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause stopped, and whose worker or job is also
-        being stopped.
+        """Return the verdict on an attempt that a pause stopped, if its worker or job is stopped,
+        too.
 
-        None if the worker and its job are only paused. None if something other than a pause ended
-        the attempt.
+        None if they are only paused, or if something other than a pause ended the attempt.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
     def returned(self, worker: Worker, now: float) -> None:
-        """Handle the return of a preloaded launch.
-
-        If the launch's worker is being stopped, end the worker.
-        """
+        """Handle the return of a preloaded launch: end its worker if it is being stopped."""
         verdict = self._stops.verdict_on(worker)
         if verdict is not None:
             self.settle(worker.key, verdict, now)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """Resume the wait of a worker after a restart.
-
-        Its process has ended, and only its child jobs run.
-        """
+        """After a restart, let a worker whose process has ended wait again for its child jobs."""
         unfinished, stopped = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
         unfinished.stopping, unfinished.verdict = stopped is not None, stopped or verdict
         if not unfinished.open_children:
@@ -264,10 +243,9 @@ class AttemptEnd:
         return True
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Judge the worker's changes again, after its last child job has ended.
+        """Return the verdict on the worker's changes after its last child job has ended.
 
-        Child jobs may have created promised files after the worker's process ended. Return the new
-        verdict.
+        Child jobs may have created promised files after the worker's process ended.
         """
         result = worker.result
         delivery = result.delivery if result else None
@@ -301,11 +279,9 @@ class AttemptEnd:
     def _failed_child(self, worker: Worker) -> Job | None:
         """Return a child job that failed; None if there is none.
 
-        A child job does not count if it was withdrawn, or if another child job with the same
-        request succeeded.
-
-        A child job with only successful tasks has not failed, even if its result lacks changes. The
-        jobs above it report the missing changes.
+        A child job does not count if it was withdrawn, or if another one with the same request
+        succeeded. A child job that did its tasks has not failed, even if its result lacks changes:
+        the jobs above it report the missing changes.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}

@@ -23,9 +23,8 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """After the end of a candidate or reviewer, begin a review or select a candidate.
-
-        Do nothing if neither a review nor a selection is due yet.
+        """After the end of a candidate or reviewer, begin a review or select a candidate, if
+        due.
         """
         candidates = self._candidates(worker)
         if not any(each.status.succeeded for each in candidates):
@@ -44,9 +43,8 @@ class CandidateSelection:
     def _after_rerun(
         self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
     ) -> None:
-        """Handle a reviewed candidate that has run again.
-
-        Repeat the review if the task still needs a review; otherwise select a candidate.
+        """Repeat the review after a reviewed candidate has run again, if the task still needs
+        one.
         """
         if not self._is_to_be_reviewed(worker, candidates):
             self._choose(candidates, None, now)
@@ -93,8 +91,7 @@ class CandidateSelection:
     def _place(self, worker: Worker, place: int, why: str) -> None:
         """Store a candidate's rank after a person's choice.
 
-        A candidate that succeeded also gets the person's reason ``why``. A candidate that failed
-        keeps the reason for its earlier rank.
+        A candidate that failed keeps the reason for its earlier rank.
         """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)
@@ -123,7 +120,6 @@ class CandidateSelection:
         self._trees.queue(reviewer)
 
     def _is_by_person(self, worker: Worker) -> bool:
-        """True if a person chose this candidate, and it succeeded. Then the choice stays."""
         standing = worker.result.standing if worker.result else None
         by_person = standing is not None and standing.by is Criterion.PERSON
         return by_person and bool(worker.chosen) and worker.status.succeeded
@@ -148,7 +144,6 @@ class CandidateSelection:
         )
 
     def _cost_below(self, worker: Worker) -> float:
-        """Return the known cost of the worker's descendants, in USD."""
         spent = self._trees.spending.of
         return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
 

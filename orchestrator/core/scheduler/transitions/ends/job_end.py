@@ -1,7 +1,6 @@
 """End of a job: requests its reports once all workers have ended.
 
-Also records facts for people: unjudged code, what to check in the workers' changes, and exceeded
-limits.
+Also records facts for people, such as unjudged code and exceeded limits.
 """
 
 from collections.abc import Iterator
@@ -31,9 +30,8 @@ class JobEnd:
         self.planning: set[str] = set()
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports if all its workers have ended.
-
-        If its planner has ended, request its plan.
+        """Request a job's reports if all its workers have ended, or its plan if its planner has
+        ended.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -93,8 +91,7 @@ class JobEnd:
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
         """Yield code that no gate judged, with the workers that may have changed it.
 
-        The code of a child job counts as code of its parent worker if the parent worker has a
-        worktree.
+        Includes code of the child jobs of workers without a worktree.
         """
         if job.config.gates_off:
             return
@@ -117,7 +114,7 @@ class JobEnd:
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
         """Return the files that changed in the project while the worker ran there.
 
-        Another worker may have changed them. Empty for a worker that does not work in the project.
+        Another worker may have changed them.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
@@ -146,7 +143,7 @@ class JobEnd:
 def shortfall_of(worker: Worker) -> Shortfall | None:
     """Return what people should check in the changes of a worker.
 
-    None if nothing needs a check, or if the worker's changes do not count.
+    None if nothing needs a check, or if its changes do not count.
     """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:

@@ -1,7 +1,7 @@
 """Late results: exit records that appear after the server declared their attempts lost.
 
 A late result counts if no newer attempt has started and the worker has not ended. Otherwise the
-result is not used, and its path is added to the attempt's reason and to a ``late_result`` event.
+attempt's reason and an event only name its path.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,9 +46,8 @@ class LateResults:
     def sought(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
 
-        A record is read before the worker's next start, and after the worker's next attempt has
-        ended. After the worker has ended, the record is read every ``LOOK_SECONDS`` while the job
-        runs.
+        A record is read before the worker's next start, and after its next attempt. After the
+        worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
         """
         found = list(self._sought(now))
         self._ended.clear()
@@ -69,9 +68,9 @@ class LateResults:
                 yield attempts[worker.attempt]
 
     def _is_done(self, worker: Worker, now: float) -> bool:
-        """True if the worker has ended, its job has not, and the next check is due.
+        """True if the next check of an ended worker of a running job is due.
 
-        The worker's late result is not used, but the job's reports can still name its path.
+        Its late result is not used, but the job's reports can still name its path.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False
@@ -82,7 +81,7 @@ class LateResults:
     ) -> None:
         """Process the end of an attempt that ``sought`` returned.
 
-        ``record``: path of the attempt's exit record.
+        ``record``: path of its exit record.
         """
         if self._lost.get(attempt.key, {}).pop(attempt.number, None) is None:
             return

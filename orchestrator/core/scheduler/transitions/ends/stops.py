@@ -25,11 +25,10 @@ class Stops:
         self._job_end = job_end
 
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
-        """Stop a job and all its descendants, deepest first. Idempotent.
+        """Stop a job and all jobs below it, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Exception: if
-        a worker withdraws its child job, the stop cause of the child job's descendants is
-        ``PARENT``.
+        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Exception:
+        below a withdrawn child job, it is ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -82,7 +81,7 @@ class Stops:
             self._worker_end.end(worker, stop_verdict(EndedBy.CANCEL, by), now)
 
     def stop_again(self, worker: Worker) -> None:
-        """Cancel the worker, or its job, again after a restart."""
+        """After a restart, stop the worker again if it or its job was being stopped."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             self._trees.unfinished[worker.key].stopping = True
@@ -111,7 +110,7 @@ class Stops:
         self._job_end.check_job(job_id, now)
 
     def _may_run(self, worker: Worker, unfinished: UnfinishedWorker) -> bool:
-        """True if the worker has a process, or a shim may start the process at any moment."""
+        """True if the worker has a process, or a shim may start it at any moment."""
         return unfinished.alive or worker.key in self._trees.preloaded
 
     def _stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:
@@ -119,9 +118,8 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped; None if it is not being stopped.
-
-        A worker is being stopped if it was cancelled, or if its job is being stopped.
+        """Return the outcome of a worker that is being stopped; None if neither it nor its job
+        is.
         """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:

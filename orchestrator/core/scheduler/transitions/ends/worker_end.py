@@ -1,6 +1,4 @@
-"""End of a worker: records its final status, then starts the tasks that waited for it, or skips
-them.
-"""
+"""End of a worker: records its final status, then starts the tasks that waited, or skips them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -69,9 +67,6 @@ class WorkerEnd:
             self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **payload)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        """If the worker's usage exceeds limits of its task, add the excess to the reason of the
-        verdict.
-        """
         usage = worker.result.usage if worker.result else NOTHING
         found = passed(task, spent_by(usage), at_least=usage.partial) if has_caps(task) else ()
         if not found:
@@ -80,9 +75,7 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return success for a worker whose own work succeeded, if only the resolution of its
-        conflicts failed.
-        """
+        """Return success for a worker if only the resolution of its conflicts failed."""
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
             return verdict
@@ -91,8 +84,7 @@ class WorkerEnd:
         return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """After an agent's login failed, replace this agent in workers of the tree that have not
-        started.
+        """After a failed login, replace the agent in workers of the tree that have not started.
 
         If no other agent can be used, end these workers.
         """
@@ -140,7 +132,7 @@ class WorkerEnd:
     def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
         """Record that a successful worker has answered its open feedback.
 
-        If the attempt changed nothing, add a note to the verdict.
+        If the attempt changed nothing, the verdict gets a note.
         """
         result = worker.result
         if result is None or not result.feedback or not verdict.succeeded:
@@ -155,9 +147,6 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, UNCHANGED))))
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        """Return when the worker ended: at the end of its latest attempt, or of its last child
-        job.
-        """
         told = self._trees.unfinished[worker.key].ended_at
         if told is None:
             return now
@@ -165,10 +154,7 @@ class WorkerEnd:
         return max([told, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
-        """Mark the worker's last failure as final. Return the failure's fields for the event.
-
-        Return no fields if the worker succeeded, or if no failure is recorded.
-        """
+        """Mark the worker's last failure as final. Return its fields for the event."""
         failed = worker.failure_of(worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
@@ -177,7 +163,6 @@ class WorkerEnd:
         return failed.payload()
 
     def _task_progress(self, worker: Worker, now: float) -> None:
-        """Start the tasks that waited for this worker's task, or skip them and their dependents."""
         plan = self._trees.plans[worker.job_id]
         is_done = worker.status.succeeded and not worker.is_reviewer
         # A retried worker's time also contains failures and pauses, so it is not learned.

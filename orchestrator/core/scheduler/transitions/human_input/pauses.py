@@ -25,15 +25,10 @@ class Pauses:
         self._questions = questions
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
-        """Pause a job and its descendants. Idempotent.
-
-        ``running`` decides whether running attempts finish or stop.
-        """
         pause = Pause(at=now, by=by, running=running, job_id=job_id)
         self._pause_each(self._trees.subtree(job_id), pause, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
-        """Pause every job, and every job that is submitted until ``resume_all``. Idempotent."""
         pause = Pause(at=now, by=by, running=running, cause=PauseCause.EVERYTHING)
         before = self._trees.pause
         if before is not None:
@@ -43,9 +38,9 @@ class Pauses:
             self._pause_each(self._trees.subtree(root_id), pause, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a job and its descendants continue. Idempotent.
+        """Let a job and the jobs below it continue.
 
-        Raise Conflict during ``pause_all``. The job's own pause ends even in this case.
+        Idempotent. Raise Conflict during ``pause_all``.
         """
         pause = self._unit_of_work.jobs[job_id].pause
         if pause is not None and pause.cause is PauseCause.LIMIT:
@@ -61,17 +56,17 @@ class Pauses:
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def impose(self, pause: Pause, now: float) -> None:
-        """Pause a job and its descendants without a request of a person."""
+        """Pause a job and the jobs below it without a request of a person."""
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
-        """End the pause of a job and its descendants, whatever the cause of the pause."""
+        """End the pause of a job and the jobs below it, whatever its cause."""
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
-        """End the pause of all jobs. Idempotent.
+        """End the pause of all jobs.
 
-        Jobs that were also paused themselves stay paused.
+        Jobs that were also paused themselves stay paused. Idempotent.
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:
@@ -91,7 +86,7 @@ class Pauses:
         return changed(job, reason=reason_of(job))
 
     def stop_again(self, worker: Worker) -> None:
-        """Stop the worker's attempt again after a restart, if the pause stops attempts."""
+        """After a restart, stop the worker's attempt again if the pause stops attempts."""
         pause = self._trees.job_of(worker).pause
         if pause is not None and pause.stops and worker.cancelled_by is None:
             self._stop(worker, pause)
@@ -158,7 +153,7 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
-        """Replace a job's pause. The seconds of the former pause do not count as wall time."""
+        """Replace a job's pause. The former pause does not count as wall time."""
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             seconds = now - job.pause.at
@@ -173,7 +168,7 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return the pause of a job that is paused again. The start time of the first pause remains.
+    """Return the pause of a job that is paused again, which began with the first pause.
 
     A pause of all jobs does not replace a person's pause of one job.
     """

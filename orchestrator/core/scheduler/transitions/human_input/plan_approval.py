@@ -20,9 +20,8 @@ from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 class PlanApproval:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
-    A job without tasks gets a plan with one task. The worker of this task is the planner. The
-    planner is not in the job's list of workers. All rules for workers apply to the planner: slots,
-    timeouts, retries, stops, and restarts.
+    A job without tasks gets a plan with one task, which the planner runs. The job's list of workers
+    does not contain the planner, but all rules for workers apply to it.
     """
 
     def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:
@@ -32,7 +31,7 @@ class PlanApproval:
         self._pauses = pauses
 
     def awaited(self, job_id: str) -> bool:
-        """True if the job's planner has ended, but the job's tasks are not added yet."""
+        """True if the job's planner has ended, but its tasks are not added yet."""
         return job_id in self._job_end.planning
 
     def is_rendering(self, job_id: str) -> bool:
@@ -40,7 +39,7 @@ class PlanApproval:
         return job_id in self._job_end.rendering
 
     def planner(self, job_id: str) -> Worker:
-        """Return the job's planner. Raise KeyError for a job without a planner."""
+        """Raise KeyError for a job without a planner."""
         return self._unit_of_work.workers[self._trees.planners[job_id]]
 
     def taken(
@@ -52,11 +51,7 @@ class PlanApproval:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks from its plan.
-
-        ``source``: the planner that made the plan. ``reason``: why the requested planner made no
-        plan; empty if the requested planner made the plan.
-        """
+        """Add the job's tasks from its plan: see ``Scheduler.plan_taken``."""
         self._job_end.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
@@ -85,16 +80,12 @@ class PlanApproval:
             )
 
     def impossible(self, job_id: str, reason: str, now: float) -> None:
-        """End a job without tasks, because no plan is possible."""
         facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
         job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
         self._job_end.request_reports(job, now)
 
     def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
-        """Start the tasks of a planned job.
-
-        Raise Conflict if the job does not wait for approval.
-        """
+        """Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
         job = self._unit_of_work.move_job(
             job_id,
@@ -145,11 +136,7 @@ class PlanApproval:
             raise Conflict(f"job {job_id} is not waiting for approval")
 
     def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
-        """Set an ended job to running again, or to planning if its plan must be created or
-        approved.
-
-        Return the changed job.
-        """
+        """Set an ended job to running, or to planning if its plan must be created or approved."""
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:

@@ -29,7 +29,7 @@ class Questions:
         self._worker_end = worker_end
 
     def turn(self, now: float) -> None:
-        """Ask the questions that are due, and end the questions whose timeout has expired."""
+        """Ask the questions that are due, and end those whose timeout has expired."""
         for key in list(self._trees.to_ask):
             worker = self._unit_of_work.workers.get(key)
             is_pending = worker is not None and worker.status is WorkerStatus.PENDING
@@ -45,15 +45,12 @@ class Questions:
     def answer(
         self, worker: Worker, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """End an open question with a person's answer.
-
-        Raise Conflict if the worker has no open question.
-        """
+        """Raise Conflict if the worker has no open question."""
         self._check_open(worker)
         return self._end(worker, decision, by, comment, now)
 
     def found(self, worker: Worker) -> None:
-        """Watch the timeout of an open question again, after a restart."""
+        """After a restart, watch the timeout of an open question again."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._watch(worker, worker.question)
 
@@ -130,7 +127,7 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:
-        """Exclude from the job's wall time the time in which the job waited only for a person."""
+        """Exclude from the job's wall time the time in which it waited only for a person."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return
