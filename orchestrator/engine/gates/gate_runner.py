@@ -326,7 +326,7 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge the run ``ran``. If ``first`` is given, ``ran`` repeats it to confirm its findings."""
+        """Judge the run ``ran``. It may repeat the run ``first``, to confirm its findings."""
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)

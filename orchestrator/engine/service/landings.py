@@ -103,8 +103,9 @@ class LandingCalls:
         return moved
 
     def recover(self) -> None:
-        """Store the landings that git completed, but that a crash kept from being stored. Never
-        raises.
+        """Store the landings that git completed, but that a crash kept from being stored.
+
+        Never raises.
         """
         with self._moving:
             self._recover()
@@ -152,9 +153,9 @@ class LandingCalls:
         raise _incomplete(job, self._store.workers(job.id))
 
     def _base_branch(self, job: Job) -> str:
-        """Return the branch that the root job started from; "" if unknown.
+        """Return the branch that the root job, or the job that it continues, started from.
 
-        If the root job continues an earlier job, the earlier job's branch may be returned.
+        "" if unknown.
         """
         seen: set[str] = set()
         found: Job | None = self._root_of(job)
@@ -166,9 +167,9 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a text which states that a completed job has nothing to land; "" in doubt.
+        """Return, as text, that a completed job has nothing to land; "" in doubt.
 
-        The job changed nothing, or created files only in the project itself.
+        Such a job changed nothing, or created files only in the project itself.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -223,7 +224,7 @@ class LandingCalls:
     def _settle(self, begun: BegunLanding) -> bool:
         """Complete the record of a landing that git may have completed.
 
-        Return True if the record is complete. Return False if git may still be moving the branch.
+        Return False if git may still be moving the branch.
         """
         job = self._store.job(begun.job_id)
         if job is None:
@@ -245,10 +246,9 @@ def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
 
 
 def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
-    """Raise OtherBranch if the current branch is not the expected branch.
+    """Raise OtherBranch if the current branch is not ``onto``, which the caller named.
 
-    The expected branch is ``onto``, the branch that the caller named. If ``onto`` is empty, the
-    job's start branch is expected.
+    Without ``onto``, the job's start branch is expected.
     """
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
@@ -264,7 +264,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return a text which states that there is nothing to land: a person excluded all changes.
+    """Return, as text, that there is nothing to land, because a person excluded all changes.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or ``error``.
     """
@@ -307,7 +307,6 @@ def _made_outside(job: Job, tree: Tree) -> bool:
 
 
 def _below(job: Job, tree: Tree) -> Iterator[Worker]:
-    """Yield the workers of the job and of its descendants."""
     inside = {job.id}
     for each in sorted(tree.jobs, key=lambda found: found.depth):
         if each.parent_job_id in inside:

@@ -12,9 +12,9 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """Implements the calls about locks.
+    """Implements the calls about locks. Contracts: see ``Service``.
 
-    Contracts: see ``Service``. Changes run in the supervisor's thread, one after the other.
+    Changes run in the supervisor's thread, one after the other.
     """
 
     def __init__(

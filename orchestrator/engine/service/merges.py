@@ -129,7 +129,7 @@ class MergeCalls:
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the call would change nothing: it only selects workers that are already
+        """True if the call changes nothing, because it only selects workers that are already
         merged.
         """
         if not choice.take or choice.leave or choice.strategy:
@@ -166,9 +166,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Store the outcome of a repeated merge, in place of the outcome of the job's earlier
-        merge.
-        """
+        """Store the outcome of a repeated merge, in place of the earlier merge's outcome."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
@@ -188,7 +186,6 @@ def _not_ended(job: Job) -> Conflict:
 
 
 def _check_has_branches(job: Job) -> None:
-    """Raise Conflict if a person discarded the job's branches."""
     if job.facts.discarded:
         raise Conflict(
             f"cannot merge job {job.id}: its branches were discarded; submit the request as a "
@@ -197,7 +194,6 @@ def _check_has_branches(job: Job) -> None:
 
 
 def _check_resolvable(job: Job) -> None:
-    """Raise Conflict if none of the job's workers can resolve its conflicts."""
     lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
     if lacks and not any(each.resolvable for each in lacks):
         raise Conflict(

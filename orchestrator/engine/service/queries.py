@@ -177,7 +177,6 @@ class Queries:
         return list(in_words(record, job.status, list(self._above(job)))) if record else ()
 
     def _above(self, job: Job) -> Iterator[str]:
-        """Yield job ids from the parent job to the root."""
         above = job.parent_job_id
         while above:
             yield above
@@ -196,10 +195,7 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in a file; empty if the file contains no JSON object.
-
-    The content is not trusted, because a worker may have written the file.
-    """
+    """Return the JSON object in a file that a worker may have written; empty if there is none."""
     try:
         found = json.loads(content)
     except ValueError:
@@ -208,7 +204,6 @@ def _object(content: bytes) -> Mapping[str, Any]:
 
 
 def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:
-    """Return the job and its descendants."""
     children: dict[str | None, list[Job]] = {}
     for job in jobs:
         children.setdefault(job.parent_job_id, []).append(job)

@@ -70,8 +70,7 @@ class ServerStatus:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, or "".
 
-        ``drain`` takes a node's name and True to drain the node, or False to undo that. ``drain``
-        is None without a cluster.
+        ``drain`` drains the named node (True), or undoes that (False); None without a cluster.
         """
         self._supervisor = supervisor
         self._store = store

@@ -114,9 +114,7 @@ class Service:
         return self._access.authenticate(key)
 
     def holder_of_key(self, key_hash: str) -> Caller:
-        """Return the holder of the API key whose SHA-256 is ``key_hash``. Raise Unauthorized if
-        there is no such key.
-        """
+        """Return the holder of the API key with this SHA-256. Raise Unauthorized if unknown."""
         return self._access.holder_of_key(key_hash)
 
     def keys(self, caller: Caller) -> Sequence[Caller]:
@@ -152,8 +150,9 @@ class Service:
         return self._submissions.find(caller, idempotency_key)
 
     def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
-        """Start the tasks of a planned job. Raise Conflict if the job does not wait for
-        approval.
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
         """
         return self._plans.approve(caller, job_id, comment)
 
@@ -257,9 +256,7 @@ class Service:
         return self._job_control.cancel(caller, job_id)
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
-        """Retry the unsuccessful tasks of a job. Raise Conflict if the job has no unsuccessful
-        tasks.
-        """
+        """Retry the unsuccessful tasks of a job. Raise Conflict if there are none."""
         return self._submissions.retry(caller, job_id, config)
 
     def give_feedback(
@@ -304,10 +301,9 @@ class Service:
     ) -> bool:
         """Select another candidate of a task, with the person's reason, and merge the job again.
 
-        Return True if the merge has ended, and False if it still runs.
-
-        Raise NotFound for an unknown task. Raise InvalidRequest for a worker that is not a
-        candidate of the task. Raise Conflict if a selection is not possible.
+        Return True if the merge has ended, and False if it still runs. Raise NotFound for an
+        unknown task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise
+        Conflict if a selection is not possible.
         """
         return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
@@ -344,10 +340,10 @@ class Service:
         return self._removal.remove(caller, job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove a job's branches, worktrees, and other refs. The refs of landed work are kept.
-        Idempotent.
+        """Remove a job's branches, worktrees, and other refs, except refs of landed work.
 
-        Return the names of the removed refs. Raise RepositoryError, and the errors of ``remove``.
+        Return the names of the removed refs. Idempotent. Raise RepositoryError, and the errors of
+        ``remove``.
         """
         return self._removal.discard(caller, job_id)
 
@@ -369,8 +365,7 @@ class Service:
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
-        """Add a person's commits on an ended worker's branch to the worker's list of files, and to
-        the reports.
+        """Add a person's commits on an ended worker's branch to the worker's files and the reports.
 
         Return all files that the branch changes. Idempotent. Raise Conflict if the worker is
         running, or has no branch.
@@ -390,13 +385,12 @@ class Service:
     def lock_decided(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
-        If the worker released its slot, it must first have a slot again.
+        A worker that released its slot must first have a slot again.
         """
         return self._locks.lock_decided(call)
 
     def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
-        """Return the acquired leases, or None while the call waits. Raise the call's error if it
-        failed.
+        """Return the acquired leases, or None while the call waits. Raise the call's error.
 
         ``final``: True if the client will not wait any longer.
         """
@@ -457,7 +451,7 @@ class Service:
         with_tasks: bool = True,
         names: Collection[str] | None = None,
     ) -> Detail:
-        """Return the job with its workers and tasks. Tasks are omitted if ``with_tasks`` is False.
+        """Return the job with its workers, and with its tasks if ``with_tasks``.
 
         ``names``: ids of the tasks to return; None means all tasks. For a job that awaits approval,
         all tasks are returned.
@@ -465,9 +459,7 @@ class Service:
         return self._queries.detail(caller, job_id, with_tasks=with_tasks, names=names)
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
-        """Return all workers of the job's tree. A caller that is a worker gets only workers of its
-        descendant jobs.
-        """
+        """Return all workers of the job's tree; for a worker, only workers of its descendants."""
         return self._queries.workers_in_tree(caller, job_id)
 
     def attempts(
@@ -514,8 +506,9 @@ class Service:
     # Outcomes of changes
 
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
-        """Return the merge record of an ended job; empty if nothing was merged. Raise Conflict if
-        the job has not ended.
+        """Return the merge record of an ended job; empty if nothing was merged.
+
+        Raise Conflict if the job has not ended.
         """
         return self._queries.merge_record(caller, job_id)
 
@@ -561,25 +554,20 @@ class Service:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         """Return the nodes of the cluster.
 
-        Raise NotFound for a worker. Raise Forbidden for any other caller that does not see all
-        jobs.
+        Raise NotFound for a worker, and Forbidden for another caller that does not see all jobs.
         """
         return self._server_status.nodes(caller)
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        """Start no more workers on a node of the cluster; or, if ``drained`` is False, start
-        workers again. Idempotent.
+        """Start no more workers on a node of the cluster; if not ``drained``, start workers again.
 
-        Workers that run on the node continue. The state survives restarts of the server. Raise
-        Forbidden without the scope admin. Raise NotFound, which lists the known names, for an
-        unknown node.
+        Idempotent. Running workers continue. The state survives restarts of the server. Raise
+        Forbidden without the scope admin, and NotFound, with the known names, for an unknown node.
         """
         return self._server_status.drain_node(caller, name, drained=drained)
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name. An unavailable agent has the reasons why it is
-        unavailable.
-        """
+        """Return every agent that a task can name, with the reasons if it is unavailable."""
         return self._server_status.agents()
 
     def health(self) -> Health:

@@ -31,7 +31,7 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes the file status.json of a tree that is changed without a server.
+        """``write_status`` writes status.json of a tree that is changed without a server.
 
         With a server, an observer writes the file.
         """
@@ -70,7 +70,7 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a tree. The tree may have ended. No server needs to run."""
+        """Change the stored state of a tree, which may have ended. No server needs to run."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -96,9 +96,7 @@ class StoredTrees:
                 self._report_anew(Render(job.root_id, job_id, family))
 
     def check_not_attached(self, *workers: Worker) -> None:
-        """Raise Conflict if a person is working in the worktree of one of the workers
-        (``attach``).
-        """
+        """Raise Conflict if a person works in the worktree of one of the workers (``attach``)."""
         for worker in workers:
             if self._workspace.is_attached(worker):
                 raise Conflict(

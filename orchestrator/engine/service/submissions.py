@@ -137,9 +137,9 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Return the completed child jobs whose changes the calling worker discarded.
+        """Return completed child jobs whose changes the calling worker discarded.
 
-        Only child jobs with the request ``digest`` are returned.
+        ``digest``: of the request that these child jobs have.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
@@ -179,10 +179,7 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        """Raise Unavailable if the workspace or the project was moved.
-
-        Without this check, a job would be stored in the wrong place.
-        """
+        """Raise Unavailable after a move, because a job would be stored in the wrong place."""
         if moved := self._moved():
             raise Unavailable(moved)
 

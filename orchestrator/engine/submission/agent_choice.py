@@ -30,9 +30,7 @@ class AgentChoice:
         self._check_machine = check_machine
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent if the settings name an unknown agent, even if the agent would get no
-        task.
-        """
+        """Raise UnknownAgent if the settings name an unknown agent, even one without a task."""
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
@@ -40,9 +38,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if the tasks are given, or if the rules create
-        them.
-        """
+        """Return the agent that plans the job; None if the tasks are given, or rules plan it."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -74,7 +70,7 @@ class AgentChoice:
     def with_reviewers(
         self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
     ) -> list[TaskSpec]:
-        """Return the tasks. In each task's ``review``, the name of an agent replaces ``auto``.
+        """Return the tasks, with the name of an agent instead of ``auto`` in ``review``.
 
         Raise UnknownAgent or InvalidRequest.
         """
@@ -92,8 +88,8 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback, if the login of the best agent failed recently and another
-        agent was selected.
+        """Record an agent fallback, if the best agent's login failed and another agent was
+        selected.
         """
         refused = scheduler.view.logins_refused(now)
         if not refused:

@@ -37,8 +37,7 @@ class AgentPlans:
     def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
         """Check a planner's answer. Return the evidence, with the plan as its output.
 
-        If the answer contains no valid plan, return the evidence with an error. Any thread may
-        call.
+        If the answer has no valid plan, the evidence has an error. Any thread may call.
         """
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
             return evidence
@@ -53,10 +52,7 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest if the first plan has many more tasks than usual.
-
-        The planner's second plan is accepted with any number of tasks.
-        """
+        """Raise InvalidRequest if a planner's first plan has many more tasks than usual."""
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
             raise InvalidRequest(
@@ -68,7 +64,7 @@ class AgentPlans:
         """Create a job's tasks from the plan of its planner, which has ended. Idempotent.
 
         If the plan is not valid, the rules create the tasks. If the request names the planner, the
-        job fails instead. Call this in the supervisor's loop.
+        job fails instead. Call this in the supervisor's turn.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -94,9 +90,7 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the possible sources of a plan, best first, each with a function that returns its
-        tasks.
-        """
+        """Yield the sources of a plan, best first, each with a function that returns its tasks."""
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: _plan(text).to_tasks()
@@ -121,7 +115,7 @@ def checked_plan(text: str) -> "Plan":
 
 
 def _what_now(job: Job) -> str:
-    """Return text for the user of a job that got no plan: which commands to type next."""
+    """Return which commands to type next for a job that got no plan."""
     text = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():

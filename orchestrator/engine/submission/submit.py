@@ -1,4 +1,4 @@
-"""Turns a submission into a stored job. Runs in the supervisor's loop, which owns the state."""
+"""Turns a submission into a stored job, in the supervisor's thread, which owns the state."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -68,8 +68,8 @@ def same_child(
 ) -> Job | None:
     """Return the worker's child job with the same request; None if there is none.
 
-    Only an unfinished or completed child job counts, if it was not stopped. ``discarded``: ids of
-    child jobs that do not count, because the worker discarded their results.
+    Only a child job counts that is unfinished or completed, and was not stopped. ``discarded``: ids
+    of child jobs that do not count, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
@@ -108,8 +108,8 @@ class SubmissionBuilder:
         refuses_unpriced: bool = True,
         check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
     ) -> None:
-        """``check_machine`` raises InvalidRequest for a task that no machine can run with the
-        agents of its candidates.
+        """``check_machine`` raises InvalidRequest for a task that no machine can run with its
+        agents.
         """
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)
@@ -133,8 +133,7 @@ class SubmissionBuilder:
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         """Add a job. Raise InvalidRequest or Refused; then no job is added.
 
-        If a worker's request for a child job is rejected, the rejection is recorded in the worker's
-        own job.
+        The rejection of a child job is recorded in the calling worker's own job.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         if asked.caller.worker_key is None:
@@ -150,10 +149,7 @@ class SubmissionBuilder:
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """True if the agent uses a model.
-
-        False for an agent that is no longer in config.yaml.
-        """
+        """True if the agent uses a model; False if the agent is no longer in config.yaml."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
@@ -165,7 +161,7 @@ class SubmissionBuilder:
         return raised_config(config, asked, self._ceilings)
 
     def _is_to_build(self, asked: ResolvedSubmission) -> bool:
-        """True if the request asks to create something. False if all given tasks are commands."""
+        """True if the request asks to create something, and not all given tasks are commands."""
         if asked.tasks and all(task.command is not None for task in asked.tasks):
             return False
         return self._asks_to_build(asked.submission.request)
@@ -261,7 +257,7 @@ class SubmissionBuilder:
         tasks: Sequence[TaskSpec],
         refused: Collection[str] = (),
     ) -> list[Worker]:
-        """Create the workers for the tasks of a planned job, and return them.
+        """Return new workers for the tasks of a planned job.
 
         Raise InvalidRequest or Refused if the job cannot have these tasks.
         """
@@ -298,7 +294,6 @@ class SubmissionBuilder:
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
-        """Raise Refused if a cap on cost applies to a model whose price is unknown."""
         if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
@@ -349,7 +344,6 @@ class SubmissionBuilder:
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
     ) -> list[Worker]:
-        """Return one worker for each candidate of each task, in the tasks' order."""
         prefix = job.parent_worker_id or "worker"
         pairs = [
             (task, name)
@@ -371,9 +365,7 @@ class SubmissionBuilder:
 
 
 def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached if the API key of the job has reached its limit on cost or running
-    jobs.
-    """
+    """Raise LimitReached if the job's API key has reached a limit on cost or running jobs."""
     root = scheduler.view.jobs.get(job.root_id, job)
     if job.is_root:
         _check_quotas(scheduler, job.submitted_by, now)
@@ -413,8 +405,8 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task of a child job has ``workdir: project``, but the parent
-    worker's task has another ``workdir``.
+    """Raise InvalidRequest if a child job's task has ``workdir: project``, but its parent's has
+    not.
     """
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
@@ -441,18 +433,16 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    """Return the number of the job's first worker. The workers of all child jobs of a worker are
-    numbered together.
+    """Return the number of the job's first worker.
+
+    The workers of all child jobs of a worker are numbered together.
     """
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Return a name for the job's planner that no other worker of the tree has.
-
-    The name contains a number, because a worker may start several child jobs with planners.
-    """
+    """Return a name for the job's planner that no other worker of the tree has."""
     key = job.parent_key
     if key is None:
         return PLANNER

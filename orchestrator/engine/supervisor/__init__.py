@@ -1,3 +1,1 @@
-"""The supervisor: the one loop that owns state, with its inbox, recovery, publisher, and lease
-calls.
-"""
+"""The supervisor: the one loop that owns state, with its inbox, recovery, publisher, and locks."""

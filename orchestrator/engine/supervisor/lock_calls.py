@@ -74,10 +74,9 @@ class LockCalls:
             self._scheduler.leases.found(lease)
 
     def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
-        """Begin a call.
+        """Begin a call. Raise Unauthorized, Deadlock, or StoreError.
 
-        Raise Unauthorized, Deadlock, or StoreError. Raise Locked if another worker holds a lock and
-        ``wait`` is False.
+        Raise Locked if another worker holds a lock and ``wait`` is False.
         """
         worker = self._worker_of(attempt)
         leases = self._scheduler.leases
@@ -103,11 +102,10 @@ class LockCalls:
         return call
 
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
-        """Answer a call: return its leases, or None if the caller must call again.
+        """Return the call's leases, or None if the caller must call again.
 
-        After None, the call keeps its place in the queue for a while. Raise the call's error if the
-        call failed. If ``final`` is True and the leases were not granted, withdraw the call and
-        raise Locked.
+        After None, the call keeps its place in the queue for a while. Raise the call's error if it
+        failed. With ``final``, withdraw a call without leases, and raise Locked.
         """
         call.answered = True
         if call.failure is not None:
@@ -190,9 +188,7 @@ class LockCalls:
         return any(call.decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Acquire the call's leases, if no other worker holds one of the locks. Raise
-        StoreError.
-        """
+        """Acquire the call's leases, unless another worker holds a lock. Raise StoreError."""
         leases = self._scheduler.leases
         try:
             call.why = leases.obstacle(call.entry)

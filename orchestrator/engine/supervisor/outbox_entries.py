@@ -53,9 +53,7 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with its messages: one for each event and each endpoint that
-        subscribes to it.
-        """
+        """Return the change with its messages: one for each event and each subscribed endpoint."""
         # Most servers have no receiver, so skip the rest.
         if not (self._subscriptions or _has_callback(change, view)):
             return change
@@ -138,8 +136,7 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 
 
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-    """Remove repeated entries with the topic NEEDS_YOU, so that each endpoint gets one for each
-    job.
+    """Keep one entry with the topic NEEDS_YOU for each endpoint and job.
 
     Many workers may fail in one turn, and one message is enough.
     """

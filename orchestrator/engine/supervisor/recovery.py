@@ -1,5 +1,6 @@
-"""Recovery after a restart: adopts running attempts, reads the exit records of ended attempts, and
-declares all other attempts lost.
+"""Recovery after a restart.
+
+Adopts running attempts, reads the exit records of ended attempts, and declares the others lost.
 """
 
 import logging
@@ -34,7 +35,7 @@ MOST_NEVER_BEGAN = 3
 def restore(
     scheduler: Scheduler, store: Store, on_tree: Callable[[Tree], None], now: float
 ) -> Sequence[Attempt]:
-    """Load all unfinished trees. Return the attempts without a recorded end."""
+    """Load all unfinished job trees. Return the attempts without a recorded end."""
     found: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
@@ -58,13 +59,12 @@ def take_up(
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
-    Running attempts continue under their shims, and their ends are reported later. The ends of all
-    other attempts are reported at once. Therefore, gates of attempts may start before this call
-    returns.
+    Running attempts continue under their shims. The ends of all others are reported at once, so
+    their gates may start before this call returns.
 
     ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
-    ``REPLACED``). These attempts use no retry. ``break_lock`` is called once for each of them, with
-    the path of its exit record.
+    ``REPLACED``); they then use no retry. ``break_lock`` is called once for each attempt on this
+    machine, with the path of its exit record.
     """
     for attempt in found:
         if not attempt.node:
@@ -136,8 +136,7 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if several attempts of the worker in a row never began.
 
-    An attempt whose files are missing counts as never begun, and its retry is free. Without this
-    check, a worker that removes its own files would be retried forever.
+    Their retries are free. A worker that removes its own files would otherwise be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

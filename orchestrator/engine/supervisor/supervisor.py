@@ -98,9 +98,7 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Announce that a change is about to be stored. A call of ``publish`` or ``withdraw`` must
-        follow.
-        """
+        """Announce that a change is about to be stored. Then call ``publish`` or ``withdraw``."""
         self._announced += 1
 
     def publish(self, change: Change) -> None:
@@ -150,10 +148,7 @@ class Publisher:
 
 
 def merged(changes: Sequence[Change]) -> Change:
-    """Merge changes into one change.
-
-    If several changes store the same row, the latest value comes last.
-    """
+    """Merge changes into one. If several changes store the same row, the latest comes last."""
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
@@ -175,10 +170,7 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """The launcher as a source of events for the inbox.
-
-    See ``Launcher`` for the contracts.
-    """
+    """The launcher as a source of events for the inbox. Contracts: see ``Launcher``."""
 
     def listen(self, seconds: float | None) -> bool: ...
 
@@ -188,8 +180,8 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """A queue of messages. The thread that waits for messages also listens to the launcher.
 
-    Any thread may put messages. Only one thread may take them. A separate thread for the launcher
-    would compete with this thread for the interpreter at each end of a worker.
+    Any thread may put messages; only one thread may take them. Two threads would compete for the
+    interpreter at each end of a worker.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -272,8 +264,9 @@ class Supervisor:
             self._thread.join()
 
     def fail(self, why: str) -> None:
-        """End the loop without storing or executing anything more, and answer all calls with
-        ``why``. Does not wait.
+        """End the loop, and answer all calls with ``why``. Does not wait.
+
+        A failed save is not repeated.
         """
         self._failure = why
         self._stopping.set()
@@ -292,9 +285,7 @@ class Supervisor:
 
     @property
     def slots(self) -> Mapping[str, int]:
-        """The number of running workers, the number of workers with a process, and the number of
-        slots.
-        """
+        """The numbers of running workers, of workers with a process, and of slots."""
         return self._scheduler.view.slots()
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
@@ -302,12 +293,11 @@ class Supervisor:
         return self._scheduler.view.waits_for_slot(key)
 
     def size_of(self, job: Job) -> TreeSize:
-        """Return the size of an unfinished tree."""
+        """Return the size of an unfinished job tree."""
         return self._scheduler.view.size_of(job)
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API, which proves that its preloaded launch has
-        begun.
+        """Record that a worker has called the API, so that its preloaded launch has begun.
 
         The call may come before the shim's report of the start.
         """
@@ -387,8 +377,7 @@ class Supervisor:
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
         """Pass a message to the scheduler.
 
-        Return a function that answers the message's sender. Call the function after the turn has
-        been stored.
+        Return a function that answers the sender. Call it after the turn has been stored.
         """
         match item:
             case AttemptEnded():
@@ -416,10 +405,9 @@ class Supervisor:
         return lambda: None
 
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Handle the end of a merge.
+        """Handle the end of a merge. Return a function that requests the job's reports.
 
-        Return a function that requests the job's reports. If rejected workers get another attempt,
-        the function does nothing.
+        It does nothing if rejected workers get another attempt.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
@@ -451,10 +439,7 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """Create an attempt's key, and the secret of its exit record. Only their hashes are stored.
-
-        The key is valid until the attempt ends.
-        """
+        """Create an attempt's key and the secret of its exit record. Only hashes are stored."""
         issued = Issued(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
@@ -462,8 +447,7 @@ class Supervisor:
     def _save(self, change: Change) -> None:
         """Store the changes of a turn, before any of its commands is executed.
 
-        If storing fails, wait and repeat: a command is executed only after its changes are stored.
-        Raise StoreError if the server stops first.
+        If storing fails, wait and repeat. Raise StoreError if the server stops first.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
@@ -508,10 +492,7 @@ class Supervisor:
                 self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
-        """Request the reports of an ended job.
-
-        If the job may have changes to merge, request its merge first.
-        """
+        """Request the reports of an ended job, after a merge if it may have changes to merge."""
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
@@ -521,9 +502,7 @@ class Supervisor:
         (self._merge_queue if merges else self._reporting).ask(command)
 
     def _refuse(self, items: Sequence[Message]) -> None:
-        """Answer the calls among ``items`` with an error, because the loop has ended and will not
-        run them.
-        """
+        """Answer the calls among ``items`` with an error, because the loop does not run them."""
         for item in items:
             if isinstance(item, Call) and not item.answer.done():
                 item.answer.set_exception(self._unavailable())

@@ -1,7 +1,6 @@
 """Branch heads of ended workers, with the results of their child jobs merged in.
 
-Also rewrites branch heads. This removes secrets, files that are never committed, and commits of
-attempts that gates rejected.
+Also rewrites branches, to remove secrets, files that are never committed, and rejected attempts.
 """
 
 from collections.abc import Sequence
@@ -39,8 +38,7 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs merged in, and the conflicting
-        results.
+        """Return ``tip`` with the results of a worker's child jobs, and the conflicting results.
 
         ``brought``: True if ``tip`` may already contain results, because they were added to the
         worker's files.
@@ -59,10 +57,8 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """Return a merge commit of ``tip``, a worker's branch head, with a child job's result as
-        second parent.
-
-        If ``tip`` already contains the result, return ``tip``.
+        """Return a merge commit of ``tip`` and a child job's result, or ``tip`` if it has the
+        result.
         """
         if self._repository.contains(tip, result):
             return tip
@@ -70,9 +66,7 @@ class BranchHeads:
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """Return ``tip``, a worker's branch head, with a child job's changes merged in; "" if they
-        conflict.
-        """
+        """Return ``tip`` with a child job's changes merged in; "" if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
@@ -100,8 +94,8 @@ def without_secrets(
 ) -> str:
     """Fold a worker's commits into one, if the scan for secrets found a secret in an attempt.
 
-    Without this, a secret that a later commit removed would remain in the merged history. Return
-    the new branch head. The checkpoints keep the former head. Idempotent.
+    Otherwise a secret that a later commit removed would remain in the merged history. Return the
+    new branch head. The checkpoints keep the former head. Idempotent.
     """
     failures = worker.result.failures if worker.result else ()
     is_refused = any(SECRETS in failure.gates for failure in failures)
@@ -122,9 +116,9 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Fold the commits of an attempt into one, if they contain files that are never committed.
 
-    Without this, the merged history would contain files that ``tip`` lacks. If one of the commits
-    is a merge, nothing is changed. Return the branch head, and ``held`` with the outcome for each
-    file. Idempotent.
+    Otherwise these files would remain in the merged history. If one of the commits is a merge,
+    nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
+    Idempotent.
     """
     before = repository.tip(f"{tip}^")
     inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
@@ -165,11 +159,9 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    """Return the number of the first attempt in the series of rejected attempts before the present
-    one.
+    """Return the first of the rejected attempts directly before the present attempt.
 
-    If the attempt before the present one was not rejected, return the number of the present
-    attempt.
+    If there is none, return the number of the present attempt.
     """
     failures = worker.result.failures if worker.result else ()
     refused = {failure.attempt for failure in failures if failure.gates}

@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
-rollback is decided and stored first. The rollback runs when the next attempt opens its worktree.
-The checkpoint from before that attempt then shows that the rollback has run.
+A checkpoint is a commit of the worktree, and another commit of its ignored files. A rollback is
+first stored. It runs when the next attempt opens its worktree, and the checkpoint before that
+attempt shows that it has run.
 """
 
 import logging
@@ -75,9 +75,8 @@ class Checkpoints:
     def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
         """Run a pending rollback. Then create the checkpoint before the attempt.
 
-        ``made_anew``: True if the worktree was just created. ``fold`` returns a commit that
-        includes the results of the worker's child jobs. A rollback keeps these results, because
-        completed child jobs do not run again.
+        ``made_anew``: True if the worktree was just created. ``fold`` adds the results of child
+        jobs to a commit, because a rollback keeps them: completed child jobs do not run again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -94,8 +93,7 @@ class Checkpoints:
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
-        """Create the checkpoint after an attempt. The attempt's changes must be committed.
-        Idempotent.
+        """Create the checkpoint after an attempt, whose changes must be committed. Idempotent.
 
         ``interrupted``: the branch head before a rebase that the attempt began and did not finish.
         """
@@ -123,18 +121,14 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save on a ref the changes that a rollback removes, because no person has seen them
-        yet.
-        """
+        """Save the changes that a rollback removes on a ref, because no person has seen them."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Restore the ignored files of the branch's latest checkpoint in a worktree that was
-        created again.
-        """
+        """Restore the ignored files of the branch's latest checkpoint in a recreated worktree."""
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
@@ -145,11 +139,7 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """Save a checkpoint.
-
-        ``commit``: the commit with the checkpoint's files. If it is "", a commit of the worktree is
-        created.
-        """
+        """Save a checkpoint of ``commit``, or of the worktree if ``commit`` is empty."""
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)
         ignored = self._kept_ignored(place, message)
@@ -157,10 +147,9 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save the worktree's ignored files in a commit. Return the commit, or "" after an error.
+        """Save the worktree's ignored files in a commit. Return "" after an error.
 
-        An error is only logged: missing ignored files, such as caches, must not make an attempt
-        fail.
+        Missing ignored files, such as caches, must not make an attempt fail.
         """
         who = signature_of(place.worker)
         try:
@@ -181,9 +170,7 @@ class Checkpoints:
     # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Return the commits of a worker's checkpoints, by name. The checkpoint ``start`` is
-        omitted.
-        """
+        """Return the commits of a worker's checkpoints by name, except the checkpoint ``start``."""
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -236,8 +223,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    ``present``: the worker's checkpoints. If one of them was created by a later attempt, or by a
-    person's later rollback, the decided rollback is done or obsolete.
+    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
+    rollback, shows that the rollback is done or obsolete.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):

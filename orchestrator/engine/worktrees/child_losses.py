@@ -24,8 +24,7 @@ class ChildLosses:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job whose changes are no longer on the branch of a merged
-        worker.
+        """Yield a record for each child job whose changes a merged worker's branch no longer has.
 
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
@@ -46,11 +45,10 @@ class ChildLosses:
                 yield self._loss(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Yield the child jobs whose results a worker has discarded completely. Raise
-        RepositoryError.
+        """Yield the child jobs whose results a worker has discarded completely.
 
-        ``tip``: a later state of the worker's files. A result counts as discarded if it was added
-        to these files, and ``tip`` has none of its changes.
+        ``tip``: a later state of the worker's files. A result is discarded if it was added to these
+        files, and ``tip`` has none of its changes. Raise RepositoryError.
         """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
@@ -72,8 +70,7 @@ class ChildLosses:
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """Merge a child job's changes into the commit ``tip`` again. The worker's branch is not
-        moved.
+        """Merge a child job's changes into ``tip`` again, without moving the worker's branch.
 
         Return None if the worker has no result of this child job. Raise RepositoryError.
         """
@@ -100,8 +97,7 @@ class ChildLosses:
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.
 
-        The worker has then decided which of the result's changes to keep, for example none with
-        ``git merge -s ours``.
+        It then decided which changes to keep, for example none with ``git merge -s ours``.
         """
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""
@@ -133,9 +129,7 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places by worker. A place belongs to the last worker of the job ``child`` that
-        changed the place's file.
-        """
+        """Return the places by the last worker of the job ``child`` that changed the file."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._worktrees.touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

@@ -2,7 +2,7 @@
 
 The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt uses
 one of the worker's retries. A file that still has markers is not resolved. If the attempt failed or
-changed nothing, no file is resolved. Then the branch head from before the attempt is merged.
+changed nothing, the branch head from before the attempt is merged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,9 +39,7 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head. If an attempt failed to resolve the worker's conflicts,
-    return the head from before that attempt.
-    """
+    """Return the worker's branch head, without a failed attempt to resolve its conflicts."""
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
@@ -49,7 +47,7 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     """Return the conflicting files that still have markers.
 
-    If the attempt failed or changed nothing, return all conflicting files.
+    After an attempt that failed or changed nothing, these are all conflicting files.
     """
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
@@ -96,9 +94,7 @@ def _shown(
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """Return the changed paths by worker, for all workers whose changes the result ``sent``
-    contains.
-    """
+    """Return the changed paths of each other worker whose changes the result ``sent`` contains."""
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

@@ -41,8 +41,7 @@ class JobBases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the base of a child job: the present state of the worker that starts the child
-        job.
+        """Return the base of a child job: the present state of the worker that starts it.
 
         ``parent``: the worker's job, whose setting ``git`` also applies to the child job. Raise
         InvalidRequest or RepositoryError.
@@ -66,8 +65,9 @@ class JobBases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the base commit of an accepted job with a ref, because the user may delete the
-        branch that contains the commit.
+        """Protect the base commit of an accepted job with a ref.
+
+        The user may delete the branch that contains the commit.
         """
         if not (job.config.base and job.is_root and _asked(config)):
             return
@@ -85,7 +85,7 @@ class JobBases:
 def check_child(config: ConfigRequest) -> None:
     """Raise InvalidRequest if a child job requests a start commit.
 
-    A child job always starts from the state of the worker that starts it.
+    It always starts from the state of the worker that starts it.
     """
     asked = _asked(config)
     if asked:
@@ -95,10 +95,7 @@ def check_child(config: ConfigRequest) -> None:
 
 
 def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
-    """Return ``base``, after checking it.
-
-    Raise InvalidRequest if ``git: on`` applies to a task, but no worktree can be created.
-    """
+    """Return ``base``. Raise InvalidRequest if it has no commit, but a task needs a worktree."""
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
@@ -109,7 +106,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """Return the setting by which the request asks for a base; "" if it asks for none."""
+    """Return the setting by which the request asks for a base; "" if there is none."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

@@ -63,9 +63,9 @@ class ProjectWork:
         self._workspace = space
 
     def begin(self, worker: Worker) -> None:
-        """Record the project's state before an attempt.
+        """Record the project's state before an attempt. Idempotent.
 
-        Idempotent. Raise OSError or RepositoryError.
+        Raise OSError or RepositoryError.
         """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
         now = self._now()
@@ -128,12 +128,11 @@ class ProjectWork:
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return the changes of a worker without a worktree, in its own directory and in the
-        project.
+        """Return the changes of a worker without a worktree: in its directory and in the project.
 
-        ``before``: the earlier files of the worker's directory. ``builds``: True if the agent's
-        work is to change files. Changes in the project are found only if the project's state was
-        recorded at the start. A command's files belong to the result only in a project without git.
+        ``before``: the earlier files of the directory. ``builds``: True if the agent's work is to
+        change files. Changes in the project are found only if its state was recorded at the start.
+        A command's files belong to the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -163,14 +162,14 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, reports: Sequence[str] = ()
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Return three values about the changes in the project.
+        """Return three values about changes in the project; empty if its state was not recorded.
 
         1. All paths that differ since the first attempt.
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        The values are empty if the state before the attempt was not recorded. ``reports``:
-        names of files to move out of the project, because they are the worker's report.
+        ``reports``: names of files to move out of the project, because they are the worker's
+        report.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -187,7 +186,6 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that matches ``never_commit``. The file does not count as work."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
@@ -195,8 +193,8 @@ class ProjectWork:
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
-        ``place``: the directory to search. "" means the project, where a file that is older than
-        the worker counts as missing.
+        ``place``: the directory to search. "" means the project, where a file from before the
+        worker's start counts as missing.
         """
         if held_by(promised, touched):
             return _Promise.WRITTEN
@@ -222,10 +220,7 @@ class ProjectWork:
     def _move_reports(
         self, worker: Worker, reports: Sequence[str], before: Checkout, now: Checkout
     ) -> set[str]:
-        """Move the worker's report out of the project.
-
-        If the project itself has a file with the report's name, nothing is moved.
-        """
+        """Move the worker's report out of the project, unless the project has such a file."""
         made = {name for name in reports if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
         for name in untracked:
@@ -263,9 +258,9 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield the files and directories in ``place`` that match a promised path.
+    """Yield the files and directories in ``place`` that match a promised path, a name or a pattern.
 
-    The promised path is a name or a pattern. For a directory, yield all files in it, too.
+    For a directory, yield all files in it, too.
     """
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
@@ -277,7 +272,7 @@ def _found(place: str, path: str) -> Iterator[str]:
 
 
 def _changed_at(path: str) -> float:
-    """Return the time at which a file changed (Unix time); 0 if the file does not exist."""
+    """Return when a file changed (Unix time); 0 if it does not exist."""
     try:
         return os.lstat(path).st_ctime
     except (OSError, ValueError):

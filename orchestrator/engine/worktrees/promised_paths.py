@@ -38,11 +38,10 @@ class Promises:
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
     ) -> KeptPromises:
-        """Find the promised paths that a worktree lacks, and save promised files that git ignores.
-        Idempotent.
+        """Find promised paths that a worktree lacks, and save promised files that git ignores.
 
         All changes of the worktree must be committed. A path that the worker removed does not count
-        as missing. Raise RepositoryError or OSError.
+        as missing. Idempotent. Raise RepositoryError or OSError.
         """
         if not task.writes:
             return KeptPromises()
@@ -61,8 +60,9 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save files that are not committed, if no command can create them again. Return ``held``
-        with the outcome for each file. Idempotent.
+        """Save files that are not committed, if no command can create them again. Idempotent.
+
+        Return ``held`` with the outcome for each file.
         """
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
@@ -86,10 +86,7 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """Copy a file. Return True if it was copied.
-
-    Only regular files inside the worktree are copied. Links are not.
-    """
+    """Copy a file. Return False, without a copy, for a link or a file outside of the worktree."""
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):
         return False

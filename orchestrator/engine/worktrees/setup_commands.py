@@ -1,7 +1,4 @@
-"""Commands that prepare a worktree.
-
-The commands run once for each worktree, before the worker starts or the first gate runs there.
-"""
+"""Commands that prepare a worktree, once, before the worker starts or the first gate runs there."""
 
 import os
 from hashlib import sha256
@@ -30,9 +27,7 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """The setup commands in the form of a gate, because a setup also has a log, a timeout, and
-        containment.
-        """
+        """The setup commands as a gate, because they need a log, a timeout, and containment."""
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:
@@ -58,7 +53,7 @@ NO_SETUP = Setup()
 def _mark_of(worktree: str) -> Path | None:
     """Return the path of the file that shows that the setup has run.
 
-    Return None if a worker has removed the worktree's link to the repository.
+    None if a worker has removed the worktree's link to the repository.
     """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")

@@ -47,7 +47,7 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """Record the state before any agent of the tree begins. Later calls change nothing."""
+        """Record the state before any worker of the job tree begins. Later calls change nothing."""
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
         with self._looking:
@@ -65,8 +65,7 @@ class UsersCheckout:
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError if the settings by which git merges files have changed since the
-        job began.
+        """Raise RepositoryError if the settings by which git merges files have changed.
 
         Without this check, a worker could make git ignore conflicts.
         """
@@ -81,10 +80,10 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
-        """Return the changes since the recorded state, with their author if git's logs show the
-        author. Also return the present state, for ``changed_files``; None if no state is recorded.
+        """Return the changes since the recorded state, and the present state for ``changed_files``.
 
-        The states before and after the changes are stored for ``restore``.
+        A change has its author if git's logs show one. The present state is None if no state was
+        recorded. The states before and after the changes are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
@@ -106,8 +105,8 @@ class UsersCheckout:
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return the entries that differ from the recorded state, and the whole present state.
 
-        An entry is, for example, a ref or a file of the checkout, with its present value. The lock
-        files of a git command that is still running are omitted from the entries that differ.
+        An entry is a ref or a file of the checkout, with its present value. Lock files of a running
+        git command do not count as different.
         """
         state = self._repository.checkout_state()
         found = _different(before, state)
@@ -157,10 +156,9 @@ class UsersCheckout:
 
 
 def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
-    """Return the entries that differ from the recorded state ``before``, with their present values.
+    """Return the entries that differ from ``before``, with their present values ("" if removed).
 
-    The value of a removed entry is "". Git settings are not compared if an earlier version of the
-    product recorded the state without them.
+    Git settings are not compared if an earlier version recorded the state without them.
     """
     names = {*before, *after}
     if not any(each.startswith(SETTING) for each in before):
@@ -169,7 +167,7 @@ def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[s
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Return the workers whose attempts ran at the time ``at``, each worker once."""
+    """Return the workers whose attempts ran at the time ``at``, each once."""
     found = (each.worker_id for each in attempts if _ran(each, at))
     return list(dict.fromkeys(found))
 
@@ -182,9 +180,8 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return the time at which a file changed (Unix time).
-
-    For a removed file, return the time at which its directory changed.
+    """Return when a file changed (Unix time). For a removed file, return when its directory
+    changed.
     """
     while not os.path.lexists(path):
         path = os.path.dirname(path)

@@ -1,7 +1,6 @@
-"""Working directories of workers that may change files: a worktree of the project, or a plain
-directory.
+"""Working directories of workers that may change files: worktrees, or plain directories.
 
-Creating a worktree takes from 20 ms to seconds. Therefore the supervisor's thread may call only
+Creating a worktree takes from 20 ms to seconds, so the supervisor's thread may call only
 ``wanted``.
 """
 
@@ -60,12 +59,11 @@ from orchestrator.security.secrets.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Merge the job's result so far into the branch of a rejected worker. Return the worker's new
-    start commit.
+    """Merge the job's result so far into the branch of a rejected worker. Idempotent.
 
-    The result is also merged into ``start``, the former start commit. The branch stays unchanged if
-    one of the two merges conflicts. Exception: if the next attempt is to resolve the conflicts, the
-    branch gets conflict markers. No worktree may have the branch checked out. Idempotent.
+    The result is also merged into ``start``, and the new start commit is returned. If one of the
+    two merges conflicts, the branch stays unchanged, or gets conflict markers if the next attempt
+    is to resolve them. No worktree may have the branch checked out.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -119,7 +117,7 @@ HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None
 
 
 def not_copied(directory: str) -> tuple[str, ...]:
-    """Return the paths that are omitted when a worker's directory is copied to another machine."""
+    """Return the paths to omit when a worker's directory is copied to another machine."""
     return f"{directory}/{NAME}", f"{directory}/{NAME}{PROGRAMS}"
 
 
@@ -190,11 +188,11 @@ class Worktrees:
         fold_attempts: bool = True,
         on_node: HoldOnNode = lambda worker, waits: nullcontext(),
     ) -> None:
-        """``search``: the path on which workers find programs. ``on_node``: the worktrees of
-        running workers on nodes with their own file systems.
+        """``search``: the path on which workers find programs.
 
         ``fold_attempts``: True if the commits of a rejected attempt become part of the next
-        attempt's commit.
+        attempt's commit. ``on_node``: the worktrees of running workers on nodes with their own file
+        systems.
         """
         self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
@@ -213,12 +211,10 @@ class Worktrees:
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: the state of the worker's worktree, with
-        uncommitted work.
+        """Return the base for a worker's child job: its worktree's state, with uncommitted work.
 
-        Without a worktree, return the base of the worker's job. If this job has no base, return the
-        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
-        reached.
+        Without a worktree, return the base of the worker's job, otherwise the present commit of the
+        project. Raise Unavailable if the worktree is on a node that cannot be reached.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -231,8 +227,8 @@ class Worktrees:
     def refresh(self, worker: Worker) -> None:
         """Update the branch of a running worker from its node, if the node has its own file system.
 
-        Does nothing for some seconds after the previous call. Never raises: after an error, which
-        is logged, the branch has an earlier state.
+        Does nothing for some seconds after the previous call. Never raises: after an error, the
+        branch has an earlier state.
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
             return
@@ -255,9 +251,9 @@ class Worktrees:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
 
     def _snapshot(self, worker: Worker) -> str:
-        """Commit the present state of the worker's worktree, from which a child job starts.
+        """Commit the present state of the worker's worktree, without moving its branch.
 
-        Return the commit; "" if the worker has no worktree. The worker's branch is not moved.
+        Return the commit; "" if the worker has no worktree.
         """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
@@ -271,8 +267,7 @@ class Worktrees:
     def open(self, assignment: Assignment) -> WorkerWorktree:
         """Open the worker's worktree. Idempotent.
 
-        A further attempt continues from the state of the previous attempt. After a decided
-        rollback, it continues from an earlier checkpoint.
+        A further attempt continues from the previous attempt, or from the checkpoint of a rollback.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
@@ -293,7 +288,6 @@ class Worktrees:
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
     def _with_work(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
-        """Add the commits of earlier attempts to the assignment."""
         if assignment.worker.attempt < 2 or ground.before == ground.start:
             return assignment
         work = self._repository.work(ground.start, ground.before)
@@ -340,7 +334,7 @@ class Worktrees:
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
-        """Return the worktree of the worker that started the job; "" if the job is a root job."""
+        """Return the worktree of the parent worker; "" for a root job."""
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
@@ -357,8 +351,9 @@ class Worktrees:
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """Return a commit of the job's base with the changes of the task's dependencies. Changes
-        that conflict are omitted.
+        """Return a commit of the job's base with the changes of the task's dependencies.
+
+        Changes that conflict are omitted.
         """
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
@@ -417,6 +412,7 @@ class Worktrees:
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
         """Commit the attempt's changes, in whatever state the agent left the worktree.
+
         Idempotent.
         """
         try:
@@ -478,10 +474,9 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:
-        """Undo changes that gates made in the worktree after the attempt was closed.
+        """Undo changes of gates, if the attempt was closed before.
 
-        An attempt is closed a second time if the server ended while gates ran. The worktree is then
-        restored to its state when the attempt was closed first.
+        An attempt is closed a second time if the server ended while gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
@@ -490,10 +485,9 @@ class Worktrees:
                 self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: WorkerWorktree) -> str:
-        """Restore the ref of the worker's start commit, which the worker may have removed or moved.
-        Return the start commit.
+        """Restore the ref of the worker's start commit, and return the commit.
 
-        A worker's changes are the changes since its start commit.
+        The worker may have removed or moved the ref.
         """
         present = self._repository.tip(start_ref(worker))
         if ground.start and present != ground.start:
@@ -514,9 +508,7 @@ class Worktrees:
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """True if the worker's branch has moved since its last attempt, because a person
-        committed on it.
-        """
+        """True if a person has committed on the worker's branch since its last attempt."""
         delivery = worker.result.delivery if worker.result else None
         last = delivery.commit if delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
@@ -537,9 +529,8 @@ class Worktrees:
         return self._repository.touched(start, tip) if start and tip else ()
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return files that the worker's branch changes, except files that only child jobs changed.
-
-        Return at most ``MOST_FILES`` files.
+        """Return at most ``MOST_FILES`` files of the branch, without files that only child jobs
+        changed.
         """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
@@ -548,9 +539,7 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that the worker's child jobs changed or removed, and that the worker itself
-        did not change.
-        """
+        """Return files that the worker's child jobs changed or removed, and the worker did not."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
         for name in (each for each in refs if each.endswith("/result")):
@@ -565,10 +554,7 @@ class Worktrees:
     def _move_reports(
         self, worker: Worker, ground: WorkerWorktree, promised: Collection[str]
     ) -> None:
-        """Move the worker's report out of the worktree.
-
-        A file that the project tracks, or that the task promises, is not moved.
-        """
+        """Move the worker's report out of the worktree, unless it is tracked or promised."""
         home = self._workspace.worker_directory(worker)
         cwd = self._repository.inside(ground.directory)
         reports = (each for each in REPORT_NAMES if each not in promised)
@@ -578,23 +564,17 @@ class Worktrees:
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
     def children_by_result(self, worker: Worker) -> dict[str, str]:
-        """Return the ids of a worker's child jobs. The key is the commit of the child job's
-        result.
-        """
+        """Return the ids of a worker's child jobs, by the commit of their results."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = (each for each in refs if each.endswith("/result"))
         return {refs[each]: each.split("/")[-2] for each in results}
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the tree's spare worktrees, which are kept so that later worktrees can reuse their
-        files.
-        """
+        """Remove the job tree's spare worktrees, whose files later worktrees could reuse."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Remove an ended worker's worktree. The worker's branch still has the content.
-        Idempotent.
-        """
+        """Remove an ended worker's worktree. Its branch still has the content. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
             # ``attach`` removes the worktree at its own end.

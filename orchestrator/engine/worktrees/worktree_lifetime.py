@@ -21,10 +21,7 @@ class WorktreeRule:
         self._agents = agents
 
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """True if one of the tasks requests a worktree.
-
-        ``agent`` and ``git``: defaults for the tasks.
-        """
+        """True if one of the tasks requests a worktree. ``agent`` and ``git``: their defaults."""
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
 
@@ -34,10 +31,7 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """True if the worker's agent can resolve conflicts.
-
-        A command cannot resolve conflicts, because it would only run again.
-        """
+        """True if the worker's agent can resolve conflicts, unlike a command."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
@@ -47,9 +41,7 @@ class WorktreeRule:
         return task.needs_worktree(git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """True if the agent's work is to change files. False for a command, whose work is to
-        run.
-        """
+        """True if the agent's work is to change files; False for a command."""
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:
@@ -71,7 +63,7 @@ class WorktreeReader(Protocol):
 class Turns:
     """Records the attempt for which each worker's worktree was opened last.
 
-    The caller must lock the worker (``Checkpoints.held``). Any thread may call.
+    Any thread may call, but must lock the worker first (``Checkpoints.held``).
     """
 
     def __init__(self) -> None:
@@ -91,8 +83,8 @@ class Turns:
 class WorktreeCleanup:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    An observer of stored changes. Failed removals are repeated when the job ends. If the worker is
-    retried later, its worktree is created again from its branch.
+    An observer of stored changes. Failed removals are repeated when the job ends. A later retry
+    creates the worktree again from its branch.
     """
 
     def __init__(self, grounds: WorktreeReader) -> None:
@@ -106,9 +98,7 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """Begin no further removals. The removals that remain are done at the job's end.
-        Idempotent.
-        """
+        """Begin no further removals. The rest is removed when the job ends. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:
@@ -119,9 +109,6 @@ class WorktreeCleanup:
 
 
 def _is_done(worker: Worker) -> bool:
-    """True if the worker has finally ended.
-
-    False after a lost attempt, which may still run and have a late result.
-    """
+    """True if the worker has finally ended; False after a lost attempt, which may still run."""
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

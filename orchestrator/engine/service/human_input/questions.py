@@ -1,6 +1,4 @@
-"""The use cases for questions of tasks: show a question with the results of its dependencies, and
-answer it.
-"""
+"""The use cases for questions: show a question with its dependencies' results, and answer it."""
 
 from collections.abc import Sequence
 
@@ -67,9 +65,7 @@ class QuestionCalls:
 def made_for(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[Made]:
-    """Return the results that a question is about: the chosen workers of the task's
-    dependencies.
-    """
+    """Return the results that a question is about: the chosen workers of its dependencies."""
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):

@@ -42,9 +42,9 @@ class WorkerMessageCalls:
         reads_messages: ReadsMessages,
         copy_to_node: Callable[[Worker, str], None] = lambda worker, path: None,
     ) -> None:
-        """``copy_to_node`` copies a file of a running worker to the worker's node, if the node has
-        its own file system. The function does not block. It raises OSError if the file cannot be
-        read.
+        """``copy_to_node`` copies a file of a running worker to its node, if the node needs a copy.
+
+        It does not block. It raises OSError if the file cannot be read.
         """
         self._supervisor = supervisor
         self._access = access
@@ -77,7 +77,6 @@ class WorkerMessageCalls:
         return not worker.is_adviser and self._reads_messages(worker.agent, windows=windows)
 
     def _check_reads(self, job: Job, worker: Worker) -> None:
-        """Raise Conflict if the worker has ended, or its agent reads no messages."""
         feedback = f"{COMMAND} feedback {job.id} {worker.id}"
         if worker.status.ended:
             raise Conflict(
@@ -96,8 +95,7 @@ class WorkerMessageCalls:
     def _pass_on(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.
 
-        Errors are only logged, because the next attempt and the next server write the messages
-        again.
+        Errors are only logged, because the next attempt and the next server write them again.
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return
@@ -112,9 +110,7 @@ class WorkerMessageCalls:
                     logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write the stored messages of running attempts again, because a crash may have prevented
-        the first write. Never raises.
-        """
+        """Write the messages of running attempts again, in case of a crash. Never raises."""
         for attempt in attempts:
             worker = self._store.worker(attempt.key)
             if worker is not None:

@@ -104,7 +104,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read all present needs of jobs, so that the feed later notices which needs have ended."""
+        """Read all present needs of jobs, so that the feed notices when a need ends."""
         with self._working:
             found = self._store.needy(None, None)
             needs = [need for job, workers in found for need in needs_of(job, workers)]
@@ -190,8 +190,8 @@ class Feed:
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
         """Add items with the figures of changed job trees.
 
-        ``at_once``: trees whose figures are added without delay. For any other tree whose figures
-        were added recently, start a timer instead.
+        For trees that got such an item recently, except those in ``at_once``, start a timer
+        instead.
         """
         now, given = time.monotonic(), set(at_once)
         due = {
@@ -224,9 +224,7 @@ class Feed:
 
 
 def _with_changed_needs(change: Change, known: Mapping[str, object]) -> set[str]:
-    """Return the root jobs whose needs a change may have affected. ``known``: root jobs with
-    needs.
-    """
+    """Return root jobs whose needs may have changed. ``known``: root jobs with needs."""
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     marked = {job.root_id for job in jobs if kinds_of_job(job)}

@@ -1,6 +1,4 @@
-"""The use cases that show files: differences, files in conflict, and a worker's prompt and
-steps.
-"""
+"""The use cases that show files: differences, conflicts, and a worker's prompt and steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -38,8 +36,8 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    Callers never name commits. The commits come from the job's own refs and record. Every method
-    raises NoRepository for a job without git, and TooLarge if the answer would be too large.
+    Callers never name commits: they come from the job's own refs and record. Every method raises
+    NoRepository for a job without git, and TooLarge if the answer would be too large.
     """
 
     def __init__(
@@ -163,9 +161,7 @@ class WorkerFiles:
         self._read_steps = read_steps
 
     def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of the latest attempt's prompt. Raise NotFound for a command, which has
-        no prompt.
-        """
+        """Return the path of the latest attempt's prompt. Raise NotFound for a command."""
         worker = self._access.worker(caller, job_id, worker_id)
         path = Path(self._workspace.worker_directory(worker), PROMPT)
         if path.is_symlink() or not path.is_file():

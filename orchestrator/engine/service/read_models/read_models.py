@@ -34,9 +34,7 @@ from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFil
 
 
 def below(job_id: str, parents: Mapping[str, str | None]) -> set[str]:
-    """Return the ids of a job and its descendants. ``parents``: the parent of each job of the
-    tree.
-    """
+    """Return the ids of a job and its descendants. ``parents``: the parent of each job."""
     children: dict[str | None, list[str]] = {}
     for child, parent in parents.items():
         children.setdefault(parent, []).append(child)
@@ -105,8 +103,9 @@ class ReadModels:
         return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
-        """Return the jobs with these ids, with progress and needs, in any order. Deleted jobs are
-        omitted.
+        """Return the jobs with these ids, with progress and needs, in any order.
+
+        Deleted jobs are omitted.
         """
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
@@ -131,7 +130,7 @@ class ReadModels:
         return sorted(_needs(found), key=lambda need: -need.since)
 
     def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
-        """Return a function that returns True for an item of the feed that the caller may see.
+        """Return a function that is True for an item of the feed that the caller may see.
 
         Raise Forbidden if the caller is a worker.
         """
@@ -151,7 +150,7 @@ class ReadModels:
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
-        Raise UnknownAgent for a filter by an agent that neither the server nor the job's workers
+        Raise UnknownAgent if a filter names an agent that neither the server nor the job's workers
         have.
         """
         job = self._access.job(caller, wanted.job_id)
@@ -183,8 +182,9 @@ class ReadModels:
         )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
-        """Return short rows of the job and its descendants, all from the same moment. The job comes
-        first.
+        """Return short rows of the job and its descendants, all from the same moment.
+
+        The job comes first.
         """
         job = self._access.job(caller, job_id)
         found = self._store.snapshot(job.root_id)
@@ -206,7 +206,6 @@ def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
 
 
 def _with_needs(needs: Iterable[Need], kinds: Collection[NeedKind]) -> set[str]:
-    """Return the jobs with needs of these kinds, and their root jobs."""
     found = [need for need in needs if need.kind in kinds]
     return {each for need in found for each in (need.job_id, need.root_job_id)}
 

@@ -1,7 +1,7 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
-A review arrives as many events. The events are stored until the job has ended, and no event has
-come for some seconds. Then each worker gets all remarks on its files, as one attempt.
+A review arrives as many events. They are stored until the job has ended, and no event has come for
+some seconds. Then each worker gets all remarks on its files, as one attempt.
 """
 
 import hashlib
@@ -127,7 +127,6 @@ class EventFeedback:
         return job.id, True
 
     def _job_of(self, branch: str) -> Job:
-        """Return the job that has this result branch."""
         parts = branch.removeprefix("refs/heads/").split("/")
         if len(parts) != 3 or parts[0] != BRANCHES or not parts[2].startswith("result"):
             raise NotFound(f"branch {cut(branch, 100)!r} is not the result of a job")
@@ -145,8 +144,7 @@ class EventFeedback:
                 logger.warning("feedback from events is delayed: %s", error)
 
     def send_settled(self) -> None:
-        """Send the remarks of all jobs that have ended, and for which no event has come for some
-        seconds.
+        """Send the remarks of all ended jobs for which no event has come for some seconds.
 
         Raise OSError or StoreError. The next call then sends the remaining remarks.
         """
@@ -159,7 +157,7 @@ class EventFeedback:
     def _gather(self, directory: Path) -> None:
         """Move the remarks on one job into a group that is sent as one feedback.
 
-        Do nothing before the job's end, or within some seconds after the latest event.
+        Do nothing before the job's end, or soon after the latest event.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
@@ -194,9 +192,9 @@ class EventFeedback:
             shutil.rmtree(group)
 
     def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Send each worker of the job the remarks on its files.
+        """Send each worker of the job the remarks on its files. Idempotent by ``key``.
 
-        Return True if all remarks were sent. Idempotent by ``key``.
+        Return True if all remarks were sent.
         """
         if not remarks:
             return True
@@ -213,10 +211,7 @@ class EventFeedback:
         return True
 
     def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        """Send the remarks to a worker as feedback.
-
-        If the commented lines no longer exist, send the comments as plain text.
-        """
+        """Send the remarks to a worker: on their lines, or as plain text if the lines are gone."""
         commit = _head(worker)
         for on_lines in (True, False):
             request = _request(commit, key, remarks, on_lines=on_lines)
@@ -234,7 +229,6 @@ class EventFeedback:
                     raise
 
     def _forget(self) -> None:
-        """Remove old delivery ids."""
         for each in self._seen.iterdir() if self._seen.is_dir() else ():
             if self._now() - each.stat().st_mtime > REMEMBERED_SECONDS:
                 each.unlink()
@@ -251,9 +245,7 @@ def _head(worker: Worker) -> str:
 
 
 def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
-    """Return the last worker that changed the file of the remark. If no worker changed it, return
-    the last of ``workers``.
-    """
+    """Return the last worker that changed the remark's file, otherwise the last worker."""
     made = [
         each
         for each in workers
@@ -265,7 +257,7 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
 def _request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    """Return the remarks as a request for feedback on the worker's commit ``commit``.
+    """Return the remarks as feedback on the worker's commit ``commit``.
 
     A comment on the lines of another commit becomes part of the summary.
     """

@@ -53,8 +53,9 @@ class FeedbackCalls:
         agents: Agents,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, so that
-        nothing starts; otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+
+        After a move, no attempt starts.
         """
         self._supervisor = supervisor
         self._store = store
@@ -90,9 +91,7 @@ class FeedbackCalls:
     def _stored_before(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
     ) -> Feedback | None:
-        """Return the feedback that an earlier call with the same Idempotency-Key stored, or
-        None.
-        """
+        """Return the feedback of an earlier call with the same Idempotency-Key, or None."""
         for each in worker.result.feedback if worker.result else ():
             if request.key and (each.key, each.by) == (request.key, caller.name):
                 if each.digest != _digest(request):
@@ -107,10 +106,7 @@ class FeedbackCalls:
     def _checked(
         self, caller: Caller, job: Job, worker: Worker, request: FeedbackRequest
     ) -> Feedback:
-        """Return the feedback, with the code of the commented lines.
-
-        Raise Conflict or InvalidRequest.
-        """
+        """Return the feedback with the commented code. Raise Conflict or InvalidRequest."""
         check_worker_ended(worker)
         check_can_run_again(job)
         self._trees.check_not_attached(worker)
@@ -158,15 +154,11 @@ class FeedbackCalls:
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
 
     def _below(self) -> str:
-        """Return the project's path in its repository, with a trailing slash.
-
-        Return "" if the project is the top directory of the repository.
-        """
+        """Return the project's path in its repository, with a trailing slash; "" for the top."""
         inside = self._repository.inside("").strip("/")
         return f"{inside}/" if inside not in ("", ".") else ""
 
     def _agent(self, job: Job, worker: Worker, request: FeedbackRequest) -> str:
-        """Return the agent that works on the comments. Raise InvalidRequest or Conflict."""
         task = next(each for each in self._store.tasks(job.id) if each.id == worker.task_id)
         name = self._agents.resolve(request.agent or worker.agent, task)
         if task.command is not None or not self._agents.reads_prompt(name):
@@ -178,7 +170,7 @@ class FeedbackCalls:
         return name
 
     def _landed(self, job: Job) -> tuple[str, ...]:
-        """Return the user's branches on which the job's result was landed and is still present."""
+        """Return the user's branches that contain the job's landed result."""
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")
@@ -229,9 +221,7 @@ class FeedbackCalls:
 
 
 def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
-    """Return the comment with the code of its lines. Raise InvalidRequest if the lines do not
-    exist.
-    """
+    """Return the comment with the code of its lines. Raise InvalidRequest if they do not exist."""
     # A path from the top of the repository is accepted, too.
     paths = (comment.path, comment.path.removeprefix(below))
     found = ((path, text) for path in paths if (text := files.read(path)))

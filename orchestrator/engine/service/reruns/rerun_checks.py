@@ -39,9 +39,8 @@ def check_reopens(
 ) -> None:
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    ``command``: the caller's command, for an error message that suggests the same command for the
-    parent worker. Call this in the supervisor's turn, so that the checked state cannot change
-    before the attempt is created.
+    ``command``: the caller's command, which the error message suggests for the parent worker. Call
+    this in the supervisor's turn, so that the state cannot change before the attempt is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -76,10 +75,9 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 
 
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
-    """Raise Conflict if the worker that started the job has ended, or is queued for another
-    attempt.
+    """Raise Conflict if the parent worker cannot wait for the job again.
 
-    In these states, the worker cannot wait for the job again.
+    It has ended, or is queued for another attempt.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
@@ -114,7 +112,7 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
 
 
 def check_conflicts(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict if no worker of an ended job has conflicts to resolve."""
+    """Raise Conflict, or Deadlock, if the job cannot run again to resolve its conflicts."""
     if not job.status.ended:
         raise Conflict(
             f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"

@@ -31,8 +31,9 @@ class WorkerRetryCalls:
         merge_queue: MergeQueue,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, so that
-        nothing starts; otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+
+        After a move, no attempt starts.
         """
         self._supervisor = supervisor
         self._access = access
@@ -91,7 +92,6 @@ class WorkerRetryCalls:
 
 
 def _check_failed(worker: Worker) -> None:
-    """Raise Conflict if a worker succeeded or has not ended."""
     check_worker_ended(worker)
     if worker.status.succeeded:
         raise Conflict(
@@ -101,7 +101,6 @@ def _check_failed(worker: Worker) -> None:
 
 
 def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
-    """Raise Conflict if a dependency of the worker's task did not succeed."""
     needs = scheduler.view.task_of(worker).depends_on
     for needed in needs:
         candidates = scheduler.view.candidates_of(worker.job_id, needed)
