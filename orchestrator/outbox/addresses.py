@@ -33,16 +33,14 @@ class AddressPolicy:
     """Decides which addresses may get messages. Any thread may call."""
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
-        """``allowed``: each ``host`` or ``host:port`` that is allowed although its address is
-        private.
-        """
+        """``allowed``: each ``host`` or ``host:port`` that may have a private address."""
         self._allowed = frozenset(each.lower() for each in allowed)
 
     def check(self, url: str) -> None:
         """Raise ForbiddenUrl if messages to the URL are forbidden.
 
-        Resolves the host name. Each later connection checks its address again, because the name may
-        then have another address.
+        Resolves the host name. Each connection checks the address again, because it may have
+        changed.
         """
         host, port = _parts(url)
         if self.is_allowed(url):
@@ -57,9 +55,9 @@ class AddressPolicy:
                 )
 
     def is_allowed(self, url: str) -> bool:
-        """True if ``webhooks.allow_hosts`` contains the host of a URL.
+        """True if ``webhooks.allow_hosts`` has the URL's host.
 
-        Raise ForbiddenUrl if the URL is malformed.
+        Raise ForbiddenUrl for a malformed URL.
         """
         host, port = _parts(url)
         return not self._allowed.isdisjoint({host, _with_port(host, port)})
@@ -75,7 +73,6 @@ def _with_port(host: str, port: int) -> str:
 
 
 def _parts(url: str) -> tuple[str, int]:
-    """Return host and port of a well-formed URL."""
     # Imported here, because most servers send nothing.
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url

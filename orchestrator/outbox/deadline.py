@@ -1,6 +1,6 @@
 """A deadline for a whole exchange with a server.
 
-It is needed because the timeouts of ``requests`` and ``smtplib`` apply to each read separately.
+The timeouts of ``requests`` and ``smtplib`` apply to each read separately.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Deadline:
     """Closes connections at a deadline, even if the receiver keeps sending bytes.
 
-    Use it as a context manager, and only once.
+    A context manager that can be used once.
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
-        """``session``: a session of ``requests`` whose connections are closed at the deadline."""
+        """``session``: a session of ``requests`` whose connections are closed."""
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
@@ -49,10 +49,7 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Register a socket, so that its connection is closed at the deadline.
-
-        Return the socket.
-        """
+        """Close the connection of a socket at the deadline. Return the socket."""
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:
@@ -70,10 +67,7 @@ class Deadline:
 def _pools(
     watch: Callable[[socket.socket], socket.socket],
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
-    """Return urllib3's connection pool classes, by URL scheme.
-
-    They are changed to pass each new socket to ``watch``.
-    """
+    """Return urllib3's connection pools, by URL scheme, which pass each new socket to ``watch``."""
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection

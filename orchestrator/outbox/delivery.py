@@ -30,11 +30,7 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class Sender:
-    """Sends due entries of the outbox.
-
-    The thread of the sender starts with the first entry. Therefore, a server without endpoints has
-    no such thread.
-    """
+    """Sends due entries of the outbox. Its thread starts with the first entry."""
 
     def __init__(
         self,
@@ -45,7 +41,7 @@ class Sender:
         *,
         most_of: Callable[[str], int] = lambda endpoint: MOST_OF_ENDPOINT,
     ) -> None:
-        """``deliver`` sends one entry. It is called in separate threads.
+        """``deliver`` sends one entry, in a separate thread.
 
         ``wait`` waits on a condition, for at most the given seconds. ``most_of`` returns how many
         messages may be sent to an endpoint in parallel.
@@ -77,7 +73,6 @@ class Sender:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        """Wake the thread if a stored change has new entries."""
         if change.outbox:
             self.wake()
 
@@ -124,7 +119,7 @@ class Sender:
                 self._woken = False
 
     def _turn(self) -> float:
-        """Store the results of sent entries, and send due entries.
+        """Store the results of sent entries, and send due ones.
 
         Return the seconds until the next turn.
         """

@@ -30,7 +30,7 @@ def after_attempt(
     now: float,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> OutboxEntry:
-    """Return the entry with the outcome of an attempt: delivered, failed, or due for a retry."""
+    """Return the entry after an attempt: delivered, failed, or due for a retry."""
     entry = replace(
         entry,
         attempts=entry.attempts + 1,

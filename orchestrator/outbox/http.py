@@ -1,4 +1,4 @@
-"""Sends one message by HTTP: to an address that was checked, without redirects and proxies."""
+"""Sends one message by HTTP: to a checked address, without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -57,7 +57,7 @@ class Poster:
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
         """Send a body.
 
-        Never raises for errors of the network or the receiver: the outcome has the error.
+        Errors of the network or the receiver are in the outcome, and are never raised.
         """
         # Imported here, because the import takes 0.1 s, and most servers send nothing.
         import requests
@@ -92,9 +92,8 @@ class Poster:
             return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":
-        """Return a session that connects only to public addresses.
-
-        If the settings allow the host, return an ordinary session.
+        """Return a session that connects only to public addresses, unless the settings allow the
+        host.
         """
         import requests
         from requests_hardened.client import HTTPSession

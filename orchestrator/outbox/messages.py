@@ -56,15 +56,13 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return the present needs of a job tree: decisions of people for which jobs wait."""
+        """Return the decisions of people for which the jobs of a tree wait now."""
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return the status and reason of a job for a message.
-
-        If the entry is about the job's end, return the status and reason that the stored
-        ``job_ended`` event has. Otherwise, return the job's present status and reason.
+        """Return the job's status and reason; for its end, as its stored ``job_ended`` event has
+        them.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

@@ -74,9 +74,9 @@ class OutboxService:
             raise ConfigError("\n".join(self._trouble))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry, possibly joined with other due entries.
+        """Send an entry, possibly together with other due entries.
 
-        Return all sent entries with their new states.
+        Return them with their new states.
         """
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
@@ -169,7 +169,7 @@ class OutboxService:
 def _most_at_once(endpoint: str) -> int:
     """Return how many messages may be sent to an endpoint in parallel.
 
-    For a target of notifications, the number is 1, so that later notifications can be joined.
+    Only one notification for each target, so that later ones can be joined.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

@@ -1,6 +1,6 @@
-"""Webhooks and callbacks: signed messages to the settings' endpoints and jobs' callback addresses.
+"""Webhooks and callbacks: signed messages to endpoints of the settings and of jobs.
 
-Messages are signed as the specification Standard Webhooks requires (standardwebhooks.com).
+They are signed as the specification Standard Webhooks requires (standardwebhooks.com).
 """
 
 import base64
@@ -28,10 +28,7 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the signature key in a secret from the settings.
-
-    Raise ValueError if the secret is invalid.
-    """
+    """Return the signature key in a secret. Raise ValueError if the secret is invalid."""
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
     except binascii.Error:
@@ -46,7 +43,7 @@ def signed_headers(
 ) -> dict[str, str]:
     """Return the headers of a message, with one signature for each key.
 
-    While a secret is being replaced, the former and the new secret each have a key.
+    There are two keys while a secret is being replaced.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
@@ -96,7 +93,7 @@ class Webhooks:
         self._now = now
 
     def send(self, entry: OutboxEntry) -> Outcome:
-        """Make one attempt to send an entry of the outbox."""
+        """Make one attempt to send an entry."""
         body = self._messages.of(entry)
         endpoint = self._receiver(entry)
         if body is None:
@@ -111,7 +108,6 @@ class Webhooks:
         return self.post(endpoint, entry.id, body)
 
     def post(self, endpoint: Endpoint, message_id: str, body: Mapping[str, Any]) -> Outcome:
-        """Sign a body and send it."""
         raw = encoded(body)
         signed = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
         headers = {**endpoint.headers, "Content-Type": "application/json", **signed}

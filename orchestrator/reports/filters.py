@@ -2,8 +2,8 @@
 
 Every text from a worker or user in a report must go through a filter. ``plain`` and ``one_line``
 remove characters that could deceive a terminal or a reader. In Markdown, ``fence`` and ``code``
-show text literally, as code. ``cell`` and ``inline`` show text within a line, without effects.
-``document`` keeps a worker's own Markdown readable.
+show text as code. ``cell`` and ``inline`` show it within a line, without effects. ``document``
+keeps a worker's own Markdown readable.
 """
 
 import re
@@ -43,7 +43,8 @@ _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Return text with newlines as line endings, without control characters and terminal sequences.
+    """Return text without control characters and terminal sequences, and with newlines as line
+    ends.
 
     The result can be encoded as UTF-8. Idempotent.
     """
@@ -77,7 +78,7 @@ def bounded(text: str, limit: int) -> str:
 
 
 def last_lines(text: str, count: int, limit: int) -> str:
-    """Return the last lines of a text, of at most ``limit`` characters in all."""
+    """Return the last lines of a text, at most ``limit`` characters."""
     return "\n".join(text[-limit:].strip("\n").splitlines()[-count:])
 
 
@@ -87,7 +88,7 @@ def fence(text: str, language: str = "text") -> str:
 
 
 def code(text: str, limit: int = 400) -> str:
-    """Return a text as a code span. Do not use it in tables, where a ``|`` would end the cell."""
+    """Return a text as a code span. Not for tables, where a ``|`` would end the cell."""
     content = one_line(text, limit) or " "
     around = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
@@ -95,9 +96,7 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """Return a text as one line on which Markdown has no effect, even at the beginning of a
-    line.
-    """
+    """Return a text as one line on which Markdown has no effect, even at its beginning."""
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 
@@ -114,18 +113,16 @@ def unlinked(line: str) -> str:
 
 
 def href(path: str) -> str:
-    """Return a relative path as the target of a link."""
     # The most frequent case, with the fastest check.
     return path if _PLAIN_PATH.fullmatch(path) else quote(path, safe="/._-")
 
 
 def shell(*words: str) -> str:
-    """Return the words as one shell line that can be pasted."""
+    """Return the words as one shell line, which can be pasted."""
     return shlex.join(words)
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Escape a character by a backslash, or by an entity if a backslash is unsafe in tables."""
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
 
@@ -160,8 +157,6 @@ _DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}
 
 
 class Opened(NamedTuple):
-    """The fence line that opened a code block."""
-
     character: str
     length: int
     column: int
@@ -179,7 +174,7 @@ def document(text: str) -> str:
 def _is_markdown(text: str) -> bool:
     """True if the text has only one line, contains a Markdown sign, or has a long line.
 
-    Long lines count as prose, because a code block would not wrap them.
+    A code block would not wrap long lines.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
@@ -222,10 +217,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield two lines: the text before the fence on its line, such as a list marker, and "".
-
-    Yield nothing if there is no such text.
-    """
+    """Yield the text before the fence on its line, such as a list marker, and ""."""
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -261,10 +253,7 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """Escape Markdown in a line outside of code blocks. Code spans are kept.
-
-    A link becomes text, and an address becomes a code span.
-    """
+    """Escape Markdown outside of code spans. Links become text, and addresses become code spans."""
     pairs = list(_spans(_each_text(_each_text(line, _LINK, _link_as_text), _ADDRESS, r"`\g<0>`")))
     # In a table, a "|" ends the cell, even in a code span.
     broken = any("|" in span for _, span in pairs)
@@ -274,7 +263,6 @@ def _inert(line: str) -> str:
 def _each_text(
     line: str, pattern: re.Pattern[str], replacement: str | Callable[[re.Match[str]], str]
 ) -> str:
-    """Return the line with a pattern replaced outside code spans."""
     return "".join(pattern.sub(replacement, text) + span for text, span in _spans(line))
 
 
@@ -286,10 +274,9 @@ def _link_as_text(found: re.Match[str]) -> str:
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the line in pieces.
+    """Yield pairs of text and the code span that follows it.
 
-    Each piece is a pair: text, and the code span that follows the text. Backticks that open no code
-    span become entities.
+    Backticks that open no code span become entities.
     """
     text, at = "", 0
     while run := _RUN.search(line, at):
@@ -306,7 +293,7 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """Return the end of the code span that a run of backticks opens, or None if it opens none."""
+    """Return the end of the code span that backticks open; None if they open none."""
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

@@ -1,9 +1,8 @@
 """Renders the reports, and writes their files.
 
-``Pages`` selects the content of each report and its length. Each file is written completely or not
-at all. Workers run as the same user as the server, and could create links at the paths of reports.
-Therefore directories are opened one by one without following links. Files are created under a new
-name and then renamed.
+Each file is written completely or not at all. Workers run as the same user as the server, and could
+create links at the paths of reports. Therefore directories are opened one by one without following
+links, and files are created under a new name and then renamed.
 """
 
 import os
@@ -63,11 +62,10 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write the file ``directory/name``, or replace it.
+    """Write the file ``directory/name``, or replace it. Raise ReportError.
 
-    Files have mode 0600, and new directories 0700. ``name`` may contain directories. ``directory``
-    must exist. If there is a directory at the file's path, it is renamed and kept. Raise
-    ReportError.
+    ``name`` may contain directories, but ``directory`` must exist. Files have mode 0600, and new
+    directories 0700. A directory at the file's path is renamed and kept.
     """
     path = PurePosixPath(name)
     try:
@@ -118,8 +116,8 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
     """Write reports, given as names and texts. Return their paths.
 
-    Raise ReportError if a report could not be written. All other reports are still written, unless
-    the disk is full.
+    Raise ReportError if a report could not be written. All others are still written, unless the
+    disk is full.
     """
     written, errors = [], []
     for name, text in reports:
@@ -159,7 +157,7 @@ FINAL_REASON = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Final:
-    """The root job and the workers of its tree, grouped as FINAL_RESULT.md lists them."""
+    """The root job and the workers of its tree, grouped as in FINAL_RESULT.md."""
 
     job: JobView
     successes: Sequence[WorkerView]
@@ -171,9 +169,8 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Return the length of the shown output of each worker that FINAL_RESULT.md describes.
-
-        The keys are the workers' ids.
+        """Return the length of the shown output of each worker that FINAL_RESULT.md describes, by
+        id.
         """
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
@@ -186,10 +183,10 @@ class _Final:
 
 
 class Pages:
-    """The reports of one job and its descendants.
+    """The reports of one job and of all jobs below it: their content and its length.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
-    report that shows results. The same text is removed from the workers' outputs.
+    report that shows results; it is removed from the workers' outputs.
     """
 
     def __init__(
@@ -256,7 +253,7 @@ class Pages:
         return self._family.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
-        """Return the commands that merge or show unmerged changes, except those on the first
+        """Return the commands that merge or show unmerged changes, without those on the first
         screen.
         """
         shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
@@ -265,7 +262,7 @@ class Pages:
         return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
-        """Return all descendant jobs, unsuccessful jobs first."""
+        """Return all jobs below, unsuccessful jobs first."""
         below = self._family.descendants(self._job)
         lines = [job_line(self._family, each) for each in below if each is not self._job]
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
@@ -273,8 +270,8 @@ class Pages:
     def level(self, depth: int) -> str:
         """Return the report of all jobs of one depth.
 
-        The report omits workers' outputs, which are in FINAL_RESULT.md and in the reports of child
-        jobs. For depth 0, it contains the outputs that FINAL_RESULT.md shortens.
+        It omits workers' outputs, which are in FINAL_RESULT.md and in the reports of child jobs.
+        For depth 0, it has the outputs that FINAL_RESULT.md shortens.
         """
         no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
@@ -303,7 +300,6 @@ class Pages:
         )
 
     def job(self, job: Job) -> str:
-        """Return the report of one child job."""
         view = self._view(job, ReportSpace(*LEVEL_ROOM))
         figures = self.figures if job is self._job else self._figures(job)
         merge = self._merges.get(job.id, NO_MERGE)
@@ -357,10 +353,7 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        """Return the root job, with only those details of workers that FINAL_RESULT.md lacks.
-
-        ``only``: ids of the workers to include.
-        """
+        """Return the root job, with the details of workers ``only`` that FINAL_RESULT.md lacks."""
         view, described = self._final.job, self._final.described()
         workers = [each for each in view.workers if each.id in only]
         return replace(
@@ -373,8 +366,8 @@ class Pages:
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
-        The output is included if FINAL_RESULT.md has less of it. ``described``: length of the
-        output in FINAL_RESULT.md; None if that file does not describe the worker.
+        ``described``: length of the output in FINAL_RESULT.md; None if it does not describe the
+        worker.
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
@@ -386,10 +379,6 @@ class Pages:
     def _files(
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
-        """Return the files that the workers created or changed, for the table of files.
-
-        ``lines``: numbers of added and removed lines in the merged result, by file.
-        """
         outside = {each.worker_id for each in self._outside if not each.in_part}
         return made_files(workers, self._family.in_project, self._project, lines, outside)
 
@@ -402,17 +391,11 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """Fill a template, and return the text.
-
-        ``directory`` (the root job's directory) and ``all_results`` (the API call that shows all
-        results) are passed to every template.
-        """
         paths = {"directory": str(self._directory), "all_results": self._all_results_call}
         return self._templates.fill(template, {**paths, **context})
 
     @property
     def _all_results_call(self) -> str:
-        """The API call that shows all results; empty if analytics.json lists all workers."""
         has_all = len(self.figures.workers) <= LISTED_WORKERS
         return "" if has_all else f"GET /api/v1/jobs/{self._job.id}/results"
 
@@ -443,9 +426,7 @@ class Pages:
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
-        """Return the workers among ``missed`` that failed or timed out, each with the start of its
-        output.
-        """
+        """Return the failed workers among ``missed``, each with the start of its output."""
         room = ReportSpace(*FAILURE_ROOM)
         return [
             replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
@@ -455,21 +436,14 @@ class Pages:
 
 
 def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
-    """Return the worker with ``output``, and with the length of the whole output.
-
-    If the worker already has both values, return the same object. Most short commands have no
-    output, so this saves a copy.
-    """
+    """Return the worker with this output, without a copy if it already has it."""
     if (worker.output, worker.output_length) == (output, length):
         return worker
     return replace(worker, output=output, output_length=length)
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Return the worker with the notice removed from its output.
-
-    The notice is at the top of the report.
-    """
+    """Return the worker without the notice in its output."""
     sentence = f"**{notice}**\n\n"
     if not notice or sentence not in worker.output:
         return worker
@@ -480,8 +454,7 @@ def _without(notice: str, worker: WorkerView) -> WorkerView:
 class Reports:
     """Writes reports for people about a job tree.
 
-    ``template_dir``: a directory with the user's own templates. A user's template replaces the
-    shipped template with the same name (see ``templates/``).
+    ``template_dir``: the user's own templates, which replace shipped templates of the same name.
     """
 
     def __init__(
@@ -491,16 +464,13 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: number of processors that workers share. None means the processors that
-        this process may use.
-        """
+        """``processors``: number of processors that workers share; None: those of this process."""
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
         #: Directory of the files of `workdir: project` tasks, for links.
         self._project = project
 
     def prepare(self) -> None:
-        """Load modules and templates in advance, so that the first report does not wait."""
         self._templates.prepare()
 
     def render(
@@ -514,10 +484,9 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job into ``directory``, the root job's own directory.
 
-        Return the written paths. For a child job, writes its report. For a root job, writes all
-        reports, including those of the child jobs, which are complete only now. ``directory`` must
-        exist. ``notice``: Markdown for the top of each report. ``merges``: the outcome of each
-        job's merge, by job.
+        Return the written paths. For a root job, write all reports, including those of the child
+        jobs, which are complete only now. ``notice``: Markdown for the top of each report.
+        ``merges``: the outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.
@@ -563,7 +532,7 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
 
 
 def text_tree(family: Family, job: Job) -> Iterator[str]:
-    """Yield the lines of ``tree.txt`` for a job and its descendants."""
+    """Yield the lines of ``tree.txt`` for a job and the jobs below it."""
     yield _line_of_job(family, job)
     yield from _lines_below(family, job, "")
 

@@ -72,8 +72,6 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsuccessful:
-    """The unsuccessful workers that have the same status."""
-
     title: str
     workers: Sequence[WorkerView]
 
@@ -93,7 +91,7 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A command that the reader of a report may type next, and its purpose."""
+    """A command that the reader of a report may type next."""
 
     command: str
     purpose: str
@@ -164,10 +162,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that merge the unmerged changes.
-
-    Each command is listed once, with the names of all its workers.
-    """
+    """Return the commands that merge the unmerged changes, each once, with all its workers."""
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}
     for each in outside:
@@ -185,13 +180,12 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
 
 
 def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that show unmerged changes."""
     found = {each.show: each.worker_id for each in outside if each.show}
     return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
 
 
 def as_text(steps: Sequence[Step]) -> str:
-    """Return the steps as shell commands, one for each line, with aligned comments."""
+    """Return the steps as shell commands with aligned comments, one for each line."""
     width = min(60, max((len(each.command) for each in steps), default=0))
     return "\n".join(f"{each.command:<{width}}  # {each.purpose}" for each in steps)
 

@@ -103,10 +103,7 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Fill a template, and return the text.
-
-        If the user's template fails, use the shipped template, and add a note.
-        """
+        """Fill a template. If the user's template fails, use the shipped one, and add a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
@@ -143,11 +140,10 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class _CompiledTemplates(BytecodeCache):
-    """The compiled templates, by name, path, and content. All Jinja environments share them.
+    """The compiled templates, shared by all Jinja environments.
 
-    Compiled shipped templates are also stored beside their sources, as Python stores compiled
-    modules. Compiling them takes a quarter of a second, which is most of the time of a server's
-    first job.
+    Shipped ones are also stored beside their sources, because compiling them takes a quarter of a
+    second: most of the time of a server's first job.
     """
 
     def __init__(self, shipped: Path) -> None:
@@ -169,10 +165,6 @@ class _CompiledTemplates(BytecodeCache):
                 self._write(bucket)
 
     def _read(self, bucket: Bucket) -> CodeType | None:
-        """Return the stored compiled template.
-
-        Return None if there is none, or if another source or another release has created it.
-        """
         checksum = bucket.checksum.encode()
         with suppress(OSError, EOFError, ValueError, TypeError):
             stored = self._path(bucket).read_bytes()
@@ -197,7 +189,6 @@ _COMPILED = _CompiledTemplates(_SHIPPED)
 
 @cache
 def _public_names(kind: type) -> frozenset[str]:
-    """Return the public names of a dataclass's fields and properties; empty for other classes."""
     if not is_dataclass(kind):
         return frozenset()
     names = {name for name, own in getmembers_static(kind) if isinstance(own, property)}

@@ -1,7 +1,7 @@
 """The values that templates get about workers and jobs.
 
-Values are frozen. Their texts are exactly as workers and users wrote them. A template must filter
-all values except ids, states, and numbers (see ``filters.py``).
+Texts are exactly as workers and users wrote them. A template must filter all values except ids,
+states, and numbers (see ``filters.py``).
 """
 
 import re
@@ -44,7 +44,7 @@ REPEATED_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildJobLine:
-    """The values of one job in a report's list of child jobs."""
+    """One job in a report's list of child jobs."""
 
     id: str
     depth: int
@@ -137,12 +137,12 @@ class WorkerView:
 
     @property
     def is_judged(self) -> bool:
-        """True if the worker has a gate that was not skipped, even if the gate could not run."""
+        """True if the worker has a gate that was not skipped."""
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property
     def gate_counts(self) -> str:
-        """Return text such as ``2 passed, 1 failed``; empty without gates."""
+        """Text such as ``2 passed, 1 failed``; empty without gates."""
         if not self.gates:
             return ""
         counts = Counter(gate.outcome for gate in self.gates)
@@ -153,10 +153,7 @@ class WorkerView:
         return self.output_length > 0 and not self.output
 
     def measured(self) -> Self:
-        """Return the worker without the details that FINAL_RESULT.md already has.
-
-        Status, attempts, gates, and links remain.
-        """
+        """Return the worker without the details that FINAL_RESULT.md already has."""
         return replace(
             self,
             reason="",
@@ -178,7 +175,7 @@ class WorkerView:
 
     @property
     def is_brief(self) -> bool:
-        """True if the worker's whole output fits into a table's line, and has no Markdown."""
+        """True if the whole output fits into a table's line, and has no Markdown."""
         if self.output_length > BRIEF_CHARACTERS or self.left_out:
             return False
         return not _NOT_BRIEF & {*self.output}
@@ -186,8 +183,6 @@ class WorkerView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
-    """A job with all its workers."""
-
     line: ChildJobLine
     #: The request, cut for the report, and the length of the whole request in characters.
     request: str
@@ -209,8 +204,6 @@ class JobView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """A worker that created or changed a file."""
-
     id: str
     directory: str
 
@@ -247,7 +240,7 @@ class ReportSpace:
     def once(self, text: str) -> str:
         """Return a worker's output.
 
-        If the report already has the output's last section, replace that section by "as above".
+        A last section that the report already has becomes "as above".
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
@@ -286,10 +279,7 @@ def job_view(
     room: ReportSpace,
     only: Collection[str] | None = None,
 ) -> JobView:
-    """Return the job's values, with the values of its workers.
-
-    ``only``: ids of the workers to include; None for all workers.
-    """
+    """Return the values of a job and its workers. ``only``: ids of workers; None: all."""
     workers = family.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
     succeeded = family.tasks_succeeded(job.id)
@@ -362,7 +352,7 @@ def worker_view(
 
 
 def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
-    """Return the answers to questions and the feedback to workers, in chronological order."""
+    """Return answers to questions, and feedback to workers, in chronological order."""
     found: list[PersonsWord] = []
     for worker in workers:
         question = worker.question
@@ -394,11 +384,10 @@ def made_files(
     lines: Mapping[str, tuple[int, int]] = NO_LINES,
     unmerged: Collection[str] = (),
 ) -> Sequence[MadeFile]:
-    """Return every created or changed file once, each with all workers that created or changed it.
+    """Return every created or changed file once, with all its workers.
 
-    ``in_project``: ids of workers that created their files in ``project``, a path relative to the
-    root job's directory. ``lines``: numbers of added and removed lines of the merged result, by
-    file.
+    ``in_project``: workers that created their files in ``project``, a path relative to the root
+    job's directory. ``lines``: numbers of added and removed lines of the merged result, by file.
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:
@@ -467,7 +456,7 @@ class Timeline:
 def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     """Return the timeline, with a section for each job, parents first.
 
-    If there are too many bars, keep the bars of the critical path, and then the longest bars.
+    If there are too many bars, keep those of the critical path, and then the longest ones.
     """
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
@@ -520,8 +509,5 @@ def bar_name(text: str) -> str:
 
 
 def _moment(at: float) -> str:
-    """Format a time for Mermaid, in UTC.
-
-    Mermaid takes the time for local time, and shows it unchanged.
-    """
+    """Format a time in UTC for Mermaid, because it shows times without conversion."""
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

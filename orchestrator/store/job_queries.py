@@ -1,4 +1,4 @@
-"""Queries that return jobs, workers, and other values of the core, and the rows of a job tree."""
+"""Queries for jobs, workers, and other values of the core, and for the rows of a job tree."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -41,9 +41,8 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 def values(
     connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
 ) -> list[Value]:
-    """Return the rows of a statement as objects of ``kind``.
-
-    The statement's columns must have the names of the fields of ``kind``.
+    """Return the rows of a statement as objects of ``kind``, which has fields named as the
+    columns.
     """
     found = connection.execute(statement, given)
     names = tuple(found.keys())
@@ -55,7 +54,7 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 
 def _by(table: Table, *names: str) -> Select[Any]:
-    """Return a query for the rows in which columns ``names`` equal parameters of these names."""
+    """Return a query for the rows whose columns ``names`` equal parameters of these names."""
     return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
@@ -212,7 +211,7 @@ def latest_event(
 def is_read_only(connection: Connection) -> bool:
     """True if the database is a standby of PostgreSQL, or set to read-only.
 
-    False for SQLite, for which the first write reports the error.
+    For SQLite, the first write reports the error instead.
     """
     if connection.dialect.name != "postgresql":
         return False
@@ -269,15 +268,15 @@ REQUEST_CHARACTERS = 300
 
 
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column that is read as its stored text, without conversion to the column's type.
+    """Return a column that is read as its stored text.
 
-    For ten thousand rows, the conversion would take longer than the query.
+    For ten thousand rows, the conversion to its type would take longer than the query.
     """
     return type_coerce(column, Text).label(column.key)
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the SQL expression for a worker's tokens, as ``core.limits.budgets.tokens`` counts."""
+    """Return the SQL expression for a worker's tokens, as in ``core.limits.budgets.tokens``."""
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,
@@ -289,10 +288,7 @@ def tokens() -> ColumnElement[Any]:
 
 
 def _idle_seconds() -> ColumnElement[Any]:
-    """Return the SQL expression for the seconds between a worker's attempts.
-
-    The database reads attempts only for workers that have more than one attempt.
-    """
+    """Return the SQL expression for the seconds between a worker's attempts."""
     attempts = tables.attempts.c
     latest = func.coalesce(attempts.ended_at, attempts.started_at)
     until = func.coalesce(_worker_columns.ended_at, func.max(latest))
@@ -370,7 +366,6 @@ _last_seq = select(func.max(tables.events.c.seq)).where(tables.events.c.root_id 
 
 
 def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
-    """Return the rows of a job tree; None if the root job does not exist."""
     given = {"root_id": root_id}
     jobs = [JobNode._make(row) for row in connection.execute(_of_jobs, given)]
     if not jobs:
@@ -390,12 +385,10 @@ def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
 
 
 def last_seq(connection: Connection, root_id: str) -> int:
-    """Return the number of the root job's latest event; 0 if it has no events."""
     return connection.execute(_last_seq, {"root_id": root_id}).scalar_one() or 0
 
 
 def worker_columns(rows: Sequence[Any]) -> WorkerColumns:
-    """Convert rows of ``WORKER_COLUMNS`` to one list for each column."""
     if not rows:
         return WorkerColumns(*([] for _ in WORKER_COLUMNS))
     found = WorkerColumns._make(zip(*rows, strict=True))

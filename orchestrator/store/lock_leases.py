@@ -1,8 +1,7 @@
 """Stored leases of locks.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. Each caller's
-transaction first changes the row of the fencing number. On PostgreSQL, this makes transactions wait
-for each other. On SQLite, the write lock has the same effect.
+A row counts only while its attempt runs, so a lease ends with its attempt. Each transaction first
+changes the row of the fencing number, so that transactions wait for each other, also on PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -72,7 +71,7 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    The second value is True if a descendant of the lease's holder has since acquired the lock.
+    The second value is True if a worker below the lease's holder has acquired the lock since.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -103,8 +102,8 @@ def _given(
 ) -> LockLease:
     """Return the lease on one lock for ``owner``. Store it if it is new.
 
-    ``held``: the worker's present lease, and True if a descendant has since acquired the lock. Only
-    then, the present lease gets the new ``number``.
+    ``held``: the worker's present lease, and True if a worker below it has acquired the lock since.
+    Only then, the present lease gets the new ``number``.
     """
     if held is not None and not held[1]:
         return held[0]

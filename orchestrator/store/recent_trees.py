@@ -1,6 +1,6 @@
 """The rows of recent job trees in memory.
 
-Reports, and callers that wait for a job, then need not read these rows from the database.
+Reports, and callers that wait for a job, need not read them from the database.
 """
 
 import threading
@@ -16,8 +16,6 @@ MOST_TREES, MOST_ENDED = 200, 8
 
 
 class _Rows:
-    """The rows of one tree."""
-
     def __init__(self, root: Job) -> None:
         self.root_id = root.id
         self.jobs: dict[str, Job] = {}
@@ -69,7 +67,7 @@ class RecentTrees:
     def workers(self, job_id: str) -> Sequence[Worker] | None:
         """Return a job's workers by index, without planners and reviewers.
 
-        Return None if the database must be read.
+        None if the database must be read.
         """
         with self._lock:
             rows = self._of_job.get(job_id)

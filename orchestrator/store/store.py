@@ -1,6 +1,6 @@
 """The store of jobs, tasks, workers, attempts, and events in an SQL database.
 
-The state of running jobs is cached until it changes, because most reads request it.
+The state of running jobs is cached, because most reads request it.
 """
 
 import threading
@@ -75,10 +75,9 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job.
+        """Return the cached value of a job, or else the result of ``read``, which is then cached.
 
-        If there is none, return the result of ``read``, and cache it. The result is not cached if
-        the job is replaced or dropped during the read.
+        It is not cached if the job is replaced or dropped during the read.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -104,7 +103,7 @@ class Recent(Generic[Value]):
     ) -> Mapping[str, Value]:
         """Return the values of several jobs.
 
-        ``read`` is called at most once, with the jobs that are not cached.
+        ``read`` is called once, with those that are not cached.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -127,7 +126,7 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace cached values. Values of jobs that are not cached are ignored.
+        """Replace values that are cached.
 
         Call this only when the change can be read from the database.
         """
@@ -151,10 +150,7 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Remove changed jobs from the cache.
-
-        Call this only when the change can be read from the database.
-        """
+        """Remove changed jobs. Call this only when the change can be read from the database."""
         with self._lock:
             for job_id in job_ids:
                 self._values.pop(job_id, None)
@@ -167,9 +163,9 @@ class Recent(Generic[Value]):
 
 
 class Versions:
-    """Holds a version number for each root job. Any thread may call.
+    """Version numbers of root jobs, which grow with each change of a job's rows.
 
-    While this process runs, each change of the job's rows increases the number.
+    Any thread may call.
     """
 
     def __init__(self) -> None:
@@ -226,10 +222,7 @@ _named = _Loading(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """Return the tree of a root job. ``job_ids``: only these jobs of the tree.
-
-    Return None if the root job does not exist, or if none of the requested jobs is in its tree.
-    """
+    """See ``core.ports.Store.tree``."""
     named = None if job_ids is None else frozenset(job_ids)
     given: dict[str, object] = {"root_id": root_id}
     loading = _whole
@@ -277,9 +270,10 @@ class SqlStore:
     """The store in an SQL database; implements core.ports.Store.
 
     ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
-    ``alone``: True to reject a database that another server uses. ``claimant``: this server. Only
-    one thread may write. Any thread may read. Text and values are read back exactly as saved. An
-    event's ``data`` is read back in JSON's types, so that tuples become lists.
+    ``alone``: True to reject a database that another server uses. ``claimant``: this server.
+
+    Only one thread may write. Any thread may read. Values are read back exactly as saved, except
+    that an event's ``data`` has JSON's types, so that tuples become lists.
     """
 
     def __init__(
@@ -314,22 +308,22 @@ class SqlStore:
 
     @property
     def file(self) -> Path | None:
-        """The database's file; None for a database on a server."""
+        """The database's file; None for PostgreSQL."""
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         return Path(named) if named else None
 
     def lease_session(self, seconds: float) -> LeaseSession | None:
         """Return a session for the server's lease; None if the database is a file.
 
-        ``seconds``: after this time, the session reports an unreachable database as an error.
+        ``seconds``: after this time, an unreachable database is an error.
         """
         return None if self.file else LeaseSession(self._url, self._where, seconds)
 
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server, for which no error is raised. The lost server's
-        sessions are ended, because a server that hangs never ends them.
+        ``ended``: the lease of a lost server, for which no error is raised. Its sessions are ended,
+        because a server that hangs never ends them.
         """
         if self._connections is not None:
             return
@@ -595,9 +589,9 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 
 
 def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
-    """Return a job's workers, with the changed workers in place of their former values.
+    """Return a job's workers, with changed workers in place of their former values.
 
-    Return None if a changed worker is not at the position that its index gives.
+    None if a changed worker is not at the position that its index gives.
     """
     found = list(known)
     for worker in changed:
@@ -608,7 +602,6 @@ def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker
 
 
 def _place(url: URL) -> str:
-    """Return the database's file, or its URL without the password, for error messages."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)

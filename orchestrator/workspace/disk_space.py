@@ -1,4 +1,4 @@
-"""Disk space of the workspace: a reserve for the final state, and a faster setting of ext4."""
+"""Disk space of the workspace: a reserve for the last writes, and a faster setting of ext4."""
 
 import errno
 import fcntl
@@ -29,7 +29,7 @@ class DiskReserve:
     def hold(self) -> None:
         """Allocate the reserve.
 
-        If the disk is full, there is no reserve. Later writes then report that the disk is full.
+        On a full disk, there is none, and later writes report the error.
         """
         if self._held and self._path.exists():
             return
@@ -54,9 +54,9 @@ class DiskReserve:
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve. Return True if there was a reserve.
+        """Remove the reserve when the server will write nothing more.
 
-        Call this when the server will write nothing more.
+        Return True if there was one.
         """
         self._held = False
         try:
@@ -85,9 +85,9 @@ _FLAGS = struct.Struct("i")
 def spread(directory: Path) -> None:
     """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
 
-    Does nothing on file systems other than ext4. Without the mark, ext4 creates new files near
-    those of earlier jobs. After many removals, that took 0.1 to 0.2 ms per file, because ext4 does
-    not reuse a removed inode for a minute or more.
+    Only for ext4, which otherwise creates new files near those of earlier jobs. After many
+    removals, that took 0.1 to 0.2 ms per file, because ext4 does not reuse a removed inode for a
+    minute or more.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

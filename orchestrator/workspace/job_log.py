@@ -1,4 +1,4 @@
-"""``logs/orchestrator.log``: what the job manager does for a root job, one line for each event."""
+"""``logs/orchestrator.log``: what the server does for a root job, one line for each event."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ class JobLog:
     """Observer that appends the events of every change to the log of their root job.
 
     The number of lines is the number of logged events. If a crash or a full disk kept events out of
-    the log, they are later read from the store, and logged before the next events.
+    the log, they are read from the store later, and logged before the next events.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class JobLog:
     ) -> None:
         """``events`` reads events from the store.
 
-        Its arguments are a root job's id, a number N, and a maximum. It returns the first events
-        with numbers above N, at most the maximum.
+        Called with a root job's id, a number N, and a maximum, it returns the first events with
+        numbers above N.
         """
         self._workspace = workspace
         self._events = events
@@ -69,7 +69,7 @@ class JobLog:
     def mend(self, root: Job) -> None:
         """Write the last lines of an ended root job's log, if they are missing.
 
-        If a person has removed the job's directory, nothing is written.
+        Nothing is written if a person has removed the job's directory.
         """
         end = f" {EventKind.JOB_ENDED} job={root.id} ".encode()
         with self._lock:
@@ -106,10 +106,7 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Set a timer that writes missing lines later.
-
-        Otherwise the lines could stay missing, because the job may have no further change.
-        """
+        """Write missing lines later, because the job may have no further change."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
@@ -136,9 +133,8 @@ class JobLog:
             self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events before ``events`` that the log lacks, up to a fixed number.
-
-        If ``events`` is empty, return the missing events up to the latest stored event.
+        """Return the first events before ``events`` that the log lacks; if it is empty, any such
+        events.
         """
         written = self._written[root_id]
         if not events:
@@ -173,7 +169,7 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return the number of complete lines of a root job's log.
+        """Return the number of complete lines of the log.
 
         Remove a partial line that a crash left.
         """
@@ -195,10 +191,7 @@ class JobLog:
 
 
 def line_of(event: Event) -> str:
-    """Format an event as one line.
-
-    Text from callers and workers is quoted, so that it cannot forge a line.
-    """
+    """Format an event as one line. Texts are quoted, so that they cannot forge a line."""
     who = f" {event.worker_id}" if event.worker_id else ""
     sentence = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")

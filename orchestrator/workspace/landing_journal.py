@@ -1,7 +1,4 @@
-"""Records of landings that have begun.
-
-If a server ends during a landing, the next server completes the landing.
-"""
+"""Records of landings that have begun, so that a later server can complete them."""
 
 import json
 from collections.abc import Iterator
@@ -18,9 +15,7 @@ _MOST_BYTES = 64 * 1024
 
 
 class FileLandingJournal:
-    """Stores the records in files, durably; implements
-    ``core.repository.landing.LandingJournal``.
-    """
+    """Stores the records in files; implements ``core.repository.landing.LandingJournal``."""
 
     def __init__(self, workspace: Path) -> None:
         self._directory = workspace / NAME

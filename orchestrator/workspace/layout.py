@@ -1,9 +1,10 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
-The workspace and the project may be moved, with or without a running server (``Place``). A job's
-directory is removed in two steps, so that a crash leaves no half-removed directory. First, the
-directory is set aside: it gets a new name. A directory with such a name shows that the job's rows
-must be deleted, too. Then, the directory is destroyed.
+The workspace and the project may be moved, with or without a running server (``Place``).
+
+A job's directory is removed in two steps, so that a crash leaves no half-removed directory. First
+it is set aside: it gets a new name, which shows that the job's rows must be deleted, too. Then it
+is destroyed.
 """
 
 import errno
@@ -63,8 +64,8 @@ Snapshot = Mapping[str, tuple[int, int]]
 class WorkspaceLayout:
     """The paths of files below the workspace's directory ``root``.
 
-    Methods that create a directory also accept an existing directory. Paths that every worker needs
-    are text, because creating thousands of ``Path`` objects takes time.
+    Methods that create a directory also accept an existing one. Paths that every worker needs are
+    text, because creating thousands of ``Path`` objects takes time.
     """
 
     root: Path
@@ -85,16 +86,12 @@ class WorkspaceLayout:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Return the control directory of an attempt.
-
-        It has the input and output of the attempt's driver, and the AI tool's settings.
-        """
+        """Return the control directory of an attempt, with its input, output, and settings."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return the directory for the sessions of a worker's AI tool.
-
-        All attempts of the worker share the directory.
+        """Return the directory for the sessions of a worker's AI tool, shared by all its
+        attempts.
         """
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
@@ -109,7 +106,6 @@ class WorkspaceLayout:
         return directory / ("FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md")
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the path of a report. Return None if no report can have this name."""
         directory = self.job_directory(job.root_id)
         if not name or "/" in name or name.startswith("."):
             return None
@@ -139,11 +135,10 @@ class WorkspaceLayout:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Create the worker's directory with the given files. Return the directory's path.
+        """Create the worker's directory with the given files. Return its path.
 
-        If ``files`` is empty, the directory is not created here. The process that starts the worker
-        then creates it. On a disk, creating a directory takes as long as all other work for a short
-        worker.
+        Without files, the process that starts the worker creates it: on a disk, this takes as long
+        as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -158,10 +153,6 @@ class WorkspaceLayout:
         return directory
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create an attempt's control directory with the given files.
-
-        Return the directory's path.
-        """
         directory = self.control(worker, attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
@@ -169,11 +160,6 @@ class WorkspaceLayout:
         return directory
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
-        """Write a message into the directory from which the worker's driver reads messages.
-
-        Return the path of the message's file; "" if the driver has already read the message. Raise
-        OSError.
-        """
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         path = Path(directory, message_file_name(message.id))
@@ -183,7 +169,6 @@ class WorkspaceLayout:
         return str(path)
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Write a line into the worker's log that marks the start of another attempt."""
         path = self.log(worker)
         # An attempt may have ended in the middle of a line.
         newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
@@ -191,16 +176,12 @@ class WorkspaceLayout:
             log.write((newline + ATTEMPT_MARK.format(number=number)).encode())
 
     def attempt_output(self, worker: Worker, number: int) -> str:
-        """Return the end of an attempt's output."""
         tail = read_tail(self.log(worker), OUTPUT_LIMIT_BYTES, self.root)
         text = tail.decode("utf-8", "replace")
         return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
 
     def link_recursive(self, worker: Worker) -> None:
-        """Create the link ``<worker>_recursive`` beside the worker's directory.
-
-        The link marks a worker with child jobs.
-        """
+        """Create the link ``<worker>_recursive``, which marks a worker with child jobs."""
         link = Path(f"{self.worker_directory(worker)}_recursive")
         if not link.is_symlink():
             link.symlink_to(worker.id, target_is_directory=True)
@@ -217,7 +198,6 @@ class WorkspaceLayout:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
-        """Return size and time of change of each plain file in a worker's directory, by path."""
         directory = self.worker_directory(worker)
         if os.path.islink(directory):
             return {}
@@ -260,7 +240,7 @@ def write_all(handle: int, content: bytes) -> None:
 
 
 def iso(at: float | None) -> str | None:
-    """Format a time in ISO 8601, in UTC with milliseconds. Return None for None."""
+    """Format a time in ISO 8601, in UTC with milliseconds; None for None."""
     if at is None:
         return None
     milliseconds = int(at * 1000)
@@ -291,12 +271,12 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the identity of the workspace's and project's directories, for ``moved``."""
+        """Record the identity of both directories, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
     def moved(self) -> str:
-        """An error text if the workspace or the project was moved since ``note``; "" otherwise."""
+        """An error text if a directory was moved since ``note``; "" otherwise."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -315,13 +295,12 @@ class Place:
         return (before.get("workspace"), was) != (workspace, project)
 
     def keep(self) -> None:
-        """Store the present location of the workspace and the project. Raise OSError."""
+        """Store the present location. Raise OSError."""
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
         replace_file(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
-        """Return the stored location; empty if it cannot be read."""
         with suppress(ValueError):
             found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
             if isinstance(found, dict):
@@ -363,7 +342,6 @@ class WorkspaceJobFiles:
         self._secure = secure
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError if the disk has too little space for the work that ``destroy`` saves."""
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def set_aside(self, root_id: str) -> None:
@@ -385,11 +363,9 @@ class WorkspaceJobFiles:
         return any(is_attached(each.parent) for each in found)
 
     def present(self) -> Sequence[str]:
-        """Return the root jobs that have a directory."""
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
     def aside(self) -> Sequence[str]:
-        """Return the root jobs whose directories were set aside and are not destroyed yet."""
         found = self._root.glob(f"{PREFIX}*")
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
@@ -400,8 +376,8 @@ class WorkspaceJobFiles:
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove the directory that was set aside, and the job's data outside of it.
 
-        Return the names of the git refs that save work of the job. Links in the directory are
-        removed, but not their targets. Idempotent. Raise OSError.
+        Return the names of the git refs that save work of the job. Links are removed, but not their
+        targets. Idempotent. Raise OSError.
         """
         aside = self._aside(root_id)
         if not aside.exists():

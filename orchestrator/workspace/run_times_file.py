@@ -1,6 +1,6 @@
-"""The file with the run times of earlier tasks, from which the start order of tasks is computed.
+"""The file with the run times of earlier tasks, which decide the start order of tasks.
 
-A line contains a name and seconds. Lines are added when a root job has ended. A lost or broken line
+A line contains a name and seconds, and is added when a root job has ended. A lost or broken line
 only makes the start order worse.
 """
 
@@ -23,10 +23,7 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return the name and the seconds of each line, oldest first.
-
-    Shorten the file if it has grown too long.
-    """
+    """Return names and seconds, oldest first. Shorten the file if it has grown too long."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):

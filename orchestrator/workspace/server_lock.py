@@ -18,19 +18,15 @@ _PAUSE_SECONDS = 0.01
 
 
 class ServerLock:
-    """The lock of a workspace.
-
-    The lock is held from ``acquire`` until ``release``, or until the process ends.
-    """
+    """The lock of a workspace, held until ``release`` or the end of the process."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / LOCK_NAME
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock.
-
-        Raise WorkspaceBusy, which names the holder, or Unavailable if the file cannot be written.
+        """Raise WorkspaceBusy, which names the holder, or Unavailable if the file cannot be
+        written.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -55,8 +51,8 @@ class ServerLock:
     def seize(self) -> None:
         """Acquire the lock of a server whose machine was lost. Raise Unavailable.
 
-        The file is replaced, because a shared file system may release the lock of a lost machine
-        late or never. The caller must be sure that the other server is dead.
+        The caller must be sure that the other server is dead. The file is replaced, because a
+        shared file system may release the lock of a lost machine late or never.
         """
         path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -70,10 +66,7 @@ class ServerLock:
         self._handle = handle
 
     def is_held_here(self) -> bool:
-        """True if a process that this process can see in ``/proc`` holds the lock.
-
-        Such a process runs on the same machine, in the same PID namespace.
-        """
+        """True if a process of this machine, in the same PID namespace, holds the lock."""
         try:
             lock = self._path.stat()
             holder = int(self._path.read_text(encoding="ascii"))
@@ -96,10 +89,7 @@ def _is_file(path: str, found: os.stat_result) -> bool:
 
 
 def acquired(handle: int) -> bool:
-    """Acquire the lock of an open file.
-
-    Return False if another process still holds the lock after a short wait.
-    """
+    """Acquire the lock of an open file. Return False if it is still held after a short wait."""
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:

@@ -1,9 +1,8 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
-The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
-only that many of them, and their parent workers. The field ``workers_omitted`` has the number of
-omitted workers. It also names the places that list all workers: the API, and after the job's end
-the file ``ALL_WORKERS``.
+The file is replaced atomically. For a job with more than ``LISTED_WORKERS`` workers, it lists only
+that many, and their parent workers. The field ``workers_omitted`` has the number of the others, and
+names the places that list all: the API, and after the job's end the file ``ALL_WORKERS``.
 """
 
 import json
@@ -70,7 +69,7 @@ class _Watched:
 class StatusFiles:
     """Observer of stored changes that writes the status files in a background thread.
 
-    The object remembers the state of all unfinished trees.
+    It remembers the state of all unfinished trees.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -166,9 +165,8 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the remembered state of a root job.
-
-        For a job that runs again, the state is first read from the store.
+        """Return the remembered state of a root job; for a job that runs again, that of the
+        store.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
@@ -204,10 +202,7 @@ class StatusFiles:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Write the file again later, because this write failed.
-
-        Otherwise the file could stay outdated, because the job may have no further change.
-        """
+        """Write the file again later, because the job may have no further change."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
@@ -222,7 +217,6 @@ class StatusFiles:
             self._wake.notify()
 
     def _let_go(self, watched: _Watched) -> None:
-        """Forget the state of an ended job after the job's last state was written."""
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -264,8 +258,7 @@ def _watched(tree: Tree) -> _Watched:
 def readable(document: dict[str, Any]) -> str:
     """Format JSON with one line for each field and each task.
 
-    The parameter ``indent`` of Python's json takes ten times as long, which is too slow for
-    thousands of workers.
+    Python's ``indent`` takes ten times as long, too long for thousands of workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
@@ -286,7 +279,6 @@ def status_document(
     workers: list[Worker],
     in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
-    """Return the content of ``status.json``."""
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)
     unmerged_changes = UnmergedChanges({job.id: job for job in jobs}, by_job)
@@ -327,10 +319,7 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers that the file lists, with their parent workers.
-
-    If there are too many workers, failed workers are selected first.
-    """
+    """Return the workers that the file lists, with their parent workers."""
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}
@@ -345,7 +334,6 @@ def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
 
 
 def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]:
-    """Return the number of workers that the file omits, and where all workers are listed."""
     if not count:
         return {}
     succeeded = tasks_succeeded(workers)
@@ -381,16 +369,10 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the fields ``changed_nothing`` and ``nothing_built``.
-
-    ``changed_nothing``: the workers that succeeded without an expected change. ``nothing_built``:
-    True if the request asks for a change, but no AI agent worked on it.
-    """
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
-    """Return the fields about changed code that no gate judged, with the reasons."""
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -400,7 +382,6 @@ def _judging(job: Job) -> dict[str, Any]:
 
 
 def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
-    """Return the fields about the merge: its progress, and the changes that the result lacks."""
     missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
     missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []

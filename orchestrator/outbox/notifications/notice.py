@@ -16,8 +16,6 @@ MOST_NEEDS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notice:
-    """One notification."""
-
     #: True if a job waits for a person; such notices have a higher priority.
     needs_you: bool
     title: str
@@ -29,7 +27,6 @@ class Notice:
 
 
 def notice_of(body: Mapping[str, Any]) -> Notice:
-    """Return the notification of a message."""
     data = body["data"]
     needs = data["needs"]
     ended = body["type"] == "job.ended"

@@ -14,8 +14,6 @@ from orchestrator.outbox.notifications.notice import Notice
 
 
 class TargetKind(StrEnum):
-    """The kind of a target, which decides how a notification is sent."""
-
     #: Slack, Mattermost, and other services that accept messages in the format of Slack.
     SLACK = "slack"
     NTFY = "ntfy"
@@ -39,7 +37,6 @@ class Target:
 
 
 def kind_of(url: str) -> TargetKind:
-    """Return the kind of a target, by its address."""
     scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
     if scheme in ("smtp", "smtps"):
         return TargetKind.SMTP
@@ -69,7 +66,6 @@ Shape = tuple[bytes, Mapping[str, str]]
 
 
 def _slack(notice: Notice) -> Shape:
-    """Return the body for Slack and Mattermost. Mattermost reads only ``text``."""
     title = f"{':raised_hand:' if notice.needs_you else ':checkered_flag:'} {notice.title}"
     link = f"\n<{notice.link}|Open>" if notice.link else ""
     body = f"{_mrkdwn(notice.text)}{link}"

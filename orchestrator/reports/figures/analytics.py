@@ -99,16 +99,12 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
-    """A sum over workers; the values of some workers may be unknown."""
-
     value: float | None
     known: int
     unknown: int
 
 
 class Totals(TypedDict):
-    """The sums of a job; the values of some workers may be unknown."""
-
     cpu_seconds: Total
     input_tokens: Total
     output_tokens: Total
@@ -146,7 +142,7 @@ class JobFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analytics:
-    """The content of ``analytics.json``, field by field. See the module's docstring."""
+    """The content of ``analytics.json``: see the module's docstring."""
 
     schema: int
     job_id: str
@@ -198,7 +194,7 @@ class Analytics:
 
 
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
-    """Return the figures of a job with all its descendants.
+    """Return the figures of a job with all jobs below it.
 
     ``processors``: number of processors that the job manager may use.
     """
@@ -260,7 +256,7 @@ def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
 
 
 def as_json(figures: Analytics) -> str:
-    """Return the figures as JSON: one line for each field, each job, and each listed worker."""
+    """Return the figures as JSON, with one line for each field, job, and listed worker."""
     fields = _by_name(figures)
     if lists := {**_some_workers(figures), **_some_jobs(figures), **_some_comparisons(figures)}:
         fields = {**fields, "schema": SCHEMA_OF_SOME, **lists}
@@ -269,7 +265,7 @@ def as_json(figures: Analytics) -> str:
 
 
 def _some_workers(figures: Analytics) -> Mapping[str, object]:
-    """Return the listed workers, and the calls that show all workers; empty if all are listed."""
+    """Return the listed workers, and the calls that show all; empty if all are listed."""
     listed = tuple(listed_workers(figures.workers))
     omitted = {
         "count": len(figures.workers) - len(listed),
@@ -281,7 +277,7 @@ def _some_workers(figures: Analytics) -> Mapping[str, object]:
 
 
 def _some_jobs(figures: Analytics) -> Mapping[str, object]:
-    """Return the listed jobs, and the call that shows all jobs; empty if all are listed."""
+    """Return the listed jobs, and the call that shows all; empty if all are listed."""
     jobs = figures.jobs
     if len(jobs) <= LISTED_WORKERS:
         return {}
@@ -323,10 +319,7 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    """Return the fields of an object by name.
-
-    Times are rounded, because their last digits are noise.
-    """
+    """Return the fields of an object by name. Times are rounded: their last digits are noise."""
     names, values_of = _fields(value.__class__)
     found = dict(zip(names, values_of(value), strict=True))
     for name, own in found.items():
@@ -337,10 +330,7 @@ def _by_name(value: Any) -> dict[str, object]:
 
 @cache
 def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[object, ...]]]:
-    """Return the names of a dataclass's fields, and a getter for all values.
-
-    Only for classes with at least two fields.
-    """
+    """Return names and a getter of a dataclass's fields, of which there must be at least two."""
     names = tuple(kind.__dataclass_fields__)
     return names, attrgetter(*names)
 
@@ -352,8 +342,8 @@ _json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
     """Return the sums over workers.
 
-    ``started``: workers that started. ``spenders``: these workers, planners, and reviewers, all of
-    which may cost money.
+    ``started``: workers that started. ``spenders``: these, with planners and reviewers, which may
+    also cost money.
     """
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),

@@ -1,9 +1,8 @@
 """Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
-The critical path is the longest chain of work that cannot run in parallel. A task follows its
-dependencies. A worker's share is its own work and the critical paths of its child jobs. Of parallel
-child jobs, only the longest counts. With any number of slots, a job takes at least as long as its
-critical path.
+The critical path is the longest chain of work that cannot run in parallel: however many slots there
+are, a job takes at least as long. A task follows its dependencies. A worker counts with its own
+work and the critical paths of its child jobs, of which only the longest of parallel ones.
 """
 
 from collections import Counter, defaultdict
@@ -46,9 +45,6 @@ class Family:
 
     @property
     def unmerged_changes(self) -> UnmergedChanges:
-        """The location of each worker's changes: a job's result, or another place if they are
-        unmerged.
-        """
         return UnmergedChanges(self._jobs, self._workers)
 
     def _index(self) -> None:
@@ -67,7 +63,7 @@ class Family:
             self._sort_as_started(worker_id, children)
 
     def tasks_succeeded(self, job_id: str) -> Mapping[str, bool]:
-        """Return for each task of a job whether one of its candidates succeeded."""
+        """Return for each task of a job if one of its candidates succeeded."""
         if job_id not in self._succeeded:
             # Kept, because the report of each child job counts the tasks of the jobs above it.
             self._succeeded[job_id] = tasks_succeeded(self.workers(job_id))
@@ -81,7 +77,7 @@ class Family:
         return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """Sort a worker's child jobs in the order in which the worker started them.
+        """Sort a worker's child jobs as the worker started them.
 
         The store returns jobs that were created at the same instant in any order.
         """
@@ -91,22 +87,22 @@ class Family:
         children.sort(key=lambda job: started.get(job.id, len(started)))
 
     def job(self, job_id: str) -> Job:
-        """Return a job. Raise KeyError if the job is not in the tree."""
+        """Raise KeyError if the job is not in the tree."""
         return self._jobs[job_id]
 
     def task(self, worker: Worker) -> TaskSpec:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return one line for the worker's task: its title, otherwise its prompt, command, or
-        id.
+        """Return the title of the worker's task, or else its prompt, command, or id, in one
+        line.
         """
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
         return task.title or one_line(task.prompt or command or task.id)[:80]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
-        """Return the time at which the last candidate of a task ended; None if it has not ended."""
+        """Return when the last candidate of a task ended; None if it has not ended."""
         return self._task_ends.get((job_id, task_id))
 
     def worker(self, worker_id: str) -> Worker:
@@ -135,10 +131,7 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return the index of the worker that each agent started first in a job, by agent.
-
-        Workers without a prompt do not count.
-        """
+        """Return the index of the first worker that had a prompt, by agent."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -154,7 +147,7 @@ class Family:
         return self._child_jobs.get(worker.id, ())
 
     def descendants(self, job: Job) -> Iterator[Job]:
-        """Yield the job itself, then its descendants, parents first."""
+        """Yield the job itself, then all jobs below it, parents first."""
         yield job
         for worker in self.workers(job.id):
             for child in self.child_jobs(worker):
@@ -170,8 +163,7 @@ class Family:
     def status(self, job: Job) -> JobStatus:
         """Return the status of a job.
 
-        If all workers have ended but the job has not, return the status that will follow from the
-        workers' results.
+        If all its workers have ended but the job has not, return the status that will follow.
         """
         if job.id not in self._statuses:
             self._statuses[job.id] = self._status(job)
@@ -192,10 +184,10 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return the time at which the job ended.
+        """Return the time at which the job ended, or the latest known end of its workers and child
+        jobs.
 
-        For an unfinished job, return the latest end of its workers and child jobs. The time is
-        never before the job's start, although clocks are sometimes set back.
+        Never before the job's start, although clocks are sometimes set back.
         """
         if job.id not in self._ends:
             self._ends[job.id] = max([job.created_at, self.began(job), *self._known_ends(job)])
@@ -215,16 +207,13 @@ class Family:
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
-        """Return the period of each attempt of a worker.
-
-        An attempt without a known end has length 0.
-        """
+        """Return the period of each attempt. An attempt without a known end has length 0."""
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """Return the periods in which a child job of the worker was unfinished.
+        """Return the merged periods in which a child job of the worker was unfinished.
 
-        The worker has no slot in these periods. Overlapping periods are merged.
+        The worker has no slot then.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
@@ -249,7 +238,7 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """Return the seconds that belong to both lists of periods.
+    """Return the seconds that are in periods of both lists.
 
     Within a list, periods must not overlap.
     """
@@ -310,7 +299,6 @@ def own_seconds(family: Family, worker: Worker) -> float:
 
 
 def _shares(family: Family, job: Job) -> dict[str, CriticalPath]:
-    """Return, for each task, the longest critical path among its candidates."""
     shares: dict[str, CriticalPath] = {}
     for worker in family.workers(job.id):
         share = _share(family, worker)
@@ -331,10 +319,7 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """Return the worker's child jobs in groups, in order.
-
-    Child jobs that ran in parallel are in one group.
-    """
+    """Return the worker's child jobs in order; those that ran in parallel are in one group."""
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):
@@ -367,10 +352,7 @@ def _walk_back(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFigures:
-    """The figures of one worker.
-
-    Durations are in seconds, memory is in bytes; None means unknown.
-    """
+    """The figures of one worker. Durations are seconds, memory is bytes; None means unknown."""
 
     worker_id: str
     job_id: str
@@ -454,7 +436,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 def _shared(family: Family, worker: Worker) -> int:
     """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
 
-    Return 0 for a planner or reviewer, and for the first worker of its agent in the job.
+    0 for a planner or reviewer, and for the first worker of its agent in the job.
     """
     if worker.is_adviser:
         return 0
@@ -487,10 +469,7 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Return the worker's peak memory in bytes; None if it is unknown.
-
-    A measured value of 0 counts as unknown, because not every process can be measured.
-    """
+    """Return the worker's peak memory. A measured 0 counts as unknown."""
     measured = [each.peak_memory_bytes for each in exits]
     if worker.result is not None:
         measured.append(worker.result.peak_memory_bytes)

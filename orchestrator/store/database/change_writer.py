@@ -1,7 +1,4 @@
-"""Writes the rows of a change: prepared INSERT, UPDATE, and DELETE statements for each table.
-
-Also deletes the rows of removed jobs, with everything that belongs to them.
-"""
+"""Writes the rows of a change, and deletes the rows of removed jobs."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -64,22 +61,20 @@ _FIXED: Mapping[str, frozenset[str]] = {
 
 
 class PlacedTask(NamedTuple):
-    """A row of the table ``tasks``: a task and its position in its job's plan."""
-
     job_id: str
     position: int
     task: TaskSpec
 
 
 class StoredPause(NamedTuple):
-    """The only row of the table ``server_pause``, with the pause of all jobs."""
+    """The only row of the table ``server_pause``."""
 
     pause: Pause | None
     id: int = 1
 
 
 class Writing:
-    """A statement that writes values to one table, with the conversion of values to rows."""
+    """A statement that writes values to one table, and converts values to rows."""
 
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
@@ -166,8 +161,6 @@ def updating(table: Table, dialect: Dialect) -> Writing:
 
 
 class Removal:
-    """A statement that removes rows of jobs, by the jobs' ids."""
-
     def __init__(self, statement: Delete, dialect: Dialect) -> None:
         self._text = str(statement.compile(dialect=dialect))
 
@@ -176,9 +169,8 @@ class Removal:
 
 
 def _plan_removals() -> tuple[Delete, Delete]:
-    """Return delete statements for a job's tasks, and for the workers of these tasks.
-
-    Planners and reviewers stay.
+    """Return delete statements for a job's tasks and their workers, but not planners and
+    reviewers.
     """
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
@@ -189,15 +181,14 @@ def _plan_removals() -> tuple[Delete, Delete]:
 
 
 def _attempt_removal() -> Delete:
-    """Return the delete statement for an attempt, by root job, worker, and number."""
     columns = tables.attempts.primary_key.columns
     return delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
 
 
 class ChangeWriter:
-    """All prepared statements with which a change is written.
+    """The prepared statements that write a change.
 
-    A statement is compiled at its first use, because a short job uses only half of them.
+    Each is compiled at its first use, because a short job uses only half of them.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -230,7 +221,7 @@ class ChangeWriter:
 
 
 def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
-    """Yield the kind of each statement, its table, and the values to write.
+    """Yield statements, tables, and values to write.
 
     A row comes after the rows that it references.
     """

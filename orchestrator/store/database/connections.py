@@ -1,7 +1,7 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A connection from the pool sees one snapshot of the database, and never waits for the writer. Some
-commits need not be durable at once. They are flushed to the disk together, in the background.
+A connection from the pool sees one snapshot of the database, and never waits for the writer.
+Commits that need not be durable at once are flushed to the disk together, in the background.
 """
 
 import logging
@@ -47,7 +47,7 @@ class LateSync:
         self._logged_errno: int | None = None
 
     def ask(self) -> None:
-        """Request a flush of a new commit, without waiting for the flush."""
+        """Request a flush of a new commit, without waiting for it."""
         # The flush that is due includes this commit, because it begins after the event is cleared.
         if not self._due.is_set():
             self._due.set()
@@ -111,7 +111,7 @@ Result = TypeVar("Result")
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of an SQLite database in a file. The path may contain any characters."""
+    """Return the URL of an SQLite file. The path may contain any characters."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
@@ -164,7 +164,7 @@ class Connections:
     def take_file(self) -> None:
         """Lock SQLite's file for this server.
 
-        Does nothing for PostgreSQL, which the writer's connection locks.
+        PostgreSQL is locked by the writer's connection instead.
         """
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
@@ -198,8 +198,7 @@ class Connections:
     def write(self, change: Change) -> None:
         """Write all of a change, or none of it.
 
-        Idempotent: after a lost connection, the caller may write the same change again. The change
-        is then stored only once.
+        Idempotent: after a lost connection, the caller may write the same change again.
         """
         try:
             # Write through the driver instead of SQLAlchemy, which is slower: the supervisor waits
@@ -219,13 +218,12 @@ class Connections:
         self._in_doubt = False
 
     def _driver(self) -> Any:
-        """Return the writer's connection; a new one if it was lost."""
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
         """True if the change was stored before.
 
-        Only the change's first event is searched, because a change is always stored as a whole.
+        Only its first event is searched, because a change is always stored as a whole.
         """
         if not change.events:
             return False
@@ -261,20 +259,14 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Make the next commit wait for the disk if ``durable`` is True.
-
-        Does nothing for PostgreSQL.
-        """
+        """Make SQLite's next commit wait for the disk if ``durable`` is True."""
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         self._waits = durable
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """Return the result of ``query``. If the connection was lost, repeat the query once.
-
-        The database server may have closed an idle connection.
-        """
+        """Return the result of ``query``. If the connection was lost, repeat the query once."""
         try:
             return self._read_once(query)
         except DBAPIError as error:
@@ -362,7 +354,7 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Convert exceptions to StoreError if an invalid row has caused them."""
+    """Convert exceptions that an invalid row has caused to StoreError."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
@@ -371,7 +363,6 @@ def as_unreadable(where: str) -> Iterator[None]:
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
-    """True if a repetition of the statement may succeed."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True

@@ -21,9 +21,9 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 def take(path: str) -> list[int]:
     """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
-    One lock is on a file beside the database. The other lock is on the database file itself,
-    because people remove lock files. The caller closes the handles after the last connection: the
-    handle of the database file must stay open as long as SQLite's handles.
+    One lock is on a separate lock file. The other one is on the database file itself, because
+    people remove lock files. Close the handles after the last connection: if the handle of the
+    database file is closed earlier, SQLite loses its own locks.
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
@@ -42,10 +42,6 @@ def take(path: str) -> list[int]:
 
 
 def in_use(where: str) -> StoreError:
-    """Return the error for a database that another server uses.
-
-    With two servers, jobs would run twice.
-    """
     return StoreError(
         f"another server uses {where}; stop it, or use another database (setting store.url)"
     )

@@ -1,4 +1,4 @@
-"""Creates the tables of a database, or brings them to the schema of this release."""
+"""Creates the tables of a database, or upgrades them to the schema of this release."""
 
 from collections.abc import Set
 from pathlib import Path
@@ -34,7 +34,7 @@ _TABLE = "alembic_version"
 def migrate(connection: Connection, where: str) -> None:
     """Create or upgrade the schema, within the caller's transaction. Idempotent.
 
-    Raises StoreError if a newer release of the product has changed the schema.
+    Raise StoreError if a newer release of the product has changed the schema.
     """
     found = _revisions(connection)
     if found == {LATEST}:
@@ -47,9 +47,9 @@ def migrate(connection: Connection, where: str) -> None:
 
 
 def create(connection: Connection) -> None:
-    """Create all tables in an empty database. Raises SQLAlchemyError if a table exists.
+    """Create all tables in an empty database, ten times as fast as by all migrations.
 
-    Running all migrations instead would take ten times as long.
+    Raise SQLAlchemyError if a table exists.
     """
     if connection.dialect.name == "sqlite":
         # Written before, because composing the statements takes a fiftieth of a server's start.
@@ -76,7 +76,7 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
-    """Run the migrations after the revisions ``found``; all migrations if ``found`` is empty."""
+    """Run the migrations after the revisions ``found``; all migrations if it is empty."""
     # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -91,7 +91,6 @@ def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -
 
 
 def _revisions(connection: Connection) -> set[str]:
-    """Return the revisions of the database's schema; empty for a new database."""
     if not inspect(connection).has_table(_TABLE):
         return set()
     return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))

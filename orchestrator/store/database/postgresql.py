@@ -70,9 +70,9 @@ def is_locked(error: Exception) -> bool:
 class Fence:
     """Prevents writes by the sessions of a replaced server.
 
-    When a session for writing is opened, it locks the database. Then it checks the epoch, a number
-    that each new server increments. A server increments the epoch only while it holds the writer's
-    lock. Therefore no session of a former epoch can commit afterwards, and a commit needs no check.
+    Each new server increments the epoch, a number in the database, while it holds the writer's
+    lock. A new session for writing acquires a lock, and then checks the epoch. Therefore no session
+    of a former epoch can commit afterwards, and a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -89,11 +89,11 @@ class Fence:
 
 
 def take_for_one_writer(engine: Engine, fence: Fence) -> None:
-    """Make each connection of the engine lock the database when it is opened. Raises StoreError.
+    """Make each connection of the engine lock the database when it is opened. Raise StoreError.
 
-    PostgreSQL grants the lock only after it has closed the previous connection. By then, that
-    connection's last changes are stored or lost. The lock also keeps out a second server, which
-    would run the same jobs again.
+    PostgreSQL grants the lock only after it has closed the previous connection, so that
+    connection's last changes are stored or lost by then. The lock also keeps out a second server,
+    which would run the same jobs again.
     """
     #: The first connection waits for the lock of a server that was killed. Later connections do not
     #: wait, because the caller repeats a failed write.
@@ -120,8 +120,7 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 def share_with_writer(engine: Engine, fence: Fence) -> None:
     """Allow the connections of the engine to write in parallel with the writer.
 
-    When a connection is opened, it acquires a shared lock and checks the fence. Another server may
-    end these sessions (``end_writers``).
+    Each acquires a shared lock and checks the fence. Another server may end them (``end_writers``).
     """
 
     @event.listens_for(engine, "connect")

@@ -1,9 +1,8 @@
 """The lease of the server that uses a PostgreSQL database.
 
-The holder renews its lease by a change of one row. Another server observes the row, and measures by
-its own clock how long the row has not changed. Clocks of several machines are never compared, as in
-Kubernetes (client-go, tools/leaderelection). A write needs no check of the lease, because each
-writing session is fenced (``postgresql.Fence``).
+The holder renews its lease by changing one row. Another server measures by its own clock how long
+the row has not changed, so that clocks of several machines are never compared, as in Kubernetes
+(client-go, tools/leaderelection). A write needs no check of the lease: see ``postgresql.Fence``.
 """
 
 from collections.abc import Callable
@@ -34,7 +33,7 @@ class Claimant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldLease:
-    """The latest claim of the database. The fields are those of the table."""
+    """The latest claim of the database: the row of its table."""
 
     epoch: int
     machine: str
@@ -57,8 +56,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    Raise WorkspaceBusy if a server on another machine has a lease, unless the lease equals
-    ``ended``. ``ended``: a lease that has certainly ended.
+    Raise WorkspaceBusy if a server on another machine has a lease, except the lease ``ended``,
+    which has certainly ended.
     """
     found = read(connection, lock=True)
     is_elsewhere = found.seconds > 0 and found.machine != claimant.machine

@@ -55,7 +55,7 @@ def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
 
 
 def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter. A job must match all of them."""
+    """Return the SQL conditions of a filter, all of which a job must match."""
     equal = (
         (_jobs.parent_job_id, wanted.parent),
         (_jobs.root_id, wanted.root),
@@ -157,10 +157,7 @@ def _total(connection: Connection, wanted: JobFilter) -> int:
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return the numbers of workers by status, and their usage, for each given root job.
-
-    A root job without workers has an empty list.
-    """
+    """Return the numbers of workers by status, and their usage, for each root job."""
     found: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
     for row in connection.execute(_counts, {"root_ids": list(root_ids)}):
         root_id, job_id, status, number, cost, used, lacks = row
@@ -173,11 +170,7 @@ def status_counts(
 def needy(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
-    """Return jobs that may have needs, each with its workers that may have needs.
-
-    ``root_ids``: only jobs of these trees; None means all. ``by``: only jobs that this caller
-    submitted.
-    """
+    """See ``core.ports.Store.needy``."""
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))
     statement = select(*tables.value_columns(tables.jobs)).where(marked)
     if root_ids is not None:

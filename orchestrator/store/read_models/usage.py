@@ -30,7 +30,7 @@ _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
 
 
 class Whole(FunctionElement[int]):
-    """SQL function: a number, rounded down to a whole number."""
+    """SQL function: a number, rounded down."""
 
     type = Integer()
     name = "whole"
@@ -137,10 +137,7 @@ def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
 
 
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
-    """Sum the rows of root jobs. Return one row for each value of the label ``name``.
-
-    The value "" is for jobs without the label.
-    """
+    """Sum the rows of root jobs for each value of the label ``name``; "" for jobs without it."""
     labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
     values = {job_id: _value(text, name) for job_id, text in connection.execute(labels)}
     groups: dict[tuple[str, float | None], list[UsageRow]] = defaultdict(list)

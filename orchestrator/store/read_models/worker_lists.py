@@ -1,7 +1,7 @@
 """Pages of a job's workers, and sorted lists of workers that are kept in memory.
 
-Sorting the workers of a large job in the database takes longer than reading a page of them. Each
-list is read once. After that, only changed workers are read again.
+Sorting the workers of a large job in the database takes longer than reading a page of them.
+Therefore each list is read once, and later only changed workers.
 """
 
 import threading
@@ -46,7 +46,7 @@ Entry = tuple[Any, ...]
 
 
 class _Sorting(NamedTuple):
-    """The columns by which workers are sorted, and a function from a row to a list entry."""
+    """The columns by which workers are sorted, and a function from a row to a sort key."""
 
     columns: Sequence[ColumnElement[Any]]
     entry: Callable[[Sequence[Any]], Entry]
@@ -81,7 +81,7 @@ _SORTINGS: Mapping[WorkerOrder, _Sorting] = {
 
 
 class SortedWorkers:
-    """A sorted list of the workers that match a filter. Any thread may call."""
+    """The sorted list of the workers that match a filter. Any thread may call."""
 
     def __init__(self, root_id: str, wanted: WorkerFilter) -> None:
         self._root_id = root_id
@@ -100,10 +100,7 @@ class SortedWorkers:
         self._changed: set[str] = set()
 
     def note(self, names: Iterable[str]) -> None:
-        """Record the ids of changed workers.
-
-        Call this only when the change can be read from the database.
-        """
+        """Record changed workers. Call this only when the change can be read from the database."""
         if not self._is_fixed:
             with self._noting:
                 self._changed.update(names)
@@ -158,9 +155,9 @@ class SortedWorkers:
 
 
 class WorkerOrders:
-    """The sorted lists in memory. Any thread may call.
+    """The sorted lists in memory.
 
-    If there are too many lists, the least recently used list is removed.
+    Any thread may call. The least recently used list is removed first.
     """
 
     def __init__(self) -> None:
@@ -168,7 +165,7 @@ class WorkerOrders:
         self._orders: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
-        """Return the sorted list for a filter. The filter must not contain a text."""
+        """Return the sorted list for a filter, which must not contain a text."""
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:
@@ -182,10 +179,7 @@ class WorkerOrders:
             return found
 
     def changed(self, change: Change) -> None:
-        """Record the workers of a change.
-
-        Call this only when the change can be read from the database.
-        """
+        """Record changed workers. Call this only when the change can be read from the database."""
         with self._lock:
             orders = list(self._orders.items())
         if not orders:
@@ -223,7 +217,6 @@ def _changed_workers(change: Change) -> Iterator[WorkerKey]:
 
 
 def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter. A worker of the job must match all of them."""
     found = [_workers.kind == WorkerKind.TASK]
     if wanted.statuses:
         found.append(_workers.status.in_(list(wanted.statuses)))
@@ -235,7 +228,6 @@ def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
 
 
 def _mentions(text: str) -> ColumnElement[bool]:
-    """Return the SQL condition that a worker, its task, or its reason contains a text."""
     asked = lowered(text)
     own = (_workers.id, _workers.task_id, _workers.reason)
     same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)

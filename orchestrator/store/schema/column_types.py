@@ -101,14 +101,13 @@ def stored(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """Return the original text of a text that ``stored`` has converted."""
+    """Return the text that ``stored`` has converted."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _plain(value: Any) -> object:
-    """Return the JSON form of a dataclass or mapping. Raise TypeError for other values."""
     if is_dataclass(value):
         # Like ``fields``, without building a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -137,7 +136,6 @@ def _from_json(text: str) -> Any:
 
 
 def _defaults(kind: type) -> dict[str, object]:
-    """Return the default of each field, by name; ``MISSING`` for a field without a default."""
     made = ((each, each.default_factory) for each in fields(kind))
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
@@ -166,8 +164,8 @@ def _without_defaults(value: Any) -> Any:
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    SQLAlchemy calls ``write`` and ``read`` through ``bind_processor`` and ``result_processor``. The
-    usual hooks of a ``TypeDecorator`` would cost two more calls per value.
+    ``bind_processor`` and ``result_processor`` call them, because the usual hooks of a
+    ``TypeDecorator`` would cost two more calls per value.
     """
 
     impl = Text
@@ -189,8 +187,6 @@ class Kept(TypeDecorator[Any]):
 
 
 class PlainText(Kept):
-    """A text column without conversion."""
-
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
@@ -299,7 +295,6 @@ def read_result(found: Found) -> WorkerResult:
 
 
 def _each(read: Callable[[Any], object]) -> Callable[[list[Any]], tuple[object, ...]]:
-    """Return a function that applies ``read`` to each item of a list, and returns a tuple."""
     return lambda found: tuple([read(each) for each in found])
 
 

@@ -14,7 +14,6 @@ FILE = Path(__file__).with_name("sqlite.sql")
 
 
 def sqlite_statements() -> str:
-    """Return the statements that create all tables and indexes in SQLite."""
     return "\n".join(map(_text, _elements()))
 
 

@@ -44,7 +44,7 @@ from orchestrator.store.schema.column_types import Document, Member, PlainText
 
 
 def needs_text(job: Job) -> str:
-    """Return the job's own needs, without those of its workers: one kind in each line."""
+    """Return the needs of the job itself, one kind in each line."""
     return _lines(kinds_of_job(job))
 
 
@@ -85,10 +85,7 @@ ESTIMATED, INCOMPLETE = 1, 2
 
 
 def cost_marks(worker: Worker) -> int:
-    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, or their sum.
-
-    Return 0 if the cost is exact and complete.
-    """
+    """Return ESTIMATED, INCOMPLETE, or their sum; 0 if the worker's cost is exact and complete."""
     usage = worker.usage
     if usage is NO_USAGE:
         return 0
@@ -117,12 +114,11 @@ def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: o
 
 
 def value_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns from which a stored value is created again, without derived columns."""
+    """Return the columns from which a stored value is created again: all except derived columns."""
     return [column for column in table.c if not column.info]
 
 
 def source_of(column: Column[Any]) -> "str | Make":
-    """Return the source of a column, as ``derived`` describes it."""
     source: str | Make = column.info.get("source", column.key)
     return source
 
