@@ -151,7 +151,7 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 
 
 class Commands(CommandGroup):
-    """The program's commands: single commands, each in its own module, and groups of commands."""
+    """All commands: single commands, each in its own module, and groups of commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, modules=COMMANDS, sections=FIRST, **kwargs)
@@ -165,7 +165,7 @@ class Commands(CommandGroup):
 
 
 def _group(name: str) -> CommandGroup:
-    """Return the commands of a group. Each command can also be typed without the group's name."""
+    # Each command can also be typed without the group's name.
     purpose, titles = GROUPS[name]
     sections = {title: tuple(each for each in SECTIONS[title] if each != name) for title in titles}
     example = next(iter(sections.values()))[0]
@@ -227,7 +227,6 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
 
 
 def main() -> NoReturn:
-    """Run the program ``orchestrator``."""
     for stream in (sys.stdout, sys.stderr):
         # A terminal with another encoding than UTF-8 must show question marks, not crash.
         if isinstance(stream, TextIOWrapper):

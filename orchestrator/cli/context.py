@@ -1,4 +1,4 @@
-"""The context of every command: the folder, the environment, and the output of errors."""
+"""The context of every command: its folder, its environment, and the format of its output."""
 
 import math
 import os
@@ -29,7 +29,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 class CliContext:
     """The context of a command: its home, its environment, and the format of its output.
 
-    The home is the directory with config.yaml, the workspace, and logs.
+    The home (``folder``) is the directory with config.yaml, the workspace, and logs.
     """
 
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
@@ -59,7 +59,7 @@ class CliContext:
         return client
 
     def client_if_running(self) -> "OrchestratorClient | None":
-        """Return the same client as ``client``; None if no server runs for the folder."""
+        """Return the same client as ``client``; None if no server runs."""
         address = self.address_if_running()
         return self.client_at(address.url) if address else None
 
@@ -100,10 +100,10 @@ class CliContext:
         self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check that the home is private, and set the project.
+        """Check that the home is private, and set the project to the current directory's project.
 
-        Does nothing for the portable folder. The project is not set if the home is in the project,
-        or if a setting names the project. Raise ConfigError if the home is not private.
+        Does nothing for the portable folder. The project is not set if the home is in a project, or
+        a setting names the project. Raise ConfigError if the home is not private.
         """
         if not home_directory.is_home(self.folder, self.environ):
             return
@@ -120,8 +120,8 @@ class CliContext:
     def use_project(self, named: Path) -> None:
         """Use the directory ``named`` (``--project``) as the project.
 
-        For an installed package, also use the home in this project, unless ``--home`` was given.
-        Raise ConfigError if that home is not private.
+        A home in the current project changes to the home in this project, unless ``--home`` was
+        given. Raise ConfigError if that home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
@@ -139,7 +139,7 @@ class CliContext:
             )
 
     def audit_log(self) -> "AuditLog":
-        """Return the server's audit log, to which this command appends while no server runs."""
+        # Only this command writes to the server's log, because no server runs.
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
@@ -148,7 +148,7 @@ class CliContext:
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
-    """Return the error for an action that lacks ``--yes`` and the user's confirmation.
+    """Return the error for an action that needs ``--yes`` or the user's confirmation.
 
     ``verb`` names the action, and ``undone`` says what did not happen.
     """
@@ -171,7 +171,7 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
 
 
 class Seconds(click.FloatRange):
-    """A duration in seconds as an option's type.
+    """A duration in seconds, as an option's type.
 
     Rejects "nan" and "inf", which Python's ``float`` accepts.
     """
@@ -195,10 +195,7 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
 def project_option(command: Command) -> Command:
-    """Add the option ``--project``, the directory to work on.
-
-    The default comes from ``config.project``.
-    """
+    """Add the option ``--project``, the directory to work on."""
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
         if value is not None:

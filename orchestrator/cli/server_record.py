@@ -15,8 +15,7 @@ SLACK_SECONDS = 5.0
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """True if the process ``pid`` is alive, and began before ``recorded_at``.
 
-    ``recorded_at``: seconds since the epoch. A process that began later is another process, to
-    which the system gave the same id.
+    ``recorded_at``: seconds since the epoch. A process that began later only has the same id.
     """
     if not _exists(pid):
         return False
@@ -51,10 +50,7 @@ ANSWER_SECONDS = 30.0
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the record of a workspace's running server.
-
-    None unless the server's process is alive and the server answers.
-    """
+    """Return the record of a workspace's running server; None if the server does not answer."""
     record = read_record(workspace)
     if record is None or not is_same_process(record.pid, record.started_at):
         return None

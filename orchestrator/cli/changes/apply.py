@@ -43,7 +43,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 @dataclass(frozen=True, slots=True)
 class PlanSource:
-    """A file of a job. It can be copied into the project unless ``refused`` is set."""
+    """A file of a job. It can be copied unless ``refused`` has a reason."""
 
     path: str
     worker_id: str
@@ -140,8 +140,8 @@ def _by_path(
 ) -> Mapping[str, PlanSource]:
     """Return the source from which each path is copied.
 
-    If workers made different contents of a path, ``take`` must name one of the workers; otherwise
-    the path is refused. Raise InvalidRequest if a worker that ``take`` names has no files.
+    If workers made different contents of a path, ``take`` must name one of them; otherwise the path
+    is refused. Raise InvalidRequest if ``take`` names a worker without files.
     """
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:
@@ -167,7 +167,7 @@ def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> 
 
 
 def _differ(sources: Sequence[PlanSource]) -> bool:
-    """True if the sources' contents differ, or if a source cannot be read."""
+    """True if the sources' contents differ, or one of them cannot be read."""
     if len(sources) < 2:
         return False
     try:
@@ -177,10 +177,7 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
 
 
 def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Yield all sources of files.
-
-    If several workers created a path, yield a source for each of them.
-    """
+    # If several workers created a path, each of them is a source.
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
@@ -189,7 +186,7 @@ def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Yield the files of the merged result. Yield nothing if there is no merge or no repository."""
+    # Nothing, if there is no merge or no repository.
     landing = landing_of(surroundings, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
@@ -197,10 +194,9 @@ def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSo
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
-    """Yield the files of successful workers. Workers that ran in the project itself are omitted.
+    """Yield the files of successful workers; of several candidates, only of the chosen candidate.
 
-    Files of child jobs come before the files of their parent worker. Of several candidates, only
-    the chosen candidate counts.
+    Workers in the project itself are omitted. The files of child jobs come first.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
@@ -260,7 +256,7 @@ def _words(error: OSError) -> str:
 
 
 def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
-    """Ask the user before files are overwritten. Raise Conflict if the user does not agree."""
+    """Ask the user before files are overwritten. Raise Conflict if the user declines."""
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return

@@ -73,10 +73,10 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 
 
 def in_diff(text: str) -> Comments:
-    """Return the comments of an edited diff.
+    """Return the comments of an edited diff: lines that begin with ``#``.
 
-    A line that begins with ``#`` is a comment on the diff's line above it.
-    Comments before the first file are comments on the whole change.
+    Each refers to the diff's line above it. Comments before the first file refer to the whole
+    change.
     """
     comments = Comments()
     for place, lines in _grouped(text):
@@ -91,7 +91,7 @@ def in_diff(text: str) -> Comments:
 
 
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield each group of comment lines, with the place of the diff's line above the group."""
+    """Yield the lines of each comment, with the place of the diff's line above it."""
     place: Comment | None = None
     lines: list[str] = []
     walk = _Walk()
@@ -115,10 +115,7 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Read the next line.
-
-        Return its place if it is a line of a hunk; None for any other line.
-        """
+        """Read a line. Return its place if it is a line of a hunk, otherwise None."""
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
@@ -146,7 +143,7 @@ class _Walk:
 
 
 def _path(shown: str) -> str:
-    """Return the path in a header line of a diff. Git quotes a path with special characters."""
+    # Git quotes a path with special characters.
     shown = shown.rstrip("\t\r")
     if shown.startswith('"') and shown.endswith('"'):
         shown = shown[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8")

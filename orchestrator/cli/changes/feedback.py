@@ -92,9 +92,9 @@ def feedback_command(
 
 
 def _commit(job: Answer, worker_id: str) -> str:
-    """Return the head of the worker's branch.
+    """Return the latest commit of the worker's branch.
 
-    Raise NotFound for an unknown worker, Conflict for a worker without a commit.
+    Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
     found = next((each for each in job["workers"] if each["worker_id"] == worker_id), None)
     if found is None:
@@ -109,10 +109,7 @@ def _commit(job: Answer, worker_id: str) -> str:
 
 
 def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
-    """Open the worker's diff in the user's editor, and return the comments that the user adds.
-
-    Raise InvalidRequest if the user adds none.
-    """
+    """Open the worker's diff in the user's editor, and return the comments that the user adds."""
     from orchestrator.cli.changes.land import diff_of_worker
 
     surroundings.work_on_project_of(job_id)

@@ -149,7 +149,7 @@ def land_command(
 def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Print what an incomplete job's result lacks. Return the exit code of the job's status.
 
-    Raise ``error`` again if it does not report an incomplete job.
+    Raise ``error`` again if it reports anything else.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
@@ -207,10 +207,9 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Ask the user to confirm the landing.
+    """Ask the user to confirm the landing. Raise Conflict if the user declines.
 
-    Return the branch that the user names to land on, or None. Raise Conflict if the user does not
-    confirm.
+    Return the branch that the user names to land on, or None.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -230,7 +229,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _how(**options: bool) -> list[str]:
-    """Return the merge methods among ``options`` that are set.
+    """Return the merge method among ``options`` that is set, or [].
 
     Raise UsageError for more than one.
     """
@@ -242,7 +241,6 @@ def _how(**options: bool) -> list[str]:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each change that the result lacks, with the command that merges it."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
@@ -284,10 +282,7 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Land the result through the running server of the folder.
-
-    Without a server, land in this process.
-    """
+    """Land the result through the running server; without a server, in this process."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -334,7 +329,10 @@ def _note(surroundings: CliContext, job_id: str, action: str) -> None:
 
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
-    """Return the landing of a job in the job's project. Needs no running server. Raise NotFound."""
+    """Return the landing of a job in the job's project. Needs no running server.
+
+    Raise NotFound.
+    """
     from orchestrator.composition import landing
 
     surroundings.work_on_project_of(job_id)

@@ -55,7 +55,7 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
 
 
 class Demo:
-    """One run of the demo in its folder. Runs the commands that a user would type."""
+    """One run of the demo. Runs the commands that a user would type."""
 
     def __init__(self, folder: DemoFolder, environ: dict[str, str], *, as_json: bool) -> None:
         self._folder = folder
@@ -74,7 +74,7 @@ class Demo:
     def tell(self, landed: str) -> None:
         """Print what happened, the next commands, and how to remove the demo.
 
-        ``landed`` is the new commit of main, or "" if nothing was landed.
+        ``landed``: the new commit of main; "" if nothing was landed.
         """
         job = self._job()
         story = [*Story.of(job, self._folder.workspace).lines()] if job else []
@@ -101,10 +101,7 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield pairs of purpose and command.
-
-        The commands show the demo's results, and work in any directory.
-        """
+        """Yield commands that show the demo's results in any directory, each with its purpose."""
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report: results, merge, and files", f"{own} report {job_id}"
@@ -115,11 +112,9 @@ class Demo:
             yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
 
     def _job(self) -> dict[str, Any]:
-        """Return the status of the demo's job; empty if the server accepted no job."""
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
-        """Run a command of the product in the folder, and print the command line."""
         click.echo(f"$ {shlex.join([COMMAND, *arguments])}", err=True)
         process = self._started(arguments)
         with _forwarded_to(process):
@@ -127,7 +122,6 @@ class Demo:
         return returned if returned >= 0 else ExitCode.FAILED
 
     def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Start a command of the product, and return its process. Raise DemoFailed."""
         try:
             return subprocess.Popen(
                 [str(self._folder.command), *arguments],
@@ -148,8 +142,7 @@ class Demo:
 
 @contextmanager
 def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Forward signals to the running command, so that the command stops its job and its server."""
-
+    # The command stops its job and its server at a signal.
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
@@ -162,8 +155,5 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Return the signals to forward.
-
-    Signals that this process ignores, such as SIGHUP under nohup, are omitted.
-    """
+    # This process may ignore some signals, such as SIGHUP under nohup.
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

@@ -51,7 +51,7 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """The folder of one demo, which is also the demo's home. Contains no files of the user."""
+    """The folder of one demo, with its settings, command, and repository."""
 
     path: Path
 
@@ -76,14 +76,11 @@ class DemoFolder:
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
 
     def head(self, environ: Mapping[str, str]) -> str:
-        """Return the checked-out commit of the repository."""
+        """Return the checked-out commit of the repository. Raise DemoFailed."""
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Create the folder's content. Raise DemoFailed or OSError.
-
-        After an error, the caller removes the incomplete folder.
-        """
+        """Create the folder's content. Raise DemoFailed or OSError."""
         write_command(self.path)
         self.workspace.mkdir()
         agent = self.path / "agent.py"
@@ -111,7 +108,6 @@ class DemoFolder:
         self._git(environ, "commit", "-q", "-m", "A small shop")
 
     def _git(self, environ: Mapping[str, str], *arguments: str) -> str:
-        """Return git's output. Raise DemoFailed."""
         try:
             ran = subprocess.run(
                 [*GIT, *arguments],
@@ -132,7 +128,7 @@ class DemoFolder:
 def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
     """Return a prepared folder: ``keep``, or a new temporary directory.
 
-    Raise DemoFailed if ``keep`` exists. A folder that cannot be prepared is removed completely.
+    Raise DemoFailed if ``keep`` exists, or if the folder cannot be prepared. It is then removed.
     """
     try:
         path = Path(os.path.abspath(keep) if keep else tempfile.mkdtemp(prefix=PREFIX))

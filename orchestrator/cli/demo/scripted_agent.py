@@ -70,7 +70,7 @@ def write_test(path: str, **values: str) -> None:
 
 
 def build_reports() -> None:
-    """Let a child job write the reports, then add a file that imports the child job's files."""
+    """Let a child job write the reports, then add a file that imports them."""
     write("shop/reports/__init__.py", '"""The reports of the shop."""\n')
     tasks = [
         {"id": name, "title": f"Report of {name}", "prompt": f"Write shop/reports/{name}.py."}
@@ -98,10 +98,7 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Write code that is wrong for negative amounts.
-
-    If the prompt has the gate's finding, write correct code.
-    """
+    """Write code that is wrong for negative amounts; correct code if the prompt has the finding."""
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))
     write_test(

@@ -1,4 +1,4 @@
-"""The story of the demo: what happened, according to the files of its job."""
+"""The story of the demo: what happened, from the files of its job."""
 
 import json
 import re
@@ -20,7 +20,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Facts about the demo's job, from the job's files."""
+    """Facts about the demo's job."""
 
     #: ``status.json``.
     status: Answer
@@ -31,7 +31,7 @@ class Story:
 
     @classmethod
     def of(cls, status: Answer, workspace: Path) -> "Story":
-        """Read the story from the job's files. A missing file counts as empty."""
+        """Read the facts from the job's files. A missing file counts as empty."""
         directory = workspace / f"job_{status['job_id']}"
         log, figures = directory / "logs/orchestrator.log", directory / "reports/analytics.json"
         return cls(
@@ -70,7 +70,6 @@ class Story:
         return {each["worker"] for each in events if each["kind"] == EventKind.WORKER_SENT_BACK}
 
     def _most_at_once(self) -> int:
-        """Return the highest number of workers of the root job that ran at the same time."""
         running: set[str] = set()
         most = 0
         for event in LINE.finditer(self.log):

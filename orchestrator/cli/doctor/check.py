@@ -17,5 +17,4 @@ class HealthCheck:
 
 
 def quoted(path: Path) -> str:
-    """Quote a path for a shell, so that the reader can paste the command of a fix."""
     return shlex.quote(str(path))

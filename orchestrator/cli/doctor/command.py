@@ -32,9 +32,9 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the check of the containment mode that is in effect, and of the limits.
+    """Yield the check of the containment mode in effect, and warnings.
 
-    A requested setting that this mode does not enforce gets a warning.
+    A warning is for a requested setting that this mode does not enforce.
     """
     # imported here, because they are slow and --help does not need them
     from orchestrator.composition import containment_in_force
@@ -80,7 +80,6 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the checks of the project; none if the settings are invalid."""
     from orchestrator.config.project import ProjectUnknown, project_of
 
     if settings is None:

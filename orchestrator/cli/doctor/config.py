@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield pairs: a check, and the settings or None.
-
-    Only the check that config.yaml is valid comes with the settings.
+    """Yield checks. The check that config.yaml is valid comes with the settings, others with
+    None.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -1,8 +1,8 @@
-"""Doctor's check of the host project's tools, which might also read the product's folder.
+"""Doctor's check of the project's tools, which might also read the product's folder.
 
-The product's folder itself contains files that exclude it from pytest and pyright (``pyvenv.cfg``,
-``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one
-line in the project's own settings. This module checks for that line.
+Files in the folder exclude it from pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
+(``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one line in the project's
+own settings. This module checks for that line.
 """
 
 import configparser
@@ -55,10 +55,9 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories in which the host's tools may run.
+    """Return the directories in which the project's tools may run; none if the folder is outside.
 
-    These are the project and its parents, up to the top of its repository. Empty if the folder is
-    outside the project.
+    These are the project and its parents, up to the top of its repository.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -96,10 +95,7 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 
 def _has_python(place: Path, name: str) -> bool:
-    """True if a directory contains Python modules of its own.
-
-    Without settings, mypy then reads everything below the directory.
-    """
+    # Without settings, mypy reads everything below a directory with Python modules.
     # If all modules are deeper, the project has settings or tests near its top.
     found = (
         file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
@@ -112,7 +108,6 @@ def _has_python(place: Path, name: str) -> bool:
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:
-    """Return mypy's settings in a file; None if the file has no such settings."""
     text = _text(file)
     try:
         if file.name == "pyproject.toml":
@@ -153,7 +148,6 @@ def _prettier(place: Path, name: str) -> Line | None:
 
 
 def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
-    """Return the line to add to the first of ``files``; None if one of ``files`` has it already."""
     for file in files:
         for line in _text(place / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
@@ -230,7 +224,6 @@ _TOOLS: Mapping[str, Finder] = {
 
 
 def _names_dependency(place: Path, tool: str) -> bool:
-    """True if a list of the project's dependencies names a tool."""
     package = _json(_text(place / "package.json"))
     for kind in ("dependencies", "devDependencies"):
         listed = package.get(kind)
@@ -243,7 +236,7 @@ def _names_dependency(place: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    """True if the list ``setting`` in a JavaScript file contains the folder's ``name``."""
+    # The file is JavaScript.
     listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 
@@ -253,7 +246,6 @@ def _first(place: Path, pattern: str) -> Path | None:
 
 
 def _text(file: Path) -> str:
-    """Return the beginning of a file; "" if it cannot be read."""
     try:
         with file.open("rb") as opened:
             return opened.read(_READ_BYTES).decode("utf-8", "replace")
@@ -262,10 +254,7 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return the object in a JSON text with comments and trailing commas, as in tsconfig.json.
-
-    Return an empty object if the text is invalid.
-    """
+    """Return the object in a JSON text with comments and trailing commas; empty if invalid."""
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:
         found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")

@@ -115,7 +115,6 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    """Return as text the packages whose installed and pinned versions differ; "" if none."""
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
     return "; ".join(wrong[:SHOWN_PACKAGES]) + more

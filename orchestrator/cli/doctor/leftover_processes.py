@@ -9,10 +9,9 @@ _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """Return a message about leftover processes, and the command that kills them.
+    """Return a message about leftover processes, and the command that kills them; None if none.
 
-    None if there are no leftover processes. With ``root_id``, only processes of this root job
-    count.
+    With ``root_id``, only processes of this root job count.
     """
     # imported here, because --help does not need it
     from orchestrator.launchers.local.leftover_processes import leftovers

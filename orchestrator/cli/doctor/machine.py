@@ -35,7 +35,6 @@ def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
 
 
 def _existing(path: Path) -> Path:
-    """Return the path, or its nearest existing parent directory."""
     return next(place for place in (path, *path.parents) if place.exists())
 
 

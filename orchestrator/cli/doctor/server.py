@@ -35,7 +35,6 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
 
 
 def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
-    """Yield the checks that the running server reports. The server may serve another project."""
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.client import ApiError, ClientError
 
@@ -108,7 +107,7 @@ def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCh
 
 
 def scheduler_check(address: str) -> HealthCheck:
-    """Return the check that Dask's scheduler accepts connections at ``cluster.scheduler``."""
+    """Check that Dask's scheduler accepts connections at ``cluster.scheduler``."""
     from orchestrator.launchers.cluster.dask.dask_nodes import scheduler_address
 
     try:

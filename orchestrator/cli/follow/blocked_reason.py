@@ -28,10 +28,9 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a line with the reason why a worker waits.
+        """Return a line with the reason why a worker waits; None if there is nothing new.
 
-        None in four cases: no worker waits, the reason has not changed, the last event is too
-        recent, or the server does not answer.
+        Also None soon after an event, or if the server does not answer.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None
@@ -47,16 +46,13 @@ class BlockedWorkers:
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """Return the line to show while the server does not answer. The retries last ``seconds``."""
+    """Return the line to show while the server does not answer. Retries last ``seconds``."""
     until = local_time(time.time() + seconds)
     return f"no answer from {client.api_url}; retrying until {until}"
 
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
-    """Yield the cause and a line for each waiting worker of a tree.
-
-    A line is such as ``worker_1 waiting for disk space: ...``.
-    """
+    """Yield the cause and a line for each waiting worker of a tree."""
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")
         waiting = worker.get("waiting_for") or {}

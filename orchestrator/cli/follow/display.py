@@ -33,9 +33,9 @@ LINE_END = "\r\n"
 class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the region's first line. A draw therefore needs
-    no count of the previous lines, which would be wrong after a resize. The next draw overwrites
-    terminal output such as ``^C``. After a kill, the shell's prompt replaces the region.
+    Between two draws, the cursor is at the start of the region's first line. A draw then needs no
+    count of lines, which a resize would make wrong. After a kill, the shell's prompt replaces the
+    region.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -61,8 +61,7 @@ class Region:
     def draw(self, staying: Sequence[str], changing: Sequence[str]) -> None:
         """Print the permanent lines ``staying``, and replace the region by ``changing``.
 
-        Lines are cut to the terminal's width. If the terminal is not high enough, the region shows
-        the last lines of ``changing``.
+        Lines are cut to the terminal's width. A low terminal shows the last lines of ``changing``.
         """
         width, height = self.size
         shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
@@ -173,7 +172,6 @@ class LiveDisplay:
         self._output = LastLines(logs)
 
     def styled(self, line: str) -> str:
-        """Return a line, without its colours if the stream shows none."""
         return line if self._style.is_on else click.unstyle(line)
 
     def ended(self, answer: Mapping[str, Any]) -> None:
@@ -265,7 +263,7 @@ def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
 
 
 def _meaning(event: Event) -> str:
-    """Return the meaning of an event's style: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
+    """Return the style of an event: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
     facts = event.get("data") or {}
     kind, status = str(event["kind"]), str(facts.get("status") or "")
     if kind == EventKind.WORKER_ENDED:
@@ -315,10 +313,7 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    """Return the time at which the event happened.
-
-    The event may arrive later, after a lost connection.
-    """
+    # After a lost connection, an event arrives later than it happened.
     at = moment(event.get("at"))
     return time.time() if at is None else at
 
@@ -326,8 +321,7 @@ def _moment(event: Event) -> float:
 def display_for(surroundings: CliContext, stream: TextIO | None = None) -> Display:
     """Return a display for ``stream`` (default: standard error).
 
-    Its last lines change in place if the stream is a suitable terminal. Otherwise it only prints
-    lines.
+    Its last lines change in place if the stream is a suitable terminal.
     """
     to = stream or sys.stderr
     style = style_of(surroundings.environ, to)

@@ -27,9 +27,9 @@ class Known(Protocol):
 
 
 def line_of(event: Event, progress: Known) -> str | None:
-    """Return the line for an event; None if the user need not see the event.
+    """Return the line for an event; None if the user need not see it.
 
-    ``progress`` is the state before the event.
+    ``progress``: the state before the event.
     """
     kind, facts = str(event["kind"]), event.get("data") or {}
     worker = str(event.get("worker_id") or "")
@@ -204,7 +204,7 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 def with_shorter_reason(event: Event, characters: int) -> Event:
     """Return the event with its reason shortened by ``characters``.
 
-    At least LEAST_REASON characters of the reason remain.
+    At least LEAST_REASON characters remain.
     """
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
@@ -218,7 +218,7 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
-    """Return text such as ``worker_1: gate pytest: base commit``; None if no line is shown."""
+    """Return a line such as ``worker_1: gate pytest: base commit``; None if none is shown."""
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
     gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
     # The line of gates_started already has the gates, and each gate's outcome has its seconds.

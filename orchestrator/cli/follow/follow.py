@@ -1,6 +1,6 @@
 """Follows a job to its end.
 
-One thread receives events, and the main thread prints and handles Ctrl-C.
+One thread receives events. The main thread prints, and handles Ctrl-C.
 """
 
 import math
@@ -85,8 +85,8 @@ def watch(
 ) -> dict[str, Any]:
     """Show a job until it has ended, or for ``seconds``, and return its status.
 
-    Ctrl-C ends only this display, not the job. ``body`` is called once a second, and returns the
-    lines above the workers. Past events are not printed.
+    Past events are not printed. ``body`` is called once a second, and returns the lines above the
+    workers. Ctrl-C ends only this display, not the job.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)
@@ -110,7 +110,7 @@ def watch(
 
 
 def _logs_of(surroundings: CliContext, job_id: str) -> Path:
-    """Return the directory of a job's logs in this workspace. The directory may not exist yet."""
+    # The directory may not exist yet.
     try:
         directory = directory_of(surroundings.workspace, job_id)
     except NotFound:
@@ -119,10 +119,9 @@ def _logs_of(surroundings: CliContext, job_id: str) -> Path:
 
 
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return a job's status from its files if the job has ended and its server has stopped.
+    """Return an ended job's status from its files, if the job's server has stopped; otherwise None.
 
-    Otherwise return None. A server may stop right after its last job has ended, before this process
-    has received the job's last event.
+    A server may stop before this process has received the job's last event.
     """
     if surroundings.environ.get("ORCHESTRATOR_API_URL"):
         return None
@@ -162,9 +161,9 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
 
 
 class FollowListener:
-    """Iterator over a job's events and other lines to print.
+    """Iterator over a job's events, and other lines to print.
 
-    The item is None if nothing has arrived for a short time. The last item is a FollowEnd.
+    An item is None if nothing arrived for a short time. The last item is a FollowEnd.
     """
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
@@ -196,7 +195,7 @@ class FollowListener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal act like Ctrl-C, in background jobs of a shell, too."""
+    """Make SIGTERM and a closed terminal act like Ctrl-C, also in background jobs of a shell."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.25
 
 
 class LastLines:
-    """Returns the last lines of workers' logs. Reads a log again only after it has grown."""
+    """The last lines of workers' logs. A log is read again only after it has grown."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs

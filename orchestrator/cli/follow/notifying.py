@@ -21,7 +21,7 @@ class NotifyingDisplay:
     """A display that also notifies when the job needs the user."""
 
     def __init__(self, display: Display, *, approves: bool) -> None:
-        """``approves`` is true if the job's plan must be approved by the user."""
+        """``approves``: True if the user must approve the job's plan."""
         self._display = display
         self._needs = dict(_NEEDS)
         if approves:
@@ -34,7 +34,6 @@ class NotifyingDisplay:
             self._notify("Needs you", f"job {event.get('job_id')}: {text}", urgent=True)
 
     def ended(self, answer: Mapping[str, Any]) -> None:
-        """Send a notification that the job has ended."""
         status = str(answer["status"]).capitalize()
         text = f"job {answer['job_id']}: {answer.get('reason') or status}"
         self._notify(status, text, urgent=False)

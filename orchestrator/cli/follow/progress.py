@@ -36,10 +36,7 @@ class JobPart:
 
 @dataclass
 class ProgressLines:
-    """The progress of a job tree.
-
-    Receives events one by one, and returns at most one line for each.
-    """
+    """The progress of a job tree, computed from its events."""
 
     #: By worker: its status.
     workers: dict[str, str] = field(default_factory=dict)
@@ -131,7 +128,9 @@ class ProgressLines:
             job.activity = ""
 
     def resumed_because(self, worker: str) -> str:
-        """Return why a worker resumed: `` (child job 05ebe362 completed)``; "" if unknown."""
+        """Return why a worker resumed, such as `` (child job 05ebe362 completed)``; "" if
+        unknown.
+        """
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
         ended = [f"child job {each} {found}" for each in ids if (found := self._end_of(each))]
@@ -148,10 +147,7 @@ class ProgressLines:
         return Counter(self.workers.values())
 
     def running(self) -> Iterator[tuple[str, float]]:
-        """Yield the workers whose process runs, with the start time of their attempt.
-
-        The oldest worker is first.
-        """
+        """Yield the running workers, each with the start time of its attempt, the oldest first."""
         for worker, at in self.started_at.items():
             if self.workers[worker] == "running":
                 yield worker, at
@@ -164,12 +160,11 @@ class ProgressLines:
 
     @property
     def total(self) -> int:
-        """Number of workers. A task with several candidates has one worker for each candidate."""
+        """Number of workers. A task with several candidates has several workers."""
         return sum(max(job.tasks, len(job.workers)) for job in self.jobs.values())
 
     @property
     def done(self) -> int:
-        """Number of workers that succeeded."""
         return sum(self.counts()[status] for status in _SUCCEEDED)
 
     @property
@@ -207,7 +202,7 @@ class ProgressLines:
         return None in self._costs.values()
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the estimated seconds until all tasks are done, from the job's finished tasks.
+        """Return the estimated seconds until all tasks are done.
 
         None if too few tasks are finished, or if no task remains.
         """

@@ -65,7 +65,6 @@ def _cost(progress: ProgressLines) -> str:
 
 
 def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
-    """Return a bar. Its filled part is the share of ended workers, with failed workers in red."""
     if not (total := progress.total):
         return ""
     full, empty = "━─" if is_unicode else "#-"

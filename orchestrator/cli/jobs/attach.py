@@ -30,7 +30,7 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 class _AttachCommand(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the help, with the names of the tools that can resume a session."""
+        # The help names the tools that can resume a session.
         # imported here, because only this help text needs it
         from orchestrator.core.model.known_agents import PROGRAMS
 
@@ -83,7 +83,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker, built from its status row and the path of its directory.
+    """Return the worker, from its status row and its directory.
 
     Raise Conflict if the worker has no directory.
     """
@@ -118,10 +118,7 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Leave the terminal's signals to the tool: this process ignores them.
-
-    A SIGTERM to this process is passed on to the tool.
-    """
+    # The tool gets the terminal's signals, so this process ignores them. It passes on a SIGTERM.
     before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
@@ -153,10 +150,7 @@ def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") ->
 
 
 def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
-    """Update the job's list of changed files from the worker's branch.
-
-    Because the changes are committed already, an error is only printed.
-    """
+    # The changes are committed already, so an error is only printed.
     try:
         client = surroundings.client_if_running()
         if client is not None:

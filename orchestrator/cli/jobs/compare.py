@@ -46,7 +46,7 @@ def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: b
 
 
 def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
-    """Return the comparison from the server; without a running server, from the job's reports.
+    """Return the comparison from the server, or from the job's reports if no server runs.
 
     Raise NotFound.
     """
@@ -87,7 +87,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return ``value`` without fields that are None, as in the server's answers."""
+    # Answers of the server have no nulls.
     if isinstance(value, list):
         return [_without_nulls(each) for each in value]
     if isinstance(value, dict):
@@ -147,9 +147,9 @@ def _change(each: Answer) -> str:
 
 
 def _tests(each: Answer) -> str:
-    """Return a text about a candidate's tests, such as ``12 of the base, 3 new (1 count)``.
+    """Return a text on a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
-    In this example, 1 of the 3 new tests counts for the choice of a candidate.
+    Here, 1 of the 3 new tests counts for the choice of a candidate.
     """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
@@ -185,10 +185,9 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield the worker id of each candidate that was not chosen, and a patch.
+    """Yield each candidate that was not chosen, with its difference from the chosen candidate.
 
-    The patch is the difference from the chosen candidate. Candidates without a branch are omitted.
-    Raises Conflict if no candidate is chosen, or if the chosen candidate has no branch.
+    Candidates without a branch are omitted. Raises Conflict if no chosen candidate has a branch.
     """
     from orchestrator.composition import difference_between
 

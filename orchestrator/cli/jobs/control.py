@@ -51,10 +51,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
 
 
 def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
-    """Wait until the job has ended or ``timeout`` has passed, and return its status.
-
-    On a terminal, shows the progress.
-    """
+    """Wait until the job has ended or ``timeout`` has passed, and return its status."""
     from orchestrator.cli.follow.blocked_reason import server_awaited
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
@@ -70,10 +67,7 @@ def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dic
 
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return the status of an ended job from its files.
-
-    None if a server runs, or the job has not ended.
-    """
+    """Return the status of an ended job from its files; None if a server runs."""
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 

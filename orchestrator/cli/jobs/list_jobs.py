@@ -60,7 +60,7 @@ def show_jobs(
 def find_jobs(
     surroundings: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
-    """Return a page of jobs from the server; without a running server, from the jobs' files.
+    """Return a page of jobs from the server, or from the jobs' files if no server runs.
 
     With ``children``, the page includes child jobs. A worker gets only child jobs.
     """

@@ -44,10 +44,7 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of worker and line.
-
-    Reads the log files, or asks the server if the files are on another machine.
-    """
+    # If the files are on another machine, the server has the lines.
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():
         yield from _from_server(surroundings, job_id, worker_id, follow, tail)
@@ -119,5 +116,4 @@ def _from_server(
 
 
 def _started(job: Mapping[str, Any]) -> list[str]:
-    """Return the workers that have a log."""
     return [str(worker["worker_id"]) for worker in job["workers"] if worker["attempts"]]

@@ -35,7 +35,7 @@ def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
-    """Return a report from the server; without a running server, from the job's files.
+    """Return a report from the server, or from the job's files if no server runs.
 
     Raise NotFound.
     """

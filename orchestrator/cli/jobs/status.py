@@ -69,10 +69,7 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
 
 
 def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the status with the workers of child jobs.
-
-    Return ``last`` if the status cannot be read.
-    """
+    # The last answer lacks the workers of child jobs.
     try:
         return find_status(surroundings, str(last["job_id"]))
     except OrchestratorError:
@@ -82,7 +79,7 @@ def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, An
 def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
     """Show a job of a running server until it has ended, and return its status.
 
-    None without a server, or without a terminal on which lines can change in place.
+    None without a server, or without a suitable terminal.
     """
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
@@ -103,10 +100,10 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
 
 
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Return the status from the server; without a running server, from the job's files.
+    """Return the status from the server, or from the job's files if no server runs.
 
-    With ``--json``, return the API's answer. Otherwise, add the workers of every child job. Raise
-    NotFound.
+    With ``--json``, this is the API's answer. Otherwise, it has the workers of all child jobs, too.
+    Raise NotFound.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()
@@ -145,9 +142,8 @@ def _show_all(answer: Mapping[str, Any]) -> str:
 
 
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """Return lines about the changes that are not in the result.
-
-    The lines name the place of the changes, and the commands that merge or show them.
+    """Return lines on changes that are not in the result, with the commands that merge or show
+    them.
     """
     lines = []
     found = answer.get("made_not_in_result") or ()
@@ -192,10 +188,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line about a worker's latest session: whether it was resumed, or is new.
-
-    Yield nothing if the session belongs to the first attempt.
-    """
+    """Yield a line on whether a retry resumed the worker's session."""
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

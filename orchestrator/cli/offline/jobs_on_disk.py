@@ -1,4 +1,4 @@
-"""Reads jobs from their files, which is necessary if no server runs."""
+"""Reads jobs from their files, for commands that need no server."""
 
 import json
 import os
@@ -107,9 +107,9 @@ def find_job(workspace: Path, job_id: str) -> Answer:
 
 
 def whole_job(workspace: Path, job_id: str) -> Answer:
-    """Return a job from its files. ``child_results`` has the workers of all child jobs of a worker.
+    """Return a job from its files, with the workers of all child jobs in ``child_results``.
 
-    Prints a message if the files of an unfinished job lack some of its workers. Raises NotFound.
+    Prints a message if the files of an unfinished job lack some workers. Raises NotFound.
     """
     job = _job(workspace, job_id)
     if omitted := job.get("workers_omitted"):
@@ -167,7 +167,7 @@ def written_at(workspace: Path, job_id: str) -> float:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """Return the id of a job's root job; for a root job, its own id. Raises NotFound."""
+    """Return the id of a job's root job, which may be the job itself. Raises NotFound."""
     return _root_id(directory_of(workspace, job_id))
 
 
@@ -176,7 +176,7 @@ def _root_id(directory: Path) -> str:
 
 
 def project_of_job(workspace: Path, job_id: str) -> str:
-    """Return the project of a job; empty if it is unknown."""
+    """Return the project of a job; "" if it is unknown."""
     try:
         root = _status(directory_of(workspace, job_id))
     except OrchestratorError:
@@ -187,7 +187,7 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
     """Return the ids of the workers of a child job and its descendants.
 
-    None for a root job: no selection is needed, because all workers in its directory belong to it.
+    None for a root job: all workers in its directory belong to it.
     """
     if _status(workspace / f"job_{job_id}") is not None:
         return None
@@ -196,10 +196,7 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _with_all_workers(directory: Path) -> Answer | None:
-    """Return a root job's status with its workers; None if there is no status.
-
-    The files of an unfinished job may lack some of its workers. Raises UnreadableJobs.
-    """
+    # The status of an unfinished job may lack some of its workers.
     status = _status(directory)
     if status and (status.get("workers_omitted") or {}).get("file"):
         return _status(directory, ALL_WORKERS) or status
@@ -223,16 +220,16 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
 
 
 def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
-    """Yield the worker of ``job`` that started the child job ``job_id``, if there is one."""
+    """Yield the worker that started the child job ``job_id``, if it is in ``job``."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
             yield dict(task)
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return the child job ``job_id``, assembled from its workers ``tasks`` and from ``record``.
+    """Return the child job ``job_id``, made from its workers ``tasks``.
 
-    ``record``: the child job's fields in the root job's status; they have priority.
+    ``record``: its fields in the root job's status, which have priority.
     """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {
@@ -245,7 +242,6 @@ def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) ->
 
 
 def _outcome(tasks: list[Answer]) -> str:
-    """Derive the status of a child job from the statuses of its workers."""
     statuses = [task.get("status") for task in tasks]
     if not all(status in ENDED_WORKER for status in statuses):
         return "running"

@@ -1,4 +1,4 @@
-"""Workers' log files: returns their last lines, and follows several files at once."""
+"""Workers' log files: their last lines, and new lines of several files at once."""
 
 import os
 import time
@@ -19,10 +19,7 @@ class LogFile:
 
     @classmethod
     def of(cls, path: Path) -> "LogFile":
-        """Return the log at a path.
-
-        The file ``depth_1_worker_2_1.log`` is the log of ``worker_2_1``.
-        """
+        # ``depth_1_worker_2_1.log`` is the log of ``worker_2_1``.
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 
 
@@ -40,7 +37,7 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
 
 
 def tail_offset(path: Path, count: int | None) -> int:
-    """Return the start of the last ``count`` lines of a file."""
+    """Return the byte at which the last ``count`` lines of a file start."""
     if count is None:
         return 0
     with open_plain(path) as file:
@@ -56,7 +53,7 @@ def tail_offset(path: Path, count: int | None) -> int:
 
 
 class _Follower:
-    """A log file that grows. Returns only whole lines; ``rest`` returns an incomplete last line."""
+    """A log file that grows. ``news`` returns whole lines, ``rest`` an incomplete last line."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
@@ -83,10 +80,9 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of worker and line as lines are written, until ``ended`` returns True.
+    """Yield each worker and line as it is written, until ``ended`` returns True.
 
-    New files that ``find`` returns are included. ``tail`` limits the lines of files that exist at
-    the beginning.
+    Files that ``find`` adds are included. ``tail`` limits the lines of the first files.
     """
     followed: dict[Path, _Follower] = {}
     try:

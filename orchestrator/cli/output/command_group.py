@@ -1,7 +1,7 @@
 """Groups of commands.
 
-A command's module is loaded when the command is needed. The help lists commands by section, and an
-error suggests similar names.
+A command's module is loaded when it is needed. The help lists commands by section, and an error
+suggests similar names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,9 +23,8 @@ class CommandGroup(click.Group):
     def __init__(
         self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
     ) -> None:
-        """``modules`` maps each command to its module.
-
-        ``sections`` lists the commands that ``--help`` shows.
+        """``modules`` maps each command to its module. ``sections`` lists the commands in
+        ``--help``.
         """
         super().__init__(*args, **kwargs)
         self.modules = modules
@@ -49,10 +48,7 @@ class CommandGroup(click.Group):
     def format_sections(
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
-        """Write the sections of the help, with one line for each command.
-
-        All sections have equal columns.
-        """
+        """Write the sections of the help, with equal columns in all sections."""
         longest = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():
             with formatter.section(title):

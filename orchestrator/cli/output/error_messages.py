@@ -1,4 +1,4 @@
-"""Prints errors on the terminal: the problem, and the command to type. Selects the exit code."""
+"""Prints errors: the problem, and the command to type. Selects the exit code."""
 
 import json
 from typing import Any
@@ -22,7 +22,7 @@ _NEXT_STEP = {
 
 
 def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
-    """Print the error to standard error; return the exit code."""
+    """Print the error to standard error, and return the exit code."""
     code = of_error(error)
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)
@@ -48,11 +48,7 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the problem object of an error.
-
-    An error that the server reported has the server's object. An error of this program gets an
-    object of the same form.
-    """
+    """Return the problem object of an error: the server's, or an object of the same form."""
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)

@@ -58,12 +58,11 @@ def of_job(status: str) -> ExitCode:
 def of_error(error: OrchestratorError) -> ExitCode:
     """Return the exit code for an error's kind.
 
-    A kind without a code gets the code of the nearest base class with a code, or FAILED.
+    Without a code, the nearest base class with a code counts, otherwise FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
 
 
 def table() -> str:
-    """Return the exit codes as text, one code a line."""
     return "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())

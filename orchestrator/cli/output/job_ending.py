@@ -40,7 +40,7 @@ Answer = Mapping[str, Any]
 
 
 def summary_lines(answer: Answer, width: int) -> list[str]:
-    """Return the summary of a running or ended job. ``answer`` is the answer of ``status``."""
+    """Return the summary of a running or ended job. ``answer``: the answer of ``status``."""
     tasks = tasks_of(answer)
     lines = [outcome_line(answer)]
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
@@ -52,8 +52,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 def ending_lines(answer: Answer, width: int) -> list[str]:
     """Return the last lines about a job: reasons in full, and commands that merge missing changes.
 
-    The reasons are those of the job and of its failed workers. Empty for a completed job without a
-    reason and without missing changes.
+    The reasons are those of the job and of its failed workers.
     """
     lines = []
     if answer["status"] in UNSUCCESSFUL:
@@ -77,8 +76,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """Yield the commands that merge or show the changes which the result lacks.
 
-    Files that a task promised and no worker created are omitted: the job's reason has the command
-    for them.
+    The job's reason has the command for a file that no worker created.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -88,7 +86,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    """True if the task itself failed; False if it was skipped because a dependency failed."""
+    # A skipped task is no cause: a dependency failed.
     is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
@@ -118,17 +116,14 @@ _USED = {
 
 
 def cap_line(caps: Answer) -> str:
-    """Return the caps as text such as ``Caps: 10 steps, $2.00``; "" if there are none."""
+    """Return the caps as a line such as ``Caps: 10 steps, $2.00``; "" if there are none."""
     from orchestrator.core.limits.budgets import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
 
 def used_line(usage: Answer) -> str:
-    """Return the usage as text; "" if nothing was used.
-
-    Example: ``Used: 14 steps, 1,300 input tokens, 0.04 USD (estimated)``.
-    """
+    """Return the usage as a line such as ``Used: 14 steps, 1,300 input tokens``; "" if none."""
     parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
     if not parts:
         return ""
@@ -185,8 +180,7 @@ def _places(answer: Answer) -> list[str]:
 def brings_in(loss: Answer) -> bool:
     """True if the command for missing changes merges them; False if it only shows them.
 
-    Files that an earlier version of the product wrote lack the field ``brings_in``. For them, the
-    cause decides.
+    Files of earlier versions of the product have no field ``brings_in``; the cause decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
@@ -206,7 +200,7 @@ def place_of(loss: Answer) -> str:
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return the ids of workers that changed files directly in the project."""
+    """Return the workers that changed files directly in the project."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 
@@ -244,10 +238,9 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return the seconds that a job took, as its reports state them.
+    """Return the seconds that a job took, or since its start if it has not ended.
 
-    Before the job's end, return the seconds since its start. Return None if the answer has no start
-    time.
+    None if the answer has no start time.
     """
     if isinstance(seconds := answer.get("seconds"), int | float):
         return seconds

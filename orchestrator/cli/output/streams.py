@@ -15,8 +15,8 @@ from typing import TextIO
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
     """Run the block, which writes to ``stream``, even if the reader of ``stream`` has exited.
 
-    An exited reader of a pipe, such as "head", is no error: further output to the pipe is
-    discarded. If the terminal no longer exists, the process gets a hangup signal.
+    Further output to a pipe is then discarded. If a terminal no longer exists, the process gets
+    SIGHUP.
     """
     try:
         yield
@@ -45,21 +45,18 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Send SIGHUP to this process, because some terminals send no SIGHUP when they are closed."""
+    """Send SIGHUP to this process, because not every terminal sends it when it is closed."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 
 
 def discard_terminals() -> None:
-    """Discard all further output to terminals. A write error would prevent stopping the job."""
+    """Discard all further output to terminals: a write error would prevent stopping the job."""
     _discard(None)
 
 
 def _discard(broken: os.stat_result | None) -> None:
-    """Discard all further output to the file ``broken``.
-
-    If ``broken`` is None, discard output to terminals.
-    """
+    """Discard all further output to the file ``broken``; None: to terminals."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
         found = os.fstat(output)

@@ -37,10 +37,7 @@ class Style:
         return self._in(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the function that styles text for a meaning.
-
-        An unknown meaning leaves text unchanged.
-        """
+        """Return the function that styles text for a meaning; unchanged for an unknown meaning."""
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,
@@ -56,8 +53,7 @@ class Style:
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
     """Return the style for a stream.
 
-    The environment decides whether the style has colours (``wants_color``). If the environment
-    decides nothing, only a terminal gets colours.
+    If ``wants_color`` decides nothing, only a terminal gets colours.
     """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)
@@ -66,8 +62,7 @@ def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
 def wants_color(environ: Mapping[str, str]) -> bool | None:
     """Return True if the environment forces colours, False if it forbids them, otherwise None.
 
-    NO_COLOR and TERM=dumb forbid colours. FORCE_COLOR and CLICOLOR_FORCE force colours. With None,
-    only terminals get colours.
+    NO_COLOR and TERM=dumb forbid colours. FORCE_COLOR and CLICOLOR_FORCE force them.
     """
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return False

@@ -32,10 +32,7 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Return the text without control characters; tabs and line breaks are kept.
-
-    Colours are removed completely. Other control sequences leave their letters in the text.
-    """
+    """Return the text without control characters and colours; tabs and line breaks stay."""
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
 
@@ -49,10 +46,7 @@ def _is_harmless(character: str) -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Ask the user at the terminal, and return True if the user confirms.
-
-    False without a terminal.
-    """
+    """Ask the user at the terminal, and return the answer; False without a terminal."""
     return sys.stdin.isatty() and click.confirm(question, err=True)
 
 
@@ -64,12 +58,12 @@ def command_with(*options: str) -> str:
 
 
 def first_line(text: object, width: int) -> str:
-    """Return the first line of a text that is not empty, cut to ``width`` characters."""
+    """Return the first non-empty line of a text, cut to ``width`` characters."""
     return cut(next(iter(lines_of(text)), ""), width)
 
 
 def lines_of(text: object) -> list[str]:
-    """Return the lines of a text that are not empty, without Markdown's marks."""
+    """Return the non-empty lines of a text, without Markdown's marks."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
 
@@ -77,7 +71,7 @@ def lines_of(text: object) -> list[str]:
 def wrapped(text: object, width: int) -> list[str]:
     """Return a text in lines of at most ``width`` characters.
 
-    A longer word or command is not broken, because the user pastes commands.
+    Words and commands are not broken, because the user pastes commands.
     """
     words = one_line(printable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
@@ -86,10 +80,7 @@ def wrapped(text: object, width: int) -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    """Return a status in its colour, padded to ``width``.
-
-    If the output is not a terminal, Click removes the colour.
-    """
+    # If the output is not a terminal, Click removes the colour.
     color = _COLORS.get(status)
     padded = status.ljust(width)
     return click.style(padded, fg=color) if color else padded
@@ -106,10 +97,7 @@ def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as aligned columns, in which tabs and line breaks are replaced by blanks.
-
-    The last column is not padded.
-    """
+    """Return rows as aligned columns. Tabs and line breaks become blanks."""
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
@@ -131,7 +119,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """Convert a time, in ISO 8601 or in seconds, to Unix time."""
+    """Return the Unix time of a time in ISO 8601 or in seconds; None if it is invalid."""
     if isinstance(at, int | float):
         return float(at)
     try:
@@ -141,7 +129,7 @@ def moment(at: object) -> float | None:
 
 
 def local_time(at: object) -> str:
-    """Return the time of day in the user's time zone; ``-`` if it is unknown."""
+    """Return date and time in the user's time zone; ``-`` if it is unknown."""
     seconds = moment(at)
     if seconds is None:
         return "-"

@@ -24,10 +24,7 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, most: int) -> str:
-    """Return a line cut to ``most`` columns.
-
-    A line that is cut ends with ``...`` and loses its style.
-    """
+    """Return a line cut to ``most`` columns. A cut line ends with ``...`` and loses its style."""
     if columns(text) <= most:
         return text
     room = max(0, most - len(_MARK))
@@ -46,5 +43,4 @@ def fit(text: str, most: int) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """Return the text, filled with blanks up to ``width`` columns."""
     return text + " " * max(0, width - columns(text))

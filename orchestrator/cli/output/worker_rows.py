@@ -1,4 +1,4 @@
-"""Reads a job with all its workers. The status answer of a large job omits some workers."""
+"""Reads a job with all its workers, because the status of a large job omits some workers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,8 +15,8 @@ def status_with_all_workers(
 ) -> Answer:
     """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 
-    ``child_results`` has the results of a worker's last child job, as in the API. If
-    ``of_last_child_jobs`` is False, ``child_results`` has the results of all child jobs.
+    In ``child_results``, a worker has the results of its last child job, as in the API; of all
+    child jobs if ``of_last_child_jobs`` is False.
     """
     # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)
@@ -39,10 +39,7 @@ def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
 
 
 def _earlier_child_jobs(job: Answer) -> Iterator[str]:
-    """Yield the ids of workers' child jobs, except the last child job of each worker.
-
-    The job's status already contains the last child jobs.
-    """
+    # The job's status has each worker's last child job already.
     for worker in job["workers"]:
         jobs = worker.get("child_jobs") or ()
         yield from (each["job_id"] for each in jobs[:-1])
@@ -55,10 +52,7 @@ def _places(job: Answer) -> Answer:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return a worker's row, with the workers of its child jobs.
-
-    ``first`` is the index of the first child job to include.
-    """
+    """Return a worker's row, with the workers of its child jobs from index ``first`` on."""
     figures = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
     row = {**worker, **figures}

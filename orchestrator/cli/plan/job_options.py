@@ -50,7 +50,7 @@ class JobOptions:
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """Return the tasks of the options; None if a planner splits the request."""
+        """The tasks of the plan file; None if a planner splits the request."""
         return self.tasks or None
 
 
@@ -146,10 +146,7 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """Return the gates that the options name; None without such options.
-
-    None means that the plan file or the server decides.
-    """
+    # None: the plan file or the server decides.
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
     return list(given) or None
@@ -166,9 +163,9 @@ def asked(
 ) -> JobOptions:
     """Return the job that the options and the plan file describe.
 
-    Raise click.UsageError if there is no request. Raise InvalidRequest for an invalid plan. With
-    ``is_checked_later``, the plan may be read without a check (``unchecked_plan``). If the server
-    then rejects the job, the caller must call ``check_plan``.
+    Raise click.UsageError without a request, and InvalidRequest for an invalid plan. With
+    ``is_checked_later``, the plan may stay unchecked (``unchecked_plan``): if the server rejects
+    the job, call ``check_plan``.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -201,7 +198,7 @@ def asked(
 
 
 def check_plan(plan_path: Path | None) -> None:
-    """Raise InvalidRequest, with the place of each error, if there is an invalid plan."""
+    """Raise InvalidRequest, with the place of each error, if the plan is invalid."""
     if plan_path:
         read_plan(plan_path, None)
 
@@ -214,10 +211,10 @@ NO_CANDIDATES = (
 
 
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
-    """Return the tasks, with the agent ``review`` as reviewer of each task that has candidates.
+    """Return the tasks, with the reviewer ``review`` for each task that has candidates.
 
-    If ``review`` is ``auto``, a task that names a reviewer keeps this reviewer. Raise
-    click.UsageError if no task has candidates.
+    If ``review`` is ``auto``, a reviewer that a task names stays. Raise click.UsageError if no task
+    has candidates.
     """
     agents = [task.get("agent") for task in tasks]
     several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
@@ -232,10 +229,7 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
 
 
 def _from_stdin() -> str:
-    """Return the text from standard input.
-
-    An argument cannot pass a text above the system's limit (128 KiB on Linux).
-    """
+    # An argument is limited to 128 KiB on Linux.
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:

@@ -74,10 +74,7 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print a plan, and return the exit code.
-
-    The plan is ``made``. If ``made`` is None, the plan is the result of ``planned``.
-    """
+    """Print a plan (``made``, otherwise that of ``planned``), and return the exit code."""
     made = made or planned(surroundings, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
@@ -119,7 +116,6 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
 
 
 def _show_kinds(surroundings: CliContext) -> int:
-    """Print the table of kinds of work, with an example of a request for each kind."""
     from orchestrator.composition import kinds_of_work
 
     found = kinds_of_work()

@@ -1,8 +1,8 @@
 """Reads plan files: YAML or JSON with ``request``, ``config``, and ``tasks``.
 
-As a program, this module reads a plan from standard input, and prints the plan as JSON. Its
-arguments are the plan's name and a default request. ``orchestrator spawn`` runs the program,
-because ``spawn`` itself cannot import the packages for YAML.
+As a program, it reads a plan from standard input and prints it as JSON. Its arguments are the
+plan's name and a default request. ``orchestrator spawn`` runs the program, because ``spawn`` itself
+cannot import the packages for YAML.
 """
 
 import json
@@ -36,8 +36,8 @@ class PlanFile:
 def read_plan(path: Path, request: str | None) -> PlanFile:
     """Return the plan in a file, or in standard input for ``-``.
 
-    A plan without a request gets ``request``. Raise InvalidRequest with file, line, and column of
-    an error.
+    ``request`` is the default request. Raise InvalidRequest with file, line, and column of an
+    error.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)
@@ -46,9 +46,8 @@ def read_plan(path: Path, request: str | None) -> PlanFile:
 def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
     """Return the plan in a file without a check of its fields: five times as fast as ``read_plan``.
 
-    The server checks the fields. If the server rejects the plan, call ``read_plan``, which names
-    the places of the errors. Return None for a plan that only ``read_plan`` can read: standard
-    input, or an unusual form.
+    If the server then rejects the plan, call ``read_plan``, which names the places of the errors.
+    None if only ``read_plan`` can read the plan: from standard input, or in an unusual form.
     """
     if path == STANDARD_INPUT:
         return None
@@ -71,7 +70,7 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
 
 
 def _stand_in(name: str) -> str:
-    """Return a request for the plan file ``name``, which has tasks but no request."""
+    # The plan file has tasks but no request.
     return f"The tasks of {name}"
 
 
@@ -102,7 +101,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
 
 
 def _with_request(text: str, request: str) -> str:
-    """Return a plan's text, with ``request`` added if it is missing. Lines keep their numbers."""
+    # Lines keep their numbers.
     sentence = f'"request": {json.dumps(request)}'
     if not text.lstrip().startswith("{"):
         return text if _HAS_REQUEST.search(text) else f"{text}\n{sentence}\n"

@@ -1,4 +1,4 @@
-"""Plans before they run: requests a plan from an agent, shows it, and opens it in an editor."""
+"""Plans before they run: gets a plan from an agent, shows it, and opens it in an editor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -35,7 +35,7 @@ class Draft:
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
     """Return the agent that would make the job's plan.
 
-    Return None if the user gave the tasks, or if the rules make the plan.
+    None if the user gave the tasks, or if the rules make the plan.
     """
     from orchestrator.composition import planner_of
 
@@ -122,7 +122,7 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task with the field names of a plan file, without empty fields.
 
-    Omits the fields that the server adds: candidates and the chosen candidate.
+    Fields that the server adds are omitted.
     """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
@@ -136,7 +136,7 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
 def start(
     surroundings: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
 ) -> dict[str, Any]:
-    """Submit a job. With ``edit_plan``, the user first changes the job's plan in an editor."""
+    """Submit a job. With ``edit_plan``, the user first changes the plan in an editor."""
     if not job.edit_plan:
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
     plan = draft(surroundings, client, job)
@@ -160,10 +160,7 @@ def start(
 def _replace_tasks(
     client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Replace the plan of a job that waits for approval.
-
-    If the plan cannot be replaced, end the job, and raise the error.
-    """
+    # If the plan cannot be replaced, the waiting job must not remain.
     try:
         client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
     except BaseException:
@@ -172,7 +169,7 @@ def _replace_tasks(
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:
-    """End a job whose plan the user rejects.
+    """Reject the plan of a job, and wait for the job's end.
 
     A server that was started for the job can then stop.
     """

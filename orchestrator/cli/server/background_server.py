@@ -48,10 +48,9 @@ CHECKED_BYTES = 64 * 1024
 def server_at(
     surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
-    """Yield the URL of a server.
+    """Yield ORCHESTRATOR_API_URL if it is set, otherwise the URL that ``server_for`` yields.
 
-    If ORCHESTRATOR_API_URL is set, yield its value. Otherwise yield the URL that ``server_for``
-    yields. The first message to ``say`` names the project.
+    The first message to ``say`` names the project.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(surroundings))
@@ -67,8 +66,8 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
-    At the end, stop the server if this call started it, unless ``keep`` is set. If the server has
-    other unfinished jobs, it keeps running. The last command that uses the server then stops it.
+    At the end, a server that this call started is stopped, unless ``keep`` is set. If it has other
+    unfinished jobs, it keeps running until the last command that uses it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -103,11 +102,10 @@ def server_for(
 
 
 def project_line(surroundings: CliContext) -> str:
-    """Return text such as ``project: /home/me/shop``.
+    """Return a text such as ``project: /home/me/shop``.
 
-    The text has the number of workers if ``workers.max_workers`` is ``auto``. Raise ConfigError if
-    the project is unknown, and InvalidRequest if the running server has another project than
-    ``--project``.
+    Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
+    another project than ``--project``.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         own = surroundings.environ.get(PROJECT_ROOT)
@@ -151,10 +149,9 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """Raise ConfigError for invalid settings, even if the running server still uses older settings.
+    """Raise ConfigError for invalid settings. Print a note if the server uses older settings.
 
-    If config.yaml has changed since the server's start, print a note. Unchanged settings are not
-    loaded, because the server has checked them.
+    Settings that the server has checked are not loaded.
     """
     changed_at = _changed_at(surroundings.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at
@@ -170,10 +167,7 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    """True if an environment variable changes a setting.
-
-    The variable that names the project does not count.
-    """
+    # The variable that names the project changes no setting.
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 
@@ -198,7 +192,7 @@ class ServerLog:
     begins_at: int
 
     def end(self) -> str:
-        """Return the last lines that this server wrote."""
+        """Return the last lines that this server wrote; "" if the log is unreadable."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.begins_at)
@@ -240,10 +234,9 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the port for a new server: the configured port if it is free.
+    """Return the configured port if it is free, otherwise the crashed server's port if it is free.
 
-    Otherwise return the port of the previous server, which crashed, if this port is free. Otherwise
-    return 0, which means any free port.
+    Otherwise return 0: any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -256,9 +249,9 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port.
+    """True if no process listens on the port, or if the address cannot be checked.
 
-    Also True if the address cannot be checked: the server itself reports the error.
+    The server itself reports an error in the address.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -281,10 +274,10 @@ def _ready(
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
-    """Wait until the server serves, and return its record.
+    """Wait until the server is ready, and return its record.
 
-    Raise ConfigError if the server rejects the settings. Raise InvalidRequest if it rejects the
-    plan. Raise Unavailable if the server exits, or is not ready in time.
+    Raise ConfigError or InvalidRequest if it rejects the settings or the plan. Raise Unavailable if
+    it exits otherwise, or is not ready in time.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -310,17 +303,13 @@ def _check(surroundings: CliContext, plan: Path | None) -> None:
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Stop the server by a signal, unless it has other unfinished jobs.
-
-    A signal is used because a call to the server might hang.
-    """
+    # By a signal, because a call to the server might hang.
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
         process.terminate()
 
 
 def _unfinished(surroundings: CliContext) -> int:
-    """Return the number of the server's root jobs that have not ended."""
     from orchestrator.api.client.client import ClientError
 
     try:
@@ -350,7 +339,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
     """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
 
-    With ``keep``, the server keeps running, and no later command stops it.
+    With ``keep``, it keeps running, and no later command stops it.
     """
     left = _left(surroundings)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():

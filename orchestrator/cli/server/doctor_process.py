@@ -1,7 +1,4 @@
-"""Runs ``doctor`` for the API in a separate process.
-
-No check can then block the server, or use up its memory.
-"""
+"""Runs ``doctor`` for the API in a separate process, so that no check can block the server."""
 
 import json
 import logging
@@ -40,7 +37,7 @@ class DoctorProcess:
     def __call__(self) -> Sequence[DoctorCheck]:
         """Return the checks, from a cache if they are recent.
 
-        Raise Unavailable if another caller's checks are running and the cache is too old.
+        Raise Unavailable while another caller's checks run, if the cache is too old.
         """
         age = time.monotonic() - self._found_at
         if age < FRESH_SECONDS:

@@ -35,9 +35,8 @@ RUFF = 'extend-exclude = ["workspace"]\n'
 
 def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Create ``folder`` with the command for workers, and exclude it from the project's git.
-    Idempotent.
 
-    Does nothing for the portable folder. Raise ConfigError.
+    Idempotent. Does nothing for the portable folder. Raise ConfigError.
     """
     if not is_home(folder, environ):
         return
@@ -86,7 +85,7 @@ def write_command(folder: Path) -> Path:
 
 
 def _write_companions(folder: Path) -> None:
-    """Write config.yaml's schema, and a file that makes the project's ruff skip the home."""
+    # The file ruff.toml makes the project's ruff skip the home.
     schema = product_file("config.schema.json").read_text("utf-8")
     for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
         path = folder / name
@@ -95,10 +94,9 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return what was done, as a part of a message.
+    """Exclude the home from the project's git. Return this as a part of a message; "" if nothing.
 
-    Raise ConfigError if the repository contains files of the home, because a clone would then
-    contain settings.
+    Raise ConfigError if git tracks files of the home: a clone would then contain settings.
     """
     from orchestrator.git.user_repository.checkout import exclude, tracked_below
 

@@ -1,4 +1,4 @@
-"""The server's log: JSON with one object a line, or plain text."""
+"""The server's log: JSON with one object per line, or plain text."""
 
 import json
 import logging

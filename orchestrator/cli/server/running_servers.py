@@ -1,4 +1,4 @@
-"""The servers that one user runs on this machine, so that each dashboard can link the others."""
+"""The servers that one user runs on this machine, so that dashboards can link to each other."""
 
 import hashlib
 import json
@@ -35,7 +35,9 @@ class RunningServers:
         self._own: Path | None = None
 
     def add(self, url: str, project: Path, started_at: float) -> None:
-        """Record this process as the server of a project. Replaces the project's former server."""
+        """Record this process as the server of a project, in place of the project's former
+        server.
+        """
         name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
         record = _Record(url, str(project), os.getpid(), started_at)
         try:
@@ -46,9 +48,7 @@ class RunningServers:
             logger.info("dashboards of other servers cannot link to this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and then the directories that are empty.
-        Idempotent.
-        """
+        """Remove the record of this process, and the directories that it created. Idempotent."""
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)
@@ -85,7 +85,6 @@ class _Record:
 
 
 def _read(path: Path) -> _Record | None:
-    """Return a record; None if the file is missing or damaged."""
     try:
         found = json.loads(read_regular(path, LARGEST_FILE_BYTES) or b"")
         record = _Record(

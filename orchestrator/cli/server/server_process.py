@@ -1,4 +1,4 @@
-"""The server's process: runs job manager and API together, from the start to the stop signal."""
+"""The server's process: runs engine and API together, from the start to the stop signal."""
 
 import gc
 import json
@@ -70,9 +70,9 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
-    ``standby``: if another server uses the workspace, wait until the other server has exited.
-    ``any_port``: listen on any free port if the port is in use. ``on_ready`` gets the server's URL,
-    the project, and True if only proxies may call the server.
+    - ``standby``: if another server uses the workspace, wait until it has exited.
+    - ``any_port``: listen on any free port if the port is in use.
+    - ``on_ready`` gets the server's URL, the project, and True if only proxies may call the server.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -127,10 +127,7 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
 
 
 def _leave(manager: JobManager, why: str) -> None:
-    """End the process at once, without an orderly stop.
-
-    An orderly stop would write files, but another server may have replaced this server.
-    """
+    # Another server may have replaced this server, and an orderly stop would write files.
     logger.error("the server exits: %s", why)
     manager.supervisor.fail(why)
     # Waiting calls get their answers.
@@ -237,7 +234,7 @@ def api_options(settings: Settings) -> ApiOptions:
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
     """Listen on the first free port of ``ports``, at the address that workers use.
 
-    Raise PortTaken for the first port if none is free. Raise BadCertificate.
+    Raise PortTaken if none is free. Raise BadCertificate.
     """
     api = settings.api
     tls = None
@@ -289,7 +286,7 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try for the address that workers use, the preferred port first.
 
-    0 means any free port. Without a configured port, the previous server's port is preferred.
+    0 means any free port.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -311,11 +308,9 @@ def _wait_for_stop(
 ) -> None:
     """Wait for the stop signal.
 
-    While waiting, stop listening on former ports that no worker uses, and write the record if it
-    has changed. ``note`` writes the record, and returns False if the disk is full.
-
-    A signal may arrive in any thread, but its handler runs in this thread. This thread therefore
-    wakes up at intervals.
+    Meanwhile, stop listening on former ports that no worker uses, and call ``note`` to write a
+    changed record. ``note`` returns False if the disk is full. A handler of a signal runs only in
+    this thread, which therefore wakes up at intervals.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.launcher.adopted:
@@ -327,7 +322,7 @@ def _wait_for_stop(
 
 
 def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers: int) -> None:
-    """Listen on the ports of earlier servers, too, because running workers call these ports."""
+    # Running workers call the ports of earlier servers.
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
         try:
             server.serve_former(bind(host, port))
@@ -344,11 +339,7 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
 
 
 def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the server's record. Return False if the disk is full.
-
-    If the disk is full, release the reserved space, and try again. The space is reserved again
-    automatically when the disk has space.
-    """
+    # If the disk is full, the reserved space is used. It is reserved again when the disk has space.
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)
     return write() or (reserve.release() and write())
@@ -381,10 +372,7 @@ def _on_signals() -> threading.Event:
 
 
 def _stop_or_leave(stop: threading.Event) -> None:
-    """Handle a stop signal.
-
-    The first signal starts an orderly stop; the second ends the process at once.
-    """
+    # A second signal ends the process at once.
     if stop.is_set():
         os._exit(130)
     stop.set()

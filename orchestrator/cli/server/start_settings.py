@@ -1,7 +1,7 @@
 """The settings that a command needs to start a server.
 
-Settings in their usual form are read without models. Loading all settings would take as much CPU
-time as the rest of the command. The server loads all settings, and reports errors in them.
+Settings in their usual form are read without pydantic, because loading all settings takes as long
+as the rest of the command. The server loads all settings, and reports errors in them.
 """
 
 import os
@@ -79,9 +79,9 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
-    """Return the settings that a server needs to start.
+    """Return the settings, if all of them have their usual form.
 
-    Raise _NotPlain if a setting is unusual, or if the API key is missing, too short, or an example.
+    Raise _NotPlain otherwise, and for an API key that is missing, too short, or an example.
     """
     host = _plain(folder, environ, "api", "host", "localhost")
     port = _plain(folder, environ, "api", "port", "8000")
@@ -116,12 +116,12 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    """True if an environment variable names a setting, but its name is not all in upper case."""
+    # The name of a setting, but not in upper case.
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 
 def _text(folder: Path) -> str:
-    """Return the lines of config.yaml that are no comments."""
+    # Without comments.
     try:
         text = (folder / CONFIG_NAME).read_text("utf-8-sig")
     except FileNotFoundError:

@@ -29,11 +29,10 @@ MOST_JOBS = 50
 
 
 class PullRequests:
-    """Runs ``land --pr`` for the completed jobs that triggers started.
+    """Runs ``land --pr`` each time that a job of a trigger is completed.
 
-    If such a job runs again and is completed, the command runs again, too. After the command has
-    ended, the job's run is recorded on disk. If the server crashes before this record is written,
-    the command is repeated. The repeated command finds the pushed commit and the open pull request.
+    The end of each command is recorded on disk. If the server crashes before this record is
+    written, the command is repeated. It then finds the pushed commit and the open pull request.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class PullRequests:
             self._thread.start()
 
     def stop(self) -> None:
-        """Run no further command. A command that is running is completed. Idempotent."""
+        """Run no further command. A running command is completed. Idempotent."""
         self._stopped = True
         self._wake.set()
 
@@ -91,10 +90,7 @@ class PullRequests:
                     note.write_text(self._land(job))
 
     def _since(self) -> float:
-        """Return the time when pull requests were first enabled.
-
-        Earlier jobs get no pull request.
-        """
+        # Jobs before this time, when pull requests were enabled first, get no pull request.
         self._directory.mkdir(parents=True, exist_ok=True)
         begun = self._directory / "since"
         if not begun.exists():
@@ -104,8 +100,7 @@ class PullRequests:
     def _land(self, job: Job) -> str:
         """Run ``land --pr`` for a job with the server's user, credentials, and hooks.
 
-        Return the output of the command. If the command fails, return its error output. After a
-        timeout, return "timed out".
+        Return the command's output, its error output if it fails, or "timed out".
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]

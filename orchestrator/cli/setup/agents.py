@@ -31,10 +31,9 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents that the running server finds, because workers have the server's
-    environment.
+    """Return the agents, as the running server finds them.
 
-    Without a running server, return the agents that this command finds.
+    Workers have the server's environment. If no server runs, this command searches itself.
     """
     client = surroundings.client_if_running()
     if client is not None:

@@ -88,7 +88,7 @@ def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
 def _by_server(
     surroundings: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs through the server. Yield each removed job, with the refs that keep its changes.
+    """Remove jobs through the server. Yield each removed job, with the refs of its changes.
 
     A job that is in use, or that runs again, is reported and not removed.
     """
@@ -105,7 +105,7 @@ def _by_server(
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove the jobs while no server runs. Also complete a removal that was interrupted."""
+    """Remove the jobs while no server runs. Also complete an interrupted removal."""
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 
@@ -196,7 +196,7 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 def _job_of(
     surroundings: CliContext, job_id: str, lost: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
-    """Return the job; None if the job was removed and ``lost`` has its commits. Raise NotFound."""
+    """Return the job; None if it was removed and ``lost`` has its commits. Raise NotFound."""
     try:
         return whole_job(surroundings.workspace, job_id)
     except NotFound:
@@ -206,10 +206,7 @@ def _job_of(
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    """Raise Conflict if the job is a child job, or has not ended.
-
-    The server makes the same check. This check comes before the question to the user.
-    """
+    # The server checks the same, but only after the question to the user.
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:
         raise Conflict(

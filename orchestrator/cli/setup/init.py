@@ -79,7 +79,7 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
 
 
 def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
-    """Create the folder, or with ``dry_run`` only print the action. Return the exit code.
+    """Create the folder; with ``dry_run``, only print this. Return the exit code.
 
     Raise Conflict if the folder cannot be created.
     """
@@ -126,8 +126,9 @@ def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
-    """Write a file, and return the outcome. With ``dry_run``, write nothing. Raise OSError.
-    Idempotent.
+    """Write a file, and return the outcome. Raise OSError. Idempotent.
+
+    With ``dry_run``, write nothing.
     """
     there = os.path.lexists(path)
     if there and path.is_file() and path.read_bytes() == text.encode():

@@ -14,7 +14,7 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the portable folder's files and directories, without the Python package.
+    """Return the names in the portable folder, without the Python package.
 
     The wheel contains a copy of these files.
     """
@@ -23,16 +23,12 @@ def names() -> tuple[str, ...]:
 
 
 def check_new(folder: Path) -> None:
-    """Raise Conflict if ``folder`` exists."""
     if os.path.lexists(folder):
         raise Conflict(f"{folder} exists; nothing was changed; name a new directory: --folder DIR")
 
 
 def create(folder: Path) -> None:
-    """Copy the product to ``folder``, completely or not at all.
-
-    Raise Conflict if the copy fails.
-    """
+    """Copy the product to ``folder``, completely or not at all. Raise Conflict if this fails."""
     check_new(folder)
     above = folder.absolute().parent
     try:
@@ -61,10 +57,6 @@ def _copy(to: Path) -> None:
 
 
 def _generated(directory: str, found: Iterable[str]) -> set[str]:
-    """Return the names in ``found`` that are not to be copied: compiled code, and ``portable``.
-
-    ``found``: all names in ``directory``. In an installed package, ``portable`` has a copy of the
-    portable folder's files.
-    """
+    # In an installed package, ``portable`` has a copy of the portable folder's files.
     top = Path(directory) == FOLDER / PACKAGE
     return {each for each in found if each == "__pycache__" or (top and each == "portable")}

@@ -63,7 +63,7 @@ class LockServer(spawn.Server):
 
 
 def quoted(name: str) -> str:
-    """Quote a name for a URL. Importing urllib would double the start time of the command."""
+    # An import of urllib would double the start time of the command.
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """``orchestrator spawn``: starts a child job from a worker in any programming language.
 
-Imports only the standard library and the product's light client. Runs as ``python -S -E spawn.py``,
-because the program must start in a fraction of the time of other commands.
+Imports only the standard library and a small client, because it must start fast. Runs as ``python
+-S -E spawn.py``.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ class Server:
         return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
 
     def wait(self, job_id: str) -> Answer:
-        """Wait until the job has ended, and return its status."""
         while True:
             answer = self.call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
             if answer.get("status") in EXIT_BY_JOB_STATUS:
@@ -83,7 +82,7 @@ class Server:
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
         """Make a call, and return the server's answer. Raises CommandEnd.
 
-        A repeated call has no further effect: locks are idempotent, and a submission has the
+        Retries have no further effect: locks are idempotent, and a submission has the
         Idempotency-Key ``key``.
         """
 
@@ -175,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """Return the body of the request. Raises CommandEnd if the options make no valid request."""
+    """Return the body of the request. Raises CommandEnd for options that make no valid request."""
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or options.command or plan.get("request")
@@ -201,7 +200,10 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return the paths as absolute paths, because the server has another working directory."""
+    """Return the absolute paths, because the server has another working directory.
+
+    Raises CommandEnd for a path that is no file.
+    """
     for name in names or ():
         if not os.path.isfile(name):
             raise CommandEnd(USAGE, f"--context-file {name} is not a file")
@@ -218,11 +220,7 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return the plan in the file ``name``. Raises CommandEnd.
-
-    JSON is parsed in this process. YAML is parsed in another process, which has the packages for
-    YAML.
-    """
+    """Return the plan in the file ``name``. Raises CommandEnd."""
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
@@ -239,7 +237,7 @@ def read_plan(name: str, request: str | None) -> Answer:
 
 
 def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
-    """Parse YAML in a new process, because this process cannot import packages for YAML."""
+    # This process cannot import packages for YAML.
     from subprocess import run
 
     command = [sys.executable, "-P", "-m", "orchestrator.cli.plan.plan_file", name]
@@ -283,7 +281,7 @@ def connect() -> Server:
 
 
 def address() -> tuple[str, str]:
-    """Return the server's URL and this worker's key."""
+    """Return the server's URL and this worker's key. Raises CommandEnd."""
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
         raise CommandEnd(
             UNREACHABLE,
@@ -319,7 +317,7 @@ def summary(answer: Answer) -> str:
 
 
 def name_of(task: Answer) -> Any:
-    """Return the name of a worker's task, which all candidates of the task share."""
+    # All candidates of a task share its name.
     return task.get("task_id") or task.get("worker_id")
 
 

@@ -51,7 +51,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _Once:
-    """The implementation of ``source.Wanted`` for the single frame of ``top --once``."""
+    """The data that ``top --once`` needs for its frame; implements ``source.Wanted``."""
 
     job_id: str
     view: View = field(default_factory=View)

@@ -1,4 +1,4 @@
-"""The text of one frame of the screen, as lines. Pure."""
+"""The text of one frame of the screen, as lines."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ HELP = (
 
 @dataclass(slots=True)
 class Pane:
-    """A log, changes, or help: a part of the screen below the rows, or in place of the rows."""
+    """A log, changes, or help: shown below the rows, or in place of the rows."""
 
     title: str
     lines: Sequence[str] = ()
@@ -71,8 +71,6 @@ class Pane:
 
 @dataclass(kw_only=True, slots=True)
 class Frame:
-    """The content of one frame."""
-
     snapshot: Snapshot
     view: View
     pane: Pane | None = None

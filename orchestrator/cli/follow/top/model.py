@@ -30,7 +30,7 @@ ATTENTION: Mapping[str, int] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLine:
-    """One worker in the form in which the screen shows it. Times are seconds since the epoch."""
+    """One worker as the screen shows it. Times are seconds since the epoch."""
 
     job_id: str
     worker_id: str
@@ -53,7 +53,9 @@ class WorkerLine:
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        """Return the seconds of the worker's attempts; None if it is pending or never started."""
+        """Return how long the worker's attempts ran, in seconds; None if it is pending or never
+        started.
+        """
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
         until = now if self.ended_at is None else self.ended_at
@@ -62,7 +64,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """One root job in the form in which the screen shows it."""
+    """One root job as the screen shows it."""
 
     job_id: str
     status: str
@@ -112,7 +114,7 @@ class JobLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """All data of the screen at one refresh."""
+    """All data of the screen at one time."""
 
     jobs: Sequence[JobLine] = ()
     at: float = 0.0

@@ -75,7 +75,9 @@ class Refresher:
         self._asked.put(action)
 
     def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
-        """Return the latest snapshot and log, and actions' outcomes since the previous call."""
+        """Return the latest snapshot and log, and the outcomes of actions since the previous
+        call.
+        """
         with self._lock:
             news, self._news = self._news, []
             return self._snapshot, self._log, news
@@ -101,7 +103,7 @@ class Refresher:
                 return
 
     def _waits(self, seconds: float) -> bool:
-        """Wait up to ``seconds`` for an action, and run it. Return False if the program ends."""
+        """Wait up to ``seconds`` for an action, and run it. Return False at the program's end."""
         try:
             action = self._asked.get(timeout=max(0.05, seconds))
         except queue.Empty:
@@ -397,10 +399,7 @@ class TopProgram:
 
 
 def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
-    """Return the changes of a worker as a patch, from the local repository.
-
-    If ``worker_id`` is empty, return the changes of the job.
-    """
+    """Return the changes of a worker as a patch; without ``worker_id``, the changes of the job."""
     from orchestrator.composition import landing, worker_difference
 
     surroundings.work_on_project_of(job_id)

@@ -137,13 +137,13 @@ class Screen:
         return USUAL_SIZE
 
     def redraw(self) -> None:
-        """Draw all lines again with the next frame, not only changed lines."""
+        """With the next frame, draw all lines again, not only changed lines."""
         self._shown = []
 
     def draw(self, make: Callable[[int, int], Sequence[str]]) -> None:
-        """Draw a frame. ``make`` returns the frame's lines for the terminal's width and height.
+        """Draw the lines that differ from the previous frame.
 
-        Writes only lines that differ from the previous frame, in one write.
+        ``make`` returns the frame's lines for the terminal's width and height.
         """
         size = self.size
         lines = list(make(*size))
@@ -192,7 +192,7 @@ class Screen:
 
 
 def _is_cut(data: bytes) -> bool:
-    """True if the input ends within a character, or within the sequence of bytes of a key."""
+    """True if the input ends inside a character, or inside the bytes of a key."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -202,7 +202,6 @@ def _is_cut(data: bytes) -> bool:
 
 
 def decoded(data: bytes) -> Iterator[str]:
-    """Yield the names of the keys in terminal input."""
     text = data.decode("utf-8", "replace")
     while text:
         if text[0] == "\x1b":

@@ -1,4 +1,4 @@
-"""Reads jobs and workers: from the server that runs for the folder, or from the files of jobs."""
+"""Reads jobs and workers: from the running server, or from the files of jobs."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -40,9 +40,7 @@ class Source(Protocol):
         """Return a snapshot. Raise OrchestratorError."""
         ...
 
-    def log(self, job_id: str, worker_id: str) -> Sequence[str]:
-        """Return the last lines of a worker's log."""
-        ...
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]: ...
 
 
 class Wanted(Protocol):
@@ -54,15 +52,14 @@ class Wanted(Protocol):
     def is_open(self, job: JobLine) -> bool: ...
 
     def visible(self) -> Sequence[tuple[str, str]]:
-        """Return the job id and the worker id of each row that is visible."""
+        """Return the job id and the worker id of each visible row."""
         ...
 
 
 class ServerSource:
-    """Reads jobs from a server. Reads workers only for jobs whose workers are on the screen.
+    """Reads jobs from a server, with the workers of the jobs that the screen shows.
 
-    Uses a client without ``requests``, because loading ``requests`` takes longer than a whole
-    frame.
+    It does not load ``requests``, because this takes longer than a whole frame.
     """
 
     def __init__(self, address: "Address") -> None:
@@ -105,7 +102,6 @@ class ServerSource:
     def _last_lines(
         self, jobs: Sequence[JobLine], visible: Sequence[tuple[str, str]]
     ) -> Iterator[tuple[tuple[str, str], str]]:
-        """Yield the last log line of each visible running worker, with its job id and worker id."""
         running = {
             (job.job_id, each.worker_id): each
             for job in jobs
@@ -126,7 +122,6 @@ class ServerSource:
 
     @property
     def client(self) -> "OrchestratorClient":
-        """The client that runs actions."""
         from orchestrator.api.client import OrchestratorClient
 
         if self._whole_client is None:
@@ -149,7 +144,6 @@ class ServerSource:
         return found
 
     def _get(self, *parts: str, **query: object) -> ServerReply:
-        """Make one GET request. Raise ServerUnreachable or ApiError."""
         path = "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
         path += f"?{urlencode(query)}" if query else ""
 
@@ -257,7 +251,7 @@ def _job(answer: Answer) -> JobLine:
 
 
 def of_columns(answer: Answer) -> list[WorkerLine]:
-    """Return the workers of an answer that has one list for each field (``ColumnsAnswer``)."""
+    """Return the workers of a ``ColumnsAnswer``, which has one list for each field."""
     number, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
     # Null: the workers are numbered from 1.
@@ -300,18 +294,12 @@ _COLUMNS = (
 
 
 def _column(value: Any, number: int) -> Sequence[Any]:
-    """Return one value for each worker.
-
-    A ``value`` that is not a list is the same for all workers.
-    """
+    # A value that is not a list is the same for all workers.
     return value if isinstance(value, list) else [value] * number
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    """Return a job from its file.
-
-    Running times stop at ``known_at``, because the job may have ended since then.
-    """
+    # The job may have ended since ``known_at``, so running times stop then.
     from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 
     status = str(answer["status"])

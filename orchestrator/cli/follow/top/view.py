@@ -1,4 +1,4 @@
-"""The rows of the screen: which rows it shows, their order, and the selected row. Pure."""
+"""The rows of the screen: which rows it shows, their order, and the selected row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -27,8 +27,6 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A job, or one of its workers."""
-
     job: JobLine
     worker: WorkerLine | None = None
     #: Level in the tree: the number of the row's ancestors.

@@ -63,8 +63,8 @@ def unit_of(
 ) -> Unit:
     """Return the unit that runs the folder's server.
 
-    ``for_user``: the unit is for the service manager of the user, not of the machine. Raise
-    ConfigError for settings that a server would reject.
+    ``for_user``: the unit is for systemd of the user, not of the machine. Raise ConfigError for
+    settings that a server would reject.
     """
     from orchestrator.composition.assembly import repository_of
     from orchestrator.config import load, project_root
@@ -122,7 +122,7 @@ def _environment(surroundings: CliContext, account: Account) -> dict[str, str]:
 
 
 def _search_path(environ: Mapping[str, str], account: Account) -> str:
-    """Return the PATH with which workers find AI tools. Systemd's own PATH has few directories."""
+    # Systemd's own PATH has few directories, so workers would not find AI tools.
     places = environ.get("PATH", os.defpath).split(os.pathsep)
     if account.uid != os.getuid():
         # The caller is root, whose PATH lacks the user's programs.
@@ -132,7 +132,7 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
 
 
 def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
-    """Return the directories of AI tools' logins and caches that are not in ``writable``."""
+    """Return the directories of AI tools' logins and caches, except below ``writable``."""
     from orchestrator.agents.discovery.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN
 
@@ -144,7 +144,6 @@ def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
 
 
 def _outermost(paths: Iterator[Path]) -> Iterator[Path]:
-    """Yield the paths that are not below another of the paths."""
     unique = list(dict.fromkeys(paths))
     for path in unique:
         if not any(path != other and path.is_relative_to(other) for other in unique):

@@ -1,4 +1,4 @@
-"""The service manager: systemd of the machine, or systemd of the calling user."""
+"""The service manager: systemd of the machine, or of the calling user."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ SYSTEMCTL_SECONDS = 1200.0
 
 
 def systemd_version() -> int:
-    """Return the version of this machine's systemd; 0 if systemd is not installed."""
+    """Return the version of this machine's systemd; 0 if it is not installed."""
     if shutil.which("systemctl") is None:
         return 0
     done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
@@ -29,7 +29,7 @@ def systemd_version() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
-    """A service manager: the machine's systemd, or the calling user's systemd."""
+    """The service manager: systemd of the machine, or of the calling user."""
 
     of_user: bool
 
@@ -38,7 +38,6 @@ class Manager:
         return ["systemctl", "--user"] if self.of_user else ["systemctl"]
 
     def directory(self, surroundings: CliContext) -> Path:
-        """Return the directory of the service manager's unit files."""
         if not self.of_user:
             return SYSTEM_UNITS
         home = surroundings.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
@@ -52,7 +51,7 @@ class Manager:
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
     def ask(self, *words: str) -> str:
-        """Return the output of a systemctl query; "" if the query fails."""
+        """Return the output of a systemctl query; "" if it fails."""
         done = self._run(*words)
         return done.stdout.strip() if done.returncode == 0 else ""
 

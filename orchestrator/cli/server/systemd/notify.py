@@ -34,10 +34,7 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET", ""), int(period) / 1e6 if is_watched else 0.0)
 
     def ready(self, status: str) -> None:
-        """Report that the server has started.
-
-        ``status`` is the line that ``systemctl status`` shows.
-        """
+        """Report that the server has started. ``status``: a line for ``systemctl status``."""
         self._send("READY=1", f"STATUS={status}")
 
     def stopping(self) -> None:

@@ -31,7 +31,6 @@ DEFAULT_NAME = "orchestrator"
 
 
 def unit_options(command: Command) -> Command:
-    """Add the options ``--user`` and ``--name``."""
     of_user = click.option(
         "--user",
         "of_user",
@@ -157,7 +156,6 @@ def _path(surroundings: CliContext, manager: Manager, name: str) -> Path:
 
 
 def _check_manager(surroundings: CliContext, manager: Manager) -> None:
-    """Raise Unavailable if the service manager does not exist."""
     if manager.is_running(surroundings):
         return
     program = entry_point(surroundings)
@@ -178,7 +176,7 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
 def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: str) -> None:
     """Raise Conflict if the file ``path`` is not this folder's unit.
 
-    Raise Unavailable if this user may not write the file.
+    Raise Unavailable if this user may not write it.
     """
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))

@@ -159,26 +159,18 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    """Return a path as text for the end of a line in a unit file.
-
-    Only for lines in which systemd does not interpret quotes.
-    """
+    # Only for lines in which systemd does not interpret quotes.
     return _checked(str(path)).replace("%", "%%")
 
 
 def _word(text: str, prefix: str = "") -> str:
-    """Return a text as one word of a line, quoted if necessary."""
     escaped = _checked(text).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
     return f"{prefix}{escaped}" if plain else f'"{prefix}{escaped}"'
 
 
 def _program(path: str) -> str:
-    """Return a program as the first word of a command.
-
-    The prefix ``:`` makes systemd expand no ``$`` in the command. Raise ConfigError for a path that
-    systemd rejects.
-    """
+    # The prefix ``:`` makes systemd expand no ``$`` in the command.
     if re.search(r"[\"'\\]", path):  # systemd rejects such a program, however it is quoted
         raise ConfigError(f"a systemd unit cannot start {path!r}; rename it")
     return _word(path, ":")

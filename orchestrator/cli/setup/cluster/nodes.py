@@ -233,7 +233,7 @@ def forget_command(surroundings: CliContext, name: str) -> None:
 
 
 def _program() -> str:
-    """Return the command as the user types it on a machine that shares the product's folder."""
+    # With the whole path, because other machines may share the product's folder.
     if COMMAND == IN_FOLDER:
         return shlex.quote(str(product_file(IN_FOLDER)))
     return COMMAND
@@ -278,10 +278,7 @@ def _list(surroundings: CliContext) -> None:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each agent that is unusable on nodes: the nodes, the reason, and the fix.
-
-    Nodes with the same reason share a line.
-    """
+    """Yield a line for each agent that is unusable on nodes: the nodes, the reason, and the fix."""
     names: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for agent in node["unusable_agents"]:
@@ -314,7 +311,6 @@ def _size(number: int | None) -> str:
 
 
 def _without_server(entry: "NodeEntry") -> dict[str, Any]:
-    """Return a node in the form of the server's answer, without values that only a server knows."""
     return {
         "name": entry.name,
         "state": "drained" if entry.is_drained else "unknown",

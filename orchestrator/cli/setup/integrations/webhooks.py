@@ -99,7 +99,6 @@ def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
 
 
 def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:
-    """Print the outcomes of test messages, and return the exit code."""
     if surroundings.as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
