@@ -177,7 +177,6 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
 
 
 def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the address of an agent's local model server; empty if the agent has none."""
     return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 
@@ -189,10 +188,6 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
-    """Return the function that checks if the program of a user's agent is available.
-
-    Raise ConfigError for an agent without a command.
-    """
     if not user.command:
         raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
     around = {**environ, **_variables(user)[1]}
@@ -252,7 +247,6 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of variables to copy from the server, and variables with fixed values."""
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 

@@ -177,9 +177,7 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers, at most ``most``, could start on machines like
-        ``machine``.
-        """
+        """Return how many waiting workers could start on such machines, at most ``most``."""
         suits = partial(placement.could_run, machine)
         return self._supervisor.call(
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
@@ -323,9 +321,7 @@ class Assembly:
         )
 
     def _known_common(self) -> Path | None:
-        """Return the repository's common git directory, without running git; None if it is not
-        known yet.
-        """
+        """Return the repository's common git directory if it is known. Runs no git."""
         repository = if_made(self._repository)
         return repository.known_common() if repository else None
 

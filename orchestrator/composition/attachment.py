@@ -38,8 +38,6 @@ _LOOK_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """The command to start in the person's terminal."""
-
     argv: Sequence[str]
     environ: Mapping[str, str]
     cwd: str
@@ -80,7 +78,6 @@ def _swept() -> Iterator[None]:
 
 
 def _left() -> list[proc.Process]:
-    """Reap exited descendants of this process, and return the living descendants."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -169,7 +166,6 @@ class Attachment:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _inherited(self) -> Mapping[str, str]:
-        """Return the person's environment, with the worktree's programs first on the PATH."""
         own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"

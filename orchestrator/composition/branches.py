@@ -66,7 +66,6 @@ def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchR
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    """Return the object that lands a job's result on the user's branch."""
     settings = load(folder, environ=environ, require_key=False).settings
     as_user = settings.git.author is Author.USER
     return Landing(project_root(settings, folder), root_id, job_id, as_user)

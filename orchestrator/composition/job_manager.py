@@ -210,7 +210,6 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
-    """Raise StoreError if the database file is empty, but the workspace has jobs."""
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "

@@ -34,7 +34,6 @@ def kinds_of_work() -> Sequence[WorkKind]:
 
 
 def roles(folder: Path) -> Sequence[Role]:
-    """Return the roles that tasks may have, by name."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     return RolePrompts(roles_directory(settings, folder)).roles()
 

@@ -36,8 +36,6 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receivers:
-    """The receivers of the settings, with their secrets."""
-
     endpoints: Mapping[str, hooks.Endpoint] = field(default_factory=dict)
     targets: Mapping[str, Target] = field(default_factory=dict)
     callback_keys: tuple[bytes, ...] = field(default=(), repr=False)

@@ -134,7 +134,6 @@ class ServerLease:
         self._session.close()
 
     def _renew(self) -> bool:
-        """Renew the lease once. Return False if another server has claimed the database."""
         sent_at = boot_time()
         with self._lock:
             if not self._session.renew(self._epoch):
@@ -198,7 +197,7 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Return the lease of a server on another machine; None if there is none.
 
-        Raise StoreError. The observation then starts again, because a renewal may have been missed.
+        Raise StoreError. The observation then starts again, because a renewal may be lost.
         """
         try:
             found = self._session.read()

@@ -67,10 +67,7 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """Return the limit of worker processes from the settings.
-
-    Return None if the limit has its default value, a multiple of ``max_workers``.
-    """
+    """Return the limit of worker processes; None for its default, a multiple of ``max_workers``."""
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
 
@@ -101,7 +98,6 @@ def headroom(
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """Return the holders of all API keys, by the hash of the key."""
     holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
     for each in settings.api.keys:
         found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")

@@ -10,5 +10,4 @@ EXAMPLE = re.compile(
 
 
 def is_example(key: str) -> bool:
-    """Return True if a key seems to be copied from public documentation."""
     return EXAMPLE.search(key) is not None

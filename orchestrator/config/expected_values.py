@@ -23,7 +23,6 @@ def settings_schema() -> Schema:
 
 
 def schema_at(path: KeyPath) -> Schema:
-    """Return the schema of the value at ``path``; empty if there is no such path."""
     schema = settings_schema()
     for part in path:
         schema = _child(schema, part)
@@ -37,7 +36,6 @@ def expected_at(path: KeyPath) -> str:
 
 
 def unknown_key(path: KeyPath) -> str:
-    """Return the error for the last name of ``path``, with the most likely correct name."""
     *holder, name = path
     known = list(schema_at(tuple(holder)).get("properties", ()))
     kind = "key" if holder else "section"

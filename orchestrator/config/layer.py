@@ -27,8 +27,6 @@ class Origin:
 
 @dataclass(frozen=True, order=True)
 class ConfigProblem:
-    """One error in the settings, and the value that was expected."""
-
     origin: Origin
     text: str
 

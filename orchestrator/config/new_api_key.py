@@ -46,7 +46,6 @@ def load_with_key(
 
 
 def key_notes(settings: Settings) -> Iterator[str]:
-    """Yield warnings about the API key, which a server prints at its start."""
     if is_example(settings.api.api_key.get_secret_value()):
         yield f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
 
@@ -92,7 +91,6 @@ def _text(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Ensure that the folder has an API key. Print the reason and return 1 if that fails."""
     try:
         made = ensure_key(Path(arguments[0]))
     except (ValueError, OSError) as error:

@@ -61,12 +61,10 @@ PASSWORDS = re.compile(r"(?<=:)[^:/@]+(?=@)|(?<=password=)[^&]+")
 
 
 def render_template() -> str:
-    """Return the text of ``config.template.yaml``."""
     return HEADER + "".join(_template_lines(Settings()))
 
 
 def render_starter() -> str:
-    """Return the text of a new ``config.yaml``: an empty API key, and the most common settings."""
     return STARTER_HEADER + "".join(_starter_lines(Settings()))
 
 

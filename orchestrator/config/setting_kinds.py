@@ -32,7 +32,6 @@ def is_text(path: KeyPath) -> bool:
 
 
 def is_optional(path: KeyPath) -> bool:
-    """True if the value of the setting at ``path`` may be null."""
     return NoneType in _kinds(path)
 
 

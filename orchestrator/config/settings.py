@@ -99,7 +99,6 @@ class Orchestrator(_Commands):
     """Retention of ended jobs, in seconds; null: keep forever."""
 
     def command_of(self, agent: KnownTool) -> str:
-        """Return the command that starts the agent's program; empty if no command is set."""
         return str(getattr(self, agent.command_setting)) if agent.program else ""
 
 
@@ -212,7 +211,6 @@ class Workers(Section):
     @model_validator(mode="before")
     @classmethod
     def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        """Replace null in ``max_live_workers`` by a multiple of ``max_workers``."""
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")

@@ -98,7 +98,6 @@ class JobRemoval:
         return kept
 
     def unknown(self) -> Sequence[str]:
-        """Return root jobs that have a directory but no row in the store."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
@@ -175,7 +174,6 @@ class Housekeeping:
             self._guarded(self._remove_old)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step, and only log its errors, because nothing waits for the step."""
         try:
             step()
         except Exception:
@@ -227,7 +225,7 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """Begin a removal in the supervisor's thread, and return True if it has begun."""
+        # Runs in the supervisor's thread, so that no retry can run the job during the removal.
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

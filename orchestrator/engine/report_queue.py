@@ -98,9 +98,6 @@ class ReportWriter:
             self._post(ReportsRendered(render.job_id))
 
     def _try(self, render: Render) -> None:
-        """Write reports. If that fails, the job ends without them; they are written later if
-        possible.
-        """
         try:
             self._render(render)
         except Exception as error:

@@ -1,7 +1,7 @@
 """The HTTP client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-It uses only the standard library, no proxy, which could see the key, and follows no redirects.
-Other programs use ``OrchestratorClient``.
+It uses only the standard library. It uses no proxy, which could see the key, and follows no
+redirects. Other programs use ``OrchestratorClient``.
 """
 
 from __future__ import annotations
@@ -26,14 +26,11 @@ MASK = b"***"
 
 
 class ServerReply:
-    """An answer of the server, with any status."""
-
     def __init__(self, status: int, retry_after: float | None, body: bytes) -> None:
         self.status, self.retry_after, self.body = status, retry_after, body
 
     @property
     def document(self) -> dict[str, Any]:
-        """The JSON object of the answer; empty if there is none."""
         try:
             found = json.loads(self.body)
         except ValueError:
@@ -95,9 +92,7 @@ class StdlibClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return a request in HTTP/1.0: the server answers it in one piece, and closes the
-        connection.
-        """
+        # The server answers HTTP/1.0 in one piece, and then closes the connection.
         content = b"" if body is None else json.dumps(body).encode()
         host, port = self._address
         lines = [

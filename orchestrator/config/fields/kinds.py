@@ -59,7 +59,6 @@ def without_nul(value: str) -> str:
 
 
 def upper_case(value: object) -> object:
-    """Convert text to upper case, so that ``info`` is accepted for ``INFO``."""
     return value.upper() if isinstance(value, str) else value
 
 

@@ -59,8 +59,6 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Converts YAML nodes to values, and records positions and faults."""
-
     def __init__(self, loader: _PlainLoader, result: YamlText) -> None:
         self._loader = loader
         self._result = result
@@ -87,10 +85,6 @@ class _Reader:
         return values
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        """Return the key's text.
-
-        If it is not text or is set twice, record a fault, and return None.
-        """
         if not isinstance(node, yaml.ScalarNode):
             self._fault(node, "a key must be plain text")
             return None
@@ -134,7 +128,7 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Return the position of an error's cause. YAML reports some errors at a later line."""
+    # YAML reports some errors at a later line than their cause.
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 

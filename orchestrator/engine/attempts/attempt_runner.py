@@ -71,8 +71,6 @@ _MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class LateEnd:
-    """The late result of an attempt that was declared lost."""
-
     attempt: Attempt
     exit: Exit
     evidence: Evidence
@@ -219,7 +217,6 @@ class AttemptRunner:
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
-        """Start the attempt in a background thread, unless it was stopped before."""
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):
@@ -419,15 +416,12 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _is_cancelled(self, worker: Worker) -> bool:
-        """True if the worker must not run again: it was cancelled, or its job is being stopped."""
         view = self._scheduler.view
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
     def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, and report the attempt's end. Wait and repeat if the disk is
-        full.
-        """
+        """Save the attempt's work, and report its end. Wait and repeat if the disk is full."""
         worker = flight.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -540,12 +534,12 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of an attempt that no caller has cancelled, as lost or finished if it was.
+    """Return the exit of an attempt that no caller has cancelled, corrected to lost or finished.
 
-    After a shutdown or a pause, exit code 0 means that the attempt has finished. Otherwise the
-    attempt is lost if a shutdown, a signal from outside, the orphan timeout, or its node stopped
-    it. For ``adopted`` attempts, a signal counts as a shutdown, because a server stops the shims of
-    an earlier server by a signal.
+    After a shutdown or a pause, exit code 0 means that the attempt has finished. Otherwise it is
+    lost if a shutdown, a signal from outside, the orphan timeout, or its node stopped it. A server
+    stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
+    ``adopted`` attempts.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)

@@ -205,7 +205,6 @@ class AttemptPreparation:
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
-        """Create the directories of an agent's driver, and return the variables that name them."""
         if not command.control:
             return {}
         worker = assignment.worker
@@ -459,7 +458,6 @@ def _is_named(path: str, others: Sequence[str]) -> bool:
 
 
 def _modified_at(path: str) -> float:
-    """Return when a file changed (Unix time); 0 if it does not exist."""
     try:
         return os.lstat(path).st_mtime
     except (OSError, ValueError):

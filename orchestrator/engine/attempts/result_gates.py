@@ -26,8 +26,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested. If the job has a base commit, its own gates check
-    merged work, and such a worker does not get them.
+    gets only gates that a person requested. It gets none of the job's gates if the job has a base
+    commit, because these gates check merged work.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -40,9 +40,10 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return which files that decide how gates judge, such as tests, the task may alter.
+    """Return which judging files, such as tests, the task may alter.
 
-    ``judged``: files that the gates of the worker's child jobs have judged.
+    Judging files decide how a gate judges. ``judged``: files that the gates of the worker's child
+    jobs have judged.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
@@ -76,7 +77,6 @@ class ResultGates:
             return attempt_id(worker) in self._ended
 
     def is_stopped(self, worker: Worker) -> bool:
-        """True if the attempt was stopped after its process ended."""
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:

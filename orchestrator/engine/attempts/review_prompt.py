@@ -76,7 +76,7 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Return a candidate's entry without its agent, because the reviewer may be the same agent."""
+    # The entry does not name the agent, because the reviewer may be the same agent.
     result = worker.result or WorkerResult()
     return Entry(
         worker_id=worker.id,

@@ -57,8 +57,6 @@ _NPM = "npm"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateProcess:
-    """One run of a gate."""
-
     root_id: str
     #: Owner of the result. Unique among all running gates.
     owner: str
@@ -272,14 +270,13 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _place(self, tree: Path, run: GateProcess) -> Path:
-        """Create the run's own directory, writable even in a sandbox, and return its path."""
+        # A gate can write into this directory even in a sandbox.
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
     def _next_number(self, run: GateProcess) -> int:
-        """Return an unused number, so that no log or record of an earlier run is replaced."""
         tree = self._workspace.job_directory(run.root_id)
         begun = [
             int(number)
@@ -290,7 +287,6 @@ class GateProcesses:
         return max(begun, default=0) + 1
 
     def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
-        """Return the names and record paths of runs that an earlier server did not finish."""
         tree = self._workspace.job_directory(root_id)
         ours = self._processes.ids
         found = []
@@ -330,7 +326,6 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """Return the variables with which a gate uses the worktree's programs and modules."""
         base = base_environment(self._around)
         search = base.get("PATH") or os.defpath
         try:
@@ -418,7 +413,6 @@ def _listed(directory: Path, beginning: str) -> Sequence[Path]:
 
 
 def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
-    """True if the gate failed because Node.js packages are not installed."""
     if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
         return False
     top = run.worktree or run.cwd
@@ -428,7 +422,6 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Return why the gate did not judge, as cause and text. The cause is None if it judged."""
     if exit.ended_by is EndedBy.CANCEL:
         return GateCause.KILLED, "another process stopped the supervising process"
     if exit.ended_by is EndedBy.TIMEOUT:

@@ -78,7 +78,6 @@ class _GateSequence:
 
     @property
     def gate(self) -> Gate | None:
-        """The next gate; None if all gates have run."""
         gates = self.check.gates
         return gates[len(self.results)] if len(self.results) < len(gates) else None
 
@@ -361,7 +360,6 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Return where the change adds comments, such as ``noqa``, that switch off findings."""
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:
             return ()
@@ -450,7 +448,6 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
 
 
 def _has_statements(path: str) -> bool:
-    """True if a Python file exists and has a statement, unlike an empty ``__init__.py``."""
     lines = (each.strip() for each in (read_regular(path, _MOST_LOOKED_AT) or b"").splitlines())
     return any(each and not each.startswith(b"#") for each in lines)
 

@@ -15,7 +15,7 @@ from orchestrator.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job. They are stored with it, so that the project's changes do not matter."""
+    """The gates of a job. Stored with the job, so that they do not change with the project."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False

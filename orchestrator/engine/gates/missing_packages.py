@@ -35,7 +35,6 @@ def is_missing(package: str, cwd: str, top: str) -> bool:
 
 
 def were_missed(printed: str, cwd: str, top: str) -> bool:
-    """True if the output reports one of the project's missing packages."""
     missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
     return bool(missed) and not missed.isdisjoint(_missing(cwd, top))
 

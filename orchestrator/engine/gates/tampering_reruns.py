@@ -93,7 +93,6 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """True if the file configures gates as at the base. Its other settings are not compared."""
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
             for commit in (check.base, check.commit)
@@ -117,7 +116,7 @@ def _needs_it(check: Check, result: GateResult) -> bool:
 def leaves_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[Leave, ...]:
-    """Return which judging files each task may alter. Paths are relative to the host project."""
+    """Return which judging files each task may alter, with paths relative to the project."""
     project = os.path.relpath(cwd, check.directory)
 
     def seen(leave: Leave) -> Leave:

@@ -188,10 +188,7 @@ class BranchMerge:
         return are_all_code(passed_over, changed), passed_over
 
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
-        """Sort parts by dependencies.
-
-        With the strategy ``theirs``, parts with better evidence come later, because they then win.
-        """
+        # With "theirs", the later part wins a conflict, so parts with better evidence come later.
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
@@ -245,7 +242,6 @@ class BranchMerge:
     def _stored(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> SearchResult:
-        """Store the result on the job's branch. Retry if git fails."""
         for pause in PAUSES:
             try:
                 return self._stored_once(record, job, parts, judge)
@@ -367,7 +363,6 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """Return a worker's branch heads, without a failed attempt to resolve its conflicts."""
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
@@ -405,7 +400,6 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Add to a child job's conflict the child job's workers that changed the file."""
         if not conflict.child_job_id:
             return conflict
         workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
@@ -458,10 +452,6 @@ class BranchMerge:
         part: MergePart,
         results: Sequence[GateResult],
     ) -> MergeRejection:
-        """Return the merge rejection of a worker whose changes fail the gates on the merged state.
-
-        Another attempt of the worker begins with the result of the other workers.
-        """
         if record.commit and not record.again:
             # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
             # rewritten commits of a linear history.
@@ -501,7 +491,6 @@ def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Mark conflicts as conflicts of the child job ``job_id``, if that is not empty."""
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 

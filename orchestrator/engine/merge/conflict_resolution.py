@@ -53,7 +53,6 @@ class ConflictResolution:
     def note_hindrances(
         self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
     ) -> None:
-        """Record why workers with conflicts do not resolve their conflicts now."""
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
             hindrance = self._hindrance(job, worker, tasks[worker.task_id])

@@ -103,7 +103,6 @@ class CulpritSearch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Keep the first ``good`` steps, and merge the remaining parts again."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -182,7 +181,6 @@ class CulpritSearch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if all changes of the parts can be merged, and the gates then pass."""
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -192,7 +190,6 @@ class CulpritSearch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Set the remaining parts: all except culprits and parts that build on them."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining

@@ -168,7 +168,6 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Return the gates that block the merge, and that may fail on the base as well."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:

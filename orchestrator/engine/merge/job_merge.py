@@ -67,7 +67,6 @@ class ChildResultMerge:
             self._bring(record, job, parent, refs)
 
     def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
-        """Add the child job's changes to the files of a waiting worker."""
         change = record.base, record.commit, f"refs/heads/{record.branch}"
         brought = self._worktrees.bring_result(job, parent, *change)
         if brought is None:
@@ -197,7 +196,6 @@ class JobMerge:
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
     ) -> Merged:
-        """Add to ``merged`` what the job changed in the user's repository and checkout."""
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
         found, state = checkout.changes(job.id)
@@ -341,7 +339,6 @@ class JobMerge:
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """Split a person's choice into the choice of workers and the choice of child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -372,7 +369,6 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add the parent worker's conflicts with the child job's result, and its replaced hunks."""
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)

@@ -39,7 +39,6 @@ class LostLines:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """Return the first worker whose branch has the commit; "" for a merge or a base commit."""
         if commit not in self._origins:
             self._origins[commit] = self._found(commit)
         return self._origins[commit]

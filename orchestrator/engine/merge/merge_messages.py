@@ -166,7 +166,6 @@ def _won(record: MergeRecord) -> Iterator[str]:
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """Yield one message for each place of a file in which the merge replaced lines."""
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
@@ -245,7 +244,6 @@ def _why_not_passed(gate: Mapping[str, Any]) -> str:
 
 
 def _has_merged(record: MergeRecord) -> bool:
-    """True unless the job's workers changed nothing."""
     return bool(record.branch or record.left_out or record.gates)
 
 
@@ -256,7 +254,6 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Tell the parent worker how to resolve its conflicts with the child job's result."""
     if record.without_worktree:
         yield (
             f"The changes are not in the directory of {record.without_worktree}, because this "
@@ -320,7 +317,6 @@ def _why(record: MergeRecord, worker: str) -> str:
 
 
 def failing(results: Sequence[GateResult]) -> str:
-    """Describe the gates that prevent a merge."""
     return "; ".join(map(_failing, (each for each in results if each.blocks)))
 
 

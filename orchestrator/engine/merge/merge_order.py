@@ -11,8 +11,6 @@ from orchestrator.core.model.job import TaskSpec, Worker
 
 @dataclass(frozen=True, slots=True)
 class MergePart:
-    """Changes of one worker."""
-
     worker: Worker
     #: Ids of the tasks on which the part's task builds.
     needs: frozenset[str] = frozenset()

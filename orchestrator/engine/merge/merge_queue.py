@@ -129,7 +129,6 @@ class MergeQueue:
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
-        """Merge a job. While the disk is full, wait and repeat, unless the job was stopped."""
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:

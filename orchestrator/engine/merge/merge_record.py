@@ -87,8 +87,6 @@ class MergeRecord:
 
 
 class MergeRecords:
-    """Reads and writes merge records."""
-
     def __init__(self, workspace: Workspace, write: Write) -> None:
         self._workspace = workspace
         self._write = write
@@ -130,7 +128,6 @@ def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    """Return records of the child jobs whose changes are completely missing from the result."""
     return [each for each in record.undone if each["discarded"]]
 
 
@@ -272,7 +269,6 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Return the branch with the missing changes: the worker's branch, or its child job's."""
     if worker not in record.merged:
         return branch
     own = (each for each in record.conflicts if each["worker_id"] == worker)
@@ -284,7 +280,6 @@ def _name(job: Job) -> str:
 
 
 def conflict_record(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
-    """Return a conflict in the form in which a merge record stores it."""
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
     who = {"worker_id": worker.id, "branch": short(branch)}

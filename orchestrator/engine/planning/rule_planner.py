@@ -177,8 +177,6 @@ _MAX_TITLE = 80
 
 
 class SplitRule(StrEnum):
-    """The rule by which tasks were created from a request."""
-
     LIST = "list"
     SENTENCES = "sentences"
     KIND = "kind of work"
@@ -211,8 +209,6 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
-    """The parts of a request, one for each task, and the text that belongs to all parts."""
-
     parts: Sequence[_Part]
     context: Sequence[str] = ()
 
@@ -228,7 +224,6 @@ class RulesPlanner:
 
 
 def split(request: str) -> Split:
-    """Return the tasks of a request, and the rule that created them."""
     text = dedent(request).strip()
     listed = _listed(text)
     if listed is not None:
@@ -274,7 +269,6 @@ def _one(text: str) -> Split:
 
 
 def _listed(text: str) -> _Parts | None:
-    """Return the items of a list that request work; None if there are fewer than two."""
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
@@ -332,7 +326,6 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """Return the text before a list, its items, and the text after it (for all items)."""
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
@@ -380,7 +373,6 @@ def _first_indent(text: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    """Return the parts of "X with A, B and C"; none if X is too small for parts."""
     # Reduce blanks first, because long runs of them would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))

@@ -12,7 +12,6 @@ from orchestrator.core.text.formatting import lazy_pattern
 
 
 def _any_of(alternatives: str) -> str:
-    """Return a pattern that matches any line of ``alternatives``, each a regular expression."""
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
@@ -218,7 +217,6 @@ _STATEMENT = lazy_pattern(
 
 
 def sentences(text: str) -> Sequence[Sentence]:
-    """Return the sentences of a request, each with its mood."""
     found: list[Sentence] = []
     for piece in _pieces(text):
         asked = any(each.mood is Mood.WORK for each in found)
@@ -253,7 +251,6 @@ def imperative(sentence: str) -> str:
 
 
 def _pieces(text: str) -> Sequence[str]:
-    """Cut the text after each mark that may end a sentence, unless a lower-case letter follows."""
     pieces: list[str] = []
     start = 0
     for found in _BETWEEN.finditer(text):

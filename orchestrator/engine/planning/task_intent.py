@@ -209,7 +209,6 @@ def intent_of(text: str) -> Intent:
 
 
 def _plain(text: str) -> str:
-    """Return the text without code blocks and quotes. A quoted file name stays."""
     return _INLINE.sub(
         lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),

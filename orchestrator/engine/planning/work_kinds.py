@@ -93,7 +93,6 @@ def kinds() -> Sequence[WorkKind]:
 
 
 def kind_of(sentence: str) -> WorkKind | None:
-    """Return the kind of work that a sentence requests; None if no kind fits."""
     ask = _ask(sentence)
     if _NARROWED.search(ask.sentence):
         return None
@@ -175,7 +174,6 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return the technologies that the request names, by layer of the product, such as backend."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -244,7 +242,6 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Compile a pattern. A name in braces stands for its list in ``words``."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return lazy_pattern(text, re.IGNORECASE) if text else None

@@ -87,7 +87,6 @@ class SpaceWaits:
 
     @property
     def reason(self) -> str:
-        """The reason why work waits; "" if no work waits."""
         with self._changed:
             return next((wait.reason for wait in self._waits.values()), "")
 
@@ -116,7 +115,6 @@ class SpaceWaits:
             return self._waits.pop(name, None) is not None
 
     def wake(self, name: str) -> None:
-        """Run waiting work at once, for example because its attempt was stopped."""
         with self._changed:
             if name in self._waits:
                 self._waits[name].due = 0.0
@@ -183,13 +181,13 @@ class BackgroundPool:
         return stopped
 
     def stopped(self, attempt: str) -> Exit | None:
-        """Return the exit of an attempt that was stopped during its preparation, otherwise None."""
         with self._lock:
             return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
-        """Stop an attempt that is being prepared. Return True if it was not launched yet.
-        Idempotent.
+        """Stop an attempt that is being prepared. Idempotent.
+
+        Return True if the attempt was not launched yet.
         """
         with self._lock:
             if attempt not in self._preparing:

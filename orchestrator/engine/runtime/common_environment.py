@@ -37,7 +37,6 @@ class WorkerEnvironment:
 
 
 def base_environment(around: WorkerEnvironment) -> dict[str, str]:
-    """Return the variables that all workers and gates have, whatever their task is."""
     return {**worker_environment(around.environment), **search_boundary.variables(around.workspace)}
 
 

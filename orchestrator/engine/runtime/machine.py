@@ -57,7 +57,6 @@ def memory_pressure_percent() -> float | None:
 
 
 def free_descriptors() -> int | None:
-    """Return how many more files and sockets this process may open; None if unknown."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         return soft - len(os.listdir(_DESCRIPTORS))
@@ -66,7 +65,6 @@ def free_descriptors() -> int | None:
 
 
 def free_files(directory: Path) -> int | None:
-    """Return how many more files the file system can hold; None if it does not report this."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -98,8 +96,6 @@ LEAST_DESCRIPTORS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounds:
-    """Limits beyond which no further worker starts."""
-
     least_memory_bytes: int
     least_disk_bytes: int
     #: Maximum memory pressure: the percentage of time in which processes wait for memory.
@@ -181,7 +177,6 @@ class Headroom:
         self.held_back = False
 
     def room(self) -> Capacity:
-        """Return the free capacity for one turn of the scheduler."""
         self._refresh()
         self.held_back = bool(self.paused) or self._gave_up_reserve
         paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
@@ -193,7 +188,7 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker ended after ``seconds``: its expected memory is free again."""
+        """Record that a worker ended after ``seconds``: its expected memory no longer counts."""
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)

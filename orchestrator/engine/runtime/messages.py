@@ -86,8 +86,6 @@ class ReportsRendered:
 
 @dataclass(frozen=True, slots=True)
 class ContextPrepared:
-    """The shared context of a job exists."""
-
     job_id: str
 
 

@@ -41,11 +41,9 @@ class RunningProcesses:
         self._preloads: dict[str, PreloadHandlers] = {}
 
     def expect(self, process: str, on_end: EndHandler) -> None:
-        """Register a process that is about to be launched or adopted."""
         self._handlers[process] = on_end
 
     def expect_preloaded(self, process: str, on_end: EndHandler, handlers: PreloadHandlers) -> None:
-        """Register a process whose launch is about to be preloaded."""
         self._handlers[process] = on_end
         self._preloads[process] = handlers
 
@@ -58,13 +56,11 @@ class RunningProcesses:
         """Do nothing, because starts are recorded before they are attempted."""
 
     def begun(self, attempt_id: str, at: float) -> None:
-        """Call the handler of a preloaded launch that a shim has begun."""
         handlers = self._preloads.pop(attempt_id, None)
         if handlers is not None:
             handlers.on_begun(at)
 
     def returned(self, attempt_id: str) -> None:
-        """Call the handler of a preloaded launch that was not begun, and drop the process."""
         self._handlers.pop(attempt_id, None)
         handlers = self._preloads.pop(attempt_id, None)
         if handlers is not None:

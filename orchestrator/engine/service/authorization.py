@@ -200,7 +200,6 @@ class Access:
         return caller.sees_all or self._is_own(caller, job)
 
     def _is_own(self, caller: Caller, job: Job) -> bool:
-        """True if the caller submitted the job or one of its ancestors."""
         key, parent = caller.worker_key, job.parent_worker_id
         if key is None:
             root = job if job.is_root else self._store.job(job.root_id)
@@ -211,7 +210,6 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
-        """Return the child jobs of the calling worker, and their descendants."""
         if caller.worker_key is None:
             return []
         return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]

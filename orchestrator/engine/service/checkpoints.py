@@ -20,8 +20,6 @@ _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
-    """Implements the calls about checkpoints. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -154,7 +152,6 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Return the gates' results at a checkpoint as text; "" if unknown, or if no gate ran."""
     if worker.result is None or name != after(number_of(name)):
         return ""
     if name == worker.result.good:

@@ -50,8 +50,6 @@ _MOST_NAMED = 5
 
 
 class LandingCalls:
-    """Implements the calls that land and undo. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -127,7 +125,6 @@ class LandingCalls:
         return job if job.is_root else self._store.job(job.root_id) or job
 
     def _plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
-        """Return the plan of the landing. Raise Incomplete, Conflict, or NotFound."""
         plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
         if job.status is not JobStatus.COMPLETED and not request.partial:
             nothing = self._nothing_of_unfinished(job, landing)
@@ -153,9 +150,9 @@ class LandingCalls:
         raise _incomplete(job, self._store.workers(job.id))
 
     def _base_branch(self, job: Job) -> str:
-        """Return the branch that the root job, or the job that it continues, started from.
+        """Return the branch from which the root job started; "" if unknown.
 
-        "" if unknown.
+        If the root job continues an earlier job, this may be the earlier job's start branch.
         """
         seen: set[str] = set()
         found: Job | None = self._root_of(job)

@@ -30,8 +30,6 @@ PATIENCE_SECONDS = 10.0
 
 
 class MergeCalls:
-    """Implements the calls that merge. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -129,9 +127,6 @@ class MergeCalls:
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the call changes nothing, because it only selects workers that are already
-        merged.
-        """
         if not choice.take or choice.leave or choice.strategy:
             return False
         record = self._queries.merge_record(caller, job.id)
@@ -145,7 +140,6 @@ class MergeCalls:
         return {*choice.take} <= inside & {*counting, *job.facts.taken}
 
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
-        """Run the job again, so that attempts resolve its conflicts."""
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
                 "resolve cannot be combined with take, leave, or a strategy other than auto"
@@ -166,8 +160,6 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Store the outcome of a repeated merge, in place of the earlier merge's outcome."""
-
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
             if job_id in scheduler.view.jobs:

@@ -32,8 +32,6 @@ RECORD_BYTES = 64 * 1024 * 1024
 
 
 class Queries:
-    """Implements the calls that only read. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -195,7 +193,7 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in a file that a worker may have written; empty if there is none."""
+    # A worker may have written the file.
     try:
         found = json.loads(content)
     except ValueError:

@@ -17,8 +17,6 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class RemovalCalls:
-    """Implements the calls that remove jobs and branches. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,

@@ -42,7 +42,6 @@ class Throughput:
         return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
 
     def gates(self) -> dict[str, int]:
-        """Return the number of gate results of workers for each outcome."""
         return dict(self._gates)
 
     def _forget(self, now: float) -> None:
@@ -52,8 +51,6 @@ class Throughput:
 
 
 class ServerStatus:
-    """Implements the calls about the server. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,

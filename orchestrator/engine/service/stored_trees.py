@@ -42,7 +42,7 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Load a tree into memory for this turn, even if the tree has ended."""
+        """Load a job tree into memory for this turn, even if it has ended."""
         # Read inside the turn, because a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
@@ -50,7 +50,7 @@ class StoredTrees:
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Load the tree of a job into memory, so that the job can run again.
+        """Load the job tree of a job into memory, so that the job can run again.
 
         ``check`` raises an error if the job cannot run again. Raise the errors of ``check``,
         Conflict, or Refused; then nothing is changed.
@@ -70,7 +70,7 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a tree, which may have ended. No server needs to run."""
+        """Change the stored state of a job tree, which may have ended. No server needs to run."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)

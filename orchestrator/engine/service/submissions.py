@@ -29,8 +29,6 @@ from orchestrator.engine.worktrees.job_base import JobBases, check_child
 
 
 class SubmissionCalls:
-    """Implements the calls that accept work. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -121,10 +119,6 @@ class SubmissionCalls:
         return self._access.job(caller, job_id)
 
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
-        """Return the commit from which a new job's workers start.
-
-        A child job starts from the present state of its parent worker.
-        """
         key = caller.worker_key
         if key is None:
             agent = config.get("agent") or self._submitting.agent
@@ -179,7 +173,7 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        """Raise Unavailable after a move, because a job would be stored in the wrong place."""
+        # After a move, a job would be stored in the wrong place.
         if moved := self._moved():
             raise Unavailable(moved)
 

@@ -38,7 +38,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if the tasks are given, or rules plan it."""
+        """Return the agent that plans the job; None if tasks are given, or the rules plan it."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -88,9 +88,7 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback, if the best agent's login failed and another agent was
-        selected.
-        """
+        """Record an agent fallback if the best agent's login failed and another was selected."""
         refused = scheduler.view.logins_refused(now)
         if not refused:
             return

@@ -90,7 +90,6 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the sources of a plan, best first, each with a function that returns its tasks."""
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
             yield planner.agent, lambda: _plan(text).to_tasks()
@@ -115,7 +114,6 @@ def checked_plan(text: str) -> "Plan":
 
 
 def _what_now(job: Job) -> str:
-    """Return which commands to type next for a job that got no plan."""
     text = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():

@@ -68,8 +68,8 @@ def same_child(
 ) -> Job | None:
     """Return the worker's child job with the same request; None if there is none.
 
-    Only a child job counts that is unfinished or completed, and was not stopped. ``discarded``: ids
-    of child jobs that do not count, because the worker discarded their results.
+    It must be unfinished or completed, and not stopped. ``discarded``: ids of child jobs that do
+    not count, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
@@ -145,7 +145,6 @@ class SubmissionBuilder:
             raise
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name."""
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
@@ -161,7 +160,6 @@ class SubmissionBuilder:
         return raised_config(config, asked, self._ceilings)
 
     def _is_to_build(self, asked: ResolvedSubmission) -> bool:
-        """True if the request asks to create something, and not all given tasks are commands."""
         if asked.tasks and all(task.command is not None for task in asked.tasks):
             return False
         return self._asks_to_build(asked.submission.request)
@@ -225,7 +223,6 @@ class SubmissionBuilder:
     def _take_in(
         self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
     ) -> Job:
-        """Submit the job with its tasks, or with a planner that will create its tasks."""
         self._choice.check_names(asked.submission.config)
         refused = scheduler.view.logins_refused(now)
         agent = self._choice.planning_agent(job.config, asked.submission, refused)
@@ -335,7 +332,6 @@ class SubmissionBuilder:
         )
 
     def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
-        """Return the remaining quota of a worker: what the worker may still use."""
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
     def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
@@ -379,10 +375,6 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """Return the job's settings with ``max_workers`` reduced to the API key's limit.
-
-    Raise Refused if the request itself sets ``max_workers`` above the limit.
-    """
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
         return config
@@ -405,9 +397,7 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a child job's task has ``workdir: project``, but its parent's has
-    not.
-    """
+    """Raise InvalidRequest if a child job uses ``workdir: project``, but its parent does not."""
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
@@ -433,16 +423,13 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    """Return the number of the job's first worker.
-
-    The workers of all child jobs of a worker are numbered together.
-    """
+    # The workers of all child jobs of a worker are numbered together.
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Return a name for the job's planner that no other worker of the tree has."""
+    # A worker may start several child jobs with planners, so each planner's name has a number.
     key = job.parent_key
     if key is None:
         return PLANNER

@@ -148,7 +148,6 @@ class LockCalls:
         return names
 
     def break_leases(self, leases: Sequence[LockLease], by: str, now: float) -> None:
-        """End leases of any worker, for the person ``by``."""
         for lease in leases:
             self._end(lease.key, [lease.name], by, now)
 

@@ -205,7 +205,6 @@ class Inbox(Generic[T]):
         return self.rest()
 
     def rest(self) -> list[T]:
-        """Return all queued items without waiting."""
         items: list[T] = []
         try:
             while True:
@@ -293,7 +292,6 @@ class Supervisor:
         return self._scheduler.view.waits_for_slot(key)
 
     def size_of(self, job: Job) -> TreeSize:
-        """Return the size of an unfinished job tree."""
         return self._scheduler.view.size_of(job)
 
     def heard_from(self, attempt: Attempt) -> None:
@@ -439,7 +437,6 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """Create an attempt's key and the secret of its exit record. Only hashes are stored."""
         issued = Issued(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
@@ -492,7 +489,6 @@ class Supervisor:
                 self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
-        """Request the reports of an ended job, after a merge if it may have changes to merge."""
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
@@ -502,7 +498,6 @@ class Supervisor:
         (self._merge_queue if merges else self._reporting).ask(command)
 
     def _refuse(self, items: Sequence[Message]) -> None:
-        """Answer the calls among ``items`` with an error, because the loop does not run them."""
         for item in items:
             if isinstance(item, Call) and not item.answer.done():
                 item.answer.set_exception(self._unavailable())

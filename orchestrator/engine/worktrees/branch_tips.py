@@ -57,16 +57,12 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """Return a merge commit of ``tip`` and a child job's result, or ``tip`` if it has the
-        result.
-        """
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """Return ``tip`` with a child job's changes merged in; "" if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
@@ -84,7 +80,6 @@ class BranchHeads:
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        """Merge two commits by the merge strategy of the job."""
         force = job.config.merge_strategy == "theirs"
         return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
 
@@ -159,10 +154,6 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    """Return the first of the rejected attempts directly before the present attempt.
-
-    If there is none, return the number of the present attempt.
-    """
     failures = worker.result.failures if worker.result else ()
     refused = {failure.attempt for failure in failures if failure.gates}
     first = worker.attempt

@@ -128,7 +128,6 @@ class Checkpoints:
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Restore the ignored files of the branch's latest checkpoint in a recreated worktree."""
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
@@ -184,7 +183,6 @@ class Checkpoints:
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
     def _commit_of(self, worker: Worker, name: str, present: Mapping[str, str]) -> str:
-        """Return the commit of a checkpoint. Raise NotFound."""
         commit = self.repository.tip(start_ref(worker)) if name == START else present.get(name)
         if not commit:
             names = ", ".join((START, *in_order(present)))
@@ -240,7 +238,6 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """True if a checkpoint was created before an attempt with a number higher than ``attempt``."""
     number = number_of(name)
     return number > attempt and name == before(number)
 

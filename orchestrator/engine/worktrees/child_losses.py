@@ -129,7 +129,6 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places by the last worker of the job ``child`` that changed the file."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._worktrees.touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

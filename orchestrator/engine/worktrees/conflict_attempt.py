@@ -94,7 +94,6 @@ def _shown(
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """Return the changed paths of each other worker whose changes the result ``sent`` contains."""
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

@@ -95,7 +95,6 @@ def check_child(config: ConfigRequest) -> None:
 
 
 def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
-    """Return ``base``. Raise InvalidRequest if it has no commit, but a task needs a worktree."""
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
@@ -106,7 +105,6 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """Return the setting by which the request asks for a base; "" if there is none."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

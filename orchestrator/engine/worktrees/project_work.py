@@ -206,7 +206,7 @@ class ProjectWork:
         return _Promise.PRESENT if place and found else _Promise.MISSING
 
     def _began(self, worker: Worker) -> float:
-        """Return the time at which the worker began, by the file system's clock; 0 if unknown."""
+        # By the file system's clock, as the times of the files.
         return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
@@ -220,7 +220,6 @@ class ProjectWork:
     def _move_reports(
         self, worker: Worker, reports: Sequence[str], before: Checkout, now: Checkout
     ) -> set[str]:
-        """Move the worker's report out of the project, unless the project has such a file."""
         made = {name for name in reports if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
         for name in untracked:
@@ -258,10 +257,6 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield the files and directories in ``place`` that match a promised path, a name or a pattern.
-
-    For a directory, yield all files in it, too.
-    """
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):
@@ -272,7 +267,6 @@ def _found(place: str, path: str) -> Iterator[str]:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time); 0 if it does not exist."""
     try:
         return os.lstat(path).st_ctime
     except (OSError, ValueError):

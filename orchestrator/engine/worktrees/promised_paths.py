@@ -86,7 +86,6 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """Copy a file. Return False, without a copy, for a link or a file outside of the worktree."""
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):
         return False

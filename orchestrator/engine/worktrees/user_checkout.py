@@ -99,7 +99,6 @@ class UsersCheckout:
         return [*(push_of(each) for each in moves if each.is_push), *signed], state
 
     def is_known(self, root_id: str) -> bool:
-        """True if the recorded state exists and can be read."""
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
@@ -146,7 +145,6 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _before(self, root_id: str) -> Mapping[str, object] | None:
-        """Return the recorded state; None if no worker of the job began."""
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
@@ -180,9 +178,7 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time). For a removed file, return when its directory
-    changed.
-    """
+    """Return when a file changed (Unix time), or, if it was removed, its directory."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

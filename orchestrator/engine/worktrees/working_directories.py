@@ -61,9 +61,9 @@ from orchestrator.security.secrets.secret_kinds import redacted
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
     """Merge the job's result so far into the branch of a rejected worker. Idempotent.
 
-    The result is also merged into ``start``, and the new start commit is returned. If one of the
-    two merges conflicts, the branch stays unchanged, or gets conflict markers if the next attempt
-    is to resolve them. No worktree may have the branch checked out.
+    Return the new start commit: ``start`` with the same result merged in. If a merge conflicts,
+    branch and start stay unchanged. If the next attempt is to resolve the conflicts, the branch
+    gets conflict markers instead. No worktree may have the branch checked out.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -123,8 +123,6 @@ def not_copied(directory: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class WorkerWorktree:
-    """A worker's worktree."""
-
     directory: str
     #: The agent's working directory: the host project in the worktree. Unknown for an adopted
     #: attempt.
@@ -139,8 +137,6 @@ class WorkerWorktree:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Files that a worker has changed."""
-
     #: Files that the worker created or changed in all attempts; at most ``MOST_FILES``.
     files: tuple[str, ...]
     #: True if the latest attempt created or changed files.
@@ -334,7 +330,6 @@ class Worktrees:
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
-        """Return the worktree of the parent worker; "" for a root job."""
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
@@ -351,10 +346,6 @@ class Worktrees:
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """Return a commit of the job's base with the changes of the task's dependencies.
-
-        Changes that conflict are omitted.
-        """
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
@@ -495,7 +486,6 @@ class Worktrees:
         return ground.start or present
 
     def _differs(self, start: str, tip: str) -> bool:
-        """True if the commits differ, even if files were only removed."""
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
@@ -529,8 +519,9 @@ class Worktrees:
         return self._repository.touched(start, tip) if start and tip else ()
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return at most ``MOST_FILES`` files of the branch, without files that only child jobs
-        changed.
+        """Return the files that the worker's branch changes, at most ``MOST_FILES``.
+
+        Files that only child jobs changed are omitted.
         """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
@@ -554,7 +545,6 @@ class Worktrees:
     def _move_reports(
         self, worker: Worker, ground: WorkerWorktree, promised: Collection[str]
     ) -> None:
-        """Move the worker's report out of the worktree, unless it is tracked or promised."""
         home = self._workspace.worker_directory(worker)
         cwd = self._repository.inside(ground.directory)
         reports = (each for each in REPORT_NAMES if each not in promised)
@@ -564,7 +554,6 @@ class Worktrees:
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
     def children_by_result(self, worker: Worker) -> dict[str, str]:
-        """Return the ids of a worker's child jobs, by the commit of their results."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = (each for each in refs if each.endswith("/result"))
         return {refs[each]: each.split("/")[-2] for each in results}

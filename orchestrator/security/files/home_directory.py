@@ -36,7 +36,6 @@ def local_home(project: Path) -> Path:
 
 
 def is_local(home: Path) -> bool:
-    """True if the home is ``.orchestrator/local`` of a project."""
     return home.parts[-2:] == LOCAL
 
 
@@ -90,7 +89,6 @@ def check_private(home: Path) -> None:
 
 
 def current_directory() -> Path:
-    """Return the current directory; if it was removed, the root directory."""
     try:
         return Path.cwd()
     except OSError:

@@ -75,7 +75,7 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """Return at most ``limit`` bytes. One unbuffered read may return less than requested."""
+    # One unbuffered read may return less than requested.
     found = file.read(limit)
     while found and len(found) < limit and (more := file.read(limit - len(found))):
         found += more

@@ -31,8 +31,6 @@ def new_proof() -> Proof:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The owner of a key, and what the key allows."""
-
     name: str
     scopes: frozenset[Scope]
 

@@ -86,7 +86,6 @@ class Masker:
         return self._advance(self._held, len(self._held))
 
     def another(self) -> "Masker":
-        """Return a masker of the same secrets, for another stream."""
         masker = Masker(self._secrets)
         masker._forms = self._forms
         return masker
@@ -129,7 +128,6 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Return how many bytes at the end of ``stream`` may begin a secret."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]

@@ -99,7 +99,6 @@ def kinds_in(block: bytes) -> Sequence[SecretKind]:
 def found_in(
     line: bytes, kinds: Sequence[SecretKind] = KINDS, *, generic: bool = True
 ) -> Secret | None:
-    """Return the first secret of these kinds in a line."""
     if ALLOWED in line:
         return None
     for kind in kinds:
@@ -128,7 +127,6 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """True if a string looks random: mixed letters and digits, high entropy, no repetition."""
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3
@@ -137,7 +135,7 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """True if six successive characters occur twice, as in typed text, not in random secrets."""
+    # Typed text, as in tests, repeats parts; a random secret does not.
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)
 

@@ -14,8 +14,6 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class JobControlCalls:
-    """Implements the calls that pause, resume, and cancel. Contracts: see ``Service``."""
-
     def __init__(self, supervisor: Supervisor, access: Access) -> None:
         self._supervisor = supervisor
         self._access = access
@@ -84,8 +82,6 @@ def check_unfinished(scheduler: Scheduler, job_id: str) -> None:
 
 
 class BudgetCalls:
-    """Implements the call that raises limits. Contract: see ``Service``."""
-
     def __init__(
         self, supervisor: Supervisor, access: Access, submitting: SubmissionBuilder
     ) -> None:

@@ -18,8 +18,6 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class PlanCalls:
-    """Implements the calls about plans. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,

@@ -17,8 +17,6 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class QuestionCalls:
-    """Implements the calls about questions. Contracts: see ``Service``."""
-
     def __init__(self, supervisor: Supervisor, store: Store, access: Access) -> None:
         self._supervisor = supervisor
         self._store = store

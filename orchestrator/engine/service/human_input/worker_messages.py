@@ -30,8 +30,6 @@ class ReadsMessages(Protocol):
 
 
 class WorkerMessageCalls:
-    """Implements the calls about messages, and reports of workers. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -72,7 +70,6 @@ class WorkerMessageCalls:
         return next(each for each in messages if each.id == message_id)
 
     def reads_messages(self, job: Job, worker: Worker) -> bool:
-        """Return True if a worker can read messages while it works."""
         windows = job.config.execution_mode == "windows"
         return not worker.is_adviser and self._reads_messages(worker.agent, windows=windows)
 

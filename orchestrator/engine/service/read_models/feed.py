@@ -224,7 +224,6 @@ class Feed:
 
 
 def _with_changed_needs(change: Change, known: Mapping[str, object]) -> set[str]:
-    """Return root jobs whose needs may have changed. ``known``: root jobs with needs."""
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     marked = {job.root_id for job in jobs if kinds_of_job(job)}

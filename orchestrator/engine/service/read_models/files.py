@@ -65,7 +65,6 @@ class ChangeReads:
         return self._reader.patch(base, commit, asked)
 
     def versions(self, caller: Caller, job_id: str, worker_id: str, path: str) -> ConflictVersions:
-        """Return the texts of a file in which a worker's changes conflict."""
         job = self._access.job(caller, job_id)
         _check_git(job)
         record = self._queries.merge_record(caller, job_id)
@@ -90,7 +89,6 @@ class ChangeReads:
         return replace(versions, state=resolved)
 
     def _span(self, caller: Caller, job_id: str, asked: DiffRequest) -> tuple[str, str]:
-        """Return the commit before the changes, and the commit with the changes."""
         job = self._access.job(caller, job_id)
         _check_git(job)
         if not asked.worker_id:

@@ -211,7 +211,6 @@ class EventFeedback:
         return True
 
     def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        """Send the remarks to a worker: on their lines, or as plain text if the lines are gone."""
         commit = _head(worker)
         for on_lines in (True, False):
             request = _request(commit, key, remarks, on_lines=on_lines)
@@ -239,13 +238,11 @@ def _caller(trigger: str) -> Caller:
 
 
 def _head(worker: Worker) -> str:
-    """Return the head of the worker's branch; "" if the worker has changed nothing."""
     delivery = worker.result.delivery if worker.result else None
     return delivery.commit if delivery and delivery.changed else ""
 
 
 def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
-    """Return the last worker that changed the remark's file, otherwise the last worker."""
     made = [
         each
         for each in workers
@@ -257,10 +254,6 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
 def _request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    """Return the remarks as feedback on the worker's commit ``commit``.
-
-    A comment on the lines of another commit becomes part of the summary.
-    """
     fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
     rest = [each.summary for each in remarks if each not in fitting]
     comments = tuple(

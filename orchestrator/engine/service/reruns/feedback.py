@@ -39,8 +39,6 @@ MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
 class FeedbackCalls:
-    """Implements the call that gives feedback. Contract: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -91,7 +89,6 @@ class FeedbackCalls:
     def _stored_before(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
     ) -> Feedback | None:
-        """Return the feedback of an earlier call with the same Idempotency-Key, or None."""
         for each in worker.result.feedback if worker.result else ():
             if request.key and (each.key, each.by) == (request.key, caller.name):
                 if each.digest != _digest(request):
@@ -106,7 +103,6 @@ class FeedbackCalls:
     def _checked(
         self, caller: Caller, job: Job, worker: Worker, request: FeedbackRequest
     ) -> Feedback:
-        """Return the feedback with the commented code. Raise Conflict or InvalidRequest."""
         check_worker_ended(worker)
         check_can_run_again(job)
         self._trees.check_not_attached(worker)
@@ -133,7 +129,6 @@ class FeedbackCalls:
         )
 
     def _tip(self, job: Job, worker: Worker) -> str:
-        """Return the head of the worker's branch. Raise Conflict if the branch does not exist."""
         branch = worker_branch(worker)
         in_git = job.config.base or (worker.result and worker.result.delivery)
         tip = self._repository.tip(branch) if in_git else ""
@@ -154,7 +149,6 @@ class FeedbackCalls:
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
 
     def _below(self) -> str:
-        """Return the project's path in its repository, with a trailing slash; "" for the top."""
         inside = self._repository.inside("").strip("/")
         return f"{inside}/" if inside not in ("", ".") else ""
 
@@ -170,7 +164,6 @@ class FeedbackCalls:
         return name
 
     def _landed(self, job: Job) -> tuple[str, ...]:
-        """Return the user's branches that contain the job's landed result."""
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")
@@ -221,7 +214,6 @@ class FeedbackCalls:
 
 
 def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
-    """Return the comment with the code of its lines. Raise InvalidRequest if they do not exist."""
     # A path from the top of the repository is accepted, too.
     paths = (comment.path, comment.path.removeprefix(below))
     found = ((path, text) for path in paths if (text := files.read(path)))

@@ -20,8 +20,6 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class WorkerRetryCalls:
-    """Implements the calls that retry or cancel one worker. Contracts: see ``Service``."""
-
     def __init__(
         self,
         *,
@@ -84,7 +82,6 @@ class WorkerRetryCalls:
         return self._access.job(caller, job.id)
 
     def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
-        """Return the worker, and its job: the named job or one of its descendants."""
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
