@@ -1,21 +1,21 @@
 """A recursive, hierarchical job orchestrator with a filesystem workspace.
 
-- ``agents``: What turns a task into a command, and a worker's output into a result
-- ``api``: The HTTP server, the client library and the Model Context Protocol
+- ``agents``: Agents: each turns a task into a command, and the command's results into evidence
+- ``api``: The HTTP server, the client library, and the Model Context Protocol
 - ``cli``: The command line
 - ``composition``: The composition root: the only place that names concrete classes
-- ``config``: Settings: declaring, loading and checking them
+- ``config``: Settings: declaring, loading, and checking them
 - ``core``: Values, states, limits and the scheduler: pure, standard library only
-- ``engine``: The job manager: use cases, and the one loop that owns state
+- ``engine``: Use cases, the supervisor (the one loop that owns all state), and merges
 - ``gates``: Checks of a project: detecting them, and reading their reports
-- ``git``: The host project's repository, by the program git
-- ``launchers``: Processes of workers: starting, containing and stopping them
+- ``git``: The project's repository, by the program git
+- ``launchers``: Processes of workers: starting, containing, and stopping them
 - ``outbox``: Messages to receivers outside: webhooks, callbacks, and notifications
 - ``reports``: Reports of finished jobs, as Markdown and JSON
-- ``schemas``: Wire shapes: requests, answers, and what agents return
+- ``schemas``: Models of requests and answers, and of answers of agents
 - ``security``: Keys, masking of secrets, workers' environment, safe paths
-- ``store``: Durable state in an SQL database
-- ``workspace``: Files of jobs on disk: their layout, locks and status files
+- ``store``: The stored state, in an SQL database
+- ``workspace``: Files of jobs on disk: their layout, locks, and status files
 """
 
 from os import path as _path

@@ -54,7 +54,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each text in an agent's plan that is a command."""
+    """Return a required gate for each command among the texts of an agent's plan."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -76,9 +76,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """Return the command in a text: the text between backticks, or the whole text; "" for a
-    sentence.
-    """
+    """Return the command in a text: between backticks, or the whole text; "" for a sentence."""
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()
@@ -169,7 +167,6 @@ class Plan(Wire):
 
 
 def plan_schema() -> str:
-    """Return the text of ``plan.schema.json``."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = {**head, **Plan.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -178,7 +175,7 @@ def plan_schema() -> str:
 def plan_in(text: str) -> Plan:
     """Return the plan in an agent's answer: the last JSON object with a non-empty ``tasks``.
 
-    Other text is ignored. Raise InvalidRequest with all errors.
+    Raise InvalidRequest with all errors.
     """
     found = None
     for value in objects_in(text):
@@ -197,10 +194,7 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text, except objects inside another object.
-
-    Other content is ignored.
-    """
+    """Yield the JSON objects in a text, except objects inside another object."""
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):
         if at < 0:

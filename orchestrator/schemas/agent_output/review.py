@@ -33,7 +33,6 @@ class Review(Wire):
 
 
 def review_schema() -> str:
-    """Return the text of ``review.schema.json``."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = {**head, **Review.model_json_schema()}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -42,8 +41,7 @@ def review_schema() -> str:
 def review_in(text: str, candidates: Collection[str]) -> Review:
     """Return the review in an agent's answer: the last JSON object with ``ranking``.
 
-    Raise InvalidRequest with all errors, also if the review does not rank each of ``candidates``
-    exactly once.
+    Raise InvalidRequest with all errors, also if a candidate is missing or ranked twice.
     """
     found = None
     for value in objects_in(text):

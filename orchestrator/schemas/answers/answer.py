@@ -13,10 +13,7 @@ from orchestrator.core.text.field_descriptions import DescribedFields
 
 
 def no_items() -> list[Any]:
-    """Return an empty list, as ``default_factory`` of a field.
-
-    This is faster than ``list``, whose signature pydantic would parse for each field.
-    """
+    # Faster than ``list``, whose signature pydantic would parse for each field.
     return []
 
 
@@ -26,7 +23,6 @@ class Answer(DescribedFields, BaseModel):
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the answer as a JSON object."""
         return self.model_dump(mode="json", exclude_none=True)
 
 

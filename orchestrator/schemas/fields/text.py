@@ -53,9 +53,8 @@ LONGEST_LABEL = 1000
 
 
 def checked_text(value: object) -> object:
-    """Return the value. Raise ValueError for text that no file, argument, or database can contain.
-
-    Values of other types are not checked.
+    """Return the value. Raise ValueError for text that no file, argument, or database can
+    contain.
     """
     if not isinstance(value, str):
         return value
@@ -78,7 +77,10 @@ def not_blank(value: object) -> object:
 
 
 def checked_command(value: object) -> str | tuple[str, ...]:
-    """Return a command: a string for ``bash -c``, or a list of arguments as a tuple."""
+    """Return a command: a string for ``bash -c``, or a list of arguments as a tuple.
+
+    Raise ValueError for any other value.
+    """
     if isinstance(value, str):
         not_blank(value)
         _checked_length(value)

@@ -68,8 +68,9 @@ class Fault:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Return all validation errors of input for ``model``. Their texts never contain the invalid
-    values.
+    """Return all validation errors of input for ``model``.
+
+    Their texts never contain the invalid values.
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
@@ -78,16 +79,13 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
 
 def summary(found: Sequence[Fault]) -> str:
-    """Return one sentence with the first fault and the number of further faults."""
+    """Return one sentence with the first error, and the number of further errors."""
     more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
     return f"{found[0]}{more}"
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    """True if an item of a list has an error of its own.
-
-    ``listed``: an error about the whole list. ``every``: all errors of the request.
-    """
+    # ``listed`` is an error about a whole list.
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 
@@ -129,12 +127,11 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> Any:
-    """Return a float without a fraction as an int, such as 1000000000 for 1000000000.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name: a similar known name, if any, and all known names."""
+    """Return the message for an unknown name, with a similar name, if any, and all known names."""
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"

@@ -88,8 +88,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool = True) -> Gate:
         """Return the gate.
 
-        ``new_only``: False if ``baseline`` is off by default for a gate whose command is judged by
-        its exit code. For all other gates, ``baseline`` is always on by default.
+        ``new_only``: the default of ``baseline`` for a command that is judged by its exit code. For
+        other gates, the default is always on.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -108,8 +108,7 @@ class GateRequest(Wire):
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    A text is the name of a gate, or a command. The project's files decide later between name and
-    command.
+    A text is the name of a gate, or a command. The project's files decide later which it is.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

@@ -95,7 +95,6 @@ Candidates = Annotated[tuple[Candidate, ...], Field(strict=False, max_length=MOS
 
 
 def _listed(value: Any) -> Any:
-    """Return a list of agents, even if the value is a single agent."""
     if isinstance(value, str | Mapping | CandidateRequest):
         return (value,)
     if not isinstance(value, list | tuple):
@@ -291,7 +290,7 @@ class TaskRequest(Wire):
         return self.prompt or self.description or ""
 
     def to_task(self, task_id: str, workdir: str | None = None) -> TaskSpec:
-        """Return the task. ``workdir`` is the default for a task that sets no workdir."""
+        """Return the task. ``workdir``: the default for a task that sets no workdir."""
         workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
         # Most fields of most tasks have their defaults, which need not be converted again.
@@ -320,7 +319,7 @@ def _defaults_of_task() -> Mapping[str, Any]:
 
 
 def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
-    """Raise a fault for repeated ids, and for dependencies on tasks that do not exist."""
+    """Return the tasks. Raise a validation error for repeated ids or unknown dependencies."""
     ids = task_ids(tasks)
     for task_id, times in Counter(ids).items():
         if times > 1:
@@ -441,7 +440,7 @@ class EmptyRequest(Wire):
 
 
 def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
-    """Return every task's id. A task without an id gets ``task_<position>``, counted from 1."""
+    """Return every task's id; ``task_<position>``, counted from 1, for a task without an id."""
     taken = {task.id for task in tasks if task.id}
     return tuple(
         task.id or next(name for name in _free_names(position) if name not in taken)
@@ -474,5 +473,5 @@ def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
-    """Return an error for the place ``at`` inside the validated value."""
+    """Return a validation error for the place ``at`` inside the validated value."""
     return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

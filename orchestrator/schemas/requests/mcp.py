@@ -21,7 +21,7 @@ MOST_LINES = 1000
 
 
 def _bare(value: object) -> object:
-    """Return the job id; the value may also be the name of the job's directory."""
+    # The value may also be the name of the job's directory.
     return value.removeprefix("job_") if isinstance(value, str) else value
 
 

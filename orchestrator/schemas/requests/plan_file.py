@@ -11,7 +11,7 @@ MOST_FAULTS_SHOWN = 20
 
 
 def parse_plan(text: str, source: str) -> OrchestrateRequest:
-    """Return the plan in a text. ``source`` is the file's name, for messages.
+    """Return the plan in a text. ``source``: the file's name, for messages.
 
     Raise InvalidRequest with one ``source:line:column: error`` per line.
     """

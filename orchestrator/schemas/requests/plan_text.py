@@ -16,10 +16,7 @@ KIND = "invalid-plan"
 
 
 class _PlanLoader(yaml.SafeLoader):
-    """Loads YAML as plain values. ``on``, ``off``, ``yes``, and ``no`` are text.
-
-    Keys must be unique.
-    """
+    """Loads YAML with unique keys. ``on``, ``off``, ``yes``, and ``no`` are text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         _refuse_repeated_keys(node)
@@ -45,7 +42,7 @@ _PlanLoader.add_implicit_resolver(
 def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
     """Return the value of a plan, and its YAML nodes with their places.
 
-    ``source`` is the file's name. Raise InvalidRequest with ``source:line:column: error``.
+    ``source``: the file's name. Raise InvalidRequest with ``source:line:column: error``.
     """
     try:
         if source.endswith(".json"):
@@ -60,7 +57,7 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
 
 
 def loaded_yaml(text: str) -> Any:
-    """Return the value of a YAML text as plain values. Raise yaml.YAMLError."""
+    """Return the value of a YAML text. Raise yaml.YAMLError."""
     return _read_yaml(text)[0]
 
 

@@ -38,7 +38,6 @@ class Query(DescribedFields, BaseModel):
 
     @classmethod
     def parameters(cls) -> Mapping[str, FieldInfo]:
-        """Return the fields by the names of their parameters."""
         return {field.alias or name: field for name, field in cls.model_fields.items()}
 
     @classmethod

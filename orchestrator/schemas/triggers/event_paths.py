@@ -1,7 +1,6 @@
 """Paths into the JSON of an event: ``$.issue.labels[*].name``.
 
-Supports the part of JSONPath (RFC 9535) that selects values by name, by position, or all items of a
-list.
+Supports a part of JSONPath (RFC 9535): values by name, by position, or all items of a list.
 """
 
 import re
@@ -43,7 +42,6 @@ class EventPath:
         return cls(text, tuple(steps))
 
     def values(self, document: object) -> list[object]:
-        """Return the values at the path; empty if there are none."""
         found = [document]
         for step in self.steps:
             found = [each for value in found for each in _below(value, step)]

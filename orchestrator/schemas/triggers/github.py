@@ -41,10 +41,7 @@ class Remark:
         )
 
     def as_text(self) -> str:
-        """Return the remark as text for a summary.
-
-        For a comment on code, the text begins with the file, the lines, and the commented code.
-        """
+        """Return the remark as text, with the place and the code of a comment on code."""
         if not self.path:
             return self.text
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"

@@ -1,7 +1,7 @@
 """Job templates: texts in which ``{{name}}`` is replaced by a value of the event.
 
-The values come from outside and are treated as data. In texts for agents, they are quoted or
-fenced. Placeholders in all other places, such as a command, are rejected.
+The values come from outside, so they are treated as data: in texts for agents, they are quoted or
+fenced. Placeholders in other places, such as a command, are rejected.
 """
 
 import json
@@ -46,10 +46,9 @@ class JobTemplate:
     source: str = ""
 
     def check(self, params: Mapping[str, object]) -> None:
-        """Raise InvalidRequest for an invalid template.
+        """Raise InvalidRequest for an invalid request or a wrong placeholder.
 
-        Errors are a placeholder outside the texts for agents, an unknown placeholder, and an
-        invalid request.
+        A placeholder is wrong if it is unknown, or outside of the texts for agents.
         """
         for place, text in _texts(self.document, ()):
             names = _PLACEHOLDER.findall(text)
@@ -66,8 +65,9 @@ class JobTemplate:
         self.render(dict.fromkeys(params, "example"))
 
     def render(self, values: Values) -> OrchestrateRequest:
-        """Return the request, with placeholders replaced by ``values``. Raise InvalidRequest if it
-        is invalid.
+        """Return the request, with placeholders replaced by ``values``.
+
+        Raise InvalidRequest if it is invalid.
         """
         document = _replaced(self.document, (), lambda place, text: self._text(place, text, values))
         try:
@@ -107,7 +107,7 @@ def as_data(value: object) -> str:
 
 
 def clean(value: object) -> str:
-    """Return a value as text without control characters. An object is converted to JSON."""
+    """Return a value as text without control characters. An object becomes JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -30,7 +30,7 @@ class TriggerEvent:
 
     @property
     def kind(self) -> str:
-        """The event type from the service's header, otherwise from ``type`` in the body."""
+        """The event type from the service's header, otherwise from the body."""
         named = next((self.headers[name] for name in _KINDS if name in self.headers), "")
         body = self.document if isinstance(self.document, Mapping) else {}
         return named or str(body.get("type") or body.get("object_kind") or "")
@@ -42,7 +42,7 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One condition of ``when``. If ``path`` is None, the condition is about the event's kind."""
+    """One condition of ``when``. If ``path`` is None, it is about the event's kind."""
 
     name: str
     path: EventPath | None
@@ -94,7 +94,7 @@ class Trigger:
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
-        """Return the id of the event; "" if it has none. A repeated event has the same id."""
+        """Return the id of the event, the same for a repeated event; "" if it has none."""
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
             return _printable(values[0]) if values else ""
@@ -115,8 +115,7 @@ class Trigger:
 def _first(values: Sequence[object]) -> object:
     """Return the value of a parameter; "" if there is none.
 
-    Several texts, such as names of labels, are joined. If a value is not a text, the first value
-    counts.
+    Several texts, such as names of labels, are joined.
     """
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
@@ -131,7 +130,7 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body. GitHub may send it wrapped in a form."""
+    """Return the JSON of a body, which GitHub may wrap in a form."""
     if mimetype != "application/x-www-form-urlencoded":
         return body
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
