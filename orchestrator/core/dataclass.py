@@ -47,7 +47,6 @@ else:
 def _declare(
     cls: type, *, init: bool = True, slots: bool = False, kw_only: bool = False, **options: Any
 ) -> type:
-    """Return the class with its fields. Its methods are added with the first object."""
     if not init or "__init__" in cls.__dict__:
         return dataclasses.dataclass(init=init, slots=slots, kw_only=kw_only, **options)(cls)
     # Without a docstring, the standard decorator computes the signature, which is slow

@@ -119,10 +119,6 @@ class Sender:
                 self._woken = False
 
     def _turn(self) -> float:
-        """Store the results of sent entries, and send due ones.
-
-        Return the seconds until the next turn.
-        """
         self._record()
         free = MOST_AT_ONCE - len(self._sending)
         if free > 0:

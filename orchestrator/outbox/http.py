@@ -21,8 +21,6 @@ NO_ANSWER = "no answer within webhooks.timeout"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """Result of one attempt to deliver a message."""
-
     #: Status code of the answer; None if no answer came.
     status: int | None = None
     #: Why the attempt failed; empty if the receiver accepted the message.
@@ -92,9 +90,7 @@ class Poster:
             return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":
-        """Return a session that connects only to public addresses, unless the settings allow the
-        host.
-        """
+        """Return a session that connects only to public addresses, except for allowed hosts."""
         import requests
         from requests_hardened.client import HTTPSession
         from requests_hardened.config import Config
@@ -144,7 +140,6 @@ class Poster:
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason of a failed request, without its URL."""
     import requests
 
     if isinstance(error, requests.Timeout | TimeoutError):

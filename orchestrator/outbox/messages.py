@@ -61,9 +61,7 @@ class Messages:
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return the job's status and reason; for its end, as its stored ``job_ended`` event has
-        them.
-        """
+        """Return the job's status and reason; at its end, those of the ``job_ended`` event."""
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)
             payload = found[0].data if found else {}

@@ -33,8 +33,6 @@ OFF = f"the receiver answered 410 Gone; to turn the endpoint on again: {COMMAND}
 
 
 class Switch(Protocol):
-    """Turns messages to an endpoint off and on."""
-
     def turn_off(self, endpoint: str) -> None: ...
 
     def turn_on(self, endpoint: str) -> None: ...

@@ -93,7 +93,6 @@ class Webhooks:
         self._now = now
 
     def send(self, entry: OutboxEntry) -> Outcome:
-        """Make one attempt to send an entry."""
         body = self._messages.of(entry)
         endpoint = self._receiver(entry)
         if body is None:

@@ -43,8 +43,7 @@ _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Return text without control characters and terminal sequences, and with newlines as line
-    ends.
+    """Return text without control characters and terminal sequences, with newlines as line ends.
 
     The result can be encoded as UTF-8. Idempotent.
     """
@@ -67,9 +66,7 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def bounded(text: str, limit: int) -> str:
-    """Return the start of a text, at most ``limit`` characters, cut after a whole line if
-    possible.
-    """
+    """Return the start of a text, at most ``limit`` characters, cut after a line if possible."""
     if len(text) <= limit:
         return text
     start = text[: max(0, limit)]
@@ -217,7 +214,6 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield the text before the fence on its line, such as a list marker, and ""."""
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -293,7 +289,6 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """Return the end of the code span that backticks open; None if they open none."""
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

@@ -157,8 +157,6 @@ FINAL_REASON = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Final:
-    """The root job and the workers of its tree, grouped as in FINAL_RESULT.md."""
-
     job: JobView
     successes: Sequence[WorkerView]
     #: Unsuccessful workers, at all depths, whose task no candidate completed.
@@ -169,8 +167,9 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Return the length of the shown output of each worker that FINAL_RESULT.md describes, by
-        id.
+        """Return the length of each worker's output in FINAL_RESULT.md, by worker id.
+
+        Only for workers that this file describes.
         """
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
@@ -253,16 +252,12 @@ class Pages:
         return self._family.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
-        """Return the commands that merge or show unmerged changes, without those on the first
-        screen.
-        """
         shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
         rows = self._outside[:FINAL_ENTRIES]
         there = {each.command for each in shown}
         return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
-        """Return all jobs below, unsuccessful jobs first."""
         below = self._family.descendants(self._job)
         lines = [job_line(self._family, each) for each in below if each is not self._job]
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
@@ -353,7 +348,6 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        """Return the root job, with the details of workers ``only`` that FINAL_RESULT.md lacks."""
         view, described = self._final.job, self._final.described()
         workers = [each for each in view.workers if each.id in only]
         return replace(
@@ -410,7 +404,6 @@ class Pages:
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
-        """Return the unsuccessful workers of all depths, without output, smallest depth first."""
         no_room = ReportSpace(0, 0)
         found: dict[str, set[str]] = {}
         for each in self.figures.workers:
@@ -426,7 +419,6 @@ class Pages:
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
-        """Return the failed workers among ``missed``, each with the start of its output."""
         room = ReportSpace(*FAILURE_ROOM)
         return [
             replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
@@ -436,7 +428,6 @@ class Pages:
 
 
 def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
-    """Return the worker with this output, without a copy if it already has it."""
     if (worker.output, worker.output_length) == (output, length):
         return worker
     return replace(worker, output=output, output_length=length)

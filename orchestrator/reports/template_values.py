@@ -137,7 +137,6 @@ class WorkerView:
 
     @property
     def is_judged(self) -> bool:
-        """True if the worker has a gate that was not skipped."""
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property

@@ -41,8 +41,9 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 def values(
     connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
 ) -> list[Value]:
-    """Return the rows of a statement as objects of ``kind``, which has fields named as the
-    columns.
+    """Return the rows of a statement as objects of ``kind``.
+
+    The fields of ``kind`` have the names of the columns.
     """
     found = connection.execute(statement, given)
     names = tuple(found.keys())
@@ -54,7 +55,6 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 
 def _by(table: Table, *names: str) -> Select[Any]:
-    """Return a query for the rows whose columns ``names`` equal parameters of these names."""
     return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
@@ -288,7 +288,6 @@ def tokens() -> ColumnElement[Any]:
 
 
 def _idle_seconds() -> ColumnElement[Any]:
-    """Return the SQL expression for the seconds between a worker's attempts."""
     attempts = tables.attempts.c
     latest = func.coalesce(attempts.ended_at, attempts.started_at)
     until = func.coalesce(_worker_columns.ended_at, func.max(latest))

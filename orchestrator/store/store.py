@@ -189,8 +189,6 @@ MOST_NAMED_JOBS = 500
 
 
 class _Loading:
-    """The queries that load a job tree: the whole tree, or only the named jobs."""
-
     def __init__(self, *, named: bool) -> None:
         def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
             return [column.in_(bindparam("named", expanding=True))] if named else []
@@ -222,7 +220,6 @@ _named = _Loading(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """See ``core.ports.Store.tree``."""
     named = None if job_ids is None else frozenset(job_ids)
     given: dict[str, object] = {"root_id": root_id}
     loading = _whole

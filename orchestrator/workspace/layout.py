@@ -90,9 +90,7 @@ class WorkspaceLayout:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return the directory for the sessions of a worker's AI tool, shared by all its
-        attempts.
-        """
+        """Return the directory for the AI tool's sessions, shared by all attempts of the worker."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:

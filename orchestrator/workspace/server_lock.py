@@ -25,7 +25,7 @@ class ServerLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Raise WorkspaceBusy, which names the holder, or Unavailable if the file cannot be
+        """Raise WorkspaceBusy with the holder's name, or Unavailable if the file cannot be
         written.
         """
         try:

@@ -165,9 +165,7 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the remembered state of a root job; for a job that runs again, that of the
-        store.
-        """
+        """Return the remembered state of a root job. If it runs again, read it from the store."""
         if root.id not in self._watched:
             tree = self._read(root.id)
             self._watched[root.id] = _watched(tree) if tree else _Watched(root)
@@ -319,7 +317,6 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers that the file lists, with their parent workers."""
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}

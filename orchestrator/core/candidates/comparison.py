@@ -81,7 +81,6 @@ class Comparison:
 def comparisons(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> list[Comparison]:
-    """Return the comparison of every task of a job, in task order."""
     by_task: dict[str, list[Worker]] = {task.id: [] for task in tasks}
     for worker in workers:
         by_task.setdefault(worker.task_id, []).append(worker)
@@ -116,7 +115,6 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 
 
 def _best(own: Sequence[Worker]) -> Worker | None:
-    """Return the chosen candidate; None before the choice."""
     made = any(each.result and each.result.standing for each in own)
     ended = all(each.status.ended for each in own)
     return chosen(own) if made or (ended and len(own) == 1) else None

@@ -36,7 +36,6 @@ def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
 
 
 def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
-    """Return the task of the reviewer: to judge the results of the candidates of ``task``."""
     return TaskSpec(
         id=task.id,
         title=f"Review: {task.title or task.id}",

@@ -1,7 +1,7 @@
 """Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: gates must judge changes of such a file. All files are code, except documents. - Sources are
-  code in a known programming language, and gates must judge each changed source. Tests,
+- Code: gates must judge changes of such a file. All files are code, except documents.
+- Sources: code in a known programming language. Gates must judge each changed source. Tests,
   configuration, declarations, vendored files, and generated files are no sources, because no test
   has to import them, and no compiler has to read them.
 """
@@ -138,5 +138,4 @@ def language_of(path: str) -> str:
 
 
 def patterns_of(*languages: str) -> tuple[str, ...]:
-    """Return the path patterns of source files in the given languages."""
     return tuple(f"*.{end}" for name in languages for end in _SUFFIXES[name].split())

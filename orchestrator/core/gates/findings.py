@@ -366,7 +366,6 @@ def tells_nothing(reading: Reading) -> bool:
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
-    """Return the result of a gate that fails as a whole, both on the change and on the base."""
     what = "already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
@@ -494,7 +493,6 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Return the tests that are skipped themselves, or whose whole module is skipped."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
@@ -534,7 +532,6 @@ def in_words(result: GateResult) -> str:
 
 
 def advice_on(result: GateResult) -> str:
-    """Return advice on a failed gate, as the end of a sentence."""
     return f"; {result.advice}" if result.advice else ""
 
 

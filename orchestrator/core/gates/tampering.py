@@ -2,8 +2,9 @@
 
 - Changes of files that decide how gates judge, such as tests and their configuration. A gate that
   passed runs a second time, with the base's versions of these files. A test that then fails is a
-  finding. - Changes by a gate itself. Such a gate fails, because a gate must judge and not repair.
-  - Comments that switch off a tool's findings in a line or a file.
+  finding.
+- Changes by a gate itself. Such a gate fails, because a gate must judge and not repair.
+- Comments that switch off a tool's findings in a line or a file.
 """
 
 import json

@@ -72,7 +72,6 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
 
 
 def _remaining(line: Ancestry) -> JobConfig:
-    """Return the parent's settings, limited to its remaining time and budget."""
     above = line.parent_job.config
     budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
     return replace(
@@ -196,7 +195,6 @@ def _whole(amount: float | None) -> int | None:
 
 
 def _least(asked: N | None, most: N | None) -> N | None:
-    """Return the lower of two limits. None means no limit."""
     if asked is None or most is None:
         return asked if most is None else most
     return min(asked, most)

@@ -170,7 +170,6 @@ class Quotas:
         return DaySpent(day=day, key_name=key_name, cost_usd=total)
 
     def spent(self, now: float, key_name: str | None = None) -> float:
-        """Return today's cost of one key, or of all keys."""
         today = ((name, each) for (day, name), each in self._sums.items() if day == day_of(now))
         return sum(each for name, each in today if key_name in (None, name))
 

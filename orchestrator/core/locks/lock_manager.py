@@ -168,7 +168,6 @@ class LockManager:
         return self._why(entry, blocker)
 
     def obstacle_again(self, entry: LockEntry) -> str:
-        """Return why a queued request still has to wait; "" if it can be granted."""
         blocker = self._blocker(entry)
         return self._why(entry, blocker) if blocker else ""
 

@@ -15,8 +15,6 @@ AUTO, OFF = "auto", "off"
 
 
 class GateReport(StrEnum):
-    """Format of a gate's report."""
-
     #: no report: the exit code alone decides
     EXIT = "exit"
     #: JUnit XML

@@ -62,8 +62,6 @@ MOST_ROUNDS = 20
 
 
 class Side(StrEnum):
-    """The side of a diff that a comment is on."""
-
     #: The worker's change.
     NEW = "new"
     #: The commit from which the worker started.
@@ -72,8 +70,6 @@ class Side(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comment:
-    """A comment on lines of one file."""
-
     path: str
     line: int
     #: The last line; equal to ``line`` for one line.
@@ -125,8 +121,6 @@ class FeedbackRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedbackGiven:
-    """Stored feedback, and the attempt that follows."""
-
     job_id: str
     worker_id: str
     attempt: int

@@ -347,7 +347,6 @@ class Worker:
         return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
 
     def failure_of(self, attempt: int) -> Failure | None:
-        """Return the classified failure of an attempt; None if none is stored."""
         failures = self.result.failures if self.result else ()
         return next((each for each in reversed(failures) if each.attempt == attempt), None)
 

@@ -173,8 +173,6 @@ class UnjudgedWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapPassed:
-    """An exceeded cap on agents' usage."""
-
     #: Name of the cap in settings, such as ``max_cost_usd``.
     limit: str
     most: float

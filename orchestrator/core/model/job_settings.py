@@ -63,8 +63,6 @@ class Inheritance(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """Option of ``run`` and ``submit`` that sets a setting."""
-
     flag: str
     help: str
     #: Placeholder of the value in ``--help``.

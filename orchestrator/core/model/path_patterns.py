@@ -46,7 +46,6 @@ _DEEP_WILD = late_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """Split a pattern at ``**``. Return each part with the wildcard before it."""
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:

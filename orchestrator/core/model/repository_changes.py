@@ -44,8 +44,6 @@ class ChangedKind(StrEnum):
 
 
 class RepositoryAlteration(StrEnum):
-    """Kind of change."""
-
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"
@@ -189,10 +187,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the key of the changed object in the state of a checkout:
-
-    ``name`` of ``change_of``.
-    """
+    """Return the key of the changed object in the state of a checkout, as ``change_of`` gets it."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

@@ -26,8 +26,6 @@ class JobStatus(StrEnum):
 
 
 class StopCause(StrEnum):
-    """Why a job was stopped before its end."""
-
     #: A person, or a program with an API key, requested the stop.
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.
@@ -187,8 +185,6 @@ class GitUse(StrEnum):
 
 
 class Workdir(StrEnum):
-    """Where the worker of a task starts."""
-
     #: the worker's own directory, or a worktree if its agent gets a worktree
     OWN = "own"
     #: the user's checkout in its present state

@@ -101,8 +101,6 @@ class Submission:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
-    """The answer to a submission."""
-
     job: Job
     #: True if the job already existed, for an equal request or the same Idempotency-Key.
     duplicate: bool = False

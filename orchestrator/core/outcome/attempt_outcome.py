@@ -89,7 +89,6 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """True if the attempt has output, new changes, or earlier changes that a gate passed now."""
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
@@ -102,16 +101,11 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """True if required changes are missing. False while child jobs may still make them."""
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
-    """True if the agent ends with an open question.
-
-    An offer of more work also counts if required changes are missing.
-    """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
@@ -351,7 +345,6 @@ def judged_last(
 
 
 def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
-    """True if the program of an AI agent without a driver process is missing."""
     return exit.cause is ExitCause.PROGRAM and evidence.output_required
 
 
@@ -363,9 +356,10 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     """Return a fingerprint that equal failures share; "" if the failure cannot be compared.
 
-    - Failures that match a row with ``once`` are always equal. - Rejections by gates are equal if
-      the findings are equal. - Other failures are equal if row, exit code, signal, and output are
-      equal, except times in the output.
+    - Failures that match a row with ``once`` are always equal.
+    - Rejections by gates are equal if the findings are equal.
+    - Other failures are equal if row, exit code, signal, and output are equal, except times in the
+      output.
 
     A failure after a change of files cannot be compared, because the next attempt starts from
     another state. Neither can a lost attempt, because the worker did not cause the loss.
@@ -439,9 +433,6 @@ def result_of(
 
 
 def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
-    """Return the rank that a person's choice gave the worker, which remains through further
-    attempts.
-    """
     standing = before.standing
     chosen = standing and standing.place == 1 and standing.by is Criterion.PERSON
     return standing if chosen else None

@@ -45,8 +45,6 @@ Rung = tuple[RetryStrategy, float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failed attempt, with the facts that the rows need."""
-
     exit: Exit
     evidence: Evidence
     verdict: Verdict
@@ -292,7 +290,6 @@ def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
 
 
 def _times(row: FailureRow, worker: Worker) -> int:
-    """Return how many of the worker's latest failures in a row have this row's cause."""
     times = 0
     for earlier in reversed(worker.result.failures if worker.result else ()):
         if earlier.cause != NEVER_RAN:

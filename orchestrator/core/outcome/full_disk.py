@@ -16,7 +16,6 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """True if a full disk, or a disk quota, caused the error."""
     return _any(error, _FULL)
 
 

@@ -14,10 +14,11 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
-    - Retries that the user requested for a command are always used. - Other retries are used unless
-      the same failure occurred twice in a row, without a change in between. - If the user requested
-      no retries, no retry follows a timeout or a failed child job. A child job has its own retries,
-      and retries at every depth would multiply.
+    - Retries that the user requested for a command are always used.
+    - Other retries are used unless the same failure occurred twice in a row, without a change in
+      between.
+    - If the user requested no retries, no retry follows a timeout or a failed child job. A child
+      job has its own retries, and retries at every depth would multiply.
     """
     if has_no_retry(worker, task, config):
         return False

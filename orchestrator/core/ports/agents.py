@@ -76,8 +76,6 @@ class Previous:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """What an agent needs to know to run a task of a job."""
-
     job: Job
     worker: Worker
     task: TaskSpec
@@ -169,8 +167,6 @@ class Agents(Protocol):
 
 
 class SharedContexts(Protocol):
-    """The shared contexts of jobs. Each is created once, and stored."""
-
     def exists(self, job: Job) -> bool: ...
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:

@@ -112,9 +112,9 @@ class Launcher(Protocol):
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Begin to stop an attempt:
+        """Begin to stop an attempt by SIGTERM, then SIGKILL. Idempotent.
 
-        SIGTERM, then SIGKILL. Unknown attempts are ignored. Idempotent.
+        Unknown attempts are ignored.
         """
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
@@ -147,10 +147,7 @@ class Launcher(Protocol):
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run, and prevent that it ever starts.
-
-        Idempotent.
-        """
+        """Return the end of an attempt that does not run, and never let it start. Idempotent."""
 
     def close(self, stop: bool) -> None:
         """Release everything. With ``stop``, stop all attempts first. Idempotent.

@@ -106,12 +106,9 @@ class OutboxStore(Protocol):
     """
 
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
-        """Return the due entries of endpoints that are not ``busy``, in the order of their due
-        times.
-        """
+        """Return the due entries of endpoints that are not ``busy``, in order of due time."""
 
-    def next_due(self) -> float | None:
-        """Return the due time of the next pending entry; None if no entry is pending."""
+    def next_due(self) -> float | None: ...
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
         """Return the pending entries of one endpoint and root job, due or not."""
@@ -122,8 +119,7 @@ class OutboxStore(Protocol):
         An entry that is no longer stored is skipped.
         """
 
-    def fail_pending(self, endpoint: str, error: str, now: float) -> None:
-        """Set all pending entries of an endpoint to failed."""
+    def fail_pending(self, endpoint: str, error: str, now: float) -> None: ...
 
     def entry(self, entry_id: str) -> OutboxEntry | None: ...
 

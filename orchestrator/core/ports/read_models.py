@@ -142,8 +142,6 @@ class Health:
 
 
 class UnusableAgent(NamedTuple):
-    """An agent that cannot work on a machine."""
-
     name: str
     #: Why it cannot work, such as "command 'codex' not found".
     reason: str
@@ -157,8 +155,6 @@ class UnusableAgent(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeState:
-    """State of a node of the cluster."""
-
     name: str
     #: up, drained, unreachable, rejected, or unknown (never connected to this server).
     state: str
@@ -233,7 +229,6 @@ class Availability:
 
     @property
     def hindrance_here(self) -> str:
-        """Why the agent cannot work on this machine, and what to do; empty if it can work."""
         unusable = self.unusable_here
         return unusable.hindrance if unusable else ""
 
@@ -258,8 +253,6 @@ def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
 
 
 class JobNode(NamedTuple):
-    """A job in a tree, without its settings and facts."""
-
     id: str
     parent_job_id: str | None
     parent_worker_id: str | None
@@ -272,8 +265,6 @@ class JobNode(NamedTuple):
 
 
 class WorkerRow(NamedTuple):
-    """A worker without its output."""
-
     id: str
     job_id: str
     task_id: str
@@ -327,8 +318,6 @@ class WorkerColumns(NamedTuple):
 
 
 class TaskRow(NamedTuple):
-    """A task without its prompt."""
-
     job_id: str
     id: str
     title: str
@@ -429,8 +418,6 @@ COUNTED = tuple(each for each in WorkerStatus if each not in _COUNTED_AS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Progress:
-    """Numbers of workers by status, and known usage."""
-
     counts: Mapping[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     tokens: int | None = None

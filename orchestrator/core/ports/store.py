@@ -92,8 +92,6 @@ class Page:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cost:
-    """Known cost of agents."""
-
     #: Cost in US dollars; None: the cost of no agent is known.
     usd: float | None = None
     #: True if a part of the cost was computed from a price table.
@@ -176,9 +174,7 @@ class Store(Protocol):
         """Return the reviewers of the job's candidates. ``workers`` does not include them."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
-        """Return the workers of a root job and of all jobs below it, in order of index in each
-        job.
-        """
+        """Return the workers of a root job and of all jobs below it, by index in each job."""
 
     def worker(self, key: WorkerKey) -> Worker | None: ...
 
@@ -187,8 +183,7 @@ class Store(Protocol):
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
         """Return the attempts of some workers of a tree, in order of worker and number."""
 
-    def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
-        """Return the latest event of a kind about the job itself; None if there is none."""
+    def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None: ...
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         """Return the running attempt whose key has this hash; None once the attempt has ended."""
@@ -200,8 +195,8 @@ class Store(Protocol):
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return all jobs, tasks, and workers of a root job at one moment; None if it does not
-        exist.
+        """Return all jobs, tasks, and workers of a root job at one moment; None if there are
+        none.
         """
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
@@ -242,8 +237,7 @@ class Store(Protocol):
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
-    def pause(self) -> Pause | None:
-        """Return the pause of all jobs; None if jobs are not paused."""
+    def pause(self) -> Pause | None: ...
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

@@ -46,8 +46,7 @@ class Workspace(Protocol):
         Return the path of its file; "" if the attempt has already read the message.
         """
 
-    def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Mark the start of an attempt in the worker's log."""
+    def mark_attempt(self, worker: Worker, number: int) -> None: ...
 
     def attempt_output(self, worker: Worker, number: int) -> str: ...
 

@@ -55,8 +55,6 @@ class Difference:
 
 
 class VersionState(StrEnum):
-    """State of a file in conflict."""
-
     #: The result has the content from before this merge.
     UNRESOLVED = "unresolved"
     #: The worker's lines or file are in the result.
@@ -122,4 +120,4 @@ class ChangeReader(Protocol):
         """Return the difference as one text. Raise TooLarge with the paths."""
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
-        """Raise TooLarge."""
+        """Return the texts of a file in conflict. Raise TooLarge."""

@@ -39,9 +39,7 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref with the merged result with which a worker's next attempt begins after a merge
-    rejection.
-    """
+    """Ref with the merged result at a worker's merge rejection: its next attempt begins there."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 

@@ -158,8 +158,6 @@ class FileConflict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchWork:
-    """Commits and changes of a branch since its start."""
-
     #: Short ids and subjects of commits, latest first.
     commits: tuple[tuple[str, str], ...] = ()
     #: Number of commits that are not listed.
@@ -260,9 +258,7 @@ class Repository(Protocol):
         """Remove the worktrees that a root job stores for reuse. ``directory``: the root job's."""
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return names and values of git settings that prevent pushes; none without a
-        repository.
-        """
+        """Return names and values of git settings that prevent pushes."""
 
     def inside(self, directory: str) -> str:
         """Return the path of the project in a worktree.
@@ -300,7 +296,7 @@ class Repository(Protocol):
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        """Commit the present files without changing the worktree's branch or index.
+        """Commit the present files, without changing the worktree's branch or index.
 
         Return the commit.
         """
@@ -453,19 +449,19 @@ class Repository(Protocol):
         """
 
     def line(self, start: str, tip: str) -> Sequence[str]:
-        """Return the commits from ``start`` to ``tip`` along first parents, oldest first, without
-        merges.
+        """Return the commits from ``start`` to ``tip`` along first parents, oldest first.
+
+        Merges are omitted.
         """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
         """Return the items of ``paths`` that a commit after ``start``, up to ``tip``, changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash all commits after ``onto`` up to ``refused``, and the next commit. Return the new
-        tip.
+        """Squash all commits after ``onto`` up to ``refused``, and the next commit.
 
-        ``message``: message of the new commit. Return ``tip`` unchanged if it does not build on
-        ``onto`` and ``refused``, or if a commit to squash is a merge.
+        Return the new tip, or ``tip`` unchanged if it does not build on ``onto`` and ``refused``,
+        or if a commit to squash is a merge. ``message``: message of the new commit.
         """
 
     def replay(
@@ -595,7 +591,6 @@ ADDRESSES = ".orchestrator.invalid"
 
 
 def signature_of(worker: Worker) -> Signature:
-    """Return a worker's identity for commits."""
     return Signature(
         name=f"{worker.id} ({worker.agent})",
         email=f"{worker.id}@{worker.root_id}{ADDRESSES}",

@@ -176,7 +176,6 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
-        """Return the candidates of the task."""
         return self._workers[task_id]
 
     def begin_again(self, task_id: str) -> None:

@@ -71,13 +71,11 @@ def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig)
 
 
 def _may_have_worktree(task: TaskSpec, git: str) -> bool:
-    """True if a worker of the task may get a worktree. A command gets one only with ``git: on``."""
     is_off = GitUse.OFF in (git, task.git)
     return task.needs_worktree(git) or (task.command is None and not is_off)
 
 
 def machine_of(task: TaskSpec) -> str | None:
-    """Return the machine that a task names; None if it names none."""
     return HERE if task.node == HERE_WORD else task.node or None
 
 
@@ -275,7 +273,6 @@ class MachineSlots:
         wants: Wants,
         now: float,
     ) -> str | Unplaced:
-        """Return the machine on which the worker starts, or why none can start it."""
         self._latest = machines
         machines = self._without_refused(machines, wants.agent, now)
         near = [self._machines[each] for each in (key, *dependencies) if each in self._machines]
@@ -312,7 +309,6 @@ class MachineSlots:
     def _without_refused(
         self, machines: Sequence[Machine], agent: str, now: float
     ) -> Sequence[Machine]:
-        """Return the machines, without the agent where its login failed."""
         if not self._refused:
             return machines
         found = []

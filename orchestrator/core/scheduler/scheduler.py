@@ -286,18 +286,16 @@ class Scheduler:
             self._unit_of_work.update_worker(key, reason="")
 
     def gate_ran(self, run: GateRun, now: float) -> None:
-        """Record the start or the end of a gate's run."""
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store the hashes of the attempt's API key and of its exit record's secret, before its
-        start.
+        """Store two hashes before an attempt starts: of its API key, and of its exit record's
+        secret.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Record that the worker did not cause the end of its attempt, so that its retry is not
-        counted.
+        """Do not count the retry that follows, because the worker did not cause the attempt's end.
 
         Call before ``exited``.
         """
@@ -352,7 +350,6 @@ class Scheduler:
         return True
 
     def _end(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
-        """Store the result of the current attempt, then decide what follows."""
         current = self._unit_of_work.attempts[key]
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         self.leases.attempt_ended(key, now)
@@ -420,7 +417,6 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return when a rate-limited worker may be retried; None without a rate limit."""
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)
@@ -434,7 +430,6 @@ class Scheduler:
         return self._late.sought(now) if self._trees.lost_attempts else ()
 
     def attempts_given_up(self) -> Sequence[Attempt]:
-        """Return all lost attempts of unfinished trees."""
         return self._late.given_up
 
     def late_result(
@@ -522,12 +517,10 @@ class Scheduler:
             self._child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
-        """Replace the settings of a job that will run again."""
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run the unsuccessful tasks of an ended job again, and workers without their promised
-        files.
+        """Run unsuccessful tasks of an ended job again, and workers without their promised files.
 
         Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
         Return the number of workers.

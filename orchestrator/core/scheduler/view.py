@@ -55,7 +55,6 @@ class SchedulerView:
         return root_id in self._trees
 
     def ancestors(self, job: Job) -> Sequence[Job]:
-        """Return the job's ancestors, from its parent to its root."""
         return self._trees.ancestors(job)
 
     def size_of(self, job: Job) -> TreeSize:
@@ -92,7 +91,6 @@ class SchedulerView:
         return left
 
     def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
-        """Return the unused part of the budgets that are reserved for unfinished child jobs."""
         reserved, own = 0.0, {job.id for job in line}
         children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
         for child in (each for each in children if each is not None):
@@ -108,7 +106,6 @@ class SchedulerView:
         return self._trees.job_of(worker)
 
     def workers_of(self, job_id: str) -> Sequence[Worker]:
-        """Return a job's workers; the planner for a job without tasks."""
         return self._trees.workers_of(job_id)
 
     def tasks_of(self, job_id: str) -> Mapping[str, TaskSpec]:
@@ -170,17 +167,14 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return the files that a worker's child jobs changed, at any depth; None if they changed
-        none.
+        """Return files that a worker's child jobs changed, at any depth; None if they changed none.
 
         Includes files that commands created in their own directories.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
-        """Return other workers of the job that have worked in the project since this worker
-        began.
-        """
+        """Return other workers of the job that worked in the project since this worker began."""
         began = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
@@ -257,7 +251,6 @@ class SchedulerView:
         return self._trees.pause
 
     def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """Return the known states of logins, by agent."""
         return self._trees.logins.seen(now)
 
     def logins_refused(self, now: float) -> Mapping[str, str]:

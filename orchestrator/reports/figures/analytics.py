@@ -265,7 +265,6 @@ def as_json(figures: Analytics) -> str:
 
 
 def _some_workers(figures: Analytics) -> Mapping[str, object]:
-    """Return the listed workers, and the calls that show all; empty if all are listed."""
     listed = tuple(listed_workers(figures.workers))
     omitted = {
         "count": len(figures.workers) - len(listed),
@@ -277,7 +276,6 @@ def _some_workers(figures: Analytics) -> Mapping[str, object]:
 
 
 def _some_jobs(figures: Analytics) -> Mapping[str, object]:
-    """Return the listed jobs, and the call that shows all; empty if all are listed."""
     jobs = figures.jobs
     if len(jobs) <= LISTED_WORKERS:
         return {}
@@ -296,7 +294,6 @@ def _is_complete(job: JobFigures) -> bool:
 
 
 def _some_comparisons(figures: Analytics) -> Mapping[str, object]:
-    """Return the listed comparisons, and the call that shows one; empty if all are listed."""
     found = figures.comparisons
     order = sorted(range(len(found)), key=lambda at: found[at].chosen is not None)
     sums = accumulate(len(found[at].candidates) for at in order)

@@ -63,7 +63,6 @@ class Family:
             self._sort_as_started(worker_id, children)
 
     def tasks_succeeded(self, job_id: str) -> Mapping[str, bool]:
-        """Return for each task of a job if one of its candidates succeeded."""
         if job_id not in self._succeeded:
             # Kept, because the report of each child job counts the tasks of the jobs above it.
             self._succeeded[job_id] = tasks_succeeded(self.workers(job_id))
@@ -94,9 +93,7 @@ class Family:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return the title of the worker's task, or else its prompt, command, or id, in one
-        line.
-        """
+        """Return the worker's task in one line: its title, or else its prompt, command, or id."""
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
         return task.title or one_line(task.prompt or command or task.id)[:80]
@@ -112,7 +109,6 @@ class Family:
         return self._workers.get(job_id, ())
 
     def advisers(self, jobs: Iterable[Job]) -> Sequence[Worker]:
-        """Return the planners and reviewers of these jobs."""
         ids = {job.id for job in jobs}
         return [adviser for adviser in self.tree.advisers if adviser.job_id in ids]
 
@@ -184,8 +180,7 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return the time at which the job ended, or the latest known end of its workers and child
-        jobs.
+        """Return when the job ended; for an unfinished job, the latest known end of its parts.
 
         Never before the job's start, although clocks are sometimes set back.
         """
@@ -319,7 +314,6 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """Return the worker's child jobs in order; those that ran in parallel are in one group."""
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):

@@ -67,8 +67,6 @@ class PlacedTask(NamedTuple):
 
 
 class StoredPause(NamedTuple):
-    """The only row of the table ``server_pause``."""
-
     pause: Pause | None
     id: int = 1
 
@@ -169,9 +167,6 @@ class Removal:
 
 
 def _plan_removals() -> tuple[Delete, Delete]:
-    """Return delete statements for a job's tasks and their workers, but not planners and
-    reviewers.
-    """
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
     return (

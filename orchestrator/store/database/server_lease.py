@@ -21,8 +21,6 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimant:
-    """A server that claims a database."""
-
     #: Identity of the machine since its start.
     machine: str = ""
     #: The server, as messages name it.

@@ -170,7 +170,6 @@ def status_counts(
 def needy(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
-    """See ``core.ports.Store.needy``."""
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))
     statement = select(*tables.value_columns(tables.jobs)).where(marked)
     if root_ids is not None:
@@ -185,7 +184,6 @@ def needy(
 
 
 def _rivals(job_ids: Sequence[str]) -> Select[Any]:
-    """Return a query for all candidates of each task that has a candidate with a need."""
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

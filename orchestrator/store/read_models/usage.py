@@ -79,7 +79,6 @@ _FIGURES = (
 
 
 def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
-    """Return the usage of workers, in order of time, then of key."""
     rows = [_row(*row) for row in connection.execute(_statement(wanted))]
     if wanted.by is UsageBy.LABEL:
         rows = _by_label(connection, rows, wanted.label)

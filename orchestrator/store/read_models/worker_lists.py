@@ -46,8 +46,6 @@ Entry = tuple[Any, ...]
 
 
 class _Sorting(NamedTuple):
-    """The columns by which workers are sorted, and a function from a row to a sort key."""
-
     columns: Sequence[ColumnElement[Any]]
     entry: Callable[[Sequence[Any]], Entry]
 

@@ -101,7 +101,6 @@ def stored(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """Return the text that ``stored`` has converted."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
@@ -474,7 +473,6 @@ def read_names(found: list[str]) -> tuple[str, ...]:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Return the names in a list that is stored as text."""
     return () if text == _NO_NAMES else tuple(_from_json(restored(text)))
 
 

@@ -41,8 +41,6 @@ def is_session_id(text: str) -> bool:
 
 
 class SessionStart(StrEnum):
-    """How an attempt of an agent begins."""
-
     NEW = "new"
     RESUME = "resume"
 

@@ -142,8 +142,6 @@ class WorktreeState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeSize:
-    """Size of a worker's changes in its worktree, over all attempts."""
-
     files: int
     added: int = 0
     removed: int = 0

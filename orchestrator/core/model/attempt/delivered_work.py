@@ -148,7 +148,6 @@ def missing_in_words(each: SideWork) -> str:
 
 
 def merge_of(ref: str, *, is_stash: bool) -> str:
-    """Return the command that merges a ref into the branch that a person has checked out."""
     return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
 
 

@@ -78,8 +78,6 @@ class RetryStrategy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollback:
-    """A rollback of a worker's branch to a checkpoint, by a person."""
-
     at: float
     by: str
     #: The worker's latest attempt at that time.

@@ -215,6 +215,5 @@ def _instructs(text: str, whole: str) -> bool:
 
 
 def _refuses(whole: str) -> bool:
-    """True if the text begins with a refusal, and reports no work or findings after it."""
     found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
     return found is not None and not _ALL_THE_SAME.search(whole, found.end())

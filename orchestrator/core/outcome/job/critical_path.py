@@ -21,7 +21,6 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
 
 
 def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
-    """Yield the tasks so that each follows its dependencies, without tasks of a cycle."""
     waiting = [len(names) for names in needed]
     needed_by: dict[int, list[int]] = {}
     for task, names in enumerate(needed):

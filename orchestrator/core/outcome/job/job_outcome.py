@@ -278,7 +278,6 @@ def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
 
 
 def all_workers_call(job_id: str) -> str:
-    """Return the API call that shows all workers of a job and of jobs below it."""
     return f"GET /api/v1/jobs/{job_id}/columns"
 
 

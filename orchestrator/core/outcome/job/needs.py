@@ -73,7 +73,6 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
 
 
 def kind_of_worker(worker: Worker) -> NeedKind | None:
-    """Return the kind of need that follows from a worker."""
     if worker.is_question:
         return NeedKind.QUESTION if worker.status is WorkerStatus.WAITING else None
     if worker.status not in _WITHOUT_SUCCESS or worker.result is None:
@@ -120,7 +119,6 @@ def _of_job(job: Job) -> Iterator[Need]:
 
 
 def _conflicts(job: Job) -> Iterator[Missing]:
-    """Yield missing changes of an ended job's result that a person can add."""
     if job.status.ended and not (job.facts.discarded or is_dropped(job)):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id

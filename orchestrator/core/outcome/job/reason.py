@@ -101,7 +101,6 @@ _BUDGET_OPTIONS = {
 
 
 def budget_command(pause: Pause) -> str:
-    """Return the command that raises the limit for which the job is paused."""
     return f"{COMMAND} budget {pause.job_id} {_BUDGET_OPTIONS.get(pause.limit, '')}".rstrip()
 
 

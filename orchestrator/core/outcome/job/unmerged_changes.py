@@ -222,11 +222,6 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
 
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
-    """Return the command that creates the missing files.
-
-    It starts another attempt of a root job's worker. Otherwise it submits a job that continues the
-    root job.
-    """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
@@ -234,7 +229,6 @@ def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
-    """Return the command that shows the changes of a worker."""
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
@@ -402,10 +396,6 @@ class UnmergedChanges:
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
-        """Return the branch that has a worker's changes, with the cause and the command.
-
-        If only child jobs made changes, it is the last child job's result branch.
-        """
         branch = short(worker_branch(worker))
         if not _changed(worker):
             child = self._merged_children(worker)[-1]
@@ -436,7 +426,6 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        """Yield the job, and the jobs below it whose changes count (see ``counting``)."""
         yield job
         for worker in self.workers.get(job.id, ()):
             if not worker.counts:

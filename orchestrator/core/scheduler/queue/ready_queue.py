@@ -49,7 +49,6 @@ class RunTimes:
         return found
 
     def learn(self, job_id: str, task_id: str, seconds: float) -> None:
-        """Record the run time of a task that succeeded."""
         for name in self._names.get(job_id, {}).get(task_id, ()):
             self._add(name, seconds)
             self._news.append((name, seconds))
@@ -230,13 +229,11 @@ class ReadyQueue:
         return entry
 
     def put_back(self, entry: Entry, job: Job) -> None:
-        """Queue a worker again at the place that it had."""
         self._jobs[job.id] = job
         heapq.heappush(self._queues.setdefault(job.id, []), entry)
 
     @property
     def roots(self) -> set[str]:
-        """Root jobs with a worker that can start or resume."""
         resuming = (job.root_id for job in self._resuming.values())
         return {job.root_id for job in self._jobs.values()}.union(resuming)
 

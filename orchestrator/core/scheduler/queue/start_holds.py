@@ -1,8 +1,8 @@
 """Delays the starts of a job's workers until two conditions hold.
 
-- The job's shared context exists. - The first worker of the same agent has an answer from the
-  model. The other workers then find the beginning of their prompts in the provider's cache, and an
-  invalid login fails only once.
+- The job's shared context exists.
+- The first worker of the same agent has an answer from the model. The other workers then find the
+  beginning of their prompts in the provider's cache, and an invalid login fails only once.
 """
 
 from collections.abc import Callable, Iterable
@@ -75,7 +75,7 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent, while it has no answer yet; otherwise
+        """Return the first worker of the same job and agent, while it has no answer; otherwise
         None.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
@@ -112,7 +112,6 @@ class StartHolds:
         return self._pass((worker.job_id, worker.agent))
 
     def overdue(self, now: float) -> list[WorkerKey]:
-        """Return the workers whose hold has timed out."""
         late = [each for each, group in self._ahead.items() if group.until <= now]
         self._heard.update(late)
         return [key for each in late for key in self._pass(each)]

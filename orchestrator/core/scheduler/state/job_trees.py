@@ -185,10 +185,10 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
-        """Return the first unfinished job, from the root job down to ``job``, that has reached a
-        limit.
+        """Return the first job with a reached limit, the limit's name, and the limit as text.
 
-        Also the limit's name, and the limit as text. None if no job has reached a limit.
+        Only unfinished jobs from the root job down to ``job`` are checked. None if none has reached
+        a limit.
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)

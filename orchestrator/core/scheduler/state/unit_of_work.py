@@ -186,7 +186,6 @@ class UnitOfWork:
         )
 
     def take(self) -> Change:
-        """Return all changes since the previous call, for one transaction."""
         pending, self._pending = self._pending, _Pending.empty()
         ended, self._ended_attempts = self._ended_attempts, {}
         return Change(
@@ -209,7 +208,6 @@ class UnitOfWork:
         return self.attempts[key[0]] if found is None else found
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
-        """Drop an ended tree from memory. The store keeps it."""
         for job_id in job_ids:
             del self.jobs[job_id]
         for key in keys:

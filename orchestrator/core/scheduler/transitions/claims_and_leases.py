@@ -62,7 +62,6 @@ class TaskLocks:
             self._expect(worker)
 
     def found(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
-        """Restore the claims of a worker, after a restart."""
         names = self._trees.task_of(worker).locks
         if names and (worker.status is not WorkerStatus.PENDING or unfinished.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
@@ -164,8 +163,8 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep a request in the queue for a few seconds, because its client repeats the call
-        soon.
+        """Keep a request in the queue for a few seconds, because its client will repeat the
+        call.
         """
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS

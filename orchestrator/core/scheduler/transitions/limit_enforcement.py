@@ -105,7 +105,6 @@ class LimitAsks:
             self._pauses.lift(job_id, by, now)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job would have reached with ``config``; "" for no limit."""
         name = reached(config, self._trees.spending.of(job.id))
         longer = config.max_wall_seconds - job.config.max_wall_seconds
         return name or (WALL_TIME if job.wall_left(now) + longer <= 0 else "")
@@ -230,7 +229,6 @@ class Accounting:
         )
 
     def is_capped(self, key: WorkerKey) -> bool:
-        """True if a cap on agents' usage applies to the worker."""
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.job_id not in self._trees.plans:
             return False

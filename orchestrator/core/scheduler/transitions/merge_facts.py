@@ -36,7 +36,6 @@ class MergeFacts:
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Replace the outcome of an ended job's merge after another merge."""
         job = self._unit_of_work.jobs[job_id]
         if not job.status.ended:
             return
@@ -123,7 +122,6 @@ class MergeFacts:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield files of workers without a worktree, which no merge reports."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

@@ -173,7 +173,6 @@ class Preloads:
         return not self._trees.slots.has_room(self._unit_of_work.workers[key].job_id)
 
     def take_reports(self) -> Sequence[Report]:
-        """Return the reports of preloaded workers that waited for a slot, in order of arrival."""
         reports, self._reports = self._reports, []
         return reports
 
@@ -202,7 +201,6 @@ class Preloads:
         return self._preloaded.pop(key, None)
 
     def _only_root(self) -> str | None:
-        """Return the only root job that wants slots; None if there are none or several."""
         wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
         if len(wanting) != 1:
             return None

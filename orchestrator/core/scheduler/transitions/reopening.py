@@ -36,7 +36,6 @@ class Reopening:
         self._attach = attach
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """See ``Scheduler.retry``."""
         workers = self._trees.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         facts = self._unit_of_work.jobs[job_id].facts
@@ -60,7 +59,6 @@ class Reopening:
         self._reopen(job_id, by, now, retried=0)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """See ``Scheduler.retry_worker``."""
         again = [worker, *self._skipped_after(worker)]
         self._rewind_all(again)
         self._run_again(worker.job_id, again, by, now, retried=len(again))
@@ -69,7 +67,6 @@ class Reopening:
     def give_feedback(
         self, worker: Worker, feedback: Feedback, agent: str, landed: Sequence[str], now: float
     ) -> None:
-        """See ``Scheduler.give_feedback``. The attempt uses no retry of the worker."""
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
         # If this attempt fails and is rolled back, the next one starts from the change with the
@@ -90,7 +87,6 @@ class Reopening:
         self._run_again(job.id, [again], feedback.by, now, landed_on=earlier, **kept)
 
     def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
-        """Yield the skipped workers of tasks that can start once the worker's task is done."""
         plan = self._trees.plans[worker.job_id]
         hopeful = {worker.task_id}
         for task in plan.tasks.values():

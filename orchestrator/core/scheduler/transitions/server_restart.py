@@ -50,7 +50,6 @@ class Recovery:
         self._asks = asks
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
-        """Load a stored job tree. Return the attempts without a recorded end."""
         self._unit_of_work.load(tree, tree.root.id)
         self._register_all(tree)
         last = {attempt.key: attempt for attempt in tree.attempts}

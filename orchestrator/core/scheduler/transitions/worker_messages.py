@@ -23,7 +23,6 @@ class WorkerMessages:
         self._unit_of_work = trees.unit_of_work
 
     def send(self, key: WorkerKey, message: WorkerMessage) -> Worker:
-        """Store a message. Idempotent by its id. Raise Conflict for a worker that has ended."""
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.status.ended:
             raise Conflict(f"{key.worker_id} has ended; nothing was sent", kind=CANNOT_MESSAGE)
@@ -59,7 +58,6 @@ class WorkerMessages:
             self._emit(EventKind.WORKER_MESSAGE_DELIVERED, worker, now, **payload)
 
     def ended(self, worker: Worker, messages: Sequence[WorkerMessage], now: float) -> None:
-        """Emit an event for each message that a worker had not read when it ended."""
         for each in undelivered(messages):
             self._emit(EventKind.WORKER_MESSAGE_UNDELIVERED, worker, now, id=each.id)
 

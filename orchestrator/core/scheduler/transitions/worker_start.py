@@ -107,7 +107,6 @@ class RunningWorkers:
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        """Let other workers acquire the claims of workers whose jobs are paused."""
         for key in woken:
             if key in self._trees.unfinished and self._is_paused(key):
                 self._task_locks.step_back(self._unit_of_work.workers[key])
@@ -116,9 +115,7 @@ class RunningWorkers:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker waits for something other than locks, so that others get its locks
-        first.
-        """
+        """True if the worker waits for something other than locks, which others may get first."""
         put_off = self._is_set_aside(key)
         if put_off:
             self._task_locks.step_back(self._unit_of_work.workers[key])
@@ -176,7 +173,6 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record a shortage as the reason of the worker of each job that would start next."""
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
@@ -185,7 +181,6 @@ class RunningWorkers:
         return self._trees.is_paused(self._unit_of_work.workers[key].job_id)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
         if self._unit_of_work.jobs[child_job_id].status.ended:
             return
         unfinished = self._trees.unfinished[key]

@@ -41,7 +41,6 @@ def upgrade() -> None:
 
 
 def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
-    """Yield the reported costs of workers."""
     place = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
     at = place(_workers.c.result, _MARK)
     usage = sa.func.substr(_workers.c.result, at + len(_MARK) - 1, _CHARACTERS)

@@ -74,7 +74,6 @@ def _add_columns() -> None:
 
 
 def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
-    """Yield the facts that the texts of jobs contain."""
     columns = _jobs.c
     told = sa.select(*(columns[name] for name in _READ)).where(
         sa.or_(columns.reason != "", columns.cancelled_by.is_not(None))

@@ -76,7 +76,6 @@ def _fill(
     names: tuple[str, ...],
     figures: Callable[[dict[str, Any]], dict[str, object]],
 ) -> None:
-    """Set columns of every row from its document."""
     change = (
         sa.update(table)
         .where(*(table.c[key] == sa.bindparam(f"key_{key}") for key in keys))
@@ -97,7 +96,6 @@ def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
 def _documents(
     connection: sa.Connection, table: sa.TableClause, keys: tuple[str, str], document: str
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield each row whose document can be read, with the document."""
     columns = [table.c[name] for name in (*keys, document)]
     for row in connection.execute(sa.select(*columns).where(table.c[document].is_not(None))):
         try:

@@ -88,7 +88,6 @@ def _needs(row: Any, facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_workers(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
-    """Yield workers of root jobs that ended with a question."""
     columns = _workers.c
     told = sa.select(columns.root_id, columns.id, columns.attempt, columns.result).where(
         columns.status == "failed", columns.depth == 0, columns.result.is_not(None)

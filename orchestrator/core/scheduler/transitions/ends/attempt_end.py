@@ -41,9 +41,7 @@ class ToolStarts:
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Return the seconds until the retry of a worker whose tool did not start; None: no
-        retry.
-        """
+        """Return the seconds until a worker whose tool did not start is retried; None: never."""
         if worker.result is None or not self._worked(worker.agent):
             return None
         times = 0
@@ -69,8 +67,7 @@ class Retries:
         self.tool_starts = ToolStarts(trees.unit_of_work)
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine if the login failed only on the worker's. Return True if
-        retried.
+        """Retry on another machine if only the login on this one failed. Return True if retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -82,9 +79,6 @@ class Retries:
         return True
 
     def _handed_on(self, worker: Worker, to: str) -> Worker:
-        """Record that another agent or machine, ``to``, continues the work of the failed
-        attempt.
-        """
         failed = worker.failure_of(worker.attempt)
         if not failed or not worker.result:
             return worker
@@ -176,8 +170,7 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause stopped, if its worker or job is stopped,
-        too.
+        """Return the verdict on an attempt that a pause stopped, if its worker or job is stopped.
 
         None if they are only paused, or if something other than a pause ended the attempt.
         """

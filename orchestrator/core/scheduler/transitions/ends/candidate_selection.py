@@ -23,9 +23,7 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """After the end of a candidate or reviewer, begin a review or select a candidate, if
-        due.
-        """
+        """After the end of a candidate or reviewer, begin a due review or select a candidate."""
         candidates = self._candidates(worker)
         if not any(each.status.succeeded for each in candidates):
             return
@@ -43,9 +41,6 @@ class CandidateSelection:
     def _after_rerun(
         self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
     ) -> None:
-        """Repeat the review after a reviewed candidate has run again, if the task still needs
-        one.
-        """
         if not self._is_to_be_reviewed(worker, candidates):
             self._choose(candidates, None, now)
             return

@@ -30,8 +30,8 @@ class JobEnd:
         self.planning: set[str] = set()
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports if all its workers have ended, or its plan if its planner has
-        ended.
+        """Request a job's reports after the end of all its workers, or its plan after its
+        planner's.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -43,7 +43,6 @@ class JobEnd:
             self._trees.commands.append(TakePlan(job_id))
 
     def request_reports(self, job: Job, now: float) -> None:
-        """Request the reports of a job that has no running workers."""
         job_id = job.id
         self.planning.discard(job_id)
         self._note_deliveries(job)

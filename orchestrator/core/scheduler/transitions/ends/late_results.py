@@ -33,7 +33,6 @@ class LateResults:
 
     @property
     def given_up(self) -> Sequence[Attempt]:
-        """The lost attempts of unfinished trees."""
         return [each for attempts in self._lost.values() for each in attempts.values()]
 
     def ended(self, attempt: Attempt) -> None:

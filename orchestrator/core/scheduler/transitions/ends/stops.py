@@ -110,7 +110,6 @@ class Stops:
         self._job_end.check_job(job_id, now)
 
     def _may_run(self, worker: Worker, unfinished: UnfinishedWorker) -> bool:
-        """True if the worker has a process, or a shim may start it at any moment."""
         return unfinished.alive or worker.key in self._trees.preloaded
 
     def _stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:
@@ -118,8 +117,8 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped; None if neither it nor its job
-        is.
+        """Return the outcome of a worker that is being stopped, with or without its job; else
+        None.
         """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:

@@ -34,7 +34,6 @@ class WorkerEnd:
         self.selection = CandidateSelection(trees)
 
     def answered(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """End a worker with a person's answer to its question."""
         self.record(worker, verdict, now)
         self._task_progress(self._unit_of_work.workers[worker.key], now)
 
@@ -130,10 +129,6 @@ class WorkerEnd:
             self.selection.after(ended, now)
 
     def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Record that a successful worker has answered its open feedback.
-
-        If the attempt changed nothing, the verdict gets a note.
-        """
         result = worker.result
         if result is None or not result.feedback or not verdict.succeeded:
             return verdict
@@ -154,7 +149,6 @@ class WorkerEnd:
         return max([told, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
-        """Mark the worker's last failure as final. Return its fields for the event."""
         failed = worker.failure_of(worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}

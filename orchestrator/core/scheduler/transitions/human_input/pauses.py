@@ -38,10 +38,6 @@ class Pauses:
             self._pause_each(self._trees.subtree(root_id), pause, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a job and the jobs below it continue.
-
-        Idempotent. Raise Conflict during ``pause_all``.
-        """
         pause = self._unit_of_work.jobs[job_id].pause
         if pause is not None and pause.cause is PauseCause.LIMIT:
             raise Conflict(
@@ -153,7 +149,6 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
-        """Replace a job's pause. The former pause does not count as wall time."""
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             seconds = now - job.pause.at

@@ -31,15 +31,12 @@ class PlanApproval:
         self._pauses = pauses
 
     def awaited(self, job_id: str) -> bool:
-        """True if the job's planner has ended, but its tasks are not added yet."""
         return job_id in self._job_end.planning
 
     def is_rendering(self, job_id: str) -> bool:
-        """True if all workers of the job have ended, and the job is being merged and reported."""
         return job_id in self._job_end.rendering
 
     def planner(self, job_id: str) -> Worker:
-        """Raise KeyError for a job without a planner."""
         return self._unit_of_work.workers[self._trees.planners[job_id]]
 
     def taken(

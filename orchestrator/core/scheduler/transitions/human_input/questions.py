@@ -45,7 +45,6 @@ class Questions:
     def answer(
         self, worker: Worker, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """Raise Conflict if the worker has no open question."""
         self._check_open(worker)
         return self._end(worker, decision, by, comment, now)
 
