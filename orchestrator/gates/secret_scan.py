@@ -47,9 +47,7 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from git's output, which arrives in pieces. At most ``most`` bytes are
-    read.
-    """
+    """Reads added lines from git's output, which arrives in pieces: at most ``most`` bytes."""
 
     most: int
     #: True if the text had more than ``most`` bytes, so that its end was not read.

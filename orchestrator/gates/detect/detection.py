@@ -111,11 +111,8 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """Return the path of a Python file with tests; "" if there is none.
-
-    The file's name and its content must both show that it has tests. The file may be in the
-    directory of the code.
-    """
+    # A file's name and its content must both show that it has tests. It may be in the directory of
+    # the code.
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -150,12 +147,9 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """Return the command with a ``PYTHONPATH`` that puts the worktree's modules first.
-
-    Otherwise, a gate would import an editable installation of the project from elsewhere. Only
-    the directory ``probe`` comes before the worktree, because the project may have its own
-    ``sitecustomize``.
-    """
+    # The worktree's modules come first: a gate would otherwise import an editable installation of
+    # the project from elsewhere. Only the directory ``probe`` comes before them, because the
+    # project may have its own ``sitecustomize``.
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
 
@@ -201,9 +195,7 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _plugins(files: GateFiles) -> Iterator[str]:
-    """Yield patterns of the project's own modules that its configuration of pytest loads as
-    plugins.
-    """
+    """Yield patterns of the project's own modules that pytest loads as plugins."""
     there = set(files.paths())
     texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
     for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
@@ -276,9 +268,6 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """True if a gate that runs tests was detected.
-
-    In this case, ``make test`` is no gate, because it usually runs the same tests.
-    """
+    # With such a gate, ``make test`` is no gate, because it usually runs the same tests.
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

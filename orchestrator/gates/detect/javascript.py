@@ -1,6 +1,4 @@
-"""Gates of JavaScript projects: scripts of package.json, and test runners for tests that no script
-runs.
-"""
+"""Gates of JavaScript projects: scripts of package.json, and test runners that no script runs."""
 
 import re
 from collections.abc import Iterator
@@ -64,8 +62,9 @@ def has_tests(files: GateFiles) -> bool:
 
 
 def _of_scripts(files: GateFiles) -> Iterator[Gate]:
-    """Yield a gate for each script that can fail. The gate also runs the scripts that npm runs
-    before and after the script.
+    """Yield a gate for each script that can fail.
+
+    The gate also runs the scripts that npm runs before and after the script.
     """
     scripts = mapping(package_of(files), "scripts")
     for script, name in SCRIPTS.items():
@@ -87,9 +86,7 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
-    """Yield at most one gate: the test runner on which the project depends, if the project has
-    files with tests.
-    """
+    """Yield at most one gate: the project's test runner, if the project has files with tests."""
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(own_files(files.paths(), JAVASCRIPT))

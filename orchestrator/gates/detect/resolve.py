@@ -22,8 +22,7 @@ FILE = ".orchestrator/gates.yaml"
 
 
 def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
-    """Return the gates that the project's own gate file defines; None if the project has no such
-    file.
+    """Return the gates in the project's own gate file; None if the project has no such file.
 
     Raise InvalidRequest if the file is not valid.
     """
@@ -62,8 +61,7 @@ class GateResolver:
     ) -> None:
         """``timeout``: seconds, for gates without their own timeout.
 
-        ``tests_may_change``: True to allow changed tests for every gate. ``tests_may_vanish``: True
-        to allow removed tests for every gate.
+        ``tests_may_change``, ``tests_may_vanish``: allow changed or removed tests for every gate.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change
@@ -82,8 +80,7 @@ class GateResolver:
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates with all fields set.
 
-        A gate without a timeout gets the default timeout. The scripts that a gate runs are added to
-        its configuration files. The settings of this finder apply to each gate.
+        The scripts that a gate runs are added to its configuration files.
         """
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
@@ -128,7 +125,6 @@ def _known(name: str, files: GateFiles) -> Gate | None:
 
 
 def _with(known: Gate, asked: Gate) -> Gate:
-    """Return a known gate, changed by the fields of the request other than the name."""
     return replace(
         known,
         when=asked.when or known.when,
@@ -148,8 +144,7 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Return the gates without duplicates. If different gates have the same name, the later ones
-    get a number.
+    """Return the gates without duplicates. Later gates with a used name get a number.
 
     Raise InvalidRequest if there are too many gates.
     """

@@ -43,8 +43,8 @@ Called = Callable[[Sequence[str]], Sequence[str] | None]
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
     """True if the commands pass on any change: ``true``, ``:``, ``exit 0``, and ``echo``.
 
-    Also True for commands that only run these commands. False if the text cannot be split into
-    commands. ``called`` returns the texts of the scripts that a command runs.
+    Also for commands that only run these. False if the text cannot be split into commands.
+    ``called`` returns the texts of the scripts that a command runs.
     """
     try:
         commands = [each for line in text.splitlines() for each in _split(line)]
@@ -143,13 +143,12 @@ class Calls:
         self._seen: set[str] = set()
 
     def judge_nothing(self, text: str) -> bool:
-        """True if the commands pass on any change, together with all scripts that they call."""
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
         """Return the texts of the scripts that a command runs; None if they are unknown.
 
-        Return an empty list for texts that were already followed.
+        Empty if they were already followed.
         """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
@@ -178,9 +177,6 @@ class Calls:
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _target(self, name: str) -> Sequence[str] | None:
-        """Return the recipes of a make target and of its prerequisites; None if they are
-        unknown.
-        """
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)
@@ -188,9 +184,7 @@ class Calls:
 
 
 def _script_called(words: Sequence[str]) -> str:
-    """Return the script that ``npm run unit``, ``npm test``, or ``yarn unit`` runs; "" if
-    unknown.
-    """
+    """Return the script that a command such as ``yarn unit`` runs; "" if unknown."""
     rest = [each for each in words[1:] if each not in _RUN]
     if len(rest) != 1 or len(words) > 3:
         return ""
@@ -249,7 +243,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
     """Return the recipes of a make target and of its prerequisites.
 
-    Return None if the target or a prerequisite has no rule.
+    None if one of them has no rule.
     """
     left, seen, found = [target], {target}, list[str]()
     while left:

@@ -1,5 +1,6 @@
-"""Gates of security tools. A tool is detected if the project has a configuration for it, or already
-runs it.
+"""Gates of security tools.
+
+A tool is detected if the project has a configuration for it, or already runs it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -60,11 +61,9 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """Return a function that searches the project's own commands for one of ``words``.
+    """Return a function that returns which of the project's files runs one of ``words``, as text.
 
-    The function returns a text: the first of ``words``, and the file that has the command. It
-    returns "" if no command contains one of the words. It also returns "" if ``needs`` names files
-    and the project has none of them.
+    It returns "" if no file does, or if the project has none of the files ``needs``.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -1,6 +1,6 @@
-"""Parses the reports of bandit, and of tools that request advisories about packages from a server.
+"""Reports of bandit, and of tools that request advisories about packages from a server.
 
-A tool that got no answer from its server has checked nothing: its function raises ``NoAdvisories``.
+A tool that got no answer from its server has checked nothing. Then ``NoAdvisories`` is raised.
 """
 
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def read_npm(content: bytes) -> Reading:
 def read_pip(content: bytes) -> Reading:
     """Parse a report of ``pip-audit -f json``.
 
-    Raise NoAdvisories if the report is not an answer, or if no package could be looked up.
+    Raise NoAdvisories if it is not an answer, or if no package could be looked up.
     """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
@@ -88,10 +88,7 @@ def read_go(content: bytes, cwd: str) -> Reading:
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    """Return the tool's report as an object that has the key ``wanted``.
-
-    Raise NoAdvisories for any other output, because the tool then got no advisories.
-    """
+    # any other output means that the tool got no advisories
     found: dict[str, Any] = {}
     try:
         found = mapping(parsed(content, "JSON"))

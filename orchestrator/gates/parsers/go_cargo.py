@@ -63,10 +63,8 @@ _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
 def read_go(content: bytes) -> Reading:
-    """Parse the output of ``go test -v``. Raise UnreadableReport.
-
-    The line with a package's name comes after the lines of its tests.
-    """
+    """Parse the output of ``go test -v``. Raise UnreadableReport."""
+    # The line with a package's name comes after the lines of its tests.
     found, tests, running = _Found(), _Tests(), ""
     for line in _lines(content):
         if begins := _GO_BEGINS.match(line):
@@ -106,10 +104,7 @@ _CARGO_SIDES = ("left: ", "right: ")
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Parse the output of ``cargo test``. Raise UnreadableReport.
-
-    The line with a test program's name comes before the lines of its tests.
-    """
+    """Parse the output of ``cargo test``. Raise UnreadableReport."""
     cargo = _Cargo()
     for line in _lines(content):
         cargo.read(line)
@@ -144,9 +139,8 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """Begin the tests of a test program. The tests read so far belong to the previous
-        program.
-        """
+        # The line with a program's name comes before the lines of its tests, so the tests that were
+        # read so far belong to the previous program.
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

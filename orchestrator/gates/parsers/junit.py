@@ -54,10 +54,7 @@ def read(content: bytes) -> Reading:
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Return a failure's text, beginning with the exception's type.
-
-    Some runners report the type in a separate attribute, and others in the message.
-    """
+    # Some runners report the exception's type in a separate attribute, and others in the message.
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
@@ -133,7 +130,7 @@ class _Document:
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
     def _close(self) -> None:
-        """End a suite. If the suite counts failures but lists none, record unlisted failures."""
+        # A suite may count failures without listing them.
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
@@ -153,9 +150,7 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Record a failure. A failure outside of a test may mean that a suite could not be
-        loaded.
-        """
+        # A failure outside of a test may mean that a suite could not be loaded.
         message = attributes.get("message") or attributes.get("type") or "failed"
         first = one_line(message)[:LONGEST_NAME]
         if self.name and self.message is None:
@@ -166,21 +161,14 @@ class _Document:
             self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
-        """Record a skipped test, or a skipped module.
-
-        pytest reports a skipped module as one test, whose name is a prefix of the module's test
-        names.
-        """
+        # pytest reports a skipped module as one test, whose name is a prefix of the module's test
+        # names.
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        """End a failure.
-
-        If pytest could not load a file, use the last error line of its text as the failure's
-        message.
-        """
+        # If pytest could not load a file, the last error line of the text is the better message.
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]

@@ -1,7 +1,6 @@
 """Detects that a gate ran no test, for gates that are judged only by their exit code.
 
-Only the output of a known test runner counts. A gate without this output may be a linter, for
-example, which has no tests.
+Only the output of a known test runner counts: other gates, such as linters, have no tests.
 """
 
 import re
@@ -57,7 +56,7 @@ _SOME = re.compile(
 def read(printed: bytes) -> Reading:
     """Return a reading with no passed tests if the output shows that no test ran.
 
-    Otherwise, the number of tests in the reading is unknown.
+    Otherwise, the tests of the reading are unknown.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     is_empty = _NONE.search(text) is not None and _SOME.search(text) is None

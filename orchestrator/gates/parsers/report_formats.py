@@ -50,7 +50,6 @@ class GateReports:
 
 
 def _content(file: Path, log: Path) -> bytes:
-    """Return the content of the tool's report file; if there is none, the tool's output."""
     try:
         return _whole(file)
     except FileNotFoundError:

@@ -1,5 +1,6 @@
-"""Reads JSON reports of gates. A value of the wrong type is omitted, or makes the report
-unreadable.
+"""Reads JSON reports of gates.
+
+A value of the wrong type is omitted, or makes the report unreadable.
 """
 
 import json
@@ -16,7 +17,6 @@ MOST_FINDINGS = 100_000
 
 
 def parsed(content: bytes, what: str) -> Any:
-    """Return the JSON value. Raise UnreadableReport."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -31,10 +31,7 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return the value as one line that a store accepts.
-
-    JSON may contain lone surrogates and NUL, which a store does not accept.
-    """
+    """Return the value as one line without lone surrogates and NUL, which no store accepts."""
     return one_line(json_values.text(value).replace("\0", "?"))[:longest]
 
 

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0 reports: the results that have the level error or warning and are not suppressed."""
+"""SARIF 2.1.0 reports: results with the level error or warning that are not suppressed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -45,9 +45,7 @@ def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
 
 
 def _check_ended(run: dict[str, Any]) -> None:
-    """Raise UnreadableReport if the tool crashed, because its list of results is then
-    incomplete.
-    """
+    # If the tool crashed, its list of results is incomplete.
     for each in map(mapping, sequence(run.get("invocations"))):
         if each.get("executionSuccessful") is False:
             notes = sequence(each.get("toolExecutionNotifications"))
@@ -65,10 +63,7 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 
 
 def _is_suppressed(result: dict[str, Any]) -> bool:
-    """True if a result is suppressed.
-
-    A suppression that was only proposed, or that was rejected, does not count.
-    """
+    # A suppression that was only proposed, or that was rejected, does not count.
     found = map(mapping, sequence(result.get("suppressions")))
     return any(text(each.get("status")) in {"", "accepted"} for each in found)
 
@@ -83,9 +78,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    """Return the URI of a location. If the location has no URI, return the URI of the file that it
-    references by index.
-    """
+    # The location may reference a file by its index instead.
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

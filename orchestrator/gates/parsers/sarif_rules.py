@@ -21,9 +21,9 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule with this index. If there is none, return the rule with the id ``name``.
+        """Return the rule with this index, otherwise the rule with the id ``name``.
 
-        The result is empty if the report does not describe the rule.
+        Empty if the report does not describe the rule.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
@@ -47,9 +47,7 @@ class Rules:
         return own or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
-        """Return the result's own level. If it has none, return the level that the run sets for the
-        result's rule, otherwise the tool's default.
-        """
+        """Return the result's own level, otherwise its rule's level in the run or in the tool."""
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         level = self._own_level(result).get(text(rule.get("id")) or self.id_of(result), "")
@@ -94,7 +92,6 @@ class Rules:
         return named or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        """Return the levels that an invocation of the tool has configured, by rule."""
         found = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
@@ -104,10 +101,7 @@ class Rules:
         return found
 
     def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return the levels that the result's invocation of the tool has configured, by rule.
-
-        If the result names no invocation, and the run has only one, use this invocation.
-        """
+        # If the result names no invocation, and the run has only one, it is this one.
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]
@@ -120,10 +114,7 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result's reference to a rule: its id, its index, and the part of the tool.
-
-    A result has the reference in ``rule``, or its id and index in ``ruleId`` and ``ruleIndex``.
-    """
+    # A result has the reference in ``rule``, or its id and index in ``ruleId`` and ``ruleIndex``.
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None
@@ -131,7 +122,7 @@ def _reference(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_below(name: str, rule: str) -> bool:
-    """True if an id is a sub-id of a rule: ``CA1000/1`` is a sub-id of ``CA1000``."""
+    # ``CA1000/1`` is a sub-id of ``CA1000``
     return name == rule or name.startswith(f"{rule}/")
 
 

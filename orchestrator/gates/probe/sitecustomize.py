@@ -1,7 +1,7 @@
 """Imported by Python at its start, to report the files that a gate executes.
 
-Python finds this module only by ``PYTHONPATH``. If a gate sets another ``PYTHONPATH``, its Python
-runs without this module, and executed files are not reported.
+Python finds this module only by ``PYTHONPATH``. If a gate sets another ``PYTHONPATH``, executed
+files are not reported.
 """
 
 import importlib.machinery
