@@ -1,7 +1,4 @@
-"""Reads commits and refs, without a worktree.
-
-Added lines are streamed, because there may be many commits.
-"""
+"""Reads commits and refs, without a worktree."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -49,7 +46,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     """Yield the patches of the commits that ``end`` has and ``start`` lacks, oldest first.
 
     Each patch begins with ``commit <name>`` and the commit's message, indented by one space.
-    ``below``: prefix of paths. A short output is cached: a merge later reads the same commits as
+    ``below``: prefix of paths. A short output is cached, because a merge reads the same commits as
     the worker's gates.
     """
     part = shared_part(git.directory, git.env)
@@ -77,9 +74,6 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
 
 
 def _lines(git: Git, start: str, end: str) -> Sequence[str]:
-    """Return one line for each commit that ``end`` has and ``start`` lacks: its id and its parents'
-    ids.
-    """
     if git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]:
         return [f"{end} {start}"]
     return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()

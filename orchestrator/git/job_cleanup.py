@@ -1,6 +1,6 @@
 """Removes the worktrees and refs of a root job.
 
-Work that was not landed is saved first: on separate refs, if no other ref contains it.
+Work that was not landed is saved first, on separate refs, if no other ref contains it.
 """
 
 import logging
@@ -40,9 +40,7 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Create a ref for each commit of the job whose changes would be lost. Return the refs' full
-    names.
-    """
+    """Create a ref for each commit of the job whose changes would be lost. Return the refs."""
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -73,14 +71,12 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
 
 
 def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    """Return the commits of result branches, and the commits of worker branches by branch name."""
     branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
 
 
 def _undone(git: Git, root_id: str) -> dict[str, str]:
-    """Return commits that rollbacks removed from branches."""
     found = _below(git, undone_refs(root_id))
     return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
@@ -102,7 +98,7 @@ def _uncommitted(
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
     The name is the worker's if the commit is on top of the worker's branch head in ``tips``.
-    Otherwise the name ends with ``+worktree``, so that the branch head is kept, too.
+    Otherwise it ends with ``+worktree``, so that the branch head is kept, too.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -144,11 +140,8 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 
 
 def _has(git: Git, result: str, commit: str) -> bool:
-    """True if the result contains all changes of the commit: merging it would not change the
-    result.
-
-    Work in a result is safe, because the result is kept, or is on a branch of the user.
-    """
+    # Merging a commit whose changes the result contains does not change the result. A result is
+    # safe, because it is kept, or is on a branch of the user.
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:
         return False
@@ -156,7 +149,6 @@ def _has(git: Git, result: str, commit: str) -> bool:
 
 
 def _is_users(git: Git, commit: str) -> bool:
-    """True if a branch or tag of the user, or a remote-tracking branch, has the commit."""
     places = ("refs/heads", "refs/tags", "refs/remotes")
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
     own = f"refs/heads/{BRANCHES}/"
@@ -247,10 +239,7 @@ def _refs_below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True for a result branch whose changes are on no branch of the user.
-
-    Changes in rewritten commits count as well.
-    """
+    """True for a result branch whose changes are on no branch of the user, not even rewritten."""
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False
@@ -265,8 +254,8 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 def has_traces(common: Path, root_id: str) -> bool:
     """Return False if the repository certainly has no refs of a job, otherwise True.
 
-    Only reads the files in which git stores refs, because it is called for every removed job.
-    Return True if git does not store refs in such files, but for example in a reftable.
+    Only reads git's files, because it is called for every removed job. True if git does not store
+    refs in such files, but for example in a reftable.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

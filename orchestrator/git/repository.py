@@ -1,4 +1,4 @@
-"""The host project's repository; implements ``core.repository.repository``."""
+"""The project's repository; implements ``core.repository.repository``."""
 
 import json
 import logging
@@ -47,11 +47,10 @@ from orchestrator.security.files.untrusted_files import replace_file
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
-    ``kept``.
+    """Reset a branch and its worktree to a commit, and restore the ignored files of ``kept``.
 
-    ``core.repository.repository`` describes the contract. The caller must first save the worktree's
-    files, because they are lost.
+    The worktree's present files are lost, so save them first. ``core.repository.repository``
+    describes the contract.
     """
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -78,7 +77,7 @@ MOST_BYTES = 1024 * 1024
 class CommitFiles:
     """The files of a commit; implements ``core.model.gate.GateFiles``.
 
-    Paths are relative to the host project.
+    Paths are relative to the project.
     """
 
     def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str] = ()) -> None:
@@ -127,11 +126,10 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of git settings with which pushes fail. Fetching still works.
+    """Yield git settings, as name and value, with which pushes fail. Fetching still works.
 
-    Each remote's full address has its own setting, in addition to the settings for network
-    protocols. Git applies the setting with the longest matching address, and the user may have such
-    settings, too.
+    Each remote's full address has its own setting, because git applies the longest matching
+    address, and the user may have such settings, too.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -148,10 +146,9 @@ _JOB = "/job_"
 
 
 def relocate(place: GitLocation, workspace: Path) -> None:
-    """Update paths after the project or the workspace was moved: the paths of worktrees in git, and
-    the path of the repository in jobs.
+    """Update paths after the project or the workspace was moved. Idempotent.
 
-    Idempotent. Worktrees that have not moved, and jobs of another repository, stay unchanged.
+    Changes the paths of worktrees in git, and the path of the repository in jobs.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -182,7 +179,7 @@ logger = logging.getLogger(__name__)
 
 
 class GitRepository(Committed):
-    """The host project's repository. Paths are absolute.
+    """The project's repository. Paths are absolute.
 
     Each call searches for the repository, because a project may become a repository later.
     """
@@ -190,10 +187,7 @@ class GitRepository(Committed):
     def __init__(
         self, project: Path, workspace: Path, home: Path, rules: CopyRules = NO_RULES
     ) -> None:
-        """``home``: the product's own folder.
-
-        ``rules``: rules for files that git ignores.
-        """
+        """``home``: the product's own folder. ``rules``: rules for files that git ignores."""
         self._project = project
         self._workspace = workspace
         self._home = home
@@ -245,18 +239,16 @@ class GitRepository(Committed):
         )
 
     def _ours(self, place: GitLocation) -> list[str]:
-        """Return the product's own folders, relative to the repository's top."""
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
     def place(self) -> GitLocation:
-        """The repository's location. Raise RepositoryError if there is no repository."""
         with self._finding:
             if self._place is None:
                 self._place = place_of(self._project, self._workspace)
             return self._place
 
     def known_common(self) -> Path | None:
-        """Return the repository's common directory if it is already known; otherwise None.
+        """Return the repository's common directory if it is already known, otherwise None.
 
         Runs no git.
         """
@@ -274,7 +266,7 @@ class GitRepository(Committed):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Replace the project's old paths after it was moved. Idempotent. Raise RepositoryError."""
+        """Update paths after the project was moved. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 
@@ -377,8 +369,7 @@ class GitRepository(Committed):
     ) -> str:
         """Commit the worktree's changes. Return the commit.
 
-        ``promised``: paths of files that the task promises; None: the same paths as for the
-        previous commit.
+        ``promised``: paths of files that the task must create; None: as in the previous commit.
         """
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)

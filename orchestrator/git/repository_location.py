@@ -1,4 +1,4 @@
-"""The location of the host project's repository."""
+"""The location of the project's repository."""
 
 import os
 import shutil
@@ -19,8 +19,6 @@ OLDEST = (2, 38)
 
 @dataclass(frozen=True, slots=True)
 class GitLocation:
-    """The paths of a repository, and a ``Git`` that runs in it."""
-
     top: str
     common: Path
     #: Path of the host project in its repository; empty if it is the top.
@@ -76,10 +74,7 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is too old.
-
-    The version of each installed git is checked once.
-    """
+    """Raise RepositoryError if git is too old. Each installed git is checked once."""
     program = shutil.which("git") or "git"
     with suppress(OSError):
         _check_program(program, os.stat(program).st_mtime_ns, git.directory)

@@ -27,8 +27,8 @@ _MOST_PATHS = 10
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
     """Return a commit on top of ``commit`` with the uncommitted files, and notes on omitted files.
 
-    ``commit`` must be HEAD. Return ``commit`` itself if nothing is uncommitted. Raise
-    RepositoryError if the files cannot be committed.
+    ``commit`` must be HEAD, and is returned itself if nothing is uncommitted. Raise RepositoryError
+    if the files cannot be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -53,7 +53,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    """Copy the index with its modification time, by which git recognizes unchanged files."""
+    # git recognizes unchanged files by the index's modification time
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -77,20 +77,14 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 
 
 def _is_gone(field: str) -> bool:
-    """True if a status entry is a file that was removed from the disk or from the index.
-
-    A file that was removed only from the index still exists. Git also lists such a file as
-    untracked. Do not pass a removed file to git as a path: git fails if a link has replaced the
-    file's directory.
-    """
+    # A file that was removed only from the index still exists, and git also lists it as untracked.
+    # A removed file must not be passed to git as a path: git fails if a link has replaced the
+    # file's directory.
     return field[:1] == "1" and "D" in field[2:4]
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Yield the paths of nested repositories and changed submodules.
-
-    A snapshot does not contain the content of these repositories.
-    """
+    # A snapshot does not contain the content of nested repositories and changed submodules.
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")
@@ -116,9 +110,7 @@ _LFS = (
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files of a commit that its worktrees will lack: submodules, and Git LFS
-    files.
-    """
+    """Return notes on files that worktrees of a commit will lack: submodules, and Git LFS files."""
     found = []
     empty = submodules.missing(git, git.directory, commit)
     if empty:
@@ -138,9 +130,9 @@ def notes(git: Git, commit: str) -> list[str]:
 
 
 def commit_of(git: Git, revision: str) -> str:
-    """Return the commit that a branch, tag, or id names; HEAD's commit for "".
+    """Return the commit that a branch, tag, or id names; for "", HEAD's commit.
 
-    Raise RepositoryError.
+    Raise RepositoryError if there is none.
     """
     name = f"{revision or 'HEAD'}^{{commit}}"
     commit = git.resolve(name)
@@ -182,10 +174,7 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
 
 
 def _check_files_are_here(git: Git, commit: str) -> None:
-    """Raise RepositoryError if a partial clone lacks files of the commit.
-
-    In a sparse checkout, only the checked-out files are required.
-    """
+    # In a sparse checkout, only the checked-out files are required.
     partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
     if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
         return
@@ -200,7 +189,6 @@ def _check_files_are_here(git: Git, commit: str) -> None:
 
 
 def tracks(git: Git, commit: str, path: str) -> bool:
-    """True if the commit has an entry at the path."""
     return bool(git.resolve(f"{commit}:{path}"))
 
 

@@ -1,12 +1,10 @@
 """Submodules: their checkouts in worktrees, and the user's own submodule repositories.
 
-The submodules of a worktree are filled from the user's submodule repositories, without a network.
-Each submodule of a worktree has a separate repository inside the worktree's git directory. This
-separate repository borrows objects from the user's submodule repository.
+Each submodule of a worktree has its own repository, inside the worktree's git directory. It borrows
+objects from the user's submodule repository, so no network is needed.
 
-A worker's changes are committed in the separate repository. Then the commits are fetched to a
-branch of the user's submodule repository, so that the commits outlive the worktree. Nothing else in
-the user's repository is changed.
+A worker's changes are committed there, and fetched to a branch of the user's submodule repository,
+so that they outlive the worktree. Nothing else in the user's repository is changed.
 """
 
 import hashlib
@@ -54,7 +52,7 @@ class Submodule:
 
     @property
     def is_workers(self) -> bool:
-        """True if the submodule's directory has files that the worker, not the product, created."""
+        """True if the worker, not the product, has put files into the submodule's directory."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
@@ -112,10 +110,9 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
 
 def _check_out(module: Submodule) -> bool:
-    """Check out a submodule. Return False if the user's repository lacks files of the commit.
+    """Check out a submodule. False, and it stays empty, if files of the commit are missing.
 
-    This may happen with a partial clone. The submodule then stays empty, as if the user had not
-    checked it out.
+    They may be missing if the user's repository is a partial clone.
     """
     _relink(module)
     try:
@@ -158,10 +155,7 @@ def _make(module: Submodule) -> bool:
 
 
 def _relink(module: Submodule) -> None:
-    """Make the submodule's ``.git`` a link to the product's repository.
-
-    A worker may have created its own repository at this path.
-    """
+    # A worker may have created its own repository at this path.
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
         return
@@ -173,7 +167,6 @@ def _relink(module: Submodule) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
-    """Yield the submodules that have files in the worktree, each with a usable repository."""
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -184,10 +177,6 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
 
 
 def _revive(module: Submodule) -> bool:
-    """Recreate a submodule's repository that the worker removed. Return False if that fails.
-
-    All files that differ from the commit then count as changed.
-    """
     if not _make(module):
         return False
     module.git.run("update-ref", "--no-deref", "HEAD", module.commit)
@@ -220,7 +209,7 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    A push is not used, because a push would run the user's hooks. Raise RepositoryError.
+    A push would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:
@@ -279,7 +268,7 @@ def snapshot(
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Raise RepositoryError if the move would change a submodule that has uncommitted changes.
+    """Raise RepositoryError if a move would change a submodule with uncommitted changes.
 
     ``now`` and ``then``: the worktree's commits before and after the move.
     """
@@ -293,8 +282,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     """Check out the submodules that differ between two commits of a worktree.
 
-    ``now`` and ``then``: the worktree's commits before and after the move. Each submodule of
-    ``then`` for which ``now`` has another commit is checked out.
+    ``now`` and ``then``: the worktree's commits before and after the move.
     """
     before = links(git, now)
     for module in listed(git, admin, top, then):
@@ -317,8 +305,7 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
     The fields are: git for the user's repository of the submodule, the path, the earlier commit,
-    and the later commit. The earlier commit is "" if ``start`` has no such submodule, or if the
-    user's repository lacks the commit.
+    and the later commit. The earlier commit is "" if it is unknown there.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):

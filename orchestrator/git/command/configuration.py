@@ -36,19 +36,14 @@ _guard = threading.Lock()
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return the output of ``git config -z --get-regexp`` for all names that match the whole
-    pattern.
-    """
+    """Return what ``git config -z --get-regexp`` prints for names that match the whole pattern."""
     expression = re.compile(pattern.encode())
     found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
     return b"".join(each + b"\0" for each in found)
 
 
 def value(git: Git, name: str) -> str:
-    """Return the last value of a setting; "" if it is not set.
-
-    ``name`` must be in lower case.
-    """
+    """Return the last value of a setting; "" if it is not set. ``name`` must be in lower case."""
     begin = f"{name}\n".encode()
     found = [each for each in listed(git) if each.startswith(begin)]
     return os.fsdecode(found[-1][len(begin) :]) if found else ""
@@ -111,7 +106,6 @@ def _keep(
 
 
 def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
-    """Return the settings, and the files that contain them."""
     fields = git.run("config", "--list", "-z", "--show-origin").out.split(b"\0")[:-1]
     files = dict.fromkeys(each for each in fields[::2] if each.startswith(b"file:"))
     paths = [os.path.join(git.directory, os.fsdecode(each[5:])) for each in files]
@@ -119,7 +113,6 @@ def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
 
 
 def _places(common: str) -> list[str]:
-    """Return all files in which git searches for settings, including files that do not exist."""
     home = Path.home()
     other = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{other}/git/config"]

@@ -1,7 +1,7 @@
-"""Removes named pipes (FIFOs) and devices at paths that git reads. Git would wait for them forever.
+"""Removes named pipes (FIFOs) and devices at paths that git reads.
 
-A worker may create them in its worktree. Without containment, it may create them in the repository,
-too.
+Git would wait for them forever. A worker may create them in its worktree, and without containment,
+in the repository.
 """
 
 import os
@@ -38,8 +38,8 @@ def clear(admin: Path) -> bool:
 def release(directory: str, env: Mapping[str, str]) -> bool:
     """Remove the FIFOs that block a git command with this directory and environment.
 
-    Return False if there was no FIFO. The search takes longer than most git commands, so call this
-    only if a command has already run for long.
+    Return False if there was no FIFO. The search is slow: call this only if a command has run for
+    long.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own

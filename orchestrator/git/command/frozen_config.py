@@ -1,9 +1,8 @@
 """Freezes git's settings and ignore rules at the start of a job.
 
-Frozen are the settings for line ends, modes, and filters. Frozen are also all ignore rules, except
-the ``.gitignore`` files of a worktree. All worktrees share the configuration and ``info/exclude``.
-If a worker could set ``core.fileMode``, for example, all other workers would lose their changes of
-modes. If it could add an ignore rule, it would hide new files of all other workers.
+All worktrees share the configuration and ``info/exclude``. If a worker could set ``core.fileMode``,
+for example, all other workers would lose their changes of modes. If it could add an ignore rule, it
+would hide new files of all other workers. Not frozen are the ``.gitignore`` files of a worktree.
 """
 
 import os
@@ -57,9 +56,7 @@ class FrozenConfig:
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """Return ``git`` with the settings that ``note`` saved, instead of the present
-        configuration.
-        """
+        """Return ``git`` with the saved settings instead of the present configuration."""
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
         if noted is None or noted == present:
@@ -79,10 +76,7 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """Return the settings in git's list.
-
-    A name without a value means true. If a name occurs several times, its last value applies.
-    """
+    # A name without a value means true. If a name occurs several times, its last value applies.
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 
@@ -111,8 +105,7 @@ class FrozenIgnoreRules:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index if only ignore rules from after the job's start hide these
-        files.
+        """Add new files to the index that only ignore rules from after the job's start hide.
 
         Return True if there are such files.
         """
@@ -142,7 +135,6 @@ class FrozenIgnoreRules:
 
 
 def _of_user(git: Git) -> Path:
-    """Return the path of the file with the user's own ignore rules for all repositories."""
     named = configuration.value(git, "core.excludesfile")
     if named.startswith(("~", "%")):
         named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line

@@ -57,7 +57,6 @@ class GitProcess:
                 os.close(descriptor)
 
     def _source(self) -> int:
-        """Return the descriptor from which git reads its input."""
         if not self._given:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         source, self._input = os.pipe()
@@ -66,7 +65,6 @@ class GitProcess:
         return source
 
     def _result(self, passed: list[int]) -> list[bytes]:
-        """Create a pipe for output. Return the list to which its pieces are added."""
         reading, writing = os.pipe()
         passed.append(writing)
         self._poll.register(reading, select.POLLIN)
@@ -82,8 +80,9 @@ class GitProcess:
         return b"".join(self._errors)
 
     def communicate(self, seconds: float) -> bool:
-        """Write the input and read the output until git has ended. Return False after the timeout;
-        a further call continues.
+        """Write the input and read the output until git has ended.
+
+        Return False after the timeout; a further call continues.
         """
         until = time.monotonic() + seconds
         while self._output:

@@ -24,7 +24,7 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(errors: str) -> str:
-    """Return the path of the lock that git could not acquire; "" if the command failed otherwise.
+    """Return the path of the lock that git could not acquire; "" if there is none.
 
     ``errors``: git's error output.
     """
@@ -33,9 +33,7 @@ def path_of(errors: str) -> str:
 
 
 def in_words(errors: str) -> str:
-    """Return advice about the lock that blocked git; "" if the command failed for another
-    reason.
-    """
+    """Return advice about the lock that blocked git; "" if git failed for another reason."""
     path = path_of(errors)
     if not path and _TABLE_IS_LOCKED not in errors:
         return ""
@@ -60,9 +58,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that do not change for LEFT_SECONDS. Their owner is assumed to have
-    exited.
-    """
+    """Remove the locks that do not change for LEFT_SECONDS, because their owner has exited."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return
@@ -89,10 +85,10 @@ _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "
 
 
 def sweep(objects: Path, since: float) -> list[Path]:
-    """Remove temporary files that were written after ``since``, and that no process has open.
-    Return their paths.
+    """Remove temporary files that were written after ``since``, and return their paths.
 
-    Files of other users stay. If the kernel does not show which files are open, all files stay.
+    Files that a process has open and files of other users stay. If the kernel does not show which
+    files are open, all files stay.
     """
     found = dict(_written(objects, since))
     if not found:
@@ -122,7 +118,7 @@ def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int
 def _open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of every file that this user's processes have open.
 
-    Return None if the open files are unknown.
+    None if they are unknown.
     """
     found = set()
     if not os.path.isdir("/proc/self/fd"):

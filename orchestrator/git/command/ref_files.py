@@ -33,9 +33,7 @@ _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
 class UnusualRefs(Exception):
-    """Raised if only git can read the refs: there is a reftable, a symbolic ref, or an unusual
-    file.
-    """
+    """Only git can read the refs: there is a reftable, a symbolic ref, or an unusual file."""
 
 
 def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, str]:
@@ -91,7 +89,6 @@ def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
 
 
 def _content(path: str) -> bytes | None:
-    """Return a ref's content; None if the ref was removed after it was listed."""
     try:
         is_file = stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:

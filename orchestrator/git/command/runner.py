@@ -90,7 +90,7 @@ ITSELF = ("--no-deref",)
 def has_lfs() -> bool:
     """True if git-lfs can be run on this machine.
 
-    The result is not cached, because a user may install git-lfs while the server runs.
+    Not cached, because a user may install git-lfs while the server runs.
     """
     found = (os.path.join(each, "git-lfs") for each in os.get_exec_path())
     # Each git command asks, and ``shutil.which`` takes three times as long.
@@ -109,7 +109,7 @@ class GitOutput:
 
     @property
     def line(self) -> str:
-        """The output as one path. The path may begin or end with spaces, or contain line breaks."""
+        """The output as one path, which may begin or end with spaces, or contain line breaks."""
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
@@ -120,9 +120,7 @@ class GitOutput:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Runs git in ``directory``, with the variables ``env``, which may name another repository and
-    working tree.
-    """
+    """Runs git in ``directory``, with the variables ``env``, which may name another repository."""
 
     directory: str
     env: Mapping[str, str]
@@ -134,10 +132,9 @@ class Git:
         env: Mapping[str, str] | None = None,
         accept: Sequence[int] = (0,),
     ) -> GitOutput:
-        """Run git.
+        """Run git. Raise RepositoryError for an exit code that is not in ``accept``.
 
-        Raise RepositoryError for an exit code that is not in ``accept``. Raise OSError if a disk is
-        full.
+        Raise OSError if a disk is full.
         """
         around = {**self.env, **(env or {})}
         began = time.time()
@@ -151,15 +148,13 @@ class Git:
         return answer
 
     def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
-        """Remove incomplete temporary files of a call. Git itself does not remove them."""
+        # Git itself does not remove incomplete temporary files.
         where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
         if where:
             leftover_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """True if no file can be written. Git's own message does not always name a full disk as the
-        cause.
-        """
+        # Git's own message does not always name a full disk as the cause.
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
 
@@ -177,9 +172,7 @@ class Git:
     def _once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
-        """Run the command once. Return its output, and True if a FIFO that blocked it was
-        removed.
-        """
+        """Run the command. Return its output, and True if a FIFO that blocked it was removed."""
         words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
             with GitProcess(self.directory, words, _with_inherited(env), given) as process:
@@ -191,8 +184,9 @@ class Git:
         return GitOutput(process.code, process.out, os.fsdecode(process.errors).strip()), released
 
     def _wait(self, process: GitProcess, env: Mapping[str, str]) -> bool | None:
-        """Wait for the process. Return True if a FIFO that blocked it was removed, and None if the
-        process has not ended in time.
+        """Wait for the process. Return True if a FIFO that blocked it was removed.
+
+        Return None if the process has not ended in time.
         """
         released = False
         for pause in PAUSES[:-1]:
@@ -233,13 +227,10 @@ class Git:
         return answer.text if answer.code == 0 else ""
 
     def resolve(self, name: str) -> str:
-        """Return the object id of a name (``HEAD^{commit}``, ``COMMIT:path``); "" if the object
-        does not exist.
-        """
+        """Return the object id of a name, such as ``HEAD^{commit}``; "" if it does not exist."""
         return self.resolve_all([name])[0]
 
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:
-        """Return the object id of each name, as ``resolve`` does."""
         part = shared_part(self.directory, self.env)
         if part is not None and not any(map(_NO_LINE.search, names)):
             given = "".join(f"info {part.named(each)}\n" for each in names)
@@ -251,10 +242,9 @@ class Git:
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
-        """Set each ref to its commit, or delete the ref if the commit is "". All refs change, or
-        none.
+        """Set each ref to its commit, or delete it if the commit is "". All refs change, or none.
 
-        ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
+        ``new``: none of the refs exists yet. Raise RepositoryError or OSError.
         """
         set_ = "create" if new else "update"
         changes = [
@@ -271,10 +261,7 @@ class Git:
         self.run(*_WRITER, given="".join(changes).encode())
 
     def store_commit(self, content: bytes) -> str:
-        """Store a commit by a session, without a new process.
-
-        Return the commit's object id; "" if no session can store it.
-        """
+        """Store a commit without a new process. Return its id; "" if that is not possible."""
         part = shared_part(self.directory, self.env)
         if part is None:
             return ""
@@ -315,9 +302,7 @@ _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
 
 def _object_of(answer: bytes) -> str:
-    """Return the object id in git's answer ``ID TYPE SIZE``; "" if the answer reports a missing
-    object.
-    """
+    """Return the object id in git's answer ``ID TYPE SIZE``; "" if the object is missing."""
     words = answer.split(b" ")
     is_known = len(words) == 3 and words[1] in _TYPES and words[2].isdigit()
     return words[0].decode("ascii") if is_known else ""
@@ -362,7 +347,7 @@ _FULL = (
 def failure(what: str, answer: GitOutput) -> Exception:
     """Return the exception for a failed command.
 
-    Return an OSError if the disk is full, so that the work is retried later.
+    For a full disk, it is an OSError, so that the work is retried later.
     """
     if _says_full(answer):
         return _full(what, answer)

@@ -1,7 +1,7 @@
 """Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
 
 A session is only an optimization. After an error, a timeout, or an unknown answer, the caller runs
-an ordinary git command instead. That command reports the error, and removes what blocks git.
+an ordinary git command, which reports the error, and removes what blocks git.
 """
 
 import atexit
@@ -39,9 +39,7 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The directory that all worktrees of a repository share, and the location of one worktree's
-    HEAD.
-    """
+    """The directory that all worktrees of a repository share, and one worktree's HEAD in it."""
 
     common: str
     #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
@@ -56,7 +54,7 @@ class SharedPart:
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return a value that changes if the repository is replaced or its configuration changes.
+        """Return a value that changes with the repository or its configuration.
 
         None if the repository was removed.
         """
@@ -230,7 +228,6 @@ class Sessions:
             return found
 
     def _retire(self, key: tuple[str, ...], session: _Session) -> None:
-        """Close a session after its current answer."""
         del self._open[key]
         with session.lock:
             if not session.is_closed:
@@ -264,7 +261,7 @@ class Sessions:
                 self._retire(key, each)
 
     def forget(self) -> None:
-        """Drop all sessions in a forked process, because they belong to the parent process."""
+        # The sessions belong to the parent of this forked process.
         self.__init__()  # type: ignore[misc]
 
 

@@ -35,7 +35,6 @@ def file_patches(patch: bytes) -> list[bytes]:
 
 
 def hunks_of(part: bytes) -> Iterator[ChangedHunk]:
-    """Yield the hunks in a patch of one file."""
     head: tuple[str | None, ...] = ()
     lines: list[str] = []
     # Split only at line feeds, because the text of a line may contain other line endings.
@@ -121,9 +120,7 @@ class GitChangeReader:
         return Git(str(self._project), {})
 
     def _at_top(self, asked: DiffRequest) -> Git:
-        """Return git at the top of the repository. The paths of the request begin there, even if
-        the project is in a subdirectory.
-        """
+        # The paths of the request begin at the top, even if the project is in a subdirectory.
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
 
@@ -167,10 +164,7 @@ class GitChangeReader:
     def _merged(
         self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
     ) -> str | None:
-        """Return the merged text, with conflict markers where the sides differ.
-
-        Return None if a side has no such file.
-        """
+        """Return the merged text, with conflict markers; None if a side has no such file."""
         if ours is None or theirs is None:
             return None
         with tempfile.TemporaryDirectory(prefix="orchestrator-") as directory:
@@ -186,10 +180,7 @@ class GitChangeReader:
 
 
 def _parts(file: ChangedFile) -> int:
-    """Return the number of parts that a file has in a patch.
-
-    A file that becomes a link has two parts: one removes the file, one adds the link.
-    """
+    # A file that becomes a link has two parts: one removes the file, one adds the link.
     return 2 if file.status is FileStatus.TYPE_CHANGED else 1
 
 
@@ -202,7 +193,6 @@ def _paths(asked: DiffRequest) -> list[str]:
 
 
 def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
-    """Yield the files in the output of ``git diff --raw -z``. A renamed file has two paths."""
     rest = iter(fields)
     for head in rest:
         letter = head.rsplit(" ", 1)[1][:1]
@@ -216,7 +206,6 @@ def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
 
 
 def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the numbers of added and removed lines from the output of ``git diff --numstat -z``."""
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)

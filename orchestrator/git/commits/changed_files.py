@@ -67,9 +67,7 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
 
 
 def between(project: Path, first: str, second: str) -> bytes:
-    """Return a patch from one branch to another. Raise NotFound if one of the branches does not
-    exist.
-    """
+    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
@@ -80,8 +78,8 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including the changes of its child jobs.
 
-    The worker may have failed, or may not have been chosen. ``attempt``: return the changes at the
-    end of this attempt. Raise NotFound without a branch.
+    ``attempt``: return the changes at the end of this attempt. Raise NotFound without a branch or
+    checkpoint.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -135,8 +133,9 @@ def _commit_of(git: Git, branch: str) -> str:
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """Return the differences between a commit and the tracked files in the worktree: by path, one
-    digest for each changed place.
+    """Return the differences between a commit and the worktree's tracked files.
+
+    By path, with one digest for each changed place.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
@@ -148,7 +147,7 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Return the changed places of a patch: their removed and added lines, without line numbers.
+    """Return the changed places of a patch: removed and added lines, without line numbers.
 
     For a file that is not text, return one place: the patch after its line ``index``.
     """

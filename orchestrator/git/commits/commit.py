@@ -44,7 +44,6 @@ _guard = threading.Lock()
 
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
-    """Return each path that differs between two commits. Raise RepositoryError."""
     key = _key(git, start, end)
     with _guard:
         present = _kept.get(key) if key else None
@@ -103,7 +102,6 @@ def commit_tree(
 
 
 def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bool:
-    """True if git's ``commit-tree`` stores these values unchanged."""
     names = (tree, *parents)
     are_ids = all(len(each) in _LENGTHS and each.isalnum() for each in names)
     are_clean = all(map(_CLEAN.fullmatch, (signature.name, signature.email)))
@@ -111,10 +109,7 @@ def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signatu
 
 
 def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
-    """True if the repository has the tree and the parents.
-
-    If not, ``commit-tree`` reports which object is missing.
-    """
+    # If an object is missing, ``commit-tree`` reports which one.
     names = [f"{tree}^{{tree}}", *(f"{each}^{{commit}}" for each in parents)]
     return git.resolve_all(names) == [tree, *parents]
 
@@ -142,8 +137,6 @@ def signed(signature: Signature) -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitRules:
-    """Rules that decide which files of a worktree are committed."""
-
     patterns: FrozenIgnoreRules
     #: The worker's start commit.
     start: str
@@ -158,9 +151,7 @@ class CommitRules:
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """Special files that were found while adding to an index: nested repositories, and held-back
-    files.
-    """
+    """The nested repositories and held-back files that were found while adding to an index."""
 
     nested: Sequence[Nested]
     #: Files that were added to the index, and then removed from it, so that they are not committed.
@@ -179,8 +170,9 @@ _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 def commit_rest(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
-    """Commit uncommitted changes on top of HEAD, on whatever branch HEAD is. Then set ``branch``
-    and HEAD to the commit.
+    """Commit uncommitted changes on top of HEAD, on whatever branch HEAD is.
+
+    Then set ``branch`` and HEAD to the commit.
     """
     head, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
@@ -218,7 +210,7 @@ def _head(git: Git) -> tuple[str, str, str]:
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the old head of the branch on a ref, if ``head`` does not contain it.
 
-    Does nothing during an unfinished rebase, because the rebase still has the old commits.
+    Does nothing during an unfinished rebase, which still has the old commits.
     """
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.resolve(f"{branch}^{{commit}}")
@@ -243,11 +235,10 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Write the tree of a commit, and return it. If the disk is full, retry without held-back
-    files.
+    """Write the tree of a commit. If the disk is full, retry without held-back files.
 
-    The first attempt writes held-back files, too, because a search for them would cost every commit
-    one more process.
+    The first attempt writes them, too, because a search for them would cost every commit one more
+    process.
     """
     try:
         return _written(git, rules, add, modules)
@@ -281,10 +272,7 @@ def _written(
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files of an ended attempt.
-
-    If git cannot read a file, make the files readable first.
-    """
+    """Add all files of an ended attempt. If git cannot read a file, make it readable first."""
     try:
         return _add(git, rules, without)
     except RepositoryError:
@@ -293,7 +281,7 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 
 
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files to the index, including the files of nested repositories.
+    """Add all files to the index, including those of nested repositories.
 
     ``without``: files that are already held back.
     """
@@ -358,15 +346,13 @@ def _allow(path: str, mode: int) -> None:
 
 
 def _put_aside(path: str) -> None:
-    """Rename a FIFO, socket, or device, so that its old path counts as removed."""
+    # the old path of a FIFO, socket, or device then counts as removed
     if fifo_guard.is_special(path):
         os.rename(path, free(path))
 
 
 def free(name: str) -> str:
-    """Return an unused file name that begins with ``name``, so that no file of an agent is
-    overwritten.
-    """
+    """Return an unused name that begins with ``name``, so that no file is overwritten."""
     number = 1
     while os.path.lexists(f"{name}-{number}"):
         number += 1
@@ -382,7 +368,6 @@ def _leave_out(git: Git, paths: Sequence[str]) -> None:
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
-    """Set the commits of submodules in an index."""
     lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
     if lines:
         git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
@@ -439,9 +424,7 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return every path that differs between the commits. The value is True if ``start`` has the
-    path.
-    """
+    """Return every path that differs between the commits; True if ``start`` has the path."""
     return {path: status != "A" for status, path in differing_paths(git, start, end)}
 
 
@@ -450,8 +433,9 @@ _LEAST_SIMILAR = 50
 
 
 def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
-    """Return the moved files by their new path. The value is the old path, and True if the content
-    is unchanged.
+    """Return the moved files by their new path.
+
+    The value is the old path, and True if the content is unchanged.
     """
     how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
     found = git.run("diff-tree", *how, start, end).fields
@@ -476,7 +460,6 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """Return the mode, kind, and object id of a commit's entries at the given paths."""
     found: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
         some = paths[begin : begin + _MOST_PATHS]

@@ -1,7 +1,7 @@
 """Repositories that an agent creates in its worktree, for example by `git init` or `git clone`.
 
-Their files are committed as files of the worktree. Git alone would commit only a link to a commit
-that exists nowhere else. The history of each repository is saved on refs of the user's repository.
+Their files are committed as files of the worktree, because git alone would commit only a link. The
+history of each repository is saved on refs of the user's repository.
 """
 
 import logging
@@ -36,8 +36,6 @@ _NOBODY = {
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """A repository within a worktree."""
-
     #: Path from the top of the worktree.
     path: str
     directory: str
@@ -54,13 +52,13 @@ class Nested:
 
 
 def at(git: Git, path: str) -> Nested:
-    """Return the repository at a path of a worktree. The path "" is the worktree's top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
 def is_worktree(git: Git, path: str) -> bool:
-    """True if the path is another worktree of the same repository. Its work is merged as side work
-    (``git.merge.side_work``).
+    """True if the path is another worktree of the same repository.
+
+    Its work is merged by ``git.merge.side_work``.
     """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
@@ -69,9 +67,7 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Return nested repositories that have no commit. Git refuses to add any file while they
-    exist.
-    """
+    """Return nested repositories without a commit. While they exist, git adds no file at all."""
     found = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
@@ -139,7 +135,6 @@ def _ignored(
 
 
 def _is_file(directory: str, name: str) -> bool:
-    """True if the name is a file or a link, and no directory in its path is a link."""
     place = os.path.join(directory, name)
     above = os.path.dirname(place)
     if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
@@ -161,7 +156,6 @@ def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
 
 
 def declared(git: Git) -> set[str]:
-    """Return paths of submodules that `.gitmodules` names."""
     if not os.path.isfile(f"{git.directory}/.gitmodules"):
         return set()
     asked = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
@@ -187,11 +181,8 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 
 
 def _name(path: str, above: Sequence[str]) -> str:
-    """Return the part of a ref name for a nested repository.
-
-    Git does not allow a ref and a directory of refs with the same name. Therefore the refs of an
-    outer repository and of its inner repositories get different names.
-    """
+    # Git does not allow a ref and a directory of refs with the same name. Therefore the refs of an
+    # outer repository and of its inner repositories get different names.
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
@@ -215,8 +206,6 @@ def _keep(git: Git, nested: Nested, ref: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A ref of a nested repository."""
-
     ref: str
     commit: str
 
@@ -224,8 +213,8 @@ class _Source:
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     """Return the refs whose commits must be kept, by the names of the new refs.
 
-    The refs are HEAD, and also branches and the stash if they have commits that HEAD lacks. For a
-    shallow clone, only HEAD is kept.
+    These are HEAD, and branches and the stash if they have commits that HEAD lacks. For a shallow
+    clone, it is only HEAD.
     """
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
@@ -255,7 +244,6 @@ def _alone(git: Git, head: str) -> _Source:
 
 
 def _present(git: Git, ref: str) -> dict[str, str]:
-    """Return the commits of all refs in the directory of ``ref``, by the names of the refs."""
     above = ref.rpartition("/")[0]
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", above).text
     return dict(line.split(" ") for line in shown.splitlines())

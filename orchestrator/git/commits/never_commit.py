@@ -1,7 +1,7 @@
-"""New files that do not belong in a project's history. They stay uncommitted, and are reported.
+"""New files that do not belong in a project's history: they are *held back*, and reported.
 
-Examples are dependencies, environments, caches, core dumps, and large files. `.gitignore` should
-list them. Files that the worker's start commit tracks are never held back.
+Examples are dependencies, environments, caches, core dumps, and large files. They stay in the
+worktree, uncommitted. Files that the worker's start commit tracks are never held back.
 """
 
 import json
@@ -73,7 +73,7 @@ def held(
     staged: Iterable[Staged],
     promised: Sequence[str] = (),
 ) -> HeldFiles:
-    """Return the new files to hold back. Files in ``promised`` are not held back."""
+    """Return the new files to hold back. Files in ``promised`` are committed."""
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
@@ -190,9 +190,7 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return the values that ``note`` wrote; empty values if the file is unreadable, because a
-    worker may have replaced it.
-    """
+    """Return the values that ``note`` wrote; empty if a worker has made the file unreadable."""
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -203,8 +201,9 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options that make ``git clean`` keep held-back files. The files are kept because the
-    worker may have used them for its own checks.
+    """Return options that make ``git clean`` keep held-back files.
+
+    The worker may have used them for its own checks.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

@@ -1,4 +1,4 @@
-"""Keeps the new objects of a commit in another directory until the commit's tree is complete.
+"""Stores the new objects of a commit in another directory until the commit's tree is complete.
 
 Files that are not committed, and interrupted commits, therefore take no space in the repository.
 Git does the same for a push.
@@ -51,10 +51,8 @@ class Quarantine:
 def opened(git: Git) -> Iterator[Quarantine]:
     """Quarantine the objects that git creates in a worktree.
 
-    After the block, the repository has all of these objects; if the block raises, it has none. The
-    worktree's index changes together with the objects. Otherwise a ``git gc`` of another process,
-    which reads all worktrees' indexes, would fail on a missing object. Raise RepositoryError if the
-    repository cannot be written, and OSError if the disk is full.
+    After the block, the repository has all of these objects; if the block raises, it has none.
+    Raise RepositoryError if the repository cannot be written, and OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -73,6 +71,8 @@ def opened(git: Git) -> Iterator[Quarantine]:
         yield Quarantine(Git(git.directory, env), Path(apart))
         failpoints.reached("worktree: objects are written")
         with _writing():
+            # The index changes together with the objects. Otherwise a ``git gc`` of another
+            # process, which reads all worktrees' indexes, would fail on a missing object.
             _move(apart, objects)
             with suppress(FileNotFoundError):
                 os.replace(index, f"{admin}/index")
@@ -91,10 +91,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
 
 
 def _copy_index(present: str, copy: str) -> None:
-    """Create a second (hard) link to the index.
-
-    No copy is needed, because git replaces an index, and never writes into it.
-    """
+    # A hard link is enough, because git replaces an index, and never writes into it.
     try:
         os.link(present, copy)
     except FileNotFoundError:

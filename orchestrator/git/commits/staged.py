@@ -34,15 +34,11 @@ class Staged:
 
 
 def as_new(path: str) -> Staged:
-    """Return an entry for a file that is not in the index yet."""
     return Staged(path, "000000", "100644", "")
 
 
 def staged(git: Git, start: str) -> Sequence[Staged]:
-    """Return the entries of the index that differ from the commit ``start``.
-
-    If ``start`` does not exist, return the entries that differ from HEAD.
-    """
+    """Return the entries of the index that differ from the commit ``start``, or else from HEAD."""
     how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
     answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
     if answer.code:

@@ -1,7 +1,4 @@
-"""Copies ignored files that a build needs from the user's checkout into worktrees.
-
-A Python virtual environment contains its own path. In a copy, this path is replaced.
-"""
+"""Copies ignored files that a build needs from the user's checkout into worktrees."""
 
 import errno
 import glob
@@ -32,7 +29,7 @@ _EDITABLE = "lib*/python*/site-packages/__editable__*"
 
 
 def relocate(directory: str, before: str, after: str) -> None:
-    """Replace paths below ``before`` with paths below ``after`` in a copied environment.
+    """Replace paths below ``before`` with paths below ``after`` in a copied Python environment.
 
     With the old paths, the scripts of the copy would run the user's environment, and install into
     it.
@@ -146,7 +143,6 @@ def _included(top: str) -> list[str]:
 
 
 def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
-    """Return ignored files that match a pattern. Directories have a trailing slash."""
     if not patterns:
         return []
     wanted = [each.strip("/") for each in patterns]
@@ -186,10 +182,8 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a file, readable only by its owner because it may contain secrets.
-
-    A directory is copied with its modes.
-    """
+    # A file is readable only by its owner, because it may contain secrets. A directory is copied
+    # with its modes.
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
         return
@@ -213,10 +207,8 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Copy a directory. If the file system supports it, the copies share disk blocks.
-
-    Hard links are not used, because a write to one file would change the other file.
-    """
+    # If the file system supports it, the copies share disk blocks. Hard links are not used, because
+    # a write to one file would change the other file.
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
         subprocess.run(command, check=True, capture_output=True)
@@ -227,8 +219,8 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a directory with a link to each entry, instead of one link to the directory.
 
-    One link would have two defects. ``node_modules/`` in .gitignore matches only directories. A
-    worker that adds or removes entries would change the linked directory itself.
+    ``node_modules/`` in .gitignore matches only directories. And a worker that adds or removes
+    entries would change the linked directory itself.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

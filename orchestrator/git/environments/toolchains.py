@@ -27,10 +27,7 @@ _guard = threading.Lock()
 
 
 def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
-    """Return tracked files with one of the names.
-
-    The answer is cached while the index is unchanged.
-    """
+    """Return tracked files with one of the names. Cached while the index is unchanged."""
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), _index_stamp(index)
@@ -72,7 +69,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     """Fill ``target`` with links to the packages in ``source``.
 
     Return True if one of the packages is a source directory of the project. Idempotent: existing
-    entries stay. Exception: a link that should lead to such a source is corrected.
+    entries stay, but a link that should lead to such a source is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False
@@ -131,11 +128,10 @@ class Toolchains:
         return PathMove(self._top, self.worktree)
 
     def derive(self, admin: Path) -> None:
-        """Derive the checkout's installed packages in the worktree. Idempotent: existing packages
-        stay.
+        """Give the worktree links to the checkout's installed packages.
 
-        Derived packages do not count as a worker's work. Packages that cannot be derived are
-        skipped.
+        Idempotent: existing packages stay. Derived packages do not count as a worker's work.
+        Packages that cannot be derived are skipped.
         """
         for place in self._places() if self.derives else ():
             for name in ENVIRONMENTS:
@@ -162,7 +158,7 @@ class Toolchains:
     def _moved(self, real: str) -> str | None:
         """Return the path in the worktree that corresponds to a source of the checkout.
 
-        Return None if the path is an installed package, or outside of the checkout.
+        None if it is an installed package, or outside of the checkout.
         """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
@@ -172,9 +168,6 @@ class Toolchains:
         return os.path.join(self.worktree, inside)
 
     def _places(self) -> list[str]:
-        """Return the worktree's directories that may have installed packages, the top directory
-        first.
-        """
         listed = tracked_manifests(self.checkout, _MANIFESTS)
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
         mine = (each for each in found if not any(within(each, own) for own in self.ours))
@@ -186,9 +179,8 @@ class Toolchains:
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
         """Return the directories to put before a search path, and variables to set.
 
-        ``programs``: a directory for programs that this method creates; its earlier content is
-        removed. ``search``: the rest of the search path. ``trusted``: True to ignore programs that
-        a worker installed.
+        ``programs``: a directory for programs, which this method empties and fills. ``search``: the
+        rest of the search path. ``trusted``: ignore programs that a worker installed.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

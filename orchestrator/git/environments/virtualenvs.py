@@ -1,8 +1,8 @@
 """Derives a Python environment for a worktree from the environment of the user's checkout.
 
 The derived environment has its own ``site-packages``, so that no program writes into the user's
-environment. It also uses the packages in the user's ``site-packages``, except links to the
-checkout's sources (editable installs). Instead, it has links to the same paths in the worktree.
+environment. It uses the user's packages, except links to the checkout's sources (editable
+installs): these lead to the same paths in the worktree.
 """
 
 import os
@@ -30,8 +30,6 @@ _LONGEST_SHEBANG = 120
 
 @dataclass(frozen=True, slots=True)
 class PathMove:
-    """Maps paths below ``before`` to paths below ``after``."""
-
     before: str
     after: str
 
@@ -98,7 +96,6 @@ def _leads(packages: str, source: str, sources: PathMove) -> bool:
 
 
 def packages_of(directory: str) -> list[str]:
-    """Return an environment's directories that contain packages."""
     return list(_packages(directory))
 
 
@@ -127,7 +124,7 @@ def _derive_program(source: str, target: str, own: PathMove) -> None:
 def _with_shebang(script: bytes) -> bytes:
     """Return a script whose ``#!`` line the system can run.
 
-    If the interpreter's path is too long, the script is started by a shell, as in scripts of pip.
+    If the interpreter's path is too long, a shell starts the script, as in scripts of pip.
     """
     first, _, rest = script.partition(b"\n")
     if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
@@ -155,9 +152,7 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 
 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
-    """Copy a ``.pth`` file into a copied virtual environment.
-
-    Paths of the project's sources become paths in the worktree.
+    """Copy a ``.pth`` file. Paths of the project's sources become paths in the worktree.
 
     The file may contain lines of code. The modules that these lines import are copied, too.
     """
@@ -177,7 +172,6 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
 
 
 def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
-    """Copy the imported modules that contain paths of the checkout, and change these paths."""
     for name in re.findall(r"import\s+([\w.]+)", line):
         module = f"{packages}/{name}.py"
         text = read_regular(module, _MOST_BYTES) or b""

@@ -13,12 +13,12 @@ from orchestrator.git.landing import update_checkout
 
 
 def is_locked(git: Git) -> bool:
-    """Return True if the index is locked, by a running git command or by a killed one."""
+    """True if the index is locked, by a running git command or by a killed one."""
     return os.path.lexists(_lock(git))
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a git that was killed has written new files, but not yet added them to the index.
+    """True if a killed git has written new files, but not yet added them to the index.
 
     Git therefore lists these files as untracked.
     """
@@ -26,7 +26,7 @@ def has_only_added(git: Git, before: str, after: str) -> bool:
 
 
 def put_back(git: Git, before: str, after: str) -> bool:
-    """Restore the files of ``before``, the commit of HEAD, if some files already match ``after``.
+    """Restore the files of ``before``, the commit of HEAD, if some already match ``after``.
 
     Return False without a change if a file matches neither commit, or if another git may be
     running.
@@ -58,7 +58,6 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    """Return the tracked files that git considers different from a commit."""
     with tempfile.TemporaryDirectory() as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)
@@ -67,10 +66,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """True if the file is only the beginning of its content in the commit.
-
-    Git leaves a partial file if it is killed while it writes.
-    """
+    # Git leaves a partial file if it is killed while it writes.
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
@@ -90,8 +86,7 @@ def _is_unlocked(git: Git) -> bool:
 def _is_git_at(top: str) -> bool:
     """True if git may be running in a directory.
 
-    The directory in which another user's git runs is unreadable. This git counts as running in
-    every directory.
+    The directory of another user's git is not readable, so that git counts as running anywhere.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

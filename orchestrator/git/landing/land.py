@@ -1,7 +1,6 @@
 """Lands a job's result on the branch that the user has checked out, and undoes a landing.
 
-The result of a job that started from uncommitted work is landed without the uncommitted work: the
-branch gets only the workers' changes.
+If the job started from uncommitted work, the branch gets only the workers' changes.
 """
 
 import os
@@ -37,7 +36,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise Conflict if the uncommitted work from which the job started is still uncommitted."""
+    """Raise InTheWay if files with which the job started are still uncommitted."""
     taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
     top = git.run("rev-parse", "--show-toplevel").text
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
@@ -54,9 +53,6 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
 
 def _committing(top: str, paths: Sequence[str]) -> str:
-    """Return the command that commits these files. The command names the files if there are only a
-    few.
-    """
     git = f"git -C {shlex.quote(top)}"
     which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
@@ -65,8 +61,8 @@ def _committing(top: str, paths: Sequence[str]) -> str:
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    The uncommitted work ``dirt`` is the common ancestor of the merge. Therefore a line does not
-    conflict if the user has committed it and a worker has changed it.
+    ``dirt``: the commit with the uncommitted work with which the job started. As the merge base, it
+    avoids a conflict if the user has committed a line and a worker has changed it.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -162,13 +158,11 @@ class Landing:
 
     @property
     def _undoing(self) -> str:
-        """The ref that exists while ``undo`` moves the checkout."""
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Return the name of a ref for the checked-out branch, so that ``undo`` cannot undo a
-        landing on another branch.
-        """
+        # The name includes the checked-out branch, so that ``undo`` cannot undo a landing on
+        # another branch.
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
         return f"{self._notes}{what}/{branch or 'HEAD'}"
 
@@ -218,7 +212,7 @@ class Landing:
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
-        """Return the checked-out branch, or a description of the commit if HEAD is detached."""
+        """Return the checked-out branch, or a text if HEAD is detached."""
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
@@ -261,10 +255,10 @@ class Landing:
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
-        """Return the result as a commit to push. If the settings request it, the user is the
-        author.
+        """Return the result as a commit to push.
 
-        Raise Conflict for a job that started from uncommitted work.
+        If the settings request it, the user is the author. Raise Conflict for a job that started
+        from uncommitted work.
         """
         result = self.result()
         if self._dirt:
@@ -276,7 +270,6 @@ class Landing:
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
 
     def title(self, request: str) -> str:
-        """Return the request as one line, for the subject of a commit."""
         return squash.subject_of(request, self.job_id)
 
     @property
@@ -296,7 +289,6 @@ class Landing:
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
-        """Return a single commit on top of ``before`` with the content of ``landed``."""
         base = self._git.resolve(self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         who = self._user() if self.as_user else self._signature()
@@ -311,18 +303,15 @@ class Landing:
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """Return a rewritten commit in the history of ``head`` that has all changes of the result.
-
-        Return "" if there is no such commit.
-        """
+        """Return a rewritten commit in the history of ``head`` that has the whole result, or ""."""
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
     def _with_retold(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result was landed as rewritten commits, return a temporary commit. It has the
-        files of ``head``, and the earlier result as a second parent. Then lines that both results
+        If an earlier result was landed as rewritten commits, return a temporary commit with the
+        files of ``head`` and the earlier result as a second parent. Then lines that both results
         contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
@@ -331,10 +320,8 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, retold: str) -> None:
-        """Move the branch from ``before`` to ``after``.
-
-        The landing is recorded first, so that it can be undone even if a crash interrupts the move.
-        """
+        # The landing is recorded first, so that it can be undone even if a crash interrupts the
+        # move.
         noted = self._noted()
         had = self._git.resolve(self._retold)
         self._note(before, after, retold)
@@ -346,15 +333,11 @@ class Landing:
             raise
 
     def _noted(self) -> tuple[str, str]:
-        """Return the branch's commits before and after the landing; "" if there was no landing."""
         before, after = (self._git.resolve(each) for each in (self._before, self._after))
         return before, after
 
     def _note(self, before: str, after: str, retold: str) -> None:
-        """Record the landing.
-
-        The ref of the result is written last, because without it the record is not valid.
-        """
+        # The ref of the result is written last, because without it the record is not valid.
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
         for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
@@ -396,7 +379,6 @@ class Landing:
         return interrupted_checkout.is_locked(self._git)
 
     def _check_not_elsewhere(self, branch: str) -> None:
-        """Raise Conflict if the result was landed on another branch than the checked-out one."""
         prefix = f"{self._notes}after/"
         for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
             name = after.removeprefix(prefix)
@@ -441,7 +423,6 @@ class Landing:
         )
 
     def _ends(self, commit: str) -> str:
-        """Return advice that names the command which completes an interrupted checkout."""
         lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
@@ -449,7 +430,6 @@ class Landing:
         return f"to complete it by hand{when}: `{command}` (later changes of files are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """Return the git command that undoes the landing of one or several commits."""
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
@@ -485,5 +465,4 @@ class Landing:
         return found
 
     def _signature(self) -> Signature:
-        """Return the user's signature; the orchestrator's if git's configuration has no user."""
         return signature_of_user(self._git) or _NOBODY

@@ -98,7 +98,6 @@ class PullRequest:
         return self.environ.get("PATH", os.defpath)
 
     def _known(self) -> list[str]:
-        """Return the command that prints the addresses of the branch's open pull requests."""
         asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
         return ["gh", "pr", "list", *asked]
 

@@ -1,6 +1,4 @@
-"""Squashes all changes of a job into one commit. Also finds results that were landed as other
-commits.
-"""
+"""Squashes all changes of a job into one commit, and finds results that were landed rewritten."""
 
 from collections.abc import Iterator, Sequence
 
@@ -21,10 +19,10 @@ def squash(git: Git, tree: str, before: str, message: str, signature: Signature)
 
 
 def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
-    """Return the message of the squashed commit: the job's request, and the subjects and trailers
-    of the commits in ``span``.
+    """Return the squashed commit's message: the request, and the commits' subjects and trailers.
 
-    Each trailer occurs once. Authors other than the user are added as ``Co-authored-by``.
+    Each trailer occurs once. ``span`` selects the commits. Authors other than the user are added as
+    ``Co-authored-by``.
     """
     subject = subject_of(title, job_id)
     subjects = _shown(git, span, "%s", "--no-merges")
@@ -50,7 +48,6 @@ def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> It
 
 
 def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
-    """Return the lines of ``git log`` in the format ``what``, oldest first, each line once."""
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
     shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
     return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))

@@ -1,5 +1,6 @@
-"""Moves the user's checkout from one commit to another: branch, index, and files. If the move is
-impossible, nothing changes.
+"""Moves the user's checkout from one commit to another: branch, index, and files.
+
+If the move is impossible, nothing changes.
 """
 
 import os
@@ -20,11 +21,10 @@ from orchestrator.git.user_repository.checkout import path_of
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
 ) -> None:
-    """Move the checkout from ``before``, the commit of HEAD, to ``after``. Then remove the refs in
-    ``drop``.
+    """Move the checkout from ``before``, the commit of HEAD, to ``after``.
 
-    Raise Conflict and change nothing if the move is impossible. ``mark``: a ref that exists while
-    the files are a mix of both commits.
+    Then remove the refs in ``drop``. Raise Conflict and change nothing if the move is impossible.
+    ``mark``: a ref that exists while the files are a mix of both commits.
     """
     check_clean(git)
     _check_finished(git)
@@ -65,9 +65,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if the checkout has changed files, and all of them differ between ``before`` and
-    ``after``.
-    """
+    """True if there are changed files, and all of them differ between the two commits."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -77,19 +75,17 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """Raise Conflict if a git operation, such as a rebase, is unfinished.
-
-    After a landing, the operation would continue from another commit.
-    """
+    # After a landing, an unfinished operation, such as a rebase, would continue from another
+    # commit.
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
         raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
 
 
 def _check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise Conflict for untracked files that the move would overwrite.
+    """Raise InTheWay for untracked files that the move would overwrite.
 
-    The check includes ignored files, which git overwrites without a warning.
+    Includes ignored files, which git overwrites without a warning.
     """
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
@@ -105,10 +101,7 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return the paths that differ between two commits.
-
-    ``kinds``: letters for --diff-filter.
-    """
+    """Return the paths that differ between two commits. ``kinds``: letters for --diff-filter."""
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
@@ -116,8 +109,7 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 def _in_the_way(top: str, path: str) -> str:
     """Return the path that blocks a new file; "" if no path blocks it.
 
-    The file may be blocked by a directory of its name, or by a file in place of one of its
-    directories.
+    A directory of its name blocks it, or a file in place of one of its directories.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):
@@ -129,9 +121,6 @@ def _in_the_way(top: str, path: str) -> str:
 
 
 def _files(top: str, path: str) -> Iterator[str]:
-    """Yield the files that would be lost with a path: the file itself, or all files of a
-    directory.
-    """
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
         yield path
         return
@@ -141,10 +130,7 @@ def _files(top: str, path: str) -> Iterator[str]:
 
 
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
-    """Raise Conflict if a ref is locked.
-
-    Git itself would notice the lock only after it has written all files.
-    """
+    # Git itself would notice a locked ref only after it has written all files.
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
     given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
@@ -152,7 +138,6 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
 
 
 def _try(git: Git, *arguments: str, **more: Any) -> None:
-    """Run a git command that changes the checkout. Raise Conflict if git refuses."""
     try:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
@@ -170,7 +155,6 @@ def _drop(git: Git, ref: str) -> None:
 
 
 def _locks(git: Git) -> set[str]:
-    """Return the lock files that exist and would block a change of the checkout."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
@@ -182,8 +166,9 @@ def _locks(git: Git) -> set[str]:
 
 
 def put_back(git: Git, before: str, after: str) -> None:
-    """Restore the files that an interrupted git changed. The caller must have checked that none of
-    them has changes of the user.
+    """Restore the files that an interrupted git changed.
+
+    The caller must have checked that none of them has changes of the user.
     """
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)

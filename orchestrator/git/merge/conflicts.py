@@ -1,6 +1,4 @@
-"""Conflicts of two commits: their real paths, their markers in files, and how to resolve all of
-them in favor of one side.
-"""
+"""Conflicts of two commits: their paths, their markers in files, and a resolution for one side."""
 
 import os
 import re
@@ -19,8 +17,7 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse the entries of each side in the output of ``merge-tree``. Return them with their real
-    paths.
+    """Parse the entries of each side in the output of ``merge-tree``. Return their real paths.
 
     If a file has the same path as a directory or a link, git names the file ``<path>~<commit>``.
     """
@@ -45,9 +42,9 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name, with
-    the content of ``theirs``. If one side renamed a directory, git may derive a path that neither
-    side has. The merged content stays at this path.
+    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. If
+    git derived a path that neither side has, because one side renamed a directory, the merged
+    content stays there.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -65,8 +62,7 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path of another file in
-    ``theirs``.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to the path of another file.
 
     The version is yielded under the file's old name, so that it is not lost.
     """
@@ -82,8 +78,9 @@ def _displaced(
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of each conflicting file at its merged path, unless ``theirs``
-    has another file there.
+    """Yield the ``theirs`` version of each conflicting file at its merged path.
+
+    Files are omitted if ``theirs`` has another file there.
     """
     above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
@@ -103,7 +100,6 @@ def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
 
 
 def _above(paths: Iterable[str]) -> set[str]:
-    """Return the paths and all their parent directories."""
     found: set[str] = set()
     for path in paths:
         while path and path not in found:
@@ -126,9 +122,7 @@ _ONLY_MARKERS = "core.whitespace=-blank-at-eol,-blank-at-eof,-space-before-tab"
 
 
 def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str, str]]:
-    """Return the path and the line number of each conflict marker that ``end`` has and ``start``
-    lacks.
-    """
+    """Return the path and the line of each conflict marker that ``end`` has and ``start`` lacks."""
     how = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
     shown = git.run(*how, start, end, "--", *paths, accept=(0, 2))
     found = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))

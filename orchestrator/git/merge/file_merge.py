@@ -46,8 +46,9 @@ Unites = Callable[[str, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A conflicting file that is text on both sides. ``base`` is None if both sides created the
-    file.
+    """A conflicting file that is text on both sides.
+
+    ``base`` is None if both sides created the file.
     """
 
     path: str
@@ -61,10 +62,7 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Merged content of a conflicting file.
-
-    If ``text`` is None, the result of git's own merge stays.
-    """
+    """Merged content of a conflicting file; the result of git's own merge if ``text`` is None."""
 
     path: str
     mode: str
@@ -191,9 +189,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """Return the line end of all lines of the result; None if each line keeps its own
-        line end.
-        """
+        """Return the line end of all lines; None if each line keeps its own."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -211,9 +207,7 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Return the span of ``ours`` without the lines that both sides have in common at the beginning
-    and at the end.
-    """
+    """Return the span of ``ours`` without the lines at its ends that both sides have in common."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -257,7 +251,6 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Yield conflicting files that are text on both sides and a regular file in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob

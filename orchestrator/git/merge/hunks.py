@@ -1,7 +1,4 @@
-"""Three-way merge of lines, hunk by hunk. It ignores white space at the ends of lines.
-
-Indentation counts: lines that differ only in their indentation are different lines.
-"""
+"""Three-way merge of lines, hunk by hunk. It ignores white space at the ends of lines."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -93,8 +90,7 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
     """Remove the next group of edits from both lists. The edits of a group touch each other.
 
-    Return the group's edits of the left side, its edits of the right side, and the span of base
-    lines that the group covers.
+    Return the group's edits of the left side, of the right side, and the base lines that it covers.
     """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []
@@ -113,7 +109,7 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
     """Return the span of one side that corresponds to the span ``base`` of the base text.
 
-    ``at``: the first line of the returned span if the side has no edits; otherwise unused.
+    ``at``: the first line of the returned span if the side has no edits.
     """
     low, high = base
     if not edits:

@@ -37,9 +37,7 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return the conflict with authorship: each place of lost lines gets the commits in the history
-    of ``commit`` that added these lines.
-    """
+    """Return the conflict with the commits in ``commit``'s history that added each lost line."""
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict
@@ -73,8 +71,6 @@ PLAIN = MergeOptions()
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The result of git's own merge of two commits, with its conflicts."""
-
     #: The merged tree. Conflicting files have conflict markers.
     tree: str
     #: The sides of the conflicting files.
@@ -113,9 +109,6 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """Return the merged content of the conflicting files that can be merged line by line, by
-    path.
-    """
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -129,9 +122,6 @@ def _texts(
 
 
 def _renamed(git: Git, base: str, commit: str) -> list[str]:
-    """Return the new paths of files that were renamed since ``base``; empty if ``base`` is
-    empty.
-    """
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
@@ -176,8 +166,7 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
 def _moves(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
-    ``messages`` has four fields for each message: the number of paths, the paths, the kind, and a
-    text for people.
+    A message has four fields: the number of paths, the paths, the kind, and a text for people.
     """
     fields = iter(messages)
     for count in fields:
@@ -208,10 +197,8 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
     If ``commit`` equals the result of ``marked``, no file is resolved, because binary files and
-    deletions have no markers. Otherwise a file is unresolved in two cases:
-
-    - It has conflict markers that neither side has.
-    - It has the name that git invented, because a directory has the file's own path.
+    deletions have no markers. Otherwise a file is unresolved if it has conflict markers that both
+    sides lack, or the name that git invented because a directory has the file's own path.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

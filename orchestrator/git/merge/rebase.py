@@ -15,8 +15,6 @@ _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 @dataclass(frozen=True, slots=True)
 class _CommitFacts:
-    """A commit to replay."""
-
     commit: str
     tree: str
     parent: str
@@ -33,8 +31,7 @@ def line(git: Git, start: str, tip: str) -> list[str]:
 def replay(
     git: Git, onto: str, commits: Sequence[str], final: str, message: str, signature: Signature
 ) -> str:
-    """Replay ``commits`` on top of ``onto``. Return the last new commit, which has the content of
-    ``final``.
+    """Replay ``commits`` on ``onto``. Return the last new commit, with the content of ``final``.
 
     A conflicting commit is combined with the next commit. An empty commit is omitted. If ``final``
     has changes that no commit in ``commits`` has, a last commit with ``message`` adds them.
@@ -64,8 +61,8 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return ``tree`` with the changes of a commit applied; "" if they conflict.
 
-    The two sides are temporary commits with a common parent. Git takes this parent as the merge
-    base, because git 2.39 has no option for the merge base.
+    The two sides are temporary commits with a common parent, because git 2.39 has no option for the
+    merge base.
     """
     if not facts.parent:
         return ""
@@ -126,20 +123,14 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
 
 
 def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
-    """Return the parents of each commit that ``tip`` has and ``start`` lacks, oldest commit
-    first.
-    """
     how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
     lines = git.run("rev-list", *how, "--").text.splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
-    """Return the subjects of the commits.
-
-    A commit with the subject ``title`` was combined from other commits. In place of that subject,
-    return the subjects that the commit's message lists.
-    """
+    # A commit with the subject ``title`` was combined from other commits, whose subjects its
+    # message lists.
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []
     for text in git.run("log", *how, *commits, "--").text.split("\0"):

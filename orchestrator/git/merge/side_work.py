@@ -1,9 +1,8 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
-Side work is merged into the worker's branch if the worker provably created it. The proof is the
-worker's own address, which git writes into a ref's log. Other branches, worktrees, and stash
-entries stay as they are. After a crash, each step can be repeated: git does not merge changes a
-second time.
+Side work is merged into the worker's branch if the worker's own address in a ref's log proves that
+the worker created it. Other branches, worktrees, and stash entries stay as they are. After a crash,
+each step can be repeated: git does not merge changes a second time.
 """
 
 import logging
@@ -69,8 +68,6 @@ class EndedWorktree:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:
-    """One branch, worktree, or stash entry to merge."""
-
     kind: SideWorkKind
     name: str
     commit: str
@@ -155,7 +152,6 @@ class _Folding:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merged(self, piece: _Piece) -> str:
-        """Return the merge commit; "" if the work conflicts."""
         git, who = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
@@ -169,11 +165,10 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Change the worktree's files to the commit, and then move the branch to the commit.
+        """Change the worktree's files to the commit, and then move the branch.
 
-        Return False without a move if a file prevents the change. After a crash between the two
-        steps, the next attempt commits the new files as the worker's changes, and merges the work
-        again.
+        Return False without a move if a file prevents the change. After a crash in between, the
+        next attempt commits the new files as the worker's changes, and merges the work again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
@@ -188,9 +183,7 @@ class _Folding:
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
-        """Return the ref for a piece of work; another name if the ref has work of an earlier
-        attempt.
-        """
+        # If the ref has work of an earlier attempt, use another name.
         ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
         if piece.kind is SideWorkKind.STASH:
@@ -198,10 +191,7 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Remove a side worktree in the job's directory, because gates would check its files, too.
-
-        Worktrees in the user's directories stay.
-        """
+        # Gates would check the files of a side worktree in the job's directory, too.
         if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
             self._worktrees.close(found.directory)
 
@@ -224,10 +214,7 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Log errors of the block instead of raising them.
-
-    Unreadable side work then stays in place, and the worker's own work does not fail.
-    """
+    """Log errors of the block, so that unreadable side work does not fail the worker's own work."""
     try:
         yield
     except RepositoryError as error:
@@ -236,10 +223,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 
 
 def _refs(home: EndedWorktree) -> _Refs:
-    """Return all refs of side work.
-
-    Starts no process if the worker has no side work, which is the usual case.
-    """
+    # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     aside = _tips(home, aside_refs(home.root_id, home.worker_id))
     return _Refs(
@@ -255,7 +239,6 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
 
 
 def _own_branches(home: EndedWorktree) -> dict[str, str]:
-    """Return the branches that the worker created, and whose last commit is by the worker."""
     # Branches of jobs are never own ones, and their number grows.
     found = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     own = [ref for ref in found if _is_own(home, ref)]
@@ -269,7 +252,6 @@ def _own_branches(home: EndedWorktree) -> dict[str, str]:
 
 
 def _is_own(home: EndedWorktree, ref: str) -> bool:
-    """True if the worker created the branch."""
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
 
 
@@ -281,7 +263,6 @@ def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Fou
 
 
 def _log(path: Path) -> list[bytes]:
-    """Return the log of a ref, oldest entry first."""
     return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
 
 
@@ -305,7 +286,6 @@ def _of_worktree(
 
 
 def _stashed(home: EndedWorktree) -> list[tuple[str, str]]:
-    """Return the worker's stash entries with their messages, oldest first."""
     lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
 
@@ -315,7 +295,6 @@ def _commit_of(line: bytes) -> str:
 
 
 def _of_stash(git: Git, entry: str, name: str) -> _Piece:
-    """Return a stash entry as one commit that has the entry's changes and untracked files."""
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:
@@ -333,8 +312,7 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git counts entries from the latest entry. If the list has changed and another entry was removed,
-    that entry is restored.
+    Git counts entries from the latest one. If another entry was removed therefore, it is restored.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

@@ -1,6 +1,4 @@
-"""Finds changes of a child job that a later commit of the parent worker undid, and applies them
-again.
-"""
+"""Finds changes of a child job that the parent worker undid later, and applies them again."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -130,9 +128,7 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        """True if the change was removed on purpose: by a commit of the worker, or by another child
-        job.
-        """
+        # A commit of the worker, or another child job, removed the change on purpose.
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]
@@ -179,7 +175,6 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each changed path with its entry before the change and its entry after the change."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")

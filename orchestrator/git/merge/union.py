@@ -1,6 +1,6 @@
 """Union merge: decides which files may contain the added lines of both sides.
 
-Files that programs read must stay valid. JSON, TOML, YAML, XML, and Python files are united only if
+Files that programs read must stay valid: JSON, TOML, YAML, XML, and Python files are united only if
 the result can be parsed and has no duplicate names. Lock files are never united.
 """
 
@@ -36,7 +36,7 @@ _IMPORT = re.compile(
 def may_unite(path: str, *, is_new: bool) -> bool:
     """True if the merge of this file may contain the added lines of both sides.
 
-    ``is_new``: True if both sides created the file.
+    ``is_new``: both sides created the file.
     """
     if _LOCKS.search(path):
         return False
@@ -61,7 +61,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """True if a united file can be parsed. Also True if one of the sides alone cannot be parsed."""
+    """True if a united file can be parsed, or if one of the sides alone cannot be parsed."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True
@@ -135,9 +135,7 @@ def _python(content: bytes) -> None:
 
 
 def _check_scopes(tree: ast.Module) -> None:
-    """Raise an error if two functions or classes have the same name, because the second one would
-    replace the first.
-    """
+    # The second of two functions or classes with the same name would replace the first.
     scopes: list[Sequence[ast.stmt]] = [tree.body]
     while scopes:
         body = scopes.pop()

@@ -34,9 +34,7 @@ class BrokenFiles:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file away, so that another file can replace it. Return text with the file's new
-        path.
-        """
+        """Move the file away, so that another can replace it. Return its new path, as text."""
         if not os.path.lexists(path):
             return ""
         place = self._free(path)
@@ -60,7 +58,6 @@ class BrokenFiles:
 
 
 def at_work(workspace: Path) -> Sequence[Path]:
-    """Return the worktrees of running workers in a workspace."""
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 

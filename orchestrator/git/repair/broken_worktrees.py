@@ -1,6 +1,4 @@
-"""Worktrees that agents damaged: finds the damage, and repairs what git needs to save their
-files.
-"""
+"""Worktrees that agents damaged: finds the damage, and repairs what git needs to save files."""
 
 import os
 import shutil
@@ -34,9 +32,8 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
     """Repair everything except the content of files. Return the repaired damage as text.
-    Idempotent.
 
-    ``start``: the commit at which a removed branch is created again.
+    ``start``: the commit at which a removed branch is created again. Idempotent.
     """
     aside = f"{directory}{ASIDE}"
     if not os.path.lexists(directory) and os.path.lexists(aside):
@@ -59,9 +56,7 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore ``.git``, the file that links to the worktree's own part of the repository. Yield the
-    damage as text.
-    """
+    """Restore ``.git``, which links to the worktree's part of the repository. Yield the damage."""
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
@@ -93,10 +88,7 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
 
 
 def is_head(path: Path) -> bool:
-    """True if a file is a valid HEAD.
-
-    Without a valid HEAD, git does not recognize a directory as a repository.
-    """
+    """True if a file is a valid HEAD, without which git does not recognize a repository."""
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
     except (OSError, ValueError):
@@ -131,7 +123,7 @@ def unfinished(admin: Path) -> list[str]:
 
 
 def interrupted(found: Found) -> str:
-    """Return the commit that the branch had before an unfinished rebase; "" if there is no rebase.
+    """Return the commit that the branch had before an unfinished rebase; "" if there is none.
 
     During a rebase, the branch has only some of its changes.
     """
@@ -153,9 +145,6 @@ def settle(found: Found) -> None:
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:
-    """Return files in which ``end`` has lines with conflict markers that ``start`` does not
-    have.
-    """
     return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
 
 

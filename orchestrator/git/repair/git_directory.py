@@ -36,10 +36,7 @@ def noted(git: Git) -> bytes:
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return the commits in a packed-refs file, by the names of the refs.
-
-    Invalid and incomplete lines are omitted.
-    """
+    """Return the commits in a packed-refs file, by ref. Invalid lines are omitted."""
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
@@ -48,7 +45,7 @@ def listed(content: bytes) -> dict[str, str]:
 def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
     """Set refs to their saved commits. A ref that cannot be set is skipped.
 
-    ``missing``: True to restore only refs that no longer exist.
+    ``missing``: restore only refs that no longer exist.
     """
     there = listed(noted(git)) if missing else {}
     for name in refs.keys() - there.keys():
@@ -75,8 +72,7 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """Back up the state before any agent starts. Idempotent: only the first call writes the
-        backup.
+        """Back up the state before any agent starts. Idempotent: only the first call writes.
 
         Raise RepositoryError if git cannot use the present state.
         """
@@ -89,10 +85,10 @@ class RepositoryBackup:
         note_once(self.job / NAME, lambda: content)
 
     def put_back(self) -> Sequence[str]:
-        """Restore the repository. Return a description of everything that was restored since the
-        backup. Idempotent.
+        """Restore the repository. Idempotent.
 
-        Raise RepositoryError if the repository no longer exists.
+        Return texts on all that was restored since the backup. Raise RepositoryError if the
+        repository no longer exists.
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
@@ -130,9 +126,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Create missing directories again. Return True if all refs were lost, because their
-        directory was missing.
-        """
+        """Create missing directories. Return True if all refs were lost with theirs."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.aside.keep(path)
@@ -146,9 +140,8 @@ class _Again:
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        """Restore only the settings by which git recognizes the repository, because the user may
-        have changed other settings.
-        """
+        # Only the settings by which git recognizes the repository are restored, because the user
+        # may have changed other settings.
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
@@ -160,10 +153,8 @@ class _Again:
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Restore the configuration from the backup if git then works.
-
-        If git still fails, another file is the cause. The present configuration then stays.
-        """
+        # If git still fails with the backup, another file is the cause. The present configuration
+        # then stays.
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():
@@ -173,7 +164,6 @@ class _Again:
             replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        """Replace a file with its backup. Return the new path of the replaced file, as text."""
         kept, content = self.aside.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
@@ -193,8 +183,8 @@ class _Again:
     def _put_back_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        ``all_gone``: True if the directory of the refs was missing. If False, the packed-refs file
-        is broken. Then its readable lines have priority over the saved refs.
+        ``all_gone``: the directory of the refs was missing. Otherwise the packed-refs file is
+        broken, and its readable lines have priority over the saved refs.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")

@@ -62,13 +62,11 @@ class GitDirectorySnapshot:
         return sound and self.has_index() and self.has_refs()
 
     def has_index(self) -> bool:
-        """True if git can read the index."""
         if self.stamps.get(self.index) and not _stamp(self.index):
             return False
         return self._says("ls-files", "--", "nothing")
 
     def has_refs(self) -> bool:
-        """True if git can read all refs."""
         return self._says("for-each-ref", "--format=%(refname)")
 
     def _says(self, *arguments: str) -> bool:
@@ -110,9 +108,7 @@ def configure(path: str, name: str, value: str | None) -> None:
 
 
 def written(git: Git, common: Path) -> bytes:
-    """Return the snapshot as JSON, which ``read`` parses. Raise RepositoryError if git cannot use
-    the repository.
-    """
+    """Return the snapshot as JSON, for ``read``. Raise RepositoryError if git cannot use it."""
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")
@@ -126,8 +122,9 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def admin_of(git: Git) -> str:
-    """Return the directory with the checkout's own HEAD and index: ``.git``, or the part of it that
-    belongs to a linked worktree.
+    """Return the directory with the checkout's own HEAD and index.
+
+    It is ``.git``, or the part of it that belongs to a linked worktree.
     """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):
@@ -136,7 +133,6 @@ def admin_of(git: Git) -> str:
 
 
 def _where(git: Git) -> str:
-    """Return the format of object ids, and the top of the checkout. Raise RepositoryError."""
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
 
@@ -149,7 +145,6 @@ def _noted(path: str) -> tuple[str, int] | None:
 
 
 def read(path: Path) -> GitDirectorySnapshot | None:
-    """Return the snapshot; None if it is missing or unreadable."""
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(read_regular(path, _MOST_BYTES) or b"")
         files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
@@ -161,8 +156,7 @@ def read(path: Path) -> GitDirectorySnapshot | None:
 
 
 def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, object]:
-    """Return the snapshot with its paths changed to a repository that is now at ``common``, and a
-    checkout that is now at ``top``.
+    """Return the snapshot with the paths of a moved repository and checkout.
 
     The result has the form that ``written`` creates.
     """
@@ -201,7 +195,6 @@ def _is_id(word: bytes) -> bool:
 
 
 def present(path: str) -> bytes | None:
-    """Return the content of a file; None if the path is not a file."""
     return read_regular(path, _MOST_BYTES)
 
 
@@ -218,6 +211,6 @@ def deciding(config: bytes) -> dict[str, str]:
 
 
 def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
-    """Run ``git config`` outside of any repository, because the job's repository may be broken."""
+    # outside of any repository, because the job's repository may be broken
     git = Git("/", {"GIT_DIR": os.devnull})
     return git.run("config", *arguments, given=given, accept=range(256))

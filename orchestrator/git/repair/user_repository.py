@@ -31,9 +31,7 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """State of a job's change to the user's repository, which decides if ``restore`` can undo the
-    change.
-    """
+    """Shows whether ``restore`` can undo a job's change to the user's repository."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
@@ -45,8 +43,6 @@ class RestoreState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
-    """A job's change to the repository, and whether it can be restored now."""
-
     change: RepositoryChange
     standing: RestoreState
     #: The states before the job, after the job, and now; empty if the object did not or does not
@@ -59,8 +55,9 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchRestore:
-    """Restores what one root job changed in the user's repository. Idempotent. Later changes by
-    others stay.
+    """Restores what one root job changed in the user's repository. Idempotent.
+
+    Later changes by others stay.
     """
 
     project: Path
@@ -130,9 +127,9 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return the reason why a branch cannot be moved; "" if the branch can be moved.
+        """Return why a branch cannot be moved; "" if it can.
 
-        A checked-out branch cannot be moved, because the files would not change with it.
+        The files of a checked-out branch would not change with it.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
@@ -141,9 +138,7 @@ class BranchRestore:
         return f"the branch is checked out in {where}"
 
     def restore(self, each: Restorable) -> None:
-        """Restore one change. Raise Conflict if that fails; the changed object then stays as
-        it is.
-        """
+        """Restore one change. Raise Conflict if that fails."""
         change, name = each.change, state_name(each.change)
         try:
             if self._now(change) != each.after:
@@ -169,7 +164,6 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Yield the lines of a diff that shows what the job changed."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))
@@ -188,7 +182,6 @@ class BranchRestore:
 
 
 def _write(path: Path, state: str) -> None:
-    """Write a file atomically, from the text that ``checkout.content`` returned."""
     if not state:
         path.unlink(missing_ok=True)
         return

@@ -1,6 +1,6 @@
 """Reads the user's own checkout, to verify that a job left it unchanged.
 
-Only ``info/exclude`` is written. It gets an entry for a directory of the product, such as the
+Only ``info/exclude`` is written: it gets an entry for a directory of the product, such as the
 workspace, if git would otherwise show the directory.
 """
 
@@ -42,8 +42,8 @@ _guard = threading.Lock()
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
     """Return the state of the checkout, as values by description.
 
-    Two equal states mean that nothing has changed. ``ours``: the product's own folders, relative to
-    the top. Changes in these folders do not count.
+    Equal states mean that nothing has changed. ``ours``: the product's own folders, relative to the
+    top, whose changes do not count.
     """
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
@@ -102,9 +102,9 @@ def content(path: Path) -> str:
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
-    """Return the uncommitted files, by path.
+    """Return the uncommitted files and their fingerprints, by path.
 
-    Ignored files and the product's own folders are omitted.
+    Omits ignored files and the product's own folders.
     """
     fields = [each for each in _status(git, top) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
@@ -116,9 +116,7 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 
 def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the uncommitted files of a state, as ``files`` does; None if the state has too many
-    files to be complete.
-    """
+    """Return the uncommitted files of a state, as ``files`` does; None if it is incomplete."""
     found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
     if len(found) >= MOST_FILES:
         return None
@@ -126,9 +124,7 @@ def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def ways_to_merge(git: Git, common: Path) -> str:
-    """Return a digest of the git settings and attributes that decide how files are merged; "" if
-    there are none.
-    """
+    """Return a digest of the settings and attributes by which git merges files; "" if none."""
     settings = configuration.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     settings += attributes.read_bytes() if attributes.is_file() else b""
@@ -136,11 +132,8 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Return the entries of ``git status``; empty if git fails, for example in a filter.
-
-    A failure must not fail the job. ``top`` is set as the work tree, because a worker may have
-    changed ``core.worktree`` to a huge directory.
-    """
+    # Git may fail, for example in a filter. This must not fail the job. ``top`` is set as the work
+    # tree, because a worker may have changed ``core.worktree`` to a huge directory.
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
     # Leave out an ignored directory, whose content is not read.
@@ -148,7 +141,6 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """Return a digest of the files' flags in the index, such as ``skip-worktree``."""
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
     before, began = _stamp(index), time.time()
@@ -177,10 +169,7 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def path_of(field: str) -> str:
-    """Return the path in an entry of ``git status``.
-
-    The entry is ``? path``, or several words and the path.
-    """
+    """Return the path in an entry of ``git status``: ``? path``, or several words and the path."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]
 
@@ -194,7 +183,6 @@ def _seen(path: str) -> str:
 
 
 def _all(path: Path) -> list[Path]:
-    """Return a directory's files. For any other path, return the path itself."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
@@ -232,7 +220,7 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Return the paths that are untracked and ignored. A directory has a trailing slash."""
+    """Return the paths that are untracked and ignored. Directories have a trailing slash."""
     if not paths:
         return []
     # The command cannot take literal paths. With "./" in front, a colon at the beginning is
@@ -248,10 +236,10 @@ def _escaped(path: str) -> str:
 
 
 def exclude(directory: Path) -> bool:
-    """Add the directory to ``info/exclude``, unless git ignores it already.
+    """Add a directory to its repository's ``info/exclude``, unless git ignores it. Idempotent.
 
-    Return True if a line was added. Linked worktrees share the file. Idempotent. Raise
-    RepositoryError or OSError.
+    Return True if a line was added. Linked worktrees share the file. Raise RepositoryError or
+    OSError.
     """
     git = Git(str(directory.parent), {})
     top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
@@ -261,7 +249,7 @@ def exclude(directory: Path) -> bool:
 
 
 def tracked_below(directory: Path) -> str:
-    """Return the first file in ``directory`` that the repository tracks; "" if there is none.
+    """Return the first file in ``directory`` that its repository tracks; "" if there is none.
 
     Raise RepositoryError.
     """

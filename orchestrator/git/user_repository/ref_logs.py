@@ -25,10 +25,10 @@ _MERGER = "merge"
 
 
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Yield moves of refs by a root job's workers.
+    """Yield moves of refs by a root job's workers. Fetches are excluded.
 
-    All moves of one ref by one worker are one item, from the first to the last commit. Fetches are
-    excluded. Logs without a change after ``since`` are not read.
+    All moves of one ref by one worker are one item, from the first to the last commit. Logs without
+    a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

@@ -1,4 +1,4 @@
-"""Saves the ignored files of a worktree as a separate commit, and restores them from it."""
+"""Saves the ignored files of a worktree as a separate commit, and restores them."""
 
 import filecmp
 import json
@@ -45,9 +45,7 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Save the worktree's ignored files in a commit. Return the commit; "" if there are no ignored
-    files.
-    """
+    """Save the worktree's ignored files in a commit. Return the commit; "" if there are none."""
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -84,7 +82,6 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """Return the files that were linked or copied from the user's checkout into the worktree."""
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
@@ -138,7 +135,6 @@ def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_shared(own: str, users: str) -> bool:
-    """True if the worktree's file equals the file in the user's checkout. False for a link."""
     with suppress(OSError):
         return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
     return False
@@ -153,10 +149,7 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit that ``keep`` created.
-
-    The note lists the ignored files that the commit omits. The result is empty without a note.
-    """
+    """Return the note in a commit of ``keep``: the ignored files that the commit omits."""
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -181,10 +174,7 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all untracked files, including ignored files.
-
-    ``left``: the paths that stay, as keys.
-    """
+    """Remove all untracked files, including ignored files, except the keys of ``left``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -4,9 +4,9 @@ The server sends the commits of a worktree as a pack of git objects. On the node
 its own repository, which borrows objects from one repository of the node. The node returns two
 packs: the worker's commits, and its uncommitted changes as one more commit.
 
-The server checks the commits outside of the project's repository, and stores them only if they are
-complete. The objects of the uncommitted changes never enter the repository, because they may
-contain files that must not be committed.
+The server checks the commits outside of the project's repository, and stores only complete ones.
+The objects of the uncommitted changes never enter the repository, because they may contain files
+that must not be committed.
 """
 
 import glob
@@ -53,9 +53,9 @@ def send(
 ) -> Sequence[str]:
     """Write the objects of a commit into a directory, except those of the ``known`` commits.
 
-    ``changes``: a commit with the worktree's present files; equal to ``commit`` if no file is
-    changed. Return the commits that the node then has: ``commit``, and the ``known`` commits that
-    exist here. Raise RepositoryError or OSError.
+    ``changes``: a commit with the worktree's present files, or ``commit``. Return the commits that
+    the node then has: ``commit``, and the ``known`` commits that exist here. Raise RepositoryError
+    or OSError.
     """
     present = send_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -160,17 +160,13 @@ def _index(git: Git, pack: str) -> str:
 
 
 def _check(git: Git, commit: str, known: str) -> None:
-    """Raise RepositoryError if an object of a commit is missing.
-
-    Objects of ``known`` are not checked.
-    """
+    """Raise RepositoryError if an object of a commit is missing. Skips objects of ``known``."""
     if git.run("cat-file", "-t", commit).text != "commit":
         raise RepositoryError(f"{commit} is not a commit")
     git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
 
 
 def _store(packs: str, digest: str, to: str) -> None:
-    """Move a checked pack into the repository."""
     os.makedirs(to, exist_ok=True)
     # Git finds a pack by its index.
     for kind in ("pack", "idx"):
@@ -179,7 +175,6 @@ def _store(packs: str, digest: str, to: str) -> None:
 
 
 def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
-    """Write a commit's content to a worktree's files. The worktree's index stays unchanged."""
     with suppress(FileNotFoundError):
         shutil.copyfile(admin / "index", index)
     env = {"GIT_INDEX_FILE": index}
@@ -187,10 +182,6 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
 
 
 def _remove_others(git: Git, index: str) -> None:
-    """Remove the files that the node no longer has.
-
-    These are the files that are neither in ``index`` nor ignored.
-    """
     how = ("ls-files", "--others", "--exclude-standard", "-z")
     for each in git.run(*how, env={"GIT_INDEX_FILE": index}).fields:
         if not each.endswith("/"):
@@ -202,7 +193,7 @@ def _remove_others(git: Git, index: str) -> None:
 
 
 class NodeRepository:
-    """The worktrees of one machine; implements ``core.ports.attempt_files.NodeWorktrees``.
+    """The worktrees of one node; implements ``core.ports.attempt_files.NodeWorktrees``.
 
     ``directory`` must be on a local disk. Any thread may call.
     """
@@ -224,7 +215,6 @@ class NodeRepository:
         return self._stored()[:_MOST_KNOWN]
 
     def _stored(self) -> Sequence[str]:
-        """Return the commits that this machine has stored, newest first."""
         if not (self._directory / "HEAD").exists():
             return ()
         how = ("--format=%(objectname)", "--sort=-creatordate")
@@ -302,7 +292,6 @@ class NodeRepository:
                 Git(directory, {"GIT_DIR": own, "GIT_WORK_TREE": directory}).point(change.branches)
 
     def _beside(self, place: str, directory: str, length: int) -> Git:
-        """Create a temporary repository that can read the objects of a worker's repository."""
         _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
         borrowed = f"{self._objects}\n{directory}/.git/objects\n"
         Path(place, "objects/info/alternates").write_text(borrowed)
@@ -344,7 +333,6 @@ def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
 
 
 def _repositories(directory: str) -> Iterator[str]:
-    """Yield the outermost directories below a worktree that have a ``.git``."""
     for parent, names, files in os.walk(directory):
         if parent == directory:
             names[:] = [each for each in names if each != ".git"]

@@ -1,7 +1,7 @@
-"""Reuses the files of unused worktrees for further worktrees of the same job.
+"""Reuses the files of removed worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds. Reusing the files takes a fraction of a second, because only
-differing files are changed.
+Writing 50,000 files takes seconds. Changing the files of an earlier, *spare* worktree takes a
+fraction of a second.
 """
 
 import hashlib
@@ -47,10 +47,7 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """The file with the commit of the index, and with a digest of the git settings.
-
-        The settings are those with which git wrote the worktree's files.
-        """
+        """The file with the commit of the index, and a digest of the git settings at that time."""
         return self.path / "about"
 
 
@@ -81,8 +78,7 @@ class WorktreePool:
     def put(self, directory: str, admin: Path) -> bool:
         """Move the files of a worktree to the pool.
 
-        Return False if the worktree cannot become a spare worktree, for example because the pool is
-        full.
+        Return False if the worktree cannot become a spare, for example because the pool is full.
         """
         place = self._place(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
@@ -103,8 +99,7 @@ class WorktreePool:
     def take(self, directory: str, admin: Path, start: str) -> bool:
         """Move the files of a spare worktree, with their index, to a new worktree.
 
-        The files may differ from the files of ``start``. Return False if there is no suitable spare
-        worktree.
+        The files may differ from those of ``start``. Return False if there is no suitable spare.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -157,7 +152,6 @@ class WorktreePool:
             return None
 
     def _written_by(self) -> str:
-        """Return a digest of the configuration and attributes that decide how git writes a file."""
         settings = b"\0".join(configuration.listed(self._git))
         attributes = self._common / "info" / "attributes"
         settings += attributes.read_bytes() if attributes.exists() else b""
@@ -172,7 +166,7 @@ def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
     ``git reset`` rewrites every file whose times, size, or inode differ from the index. It may miss
-    a changed mode if the mode was changed in the same second in which the file was written.
+    a mode that was changed in the same second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)
@@ -191,7 +185,7 @@ def _is_open(directory: str) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Rename the directory now, and remove it later in a background thread."""
+    """Rename the directory now, and remove it in a background thread."""
     gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
     with suppress(FileNotFoundError):
         os.rename(path, gone)

@@ -1,8 +1,8 @@
 """Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged.
 
-A worktree is registered by writing the files that ``git worktree add --no-checkout --lock`` writes.
-For a small worktree, that command takes twice as much CPU time as all other commands, because it
-starts a second process. The files are described in git's gitrepository-layout(5).
+A worktree is registered by writing the files that ``git worktree add --no-checkout --lock`` writes,
+because that command takes most of the CPU time of a small worktree. The files are described in
+git's gitrepository-layout(5).
 """
 
 import os
@@ -33,9 +33,9 @@ _MOST_NUMBERS = 10_000
 def register(git: Git, common: Path, directory: str, branch: str) -> Path | None:
     """Create ``directory``, which must not exist, and register it as a worktree.
 
-    Return the worktree's own part of the repository. Return None, and change nothing, if the caller
-    must use ``git worktree add`` instead. ``branch``: the full name of a branch that no other
-    worktree has checked out.
+    Return the worktree's own part of the repository (its *admin* directory). Return None, and
+    change nothing, if the caller must use ``git worktree add``. ``branch``: the full name of a
+    branch that no other worktree has checked out.
     """
     holder, name = os.path.split(directory)
     # Git stores real paths, so links are resolved in the same way.
@@ -71,7 +71,6 @@ def _is_unusual(git: Git) -> bool:
 
 
 def _entry(entries: Path, name: str) -> Path:
-    """Create and return an empty directory with an unused name. Raise OSError."""
     entries.mkdir(exist_ok=True)
     for number in range(_MOST_NUMBERS):
         admin = entries / f"{name}{number or ''}"
@@ -148,7 +147,7 @@ class GitWorktrees:
     """Creates, finds, and removes worktrees.
 
     A lock serializes the registrations, because ``git worktree add`` is not safe in parallel. Files
-    are written without the lock, in several worktrees in parallel.
+    are written without the lock.
     """
 
     def __init__(self, git: Git, common: Path, spares: WorktreePool) -> None:
@@ -166,10 +165,9 @@ class GitWorktrees:
         return linked or next((each for each in self.all() if each.directory == real), None)
 
     def _linked(self, directory: str) -> Found | None:
-        """Return the worktree that the directory's ``.git`` names.
+        """Return the worktree that the directory's ``.git`` names, or None.
 
-        Return None if that worktree names another directory, because an agent may have changed
-        ``.git``.
+        An agent may have changed ``.git``, so the worktree must name the directory, too.
         """
         content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
         admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
@@ -194,11 +192,11 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
+        """Return the worktree of ``branch`` in ``directory``. Create it if necessary.
 
-        A new branch begins at the commit ``start``. ``core.repository.repository`` describes the
-        contract (``open_worktree``). ``settled`` gets the worktree's Git, and returns the Git that
-        writes the files.
+        A new branch begins at the commit ``start``. ``settled`` returns the Git that writes the
+        files, from the worktree's Git. ``core.repository.repository`` describes the contract
+        (``open_worktree``).
         """
         found = self.sound(directory, branch)
         if found is not None:
@@ -253,7 +251,7 @@ class GitWorktrees:
             self._sound[found.admin] = seen
 
     def is_sound(self, found: Found) -> bool:
-        """True if HEAD, and the index's file metadata, are unchanged since ``note_sound``."""
+        """True if HEAD and the index are unchanged since ``note_sound``."""
         return self._sound.get(found.admin, ()) == _seen(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
@@ -274,7 +272,7 @@ class GitWorktrees:
         return made
 
     def open_at(self, directory: str, commit: str) -> Found:
-        """Check out a commit without a branch. Idempotent, like ``open``."""
+        """Check out a commit without a branch. Idempotent."""
         found = self.find(directory)
         if found is not None and found.is_whole:
             self.unlock(found)
@@ -339,7 +337,7 @@ class GitWorktrees:
     def close(self, directory: str, *, spare: bool = False) -> None:
         """Remove the worktree's files and its registration. Its branch stays. Idempotent.
 
-        ``spare``: True if the next worktree of the job may reuse the files.
+        ``spare``: the next worktree of the job may reuse the files.
         """
         found = self.find(directory) if spare else None
         if found is not None and found.is_whole:
@@ -383,7 +381,6 @@ def was_whole(directory: str) -> bool:
 
 @contextmanager
 def _filling(directory: str) -> Iterator[None]:
-    """Mark a worktree as incomplete until all its files are written."""
     mark = Path(f"{directory}{FILLING}")
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
@@ -422,7 +419,6 @@ def remove_entry(admin: Path) -> None:
 
 
 def _remove(directory: str) -> None:
-    """Remove a directory, including directories that an agent has made read-only."""
     with suppress(PermissionError):
         shutil.rmtree(directory)
         return
