@@ -62,7 +62,6 @@ class CertificateAuthority:
         self._write(AUTHORITY, found)
 
     def renew_server(self, days: float) -> None:
-        """Create the server's certificate, or replace it."""
         self._write(SERVER, _issue(SERVER_NAME, self._pair(), days, for_server=True))
 
     def issue(self, name: str, days: float) -> IssuedCertificate:

@@ -59,8 +59,6 @@ MARK_NAME = ".cluster"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterSettings:
-    """The server's settings for its cluster."""
-
     #: Host and port to listen on.
     host: str
     port: int
@@ -401,7 +399,6 @@ class ClusterLauncher:
         return is_open
 
     def _serve_nodes(self) -> None:
-        """Accept nodes from now on. Idempotent."""
         if not self._serves and self._links and self._welcome:
             self._serves = True
             serving = self._links.serve(self._listening, self._welcome)

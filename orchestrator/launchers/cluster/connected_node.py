@@ -35,8 +35,6 @@ _LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEX
 
 @dataclass(slots=True)
 class NodeAttempt:
-    """A running attempt on a node."""
-
     attempt_id: str
     exit_path: str
     digest: str
@@ -115,7 +113,7 @@ def size_of(path: str) -> int:
 
 
 def create_log(flight: NodeAttempt) -> None:
-    """Create an empty log for a worker without output, as a shim of the server would do."""
+    # as a shim of the server would do for a worker without output
     try:
         os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:

@@ -122,14 +122,12 @@ class LateEnds:
         return not self._given_up and not self._arriving
 
     def give_up(self, node: str, late: GivenUpAttempt) -> None:
-        """Remember an attempt until its node connects."""
         of_node = self._given_up.setdefault(node, {})
         of_node[late.attempt_id] = late
         if len(of_node) > _MOST:
             del of_node[next(iter(of_node))]
 
     def forget(self, node: str) -> None:
-        """Forget the lost attempts of a node that was removed."""
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:

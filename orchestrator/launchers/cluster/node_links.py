@@ -615,7 +615,6 @@ class NodeLinks:
         link.post({"do": "kept", "attempt": message["attempt"]})
 
     async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
-        """Move the received files of an ended attempt to their directories, and store its end."""
         if flight.is_taking or flight.files is None:
             return
         flight.is_taking = True
@@ -673,7 +672,6 @@ class NodeLinks:
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
     def _over(self, node: ConnectedNode, flight: NodeAttempt, exit: Exit, record: str) -> None:
-        """Store the end of an attempt, and report it."""
         del node.flights[flight.attempt_id], self._where[flight.attempt_id]
         node.end_bringing(flight.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):

@@ -21,8 +21,6 @@ _NAME = "nodes.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeEntry:
-    """A node that has a certificate."""
-
     name: str
     #: Serial number of the node's certificate; other certificates of this name are rejected.
     serial: str
@@ -88,7 +86,6 @@ class NodeRegistry:
             content["address"], content["addresses"] = addresses[0], list(addresses)
 
     def put(self, entry: NodeEntry) -> None:
-        """Add a node, or replace the node of this name."""
         with self._changing() as content:
             fields = asdict(entry)
             del fields["name"]
@@ -155,7 +152,6 @@ class NodeRegistry:
 
     @contextmanager
     def _changing(self) -> Iterator[dict[str, Any]]:
-        """Lock the file, yield its content for changes, and write it afterwards."""
         lock = os.open(
             self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )

@@ -20,7 +20,6 @@ class ServerAddresses:
     """
 
     def __init__(self, directory: Path, own: Sequence[str]) -> None:
-        """``own``: the addresses of the join file."""
         self._path = directory / "addresses.json"
         self._own = tuple(own)
         #: The server's latest list; empty: unknown.

@@ -40,7 +40,6 @@ class WorktreeExchange:
         return None
 
     def release(self, flight: NodeAttempt) -> None:
-        """Release an attempt that ``hold`` returned, so that the attempt may end."""
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:

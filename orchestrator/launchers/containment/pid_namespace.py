@@ -152,7 +152,6 @@ class Namespaces(Subreaper):
 
 
 def _become_init(end: socket.socket, source: int, output: int) -> None:
-    """Fork the init process into a new namespace, and exit. Runs in an intermediate process."""
     try:
         _unshare()
         pid = os.fork()

@@ -79,7 +79,6 @@ class Subreaper:
             self.is_empty = True
 
     def members(self) -> list[proc.Process]:
-        """Return all living descendants of this process."""
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:

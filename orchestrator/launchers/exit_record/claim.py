@@ -143,7 +143,7 @@ class Claim:
         return os.pread(self._descriptor, limit, 0)
 
     def drop(self) -> None:
-        """Release the claim. The file's content stays."""
+        """Release the lock. The file's content stays."""
         os.close(self._descriptor)
 
     def _write(self, at: int, content: bytes) -> int:
@@ -156,7 +156,6 @@ class Claim:
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:
-    """Return the record as one line of JSON."""
     return _encode(content).encode("ascii")
 
 
@@ -183,7 +182,6 @@ def _open(path: str, flags: int) -> int:
 
 
 def set_aside(path: str) -> None:
-    """Rename an existing file to ``<path>.foreign``, so that its path is free."""
     os.rename(path, f"{path}.foreign")
 
 

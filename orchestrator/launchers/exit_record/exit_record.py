@@ -48,8 +48,6 @@ class FinishedRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningRecord:
-    """A living shim runs the attempt."""
-
     shim_pid: int
     start_ticks: int
 

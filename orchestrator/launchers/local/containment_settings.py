@@ -90,7 +90,6 @@ class ContainmentPlan:
     controllers: tuple[str, ...] = ()
 
     def for_shims(self) -> str:
-        """Return the plan as text for the spawner."""
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:

@@ -134,12 +134,14 @@ class LocalLauncher:
 
     @property
     def keeper_pid(self) -> int:
-        """The PID of the keeper, for tests."""
         with self._lock:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Raise ContainmentUnavailable if the requested containment does not work."""
+        """Prepare for attempts.
+
+        Raise ContainmentUnavailable if the requested containment does not work.
+        """
         self._plan = choose(self._asked)
         for soft_spot in self._plan.soft_spots():
             logger.warning(soft_spot, extra={"action": "containment"})
@@ -265,7 +267,8 @@ class LocalLauncher:
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Do nothing, because the shims of this machine write their exit records themselves."""
+        # the shims of this machine write their exit records themselves
+        ...
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         """Return the end of an attempt that is not running, and ensure that it never starts.

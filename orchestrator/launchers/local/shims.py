@@ -462,7 +462,6 @@ class ShimPool:
         return [(link, strays) for link, strays in ended if link is not None]
 
     def _noted(self, shim: ShimGone) -> ShimLink | None:
-        """Record the death of a shim. Return its link; None if the link was already closed."""
         link = self._fallen.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)

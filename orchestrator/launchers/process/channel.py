@@ -55,7 +55,6 @@ class Channel:
         self.queue_encoded(_encode(message).encode("ascii"))
 
     def queue_encoded(self, body: bytes) -> None:
-        """Queue a message that is already encoded as JSON."""
         self._unsent += _LENGTH.pack(len(body))
         self._unsent += body
 

@@ -20,15 +20,14 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """The lease file, as the lease's holder uses it."""
+    """The lease file, as the lease's holder uses it. Methods raise OSError."""
 
     def __init__(self, path: str) -> None:
-        """Open the lease file, or create it. Raise OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
 
     def extend(self, end: float) -> None:
-        """Set the end of the lease, in boot time. Raise OSError."""
+        """Set the end of the lease, in boot time."""
         os.pwrite(self._descriptor, _END.pack(end), 0)
 
     def close(self) -> None:

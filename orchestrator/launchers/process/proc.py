@@ -1,6 +1,7 @@
 """Processes, as /proc shows them.
 
-A process is identified by its PID and its start time in ticks. A zombie counts as dead.
+A process is identified by its PID and its start time in ticks. A zombie counts as dead. All
+processes of an attempt have the attempt's *marker*, an environment variable with its id.
 """
 
 import os
@@ -23,8 +24,6 @@ _EXEC_SECONDS = 1.0
 
 
 class Process:
-    """The state of a process at one moment."""
-
     __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
 
     def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
@@ -127,7 +126,7 @@ def marked(attempt_id: str) -> list[Process]:
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
-    """Yield living processes that have a marker, each with its attempt's id.
+    """Yield living processes that have a marker, each with the id of its attempt.
 
     Omits processes whose environment this user may not read.
     """

@@ -98,7 +98,6 @@ class Memory:
         self._written: set[File] = set()
 
     def exceeds(self, limit: int, members: Sequence[proc.Process]) -> bool:
-        """True if the processes use more than ``limit`` bytes."""
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())

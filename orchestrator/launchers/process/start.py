@@ -56,7 +56,6 @@ def _matters_to_bash(name: str) -> bool:
 
 
 def is_bash(path: str) -> bool:
-    """True if a program is bash. Commands for other shells are never split into words."""
     return path in _SHELLS
 
 

@@ -271,7 +271,6 @@ class ShimAttempt:
             self._kill(now)
 
     def reap(self, now: float) -> None:
-        """Handle the exits of the attempt's processes."""
         for pid, status, usage in self._family.reap():
             # The kernel's peak includes the worker before its exec, when it still has this shim's
             # memory. Therefore the peak is never smaller than the shim's own size.

@@ -56,7 +56,7 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if the log holds back output that ``silence`` would write."""
+        """True if the log holds back output, which may be the beginning of a secret."""
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -193,7 +193,6 @@ class _BoundedFile:
 
 
 def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
-    """Open a regular file to append to it. Return its descriptor and its size."""
     descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):

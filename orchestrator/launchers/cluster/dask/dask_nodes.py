@@ -235,7 +235,10 @@ class DaskNodes:
         logger.info("node %s: started by Dask's worker %s: %s", name, address, dict(answers))
 
     def _join_file(self, name: str) -> Path:
-        """Return the path of the node's join file. An existing file keeps its certificate."""
+        """Return the path of the node's join file.
+
+        An existing join file is reused, so that the node keeps its certificate.
+        """
         path = self._directory / f"{name}.join"
         if name in self._registry.entries() and path.exists():
             if self._registry.entries()[name].is_released:

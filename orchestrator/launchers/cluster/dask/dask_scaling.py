@@ -93,7 +93,6 @@ class SchedulerScaling(SchedulerPlugin):
         return max(self._wanted, staying, int(self._for_tasks(target_duration)))
 
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
-        """Return the workers among ``workers`` that Dask may close."""
         if not self._is_fresh:
             return []
         return [each for each in workers if each.address in self._closable]
@@ -161,10 +160,10 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures, and release or reclaim nodes. Must be called often.
+        """Send new figures, and release nodes that are not needed, or reclaim them.
 
-        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's facts about its
-        workers.
+        Must be called often. ``nodes``: the node of each Dask worker, by address. ``workers``:
+        Dask's facts about its workers.
         """
         now = asyncio.get_running_loop().time()
         if not self._is_installed or now < self._next_at:

@@ -39,8 +39,6 @@ class UnusableFiles(LaunchError):
 
 @dataclass(frozen=True, slots=True)
 class ArchiveFigures:
-    """The size and digest of an archive. The sender reports them, and the receiver checks them."""
-
     bytes: int
     digest: str
 

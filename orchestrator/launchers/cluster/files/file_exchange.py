@@ -142,7 +142,6 @@ class FileExchange:
 
 
 def archive_path(exit_path: str) -> str:
-    """Return the path at which the server stores the archive that a node sends."""
     return _beside(exit_path, "returned")
 
 
@@ -173,7 +172,6 @@ def forget(exit_path: str) -> None:
 
 
 def snapshot_path(exit_path: str) -> str:
-    """Return the path at which the server stores the state of a running attempt's worktree."""
     return _beside(exit_path, "snapshot")
 
 

@@ -263,7 +263,6 @@ class NodeFiles:
             self._discard(place)
 
     def forget_others(self, attempts: Container[str]) -> None:
-        """Discard all directories, except those of ``attempts``."""
         self._users = {place: user for place, user in self._users.items() if user in attempts}
         for place in self._directory.iterdir():
             if str(place) not in self._users and not place.name.startswith(_TRASH):
@@ -282,7 +281,6 @@ class NodeFiles:
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 
     def paths(self, attempt_id: str) -> PathMap:
-        """Return the mapping from the server's paths to this node's paths for one attempt."""
         place = self._place(attempt_id)
         own = {
             "workspace": str(place / "workspace"),

@@ -115,8 +115,6 @@ _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeSettings:
-    """The settings of a node on its own machine."""
-
     name: str
     #: Addresses of the server, HOST:PORT.
     addresses: Sequence[str]
@@ -600,13 +598,11 @@ class NodeAgent:
             self._work(self._sweep())
 
     def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
-        """Queue an attempt's files, from the positions ``sizes`` on, and then its end."""
         held.sent.update(sizes)
         held.is_reported = False
         self._grown[held.id] = None
 
     def _send_again(self, attempt_id: str) -> None:
-        """Send an attempt's files from their beginning, and then its end."""
         held = self._held.get(attempt_id)
         if held is not None and held.is_reported:
             self._send_from(held, {"files": 0})
@@ -648,7 +644,6 @@ class NodeAgent:
                 await asyncio.wait_for(self._expected.wait(), pause)
 
     async def _report(self, link: Link) -> None:
-        """Report the agents of this machine to the server, at once and after each change."""
         reported: Sequence[Mapping[str, Any]] | None = None
         while True:
             # In a thread, because a search may wait for a service of this machine.
@@ -711,7 +706,6 @@ class NodeAgent:
             self._beats = {each: at for each, at in self._beats.items() if each > number}
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward a worker's API call to the server, after the node is connected."""
         try:
             await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
         except TimeoutError:
@@ -746,7 +740,6 @@ class NodeAgent:
             await asyncio.sleep(IDLE_SECONDS)
 
     def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
-        """Return the server's plan with this machine's paths."""
         if self._files is None:
             return plan
         sandbox, places = plan.sandbox, self._files.paths("")
@@ -830,7 +823,6 @@ class NodeAgent:
         fields: dict[str, Any],
         env: Mapping[str, str],
     ) -> None:
-        """Create the attempt's files, and start it, unless it was stopped in the meantime."""
         assert self._files is not None
         try:
             async with held.turn:
@@ -1065,7 +1057,6 @@ class NodeAgent:
                 self._something.set()
 
     async def _send(self, link: Link) -> None:
-        """Send new output of attempts: one piece of each attempt in turn."""
         try:
             while True:
                 await self._something.wait()
@@ -1113,7 +1104,6 @@ def _answer_of(kind: str, request: Message) -> Message:
 
 
 def _record(exit_path: str) -> str:
-    """Return the line in an exit record; empty if it cannot be read."""
     try:
         with open(exit_path, "rb", buffering=0) as file:
             return file.read().split(b"\n", 1)[0].decode("ascii")

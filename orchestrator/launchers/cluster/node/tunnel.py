@@ -24,13 +24,11 @@ class Tunnel:
         self._next = 0
 
     async def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward a worker's connection through the link until the connection ends."""
         self._next += 1
         self._writers[self._next] = writer
         await self._pump(self._next, reader)
 
     def take(self, message: Message) -> None:
-        """Handle a ``tcp`` message from the other end of the link."""
         number = int(message["connection"])
         data = unpacked(message["data"]) if message["data"] is not None else None
         writer = self._writers.get(number)
