@@ -1,4 +1,8 @@
-"""Use cases that the API and the command line call. ``Service`` has all of them, with contracts.
+"""Use cases that the API and the command line call.
 
-The other classes implement the methods of ``Service``.
+``Service`` has all use cases, with their contracts. The other classes implement its methods.
+
+- ``human_input``: Use cases by which people control a job: plans, questions, pauses, messages
+- ``read_models``: Use cases that list many jobs or workers, or show parts of one job or worker
+- ``reruns``: Use cases that run ended work again: retries, and feedback on a worker's change
 """
