@@ -77,7 +77,6 @@ class Sender:
             self.wake()
 
     def wake(self) -> None:
-        """Check for due entries now."""
         with self._news:
             self._woken = True
             if self._thread is None and not self._stopping:

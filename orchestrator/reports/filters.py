@@ -178,7 +178,6 @@ def _is_markdown(text: str) -> bool:
 
 
 def quoted(text: str) -> str:
-    """Return a worker's Markdown as a block quote."""
     lines = list(_lines(plain(text).expandtabs(4).strip("\n").split("\n")))
     if not any(line.strip() for line in lines):
         return ""

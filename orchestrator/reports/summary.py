@@ -91,8 +91,6 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A command that the reader of a report may type next."""
-
     command: str
     purpose: str
 

@@ -98,7 +98,6 @@ class Templates:
         )
 
     def prepare(self) -> None:
-        """Compile the shipped templates in advance, to speed up the first job's report."""
         for name in self._shipped.list_templates(extensions=["j2"]):
             self._shipped.get_template(name)
 

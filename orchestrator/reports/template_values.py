@@ -44,8 +44,6 @@ REPEATED_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildJobLine:
-    """One job in a report's list of child jobs."""
-
     id: str
     depth: int
     status: JobStatus

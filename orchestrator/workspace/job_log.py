@@ -133,8 +133,9 @@ class JobLog:
             self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the first events before ``events`` that the log lacks; if it is empty, any such
-        events.
+        """Return the first events that the log lacks.
+
+        Only earlier events than ``events``, if any.
         """
         written = self._written[root_id]
         if not events:

@@ -25,8 +25,9 @@ class ServerLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Raise WorkspaceBusy with the holder's name, or Unavailable if the file cannot be
-        written.
+        """Acquire the lock, or raise WorkspaceBusy with the holder's name.
+
+        Raise Unavailable if the file cannot be written.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

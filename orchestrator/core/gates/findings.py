@@ -96,8 +96,6 @@ class Flaw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """The findings in a run's report."""
-
     flaws: tuple[Flaw, ...] = ()
     #: Names of passed tests; None for a gate that does not count tests.
     passed: tuple[str, ...] | None = None
@@ -114,8 +112,6 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
-    """One completed run of a gate."""
-
     reading: Reading = Reading()
     #: Why the run has no verdict on the project, as text; empty if it has a verdict.
     broken: str = ""

@@ -228,8 +228,6 @@ def is_below(one: WorkerKey, other: WorkerKey) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockView:
-    """A lock that a worker holds or waits for."""
-
     names: tuple[str, ...]
     kind: LockKind
     root_id: str

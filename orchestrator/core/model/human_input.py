@@ -87,8 +87,6 @@ class Comment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feedback:
-    """Comments that a person sent at one time."""
-
     at: float
     by: str
     #: The attempt that begins with these comments.

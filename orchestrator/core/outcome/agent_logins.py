@@ -84,8 +84,9 @@ class AgentLogins:
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent whose login has not failed; "" if it is ``agent``, or if there is
-        none.
+        """Return the best agent whose login has not failed.
+
+        "" if it is ``agent``, or if there is none.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found

@@ -67,8 +67,6 @@ class OutboxEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subscription:
-    """The events that an endpoint gets."""
-
     endpoint: str
     topics: Collection[str]
     #: Labels that the root job must have.

@@ -38,8 +38,6 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """The result of a task that a question depends on."""
-
     task_id: str
     worker: Worker
 
@@ -98,8 +96,6 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A saved state of a worker's worktree, as answers list it."""
-
     worker_id: str
     name: str
     #: The attempt before or after which the checkpoint was created; 0 for the worker's start.
@@ -396,9 +392,7 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number and total usage of a job's workers with one status, including planners and
-    reviewers.
-    """
+    """Numbers of a job's workers with one status, including planners and reviewers."""
 
     root_id: str
     job_id: str

@@ -195,9 +195,7 @@ class Store(Protocol):
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return all jobs, tasks, and workers of a root job at one moment; None if there are
-        none.
-        """
+        """Return all rows of a root job at one moment; None if it does not exist."""
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         """Return a page of the jobs that match the filter, newest first."""

@@ -49,8 +49,6 @@ class LandRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandPlan:
-    """A preview of ``land``."""
-
     #: The branch that is checked out, or a description of a HEAD that is on no branch.
     branch: str
     #: The branch from which the job started; empty if it started from none.
@@ -92,7 +90,7 @@ class LandingJournal(Protocol):
     def begun(self) -> Iterator[BegunLanding]: ...
 
     def end(self, job_id: str) -> None:
-        """Idempotent."""
+        """Remove the record of a landing. Idempotent."""
 
 
 class ResultLanding(Protocol):

@@ -14,8 +14,6 @@ from orchestrator.core.model.repository_changes import RefMove
 
 
 class Strategy(StrEnum):
-    """How workers' branches are merged."""
-
     #: branches without conflicts are merged; conflicts are reported, and the branches with
     #: conflicts stay
     AUTO = "auto"
@@ -49,8 +47,6 @@ class Checkout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeChoice:
-    """Options for merging an ended job again."""
-
     #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
     #: Workers whose changes are merged as if they had succeeded and been chosen. They stay in this
@@ -303,10 +299,9 @@ class Repository(Protocol):
 
     def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
-        Idempotent.
 
         Return the repairs as text, and the branch head before an unfinished rebase, or "". A
-        missing branch is created at ``start``.
+        missing branch is created at ``start``. Idempotent.
         """
 
     def settle(self, directory: str) -> None:
@@ -549,9 +544,7 @@ class Repository(Protocol):
         """
 
     def checkout_state(self) -> Mapping[str, str]:
-        """Return the user's state that jobs must not change: branch, refs, stash, settings,
-        files.
-        """
+        """Return the state that jobs must not change: branch, refs, stash, settings, and files."""
 
     def exists(self) -> bool:
         """Return True if the project is in a repository. Never raises."""

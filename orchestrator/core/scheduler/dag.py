@@ -153,7 +153,6 @@ class PlanProgress:
 
     @property
     def size(self) -> int:
-        """Number of workers, without planners and reviewers."""
         return 0 if self.planner else self._candidates
 
     def done(self, task_id: str) -> bool:

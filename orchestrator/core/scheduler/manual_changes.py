@@ -23,8 +23,6 @@ MOST_ROLLBACKS = 20
 
 
 class ManualChanges:
-    """Changes to a tree that is in memory."""
-
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
 

@@ -22,8 +22,6 @@ _MOST_REASONS, _MOST_NAMES = 3, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """A machine that runs workers."""
-
     name: str = HERE
     #: Number of workers that may run there at the same time.
     slots: int

@@ -289,8 +289,9 @@ class Scheduler:
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store two hashes before an attempt starts: of its API key, and of its exit record's
-        secret.
+        """Store the hashes of an attempt's API key and of its exit record's secret.
+
+        Call before the attempt starts.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 

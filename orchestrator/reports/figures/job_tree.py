@@ -127,7 +127,7 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return the index of the first worker that had a prompt, by agent."""
+        """Return, for each agent, the index of the first worker that had a prompt."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):

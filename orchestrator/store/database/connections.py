@@ -339,7 +339,7 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 @contextmanager
 def as_store_errors(where: str) -> Iterator[None]:
-    """Convert exceptions of the database or its driver to StoreError."""
+    """Convert to StoreError the exceptions of the database and its driver."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -354,7 +354,7 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Convert exceptions that an invalid row has caused to StoreError."""
+    """Convert to StoreError the exceptions that an invalid row causes."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:

@@ -49,7 +49,6 @@ def needs_text(job: Job) -> str:
 
 
 def labels_text(job: Job) -> str:
-    """Return the labels, such as ``team:a``, one in each line."""
     return _lines(label_line(name, value) for name, value in job.config.labels.items())
 
 

@@ -173,8 +173,6 @@ NAMED_FILES = 5
 
 
 class Intent(StrEnum):
-    """Kind of result that a task asks for."""
-
     CHANGE = "change"
     #: An explanation, a review, or a list: the worker's output is the work.
     ANSWER = "answer"

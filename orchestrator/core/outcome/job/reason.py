@@ -57,10 +57,10 @@ UNDONE = "changes of child jobs undone"
 
 
 def reason_of(job: Job) -> str:
-    """Return one sentence for each fact of the job, joined by "; "; the most serious fact first.
-    Pure.
+    """Return one sentence for each fact of the job, joined by "; ". Pure.
 
-    "" if there are no facts. No code reads a reason to decide anything.
+    The most serious fact comes first. "" if there are no facts. No code reads a reason to decide
+    anything.
 
     To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
     function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that

@@ -75,9 +75,7 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent, while it has no answer; otherwise
-        None.
-        """
+        """Return the first worker of the same job and agent; None once it has an answer."""
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
 

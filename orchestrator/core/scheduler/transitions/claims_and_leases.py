@@ -163,9 +163,7 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep a request in the queue for a few seconds, because its client will repeat the
-        call.
-        """
+        """Keep a request in the queue for a few seconds: its client will repeat the call."""
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 

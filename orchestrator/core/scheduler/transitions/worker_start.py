@@ -115,7 +115,10 @@ class RunningWorkers:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker waits for something other than locks, which others may get first."""
+        """True if the worker waits for something other than locks.
+
+        Others may get its locks first.
+        """
         put_off = self._is_set_aside(key)
         if put_off:
             self._task_locks.step_back(self._unit_of_work.workers[key])

@@ -29,7 +29,6 @@ class AgentFallback:
         return self._trees.logins.fallback(worker.agent, now)
 
     def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
-        """Replace the agent of a worker that has not started."""
         why = in_its_place(agent, worker.agent, verdict.reason)
         self._unit_of_work.update_worker(worker.key, agent=agent, reason=why)
         self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)

@@ -30,8 +30,9 @@ class JobEnd:
         self.planning: set[str] = set()
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports after the end of all its workers, or its plan after its
-        planner's.
+        """Request a job's reports if all its workers have ended.
+
+        If its planner has ended, request its plan instead.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
