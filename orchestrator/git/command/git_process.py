@@ -1,4 +1,4 @@
-"""A running git.
+"""A running git process.
 
 Its start takes three quarters of the CPU time of ``subprocess``, and its input needs no thread. A
 job with one worker starts about 20 git processes.

@@ -1,7 +1,7 @@
 """Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
 
-A session is only an optimization. After an error, a timeout, or an unknown answer, the caller runs
-an ordinary git command, which reports the error, and removes what blocks git.
+A session is only an optimization. If it gives no usable answer in time, the caller runs an ordinary
+git command, which reports the error, and removes what blocks git.
 """
 
 import atexit

@@ -219,7 +219,7 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a directory with a link to each entry, instead of one link to the directory.
 
-    ``node_modules/`` in .gitignore matches only directories. And a worker that adds or removes
+    A rule such as ``node_modules/`` in .gitignore would not match one link. And a worker that adds
     entries would change the linked directory itself.
     """
     if not os.path.isdir(source):

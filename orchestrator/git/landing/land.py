@@ -310,9 +310,8 @@ class Landing:
     def _with_retold(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result was landed as rewritten commits, return a temporary commit with the
-        files of ``head`` and the earlier result as a second parent. Then lines that both results
-        contain do not conflict.
+        An earlier result may have been landed as rewritten commits. Then return a temporary merge
+        of ``head`` with that result, so that lines that both results contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):

@@ -196,9 +196,9 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
-    If ``commit`` equals the result of ``marked``, no file is resolved, because binary files and
-    deletions have no markers. Otherwise a file is unresolved if it has conflict markers that both
-    sides lack, or the name that git invented because a directory has the file's own path.
+    A file is unresolved if it has conflict markers that neither side has, or a name that git
+    invented. If ``commit`` equals the result of ``marked``, no file is resolved, because binary
+    files and deletions have no markers.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

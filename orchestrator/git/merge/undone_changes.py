@@ -143,10 +143,10 @@ class _Search:
 def reapplied(
     git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
 ) -> Merge:
-    """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
+    """Apply changes again that a worker undid.
 
     Git does not merge a commit twice. The merge therefore uses copies of the three sides, without
-    history.
+    history. ``core.repository.repository.Repository`` describes the contract.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))

@@ -1,7 +1,7 @@
 """Reads the user's own checkout, to verify that a job left it unchanged.
 
-Only ``info/exclude`` is written: it gets an entry for a directory of the product, such as the
-workspace, if git would otherwise show the directory.
+Only ``info/exclude`` is written, so that git does not show the product's directories, such as the
+workspace.
 """
 
 import base64

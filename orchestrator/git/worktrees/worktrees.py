@@ -1,8 +1,7 @@
 """Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged.
 
-A worktree is registered by writing the files that ``git worktree add --no-checkout --lock`` writes,
-because that command takes most of the CPU time of a small worktree. The files are described in
-git's gitrepository-layout(5).
+For a small worktree, ``git worktree add`` would take most of the CPU time. Therefore the files that
+it writes are written here. Git's gitrepository-layout(5) describes them.
 """
 
 import os
@@ -194,8 +193,8 @@ class GitWorktrees:
     ) -> Found:
         """Return the worktree of ``branch`` in ``directory``. Create it if necessary.
 
-        A new branch begins at the commit ``start``. ``settled`` returns the Git that writes the
-        files, from the worktree's Git. ``core.repository.repository`` describes the contract
+        A new branch begins at the commit ``start``. ``settled``: returns the Git for writing files,
+        given the worktree's Git. ``core.repository.repository`` describes the contract
         (``open_worktree``).
         """
         found = self.sound(directory, branch)

@@ -84,7 +84,6 @@ def start_message(launch: Launch, flight: NodeAttempt) -> Message:
 
 
 def not_sent(name: str, error: Exception) -> Exit:
-    """Return the exit of an attempt whose files could not be sent to the node."""
     if isinstance(error, OSError):
         ended_by, cause, why = never_started(error)
         return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)

@@ -107,7 +107,7 @@ class GivenUpAttempt:
 
 
 class LateEnds:
-    """The attempts that count as lost with their nodes, by node.
+    """The attempts of lost nodes, by node. Their results may still arrive.
 
     Only one thread may call, except for ``is_empty``.
     """

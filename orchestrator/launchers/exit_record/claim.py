@@ -36,7 +36,7 @@ def _never(_exit_path: str) -> bool:
 
 
 class ClaimRefused(Exception):
-    """The attempt must not be started, because it has run, is running, or was given up."""
+    """The attempt must not be started, because it has run, is running, or counts as lost."""
 
 
 class Foreign(OSError):

@@ -36,7 +36,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Runs slow queries in the background, such as a scan of all processes."""
+    """Finds the ends of attempts in the background, for example by a scan of all processes."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
         """``tell`` is called with an attempt's id and its end, from any thread."""
@@ -466,7 +466,7 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Adopt an attempt that no connected shim serves, or find its end in the background.
+        """Watch an attempt that no connected shim serves, or find its end in the background.
 
         It may still be running if its shim has not exited yet, or if a power loss has removed the
         record of its start.

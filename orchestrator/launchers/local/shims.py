@@ -235,7 +235,6 @@ class ShimLink:
         self._channel.send({"return": attempt_id})
 
     def begins_next(self, attempt_id: str) -> None:
-        """Record that the shim has begun a preloaded launch."""
         self.launch = self.preloaded.pop(attempt_id)
         self.is_at_work = self.is_slow = False
         self._asked_to_stop = None

@@ -59,7 +59,6 @@ class Channel:
         self._unsent += body
 
     def flush(self) -> None:
-        """Send queued data until the socket accepts no more."""
         try:
             while self._unsent:
                 del self._unsent[: self._socket.send(self._unsent)]

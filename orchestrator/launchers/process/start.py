@@ -1,9 +1,8 @@
 """Starts a worker's main process.
 
-Starting a shell doubles the cost of a short command. Therefore a command for ``bash -c`` is started
-without bash if no character has a special meaning for bash, and the first word is not a builtin or
-keyword. GNU make has a similar, less strict rule (``construct_command_argv_internal`` in its
-job.c).
+Starting a shell doubles the cost of a short command. Therefore bash is skipped for a ``bash -c``
+command that has no special characters, and begins with no builtin or keyword. GNU make has a
+similar, less strict rule (``construct_command_argv_internal`` in its job.c).
 """
 
 import errno
@@ -60,7 +59,7 @@ def is_bash(path: str) -> bool:
 
 
 def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
-    """Return the environment that bash would pass to ``program``."""
+    """Return the environment in which bash would run ``program``."""
     return {**env, "PWD": os.getcwd(), "SHLVL": "0", "_": program}
 
 
@@ -175,8 +174,8 @@ def _begin(
 class _OwnScore:
     """The OOM score of this process, which a new process inherits.
 
-    Raising it for the time of a start takes a fifth of the time of ``offer_to_oom_killer``, because
-    the kernel creates no files in /proc for the new process.
+    Raising it during a start is five times as fast as ``offer_to_oom_killer``: the kernel creates
+    no files in /proc for the new process.
     """
 
     def __init__(self, descriptor: int, own: bytes, raised: bytes) -> None:

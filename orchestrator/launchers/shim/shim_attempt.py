@@ -1,4 +1,4 @@
-"""One attempt inside its shim, from the claim to the published exit record."""
+"""One attempt inside its shim, from its lock to its published exit record."""
 
 import os
 import time
@@ -102,7 +102,7 @@ class ShimAttempt:
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``family`` starts and ends the processes. ``held``: limits that it enforces itself."""
+        """``family`` starts and ends the processes. ``held``: limits that ``family`` enforces."""
         self._launch = launch
         self.id: str = launch["attempt"]
         self._family = family

@@ -47,7 +47,7 @@ class SchedulerScaling(SchedulerPlugin):
     name = "orchestrator-scaling"
 
     def __init__(self, seconds: float) -> None:
-        """``seconds``: how long figures are valid."""
+        """``seconds``: how long the server's figures are valid."""
         self._seconds = seconds
         self._until = 0.0
         self._wanted = 0
@@ -99,7 +99,7 @@ class SchedulerScaling(SchedulerPlugin):
 
 
 class DaskScaling:
-    """Computes the figures for the scheduler, and drains nodes whose machines are not needed."""
+    """Computes the wanted number of workers, and drains nodes whose machines are not needed."""
 
     def __init__(
         self,
@@ -216,7 +216,7 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release or reclaim nodes, until ``surplus`` nodes are released.
+        """Release nodes, so that ``surplus`` nodes get no more workers; reclaim all others.
 
         Nodes with few workers are released first, and only after a lasting surplus.
         """

@@ -1,7 +1,7 @@
 """The server's access to a running attempt's worktree on a node with its own file system.
 
-The server requests the worktree's state when the worker starts a child job, and sends changes of
-its files when the child job has a result. A request whose link breaks is never answered.
+When the worker starts a child job, the server requests the worktree's state. When the child job has
+a result, the server sends changes of files. A request whose link breaks is never answered.
 """
 
 import asyncio
