@@ -155,9 +155,9 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    None if the worker's own changes do not count. Withdrawn child jobs are skipped, and those that
-    a later child job with the same request replaced. ``children``: all child jobs of the worker, in
-    their order.
+    Yield none if the worker's own changes do not count. Withdrawn child jobs are skipped, and those
+    that a later child job with the same request replaced. ``children``: all child jobs of the
+    worker, in their order.
     """
     if not worker.counts:
         return
