@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.api.client import OrchestratorClient
 from tests.acceptance.conftest import Server
 from tests.agents.model_api import ModelApi, Script
+from tests.integration.engine.site import files_named
 
 Answer = dict[str, Any]
 #: Timeout of a whole job; the slowest tool needs 5 s to start on an idle machine.
@@ -39,7 +40,7 @@ class Site:
     def begun(self, job_id: str) -> bool:
         """True if a command of the ``hanging`` script runs."""
         worker = self.only(self.client.job(job_id))
-        return any(Path(worker["workspace"]).glob("**/begun.txt"))
+        return bool(files_named(Path(worker["workspace"]), "begun.txt"))
 
     def git(self, *arguments: str) -> str:
         """Return the output of git in the host project."""

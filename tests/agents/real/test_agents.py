@@ -143,7 +143,10 @@ def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
 
 
 # test_sessions.py runs every tool with a limit of one worker.
-@each_with("429 for 4 workers: 4 successes", nightly=("codex", "gemini", "opencode"))
+@each_with(
+    "429 for 4 workers: 4 successes",
+    nightly=("codex", "gemini", "opencode", "openai-compatible", "ollama"),
+)
 def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
     name = f"{agent}-429"
     site.api.scripts[name] = Script.failing(

@@ -25,9 +25,11 @@ MOST_STEPS = 40
 def is_nightly(agent: str, name: str) -> bool:
     """True for combinations that run only at night.
 
-    By day, every second failure runs, each with one tool.
+    By day, each failure runs with one of our own loops, and every second one also with one tool.
     """
     turn = list(FAILURES).index(name)
+    if agent in LOOPS:
+        return list(LOOPS).index(agent) != turn % len(LOOPS)
     return agent in TOOLS and (turn % 2 == 1 or TOOLS.index(agent) != turn // 2 % len(TOOLS))
 
 

@@ -60,6 +60,11 @@ def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS)
     return found
 
 
+def files_named(directory: Path, name: str) -> list[Path]:
+    """Return the files below a directory in which files appear and disappear at the same time."""
+    return [Path(place) / name for place, _, files in os.walk(directory) if name in files]
+
+
 def whole_lines(path: Path) -> list[str]:
     """Return the complete lines of a file that another process may be writing."""
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
+from tests.support.examples import nightly
 from tests.support.programs import lacking, need
 from tests.support.project import Project, agents, edit
 
@@ -392,7 +393,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
 
 
 @pytest.mark.needs("yarn")
-@pytest.mark.parametrize("is_committed", [True, False])
+@pytest.mark.parametrize("is_committed", [True, *nightly(False)])
 def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
     is_committed: bool, made: Any
 ) -> None:

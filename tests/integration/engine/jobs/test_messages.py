@@ -11,7 +11,7 @@ import requests
 from tests.agents.model_api import Call, Fault, ModelApi, Script, Turn
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
-from tests.integration.engine.site import KEY, Answer, Site, shell, until
+from tests.integration.engine.site import KEY, Answer, Site, files_named, shell, until
 
 pytestmark = pytest.mark.slow
 HELD = "touch begun; until [ -e go ]; do sleep 0.02; done"
@@ -36,7 +36,7 @@ def task(name: str = "held", **more: object) -> Answer:
 
 def begun(site: Site, job: str) -> Path:
     directory = site.directory(job)
-    found: list[Path] = until(lambda: list(directory.glob("**/begun")), "the command runs")
+    found: list[Path] = until(lambda: files_named(directory, "begun"), "the command runs")
     return found[0]
 
 

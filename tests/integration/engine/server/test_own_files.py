@@ -1,5 +1,6 @@
 """A server, and a node that sees neither its workspace nor the project."""
 
+import fnmatch
 import json
 import os
 import shlex
@@ -18,6 +19,7 @@ from tests.integration.engine.site import (
     REPOSITORY,
     Answer,
     ServerProcess,
+    files_named,
     shell,
     until,
     whole_lines,
@@ -287,12 +289,16 @@ def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
         server = apart.server
         job = server.submit("x", [{**task("held"), "git": "off"}])
         files = apart.directory / "n1" / "files"
-        until(lambda: list(files.glob("**/begun")), "the command runs")
+        until(lambda: files_named(files, "begun"), "the command runs")
         assert send(server, job, "Use tabs").status_code == 202
         if is_cut:
             until(mark.exists, "the connection has ended")
-            until(lambda: list(files.glob("*/**/message-*.json")), "the message is sent again")
-        [begun] = files.glob("**/begun")
+
+            def names() -> list[str]:
+                return [name for _, _, found in os.walk(files) for name in found]
+
+            until(lambda: fnmatch.filter(names(), "message-*.json"), "the message is sent again")
+        [begun] = files_named(files, "begun")
         begun.with_name("go").touch()
         assert server.wait(job)["status"] == "completed"
         (message,) = messages(server, job)
