@@ -712,7 +712,7 @@ class Assembly:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepository":
-    """Return the ``GitRepository`` of the host project, even if the project does not use git."""
+    """Return the ``GitRepository`` of the project, even if the project does not use git."""
     # Imported here, because a server needs it for the first job, and it has sixty modules.
     from orchestrator.git import CopyRules, GitRepository, NeverCommit
 

@@ -1,4 +1,4 @@
-"""Branches of the host project's repository, for commands that compare or land them."""
+"""Branches of the project's repository, for commands that compare or land them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -197,7 +197,8 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Return the lease of a server on another machine; None if there is none.
 
-        Raise StoreError. The observation then starts again, because a renewal may be lost.
+        Raise StoreError. After an error, the observation starts again, because the database may
+        have lost a renewal.
         """
         try:
             found = self._session.read()

@@ -39,7 +39,7 @@ class JobRemoval:
 
     Three steps: the directory is set aside, which records the removal; one transaction deletes the
     rows; the directory is destroyed. ``finish`` completes an interrupted removal. Only the thread
-    that writes to the store may call ``begin``, so that no retry runs the job meanwhile.
+    that writes to the store may call ``begin``, so that no retry runs the job during the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -101,7 +101,7 @@ class JobRemoval:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
-        """Return interrupted removals, for example by the end of an earlier server.
+        """Return the removals that were interrupted, for example by a crash.
 
         A removal that a caller of this process waits for is not interrupted.
         """
@@ -110,8 +110,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.
 
-        Call this in the thread that calls ``begin``. If the job is unfinished in the store, because
-        an older copy of the store was restored, restore the job's directory instead.
+        Call this in the thread that calls ``begin``. If an older copy of the store was restored,
+        the job may be unfinished there. Then restore the job's directory instead.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -121,8 +121,6 @@ class JobRemoval:
 
 
 class RetentionCalls(Protocol):
-    """The part of the supervisor that runs calls in its loop."""
-
     def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
 
 

@@ -374,7 +374,6 @@ class AttemptRunner:
         return self._preparation.found(worker, task, ground)
 
     def late(self, now: float) -> Iterator[LateEnd]:
-        """Yield the late results of lost attempts."""
         for attempt in self._scheduler.attempts_sought(now):
             worker = self._scheduler.view.workers[attempt.key]
             name = _id(attempt.key, attempt.number)

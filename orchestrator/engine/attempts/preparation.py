@@ -308,9 +308,10 @@ class AttemptPreparation:
         return self._without_secrets(evidence, flight, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files outside of its worktree that an agent reports to have written.
+        """Return the files that an agent reports to have written outside of its worktree.
 
-        Only files of the checkout and of the user's home count, if they are newer than the attempt.
+        Only files of the checkout and of the user's home directory count, if they are newer than
+        the attempt.
         """
         if not paths:
             return []

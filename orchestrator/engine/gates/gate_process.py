@@ -74,10 +74,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the beginning of the names of an owner's runs, which ends with a dot.
-
-    A gate's name contains no dot.
-    """
+    """Return the prefix of the names of an owner's runs. It ends with a dot."""
     return f"gate_{owner}."
 
 

@@ -84,7 +84,7 @@ class ConflictResolution:
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Move the branch back to its head from before a failed attempt to resolve conflicts.
+        """Undo the changes of an attempt that failed to resolve the worker's conflicts.
 
         Idempotent. Does nothing if the worker gets no further attempt.
         """

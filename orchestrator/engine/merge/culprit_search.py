@@ -1,8 +1,8 @@
 """Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, there may be twice as many, to find an earlier change that makes both culprits
-fail and is the real cause.
+second culprit on, there may be twice as many. They search for an earlier change that makes both
+culprits fail, which is then the only culprit.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,6 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """The merge of one worker's changes, and the merged state afterwards."""
-
     part: MergePart
     #: The merged state. The earlier state if nothing of the part could be merged.
     commit: str

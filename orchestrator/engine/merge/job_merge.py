@@ -53,9 +53,9 @@ class ChildResultMerge:
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
         """Make a child job's result available to its parent worker. Idempotent.
 
-        Refs make the next merge of the parent worker's job include the result. If the parent worker
-        is waiting, the result is also added to its files. Does nothing for a root job, or if the
-        job has no result.
+        The next merge of the parent worker's job includes the result. If the parent worker is
+        waiting, the result is also added to its files. Does nothing for a root job, or if the job
+        has no result.
         """
         if job.parent_worker_id is None or not record.commit:
             return

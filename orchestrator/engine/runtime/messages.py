@@ -45,8 +45,6 @@ class GatesStarted:
 
 @dataclass(frozen=True, slots=True)
 class AttemptBegun:
-    """A shim has begun a preloaded launch."""
-
     key: WorkerKey
     attempt: int
     #: Unix time.

@@ -32,8 +32,6 @@ RETRY_SECONDS = 1.0
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class LockCall:
-    """A worker's call that requests leases, with the state of the call."""
-
     entry: LockEntry
     attempt: Attempt
     #: The caller's job.

@@ -38,10 +38,10 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs, and the conflicting results.
+        """Return ``tip`` with the results of a worker's child jobs merged in.
 
-        ``brought``: True if ``tip`` may already contain results, because they were added to the
-        worker's files.
+        Also return the results that conflict. ``brought``: True if ``tip`` may already contain
+        results, because they were added to the worker's files.
         """
         alone: list[str] = []
         refs = self._repository.tips(child_refs(job.root_id, worker_id))
@@ -87,7 +87,7 @@ class BranchHeads:
 def without_secrets(
     repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
 ) -> str:
-    """Fold a worker's commits into one, if the scan for secrets found a secret in an attempt.
+    """Squash a worker's commits, if the scan for secrets found a secret in an attempt.
 
     Otherwise a secret that a later commit removed would remain in the merged history. Return the
     new branch head. The checkpoints keep the former head. Idempotent.
@@ -109,7 +109,7 @@ def without_held_back(
     message: str,
     held: Sequence[HeldBack],
 ) -> tuple[str, tuple[HeldBack, ...]]:
-    """Fold the commits of an attempt into one, if they contain files that are never committed.
+    """Squash the commits of an attempt, if they contain files that are never committed.
 
     Otherwise these files would remain in the merged history. If one of the commits is a merge,
     nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
@@ -133,9 +133,9 @@ def without_held_back(
 def without_refused(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """Fold the commits of rejected attempts into the commit of the worker's present attempt.
+    """Squash the commits of rejected attempts into the commit of the worker's present attempt.
 
-    Only the rejected attempts directly before the present attempt are folded. Return the new branch
+    Only the rejected attempts directly before the present attempt count. Return the new branch
     head. Idempotent.
     """
     first = _first_refused(worker)

@@ -34,8 +34,6 @@ REBASED = "-rebased"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPlace:
-    """The directory and branch of a worker's changes."""
-
     worker: Worker
     branch: str
     directory: str

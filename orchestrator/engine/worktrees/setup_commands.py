@@ -19,8 +19,6 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """The setup commands of the setting ``git.setup``."""
-
     commands: tuple[str, ...] = ()
     #: Timeout of all setup commands together, in seconds.
     timeout: float = 600.0

@@ -178,7 +178,7 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time), or, if it was removed, its directory."""
+    """Return when a file changed (Unix time). For a removed file, use its directory's time."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

@@ -53,8 +53,6 @@ logger = logging.getLogger(__name__)
 
 
 class WorktreeReader(Protocol):
-    """The methods of ``Worktrees`` that this module needs."""
-
     def directory(self, worker: Worker) -> str: ...
 
     def remove(self, worker: Worker) -> None: ...

@@ -108,10 +108,10 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that end searches of Go and pytest in a worktree.
+    """Return the variables that keep Go and pytest from searching above a worktree.
 
-    A search does not end if the worktree has its own settings for the tool, between ``cwd`` and the
-    worktree's top.
+    If the worktree has its own settings for a tool, between ``cwd`` and the worktree's top, the
+    tool's search is not limited.
     """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)

@@ -24,8 +24,8 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``, so that a
-    worker cannot block the server or make it read other files. A worker cannot replace a directory
+    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise a
+    worker could block the server, or make it read other files. A worker cannot replace a directory
     during the call. Raise FileNotFoundError, NotPlain, or another OSError.
     """
     whole = os.fspath(path)

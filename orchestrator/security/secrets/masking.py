@@ -196,7 +196,10 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return how many bytes at the end of ``stream`` begin ``form``, without being all of it."""
+    """Return how many bytes at the end of ``stream`` are the beginning of ``form``.
+
+    The whole form does not count as its beginning.
+    """
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):
         if form.startswith(tail[at:]):

@@ -42,8 +42,6 @@ PASSED_ON = frozenset(
 
 
 class FeedKind(StrEnum):
-    """Kinds of items, in addition to the events of jobs."""
-
     #: The needs of a job tree have changed. A need is something that only a person can do for it.
     NEEDS = "needs"
     #: Numbers of workers and usage of a job tree; at most one item per second.
@@ -190,8 +188,8 @@ class Feed:
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
         """Add items with the figures of changed job trees.
 
-        For trees that got such an item recently, except those in ``at_once``, start a timer
-        instead.
+        ``at_once``: job trees whose figures are added without delay. For other trees, a timer
+        limits the items to one per second.
         """
         now, given = time.monotonic(), set(at_once)
         due = {

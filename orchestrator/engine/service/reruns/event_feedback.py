@@ -46,8 +46,6 @@ MOST_COMMENTS, MOST_CHARACTERS = 200, 20_000
 
 
 class EventRemark(Protocol):
-    """One comment or failed check from an event."""
-
     @property
     def branch(self) -> str: ...
     def as_json(self) -> dict[str, Any]: ...
