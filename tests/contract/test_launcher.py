@@ -247,9 +247,17 @@ def test_wake_makes_listen_return(idle: LauncherSite) -> None:
     assert time.monotonic() - began < 40.0
 
 
+def test_wake_makes_gather_return(idle: LauncherSite) -> None:
+    idle.launcher.wake()
+    began = time.monotonic()
+    idle.launcher.gather(50.0)
+    assert time.monotonic() - began < 40.0
+
+
 def test_a_closed_launcher_has_no_events(idle: LauncherSite) -> None:
     idle.close()
     assert not idle.launcher.listen(50.0)
+    idle.launcher.gather(50.0)
     idle.launcher.wake()
 
 

@@ -89,6 +89,12 @@ class Launcher(Protocol):
         the launcher is not open: no event will come.
         """
 
+    def gather(self, seconds: float) -> None:
+        """Wait while events gather. The next ``listen`` then reports all of them at once.
+
+        Only the thread that calls ``listen`` may call this method. ``wake`` ends the wait.
+        """
+
     def wake(self) -> None:
         """Make the present or next call of ``listen`` return at once."""
 

@@ -22,6 +22,9 @@ from orchestrator.core.scheduler.transitions.human_input.plan_approval import Pl
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
 
+#: Number of preloaded launches per running worker with which the shims need no turn soon.
+LAUNCHES_AHEAD = 2
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSize:
@@ -146,6 +149,12 @@ class SchedulerView:
     def is_preloaded(self, key: WorkerKey) -> bool:
         """True if a shim has the worker's launch, but has not reported its start."""
         return key in self._trees.preloaded
+
+    @property
+    def has_launches_ahead(self) -> bool:
+        """True if the shims have so many preloaded launches that the next turn can wait a while."""
+        preloaded = len(self._trees.preloaded)
+        return preloaded > 0 and preloaded >= LAUNCHES_AHEAD * self._trees.slots.running
 
     def waits(self, key: WorkerKey) -> bool:
         """True if the worker waits for its child jobs or for a lock."""

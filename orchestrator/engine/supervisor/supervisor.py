@@ -161,6 +161,10 @@ T = TypeVar("T")
 
 #: Seconds for which a caller waits for the loop, before the call fails with a retry message.
 CALL_TIMEOUT_SECONDS = 30.0
+#: Seconds for which events gather while the shims have preloaded launches, which begin without a
+#: turn. One transaction then stores the ends of several workers. Short enough that shims do not run
+#: out of launches.
+GATHER_SECONDS = 0.005
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
 _STOPPING = "the server is stopping, or has failed; retry later"
@@ -173,6 +177,8 @@ class EventSource(Protocol):
     """The launcher as a source of events for the inbox. Contracts: see ``Launcher``."""
 
     def listen(self, seconds: float | None) -> bool: ...
+
+    def gather(self, seconds: float) -> None: ...
 
     def wake(self) -> None: ...
 
@@ -197,9 +203,15 @@ class Inbox(Generic[T]):
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
-    def wait(self, seconds: float | None) -> list[T]:
-        """Return all queued items. If there are none, wait for an item for at most ``seconds``."""
+    def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
+        """Return all queued items. If there are none, wait for an item for at most ``seconds``.
+
+        ``gather_seconds``: first let the launcher's events gather for this time. An item of another
+        thread ends this wait.
+        """
         self._waiting = threading.get_ident()
+        if gather_seconds and self._queue.empty():
+            self._launcher.gather(gather_seconds)
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
         return self.rest()
@@ -338,7 +350,11 @@ class Supervisor:
 
     def _wait(self) -> list[Message]:
         try:
-            return self._inbox.wait(self._idle_seconds())
+            seconds = self._idle_seconds()
+            if not self._scheduler.view.has_launches_ahead:
+                return self._inbox.wait(seconds)
+            gather = GATHER_SECONDS if seconds is None else min(GATHER_SECONDS, seconds)
+            return self._inbox.wait(seconds, gather)
         except Exception:
             logger.exception("the wait for messages failed")
             self._stopping.wait(RETRY_SECONDS)

@@ -398,6 +398,9 @@ class ClusterLauncher:
         self._report()
         return is_open
 
+    def gather(self, seconds: float) -> None:
+        self._local.gather(seconds)
+
     def _serve_nodes(self) -> None:
         if not self._serves and self._links and self._welcome:
             self._serves = True

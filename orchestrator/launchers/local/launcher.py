@@ -149,6 +149,8 @@ class LocalLauncher:
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
+        self._wake_poll = select.poll()
+        self._wake_poll.register(self._wake, select.POLLIN)
         self._pool = ShimPool(self._epoll, self._plan, self._lease_file)
         # Start the spawner now, so that an unsuitable machine fails at once.
         _ = self._pool.spawner
@@ -327,6 +329,11 @@ class LocalLauncher:
         while self._found_out:
             self._guarded(self._report_end, *self._found_out.popleft())
         return True
+
+    def gather(self, seconds: float) -> None:
+        if self._is_open:
+            self._send_preloads()
+            self._wake_poll.poll(seconds * 1000)
 
     def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
         try:

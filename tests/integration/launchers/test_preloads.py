@@ -163,6 +163,19 @@ def test_a_launch_that_comes_just_after_an_end_begins_at_once(stage: Stage, shim
     assert ran(stage) == list("bbcc")
 
 
+def test_shims_get_preloaded_launches_before_events_gather(stage: Stage, shim: int) -> None:
+    stage._listener.__exit__(None, None, None)
+    stage.start("a", *noted(stage, "a"))
+    preload(stage, "b", *noted(stage, "b"))
+
+    stage.launcher.gather(0.01)
+
+    wait_until(lambda: ran(stage) == list("aabb"))
+    assert set(stage.reports.exits) == {"warm"}, "nothing is reported before the next listen"
+    while "b" not in stage.reports.exits:
+        stage.launcher.listen(1.0)
+
+
 def test_launches_at_a_killed_shim_never_begin(stage: Stage, shim: int) -> None:
     with at_once(stage):
         stage.start("a", "sh", "-c", "kill -9 $PPID; sleep 60")

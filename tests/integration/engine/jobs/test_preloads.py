@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.events import EventKind
+from orchestrator.core.ports import Change
 from orchestrator.core.scheduler.transitions import preloads
+from orchestrator.engine.supervisor import supervisor
 from orchestrator.launchers.local import shims
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import (
@@ -153,3 +156,22 @@ def test_times_and_events_are_those_of_the_shim(make_site: MakeSite) -> None:
         running += step
         assert running <= slots, "no more than slots at any time"
     assert os.path.exists(site.directory(job) / "FINAL_RESULT.md")
+
+
+def test_one_transaction_stores_the_ends_of_several_workers(
+    make_site: MakeSite, slow: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "GATHER_SECONDS", 0.2)
+    site, ends = make_site(), list[int]()
+    save = site.manager.store.save
+
+    def counted(change: Change) -> None:
+        save(change)
+        ends.append(sum(each.kind is EventKind.WORKER_ENDED for each in change.events))
+
+    monkeypatch.setattr(site.manager.store, "save", counted)
+    job = site.submit("many", [shell(["true"]) for _ in range(60)], max_workers=1)
+
+    assert site.wait(job)["status"] == "completed"
+    assert sum(ends) == 60
+    assert max(ends) > 1

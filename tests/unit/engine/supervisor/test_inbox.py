@@ -16,6 +16,7 @@ class StubLauncher:
         self.woken = threading.Event()
         self.wakes = 0
         self.waited: list[float | None] = []
+        self.gathered: list[float] = []
         self.happens: Callable[[], None] = lambda: None
 
     def listen(self, seconds: float | None) -> bool:
@@ -25,6 +26,11 @@ class StubLauncher:
             self.woken.wait(HANG_SECONDS if seconds is None else seconds)
         self.woken.clear()
         return True
+
+    def gather(self, seconds: float) -> None:
+        self.gathered.append(seconds)
+        self.happens()
+        self.woken.wait(seconds)
 
     def wake(self) -> None:
         self.wakes += 1
@@ -64,6 +70,28 @@ def test_the_wait_ends_when_its_time_is_over() -> None:
     inbox, launcher = made()
     assert inbox.wait(0.01) == []
     assert launcher.waited == [0.01]
+
+
+def test_events_gather_before_the_launcher_is_listened_to() -> None:
+    inbox, launcher = made()
+    assert inbox.wait(0.0, 0.01) == []
+    assert (launcher.gathered, launcher.waited) == ([0.01], [0.0])
+
+
+def test_a_put_from_another_thread_ends_the_gathering() -> None:
+    inbox, launcher = made()
+    other = threading.Thread(target=inbox.put, args=("a",))
+    launcher.happens = lambda: None if other.ident else other.start()
+    began = time.monotonic()
+    assert inbox.wait(0.0, HANG_SECONDS) == ["a"]
+    assert time.monotonic() - began < HANG_SECONDS
+
+
+def test_nothing_gathers_while_an_item_is_there() -> None:
+    inbox, launcher = made()
+    inbox.put("a")
+    assert inbox.wait(None, HANG_SECONDS) == ["a"]
+    assert launcher.gathered == []
 
 
 def test_nothing_is_lost_between_threads() -> None:

@@ -114,6 +114,17 @@ def test_after_short_tasks_the_next_launches_are_preloaded() -> None:
     assert story.running == [story.key(job, 5)], "only one runs"
 
 
+def test_the_next_turn_can_wait_while_launches_are_preloaded() -> None:
+    story, job = a_fast_job()
+    view = story.scheduler.view
+    assert view.has_launches_ahead
+
+    for number in range(5, 60):
+        story.ends(story.key(job, number))
+
+    assert not view.has_launches_ahead, "near the end of the job, each end needs a turn"
+
+
 @pytest.mark.parametrize(
     ("task", "config"),
     [
