@@ -98,7 +98,6 @@ class AgentRegistry:
         return name
 
     def uses_model(self, name: str) -> bool:
-        """True if the agent may use a model."""
         return self._plans(self.get(name).name) is not False
 
     def steps(
@@ -148,11 +147,9 @@ class AgentRegistry:
         return look() if look else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
-        """Return the expected memory of a worker with this agent."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """True if the agent gets a prompt."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def reads_messages(self, name: str, *, windows: bool) -> bool:

@@ -27,8 +27,6 @@ class OtherServer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoctorCheck:
-    """One check of ``doctor``."""
-
     name: str
     #: True: works; False: a problem; None: a note.
     ok: bool | None

@@ -15,7 +15,8 @@ SLACK_SECONDS = 5.0
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """True if the process ``pid`` is alive, and began before ``recorded_at``.
 
-    ``recorded_at``: seconds since the epoch. A process that began later only has the same id.
+    ``recorded_at``: seconds since the epoch. A process that began later is another process with the
+    same id.
     """
     if not _exists(pid):
         return False

@@ -62,7 +62,6 @@ class AgentProcess:
 
     @property
     def returncode(self) -> int | None:
-        """Exit code of the process, as in subprocess; None while it runs."""
         return self._process.poll()
 
     def say(self, line: str, selector: selectors.BaseSelector) -> None:

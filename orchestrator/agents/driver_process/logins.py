@@ -42,7 +42,7 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy logins that killed attempts renewed to the user's login files.
+    """Copy renewed logins of killed attempts to the user's login files.
 
     ``earlier``: control directories of these attempts.
     """

@@ -1,4 +1,4 @@
-"""Runs a model loop over HTTP in this process, and watches it like a program."""
+"""Runs a model loop (``agents/loop``) in this process, and watches it like a program."""
 
 import json
 import os

@@ -28,7 +28,6 @@ def from_json(text: bytes | str) -> AgentOutcome:
 
 
 def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
-    """Return the outcome with secrets masked in the tool's text."""
     return replace(
         outcome,
         text=masker.text(outcome.text),

@@ -23,8 +23,6 @@ _UNWATCHED = ("CI", "NO_COLOR")
 
 @dataclass(frozen=True, slots=True)
 class Resumable:
-    """A session, and the control directory of its latest attempt."""
-
     session: Session
     attempt_spec: Spec
     control: Path

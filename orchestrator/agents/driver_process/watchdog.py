@@ -23,7 +23,6 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
 def in_words(usage: Usage) -> str:
-    """Format the usage as one line, without unknown values."""
     amounts = [
         ("steps", usage.steps),
         ("tokens in", usage.input_tokens),

@@ -14,8 +14,6 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 @dataclass(frozen=True, slots=True)
 class TextEvent:
-    """The model wrote text."""
-
     text: str
 
 

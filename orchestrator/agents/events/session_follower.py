@@ -16,8 +16,6 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """The session files of an attempt: their directory, and the pattern of their paths."""
-
     folder: Path
     pattern: str
 

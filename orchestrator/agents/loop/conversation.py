@@ -117,7 +117,9 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages from people that arrived during the last call, if there are any."""
+        """Add messages from people that arrived during the last call. Return True if there are
+        any.
+        """
         words = self._mail.take_words()
         if words:
             self._dialect.give([], words)

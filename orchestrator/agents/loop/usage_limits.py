@@ -12,8 +12,6 @@ _CHARACTERS = 4
 
 
 class UsageLimits:
-    """Sums up the usage of a run, and compares it with the limits."""
-
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
         self._limits = settings.limits

@@ -71,7 +71,6 @@ INTERRUPTIONS = {
 
 
 def task_document(assignment: Assignment) -> str:
-    """Return the task as JSON, for agents that are programs."""
     task, job = assignment.task, assignment.job
     document: dict[str, object] = {
         "id": task.id,

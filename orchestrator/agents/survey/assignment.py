@@ -30,8 +30,6 @@ class SurveyTask:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSurroundings:
-    """The worker's directories and permissions, from its environment."""
-
     root: Path
     directory: Path
     #: The product's own directories below ``root``, which are never surveyed.

@@ -37,7 +37,6 @@ class ChildJobs:
 
     @property
     def missing(self) -> list[PartRow]:
-        """Parts whose workers did not succeed."""
         return [part for part in self.parts if part.status not in _SUCCESS]
 
 

@@ -79,7 +79,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories below ``paths`` that become child jobs, the largest first.
 
-    Without ``paths``: of the project. A directory has priority over directories inside it.
+    Without ``paths``, the whole project is divided. A directory has priority over directories
+    inside it.
     """
     top = _Directory(".")
     for file in files:

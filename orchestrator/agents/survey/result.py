@@ -47,8 +47,6 @@ from orchestrator.security.files.untrusted_files import replace_file
 
 @dataclass
 class Counts:
-    """Numbers of files and lines."""
-
     files: int = 0
     code: int = 0
     comment: int = 0
@@ -178,8 +176,6 @@ class Owner:
 
 @dataclass
 class SurveyResult:
-    """All findings about a set of files."""
-
     surveyed: list[str] = field(default_factory=list)
     mode: str = "survey"
     totals: SurveyTotals = field(default_factory=SurveyTotals)

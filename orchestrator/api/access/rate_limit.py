@@ -85,10 +85,9 @@ class RateLimits:
 
 
 def check_rate(name: str, *, reads: bool, submits: bool) -> None:
-    """Raise a 429 if the named key has reached its rate limit for submissions or for reads.
+    """Raise a 429 if the named key has reached its rate limit for submissions or reads.
 
-    ``submits`` is true for a submission, and ``reads`` for a read. Other calls, such as cancelling,
-    have no limit.
+    Other calls, such as a cancel, have no limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     if submits:

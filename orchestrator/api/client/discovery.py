@@ -26,8 +26,6 @@ START = f"{COMMAND} serve" if IS_INSTALLED else "python api_server.py"
 
 @dataclass(frozen=True, kw_only=True)
 class Address:
-    """The address of a server, and a valid key."""
-
     url: str
     key: str | None
 

@@ -24,8 +24,6 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class TransportReply(Protocol):
-    """A complete answer of the server."""
-
     @property
     def status_code(self) -> int: ...
 

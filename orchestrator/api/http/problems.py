@@ -258,6 +258,5 @@ def refuse(
 
 
 def register(app: Flask) -> None:
-    """Make the application answer every error as a problem."""
     for kind in (HTTPException, OrchestratorError, ProblemError, Exception):
         app.register_error_handler(kind, response_of)

@@ -120,7 +120,6 @@ def _meta(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def version_of(request: Request) -> str:
-    """Return the protocol revision of a stateless request."""
     return str(_meta(request.params).get(VERSION_KEY, ""))
 
 

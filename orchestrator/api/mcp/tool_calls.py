@@ -52,8 +52,6 @@ class ToolCall:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolContext:
-    """The caller of a tool, and the service that the tool uses."""
-
     service: Service
     caller: Caller
     idempotency_key: str | None = None

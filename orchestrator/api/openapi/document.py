@@ -56,7 +56,6 @@ FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "canc
 
 
 def document() -> bytes:
-    """Return the OpenAPI 3.1 document as JSON."""
     schemas, names = shapes()
     whole = {
         "openapi": "3.1.0",

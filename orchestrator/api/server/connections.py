@@ -318,9 +318,9 @@ _READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
 class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
-    In each turn, ``poll2`` asks each connection whether to wait for reading or writing. This takes
-    longer than an answer from the cache. ``EventLoop`` asks again only after an event that may have
-    changed the reply. Other threads wake the loop through waitress' trigger.
+    ``poll2`` asks each connection in each turn whether to wait for reading or writing, which is
+    slow. ``EventLoop`` asks again only after an event that may have changed the reply. Other
+    threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -462,7 +462,7 @@ class Door:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel assigns the lowest free number, so a connection with a higher number shows that few
+    The kernel assigns the lowest free number, so a connection with a reserved number shows that few
     descriptors remain.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -34,7 +34,7 @@ class Reply:
 
 
 class WriterOwner(Protocol):
-    """The receiver of a writer's events, which are called in the socket loop's thread."""
+    """The receiver of a writer's events. Called in the socket loop's thread."""
 
     def drained(self) -> None:
         """Called when all written data has been sent."""

@@ -107,8 +107,6 @@ class LoopConnection(Protocol):
 
 
 class Watched(Protocol):
-    """A socket that the socket loop watches."""
-
     @property
     def socket(self) -> socket.socket: ...
 
@@ -196,7 +194,9 @@ class SocketLoop:
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Call ``watched.ready`` when its socket can be read; with ``writing``, also written."""
+        """Call ``watched.ready`` when its socket can be read; with ``writing``, also when it can be
+        written.
+        """
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
             self._selector.modify(watched.socket, mask, watched)

@@ -50,14 +50,12 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        The page of a child job omits events of other jobs. Its last page is therefore an empty
-        page.
+        A page of a child job omits events of other jobs, so only an empty page is the last page.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
 
 def frame(event: Event) -> bytes:
-    """Return an event as the bytes of a Server-Sent Event."""
     return sse_frame(event.seq, event.kind, event_values(event))
 
 

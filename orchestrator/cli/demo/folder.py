@@ -51,8 +51,6 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """The folder of one demo, with its settings, command, and repository."""
-
     path: Path
 
     @property
@@ -128,7 +126,7 @@ class DemoFolder:
 def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
     """Return a prepared folder: ``keep``, or a new temporary directory.
 
-    Raise DemoFailed if ``keep`` exists, or if the folder cannot be prepared. It is then removed.
+    Raise DemoFailed if ``keep`` exists. A folder that cannot be prepared is removed completely.
     """
     try:
         path = Path(os.path.abspath(keep) if keep else tempfile.mkdtemp(prefix=PREFIX))

@@ -20,8 +20,6 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """Facts about the demo's job."""
-
     #: ``status.json``.
     status: Answer
     #: ``logs/orchestrator.log``.

@@ -9,9 +9,9 @@ _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """Return a message about leftover processes, and the command that kills them; None if none.
+    """Return a message about leftover processes, and the command that kills them.
 
-    With ``root_id``, only processes of this root job count.
+    None if there are none. With ``root_id``, only processes of this root job count.
     """
     # imported here, because --help does not need it
     from orchestrator.launchers.local.leftover_processes import leftovers

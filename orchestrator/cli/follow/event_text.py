@@ -239,7 +239,6 @@ def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
 
 
 def awaited(facts: Facts) -> str:
-    """Return the child jobs or locks that a worker waits for."""
     jobs, locks = (
         ", ".join(first_line(each, NAME_CHARACTERS) for each in facts.get(kind) or ())
         for kind in ("child_job_ids", "locks")

@@ -18,8 +18,6 @@ Sections = Mapping[str, tuple[str, ...]]
 
 
 class CommandGroup(click.Group):
-    """A group of commands that loads a command's module when the command is needed."""
-
     def __init__(
         self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
     ) -> None:

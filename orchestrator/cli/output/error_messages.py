@@ -22,7 +22,6 @@ _NEXT_STEP = {
 
 
 def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
-    """Print the error to standard error, and return the exit code."""
     code = of_error(error)
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)

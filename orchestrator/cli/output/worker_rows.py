@@ -15,7 +15,7 @@ def status_with_all_workers(
 ) -> Answer:
     """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 
-    In ``child_results``, a worker has the results of its last child job, as in the API; of all
+    ``child_results`` of a worker: the results of its last child job, as in the API, or of all its
     child jobs if ``of_last_child_jobs`` is False.
     """
     # Read first, so that workers that end in between are in the later status.

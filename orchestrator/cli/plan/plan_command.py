@@ -74,7 +74,7 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print a plan (``made``, otherwise that of ``planned``), and return the exit code."""
+    """Print the plan ``made``, or the plan that ``planned`` returns. Return the exit code."""
     made = made or planned(surroundings, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}

@@ -67,7 +67,7 @@ def server_for(
     """Yield the URL of the folder's running server. If none runs, start a server.
 
     At the end, a server that this call started is stopped, unless ``keep`` is set. If it has other
-    unfinished jobs, it keeps running until the last command that uses it.
+    unfinished jobs, it keeps running, and the last command that uses it stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -151,7 +151,7 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
     """Raise ConfigError for invalid settings. Print a note if the server uses older settings.
 
-    Settings that the server has checked are not loaded.
+    Settings that the server has checked are not checked again.
     """
     changed_at = _changed_at(surroundings.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at

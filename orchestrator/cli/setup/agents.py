@@ -33,7 +33,7 @@ def agents_command(surroundings: CliContext) -> None:
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
     """Return the agents, as the running server finds them.
 
-    Workers have the server's environment. If no server runs, this command searches itself.
+    Workers have the server's environment. Without a server, this command searches for them.
     """
     client = surroundings.client_if_running()
     if client is not None:

@@ -52,8 +52,6 @@ _NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fault:
-    """One validation error."""
-
     place: Place
     detail: str
     type: str

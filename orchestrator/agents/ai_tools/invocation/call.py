@@ -37,10 +37,7 @@ class CallLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """The facts of one attempt, from which a tool's function ``call`` makes the call.
-
-    All paths are absolute.
-    """
+    """Input of a tool's function ``call``: the facts of one attempt. All paths are absolute."""
 
     #: The program with its first arguments.
     command: tuple[str, ...]

@@ -26,7 +26,6 @@ _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url
 
 
 def summary(arguments: object) -> str:
-    """Return the arguments of a tool call in one line."""
     if not isinstance(arguments, Mapping):
         return log_line(text(arguments))
     values = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))

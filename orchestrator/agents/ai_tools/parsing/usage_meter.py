@@ -1,4 +1,4 @@
-"""Usage of a running program, summed up, and separated from earlier usage of a resumed session."""
+"""Sums up the usage of a running program, without earlier usage of a resumed session."""
 
 from dataclasses import field, replace
 from typing import Any

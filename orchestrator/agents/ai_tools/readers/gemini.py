@@ -93,7 +93,6 @@ def _of_document(model: object, tokens: object) -> Usage:
 
 
 def of_answer(tokens: object) -> Usage:
-    """Return the usage of one answer of the model, from the session file."""
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0

@@ -23,8 +23,6 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """A tool call that the model requests."""
-
     id: str
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)

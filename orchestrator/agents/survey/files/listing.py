@@ -60,7 +60,7 @@ class Listing:
 
 
 def list_files(surroundings: WorkerSurroundings, paths: Sequence[str]) -> Listing:
-    """List the files below ``paths``; without ``paths``, of the whole project.
+    """List the files below ``paths``; without ``paths``, all files of the project.
 
     In a git repository, ignored files are excluded. Raise SurveyError for a path that does not
     exist or is a link.

@@ -44,8 +44,6 @@ LONGEST_NOTE = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Todo:
-    """A TODO or FIXME in a comment."""
-
     line: int
     tag: str
     text: str

@@ -11,12 +11,10 @@ _MOST_LANGUAGES = 3
 
 
 def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
-    """Return the languages, sorted by their lines of code."""
     return sorted(languages.items(), key=lambda item: (-item[1].code, -item[1].comment, item[0]))
 
 
 def first_sentence(result: SurveyResult) -> str:
-    """Return the totals and the main languages, as the first sentence of a report."""
     totals = result.totals
     text = f"**{_files_and_code(result)}**{_mostly(result)}"
     text += f" There are also {count(totals.comment, 'line')} of comment and prose, and"
@@ -25,7 +23,6 @@ def first_sentence(result: SurveyResult) -> str:
 
 
 def summary(result: SurveyResult) -> str:
-    """Return the last line of a worker's output."""
     return f"surveyed {_files_and_code(result)}"
 
 

@@ -108,7 +108,7 @@ def _compile(syntax: Syntax) -> re.Pattern[str] | None:
 
 
 def count_lines(masked: str, language: str) -> LineCount:
-    """Count the lines of a text, whose comments are masked, by RULE."""
+    """Count the lines of a text by RULE. The comments of the text are masked."""
     code = comment = blank = bare = 0
     lone = "pass" if language == "Python" else ""
     for line in split_lines(masked):

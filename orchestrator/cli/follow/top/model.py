@@ -114,8 +114,6 @@ class JobLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """All data of the screen at one time."""
-
     jobs: Sequence[JobLine] = ()
     at: float = 0.0
     #: Number of jobs, which may be more than were read.

@@ -12,8 +12,6 @@ _LAST = len(ATTENTION)
 
 
 class Order(Enum):
-    """The order of a job's workers."""
-
     ATTENTION = "attention"
     INDEX = "index"
     TIME = "time"

@@ -30,8 +30,6 @@ PROGRAMS = (".local/bin", "bin")
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """A user of this machine."""
-
     name: str
     uid: int
     home: Path

@@ -29,8 +29,6 @@ def systemd_version() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
-    """The service manager: systemd of the machine, or of the calling user."""
-
     of_user: bool
 
     @property

@@ -48,8 +48,6 @@ ProtectKernelModules=yes
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """The content of a systemd unit for the server of one folder."""
-
     #: The program and its arguments.
     command: Sequence[str]
     folder: Path
