@@ -15,6 +15,8 @@ AUTO, OFF = "auto", "off"
 
 
 class GateReport(StrEnum):
+    """Format of a gate's report."""
+
     #: no report: the exit code alone decides
     EXIT = "exit"
     #: JUnit XML

@@ -62,6 +62,8 @@ MOST_ROUNDS = 20
 
 
 class Side(StrEnum):
+    """The side of a diff that a comment is on."""
+
     #: The worker's change.
     NEW = "new"
     #: The commit from which the worker started.

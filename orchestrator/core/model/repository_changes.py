@@ -44,6 +44,8 @@ class ChangedKind(StrEnum):
 
 
 class RepositoryAlteration(StrEnum):
+    """Kind of change."""
+
     ADDED = "added"
     CHANGED = "changed"
     REMOVED = "removed"

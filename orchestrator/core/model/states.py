@@ -26,6 +26,8 @@ class JobStatus(StrEnum):
 
 
 class StopCause(StrEnum):
+    """Why a job was stopped before its end."""
+
     #: A person, or a program with an API key, requested the stop.
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.

@@ -55,6 +55,8 @@ class Difference:
 
 
 class VersionState(StrEnum):
+    """State of a file in conflict."""
+
     #: The result has the content from before this merge.
     UNRESOLVED = "unresolved"
     #: The worker's lines or file are in the result.
