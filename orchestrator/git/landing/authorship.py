@@ -40,7 +40,6 @@ def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str
 
 
 def signature_of_user(git: Git) -> Signature | None:
-    """Return the user's name and address in git's configuration; None if they are not set."""
     name, email = (git.ask("config", f"user.{each}") for each in ("name", "email"))
     return Signature(name=name, email=email) if name and email else None
 

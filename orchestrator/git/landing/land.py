@@ -171,7 +171,6 @@ class Landing:
         return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
-        """Return the commit of the job's result. Raise NotFound if the job has no result."""
         commit = self._git.resolve(self._branch)
         if not commit:
             raise NotFound(
@@ -212,7 +211,6 @@ class Landing:
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
-        """Return the checked-out branch, or a text if HEAD is detached."""
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 

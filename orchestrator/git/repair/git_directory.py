@@ -204,7 +204,6 @@ class _Again:
 
 
 def put_back_at_work(workspace: Path) -> None:
-    """Restore the repository for each job that has a running worker."""
     for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
         RepositoryBackup(job).put_back()
 

@@ -92,7 +92,6 @@ def not_sent(name: str, error: Exception) -> Exit:
 
 
 def not_returned(name: str, exit: Exit, error: Exception) -> Exit:
-    """Return the exit, LOST, of an attempt whose returned files could not be stored."""
     why = f"the files of the worker on node {name} were lost: {error}"
     if exit.ended_by is EndedBy.LOST and exit.error:
         why = f"{exit.error}; {why}"

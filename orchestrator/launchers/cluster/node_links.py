@@ -153,7 +153,6 @@ class NodeLinks:
 
     @property
     def is_empty(self) -> bool:
-        """True if no attempt runs on a node."""
         return not self._where
 
     @property
@@ -325,7 +324,6 @@ class NodeLinks:
                 node.link.post(message)
 
     def replace(self, log: str) -> None:
-        """Record that a newer attempt with this log has started on the server's machine."""
         self._late.replace(log)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
@@ -724,7 +722,6 @@ class NodeLinks:
             self.read_registry()
 
     def read_registry(self) -> None:
-        """Apply changes of the list of nodes."""
         self._stamp = self._registry.stamp
         try:
             entries, addresses = self._registry.entries(), self._registry.addresses

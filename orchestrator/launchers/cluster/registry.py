@@ -81,7 +81,6 @@ class NodeRegistry:
             raise ConfigError(f"{self._path} is damaged: {error}") from error
 
     def init(self, *addresses: str) -> None:
-        """Create the file with the server's addresses, or change the addresses."""
         with self._changing() as content:
             content["address"], content["addresses"] = addresses[0], list(addresses)
 

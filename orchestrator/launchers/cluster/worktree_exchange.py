@@ -43,9 +43,7 @@ class WorktreeExchange:
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Update the server's copy of an attempt's worktree. False if the attempt is ending.
-
-        ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. The caller holds the
         attempt.
         """
         while (node := await self._connected(flight, waits=waits)) is not None:
@@ -59,9 +57,7 @@ class WorktreeExchange:
         return False
 
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Change the files of the worktree on the node. Return "", or why they may be unchanged.
-
-        ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``. The caller holds the
         attempt.
         """
         node = await self._connected(flight, waits=True)
@@ -95,7 +91,6 @@ class WorktreeExchange:
         return is_known and not flight.is_ending
 
     def of_worker(self, worker: str) -> NodeAttempt | None:
-        """Return the running attempt of a worker; None if there is none on a node."""
         found = (each for each in self._where if each.rpartition("/")[0] == worker)
         name = next(found, "")
         return self._where[name].flights[name] if name else None

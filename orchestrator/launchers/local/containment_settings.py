@@ -93,7 +93,6 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        """Return the names of the requested limits that the effective mode enforces exactly."""
         controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
         held = (*self.controllers, "")
         asked = asdict(self.limits).items()

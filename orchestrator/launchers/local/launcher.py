@@ -241,10 +241,6 @@ class LocalLauncher:
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        """Watch an attempt that an earlier server started, and report its end.
-
-        Return False if it is not running. ``exit_record.inspect`` then returns its state.
-        """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
             return False
@@ -256,7 +252,6 @@ class LocalLauncher:
 
     @property
     def adopted(self) -> int:
-        """The number of running attempts that an earlier server started."""
         return len(self._adopted)
 
     def expect_late(
@@ -273,10 +268,6 @@ class LocalLauncher:
         ...
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that is not running, and ensure that it never starts.
-
-        Idempotent.
-        """
         return settle(attempt_id, exit_path, digest=digest)
 
     def close(self, stop: bool) -> None:

@@ -215,7 +215,6 @@ class ShimAttempt:
             self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock of the timeout if ``waiting``, otherwise resume it."""
         if waiting:
             self._clock.pause(now)
         else:

@@ -188,7 +188,6 @@ class DaskScaling:
         self.warn_if_nothing_asks(asked, wanted > len(workers), now)
 
     def warn_if_nothing_asks(self, asked: float | None, is_short: bool, now: float) -> None:
-        """Log a warning, once, if workers are missing and no program asks for their number."""
         if not is_short or (asked is not None and asked < _SILENT_SECONDS):
             self._short_since, self._is_warned = None, False
             return

@@ -61,10 +61,9 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Update the server's copy of the worktree. Return False if the attempt is ending.
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
 
-        ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
-        the link breaks.
+        Raise ConnectionError if the link breaks.
         """
         try:
             reply = await self._ask(link, {"do": "snapshot"})
@@ -87,10 +86,9 @@ class RunningWorktree:
     async def bring(
         self, link: Link, window: Window, known: Sequence[str], change: FileChange
     ) -> str:
-        """Change the files on the node. Return "", or why they may be unchanged.
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
 
-        ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
-        the link breaks. ``known``: the commits that the node has.
+        Raise ConnectionError if the link breaks. ``known``: the commits that the node has.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:
