@@ -1,7 +1,7 @@
 """Delivered work of an attempt: its changes, compared with what its task asks for.
 
-Promised files are the files that the task's ``writes`` names. Side work is git objects that an
-agent created itself: branches, worktrees, stash entries, and repositories.
+Promised files are files that the task must create. Side work is git objects that an agent created
+itself: branches, worktrees, stash entries, and repositories.
 """
 
 from collections.abc import Iterable, Sequence
