@@ -1,7 +1,5 @@
 """Use cases that the API and the command line call.
 
-``Service`` has all use cases, with their contracts. The other classes implement its methods.
-
 - ``human_input``: Use cases by which people control a job: plans, questions, pauses, messages
 - ``read_models``: Use cases that list many jobs or workers, or show parts of one job or worker
 - ``reruns``: Use cases that run ended work again: retries, and feedback on a worker's change
