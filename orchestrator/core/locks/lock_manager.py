@@ -49,6 +49,8 @@ def circle(waits: Sequence[LockWait]) -> str:
 
 class LockManager:
     def __init__(self) -> None:
+        #: True as soon as a worker has named a lock. Until then, no method has anything to do.
+        self.is_used = False
         self._held = LockTable()
         self._queue = LockTable()
         self._waits = LockWaits(self._held, self._queue)
@@ -76,6 +78,7 @@ class LockManager:
 
         From then on, the worker's parent counts as waiting for these locks.
         """
+        self.is_used = True
         entry = _claim(party, names)
         self._claimants[party.key] = entry
         self._waits.add(entry)
@@ -90,6 +93,7 @@ class LockManager:
 
         Return "" if acquired, otherwise the reason to wait.
         """
+        self.is_used = True
         entry = self._claimants.setdefault(party.key, _claim(party, names, now))
         blocker = self._blocker(entry)
         if blocker is not None:
@@ -108,6 +112,7 @@ class LockManager:
         self._hold(_claim(party, names), now)
 
     def _hold(self, entry: LockEntry, now: float) -> None:
+        self.is_used = True
         self._claimants.pop(entry.key, None)
         entry.since = now
         self._task_locks[entry.key] = entry
@@ -172,6 +177,7 @@ class LockManager:
         return self._why(entry, blocker) if blocker else ""
 
     def enqueue(self, entry: LockEntry) -> None:
+        self.is_used = True
         entry.place = next(self._places)
         self._queue.add(entry)
         self._waits.add(entry)
@@ -180,6 +186,7 @@ class LockManager:
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
         """Record that a request was granted. ``numbers``: the fencing numbers, by lock name."""
+        self.is_used = True
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
         for name, number in numbers.items():

@@ -10,7 +10,7 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING
+from orchestrator.core.limits.budgets import NOTHING, is_unpriced
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
@@ -132,7 +132,8 @@ class Scheduler:
 
     def next_time(self) -> float | None:
         """Return when the next turn is due if no event occurs; None: not before an event."""
-        times = (self._trees.next_time(), self.leases.next_time)
+        leases = self.leases.next_time if self._trees.locks.is_used else None
+        times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)
 
     def submit(
@@ -218,7 +219,8 @@ class Scheduler:
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
         """Raise Deadlock for tasks of a child job that could never start."""
-        self._task_locks.check(job, tasks)
+        if any(task.locks for task in tasks):
+            self._task_locks.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
@@ -353,7 +355,8 @@ class Scheduler:
     def _end(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
         current = self._unit_of_work.attempts[key]
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
-        self.leases.attempt_ended(key, now)
+        if self._trees.locks.is_used:
+            self.leases.attempt_ended(key, now)
         self._running.process_gone(worker, unfinished)
         verdict = self._with_login(worker, judge(exit, evidence), now)
         if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
@@ -389,7 +392,8 @@ class Scheduler:
         self._settle(worker, verdict, exit, evidence, now)
         if had != result.usage:
             self._accounting.check_limits(worker, now)
-        self._accounting.check_price(worker, now)
+        if is_unpriced(result.usage):
+            self._accounting.check_price(worker, now)
 
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login. Return the attempt's verdict.
@@ -569,11 +573,14 @@ class Scheduler:
         """
         for job in self._trees.jobs_out_of_time(now):
             self._limit_asks.wall_time_over(job, now)
-        self._limit_asks.turn(now)
-        self._accounting.stop_spent_days(now)
+        if self._trees.asks_due:
+            self._limit_asks.turn(now)
+        if self._trees.quotas.limits_days:
+            self._accounting.stop_spent_days(now)
         if self._trees.to_ask or self._trees.questions_due:
             self._questions.turn(now)
-        self.leases.turn(now)
+        if self._trees.locks.is_used:
+            self.leases.turn(now)
         self._take_preloaded(now)
         self._running.start_what_has_room(now, room, self._job_end.rendering)
         self._preloads.turn(now, room)

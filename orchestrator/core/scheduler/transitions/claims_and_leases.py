@@ -23,11 +23,11 @@ class TaskLocks:
         self._locks = trees.locks
 
     def lacks(self, worker: Worker, now: float) -> bool:
-        """Acquire the worker's claims. Return True if it has to wait for them."""
-        names = self._trees.task_of(worker).locks
+        """Acquire the claims of a worker whose task has locks. Return True if it has to wait."""
         # A worker keeps its claims while child jobs of its previous attempt run.
-        if not names or self._locks.holds_claim(worker.key):
+        if self._locks.holds_claim(worker.key):
             return False
+        names = self._trees.task_of(worker).locks
         why = self._locks.claim(self._trees.party_of(worker), names, now)
         if why:
             waiting = WaitingFor(WaitKind.LOCK, ", ".join(names))
@@ -68,7 +68,7 @@ class TaskLocks:
 
     def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
         """Raise Deadlock if a child job would wait for a worker that waits for the child job."""
-        if job.parent_key is None or not any(task.locks for task in tasks):
+        if job.parent_key is None:
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
         for task in tasks:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING, breach, is_unpriced, reached, spent_by, total
+from orchestrator.core.limits.budgets import NOTHING, breach, reached, spent_by, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
@@ -197,9 +197,6 @@ class Accounting:
 
         If several jobs have such a cap, stop the one nearest to the root.
         """
-        result = self._unit_of_work.workers[worker.key].result
-        if result is None or not is_unpriced(result.usage):
-            return
         job = self._trees.job_of(worker)
         for above in (*reversed(self._trees.ancestors(job)), job):
             limited = above.config.max_cost_usd is not None and not above.status.ended
@@ -210,8 +207,6 @@ class Accounting:
 
     def stop_spent_days(self, now: float) -> None:
         """Stop jobs that use a model if their key has reached its cost limit for today."""
-        if not self._trees.quotas.limits_days:
-            return
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:

@@ -48,7 +48,8 @@ class RunningWorkers:
         slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, room)
         # A worker that yields its place in a lock queue may wake workers that waited behind it.
-        while woken := self._trees.locks.take_woken():
+        locks = self._trees.locks
+        while locks.is_used and (woken := locks.take_woken()):
             self._let_ahead(woken)
             self._trees.queue_again(woken)
             self._start_ready(now, room)
@@ -80,7 +81,10 @@ class RunningWorkers:
                 continue
             if isinstance(machine, Unplaced):
                 self._put_off_unplaced(key, machine, now)
-            elif not self._task_locks.lacks(self._unit_of_work.workers[key], now):
+                continue
+            worker = self._unit_of_work.workers[key]
+            has_claims = bool(self._trees.task_of(worker).locks)
+            if not (has_claims and self._task_locks.lacks(worker, now)):
                 self._start(key, machine, room, now)
 
     def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | Unplaced:

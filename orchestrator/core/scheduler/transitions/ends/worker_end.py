@@ -123,7 +123,8 @@ class WorkerEnd:
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **payload)
         if ended.result and ended.result.messages:
             WorkerMessages(self._trees).ended(ended, ended.result.messages, now)
-        self._task_locks.done(ended, now)
+        if self._trees.locks.is_used:
+            self._task_locks.done(ended, now)
         del self._trees.unfinished[worker.key]
         if self._trees.has_candidates(ended):
             self.selection.after(ended, now)
