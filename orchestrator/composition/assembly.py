@@ -355,7 +355,7 @@ class Assembly:
             now=clock.now,
             trouble=found.trouble,
         )
-        self._publisher.add(outbox.sender.observe)
+        self._publisher.add(outbox.sender.observe, "outbox")
         return outbox
 
     # Attempts, and the choice among candidates

@@ -73,8 +73,8 @@ class Sender:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        if change.outbox:
-            self.wake()
+        """Wake the thread, because a stored change has new entries."""
+        self.wake()
 
     def wake(self) -> None:
         with self._news:

@@ -9,6 +9,7 @@ from dataclasses import field
 from typing import Final
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.events import Event
 from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input import Pause
@@ -50,6 +51,11 @@ class SchedulerView:
         self.workers: Final[Mapping[WorkerKey, Worker]] = trees.unit_of_work.workers
         #: The running attempt of each worker that has one.
         self.attempts: Final[Mapping[WorkerKey, Attempt]] = trees.unit_of_work.attempts
+
+    def has_callback(self, events: Sequence[Event]) -> bool:
+        """True if the root job of one of the events has a callback address."""
+        roots = map(self.jobs.get, {event.root_id for event in events})
+        return any(root is not None and root.callback is not None for root in roots)
 
     # -- trees ----------------------------------------------------------------------------------
 

@@ -60,11 +60,11 @@ class LockCalls:
     def __init__(self, scheduler: Scheduler, store: Store) -> None:
         self._scheduler = scheduler
         self._store = store
-        #: Waiting calls, by lock entry.
-        self._calls: dict[LockEntry, LockCall] = {}
+        #: Waiting calls, by lock entry. Others only read it.
+        self.waiting: dict[LockEntry, LockCall] = {}
         #: Time of the next request to the store; None if only workers of this server hold the
-        #: locks.
-        self._retry_at: float | None = None
+        #: locks. Others only read it.
+        self.retry_at: float | None = None
 
     def restore(self) -> None:
         """Restore the active leases after a restart. Raise StoreError."""
@@ -96,7 +96,7 @@ class LockCalls:
                     "to wait: --wait SECONDS (in the API: the field wait)"
                 )
             leases.wait(call.entry)
-            self._calls[call.entry] = call
+            self.waiting[call.entry] = call
         return call
 
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
@@ -150,38 +150,32 @@ class LockCalls:
             self._end(lease.key, [lease.name], by, now)
 
     def turn(self, now: float) -> list[Callable[[], None]]:
-        """Grant free locks to waiting calls.
+        """Grant free locks to the ``waiting`` calls.
 
         Return callbacks to run after the turn has been stored.
         """
-        if not self._calls:
-            return []
-        if self._retry_at is not None and self._retry_at <= now:
-            self._retry_at = None
+        if self.retry_at is not None and self.retry_at <= now:
+            self.retry_at = None
             self._scheduler.leases.look_again()
         while self._gave_something(now):
             pass
-        for call in self._calls.values():
+        for call in self.waiting.values():
             if not call.decided and not self._is_current(call.attempt):
                 call.failure = Unauthorized("the attempt that requested the lock has ended")
-        decided = [call for call in self._calls.values() if call.decided]
+        decided = [call for call in self.waiting.values() if call.decided]
         for call in decided:
-            del self._calls[call.entry]
+            del self.waiting[call.entry]
         return [lambda call=call: call.tell() for call in decided]  # type: ignore[misc]
 
-    @property
-    def next_time(self) -> float | None:
-        return self._retry_at if self._calls else None
-
     def _gave_something(self, now: float) -> bool:
-        due = [self._calls[each] for each in self._scheduler.leases.due() if each in self._calls]
+        due = [self.waiting[each] for each in self._scheduler.leases.due() if each in self.waiting]
         for call in due:
             try:
                 self._decide(call, now)
             except StoreError:
                 # The call keeps waiting. Other calls must not fail because of this error.
                 logger.exception("cannot store a lease")
-                self._retry_at = now + RETRY_SECONDS
+                self.retry_at = now + RETRY_SECONDS
         return any(call.decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
@@ -201,13 +195,13 @@ class LockCalls:
         if grant.blocked_by:
             held = grant.blocked_by[0]
             call.why = f"waiting for lock {held.name}, held by {held.worker_id} (job {held.job_id})"
-            self._retry_at = now + RETRY_SECONDS
+            self.retry_at = now + RETRY_SECONDS
         else:
             call.leases = grant.leases
             self._scheduler.leases.granted(call.entry, grant.leases, now)
 
     def _withdraw(self, call: LockCall) -> None:
-        self._calls.pop(call.entry, None)
+        self.waiting.pop(call.entry, None)
         self._scheduler.leases.withdraw(call.entry)
 
     def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:

@@ -38,7 +38,7 @@ class Outbox:
     """
 
     def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
-        self._subscriptions = tuple(subscriptions)
+        self.subscriptions = tuple(subscriptions)
         #: Endpoints that get no further messages.
         self._off: frozenset[str] = frozenset()
 
@@ -54,9 +54,6 @@ class Outbox:
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
         """Return the change with its messages: one for each event and each subscribed endpoint."""
-        # Most servers have no receiver, so skip the rest.
-        if not (self._subscriptions or _has_callback(change, view)):
-            return change
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change
 
@@ -68,17 +65,12 @@ class Outbox:
         topics = _topics_of(event, topic, job, view)
         if not topics:
             return
-        for each in (*self._subscriptions, *_of_callback(root)):
+        for each in (*self.subscriptions, *_of_callback(root)):
             for topic in topics:
                 if topic in each.topics:
                     if each.endpoint not in self._off and _wants(each, root, topic):
                         yield _entry(event, root, each, topic)
                     break
-
-
-def _has_callback(change: Change, view: SchedulerView) -> bool:
-    roots = map(view.jobs.get, {event.root_id for event in change.events})
-    return any(root is not None and root.callback is not None for root in roots)
 
 
 def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:

@@ -69,7 +69,8 @@ class Publisher:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Change | None] = SimpleQueue()
-        self._observers: list[Observer] = []
+        #: Observers, each with the part of a change without which it is not called.
+        self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()
         self._announced = 0
@@ -85,15 +86,20 @@ class Publisher:
         if self._thread.is_alive():
             self._thread.join()
 
-    def add(self, observer: Observer) -> Callable[[], None]:
-        """Add an observer; return a function that removes it."""
+    def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
+        """Add an observer; return a function that removes it.
+
+        ``part``: a field of ``Change``, such as "outbox". The observer gets only changes in which
+        this field has values. Without it, the observer gets all changes.
+        """
+        added = observer, part
         with self._lock:
-            self._observers.append(observer)
+            self._observers.append(added)
 
         def remove() -> None:
             with self._lock:
-                if observer in self._observers:
-                    self._observers.remove(observer)
+                if added in self._observers:
+                    self._observers.remove(added)
 
         return remove
 
@@ -136,7 +142,9 @@ class Publisher:
     def _deliver(self, change: Change, count: int) -> None:
         with self._lock:
             observers = list(self._observers)
-        for observer in observers:
+        for observer, part in observers:
+            if part and not getattr(change, part):
+                continue
             try:
                 observer(change)
             except Exception:
@@ -361,7 +369,9 @@ class Supervisor:
             return self._inbox.rest()
 
     def _idle_seconds(self) -> float | None:
-        times = (self._scheduler.next_time(), self._lock_calls.next_time)
+        times = [self._scheduler.next_time()]
+        if self._lock_calls.waiting:
+            times.append(self._lock_calls.retry_at)
         due = min((time for time in times if time is not None), default=None)
         seconds = None if due is None else max(0.0, due - clock.now())
         if self._headroom.held_back:
@@ -373,12 +383,15 @@ class Supervisor:
         answers = [self._apply(item, now) for item in items]
         for late in self._attempts.late(now):
             self._scheduler.late_result(late.attempt, late.exit, late.evidence, late.record, now)
-        answers += self._lock_calls.turn(now)
+        if self._lock_calls.waiting:
+            answers += self._lock_calls.turn(now)
         commands = self._scheduler.turn(now, room=self._headroom.room())
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue(start) for start in starts}
-        taken = self._scheduler.take_changes()
-        change = self._outbox.with_entries(taken, self._scheduler.view)
+        change = self._scheduler.take_changes()
+        # Most jobs have no receiver.
+        if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
+            change = self._outbox.with_entries(change, self._scheduler.view)
         self._save(change)
         for command in commands:
             self._try(command, issued)

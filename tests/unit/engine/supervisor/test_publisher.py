@@ -4,7 +4,7 @@ import threading
 
 from orchestrator.core.ports import Change
 from orchestrator.engine.supervisor.supervisor import Publisher, merged
-from tests.unit.core.factories import a_job
+from tests.unit.core.factories import a_job, a_worker
 
 
 def test_changes_that_came_together_are_told_as_one_in_their_order() -> None:
@@ -37,3 +37,21 @@ def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
     assert publisher.catch_up(10)
     assert told == [job.id for job in jobs]
     publisher.stop()
+
+
+def test_an_observer_of_one_part_gets_only_changes_with_values_in_this_part() -> None:
+    publisher, seen = Publisher(), list[Change]()
+    remove = publisher.add(seen.append, "workers")
+    publisher.start()
+    with_job, with_worker = Change(jobs=[a_job()]), Change(workers=[a_worker()])
+
+    for change in (with_job, with_worker):
+        publisher.announce()
+        publisher.publish(change)
+        assert publisher.catch_up(10)
+    remove()
+    publisher.announce()
+    publisher.publish(with_worker)
+    publisher.stop()
+
+    assert seen == [with_worker]
