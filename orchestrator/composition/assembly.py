@@ -4,7 +4,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -39,10 +39,8 @@ from orchestrator.config.fields.choices import (
     Push,
     UnknownPrice,
 )
-from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import Needs
-from orchestrator.core.ports import Change, Tree
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
@@ -63,7 +61,7 @@ from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.late_part import if_made, late
+from orchestrator.engine.runtime.late_part import late
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.authorization import Access
@@ -138,7 +136,9 @@ class Assembly:
         self._agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
-        self._repository = late(lambda: repository_of(folder, settings, self._workspace.root))
+        #: Functions that return git's directory, or None until it is known. They run no git.
+        self._git_directories: list[Callable[[], Path | None]] = []
+        self._repository = late(partial(self._new_repository, folder))
         has_lease = settings.cluster.server_lease is not None
         self._lease_path = lease_path(self._workspace.root) if has_lease else None
         local = LocalLauncher(
@@ -151,6 +151,11 @@ class Assembly:
         self._inbox = Inbox[Message](self._launcher)
         self._publisher = Publisher()
         self._place = Place(self._workspace.root, self._around.project_root)
+
+    def _new_repository(self, folder: Path) -> "GitRepository":
+        repository = repository_of(folder, self._settings, self._workspace.root)
+        self._git_directories.append(repository.known_common)
+        return repository
 
     def _machines(self) -> Sequence[Machine]:
         return self._cluster.machines if self._cluster else ()
@@ -215,7 +220,7 @@ class Assembly:
             outbox=self._outbox_service,
             landings=self._landing_calls,
             pass_on_messages=self._worker_messages.pass_on_again,
-            worktree_cleanup=WorktreeCleanup(self._worktrees),
+            worktree_cleanup=WorktreeCleanup(self._worktrees, self._workspace),
             lock=ServerLock(self._workspace.root),
             lease=self._lease(),
             place=self._place,
@@ -265,12 +270,7 @@ class Assembly:
     def _run_times(self) -> RunTimes:
         workspace = self._workspace.root
         times = RunTimes(run_times_file.read(workspace))
-
-        def store(change: Change) -> None:
-            if any(each.kind is EventKind.JOB_ENDED for each in change.events):
-                run_times_file.add(workspace, times.take_news())
-
-        self._publisher.add(store)
+        self._publisher.add(run_times_file.recorder(workspace, times.take_news), "events")
         return times
 
     @cached_property
@@ -312,18 +312,13 @@ class Assembly:
                 self._settings,
                 self._agents,
                 self._workspace,
-                self._known_common,
-                lambda: self._place.moved,
-                lambda: self._machines() or None,
+                self._git_directories,
+                self._place.moved,
+                None if self._settings.cluster.listen is None else self._machines,
             ),
             lock_calls=self._lock_calls,
             outbox=self._outbox,
         )
-
-    def _known_common(self) -> Path | None:
-        """Return the repository's common git directory if it is known. Runs no git."""
-        repository = if_made(self._repository)
-        return repository.known_common() if repository else None
 
     # Messages to receivers outside
 
@@ -436,7 +431,7 @@ class Assembly:
                 self._settings.git.never_commit,
             ),
             self._inbox.put,
-            lambda: self._place.moved,
+            self._place.moved,
         )
 
     # Ended jobs
@@ -457,7 +452,14 @@ class Assembly:
             template_dir=self._settings.reports.template_dir, project=self._around.project_root
         )
         merges = self._job_merge.reports
-        return ReportWriter(self._store, reporter, self._workspace, notice, self._inbox.put, merges)
+        return ReportWriter(
+            self._store,
+            reporter,
+            self._workspace,
+            request.NOTHING_BUILT,
+            self._inbox.put,
+            merges,
+        )
 
     @cached_property
     def _job_log(self) -> JobLog:
@@ -539,7 +541,7 @@ class Assembly:
             access=self._access,
             trees=self._stored_trees,
             merge_queue=self._merge_queue,
-            moved=lambda: self._place.moved,
+            moved=self._place.moved,
         )
 
     @cached_property
@@ -552,7 +554,7 @@ class Assembly:
             worktrees=self._worktrees,
             merge_queue=self._merge_queue,
             agents=self._agents,
-            moved=lambda: self._place.moved,
+            moved=self._place.moved,
         )
 
     @cached_property
@@ -641,8 +643,8 @@ class Assembly:
             submitting=self._submitting,
             gate_plans=gate_plans_of(self._repository, self._settings),
             bases=JobBases(self._repository, self._worktrees),
-            new_job_id=lambda: secrets.token_hex(4),
-            moved=lambda: self._place.moved,
+            new_job_id=partial(secrets.token_hex, 4),
+            moved=self._place.moved,
             check_url=self._outbox_service.check_url,
         )
 
@@ -705,7 +707,7 @@ class Assembly:
             submitting=self._submitting,
             throughput=throughput,
             version=__version__,
-            moved=lambda: self._place.moved,
+            moved=self._place.moved,
             nodes=lambda: self._cluster.nodes() if self._cluster else (),
             drain=self._cluster.drain if self._cluster else None,
         )
@@ -725,8 +727,3 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepo
     )
     project = project_root(settings, folder).resolve()
     return GitRepository(project, workspace.resolve(), folder.resolve(), rules)
-
-
-def notice(tree: Tree) -> str:
-    """Return the most important notice for readers of a job's reports, or ""."""
-    return request.NOTHING_BUILT if tree.root.facts.nothing_built else ""

@@ -23,7 +23,8 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
+from orchestrator.engine.worktrees.working_directories import PROGRAMS
+from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import proc
 from orchestrator.security.files import search_boundary

@@ -76,9 +76,9 @@ def headroom(
     settings: Settings,
     agents: AgentRegistry,
     workspace: WorkspaceLayout,
-    repository: Callable[[], Path | None],
+    git_directories: Sequence[Callable[[], Path | None]],
     moved: Callable[[], str],
-    machines: Callable[[], Sequence[Machine] | None],
+    machines: Callable[[], Sequence[Machine]] | None,
 ) -> Headroom:
     workers = settings.workers
     bounds = Bounds(
@@ -91,7 +91,7 @@ def headroom(
         bounds,
         agents.memory_bytes,
         reserve=DiskReserve(workspace.root),
-        repository=repository,
+        git_directories=git_directories,
         moved=moved,
         machines=machines,
     )

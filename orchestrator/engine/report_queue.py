@@ -34,15 +34,15 @@ class ReportWriter:
         store: Store,
         reporter: Reporter,
         workspace: Workspace,
-        notice: Callable[[Tree], str],
+        nothing_built: str,
         post: Post,
         integrate: Callable[[Tree, str], Mapping[str, MergeReport]] = lambda tree, job_id: {},
     ) -> None:
         self._store = store
         self._reporter = reporter
         self._workspace = workspace
-        #: Returns the notice for the top of a tree's reports; "" if there is none.
-        self._notice = notice
+        #: Notice for the top of a tree's reports if the project was only surveyed.
+        self._nothing_built = nothing_built
         self._post = post
         #: Merges the workers' changes if necessary, and returns the outcomes by job.
         self._integrate = integrate
@@ -131,6 +131,6 @@ class ReportWriter:
                 tree,
                 render.job_id,
                 directory,
-                notice=self._notice(tree),
+                notice=self._nothing_built if tree.root.facts.nothing_built else "",
                 merges=self._integrate(tree, render.job_id) if uses_git else {},
             )

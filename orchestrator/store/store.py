@@ -373,8 +373,9 @@ class SqlStore:
             self._workers.change(job_id, partial(_with, changed=changed))
         changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
         self._counts.drop(changed_roots)
-        self._orders.drop({each.root_id for each in change.new_workers})
-        self._orders.changed(change)
+        if self._orders.kept:
+            self._orders.drop({each.root_id for each in change.new_workers})
+            self._orders.changed(change)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
         self._versions.changed({each.root_id for each in _rows(change)})
 

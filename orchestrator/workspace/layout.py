@@ -272,9 +272,10 @@ class Place:
         """Record the identity of both directories, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
-    @property
     def moved(self) -> str:
-        """An error text if a directory was moved since ``note``; "" otherwise."""
+        """Return an error text if the workspace or the project was moved since ``note``; otherwise
+        "".
+        """
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""

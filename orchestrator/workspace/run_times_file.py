@@ -6,10 +6,12 @@ only makes the start order worse.
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.core.events import EventKind
+from orchestrator.core.ports import Change, Observer
 from orchestrator.security.files.untrusted_files import read_tail, replace_file
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,19 @@ def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
             file.write(_lines(news))
     except OSError as error:
         logger.warning("cannot store run times", extra={"error": str(error)})
+
+
+def recorder(workspace: Path, take_news: Callable[[], Sequence[tuple[str, float]]]) -> Observer:
+    """Return an observer of changes that adds run times when a job has ended.
+
+    ``take_news`` returns the run times since its last call.
+    """
+
+    def record(change: Change) -> None:
+        if any(each.kind is EventKind.JOB_ENDED for each in change.events):
+            add(workspace, take_news())
+
+    return record
 
 
 def _lines(found: Iterable[tuple[str, float]]) -> str:

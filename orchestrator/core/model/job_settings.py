@@ -417,9 +417,10 @@ def _row(each: "Field[Any]") -> Setting:
 SETTINGS = tuple(_row(each) for each in fields(JobConfig) if DECLARED in each.metadata)
 #: The settings that requests can set, by their names in requests.
 BY_WIRE_NAME: Mapping[str, Setting] = {each.wire: each for each in SETTINGS if each.in_request}
-_BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
+#: The values of a new job without settings of its own.
+BUILT_IN: Mapping[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
     """Return the settings of a job that sets none. ``changes``: the values of config.yaml."""
-    return JobConfig(**_BUILT_IN | changes)
+    return JobConfig(**{**BUILT_IN, **changes})

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Attempt, Callback, Job, TaskSpec, WorkerKey
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, default_config
+from orchestrator.core.model.job_settings import BUILT_IN, BY_WIRE_NAME, JobConfig
 
 
 class Scope(StrEnum):
@@ -80,7 +80,7 @@ class ConfigRequest:
             for name, value in given.items()
             if value is not None and value != {}
         }
-        object.__setattr__(self, "values", default_config(**asked))
+        object.__setattr__(self, "values", JobConfig(**{**BUILT_IN, **asked}))
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:

@@ -15,20 +15,15 @@ def late(make: Callable[[], Part]) -> Part:
     return cast(Part, _LatePart(make))
 
 
-def if_made(part: Part) -> Part | None:
-    """Return the part behind a stand-in; None if no use has created the part yet."""
-    return cast(Part | None, part.made) if isinstance(part, _LatePart) else part
-
-
 class _LatePart:
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
-        self.made: object = None
+        self._made: object = None
         self._lock = threading.Lock()
 
     def __getattr__(self, name: str) -> Any:
-        if self.made is None:
+        if self._made is None:
             with self._lock:
-                if self.made is None:
-                    self.made = self._make()
-        return getattr(self.made, name)
+                if self._made is None:
+                    self._made = self._make()
+        return getattr(self._made, name)

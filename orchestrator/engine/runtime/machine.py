@@ -141,19 +141,20 @@ class Headroom:
         forecast: Callable[[str], int],
         reserve: Reserve,
         readings: Readings | None = None,
-        repository: Callable[[], Path | None] = lambda: None,
+        git_directories: Sequence[Callable[[], Path | None]] = (),
         moved: Callable[[], str] = str,
-        machines: Callable[[], Sequence[Machine] | None] = lambda: None,
+        machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
-        """``directory``: the workspace. ``repository`` returns git's directory, None if unknown.
+        """``directory``: the workspace. Each of ``git_directories`` returns git's directory, or
+        None until it is known. The sequence may grow.
 
         ``moved`` returns an error text if the workspace or git's directory was moved; otherwise "".
-        ``machines`` returns the machines of the cluster; None without a cluster.
+        ``machines`` returns the machines of the cluster; it is None without a cluster.
         """
         self._machines = machines
         self._moved = moved
         self._directory = directory
-        self._repository = repository
+        self._git_directories = git_directories
         self._bounds = bounds
         self._forecast = forecast
         self._reserve = reserve
@@ -183,7 +184,7 @@ class Headroom:
         return Capacity(
             paused=paused,
             lack=self._lack,
-            machines=self._machines(),
+            machines=self._machines() or None if self._machines else None,
             memory_needed=self._forecast,
         )
 
@@ -235,9 +236,9 @@ class Headroom:
         self.paused = paused
 
     def _too_little_disk(self) -> str:
-        repository = self._repository()
-        found = map(self._too_little_under, filter(None, (self._directory, repository)))
-        return next(filter(None, found), "")
+        known = (find() for find in self._git_directories)
+        directories = (self._directory, *filter(None, known))
+        return next(filter(None, map(self._too_little_under, directories)), "")
 
     def _too_little_under(self, directory: Path) -> str:
         free, least = self._from.disk(directory), self._bounds.least_disk_bytes

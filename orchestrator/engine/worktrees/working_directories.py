@@ -54,7 +54,7 @@ from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoin
 from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
-from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeRule
+from orchestrator.engine.worktrees.worktree_lifetime import NAME, Turns, WorktreeRule, worktree_of
 from orchestrator.security.secrets.secret_kinds import redacted
 
 
@@ -94,9 +94,6 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
 logger = logging.getLogger(__name__)
 
-#: Name of the worktree in a worker's directory. The directory itself has the worker's input and
-#: output.
-NAME = "worktree"
 #: Suffix of the name of a directory with the project's programs. It is outside of the worktree.
 PROGRAMS = ".programs"
 #: Maximum number of files that are listed individually.
@@ -244,7 +241,7 @@ class Worktrees:
             self._refresh_after = {**live, worker.key: now + pause}
 
     def directory(self, worker: Worker) -> str:
-        return f"{self._workspace.worker_directory(worker)}/{NAME}"
+        return worktree_of(self._workspace, worker)
 
     def _snapshot(self, worker: Worker) -> str:
         """Commit the present state of the worker's worktree, without moving its branch.

@@ -12,8 +12,17 @@ from typing import Protocol
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, Workdir
-from orchestrator.core.ports import Agents, Change
+from orchestrator.core.ports import Agents, Change, Workspace
 from orchestrator.engine.runtime.background import PrestartedThreadPool
+
+#: Name of the worktree in a worker's directory. The directory itself has the worker's input and
+#: output.
+NAME = "worktree"
+
+
+def worktree_of(workspace: Workspace, worker: Worker) -> str:
+    """Return the path of a worker's worktree, whether or not it exists."""
+    return f"{workspace.worker_directory(worker)}/{NAME}"
 
 
 class WorktreeRule:
@@ -52,8 +61,8 @@ class WorktreeRule:
 logger = logging.getLogger(__name__)
 
 
-class WorktreeReader(Protocol):
-    def directory(self, worker: Worker) -> str: ...
+class WorktreeRemover(Protocol):
+    """The method of ``Worktrees`` that this module needs."""
 
     def remove(self, worker: Worker) -> None: ...
 
@@ -85,13 +94,14 @@ class WorktreeCleanup:
     creates the worktree again from its branch.
     """
 
-    def __init__(self, grounds: WorktreeReader) -> None:
-        self._grounds = grounds
+    def __init__(self, worktrees: WorktreeRemover, workspace: Workspace) -> None:
+        self._worktrees = worktrees
+        self._workspace = workspace
         self._threads = PrestartedThreadPool(1, "retiring")
 
     def __call__(self, change: Change) -> None:
         for worker in change.workers:
-            if _is_done(worker) and os.path.lexists(self._grounds.directory(worker)):
+            if _is_done(worker) and os.path.lexists(worktree_of(self._workspace, worker)):
                 with suppress(RuntimeError):
                     self._threads.submit(self._remove, worker)
 
@@ -101,7 +111,7 @@ class WorktreeCleanup:
 
     def _remove(self, worker: Worker) -> None:
         try:
-            self._grounds.remove(worker)
+            self._worktrees.remove(worker)
         except Exception:
             logger.warning("cannot remove a worktree", extra={"worker": worker.id}, exc_info=True)
 

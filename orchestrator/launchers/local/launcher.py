@@ -116,16 +116,14 @@ class LocalLauncher:
         self._is_listening = False
         self._wake_lock = threading.Lock()
         self._is_open = False
+        #: Worker limits that are not enforced exactly; "" if there are none, or before ``open``.
+        self.limits_notice = ""
         #: True if ``close`` has stopped all attempts.
         self.has_stopped_all = False
 
     @property
     def containment(self) -> str:
         return self.plan.mode
-
-    @property
-    def limits_notice(self) -> str:
-        return self.plan.notice()
 
     @property
     def plan(self) -> ContainmentPlan:
@@ -143,6 +141,7 @@ class LocalLauncher:
         Raise ContainmentUnavailable if the requested containment does not work.
         """
         self._plan = choose(self._asked)
+        self.limits_notice = self._plan.notice()
         for soft_spot in self._plan.soft_spots():
             logger.warning(soft_spot, extra={"action": "containment"})
         self._events = events

@@ -160,28 +160,27 @@ class WorkerOrders:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._orders: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
+        #: Lists by root job and filter. Others only check whether there are any.
+        self.kept: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
         """Return the sorted list for a filter, which must not contain a text."""
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:
-            found = self._orders.get(key)
+            found = self.kept.get(key)
             if found is None:
                 # Store the list before it is read, so that changes during the read are noted.
-                found = self._orders[key] = SortedWorkers(root_id, wanted)
-                if len(self._orders) > MOST_ORDERS:
-                    self._orders.popitem(last=False)
-            self._orders.move_to_end(key)
+                found = self.kept[key] = SortedWorkers(root_id, wanted)
+                if len(self.kept) > MOST_ORDERS:
+                    self.kept.popitem(last=False)
+            self.kept.move_to_end(key)
             return found
 
     def changed(self, change: Change) -> None:
         """Record changed workers. Call this only when the change can be read from the database."""
         with self._lock:
-            orders = list(self._orders.items())
-        if not orders:
-            return
+            orders = list(self.kept.items())
         names: dict[str, set[str]] = {}
         for key in _changed_workers(change):
             names.setdefault(key.root_id, set()).add(key.worker_id)
@@ -196,12 +195,12 @@ class WorkerOrders:
         """
         dropped = set(root_ids)
         with self._lock:
-            for key in [key for key in self._orders if key[0] in dropped]:
-                del self._orders[key]
+            for key in [key for key in self.kept if key[0] in dropped]:
+                del self.kept[key]
 
     def clear(self) -> None:
         with self._lock:
-            self._orders.clear()
+            self.kept.clear()
 
 
 def _changed_workers(change: Change) -> Iterator[WorkerKey]:

@@ -39,15 +39,15 @@ def test_what_is_moved_or_replaced_is_noticed(tmp_path: Path) -> None:
     project.mkdir()
     place = Place(tmp_path, project)
     place.note()
-    assert place.moved == ""
+    assert place.moved() == ""
 
     moved = project.rename(tmp_path / "moved")
-    assert place.moved.startswith(f"{project} was moved")
+    assert place.moved().startswith(f"{project} was moved")
     project.mkdir()
-    assert place.moved, "another one in its place"
+    assert place.moved(), "another one in its place"
     project.rmdir()
     moved.rename(project)
-    assert place.moved == ""
+    assert place.moved() == ""
 
 
 def test_a_record_that_cannot_be_read_is_none(tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 import os
 from pathlib import Path
 
+from orchestrator.core.events import EventKind
+from orchestrator.core.ports import Change
 from orchestrator.workspace import run_times_file
-from orchestrator.workspace.run_times_file import MOST_BYTES, NAME, add, read
+from orchestrator.workspace.run_times_file import MOST_BYTES, NAME, add, read, recorder
+from tests.contract.store_values import a_job, an_event
 
 
 def test_what_was_added_is_read_in_order(tmp_path: Path) -> None:
@@ -37,3 +40,13 @@ def test_a_long_file_is_shortened(tmp_path: Path) -> None:
     (tmp_path / NAME).write_text(line * (MOST_BYTES // len(line) + 10))
     assert len(read(tmp_path)) > 1000
     assert (tmp_path / NAME).stat().st_size < run_times_file.MOST_BYTES
+
+
+def test_the_recorder_adds_run_times_when_a_job_has_ended(tmp_path: Path) -> None:
+    record = recorder(tmp_path, lambda: [("a" * 16, 1.5)])
+    record(Change(events=[an_event(a_job(), 1, kind=EventKind.JOB_STARTED)]))
+    assert read(tmp_path) == []
+
+    record(Change(events=[an_event(a_job(), 2, kind=EventKind.JOB_ENDED)]))
+
+    assert read(tmp_path) == [("a" * 16, 1.5)]

@@ -1,5 +1,6 @@
 """Worktrees are removed after their workers; their content is on the branches."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeCleanup, worktree_of
+from orchestrator.workspace import WorkspaceLayout
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
 from tests.support.project import edit
@@ -57,20 +59,17 @@ def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
 class Seen:
     """Records the removed worktrees."""
 
-    def __init__(self, directory: Path) -> None:
-        self.place = directory
+    def __init__(self) -> None:
         self.removed: list[int] = []
-
-    def directory(self, worker: Worker) -> str:
-        return str(self.place)
 
     def remove(self, worker: Worker) -> None:
         self.removed.append(worker.attempt)
 
 
 def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
-    seen = Seen(tmp_path)
-    worktree_cleanup = WorktreeCleanup(seen)
+    seen, workspace = Seen(), WorkspaceLayout(tmp_path)
+    os.makedirs(worktree_of(workspace, worker(1)))
+    worktree_cleanup = WorktreeCleanup(seen, workspace)
     ended = WorkerResult(exit_code=1)
     workers = [
         worker(1, status=WorkerStatus.RUNNING),
