@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (
@@ -22,13 +22,13 @@ NOTHING_BUILT = (
     " your own agent, use `agents:` in config.yaml."
 )
 
-_WORD = late_pattern(r"[A-Za-z][A-Za-z'+#]*")
-_CLAUSE = late_pattern(
+_WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
+_CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )
 #: Objects that are texts about code, so that nothing is built: "write a report", "make a list of",
 #: "build a map".
-_ACCOUNT = late_pattern(
+_ACCOUNT = lazy_pattern(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
     r"(?:report|summary|overview|inventory|survey|map|list|description|outline|analysis|review"

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from posixpath import basename, splitext
 
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 
 _DOCUMENT_SUFFIXES = frozenset(
     (
@@ -30,11 +30,11 @@ _DOCUMENT_NAMES = frozenset(
 )
 _CODE_AS_TEXT = ("*requirements*.txt", "*constraints*.txt", "cmakelists.txt")
 #: Files that pytest reads because of their names.
-PYTEST = late_pattern(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
+PYTEST = lazy_pattern(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
 #: Files that jest, vitest, and ``node --test`` run because of their names.
-JAVASCRIPT = late_pattern(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
-_DJANGO = late_pattern(r"(?:.*/)?tests\.py")
-_GO = late_pattern(r"(?:.*/)?[^/]*_test\.go")
+JAVASCRIPT = lazy_pattern(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
+_DJANGO = lazy_pattern(r"(?:.*/)?tests\.py")
+_GO = lazy_pattern(r"(?:.*/)?[^/]*_test\.go")
 #: Directories that contain tests with their data, helpers, and snapshots.
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
@@ -83,7 +83,7 @@ _SUFFIXES = {
 }
 _LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
 #: Configuration in a programming language, and files generated from other sources.
-_NO_SOURCES = late_pattern(
+_NO_SOURCES = lazy_pattern(
     r"(?:setup|conf|noxfile|gunicorn\.conf)\.py"
     r"|(?:.*\.config|\..*rc|\.pnp|gulpfile|gruntfile)\.[cm]?[jt]s"
     r"|.*\.min\.[cm]?js|.*\.d\.[cm]?ts|.*_pb2(?:_grpc)?\.py",

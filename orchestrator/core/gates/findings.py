@@ -15,14 +15,14 @@ from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
 from orchestrator.core.gates.same_failure import are_alike, digest_of, without_times
 from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.model.path_patterns import matching
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 
 #: Maximum number of names in a sentence.
 MOST_NAMED = 3
-_COLORS = late_pattern(r"\x1b\[[0-9;]*m")
+_COLORS = lazy_pattern(r"\x1b\[[0-9;]*m")
 #: A duration or a comment after a test's name.
-_REST = late_pattern(r" \(\d[\d.]*m?s\)$| # .*$")
-_FAILED = late_pattern(
+_REST = lazy_pattern(r" \(\d[\d.]*m?s\)$| # .*$")
+_FAILED = lazy_pattern(
     "|".join(
         (
             # pytest; without the failure's message
@@ -373,7 +373,7 @@ def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
 
 
 #: The line of an output that describes the error, in the format of Python, Node, Go, Rust, or make.
-_ERROR = late_pattern(
+_ERROR = lazy_pattern(
     r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
     re.MULTILINE,
 )

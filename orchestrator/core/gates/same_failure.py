@@ -8,27 +8,26 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
-from orchestrator.core.text.formatting import one_line
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern, one_line
 
 #: Number of characters of a message that are compared.
 HEAD = 300
-_COLOURS = late_pattern(r"\x1b\[[0-9;]*m")
-_ASSERTION = late_pattern(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
-_TYPE = late_pattern(
+_COLOURS = lazy_pattern(r"\x1b\[[0-9;]*m")
+_ASSERTION = lazy_pattern(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
+_TYPE = lazy_pattern(
     r"((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Warning|Failed|Exit|Interrupt))(?::|$)"
 )
-_QUOTED = late_pattern(r"[bfru]{0,2}('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
+_QUOTED = lazy_pattern(r"[bfru]{0,2}('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
 _VARYING: tuple[tuple[re.Pattern[str], str], ...] = (
-    (late_pattern(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
-    (late_pattern(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
-    (late_pattern(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"), "ID"),
-    (late_pattern(r"(?:file://)?(?:[A-Za-z]:)?(?<![\w.])(?:[\\/][\w.@%+~=-]+){2,}[\\/]?"), "PATH"),
-    (late_pattern(r"\btmp\w{6,}\b"), "NAME"),
-    (late_pattern(r"\d+(?:[.,:T-]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "0"),
-    (late_pattern(r"\b0 ?(?:[nmuµ]?s|sec(?:ond)?s?|min(?:ute)?s?|h(?:our)?s?)\b"), "TIME"),
+    (lazy_pattern(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+    (lazy_pattern(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
+    (lazy_pattern(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"), "ID"),
+    (lazy_pattern(r"(?:file://)?(?:[A-Za-z]:)?(?<![\w.])(?:[\\/][\w.@%+~=-]+){2,}[\\/]?"), "PATH"),
+    (lazy_pattern(r"\btmp\w{6,}\b"), "NAME"),
+    (lazy_pattern(r"\d+(?:[.,:T-]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "0"),
+    (lazy_pattern(r"\b0 ?(?:[nmuµ]?s|sec(?:ond)?s?|min(?:ute)?s?|h(?:our)?s?)\b"), "TIME"),
 )
-_WORDS = late_pattern(r"[\w$]+|[^\w\s]+")
+_WORDS = lazy_pattern(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
@@ -59,7 +58,7 @@ def _head(failure: str) -> Sequence[str]:
 
 
 #: "in 0.53s", "12:31:07.250", and the remaining time in the output of ``orchestrator spawn``.
-_TIMES = late_pattern(
+_TIMES = lazy_pattern(
     r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
     r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
 )

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
@@ -42,7 +42,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 #: Expressions for the wild cards between directories. The key "" is for the start of a pattern.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
-_DEEP_WILD = late_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
+_DEEP_WILD = lazy_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
@@ -54,12 +54,12 @@ def _chunks(pattern: str) -> list[tuple[str, str]]:
     return [*found, (wild, pattern[begin:])]
 
 
-_PIECES = late_pattern(
+_PIECES = lazy_pattern(
     r"(?P<star>\*)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<class>\]?(?:\\.|[^\]\\])*)\]"
     r"|\\(?P<escaped>.)|(?P<plain>.)",
     re.DOTALL,
 )
-_MEMBERS = late_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
+_MEMBERS = lazy_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:

@@ -21,7 +21,6 @@ from textwrap import dedent
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
-from orchestrator.core.text.late_pattern import late_pattern
 from orchestrator.engine.planning.sentences import (
     Mood,
     Sentence,
@@ -397,13 +396,13 @@ def _has_parts(whole: str) -> bool:
 
 #: Matches the beginning of a request that every planner treats as one task, if the request is
 #: short.
-_SMALL = late_pattern(
+_SMALL = lazy_pattern(
     r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
     r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",
     re.IGNORECASE,
 )
 _SMALL_WORDS = 12
-_MORE_THAN_ONE = late_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including)\b", re.IGNORECASE)
+_MORE_THAN_ONE = lazy_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including)\b", re.IGNORECASE)
 
 
 def worth_planning(request: str) -> bool:

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from orchestrator.core.text.late_pattern import late_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 
 
-def test_a_late_pattern_matches_as_a_compiled_one() -> None:
-    late, compiled = late_pattern("(a+)b", re.IGNORECASE), re.compile("(a+)b", re.IGNORECASE)
+def test_a_lazy_pattern_matches_as_a_compiled_one() -> None:
+    late, compiled = lazy_pattern("(a+)b", re.IGNORECASE), re.compile("(a+)b", re.IGNORECASE)
 
     for text in ("AAB", "xab", ""):
         assert late.findall(text) == compiled.findall(text)
@@ -18,7 +18,7 @@ def test_a_late_pattern_matches_as_a_compiled_one() -> None:
 
 
 def test_it_is_compiled_at_its_first_use() -> None:
-    broken = late_pattern("(")
+    broken = lazy_pattern("(")
 
     with pytest.raises(re.error):
         broken.match("")
