@@ -9,6 +9,7 @@
 Each module is imported on first use.
 """
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,19 @@ if TYPE_CHECKING:
     from orchestrator.schemas import merging as merging
 
 
-def __getattr__(name: str) -> object:
-    if name not in ("locks", "merging"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+def first_use(package: str) -> Callable[[str], object]:
+    """Return the ``__getattr__`` of a package that imports each module at its first use."""
+
+    def module(name: str) -> object:
+        path = f"{package}.{name}"
+        try:
+            return import_module(path)
+        except ModuleNotFoundError as error:
+            if error.name != path:
+                raise
+            raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
+
+    return module
+
+
+__getattr__ = first_use(__name__)

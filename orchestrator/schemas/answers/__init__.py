@@ -3,8 +3,9 @@
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from orchestrator.schemas import first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.answers import answer as answer
@@ -21,8 +22,4 @@ if TYPE_CHECKING:
     from orchestrator.schemas.answers import status as status
     from orchestrator.schemas.answers import workers as workers
 
-
-def __getattr__(name: str) -> object:
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+__getattr__ = first_use(__name__)

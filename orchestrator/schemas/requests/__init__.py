@@ -3,8 +3,9 @@
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from orchestrator.schemas import first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.requests import gates as gates
@@ -16,8 +17,4 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import queries as queries
     from orchestrator.schemas.requests import server as server
 
-
-def __getattr__(name: str) -> object:
-    if name.startswith("__"):
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return import_module(f"{__name__}.{name}")
+__getattr__ = first_use(__name__)
