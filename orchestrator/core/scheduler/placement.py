@@ -249,12 +249,13 @@ SETTLE_SECONDS = 5.0
 
 
 class MachineSlots:
-    """Counts running workers by machine. Without a cluster, all run on the server's machine."""
+    """Counts running workers on other machines than the server's."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
-        #: Machine of a worker's latest attempt, if it is another machine than the server's.
-        self._machines: dict[WorkerKey, str] = {}
+        #: Machine of a worker's latest attempt, if it is another machine than the server's. Other
+        #: classes only read it.
+        self.machines: dict[WorkerKey, str] = {}
         #: The machines of the latest turn.
         self._latest: Sequence[Machine] = ()
         #: Failed logins, by agent and machine: until when they count, the stamp of the login, and
@@ -270,13 +271,19 @@ class MachineSlots:
         dependencies: Iterable[WorkerKey],
         wants: Wants,
         now: float,
+        running: int,
     ) -> str | Unplaced:
+        """Return the machine on which the worker starts, or why none can start it.
+
+        ``running``: number of running workers on all machines.
+        """
         self._latest = machines
         machines = self._without_refused(machines, wants.agent, now)
-        near = [self._machines[each] for each in (key, *dependencies) if each in self._machines]
+        near = [self.machines[each] for each in (key, *dependencies) if each in self.machines]
         while self._expected and self._expected[0][0] <= now:
             self._expected.popleft()
-        return choose(self._less_expected(machines), self._running, replace(wants, near=near))
+        counts = {**self._running, HERE: running - self._running.total()}
+        return choose(self._less_expected(machines), counts, replace(wants, near=near))
 
     def login_failed(
         self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
@@ -286,7 +293,7 @@ class MachineSlots:
         Return False without a change if no other machine can run the worker. The failure counts for
         some time, or until the agent's credential on the machine changes.
         """
-        agent, machine = worker.agent, self._machines.get(worker.key, HERE)
+        agent, machine = worker.agent, self.machines.get(worker.key, HERE)
         stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
         others = [
             each
@@ -338,17 +345,18 @@ class MachineSlots:
     def found(self, key: WorkerKey, machine: str) -> None:
         """Restore the machine of an attempt that may still run, after a restart."""
         if machine != HERE:
-            self._machines[key] = machine
+            self.machines[key] = machine
         else:
-            self._machines.pop(key, None)
+            self.machines.pop(key, None)
 
     def acquire(self, key: WorkerKey) -> None:
-        self._running[self._machines.get(key, HERE)] += 1
+        """Count a worker of ``machines``."""
+        self._running[self.machines[key]] += 1
 
     def release(self, key: WorkerKey) -> None:
-        self._running[self._machines.get(key, HERE)] -= 1
+        self._running[self.machines[key]] -= 1
 
     def forget_root(self, root_id: str) -> None:
-        gone = [key for key in self._machines if key.root_id == root_id]
+        gone = [key for key in self.machines if key.root_id == root_id]
         for key in gone:
-            del self._machines[key]
+            del self.machines[key]

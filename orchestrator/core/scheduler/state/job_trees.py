@@ -377,7 +377,8 @@ class JobTrees:
             self.lost_attempts.pop(key, None)
         self.ended_after_loss -= keys
         self.ready.forget_root(root_id)
-        self.machine_slots.forget_root(root_id)
+        if self.machine_slots.machines:
+            self.machine_slots.forget_root(root_id)
         self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}
         self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
         heapq.heapify(self.questions_due)

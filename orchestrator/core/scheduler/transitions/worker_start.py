@@ -102,7 +102,8 @@ class RunningWorkers:
             machine=machine_of(task) if task else None,
             server_files=needs_server_files(worker, task, self._trees.job_of(worker).config),
         )
-        return self._machine_slots.choose(room.machines, key, needed, wants, now)
+        running = self._slots.running
+        return self._machine_slots.choose(room.machines, key, needed, wants, now, running)
 
     def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
         worker = self._unit_of_work.workers[key]
@@ -265,7 +266,8 @@ class RunningWorkers:
         worker = self._unit_of_work.workers[key]
         number = worker.attempt + 1
         self._trees.unfinished[key].stopping = False
-        self._machine_slots.started(key, machine, room.memory_needed(worker.agent), now)
+        if machine != HERE or key in self._machine_slots.machines:
+            self._machine_slots.started(key, machine, room.memory_needed(worker.agent), now)
         job = self.run(key, number, now)
         self._unit_of_work.begin_attempt(attempt_of(worker, number, now, machine))
         started = {"attempt": number, "agent": worker.agent}
@@ -331,12 +333,14 @@ class RunningWorkers:
     def _take_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.has_slot = True
         self._slots.acquire(worker.job_id)
-        self._machine_slots.acquire(worker.key)
+        if worker.key in self._machine_slots.machines:
+            self._machine_slots.acquire(worker.key)
 
     def _give_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.has_slot = False
         self._slots.release(worker.job_id)
-        self._machine_slots.release(worker.key)
+        if worker.key in self._machine_slots.machines:
+            self._machine_slots.release(worker.key)
 
 
 WAITS_FOR_CONTEXT = "waiting: shared context is being built"
