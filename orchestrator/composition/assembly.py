@@ -83,13 +83,12 @@ from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
-from orchestrator.engine.service.submissions import SubmissionCalls
+from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
-from orchestrator.engine.worktrees.job_base import JobBases
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
