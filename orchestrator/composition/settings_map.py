@@ -17,7 +17,7 @@ from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimit
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.machine import Bounds, Headroom
+from orchestrator.engine.runtime.machine import Bounds, DiskReserve, Headroom
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,
@@ -29,7 +29,6 @@ from orchestrator.security.secrets.keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
 from orchestrator.workspace import (
     LOCK_NAME,
-    DiskReserve,
     WorkspaceLayout,
 )
 

@@ -1,7 +1,7 @@
 """The workspace on disk: the paths of a job's files, and status files and logs for people."""
 
 from orchestrator.workspace.attachment_lock import attach, is_attached
-from orchestrator.workspace.disk_space import DiskReserve, spread
+from orchestrator.workspace.ext4 import spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
@@ -10,7 +10,6 @@ from orchestrator.workspace.status_file import StatusFiles
 
 __all__ = [
     "LOCK_NAME",
-    "DiskReserve",
     "FileLandingJournal",
     "JobLog",
     "Place",

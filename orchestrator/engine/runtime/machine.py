@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WaitKind
@@ -114,16 +113,69 @@ class Readings:
     clock: Callable[[], float] = time.monotonic
 
 
-class Reserve(Protocol):
-    """Disk space that is reserved for storing the final state."""
+RESERVE_BYTES = 4 * 1024 * 1024
+#: Errors of file systems that cannot reserve blocks.
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
-    def hold(self) -> None: ...
+
+class DiskReserve:
+    """A reserve of disk space, so that the last state can be written even on a full disk.
+
+    ``hold`` and ``release`` are idempotent.
+    """
+
+    def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
+        self._path = root / ".disk-reserve"
+        self._size = size
+        self._held = False
+
+    def hold(self) -> None:
+        """Allocate the reserve.
+
+        On a full disk, there is none, and later writes report the error.
+        """
+        if self._held and self._path.exists():
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            handle = os.open(self._path, flags, 0o600)
+        except OSError:
+            return
+        try:
+            _set_aside(handle, self._size)
+            self._held = True
+        except OSError:
+            self.drop()
+        finally:
+            os.close(handle)
 
     def release(self) -> bool:
-        """Release the space. Return True if space was reserved."""
+        """Free the space for the next writer. Return True if there was a reserve."""
+        given = self.drop()
+        if given:
+            logger.warning("removed %s to free space, because the disk may be full", self._path)
+        return given
 
     def drop(self) -> bool:
-        """Remove the reserve, because the server ends. Return True if there was a reserve."""
+        """Remove the reserve when the server will write nothing more.
+
+        Return True if there was one.
+        """
+        self._held = False
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return False
+        return True
+
+
+def _set_aside(handle: int, size: int) -> None:
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        os.write(handle, bytes(size))
 
 
 class Headroom:
@@ -139,7 +191,7 @@ class Headroom:
         directory: Path,
         bounds: Bounds,
         forecast: Callable[[str], int],
-        reserve: Reserve,
+        reserve: DiskReserve,
         readings: Readings | None = None,
         git_directories: Sequence[Callable[[], Path | None]] = (),
         moved: Callable[[], str] = str,

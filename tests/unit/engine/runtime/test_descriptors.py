@@ -6,14 +6,13 @@ from pathlib import Path
 
 from orchestrator.core.model.states import WaitKind
 from orchestrator.engine.runtime import machine
-from orchestrator.engine.runtime.machine import LEAST_DESCRIPTORS, Bounds, Headroom, Readings
-
-
-class NoReserve:
-    def hold(self) -> None: ...
-
-    def release(self) -> bool:
-        return False
+from orchestrator.engine.runtime.machine import (
+    LEAST_DESCRIPTORS,
+    Bounds,
+    DiskReserve,
+    Headroom,
+    Readings,
+)
 
 
 def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
@@ -25,7 +24,8 @@ def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
         clock=lambda: 0.0,
     )
     bounds = Bounds(least_memory_bytes=0, least_disk_bytes=0)
-    room = Headroom(tmp_path, bounds, lambda agent: 0, NoReserve(), readings).room()
+    reserve = DiskReserve(tmp_path, size=8192)
+    room = Headroom(tmp_path, bounds, lambda agent: 0, reserve, readings).room()
 
     told = [room.lack("shell") for _ in range(3)]
 

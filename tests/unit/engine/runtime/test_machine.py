@@ -12,13 +12,13 @@ from orchestrator.engine.runtime.machine import (
     MIB,
     SETTLE_SECONDS,
     Bounds,
+    DiskReserve,
     Headroom,
     Readings,
     available_memory_bytes,
     free_disk_bytes,
     memory_pressure_percent,
 )
-from orchestrator.workspace.disk_space import DiskReserve
 
 BOUNDS = Bounds(least_memory_bytes=100 * MIB, least_disk_bytes=10 * MIB, most_pressure=40.0)
 

@@ -1,0 +1,30 @@
+"""A faster setting of the file system ext4."""
+
+import fcntl
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+#: From linux/fs.h, for a long of 8 bytes. The flags themselves have 4 bytes.
+_GET_FLAGS = 0x80086601
+_SET_FLAGS = 0x40086602
+_TOP_OF_HIERARCHIES = 0x00020000
+_FLAGS = struct.Struct("i")
+
+
+def spread(directory: Path) -> None:
+    """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
+
+    Only for ext4, which otherwise creates new files near those of earlier jobs. After many
+    removals, that took 0.1 to 0.2 ms per file, because ext4 does not reuse a removed inode for a
+    minute or more.
+    """
+    with suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            [flags] = _FLAGS.unpack(fcntl.ioctl(handle, _GET_FLAGS, bytes(_FLAGS.size)))
+            if not flags & _TOP_OF_HIERARCHIES:
+                fcntl.ioctl(handle, _SET_FLAGS, _FLAGS.pack(flags | _TOP_OF_HIERARCHIES))
+        finally:
+            os.close(handle)
