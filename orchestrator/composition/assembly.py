@@ -40,7 +40,7 @@ from orchestrator.config.fields.choices import (
     UnknownPrice,
 )
 from orchestrator.core.model.job import Job, TaskSpec, Worker
-from orchestrator.core.outcome.agent_logins import Needs
+from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement

@@ -25,7 +25,7 @@ from orchestrator.core.model.human_input import (
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import StopCause, WaitKind
-from orchestrator.core.outcome.agent_logins import Needs
+from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.ports import Change, Tree

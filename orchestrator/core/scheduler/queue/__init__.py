@@ -1,1 +1,1 @@
-"""The workers that wait for a start: order, slots, holds, throttles, capacity."""
+"""The workers that wait for a start: order, slots, holds, capacity."""

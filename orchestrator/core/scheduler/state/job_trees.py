@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
+from orchestrator.core.outcome.agent_accounts import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.dag import PlanProgress, planning_task
 from orchestrator.core.scheduler.placement import MachineSlots

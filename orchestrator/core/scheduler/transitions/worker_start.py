@@ -5,6 +5,7 @@ from collections.abc import Sequence, Set
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.outcome.agent_accounts import AgentThrottle
 from orchestrator.core.scheduler.placement import (
     HERE,
     Unplaced,
@@ -12,7 +13,6 @@ from orchestrator.core.scheduler.placement import (
     machine_of,
     needs_server_files,
 )
-from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler_commands import (
     MakeContext,
