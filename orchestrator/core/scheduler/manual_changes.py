@@ -16,7 +16,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
-from orchestrator.core.scheduler.transitions.ends.job_end import shortfall_of
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import shortfall_of
 
 #: Maximum number of rollbacks of a worker that are stored.
 MOST_ROLLBACKS = 20

@@ -41,10 +41,9 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.claims_and_leases import LeaseManager, TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
-from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
-from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
 from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval

@@ -15,8 +15,8 @@ from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
-from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 
 
 class MergeRejections:

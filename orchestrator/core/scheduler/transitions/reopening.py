@@ -17,7 +17,7 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 
 #: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the

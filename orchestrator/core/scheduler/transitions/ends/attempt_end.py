@@ -22,7 +22,7 @@ from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
     in_its_place,
 )
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
-from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
 
 #: Seconds until a tool that did not start is started again, one value per attempt. These attempts

@@ -12,8 +12,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.scheduler.scheduler_commands import Stop, StopMerging
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
-from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
-from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
 from orchestrator.core.text.command_name import COMMAND
 
 

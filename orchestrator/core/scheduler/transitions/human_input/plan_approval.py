@@ -13,7 +13,7 @@ from orchestrator.core.outcome.job.reason import paused
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.text.command_name import COMMAND
 
