@@ -46,7 +46,7 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
-from orchestrator.core.scheduler.queue.start_holds import Prompting
+from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner

@@ -34,8 +34,7 @@ from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
-from orchestrator.core.scheduler.queue.slots import Slots
-from orchestrator.core.scheduler.queue.start_holds import Prompting
+from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.claims_and_leases import LeaseManager, TaskLocks

@@ -25,8 +25,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     RunTimes,
     ranks,
 )
-from orchestrator.core.scheduler.queue.slots import Slots
-from orchestrator.core.scheduler.queue.start_holds import Prompting, StartHolds
+from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots, StartHolds
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
