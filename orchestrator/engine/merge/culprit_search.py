@@ -153,7 +153,7 @@ class CulpritSearch:
     def _cause(self, good: int) -> MergePart | None:
         """Return an earlier part that is the real cause of the newest two culprits, or None.
 
-        Without such a part, the gates pass on both culprits and all other parts.
+        The gates pass on both culprits and all other parts without the returned part.
         """
         if not good or len(self._culprits) == self._final:
             return None

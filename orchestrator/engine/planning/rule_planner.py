@@ -243,7 +243,6 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    """True if the request is a list, with one task in each item."""
     return _listed(dedent(request).strip()) is not None
 
 

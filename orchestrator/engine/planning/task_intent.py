@@ -181,7 +181,7 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text can show the intent; False, for example, in another language."""
+    """True if the text shows what it asks for; False, for example, for another language."""
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
@@ -194,7 +194,6 @@ def _own_part(task: TaskSpec) -> str:
 
 
 def intent_of(text: str) -> Intent:
-    """Return the intent of a request; UNCLEAR if in doubt."""
     plain = _plain(text)
     if _READ_ONLY.search(plain):
         return Intent.ANSWER
