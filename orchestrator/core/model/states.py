@@ -63,7 +63,9 @@ class WorkerKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What keeps a worker from running. "The name" below is ``WaitingFor.name``."""
+    """What keeps a worker from running."""
+
+    # "The name" in the comments below is ``WaitingFor.name``.
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"
