@@ -154,7 +154,6 @@ class DrivenAgent:
 
     @property
     def reader(self) -> str:
-        """Name of the reader of the program's output."""
         return str(self.more.get("reader") or self.tool)
 
     def is_priced(self, model: str | None) -> bool | None:

@@ -189,7 +189,6 @@ def _availability(agent: Agent) -> Availability:
 
 
 def survey_agent() -> ProgramAgent:
-    """Return the built-in agent ``survey``, which maps the project without AI."""
     return ProgramAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),

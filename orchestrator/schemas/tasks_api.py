@@ -34,7 +34,6 @@ class TaskStatus(StrEnum):
 
 
 def context_text(context: Mapping[str, Any]) -> str:
-    """Return a context as lines of text, for a prompt."""
     values = {name: x if isinstance(x, str) else json.dumps(x) for name, x in context.items()}
     return "\n".join(f"{name}: {value}" for name, value in values.items())
 

@@ -39,7 +39,6 @@ def words_of(message: WorkerMessage) -> str:
 
 
 def read_ids(control: Path) -> tuple[str, ...]:
-    """Return the ids of the messages that the driver has marked as read."""
     found = sorted(each.name for each in control.glob(f"{FILE_PREFIX}*{READ_SUFFIX}"))
     return tuple(each.removeprefix(FILE_PREFIX).removesuffix(READ_SUFFIX) for each in found)
 

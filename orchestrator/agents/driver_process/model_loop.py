@@ -107,7 +107,6 @@ def _main_thread() -> int:
 
 
 def settings(spec: Spec) -> Mapping[str, Any]:
-    """Return the settings of the loop, from the driver's input."""
     limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
     return {
         "model": spec.model,

@@ -44,8 +44,6 @@ Price = Callable[[Usage], float | None]
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """A request to stop the agent, with its reason."""
-
     reason: ErrorClass
     because: str
     #: Seconds until the agent is stopped: the step that used up a limit may be its last.

@@ -68,8 +68,6 @@ class FinalAnswerEvent:
 
 @dataclass(frozen=True, slots=True)
 class InputReadEvent:
-    """The agent has read a line from its standard input."""
-
     id: str
 
 

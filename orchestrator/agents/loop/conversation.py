@@ -30,8 +30,6 @@ _MOST_USES = 64
 
 
 class Mail(Protocol):
-    """The mailbox with people's messages to the agent."""
-
     def take_words(self) -> str:
         """Return the new messages as one text; "" if there are none."""
         ...

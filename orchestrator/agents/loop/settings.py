@@ -88,8 +88,6 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """The default address and the variables of an API."""
-
     base_url: str
     base_url_env: str = ""
     model_env: str = ""

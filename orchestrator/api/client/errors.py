@@ -139,7 +139,6 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 
 def error_of(problem: Mapping[str, Any]) -> ApiError:
-    """Return the typed error for a problem object with a ``status``."""
     plain = ApiError(problem)
     known = _BY_STATUS.get(plain.status)
     if known is not None:

@@ -17,8 +17,6 @@ WAIT_SECONDS = 100.0
 
 
 class FollowCalls(ClientCalls):
-    """The client's calls that follow a job until it has ended."""
-
     def status(self, job_id: str) -> Answer:
         """Return a job in short form: ``status`` and, once a worker has finished, ``results``."""
         return self._get(path_of(job_id, "status"))

@@ -23,8 +23,6 @@ COMMENT = "#"
 
 @dataclass
 class Comments:
-    """Comments on lines, and a comment on the whole change."""
-
     found: list[Comment] = field(default_factory=list)
     summary: str = ""
 

@@ -93,5 +93,4 @@ def plan(python: str) -> Mapping[str, Any]:
 
 
 def plan_text(python: str) -> str:
-    """Return the plan as a file in JSON, which is also YAML."""
     return json.dumps(plan(python), indent=2) + "\n"

@@ -126,7 +126,6 @@ def scheduler_check(address: str) -> HealthCheck:
 
 
 def node_checks(nodes: Sequence[Mapping[str, Any]]) -> Iterator[HealthCheck]:
-    """Yield the checks of a cluster's nodes, from the answer of ``GET /api/v1/nodes``."""
     up = [each for each in nodes if each["state"] == "up"]
     slots = sum(each["slots"] for each in up)
     message = f"{len(up)} of {len(nodes)} nodes get workers; slots: {slots}"

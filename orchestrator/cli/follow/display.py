@@ -46,7 +46,6 @@ class Region:
 
     @property
     def size(self) -> tuple[int, int]:
-        """The terminal's present number of columns and lines."""
         try:
             columns, lines = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):

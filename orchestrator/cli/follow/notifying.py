@@ -18,8 +18,6 @@ _NEEDS = {
 
 
 class NotifyingDisplay:
-    """A display that also notifies when the job needs the user."""
-
     def __init__(self, display: Display, *, approves: bool) -> None:
         """``approves``: True if the user must approve the job's plan."""
         self._display = display

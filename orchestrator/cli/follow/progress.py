@@ -36,8 +36,6 @@ class JobPart:
 
 @dataclass
 class ProgressLines:
-    """The progress of a job tree, computed from its events."""
-
     #: By worker: its status.
     workers: dict[str, str] = field(default_factory=dict)
     #: By running worker: when its attempt started, in seconds since the epoch.

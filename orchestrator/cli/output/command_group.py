@@ -46,7 +46,6 @@ class CommandGroup(click.Group):
     def format_sections(
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
-        """Write the sections of the help, with equal columns in all sections."""
         longest = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():
             with formatter.section(title):

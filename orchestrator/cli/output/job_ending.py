@@ -200,7 +200,6 @@ def place_of(loss: Answer) -> str:
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return the workers that changed files directly in the project."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 
@@ -252,7 +251,6 @@ def seconds_taken(answer: Answer) -> float | None:
 
 
 def changed_no_file(answer: Answer) -> bool:
-    """True if every worker that succeeded changed no file."""
     found = answer.get("changed_nothing") or []
     good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
     return bool(good) and good <= set(found)

@@ -75,7 +75,6 @@ _TYPES: Mapping[ValueKind | tuple[str, ...], Any] = {
 
 
 def options_of(*names: str) -> list[Decorator]:
-    """Return the command-line options for the named fields of a request."""
     return [_option(BY_WIRE_NAME[name]) for name in names]
 
 

@@ -22,8 +22,6 @@ REJECT_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan that has not been started."""
-
     tasks: Sequence[Mapping[str, Any]]
     #: Source of the tasks: ``source`` (given, rules, or an agent), and further known facts.
     made_by: Mapping[str, Any]

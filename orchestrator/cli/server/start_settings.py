@@ -25,8 +25,6 @@ _PLAIN_VALUE = re.compile(r"[\w./~-][^\n\0]*|\[\]")
 
 @dataclass(frozen=True, kw_only=True)
 class StartSettings:
-    """Where a server listens and writes its log."""
-
     host: str
     port: int
     #: True if programs on this machine get a separate address, in plain HTTP.

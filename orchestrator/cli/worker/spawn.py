@@ -336,7 +336,6 @@ def task_lines(task: Answer, room: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Return the text without characters that could control a terminal."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

@@ -20,8 +20,6 @@ HUNK_LINES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remark:
-    """A comment or a failed check on a pull request."""
-
     #: Branch of the pull request, and its commit that the remark is on.
     branch: str
     commit: str

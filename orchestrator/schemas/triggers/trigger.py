@@ -60,8 +60,6 @@ def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trigger:
-    """One trigger of the settings, after all checks."""
-
     name: str
     verify: Verification
     secret: str = field(repr=False)

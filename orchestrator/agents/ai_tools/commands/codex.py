@@ -213,7 +213,6 @@ def _mcp(ask: Ask) -> dict[str, Any]:
 
 
 def as_toml(table: Mapping[str, Any]) -> str:
-    """Return values and tables as TOML."""
     lines: list[str] = []
     _write_table(table, (), lines)
     return "\n".join(lines) + "\n"

@@ -71,7 +71,6 @@ _INTERNAL = (
 
 
 def is_internal(text: str) -> bool:
-    """True if the text reports an internal error of the agent's program."""
     return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
 
 

@@ -23,8 +23,6 @@ FINE: Fault = (ErrorClass.NONE, "")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
-    """The program's own messages about its run."""
-
     text: str = ""
     fault: Fault = FINE
     usage: Usage = field(default_factory=Usage)

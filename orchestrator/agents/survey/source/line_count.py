@@ -124,7 +124,6 @@ def count_lines(masked: str, language: str) -> LineCount:
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines of a text, split at line feeds only."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

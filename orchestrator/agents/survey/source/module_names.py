@@ -37,8 +37,6 @@ def _is_package(root: Path, directory: str) -> bool:
 
 
 class ModuleIndex:
-    """Finds the surveyed files to which an import refers."""
-
     def __init__(self, modules: Iterable[Mapping[str, str]]) -> None:
         self._paths: set[str] = set()
         self._by_name: dict[str, str] = {}

@@ -64,8 +64,6 @@ class WorkerLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """One root job as the screen shows it."""
-
     job_id: str
     status: str
     request: str

@@ -68,7 +68,6 @@ class Refresher:
             self._view = (dict(opened), tuple(visible))
 
     def soon(self) -> None:
-        """Refresh at once."""
         self._asked.put(lambda: "")
 
     def do(self, action: Callable[[], str]) -> None:

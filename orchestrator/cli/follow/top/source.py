@@ -34,8 +34,6 @@ MOST_SHARE = 0.1
 
 
 class Source(Protocol):
-    """A source of the screen's content."""
-
     def read(self, wanted: "Wanted") -> Snapshot:
         """Return a snapshot. Raise OrchestratorError."""
         ...
@@ -129,7 +127,6 @@ class ServerSource:
         return self._whole_client
 
     def close(self) -> None:
-        """Close the connections. Idempotent."""
         if self._whole_client is not None:
             self._whole_client.close()
 

@@ -27,7 +27,6 @@ class Notifier:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Notifier":
-        """Return the notifier for ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and ``WATCHDOG_PID``."""
         meant_for = environ.get("WATCHDOG_PID") or str(os.getpid())
         period = environ.get("WATCHDOG_USEC", "")
         is_watched = meant_for == str(os.getpid()) and period.isascii() and period.isdigit()
