@@ -1,6 +1,6 @@
 """Writes the rows of a change, and deletes the rows of removed jobs."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -23,18 +23,25 @@ from sqlalchemy import (
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE
 from orchestrator.core.model.human_input import Pause
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import ENDED_JOB, WorkerKind
+from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.column_types import Kept, PlainText, stored
 from orchestrator.store.schema.tables import (
+    COMPUTED,
+    ESTIMATED,
+    INCOMPLETE,
     attempts,
     deliveries,
     events,
     jobs,
+    label_line,
     leases,
+    line_in,
     tasks,
     workers,
 )
@@ -60,6 +67,39 @@ _FIXED: Mapping[str, frozenset[str]] = {
 }
 
 
+def needs_text(job: Job) -> str:
+    """Return the needs of the job itself, one kind in each line."""
+    return _lines(kinds_of_job(job))
+
+
+def labels_text(job: Job) -> str:
+    return _lines(label_line(name, value) for name, value in job.config.labels.items())
+
+
+def _lines(texts: Iterable[str]) -> str:
+    found = "\n".join(texts)
+    return line_in(found) if found else ""
+
+
+def cost_marks(worker: Worker) -> int:
+    """Return ESTIMATED, INCOMPLETE, or their sum; 0 if the worker's cost is exact and complete."""
+    usage = worker.usage
+    if usage is NO_USAGE:
+        return 0
+    known = usage.cost_usd is not None
+    lacks = usage.partial or (not known and usage != NO_USAGE)
+    return ESTIMATED * (known and usage.cost_estimated) + INCOMPLETE * lacks
+
+
+#: Functions that compute a column from the whole stored value, by table and column.
+_COMPUTED: Mapping[tuple[str, str], Callable[[Any], object]] = {
+    ("jobs", "needs"): needs_text,
+    ("jobs", "labels"): labels_text,
+    ("workers", "cost_marks"): cost_marks,
+    ("workers", "need"): kind_of_worker,
+}
+
+
 class PlacedTask(NamedTuple):
     job_id: str
     position: int
@@ -79,10 +119,14 @@ class Writing:
         names = cast(list[str], compiled.positiontup)
         self._table = table
         self._text = str(compiled)
-        sources = [tables.source_of(table.c[name]) for name in names]
-        self._fields = attrgetter(*(each for each in sources if isinstance(each, str)))
+        sources = [table.c[name].info.get("source", name) for name in names]
+        self._fields = attrgetter(*(each for each in sources if each != COMPUTED))
         #: Positions of columns that a function computes from the whole value, and the functions.
-        self._made = [(at, make) for at, make in enumerate(sources) if not isinstance(make, str)]
+        self._computed = [
+            (at, _COMPUTED[table.name, names[at]])
+            for at, each in enumerate(sources)
+            if each == COMPUTED
+        ]
         kinds = [(at, table.c[name].type) for at, name in enumerate(names)]
         #: Positions of texts, and of other values, with the functions that convert the values.
         self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
@@ -105,8 +149,8 @@ class Writing:
 
     def _row(self, value: object) -> list[Any]:
         row = list(self._fields(value))
-        for at, make in self._made:
-            row.insert(at, make(value))
+        for at, compute in self._computed:
+            row.insert(at, compute(value))
         # The check of ``stored`` is repeated here, because it saves a call for most of the texts.
         for at in self._texts:
             if (text := row[at]) is not None and not text.isprintable():

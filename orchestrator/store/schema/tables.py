@@ -4,7 +4,6 @@ The migrations in ``migrations`` create the same tables; a test compares both.
 """
 
 import json
-from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import Any
 
@@ -28,8 +27,6 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.attempt.attempt_result import NO_USAGE
-from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -37,19 +34,10 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job
+from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState, Topic
 from orchestrator.store.schema import column_types
 from orchestrator.store.schema.column_types import Document, Member, PlainText
-
-
-def needs_text(job: Job) -> str:
-    """Return the needs of the job itself, one kind in each line."""
-    return _lines(kinds_of_job(job))
-
-
-def labels_text(job: Job) -> str:
-    return _lines(label_line(name, value) for name, value in job.config.labels.items())
 
 
 def label_line(name: str, value: str) -> str:
@@ -62,11 +50,6 @@ def line_in(text: str) -> str:
     return f"\n{text}\n"
 
 
-def _lines(texts: Iterable[str]) -> str:
-    found = "\n".join(texts)
-    return line_in(found) if found else ""
-
-
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -75,29 +58,16 @@ metadata = MetaData(
     }
 )
 
-#: A function that computes a column's value from the stored value, such as a ``Worker``.
-Make = Callable[[Any], object]
-
-
 #: Bits of a worker's ``cost_marks``. The values never change, because they are stored.
 ESTIMATED, INCOMPLETE = 1, 2
+#: Source of a column that a function of the change writer computes from the whole stored value.
+COMPUTED = "computed"
 
 
-def cost_marks(worker: Worker) -> int:
-    """Return ESTIMATED, INCOMPLETE, or their sum; 0 if the worker's cost is exact and complete."""
-    usage = worker.usage
-    if usage is NO_USAGE:
-        return 0
-    known = usage.cost_usd is not None
-    lacks = usage.partial or (not known and usage != NO_USAGE)
-    return ESTIMATED * (known and usage.cost_estimated) + INCOMPLETE * lacks
-
-
-def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
+def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
     """Return a column that repeats a fact of a stored document, for fast lists.
 
-    ``source``: path of an attribute of the stored value, such as "usage.steps", or a function of
-    the stored value.
+    ``source``: COMPUTED, or the path of an attribute of the stored value, such as "usage.steps".
     """
     return Column(name, kind, info={"source": source}, **options)
 
@@ -115,11 +85,6 @@ def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: o
 def value_columns(table: Table) -> list[Column[Any]]:
     """Return the columns from which a stored value is created again: all except derived columns."""
     return [column for column in table.c if not column.info]
-
-
-def source_of(column: Column[Any]) -> "str | Make":
-    source: str | Make = column.info.get("source", column.key)
-    return source
 
 
 jobs = Table(
@@ -149,8 +114,8 @@ jobs = Table(
     Column("paused_seconds", Double, nullable=False, server_default="0"),
     Column("facts", Document(column_types.read_facts), nullable=False, server_default="{}"),
     Column("config", Document(column_types.read_config), nullable=False),
-    derived("needs", PlainText, needs_text, nullable=False, server_default=text("''")),
-    derived("labels", PlainText, labels_text, nullable=False, server_default=text("''")),
+    derived("needs", PlainText, COMPUTED, nullable=False, server_default=text("''")),
+    derived("labels", PlainText, COMPUTED, nullable=False, server_default=text("''")),
     Column("request", PlainText, nullable=False),
     Column("callback", Document(column_types.read_callback)),
     Index(None, "created_at", "id"),
@@ -206,7 +171,7 @@ workers = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     derived("cost_usd", Double, "usage.cost_usd"),
-    derived("cost_marks", Integer, cost_marks, nullable=False, server_default="0"),
+    derived("cost_marks", Integer, COMPUTED, nullable=False, server_default="0"),
     derived("steps", Integer, "usage.steps"),
     derived("input_tokens", BigInteger, "usage.input_tokens"),
     derived("output_tokens", BigInteger, "usage.output_tokens"),
@@ -219,7 +184,7 @@ workers = Table(
     ),
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
-    derived("need", Member(NeedKind), kind_of_worker),
+    derived("need", Member(NeedKind), COMPUTED),
     # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
     Column("result", Document(column_types.read_result)),
     Column("question", Document(column_types.read_question)),
