@@ -17,7 +17,7 @@ from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 
 STOP_SECONDS = 60.0

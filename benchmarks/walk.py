@@ -123,8 +123,8 @@ def _profile() -> Iterator[tuple[Walk, threading.Event]]:
 @contextmanager
 def _server(folder: Path) -> Iterator[Client]:
     # Only after the profile function is set: threads of the server begin with it.
-    from orchestrator.api.server.app import close_app, create_app
-    from orchestrator.api.server.waitress_server import serve
+    from orchestrator.api.http_server.app import close_app, create_app
+    from orchestrator.api.http_server.waitress_server import serve
     from orchestrator.cli.server.server_process import api_options
     from orchestrator.composition import build
     from orchestrator.config import load

@@ -1,13 +1,13 @@
 """Agents: each turns a task into a command, and the command's results into evidence.
 
+- ``activity``: Reports of a working agent: lines become events and a transcript
 - ``ai_tools``: Claude Code, Codex, and other AI tools: how each is called, how its output is read
 - ``discovery``: Which agents this machine and the nodes of a cluster can run
 - ``driver_process``: The process that runs an AI tool or a model loop, and watches it
-- ``events``: Reports of a working agent: lines become events and a transcript
 - ``loop``: Built-in agents: a loop over a model's HTTP interface
 - ``prompts``: Texts that agents read: prompts, roles, shared context
 - ``survey``: The agent ``survey``: a static analyser that maps the project without AI
 
-``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``. ``registry`` finds an
-agent by its name. ``prices`` has the prices of models.
+``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``. ``agent_registry``
+finds an agent by its name. ``prices`` has the prices of models.
 """

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.agents import prices
+from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.ai_tools.invocation.windows import INTEROP
 from orchestrator.agents.discovery.availability import check_fits
 from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec
-from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.agents.program_agent import last_line, output_document
 from orchestrator.agents.prompts.prompt import (
     prompt_document,

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_surroundings
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup, Sections
 from orchestrator.cli.output.error_messages import report_error
@@ -108,8 +108,8 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "worker": "",
         "spawn": "worker.program_commands",
         "lock": "worker.program_commands",
-        "unlock": "worker.locks",
-        "locks": "worker.locks",
+        "unlock": "worker.locks_command",
+        "locks": "worker.locks_command",
         "mcp": "worker.program_commands",
     },
 }

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from orchestrator.api.client.discovery import ServerRecord, read_record
+from orchestrator.api.client.server_discovery import ServerRecord, read_record
 from orchestrator.launchers.process import proc
 from orchestrator.security.stdlib_client import StdlibClient
 

@@ -9,6 +9,7 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 
+from orchestrator.agents.agent_registry import AgentRegistry, Look, built_in
 from orchestrator.agents.discovery.availability import (
     Fresh,
     credential_stamp,
@@ -27,7 +28,6 @@ from orchestrator.agents.discovery.node_agents import (
 )
 from orchestrator.agents.driven_agent import DrivenAgent, Terms
 from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
-from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
-from orchestrator.agents.survey import request
+from orchestrator.agents.survey import request_words
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
@@ -61,9 +61,9 @@ from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.late_part import late
-from orchestrator.engine.runtime.messages import Message
+from orchestrator.engine.runtime.lazy_part import lazy
 from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.supervisor_messages import Message
 from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
@@ -75,8 +75,8 @@ from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.feed import Feed
-from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFiles
-from orchestrator.engine.service.read_models.read_models import ReadModels
+from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
+from orchestrator.engine.service.read_models.job_lists import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
@@ -94,7 +94,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.outbox.addresses import AddressPolicy
-from orchestrator.outbox.http import Poster
+from orchestrator.outbox.http_sender import Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications
 from orchestrator.outbox.outbox_service import OutboxService
@@ -137,7 +137,7 @@ class Assembly:
         self._around = surroundings(folder, settings)
         #: Functions that return git's directory, or None until it is known. They run no git.
         self._git_directories: list[Callable[[], Path | None]] = []
-        self._repository = late(partial(self._new_repository, folder))
+        self._repository = lazy(partial(self._new_repository, folder))
         has_lease = settings.cluster.server_lease is not None
         self._lease_path = lease_path(self._workspace.root) if has_lease else None
         local = LocalLauncher(
@@ -282,7 +282,7 @@ class Assembly:
             self._agents,
             self._roles,
             *limits(self._settings),
-            request.asks_to_build,
+            request_words.asks_to_build,
             refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
             check_machine=self._check_machine,
         )
@@ -455,7 +455,7 @@ class Assembly:
             self._store,
             reporter,
             self._workspace,
-            request.NOTHING_BUILT,
+            request_words.NOTHING_BUILT,
             self._inbox.put,
             merges,
         )
@@ -571,7 +571,7 @@ class Assembly:
 
     @cached_property
     def _reads(self) -> ReadModels:
-        reader = late(self._change_reader)
+        reader = lazy(self._change_reader)
         changes = ChangeReads(
             access=self._access,
             queries=self._queries,

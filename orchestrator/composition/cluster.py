@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.agents.discovery.node_agents import Description
-from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings
 from orchestrator.core.ports.attempt_files import ServerWorktrees
 from orchestrator.launchers.cluster.cluster_launcher import (

@@ -19,9 +19,9 @@ from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.late_part import late
-from orchestrator.engine.runtime.messages import Post
+from orchestrator.engine.runtime.lazy_part import lazy
 from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE
 from orchestrator.schemas import answers
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
-    finder = late(lambda: _finder(settings))
+    finder = lazy(lambda: _finder(settings))
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
@@ -100,7 +100,7 @@ def checks_of(
     def tools(directory: str, programs: str, search: str) -> Tools:
         return repository.tools(directory, programs, search, trusted=True)
 
-    reports = late(_reports)
+    reports = lazy(_reports)
     runs = GateProcesses(
         launcher, processes, workspace, around, reports, background, tools, PROBE, setup
     )
@@ -110,4 +110,4 @@ def checks_of(
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
     clean = partial(masked, around.secrets)
-    return GateRunner(runs, baselines, repository, late(_secrets), clean, background, post)
+    return GateRunner(runs, baselines, repository, lazy(_secrets), clean, background, post)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.agents.registry import AgentRegistry
+from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.composition.receivers import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment

@@ -61,7 +61,7 @@ def _declare(
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
         # Threads that create the first objects at the same time set equal methods
         if is_plain:
-            methods = _late_methods(declared, **options) | own
+            methods = _lazy_methods(declared, **options) | own
             init = _initializer(declared, has_slots=slots, **options)
         else:
             methods = _methods(declared, own, slots=slots, **options)
@@ -145,8 +145,8 @@ def _frozen_methods(cls: type, *, has_slots: bool) -> dict[str, Any]:
     return {**methods, "__getstate__": state, "__setstate__": set_state} if has_slots else methods
 
 
-def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
-    def late(name: str) -> Callable[..., Any]:
+def _lazy_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
+    def lazy(name: str) -> Callable[..., Any]:
         def method(self: object, /, *args: object) -> Any:
             for each, compiled in _methods(cls, {}, init=False, frozen=frozen).items():
                 if each in _COMPARING:
@@ -155,7 +155,7 @@ def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
 
         return method
 
-    methods: dict[str, Any] = {name: late(name) for name in _COMPARING}
+    methods: dict[str, Any] = {name: lazy(name) for name in _COMPARING}
     # As in the standard decorator, an object that can change has no hash
     return methods if frozen else {**methods, "__hash__": None}
 

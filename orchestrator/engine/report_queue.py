@@ -13,7 +13,7 @@ from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.runtime.background import when_reachable
-from orchestrator.engine.runtime.messages import Post, ReportsRendered
+from orchestrator.engine.runtime.supervisor_messages import Post, ReportsRendered
 
 logger = logging.getLogger(__name__)
 

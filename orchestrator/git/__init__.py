@@ -23,19 +23,23 @@ if TYPE_CHECKING:
     from orchestrator.git.landing.authorship import signature_of_user
     from orchestrator.git.landing.land import Landing
     from orchestrator.git.landing.pull_request import PullRequest
-    from orchestrator.git.repair.user_repository import BranchRestore, Restorable, RestoreState
+    from orchestrator.git.repair.user_refs_and_settings import (
+        BranchRestore,
+        Restorable,
+        RestoreState,
+    )
     from orchestrator.git.repository import GitRepository
 
 #: Module of each public name. Modules are imported when the name is first used.
 _HOMES = {
-    "BranchRestore": "repair.user_repository",
+    "BranchRestore": "repair.user_refs_and_settings",
     "CopyRules": "environments.copied_files",
     "GitRepository": "repository",
     "Landing": "landing.land",
     "NeverCommit": "commits.never_commit",
     "PullRequest": "landing.pull_request",
-    "Restorable": "repair.user_repository",
-    "RestoreState": "repair.user_repository",
+    "Restorable": "repair.user_refs_and_settings",
+    "RestoreState": "repair.user_refs_and_settings",
     "between": "commits.changed_files",
     "of_worker": "commits.changed_files",
     "signature_of_user": "landing.authorship",

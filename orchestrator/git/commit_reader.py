@@ -14,8 +14,8 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.git import start_commit, submodules
 from orchestrator.git.command import ref_files
+from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import changed_files
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.merge import merge_tree, rebase

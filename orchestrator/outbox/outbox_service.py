@@ -23,7 +23,7 @@ from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.delivery import MOST_OF_ENDPOINT, Sender
 from orchestrator.outbox.delivery_retries import GONE, after_attempt
-from orchestrator.outbox.http import Outcome
+from orchestrator.outbox.http_sender import Outcome
 from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
-from orchestrator.outbox.http import Outcome, Poster
+from orchestrator.outbox.http_sender import Outcome, Poster
 from orchestrator.outbox.messages import Messages
 
 KEY_PREFIX = "whsec_"

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from orchestrator.core.locks.lock_table import MOST_NAMES, LockKind
 from orchestrator.schemas.answers.answer import Answer
-from orchestrator.schemas.fields.text import LockName, Wire
+from orchestrator.schemas.fields.bounded_types import LockName, Wire
 
 #: Maximum seconds: one day.
 LONGEST_LOCK_WAIT = 86_400.0

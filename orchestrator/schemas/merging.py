@@ -12,7 +12,7 @@ from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
 from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import MissingAnswer, OutsideAnswer
-from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import MOST_ITEMS, Text, Wire, Word
 
 WorkerNames = Annotated[
     tuple[Annotated[Text, Field(min_length=1, max_length=200)], ...],

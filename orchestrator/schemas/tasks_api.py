@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.text import (
+from orchestrator.schemas.fields.bounded_types import (
     REQUEST_LIMIT_CHARACTERS,
     LabelValue,
     RequestText,

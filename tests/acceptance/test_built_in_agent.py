@@ -23,9 +23,9 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 
 import time
 
-from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.parsing.run_outcome import RunReport, concluded
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
-from orchestrator.agents.events.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
+from orchestrator.agents.activity.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
 
 
 class QuillReader:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orchestrator.agents.events.agent_events import ToolEvent
+from orchestrator.agents.activity.agent_events import ToolEvent
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, ModelApi, Script, Turn
 

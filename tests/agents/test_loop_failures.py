@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.events.agent_events import RetryEvent, TextEvent, ToolEvent
+from orchestrator.agents.activity.agent_events import RetryEvent, TextEvent, ToolEvent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.agents.conftest import Loop, until
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Turn
@@ -190,7 +190,9 @@ def test_a_server_of_ones_own_may_want_no_key(
     chat: Loop, api: ModelApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    monkeypatch.setattr("orchestrator.agents.loop.http.transport.is_loopback", lambda host: False)
+    monkeypatch.setattr(
+        "orchestrator.agents.loop.model_http.transport.is_loopback", lambda host: False
+    )
     assert chat.run(Script.of(Turn("x"))).succeeded
     assert "authorization" not in api.calls[0].headers
 

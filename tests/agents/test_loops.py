@@ -8,8 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.agents.driver_process.mailbox import Mailbox, read_ids
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     FinalAnswerEvent,
     RetryEvent,
@@ -17,6 +16,7 @@ from orchestrator.agents.events.agent_events import (
     ToolEvent,
     UsageEvent,
 )
+from orchestrator.agents.driver_process.mailbox import Mailbox, read_ids
 from orchestrator.agents.loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.model.human_input import WorkerMessage, message_document, message_file_name

@@ -29,7 +29,7 @@ MakeApart = Callable[..., ApartCluster]
 #: waits until a file exists.
 _PAUSED = """
 import os, time
-from orchestrator.launchers.cluster.files.node_files import NodeFiles
+from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 def paused(name, go):
     call = getattr(NodeFiles, name)
     def instead(self, *arguments):

@@ -8,7 +8,7 @@ from pathlib import Path
 #: Modules that a server needs for some jobs and calls only.
 _LATER = (
     "alembic",
-    "orchestrator.api.mcp.tool_calls",
+    "orchestrator.api.mcp.tool_execution",
     "orchestrator.api.openapi.document",
     "orchestrator.api.tasks_api.calls",
     "orchestrator.gates.detect",

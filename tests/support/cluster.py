@@ -13,7 +13,7 @@ from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.launcher import LocalLauncher
 

@@ -63,24 +63,24 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "access mcp openapi streaming",
         "routes",
         "tasks_api",
-        "server",
+        "http_server",
     ),
     "cli": (
         "output",
         "offline server_record",
-        "context",
+        "command_context",
         "plan",
         "changes follow server setup worker",
         "demo doctor",
         "jobs",
     ),
     "agents": (
-        "discovery events prices survey",
+        "activity discovery prices survey",
         "ai_tools prompts",
         "driver_process loop",
         "program_agent",
         "driven_agent",
-        "registry",
+        "agent_registry",
     ),
 }
 

@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 
+from orchestrator.agents.activity.agent_events import AgentOutcome, Reader
+from orchestrator.agents.activity.transcript import PeopleLog, RawStream
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
@@ -30,8 +32,6 @@ from orchestrator.agents.driver_process.watchdog import (
     in_words,
     priced,
 )
-from orchestrator.agents.events.agent_events import AgentOutcome, Reader
-from orchestrator.agents.events.transcript import PeopleLog, RawStream
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id

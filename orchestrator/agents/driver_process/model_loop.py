@@ -11,11 +11,11 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
+from orchestrator.agents.activity.outside_edits import Edits
 from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
-from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
-from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Runs a loop: gets its settings, the prompt, and a callback for its events.

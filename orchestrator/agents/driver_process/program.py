@@ -11,11 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from uuid import uuid4
 
-from orchestrator.agents.ai_tools.invocation.call import AgentCall
-from orchestrator.agents.driver_process.agent_process import AgentProcess, read
-from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
-from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     AgentOutcome,
     Ending,
@@ -24,10 +20,14 @@ from orchestrator.agents.events.agent_events import (
     Reader,
     SessionReader,
 )
-from orchestrator.agents.events.lines import Lines
-from orchestrator.agents.events.outside_edits import Edits
-from orchestrator.agents.events.session_follower import Follower
-from orchestrator.agents.events.transcript import PeopleLog, RawStream
+from orchestrator.agents.activity.lines import Lines
+from orchestrator.agents.activity.outside_edits import Edits
+from orchestrator.agents.activity.session_follower import Follower
+from orchestrator.agents.activity.transcript import PeopleLog, RawStream
+from orchestrator.agents.ai_tools.invocation.call import AgentCall
+from orchestrator.agents.driver_process.agent_process import AgentProcess, read
+from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
+from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 

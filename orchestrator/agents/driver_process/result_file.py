@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.events.agent_events import AgentOutcome
+from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.security.secrets.masking import Masker
 

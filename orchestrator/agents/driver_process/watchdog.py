@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.agents.driver_process.usage_report import UsageReporter
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     FinalAnswerEvent,
     InputReadEvent,
@@ -16,7 +14,9 @@ from orchestrator.agents.events.agent_events import (
     ToolRequestEvent,
     UsageEvent,
 )
-from orchestrator.agents.events.transcript import PeopleLog
+from orchestrator.agents.activity.transcript import PeopleLog
+from orchestrator.agents.ai_tools.invocation.call import CallLimits
+from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

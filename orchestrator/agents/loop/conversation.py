@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentOutcome,
     FinalAnswerEvent,
     RetryEvent,
@@ -14,10 +14,10 @@ from orchestrator.agents.events.agent_events import (
     UsageEvent,
 )
 from orchestrator.agents.loop import instructions
-from orchestrator.agents.loop.http.failure import ModelFailure, overflow
+from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.agents.loop.model_calls import Emit, ModelCaller
+from orchestrator.agents.loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn, Use
-from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.agents.loop.tools.tool import Result
 from orchestrator.agents.loop.tools.toolbox import Toolbox
 from orchestrator.agents.loop.usage_limits import UsageLimits

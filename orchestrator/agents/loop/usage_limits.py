@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from orchestrator.agents import prices
-from orchestrator.agents.loop.settings import LoopSettings
+from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 

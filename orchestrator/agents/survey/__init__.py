@@ -4,7 +4,7 @@ It runs as a worker process (``python -m orchestrator.agents.survey``). Importin
 none of the analyzer, because the server imports it only for ``command``.
 
 - ``analysis``: The analysis of a survey: history, manifests, project map
-- ``files``: Files of the project: listing, reading, and their git history
+- ``project_files``: Files of the project: listing, reading, and their git history
 - ``report``: Reports of the survey: Markdown and headlines
 - ``source``: Reading source files: languages, symbols, modules, lines
 """

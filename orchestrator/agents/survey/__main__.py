@@ -5,9 +5,9 @@ import os
 import sys
 from pathlib import Path
 
-from .assignment import read_surroundings, read_task
-from .survey_error import SurveyError
-from .worker import printable, survey
+from orchestrator.agents.survey.survey_error import SurveyError
+from orchestrator.agents.survey.survey_task import read_surroundings, read_task
+from orchestrator.agents.survey.survey_worker import printable, survey
 
 
 def main() -> int:

@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import field
 
-from orchestrator.agents.survey.files.listing import DIRECT_FILES, FoundFile
-from orchestrator.agents.survey.files.read_file import LARGEST_READ_BYTES
+from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, FoundFile
+from orchestrator.agents.survey.project_files.read_file import LARGEST_READ_BYTES
 from orchestrator.agents.survey.source.languages import language_of
 from orchestrator.core.dataclass import dataclass
 

@@ -18,7 +18,6 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from orchestrator.api.client.calls import Answer, object_of, path_of
-from orchestrator.api.client.discovery import find_address
 from orchestrator.api.client.errors import (
     ApiError,
     AuthError,
@@ -31,6 +30,7 @@ from orchestrator.api.client.errors import (
     ServerUnreachable,
 )
 from orchestrator.api.client.follow import FollowCalls
+from orchestrator.api.client.server_discovery import find_address
 from orchestrator.api.client.transport import new_key, present
 from orchestrator.security.files.home_directory import home_here
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.core.text.json_values import strict_json
-from orchestrator.schemas.fields.text import Wire
+from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults, unknown_name
 from orchestrator.schemas.requests.queries import Query
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.api.client.discovery import API_URL, find_address
 from orchestrator.api.client.errors import NoServer
+from orchestrator.api.client.server_discovery import API_URL, find_address
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
 from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried
 

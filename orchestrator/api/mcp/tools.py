@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.api.mcp.tool_list import FOR_PEOPLE
 from orchestrator.core.dataclass import dataclass
-from orchestrator.schemas.fields.text import Wire
+from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]

@@ -26,7 +26,7 @@ from orchestrator.schemas.requests.queries import NoQuery
 if TYPE_CHECKING:
     # Imported by the functions that use it, because few servers get such calls, and building the
     # models of all arguments takes a thirtieth of the start's time.
-    from orchestrator.api.mcp.tool_calls import ToolCall, ToolContext
+    from orchestrator.api.mcp.tool_execution import ToolCall, ToolContext
 
 blueprint = Blueprint("mcp", __name__)
 blueprint.before_request(identify)
@@ -89,7 +89,7 @@ def _header(name: str) -> str | None:
 
 
 def _answered(one: Request) -> Response:
-    from orchestrator.api.mcp.tool_calls import asked, refused
+    from orchestrator.api.mcp.tool_execution import asked, refused
 
     if one.method != "tools/call":
         request.environ[READS] = True
@@ -104,7 +104,7 @@ def _answered(one: Request) -> Response:
 
 
 def _called(one: Request, call: "ToolCall") -> Response:
-    from orchestrator.api.mcp.tool_calls import ToolContext, carried_out, check_caller
+    from orchestrator.api.mcp.tool_execution import ToolContext, carried_out, check_caller
 
     request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:
@@ -130,7 +130,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
 
 def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
     """Return the whole answer to a tool call. Never raises. Needs no request context of Flask."""
-    from orchestrator.api.mcp.tool_calls import carried_out, refused
+    from orchestrator.api.mcp.tool_execution import carried_out, refused
 
     try:
         result = carried_out(desk, call)

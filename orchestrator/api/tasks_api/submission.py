@@ -10,7 +10,7 @@ from orchestrator.core.model.job import AUTO, CandidateSettings, Job, TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.schemas.fields.text import LONGEST_LABEL
+from orchestrator.schemas.fields.bounded_types import LONGEST_LABEL
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
 from orchestrator.schemas.tasks_api import CliAssignment, TaskBody, context_text
 

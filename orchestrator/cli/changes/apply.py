@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from orchestrator.cli.changes.land import landing_of
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.changes.comments import Comments, in_diff, in_file, in_option
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,

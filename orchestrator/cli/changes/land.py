@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.api.client.errors import ConflictError
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     pass_surroundings,

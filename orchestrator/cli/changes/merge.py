@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
+from orchestrator.cli.command_context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_ending import place_of, purpose
 from orchestrator.cli.output.terminal import printable

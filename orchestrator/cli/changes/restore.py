@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     pass_surroundings,

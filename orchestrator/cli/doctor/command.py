@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
+from orchestrator.cli.command_context import (
+    CliContext,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.cli.server_record import running_server

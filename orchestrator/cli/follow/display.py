@@ -9,7 +9,7 @@ from typing import Any, Protocol, TextIO
 
 import click
 
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines

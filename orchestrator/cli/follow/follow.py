@@ -16,8 +16,8 @@ from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
-from orchestrator.api.client.discovery import read_record
-from orchestrator.cli.context import CliContext
+from orchestrator.api.client.server_discovery import read_record
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.blocked_reason import BlockedWorkers, server_awaited
 from orchestrator.cli.follow.display import Display, LiveDisplay
 from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, age, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, age, json_option, pass_surroundings
 from orchestrator.cli.follow.top.frame import count as tokens
 from orchestrator.cli.output.terminal import table
 

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
+from orchestrator.cli.command_context import (
+    CliContext,
+    job_argument,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_ending import all_tasks, tasks_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,

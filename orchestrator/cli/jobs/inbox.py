@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
 
 PAGE_SIZE = 200

@@ -7,7 +7,12 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
+from orchestrator.cli.command_context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
 from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound

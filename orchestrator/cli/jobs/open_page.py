@@ -5,7 +5,7 @@ import webbrowser
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 
 
 @click.command("open")

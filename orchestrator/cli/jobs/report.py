@@ -6,7 +6,12 @@ import shlex
 
 import click
 
-from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
+from orchestrator.cli.command_context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.untrusted_files import read_regular

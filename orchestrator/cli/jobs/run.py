@@ -6,7 +6,12 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
+from orchestrator.cli.command_context import (
+    CliContext,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.terminal import terminal_width
 from orchestrator.cli.plan.job_options import (

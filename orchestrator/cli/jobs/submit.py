@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
     asked,

@@ -5,7 +5,12 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
+from orchestrator.cli.command_context import (
+    CliContext,
+    json_option,
+    pass_surroundings,
+    project_option,
+)
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, table
 

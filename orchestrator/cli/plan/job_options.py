@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.context import Seconds
+from orchestrator.cli.command_context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import AUTO

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_ending import cap_line
 from orchestrator.cli.output.terminal import first_line, table

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, OrchestratorError

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from orchestrator.api.client.discovery import ServerRecord, read_record, setting
-from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
+from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
+from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home

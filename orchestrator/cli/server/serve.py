@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from orchestrator.cli.context import CliContext, pass_surroundings, project_option
+from orchestrator.cli.command_context import CliContext, pass_surroundings, project_option
 
 
 @click.command("serve")

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 
 from orchestrator import __version__
-from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
+from orchestrator.api.http_server.app import close_app, create_app, note_removal
+from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, bind
+from orchestrator.api.http_server.waitress_server import serve as serve_app
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.app import close_app, create_app, note_removal
-from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, bind
-from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
@@ -241,7 +241,7 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
     tls = None
     if api.tls:
         # Imported here, because most servers have no TLS, and asyncio is slow to import.
-        from orchestrator.api.server.tls import tls_context
+        from orchestrator.api.http_server.tls import tls_context
 
         tls = tls_context(api.tls.certificate, api.tls.key)
     refused: PortTaken | None = None

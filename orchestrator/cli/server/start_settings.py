@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from orchestrator.api.client.discovery import CONFIG_NAME, configured_key, setting
+from orchestrator.api.client.server_discovery import CONFIG_NAME, configured_key, setting
 from orchestrator.config.example_key import is_example
 from orchestrator.config.project import project_by_place
 from orchestrator.core.dataclass import dataclass

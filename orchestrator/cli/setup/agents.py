@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, printable, table
 
 _VERSION_SECONDS = 15.0

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from orchestrator.api.client.errors import ConflictError, NotFoundError
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     age,
     job_argument,

@@ -5,7 +5,7 @@ from functools import partial
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import table
 from orchestrator.core.errors import ConfigError
 

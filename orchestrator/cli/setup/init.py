@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from orchestrator import IS_INSTALLED
-from orchestrator.cli.context import (
+from orchestrator.cli.command_context import (
     CliContext,
     json_option,
     pass_surroundings,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 
 SCOPES = ("read", "submit", "admin")
 

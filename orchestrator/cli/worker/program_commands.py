@@ -5,7 +5,7 @@
 
 import click
 
-from orchestrator.cli.context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_surroundings
 
 
 @click.command(

@@ -47,12 +47,12 @@ from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
+from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
 from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.server_restart import Recovery
 from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
@@ -109,7 +109,7 @@ class Scheduler:
         self._reopening = Reopening(
             self._trees, self._planning, self._job_end, self._running.attach
         )
-        self._restoring = Recovery(
+        self._restoring = JobTreeRestore(
             self._trees,
             self._running,
             self._task_locks,

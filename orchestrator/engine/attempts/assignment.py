@@ -41,8 +41,8 @@ from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.result_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.messages import ContextPrepared, Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.keys import new_proof
 from orchestrator.security.worker_environment import worker_environment

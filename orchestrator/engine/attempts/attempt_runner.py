@@ -40,14 +40,14 @@ from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.messages import (
+from orchestrator.engine.runtime.running_processes import PreloadHandlers, RunningProcesses
+from orchestrator.engine.runtime.supervisor_messages import (
     AttemptBegun,
     AttemptEnded,
     AttemptHeld,
     AttemptReturned,
     Post,
 )
-from orchestrator.engine.runtime.running_processes import PreloadHandlers, RunningProcesses
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.setup_commands import why_failed

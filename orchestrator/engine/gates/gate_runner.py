@@ -41,7 +41,7 @@ from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.messages import Post
+from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)

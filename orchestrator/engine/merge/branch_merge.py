@@ -55,7 +55,7 @@ from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
-from orchestrator.engine.merge.conflict_resolution import ConflictResolution, is_refused
+from orchestrator.engine.merge.conflict_resolvers import ConflictResolvers, is_refused
 from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
 from orchestrator.engine.merge.gate_check import Abandoned, Allowed, GateUnfit, Halted, MergedGates
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
@@ -71,7 +71,7 @@ from orchestrator.engine.merge.merge_record import (
     overruled_in,
 )
 from orchestrator.engine.worktrees import conflict_attempt
-from orchestrator.engine.worktrees.checkpoints import LEFT
+from orchestrator.engine.worktrees.checkpoint_commits import LEFT
 from orchestrator.engine.worktrees.child_losses import ChildLosses
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -91,7 +91,7 @@ class BranchMerge:
         self._repository = repository
         self._worktrees = worktrees
         self._gates = gates
-        self._resolution = ConflictResolution(repository, worktrees)
+        self._conflict_resolvers = ConflictResolvers(repository, worktrees)
         self.children = ChildLosses(repository, worktrees)
 
     def merge(
@@ -125,7 +125,7 @@ class BranchMerge:
                 leave(record, part.worker, why, LossCause.REFUSED)
             return Merged(error=str(error))
         self._note(record, tree, job, settled)
-        self._resolution.note_hindrances(record, tree, job, settled)
+        self._conflict_resolvers.note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
             return Merged(missing=missing_from(record))
@@ -138,7 +138,7 @@ class BranchMerge:
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
-        refusals = [*refused, *self._resolution.rejections(record, job, settled)]
+        refusals = [*refused, *self._conflict_resolvers.rejections(record, job, settled)]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
@@ -410,7 +410,7 @@ class BranchMerge:
         self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
     ) -> None:
         leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
-        self._resolution.note_resolvable(record, job, worker)
+        self._conflict_resolvers.note_resolvable(record, job, worker)
 
     def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)

@@ -14,7 +14,7 @@ from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
-from orchestrator.engine.runtime.messages import JobMerged, Post
+from orchestrator.engine.runtime.supervisor_messages import JobMerged, Post
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
-from orchestrator.engine.service.read_models.read_models import ReadModels
+from orchestrator.engine.service.read_models.job_lists import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls

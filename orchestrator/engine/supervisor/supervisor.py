@@ -38,7 +38,7 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.machine import Headroom
-from orchestrator.engine.runtime.messages import (
+from orchestrator.engine.runtime.supervisor_messages import (
     AttemptBegun,
     AttemptEnded,
     AttemptHeld,

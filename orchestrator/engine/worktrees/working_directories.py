@@ -50,7 +50,7 @@ from orchestrator.engine.worktrees.branch_tips import (
     without_refused,
     without_secrets,
 )
-from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
+from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Checkpoints
 from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git, has_lfs
-from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 
 #: Maximum seconds for which a configuration is cached, because git may read files that are not
 #: listed here.

@@ -15,7 +15,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, leftover_files
 from orchestrator.git.command.git_process import GitProcess
-from orchestrator.git.command.sessions import (
+from orchestrator.git.command.git_sessions import (
     ANSWER_SECONDS,
     CHANGE_SECONDS,
     SESSIONS,

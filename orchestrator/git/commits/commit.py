@@ -20,8 +20,8 @@ from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
+from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, quarantine
 from orchestrator.git.commits.nested_repositories import Nested

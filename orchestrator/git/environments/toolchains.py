@@ -11,8 +11,8 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 from orchestrator.git.user_repository.checkout import within

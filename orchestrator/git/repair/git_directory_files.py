@@ -9,8 +9,8 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git, GitOutput
-from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.repair.broken_worktrees import is_head
 from orchestrator.security.files.untrusted_files import read_regular
 

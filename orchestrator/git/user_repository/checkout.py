@@ -18,8 +18,8 @@ from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_ME
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command import configuration, ref_files
 from orchestrator.git.command.configuration import SETTLED_SECONDS
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of changed files that are checked individually.

@@ -3,6 +3,6 @@
 Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
 
 - ``dask``: nodes on the workers of a Dask cluster
-- ``files``: files of attempts on nodes with their own file systems
+- ``file_transfer``: files of attempts on nodes with their own file systems
 - ``node``: the process of a node: its launcher, and its end of the link to the server
 """

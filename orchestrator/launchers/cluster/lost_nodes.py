@@ -21,7 +21,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt, lost_end
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.registry import NodeEntry
+from orchestrator.launchers.cluster.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.files.untrusted_files import replace_file
 

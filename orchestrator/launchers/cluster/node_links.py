@@ -37,14 +37,14 @@ from orchestrator.launchers.cluster.connected_node import (
     state_of,
     stored_end,
 )
-from orchestrator.launchers.cluster.files import file_exchange
-from orchestrator.launchers.cluster.files.archive import (
+from orchestrator.launchers.cluster.file_transfer import file_exchange
+from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
     ArchiveFigures,
     UnusableFiles,
     as_full_disk,
 )
-from orchestrator.launchers.cluster.files.file_exchange import FileExchange
+from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import Link, Message, Window, packed, unpacked
 from orchestrator.launchers.cluster.lost_nodes import (
@@ -55,7 +55,7 @@ from orchestrator.launchers.cluster.lost_nodes import (
     lost_attempts,
 )
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
-from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.worktree_exchange import WorktreeExchange
 from orchestrator.launchers.exit_record import exit_record
 

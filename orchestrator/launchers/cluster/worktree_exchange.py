@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from orchestrator.core.errors import RepositoryError, Unavailable
 from orchestrator.core.ports.attempt_files import FileChange
 from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt
-from orchestrator.launchers.cluster.files.archive import UnusableFiles
+from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 
 #: Seconds between two checks of an attempt that is ending, or of a node without a connection.
 _CHECK_SECONDS = 0.25

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore, Topic
 from orchestrator.outbox.delivery_retries import after_attempt
-from orchestrator.outbox.http import Outcome, Poster
+from orchestrator.outbox.http_sender import Outcome, Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications.notice import Notice, notice_of
 from orchestrator.outbox.notifications.targets import Target, send

@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.gate import Gate, GateSource
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import GitUse
-from orchestrator.schemas.fields.text import LockNames, TaskId, Text, Wire
+from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.job import Texts
 

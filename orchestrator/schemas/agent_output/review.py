@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.schemas.agent_output.plan import objects_in
-from orchestrator.schemas.fields.text import Text, Wire
+from orchestrator.schemas.fields.bounded_types import Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
 
 KIND = "invalid-review"

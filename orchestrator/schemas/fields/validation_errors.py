@@ -7,7 +7,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.schemas.fields.text import PATTERN_WORDS
+from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 
 Place = tuple[int | str, ...]
 

@@ -12,7 +12,7 @@ from pydantic import (
 )
 
 from orchestrator.core.model.gate import AUTO, OFF, Gate, GateReport
-from orchestrator.schemas.fields.text import (
+from orchestrator.schemas.fields.bounded_types import (
     GATE_NAME_PATTERN,
     Seconds,
     Text,

@@ -14,7 +14,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.submission import ConfigRequest
-from orchestrator.schemas.fields.text import (
+from orchestrator.schemas.fields.bounded_types import (
     COMMIT_PATTERN,
     TEXT_PATTERN,
     Count,

@@ -27,7 +27,7 @@ from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK
-from orchestrator.schemas.fields.text import (
+from orchestrator.schemas.fields.bounded_types import (
     CHECKPOINT_PATTERN,
     MOST_ITEMS,
     Command,

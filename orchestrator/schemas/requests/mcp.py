@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import Count, Money, Seconds, Text, Wire, Word
 from orchestrator.schemas.requests.human_input import (
     CommentBodies,
     CommitName,

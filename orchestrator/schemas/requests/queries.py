@@ -19,7 +19,7 @@ from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState
 from orchestrator.core.ports.read_models import WorkerOrder
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.text import LABEL_PATTERN, LINES_PATTERN
+from orchestrator.schemas.fields.bounded_types import LABEL_PATTERN, LINES_PATTERN
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.schemas.fields.text import Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
 
 
 class NotifyTestRequest(Wire):

@@ -31,7 +31,7 @@ LATE_SECONDS = 0.02
 _LOG_SUFFIX = "-wal"
 
 
-class LateSync:
+class DeferredSync:
     """Flushes SQLite's write-ahead log to the disk, after commits that did not wait for the disk.
 
     Any thread may call. The background thread starts with the first ``ask``.
@@ -155,9 +155,9 @@ class Connections:
         self._in_doubt = False
         #: True if a commit waits for the disk; None if the database decides.
         self._waits: bool | None = None
-        self._late_sync: LateSync | None = None
+        self._deferred_sync: DeferredSync | None = None
         if self.writer.dialect.name == "sqlite":
-            self._waits, self._late_sync = True, LateSync(str(url.database))
+            self._waits, self._deferred_sync = True, DeferredSync(str(url.database))
         #: Locks of the file, once it is locked.
         self._locks: list[int] = []
 
@@ -185,8 +185,8 @@ class Connections:
             raise
 
     def close(self) -> None:
-        if self._late_sync is not None:
-            self._late_sync.close()
+        if self._deferred_sync is not None:
+            self._deferred_sync.close()
         if self._aside is not None:
             self._aside.close()
         self._readers.dispose()
@@ -247,8 +247,8 @@ class Connections:
         failpoints.reached("store: before the commit")
         driver.commit()
         failpoints.reached("store: after the commit")
-        if self._late_sync is not None and not change.durable:
-            self._late_sync.ask()
+        if self._deferred_sync is not None and not change.durable:
+            self._deferred_sync.ask()
 
     def durable_writer(self) -> Connection:
         """Return the writer's connection. Its next commit waits until the data is on the disk."""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.activity import transcript
+from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.driver_process import result_file, spec
 from orchestrator.agents.driver_process.spec import Spec
-from orchestrator.agents.events import transcript
-from orchestrator.agents.events.agent_events import AgentOutcome
 from tests.integration.engine.site import whole_lines
 
 REPOSITORY = Path(__file__).resolve().parents[3]

@@ -20,7 +20,7 @@ from tests.support.project import Project
 
 _COMMAND = (
     "import os, sys; from pathlib import Path; from orchestrator.cli import execute; "
-    "from orchestrator.cli.context import CliContext; "
+    "from orchestrator.cli.command_context import CliContext; "
     "sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))"
 )
 _SECONDS = 30

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 
+from orchestrator.agents.activity import transcript
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process import result_file
 from orchestrator.agents.driver_process.spec import Spec
-from orchestrator.agents.events import transcript
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.integration.agents.rig import Rig, stop
 from tests.integration.engine.site import until

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.streams import LongAnswers
-from orchestrator.api.server.app import close_app, create_app
-from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 
-from orchestrator.api.server import connections
-from orchestrator.api.server.waitress_server import HttpServer, serve
+from orchestrator.api.http_server import connections
+from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.core.model.submission import Caller, Submission
 from orchestrator.core.ports.read_models import Detail
 from tests.integration.api.conftest import DEADLINE_SECONDS, eventually

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.server import connections
-from orchestrator.api.server.waitress_server import HttpServer
+from orchestrator.api.http_server import connections
+from orchestrator.api.http_server.waitress_server import HttpServer
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY
 

@@ -10,8 +10,8 @@ import pytest
 import requests
 from flask import Flask
 
-from orchestrator.api.server.app import close_app
-from orchestrator.api.server.waitress_server import HttpServer
+from orchestrator.api.http_server.app import close_app
+from orchestrator.api.http_server.waitress_server import HttpServer
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.api.server.waitress_server import HttpServer
+from orchestrator.api.http_server.waitress_server import HttpServer
 from tests.integration.api.conftest import eventually
 from tests.integration.api.mcp_stdio import (
     COMMAND,

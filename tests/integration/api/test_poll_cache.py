@@ -10,10 +10,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 
 from orchestrator.api.http.poll_cache import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
+from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.serializers.status_answer import MOST_QUICK_CHANGES
-from orchestrator.api.server.app import close_app, create_app
-from orchestrator.api.server.waitress_server import serve
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import ListedJob

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.api.http_server.app import create_app
+from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, serve
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.app import create_app
-from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, serve
 from tests.integration.api.conftest import eventually
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeService
@@ -210,8 +210,8 @@ def test_a_signal_stops_it_and_it_prints_nothing(tmp_path: Path) -> None:
     program.write_text(
         "import signal, sys\n"
         "from pathlib import Path\n"
-        "from orchestrator.api.server.app import create_app\n"
-        "from orchestrator.api.server.waitress_server import serve\n"
+        "from orchestrator.api.http_server.app import create_app\n"
+        "from orchestrator.api.http_server.waitress_server import serve\n"
         "from tests.unit.api.fake_service import FakeService\n"
         "server = serve(create_app(FakeService(Path(sys.argv[1]))), host='127.0.0.1', port=0)\n"
         "signal.signal(signal.SIGTERM, lambda *_: server.close())\n"

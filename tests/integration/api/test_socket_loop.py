@@ -17,9 +17,9 @@ import pytest
 import waitress.channel
 import waitress.task
 
+from orchestrator.api.http_server.connections import VITAL_THREADS
+from orchestrator.api.http_server.waitress_server import HttpServer
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.connections import VITAL_THREADS
-from orchestrator.api.server.waitress_server import HttpServer
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job

@@ -12,11 +12,11 @@ import pytest
 import requests
 from flask import Flask
 
+from orchestrator.api.http_server import connections
+from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.tls import BadCertificate, tls_context
+from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server import connections
-from orchestrator.api.server.app import close_app, create_app
-from orchestrator.api.server.tls import BadCertificate, tls_context
-from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.security.stdlib_client import StdlibClient
 from tests.integration.api.conftest import DEADLINE_SECONDS, THREADS, eventually
 from tests.integration.api.wire import Connection, Events

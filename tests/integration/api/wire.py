@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.api.server.waitress_server import HttpServer
+from orchestrator.api.http_server.waitress_server import HttpServer
 from tests.unit.api.fake_service import KEY
 
 TIMEOUT_SECONDS = 10.0

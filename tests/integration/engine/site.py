@@ -17,8 +17,8 @@ from typing import Any
 import requests
 import yaml
 
-from orchestrator.api.server.app import close_app, create_app
-from orchestrator.api.server.waitress_server import serve
+from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.server_process import api_options
 from orchestrator.composition import build

@@ -22,7 +22,7 @@ from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.delivery import Sender
-from orchestrator.outbox.http import Poster
+from orchestrator.outbox.http_sender import Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications import mail, other_services
 from orchestrator.outbox.notifications.notice import Notice

@@ -188,7 +188,7 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     log = tmp_path / "x.db-wal"
-    sync = connections.LateSync(str(tmp_path / "x.db"))
+    sync = connections.DeferredSync(str(tmp_path / "x.db"))
 
     def told_after_more_commits() -> int:
         for _ in range(3):

@@ -9,8 +9,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.app import close_app, create_app
 from tests.unit.api.fake_service import KEY, FakeService
 
 

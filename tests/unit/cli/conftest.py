@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 #: Runs one command line in this process, and returns the exit code.

@@ -17,7 +17,7 @@ from click.shell_completion import ShellComplete
 
 from orchestrator import __version__
 from orchestrator.cli import COMMANDS, GROUPS, commands
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup
 from orchestrator.cli.output.error_messages import report_error
@@ -576,7 +576,7 @@ def test_lock_loads_the_standard_library_alone() -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom orchestrator.cli import execute\n"
-        "from orchestrator.cli.context import CliContext\n"
+        "from orchestrator.cli.command_context import CliContext\n"
         "execute(['--help'], CliContext())\n"
         "heavy = {'requests', 'yaml', 'pydantic', 'flask', 'sqlalchemy', 'jinja2'}\n"
         "heavy.add('importlib.metadata')\n"
@@ -631,7 +631,7 @@ def test_a_light_command_loads_little(words: tuple[str, ...], tmp_path: Path) ->
     code = (
         "import os, sys\n"
         "from orchestrator.cli import execute\n"
-        "from orchestrator.cli.context import CliContext\n"
+        "from orchestrator.cli.command_context import CliContext\n"
         f"execute({list(words)}, CliContext(environ=os.environ))\n"
         "own = {each.split('.')[1] for each in sys.modules if each.startswith('orchestrator.')}\n"
         "others = {each.partition('.')[0] for each in sys.modules} - sys.stdlib_module_names\n"

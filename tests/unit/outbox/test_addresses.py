@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl
-from orchestrator.outbox.http import Poster
+from orchestrator.outbox.http_sender import Poster
 from orchestrator.security.secrets.masking import shown_address
 
 #: One trick each. Names of this list resolve without a network.

@@ -3,13 +3,13 @@
 aider edits files and answers in prose. It runs no tools, so it cannot start child jobs.
 """
 
+from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
     Ask,
     shell_environment,
     shell_files,
 )
-from orchestrator.agents.events.session_follower import SessionFile
 
 _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),

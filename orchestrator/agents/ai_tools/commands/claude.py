@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
@@ -24,7 +25,6 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
     kept,
     table,
 )
-from orchestrator.agents.events.session_follower import SessionFile
 
 #: Fields of the user's configuration that belong to the login, in addition to the credentials.
 _ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")

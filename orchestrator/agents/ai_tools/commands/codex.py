@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
@@ -28,7 +29,6 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
     table,
     toml_table,
 )
-from orchestrator.agents.events.session_follower import SessionFile
 
 OPENAI_URL = "https://api.openai.com/v1"
 _OWN_PROVIDER = "orchestrator"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
@@ -22,7 +23,6 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
     kept,
     table,
 )
-from orchestrator.agents.events.session_follower import SessionFile
 from orchestrator.core.model.known_agents import COMMAND_SECONDS
 
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")

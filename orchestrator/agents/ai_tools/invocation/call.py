@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.events.session_follower import SessionFile
+from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.core.dataclass import dataclass
 
 #: What an agent may do without asking: everything; write files and run what its own sandbox

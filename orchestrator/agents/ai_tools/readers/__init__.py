@@ -6,8 +6,8 @@ A reader turns lines into events and an outcome. The module ``plain`` is for any
 from importlib import import_module
 from importlib.util import find_spec
 
+from orchestrator.agents.activity.agent_events import Reader
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
-from orchestrator.agents.events.agent_events import Reader
 from orchestrator.core.errors import InvalidRequest
 
 

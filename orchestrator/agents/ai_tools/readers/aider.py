@@ -7,16 +7,7 @@ import re
 import time
 from collections import deque
 
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.outcome import (
-    FINE,
-    Fault,
-    RunReport,
-    concluded,
-)
-from orchestrator.agents.ai_tools.parsing.tool_calls import log_line
-from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     AgentOutcome,
     Ending,
@@ -24,6 +15,15 @@ from orchestrator.agents.events.agent_events import (
     TextEvent,
     ToolEvent,
 )
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.run_outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.tool_calls import log_line
+from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 

@@ -4,23 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.outcome import (
-    FINE,
-    Fault,
-    RunReport,
-    concluded,
-)
-from orchestrator.agents.ai_tools.parsing.rate_limit_reset import epoch_seconds
-from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
-from orchestrator.agents.ai_tools.parsing.usage_meter import (
-    KnownUsage,
-    Meter,
-    minus,
-    plus,
-    priced,
-)
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     AgentOutcome,
     Ending,
@@ -30,6 +14,22 @@ from orchestrator.agents.events.agent_events import (
     TextEvent,
     ToolEvent,
     ToolRequestEvent,
+)
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.rate_limit_reset import epoch_seconds
+from orchestrator.agents.ai_tools.parsing.run_outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.parsing.usage_meter import (
+    KnownUsage,
+    Meter,
+    minus,
+    plus,
+    priced,
 )
 from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

@@ -6,8 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from orchestrator.agents.activity.agent_events import (
+    AgentEvent,
+    AgentOutcome,
+    Ending,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+    ToolRequestEvent,
+)
 from orchestrator.agents.ai_tools.parsing.error_class import classify, clipped
-from orchestrator.agents.ai_tools.parsing.outcome import (
+from orchestrator.agents.ai_tools.parsing.run_outcome import (
     FINE,
     Fault,
     RunReport,
@@ -31,16 +41,6 @@ from orchestrator.agents.ai_tools.readers.codex_session_log import (
     kept_from_writing,
     refused,
     tokens,
-)
-from orchestrator.agents.events.agent_events import (
-    AgentEvent,
-    AgentOutcome,
-    Ending,
-    FinalAnswerEvent,
-    RetryEvent,
-    TextEvent,
-    ToolEvent,
-    ToolRequestEvent,
 )
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values

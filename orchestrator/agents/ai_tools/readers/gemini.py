@@ -9,8 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
+from orchestrator.agents.activity.agent_events import (
+    AgentEvent,
+    AgentOutcome,
+    Ending,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+)
 from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.outcome import (
+from orchestrator.agents.ai_tools.parsing.run_outcome import (
     FINE,
     Fault,
     RunReport,
@@ -28,15 +37,6 @@ from orchestrator.agents.ai_tools.parsing.usage_meter import (
     Steps,
     plus,
     priced,
-)
-from orchestrator.agents.events.agent_events import (
-    AgentEvent,
-    AgentOutcome,
-    Ending,
-    FinalAnswerEvent,
-    RetryEvent,
-    TextEvent,
-    ToolEvent,
 )
 from orchestrator.agents.prices import Prices
 from orchestrator.core.limits.budgets import tokens

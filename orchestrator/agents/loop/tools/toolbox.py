@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop.settings import LoopSettings
-from orchestrator.agents.loop.tools import bash, child_jobs, files, search
+from orchestrator.agents.loop.loop_settings import LoopSettings
+from orchestrator.agents.loop.tools import bash, child_jobs, file_tools, search
 from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Result, Tool, ToolRefused, Unusable, shortened
 from orchestrator.core.text import json_values
@@ -22,9 +22,9 @@ class Toolbox:
 
     def __init__(self, settings: LoopSettings) -> None:
         where = AllowedPaths(settings.cwd, confined=settings.policy != "full")
-        tools = [files.reading(where), search.listing(where), search.searching(where)]
+        tools = [file_tools.reading(where), search.listing(where), search.searching(where)]
         if settings.policy != "read-only":
-            tools += [files.writing(where), files.editing(where)]
+            tools += [file_tools.writing(where), file_tools.editing(where)]
         if settings.policy == "full":
             tools.append(bash.running(settings.cwd, settings.timeouts, settings.hidden))
         self._policy = settings.policy

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from orchestrator.agents.survey.analysis.churn import add_history
 from orchestrator.agents.survey.analysis.manifests import config_kind, is_manifest, read_manifest
-from orchestrator.agents.survey.files.listing import Listing, shown
-from orchestrator.agents.survey.files.read_file import ReadFile, read_file
+from orchestrator.agents.survey.project_files.listing import Listing, shown
+from orchestrator.agents.survey.project_files.read_file import ReadFile, read_file
 from orchestrator.agents.survey.result import (
     ConfigRow,
     Counts,

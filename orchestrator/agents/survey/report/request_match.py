@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from orchestrator.agents.survey.request import keywords, related, stem
+from orchestrator.agents.survey.request_words import keywords, related, stem
 from orchestrator.agents.survey.result import MatchRow, SurveyResult
 
 #: Score of a match in the path, in a symbol, and in an import.

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.agents.survey.report.headline import first_sentence, only_counted, top_languages
 from orchestrator.agents.survey.report.markdown import code, count, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
-from orchestrator.agents.survey.request import NOTHING_BUILT
+from orchestrator.agents.survey.request_words import NOTHING_BUILT
 from orchestrator.agents.survey.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex

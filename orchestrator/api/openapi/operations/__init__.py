@@ -1,6 +1,7 @@
 """Every call in one table; a test compares it with the application's routes."""
 
 from orchestrator.api.openapi.operations.approvals import APPROVALS
+from orchestrator.api.openapi.operations.browser_login import SESSIONS
 from orchestrator.api.openapi.operations.job_control import JOB_CONTROL
 from orchestrator.api.openapi.operations.jobs import READING
 from orchestrator.api.openapi.operations.locks import LOCKING
@@ -8,7 +9,6 @@ from orchestrator.api.openapi.operations.merge import MERGING
 from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.outbox import OUTBOX
 from orchestrator.api.openapi.operations.server import SERVER
-from orchestrator.api.openapi.operations.sessions import SESSIONS
 from orchestrator.api.openapi.operations.tasks import OF_TASKS
 from orchestrator.api.openapi.operations.triggers import TRIGGERS
 from orchestrator.api.openapi.operations.workers import OF_WORKERS

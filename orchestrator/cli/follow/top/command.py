@@ -8,10 +8,10 @@ from dataclasses import field
 
 import click
 
-from orchestrator.cli.context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_surroundings
 from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
-from orchestrator.cli.follow.top.model import JobLine
-from orchestrator.cli.follow.top.source import AnySource
+from orchestrator.cli.follow.top.screen_model import JobLine
+from orchestrator.cli.follow.top.snapshots import AnySource
 from orchestrator.cli.follow.top.view import View
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import style_of
@@ -38,7 +38,7 @@ def top_command(surroundings: CliContext, job_id: str | None, once: bool) -> int
         return _print_once(surroundings, source, job_id)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
-    from orchestrator.cli.follow.top.program import TopProgram
+    from orchestrator.cli.follow.top.main_loop import TopProgram
 
     style = style_of(surroundings.environ, sys.stdout)
     ended_by = TopProgram(surroundings, source, job_id).run(style, is_unicode=_is_unicode())

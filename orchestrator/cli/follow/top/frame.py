@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
-from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.view import Row, View
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import first_line, printable

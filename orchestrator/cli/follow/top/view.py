@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import field
 from enum import Enum
 
-from orchestrator.cli.follow.top.model import ATTENTION, JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.screen_model import ATTENTION, JobLine, Snapshot, WorkerLine
 from orchestrator.core.dataclass import dataclass
 
 #: Order key after all known statuses.

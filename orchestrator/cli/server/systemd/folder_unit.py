@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator import IS_INSTALLED
-from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
+from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.server.systemd.unit import Unit
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound

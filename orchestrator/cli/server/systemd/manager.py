@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unavailable
 

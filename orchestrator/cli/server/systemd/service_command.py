@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.context import CliContext, pass_surroundings, project_option
+from orchestrator.cli.command_context import CliContext, pass_surroundings, project_option
 from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (
     Account,

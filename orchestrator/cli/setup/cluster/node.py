@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_surroundings
 
 
 @click.group("node")

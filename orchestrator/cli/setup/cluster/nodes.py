@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machine_labels import LABEL_PATTERN
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
-from orchestrator.schemas.fields.text import PATTERN_WORDS
+from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 from orchestrator.security.files.product_files import product_file
 
 if TYPE_CHECKING:
-    from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+    from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DAYS = 730.0
@@ -134,7 +134,7 @@ def add_command(
     """
     from orchestrator.launchers.cluster.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.join_file import JoinFile
-    from orchestrator.launchers.cluster.registry import NodeEntry
+    from orchestrator.launchers.cluster.node_registry import NodeEntry
 
     authority, registry = CertificateAuthority(_directory(surroundings)), _registry(surroundings)
     if not authority.exists:
@@ -247,7 +247,7 @@ def _directory(surroundings: CliContext) -> Path:
 
 
 def _registry(surroundings: CliContext) -> "NodeRegistry":
-    from orchestrator.launchers.cluster.registry import NodeRegistry
+    from orchestrator.launchers.cluster.node_registry import NodeRegistry
 
     return NodeRegistry(_directory(surroundings))
 

@@ -35,12 +35,16 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.files.archive import (
+from orchestrator.launchers.cluster.file_transfer.archive import (
     ArchiveFigures,
     UnusableFiles,
     as_full_disk,
 )
-from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
+from orchestrator.launchers.cluster.file_transfer.node_files import (
+    RETURNED,
+    NodeFiles,
+    attempt_files,
+)
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import (
     CHUNK,

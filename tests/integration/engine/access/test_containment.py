@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable

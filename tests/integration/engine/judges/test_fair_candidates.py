@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.integration.engine.judges.conftest import PLAIN, MakeProject
 from tests.integration.engine.site import Answer, InProcess
 from tests.support.project import edit

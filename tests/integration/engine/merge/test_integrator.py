@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.registry import AgentRegistry
+from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.core import failpoints
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Job, Worker

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.composition import assembly
 from orchestrator.core.model.gate import Gate
 from orchestrator.engine.merge.gate_check import MergedGates

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, marked, until, whole_lines
 from tests.support.project import Project, agents, edit

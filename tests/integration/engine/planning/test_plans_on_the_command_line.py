@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.planning.test_planning import GOOD, Planner
@@ -99,7 +99,7 @@ IN_BACKGROUND = """
 import os, signal, sys
 from pathlib import Path
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))
 """

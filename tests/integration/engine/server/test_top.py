@@ -6,11 +6,11 @@ import os
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.top.frame import Frame
-from orchestrator.cli.follow.top.model import JobLine
-from orchestrator.cli.follow.top.program import Refresher
-from orchestrator.cli.follow.top.source import AnySource
+from orchestrator.cli.follow.top.main_loop import Refresher
+from orchestrator.cli.follow.top.screen_model import JobLine
+from orchestrator.cli.follow.top.snapshots import AnySource
 from orchestrator.cli.follow.top.view import View
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, InProcess, Site, shell, until
 from tests.support.project import Project, agents, edit

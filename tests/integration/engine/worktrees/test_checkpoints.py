@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.core.events import EventKind
-from orchestrator.engine.worktrees.checkpoints import pending
+from orchestrator.engine.worktrees.checkpoint_commits import pending
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until

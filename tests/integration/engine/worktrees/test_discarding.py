@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.workspace import attach
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import HOLD, KEY, InProcess, until

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite

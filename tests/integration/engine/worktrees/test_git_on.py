@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.planning.test_planning import Planner, a_plan, a_task, planned
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell

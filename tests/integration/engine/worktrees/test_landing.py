@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from tests.faults import crash_points
 from tests.faults.site import STORE, FaultSite
 from tests.integration.engine.conftest import MakeCrashing, MakeSite

@@ -20,7 +20,7 @@ from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import SERVER_NAME, tls
 from orchestrator.launchers.cluster.node.node_process import api_socket
-from orchestrator.launchers.cluster.registry import NodeEntry
+from orchestrator.launchers.cluster.node_registry import NodeEntry
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from orchestrator.launchers.process import proc
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until

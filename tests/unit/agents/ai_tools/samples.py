@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, Ending, Reader
 from orchestrator.agents.ai_tools.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, Ending, Reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"

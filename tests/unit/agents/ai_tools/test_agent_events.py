@@ -5,10 +5,7 @@ from itertools import chain
 
 import pytest
 
-from orchestrator.agents.ai_tools.readers import reader
-from orchestrator.agents.ai_tools.readers.aider import AiderReader
-from orchestrator.agents.ai_tools.readers.opencode import OpencodeReader
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentOutcome,
     Ending,
     FinalAnswerEvent,
@@ -18,6 +15,9 @@ from orchestrator.agents.events.agent_events import (
     ToolEvent,
     UsageEvent,
 )
+from orchestrator.agents.ai_tools.readers import reader
+from orchestrator.agents.ai_tools.readers.aider import AiderReader
+from orchestrator.agents.ai_tools.readers.opencode import OpencodeReader
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.known_agents import READERS

@@ -9,10 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.rate_limit_reset import resets_at
-from orchestrator.agents.ai_tools.readers import reader
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     AgentOutcome,
     Ending,
@@ -21,6 +18,9 @@ from orchestrator.agents.events.agent_events import (
     ToolEvent,
     UsageEvent,
 )
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.rate_limit_reset import resets_at
+from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.known_agents import READERS
 from tests.support.examples import examples

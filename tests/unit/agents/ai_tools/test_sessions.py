@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.ai_tools.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import (
+from orchestrator.agents.activity.agent_events import (
     AgentEvent,
     Ending,
     SessionReader,
     ToolRequestEvent,
     UsageEvent,
 )
+from orchestrator.agents.ai_tools.readers import KnownUsage, reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")

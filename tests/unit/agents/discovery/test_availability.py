@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.agents.discovery.availability import (
@@ -19,7 +20,6 @@ from orchestrator.agents.discovery.availability import (
     look,
     version_beside,
 )
-from orchestrator.agents.registry import AgentRegistry, built_in
 from orchestrator.config.settings import Orchestrator
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import (

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.driven_agent import DrivenAgent, Terms
 from orchestrator.agents.driver_process import result_file
-from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Exit, Usage
 
 OUTCOME = AgentOutcome(

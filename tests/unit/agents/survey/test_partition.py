@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 
-from orchestrator.agents.survey.files.listing import FoundFile, within
 from orchestrator.agents.survey.partition import (
     PARTS_FOR_A_CHILD_JOB,
     SIZEABLE_PART_BYTES,
@@ -11,6 +10,7 @@ from orchestrator.agents.survey.partition import (
     Division,
     divide,
 )
+from orchestrator.agents.survey.project_files.listing import FoundFile, within
 
 LARGE = SMALLEST_DIVIDED_BYTES // 4
 

@@ -12,8 +12,8 @@ import pytest
 from flask.testing import FlaskClient
 
 from orchestrator.api.access.audit import FILE_NAME
+from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.app import close_app, create_app
 from orchestrator.security.files import untrusted_files
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 

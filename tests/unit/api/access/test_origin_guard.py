@@ -8,8 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.access.origin_guard import Guard, host_name
+from orchestrator.api.http_server.app import create_app
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.server.app import create_app
 from tests.unit.api.fake_service import KEY, FakeService
 
 

@@ -15,7 +15,7 @@ import pytest
 import requests
 import responses
 
-from orchestrator.api.client import OrchestratorClient, discovery
+from orchestrator.api.client import OrchestratorClient, server_discovery
 from orchestrator.api.client.client import (
     ApiError,
     AuthError,
@@ -378,13 +378,13 @@ def test_elsewhere_the_server_of_the_folder_is_used(
 def test_a_workspace_elsewhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("orchestrator:\n  workspace_root: ../elsewhere\n")
 
-    found = discovery.workspace_of(tmp_path / "folder", {})
-    configured = discovery.workspace_of(tmp_path, {})
+    found = server_discovery.workspace_of(tmp_path / "folder", {})
+    configured = server_discovery.workspace_of(tmp_path, {})
     variable = {"ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": "/w"}
 
     assert found == tmp_path / "folder" / "workspace"
     assert configured == tmp_path.parent / "elsewhere"
-    assert discovery.workspace_of(tmp_path, variable) == Path("/w")
+    assert server_discovery.workspace_of(tmp_path, variable) == Path("/w")
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", '{"url": "http://h:1"}', '{"pid": "x"}'])
@@ -403,7 +403,7 @@ def test_it_needs_requests_alone() -> None:
         "heavy = {'flask', 'waitress', 'click', 'yaml', 'pydantic', 'sqlalchemy', 'jinja2'}\n"
         "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
     )
-    root = Path(discovery.__file__).parents[3]
+    root = Path(server_discovery.__file__).parents[3]
 
     done = subprocess.run(
         [sys.executable, "-c", code],

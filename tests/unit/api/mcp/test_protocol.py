@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from orchestrator.api.mcp.tool_calls import ANSWERS
+from orchestrator.api.mcp.tool_execution import ANSWERS
 from orchestrator.api.mcp.tool_list import FILE, definitions
 from orchestrator.api.mcp.tools import TOOLS, definitions_text
 from tests.unit.api.fake_service import KEY, READ_KEY, SUBMIT_KEY, FakeService

@@ -9,7 +9,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.mcp import summaries
-from orchestrator.api.mcp.tool_calls import LOG_CHARACTERS, REPORT_CHARACTERS
+from orchestrator.api.mcp.tool_execution import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.api.mcp.tools import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage

@@ -12,9 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.triggers import MOST_BYTES
-from orchestrator.api.server.app import close_app, create_app
 from orchestrator.composition.trigger_settings import triggers
 from orchestrator.config import Settings
 from tests.unit.api.fake_service import FakeService

@@ -18,7 +18,7 @@ from typing import Any
 import pyte
 import pytest
 
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay, display_for
 from orchestrator.cli.output.style import Style
 

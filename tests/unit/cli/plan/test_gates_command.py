@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions, request_options
 from tests.support.project import Project
 

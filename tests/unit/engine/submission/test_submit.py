@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
-from orchestrator.agents.registry import AgentRegistry, built_in
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
 from orchestrator.core.limits import admission, quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.registry import NodeRegistry
+from orchestrator.launchers.cluster.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.server_addresses import (
     ServerAddresses,
     host_and_port,

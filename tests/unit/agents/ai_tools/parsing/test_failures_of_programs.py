@@ -2,8 +2,8 @@
 
 import pytest
 
+from orchestrator.agents.activity.agent_events import Ending
 from orchestrator.agents.ai_tools.readers import KnownUsage
-from orchestrator.agents.events.agent_events import Ending
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.ai_tools.cases import (
     CASES,

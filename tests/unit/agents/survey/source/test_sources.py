@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.files.listing import FoundFile
-from orchestrator.agents.survey.files.read_file import LARGEST_READ_BYTES, read_file
+from orchestrator.agents.survey.project_files.listing import FoundFile
+from orchestrator.agents.survey.project_files.read_file import LARGEST_READ_BYTES, read_file
 from orchestrator.agents.survey.source.grammars import is_machine_made, read_with_grammar
 from orchestrator.agents.survey.source.languages import interpreter_language, language_of
 from orchestrator.agents.survey.source.module_names import ModuleIndex, python_module

@@ -10,11 +10,11 @@ import pyte
 import pytest
 
 from orchestrator.cli import execute
-from orchestrator.cli.context import CliContext
+from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
-from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.screen import decoded
-from orchestrator.cli.follow.top.source import of_columns
+from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.snapshots import of_columns
 from orchestrator.cli.follow.top.view import Order, View
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import local_time

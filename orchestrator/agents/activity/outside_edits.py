@@ -1,0 +1,33 @@
+"""Files outside of the working directory that an agent wrote, according to its events."""
+
+import os
+
+from orchestrator.agents.activity.agent_events import AgentEvent, ToolEvent
+
+MOST = 50
+
+
+class Edits:
+    def __init__(self) -> None:
+        self._outside: dict[str, None] = {}
+
+    def take(self, event: AgentEvent) -> None:
+        """Record a file that a tool writes outside of this attempt's directories."""
+        if not isinstance(event, ToolEvent) or event.denied:
+            return
+        for path in event.writes:
+            place = os.path.realpath(path)
+            if len(self._outside) < MOST and not any(_is_below(place, own) for own in _own()):
+                self._outside[place] = None
+
+    def outside(self) -> tuple[str, ...]:
+        return tuple(self._outside)
+
+
+def _own() -> list[str]:
+    named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
+    return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(f"{directory}{os.sep}")

@@ -1,0 +1,77 @@
+"""Reads a tool's session files while the tool runs."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.agents.activity.lines import Lines
+from orchestrator.core.dataclass import dataclass
+
+#: Seconds between two checks of the files.
+LOOK_SECONDS = 0.25
+#: Maximum bytes of all files in one check; the next check reads the rest.
+_LOOK_BYTES = 4 * 1024 * 1024
+_MOST_FILES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SessionFile:
+    folder: Path
+    pattern: str
+
+
+class Follower:
+    """Reads a tool's session files while they grow.
+
+    Unreadable files are skipped, because the agent does not depend on them.
+    """
+
+    def __init__(self, session: SessionFile) -> None:
+        self._session = session
+        self._read: dict[Path, int] = {}
+        self._begun: dict[Path, Lines] = {}
+        self._next = 0.0
+
+    def due(self, now: float) -> bool:
+        if now < self._next:
+            return False
+        self._next = now + LOOK_SECONDS
+        return True
+
+    def earlier(self) -> Iterator[tuple[str, str]]:
+        """Yield all lines that exist before the program starts, each with its file's name."""
+        found = True
+        while found:
+            found = False
+            for each in self.lines():
+                found = True
+                yield each
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Yield the lines since the previous call, each with its file's name."""
+        left = _LOOK_BYTES
+        for path in self._files():
+            data = _read(path, self._read.get(path, 0), left)
+            self._read[path] = self._read.get(path, 0) + len(data)
+            left -= len(data)
+            for line in self._begun.setdefault(path, Lines()).add(data):
+                yield path.name, line
+
+    def _files(self) -> list[Path]:
+        try:
+            return sorted(self._session.folder.glob(self._session.pattern))[:_MOST_FILES]
+        except OSError:
+            return []
+
+
+def _read(path: Path, start: int, most: int) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.pread(handle, max(0, most), start)
+    except OSError:  # not a file
+        return b""
+    finally:
+        os.close(handle)

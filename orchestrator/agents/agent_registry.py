@@ -1,0 +1,205 @@
+"""The registry of agents by name."""
+
+import sys
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+from orchestrator.agents import survey
+from orchestrator.agents.activity.steps import steps_of
+from orchestrator.agents.driven_agent import DrivenAgent
+from orchestrator.agents.program_agent import ProgramAgent, ShellAgent
+from orchestrator.core.errors import InvalidRequest, UnknownAgent
+from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
+from orchestrator.core.ports import Agent
+from orchestrator.core.ports.read_models import Availability, TranscriptStep
+from orchestrator.security.files.product_files import PACKAGES
+
+MIB = 1024 * 1024
+UNKNOWN_MEMORY_BYTES = 256 * MIB
+
+#: Checks if an agent can work here or on a node; cheap, because the answer is cached.
+Look = Callable[[], Availability]
+
+
+class AgentRegistry:
+    """Built-in agents and the user's agents.
+
+    A user's agent replaces a built-in agent of the same name.
+    """
+
+    def __init__(
+        self,
+        agents: Iterable[Agent],
+        preferred: str = AUTO,
+        looks: Mapping[str, Look] | None = None,
+        program_looks: Mapping[str, Look] | None = None,
+    ) -> None:
+        """``looks``: checks of the availability of the AI agents, the best agent first.
+
+        ``program_looks``: checks of the agents that the settings define.
+        """
+        self._agents = {agent.name: agent for agent in agents}
+        self._preferred = preferred
+        #: Checks of the AI agents, the best agent first.
+        self._looks = dict(looks or {})
+        self._program_looks = dict(program_looks or {})
+
+    def get(self, name: str) -> Agent:
+        """Return an agent. Raise UnknownAgent if it does not exist."""
+        try:
+            return self._agents[name]
+        except KeyError:
+            known = ", ".join(sorted(self._agents))
+            raise UnknownAgent(
+                f"unknown agent {name!r}; known: {known}. Add an agent under 'agents' in "
+                "config.yaml"
+            ) from None
+
+    def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
+        """Return the name of the agent for a task.
+
+        ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
+        is ``auto``, too, it is the best AI agent that can work. An agent in ``refused`` (its login
+        failed) is used only if no other agent can work.
+        """
+        if name != AUTO:
+            return self.get(name).name
+        if task.command:
+            return "shell"
+        if self._preferred != AUTO:
+            return self.get(self._preferred).name
+        return self.best_without(refused) or self.best_without(()) or SURVEY
+
+    def best_without(self, refused: Collection[str]) -> str:
+        """Return the best usable AI agent that is not in ``refused``.
+
+        "" if there is none, or if the default agent is not ``auto``.
+        """
+        if self._preferred != AUTO:
+            return ""
+        names = (name for name, look in self._looks.items() if name not in refused)
+        return next((name for name in names if self._looks[name]().usable), "")
+
+    def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
+        """Return the planner of a job: ``rules``, or the name of an agent.
+
+        ``auto`` is the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent, or
+        InvalidRequest for an agent that cannot plan.
+        """
+        if name == AUTO:
+            chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
+            return chosen if self._plans(chosen) else RULES
+        if name == RULES:
+            return RULES
+        if self._plans(self.get(name).name) is False:
+            raise InvalidRequest(
+                f"agent {name!r} cannot plan; set planner to rules, auto, or an AI agent",
+                kind="no-planner",
+            )
+        return name
+
+    def uses_model(self, name: str) -> bool:
+        return self._plans(self.get(name).name) is not False
+
+    def steps(
+        self, name: str, lines: Iterable[str], ended: bool
+    ) -> Iterator[TranscriptStep] | None:
+        """Return the steps in an agent's saved output; None if the agent saves no output."""
+        agent = self._agents.get(name)
+        if not isinstance(agent, DrivenAgent) or not agent.argv:
+            return None
+        # Few servers show transcripts: the readers are loaded when one is requested.
+        from orchestrator.agents.ai_tools.readers import reader
+
+        return steps_of(reader(agent.reader), lines, ended=ended)
+
+    def is_priced(self, name: str, model: str | None) -> bool | None:
+        """True if the cost of a model's usage can be computed.
+
+        None if the model is unknown until the agent reports usage.
+        """
+        if not self.uses_model(name):
+            return True
+        known: Callable[[str | None], bool | None] | None
+        known = getattr(self._agents[name], "is_priced", None)
+        return known(model) if known else None
+
+    def _plans(self, name: str) -> bool | None:
+        """True if the agent may plan for any job; False if it never plans.
+
+        None: it plans only for jobs that name it as the planner.
+        """
+        plans: bool | None = getattr(self._agents[name], "plans", None)
+        return plans
+
+    def names(self) -> Sequence[str]:
+        return sorted(self._agents)
+
+    def available(self) -> Sequence[Availability]:
+        """Return the availability of all agents: AI agents, best first, then the others."""
+        others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
+        return [
+            *(look() for look in self._looks.values()),
+            *map(self._availability, others),
+        ]
+
+    def _availability(self, agent: Agent) -> Availability:
+        look = self._program_looks.get(agent.name)
+        return look() if look else _availability(agent)
+
+    def memory_bytes(self, name: str) -> int:
+        return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
+
+    def reads_prompt(self, name: str) -> bool:
+        return bool(getattr(self._agents.get(name), "reads_prompt", False))
+
+    def reads_messages(self, name: str, *, windows: bool) -> bool:
+        """True if the agent reads messages from people while it works.
+
+        ``windows``: the agent's program runs on the Windows side of WSL.
+        """
+        asked = getattr(self._agents.get(name), "reads_messages", None)
+        return bool(asked and asked(windows=windows))
+
+    def needs_login(self, name: str) -> bool:
+        """True if the agent calls a model with a key or a login that may be rejected."""
+        return bool(getattr(self._agents.get(name), "login", ""))
+
+    def login(self, name: str) -> str:
+        """Return how to log in, as text; "" if no login is needed."""
+        return str(getattr(self._agents.get(name), "login", ""))
+
+    def credential(self, name: str) -> str:
+        """Return a text that changes with the agent's credential; "" if unknown."""
+        stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
+        return stamp() if stamp else ""
+
+    def caches_prompts(self, name: str) -> bool:
+        """True if the agent's provider charges less for a cached beginning of a prompt."""
+        return bool(getattr(self._agents.get(name), "caches_prompts", False))
+
+
+def _availability(agent: Agent) -> Availability:
+    hindrance = getattr(agent, "hindrance", str)()
+    return Availability(
+        name=agent.name,
+        description=agent.description,
+        installed=not hindrance,
+        mend=(hindrance,) if hindrance else (),
+    )
+
+
+def survey_agent() -> ProgramAgent:
+    return ProgramAgent(
+        name=SURVEY,
+        argv=survey.command(sys.executable),
+        env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
+        description="maps the host project; builds nothing",
+        reads_prompt=False,
+        memory_bytes=64 * MIB,
+        plans=False,
+        changes_files=False,
+    )
+
+
+def built_in() -> Sequence[Agent]:
+    return [ShellAgent(), survey_agent()]

@@ -1,0 +1,144 @@
+"""One survey worker: reads the task, surveys, and writes ``output.md`` and ``result.json``."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.agents.survey.analysis.project_map import map_files
+from orchestrator.agents.survey.child_jobs import run_child_jobs
+from orchestrator.agents.survey.partition import Division, divide
+from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
+from orchestrator.agents.survey.report.headline import only_counted, summary
+from orchestrator.agents.survey.report.markdown import code, count
+from orchestrator.agents.survey.report.request_match import find_matches
+from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
+from orchestrator.agents.survey.request_words import NOTHING_BUILT, asks_to_build, named_places
+from orchestrator.agents.survey.result import RESULT_FILE, PartRow, SurveyResult, write_result
+from orchestrator.agents.survey.survey_task import SurveyTask, WorkerSurroundings
+
+#: Maximum number of paths in a progress line.
+_MOST_NAMED = 3
+
+
+def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
+    """Survey the files of ``task``. Return the parts that child jobs did not survey.
+
+    Raise SurveyError.
+    """
+    for name in (OUTPUT_FILE, RESULT_FILE):
+        # Files of an earlier attempt must not count as this attempt's files.
+        (surroundings.directory / name).unlink(missing_ok=True)
+    listing = list_files(surroundings, task.files)
+    if not task.files and asks_to_build(task.request or task.prompt):
+        say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
+        return _survey_for_building(task, surroundings, listing)
+    task, listing = _narrowed(task, listing)
+    say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
+    result, missing = _map(task, surroundings, listing)
+    write_result(result, surroundings.directory)
+    write_report(result, surroundings.directory, _title(task, surroundings.root))
+    _say_outcome(result)
+    return missing
+
+
+def say(line: str) -> None:
+    print(printable(line), flush=True)
+
+
+def printable(text: str) -> str:
+    letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(letters)
+
+
+def _words(task: SurveyTask) -> str:
+    return f"{task.title} {task.prompt}".strip() or task.request
+
+
+def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
+    # A text with another subject in addition to paths is no list of paths.
+    places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
+    if not places:
+        return task, listing
+    return replace(task, files=places), listing.select(within(places))
+
+
+def _survey_for_building(
+    task: SurveyTask, around: WorkerSurroundings, listing: Listing
+) -> list[PartRow]:
+    say(NOTHING_BUILT)
+    words = _words(task)
+    result = map_files(around.root, listing, [], say, with_history=False)
+    result.mode = "build request"
+    result.matches = find_matches(result, words)
+    write_result(result, around.directory)
+    title = _title(task, around.root)
+    write_report(result, around.directory, title, task.title or task.prompt or task.request)
+    say(f"{count(len(result.matches), 'file')} concern this task")
+    _say_outcome(result)
+    return []
+
+
+def _say_outcome(result: SurveyResult) -> None:
+    if unparsed := only_counted(result):
+        say(unparsed)
+    say(summary(result))
+
+
+def _map(
+    task: SurveyTask, around: WorkerSurroundings, listing: Listing
+) -> tuple[SurveyResult, list[PartRow]]:
+    divisions = _divisions(around, listing, task.files)
+    own = _without(listing, divisions)
+    result = map_files(around.root, own, list(task.files), say)
+    for division in divisions:
+        parts = count(len(division.parts), "part")
+        say(f"{_named(division.directory)} has {parts}: starting a child job")
+    jobs = run_child_jobs(divisions, around.directory)
+    for division, reason in jobs.refused:
+        say(f"{_named(division.directory)} is surveyed without a child job: {reason}")
+        paths = _paths(division)
+        result.absorb(map_files(around.root, listing.select(within(paths)), paths, say))
+    for child in jobs.results:
+        result.absorb(child)
+    result.parts = jobs.parts
+    result.sort()
+    return result, jobs.missing
+
+
+def _divisions(
+    around: WorkerSurroundings, listing: Listing, paths: Sequence[str]
+) -> list[Division]:
+    divisions = divide(listing.files, paths)
+    if not divisions or (around.has_server and around.depth < around.max_depth):
+        return divisions
+    reason = "the environment names no server"
+    if around.has_server:
+        reason = f"the maximum depth of child jobs is reached ({around.max_depth})"
+    say(f"surveying all parts without child jobs: {reason}")
+    return []
+
+
+def _without(listing: Listing, divisions: list[Division]) -> Listing:
+    given = within([path for division in divisions for path in _paths(division)])
+    return listing.select(lambda path: not given(path))
+
+
+def _paths(division: Division) -> list[str]:
+    return [path for part in division.parts for path in part.files]
+
+
+def _named(directory: str) -> str:
+    return "the project" if directory == "." else shown(directory)
+
+
+def _place(task: SurveyTask) -> str:
+    named = ", ".join(map(shown, task.files[:_MOST_NAMED]))
+    more = len(task.files) - _MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named or "the project"
+
+
+def _title(task: SurveyTask, root: Path) -> str:
+    if not task.files:
+        return code(shown(root.name) or "/")
+    more = f" and {len(task.files) - 1} more" if len(task.files) > 1 else ""
+    return code(shown(task.files[0])) + more

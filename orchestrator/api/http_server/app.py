@@ -1,0 +1,155 @@
+"""The Flask application: assembles calls, error handlers, middleware, and socket loop."""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from orchestrator.api.access.audit import Audit, AuditLog
+from orchestrator.api.access.browser_sessions import BrowserSessions
+from orchestrator.api.access.origin_guard import Guard
+from orchestrator.api.access.rate_limit import RateLimits
+from orchestrator.api.http import problems
+from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http.poll_cache import Repeats
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.routes import (
+    approvals,
+    job_control,
+    jobs,
+    locks,
+    mcp,
+    merge,
+    pages,
+    reports,
+    response_caching,
+    streams,
+    triggers,
+    worker_calls,
+)
+from orchestrator.api.routes.read_models import all_jobs, changes, workers
+from orchestrator.api.routes.response_caching import SharedReads
+from orchestrator.api.routes.server import browser_login, outbox, server_status
+from orchestrator.api.routes.streams import LongAnswers
+from orchestrator.api.routes.triggers import Triggers
+from orchestrator.api.serializers.answer_parts import job_path
+from orchestrator.api.serializers.columns import LatestColumns
+from orchestrator.api.serializers.job_cards import LatestCards
+from orchestrator.api.serializers.status_answer import StatusRows
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.waiting_connection import Threads
+from orchestrator.api.tasks_api import routes as tasks
+from orchestrator.core.model.job import Job
+from orchestrator.engine.service.service import Service
+from orchestrator.security.secrets.masking import Masker
+
+
+class LazyRule(Rule):
+    """A werkzeug URL rule that compiles its functions at their first use.
+
+    It overrides an internal method of werkzeug. A test builds a path, to detect changes in
+    werkzeug.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., Any]:
+        compiled: list[Callable[..., Any]] = []
+
+        def build(rule: Rule, /, *values: Any, **named: Any) -> Any:
+            if not compiled:
+                # Two threads may both compile the function: the results are equal.
+                compiled.append(super(LazyRule, self)._compile_builder(append_unknown))
+            return compiled[0](rule, *values, **named)
+
+        return build
+
+
+BLUEPRINTS = (
+    job_control.blueprint,
+    approvals.blueprint,
+    tasks.blueprint,
+    jobs.blueprint,
+    workers.blueprint,
+    all_jobs.blueprint,
+    changes.blueprint,
+    worker_calls.blueprint,
+    merge.blueprint,
+    streams.blueprint,
+    reports.blueprint,
+    server_status.blueprint,
+    mcp.blueprint,
+    locks.blueprint,
+    browser_login.blueprint,
+    outbox.blueprint,
+    pages.blueprint,
+    triggers.blueprint,
+)
+
+
+def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
+    """Return the WSGI application of one service. Nothing runs before the first request.
+
+    Call ``close_app`` at the end.
+    """
+    options = options or ApiOptions()
+    app = Flask("orchestrator.api", static_folder=Path(__file__).parents[1] / "static")
+    app.url_rule_class = LazyRule
+    app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
+    app.url_map.strict_slashes = False
+    # No redirect from ``//`` to ``/``: it would repeat the caller's Host, and lose the body of a
+    # POST.
+    app.url_map.merge_slashes = False
+    socket_loop = SocketLoop(service.subscribe, options)
+    metrics = Metrics(lambda: socket_loop.waiting)
+    app.extensions["orchestrator.service"] = service
+    app.extensions["orchestrator.long_answers"] = LongAnswers(
+        socket_loop=socket_loop, threads=Threads(options.threaded_limit)
+    )
+    app.extensions["orchestrator.metrics"] = metrics
+    app.extensions["orchestrator.status_answer"] = StatusRows()
+    app.extensions["orchestrator.columns"] = LatestColumns()
+    app.extensions["orchestrator.cards"] = LatestCards()
+    app.extensions["orchestrator.limits"] = RateLimits.of(options)
+    app.extensions["orchestrator.options"] = options
+    app.extensions["orchestrator.triggers"] = Triggers.of(options)
+    app.extensions["orchestrator.sessions"] = BrowserSessions(options.session_directory)
+    app.extensions["orchestrator.reads"] = SharedReads()
+    app.extensions["orchestrator.openapi"] = cache(_openapi_document)
+    metrics.observe(app)
+    problems.register(app)
+    response_caching.compress_answers(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]
+    if options.audit_directory is not None:
+        log = AuditLog(options.audit_directory, Masker(options.secrets).text)
+        app.extensions["orchestrator.audit"] = log
+        app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
+    app.wsgi_app = Repeats(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi_document() -> bytes:
+    # Imported when needed: few servers get a request for the document, and loading its table of
+    # calls takes a tenth of the start's time.
+    from orchestrator.api.openapi.document import document
+
+    return document()
+
+
+def note_removal(app: Flask, job: Job) -> None:
+    """Record in the audit log that the server has removed a job automatically."""
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.note("(retention)", "DELETE", job_path(job.id))
+
+
+def close_app(app: Flask) -> None:
+    """End all streams and waits of an application. Idempotent."""
+    waiting: LongAnswers = app.extensions["orchestrator.long_answers"]
+    waiting.socket_loop.close()
+    log: AuditLog | None = app.extensions.get("orchestrator.audit")
+    if log is not None:
+        log.close()

@@ -1,0 +1,476 @@
+"""Connections of waitress: timeouts, and limits on their number.
+
+Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
+"""
+
+import errno
+import os
+import re
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+
+from orchestrator.api.access.origin_guard import secured
+from orchestrator.api.http.poll_cache import HEAD, Pieces
+from orchestrator.api.http.problems import ProblemError, too_large, unavailable
+
+if TYPE_CHECKING:
+    from orchestrator.api.http_server.tls import Relay
+
+#: Timeout in seconds for the whole head of a request.
+HEAD_SECONDS = 5.0
+#: Seconds for which data of a rejected caller is read and dropped: closing a connection with
+#: unread data resets it, and the caller never gets the answer.
+REST_SECONDS = 30.0
+#: Number of extra threads for short calls, so that a slow cancel does not delay /health.
+VITAL_THREADS = 2
+LARGEST_HEADER_BYTES = 64 * 1024
+#: Error types by status of waitress' own error answers.
+_SLUGS = {400: "bad-request", 431: "headers-too-large", 501: "not-implemented"}
+_HEALTH = frozenset({"/health", "/healthz", "/readyz"})
+_JOB = re.compile(r"/api/v1/jobs/[^/]+")
+CROWDED = unavailable("connection limit reached (api.connection_limit); retry later")
+_TOO_LATE = ProblemError(
+    status=HTTPStatus.REQUEST_TIMEOUT,
+    type="request-timeout",
+    detail=f"the request's headers did not arrive within {HEAD_SECONDS:g} s",
+)
+
+
+class _ProblemTask(ErrorTask):  # type: ignore[misc]
+    """Sends a problem object for a request that waitress rejects (malformed, too large)."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        # ``serve`` sets waitress' limit one byte higher than the real limit.
+        reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.extend(secured(reply.headers))
+        self.set_close_on_finish()
+        self.content_length = len(reply.body)
+        # The rest of a body that is too large is read and dropped. Other rejected connections are
+        # closed at once.
+        self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        self.write(reply.body)
+
+
+class _Crowded:
+    """The error of a request that is rejected because the server has too many connections."""
+
+    code, reason, body = 503, "Service Unavailable", ""
+
+
+def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
+    if isinstance(error, _Crowded):
+        return CROWDED
+    if error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large(max_request_bytes)
+    detail = f"the request is not valid HTTP: {error.body}"
+    if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        detail = f"headers too large: maximum {LARGEST_HEADER_BYTES} bytes"
+    return ProblemError(
+        status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
+    )
+
+
+class _Task(WSGITask):  # type: ignore[misc]
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[HEAD] = self.request.head
+        return environ
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    #: The bytes of the request before its body.
+    head = b""
+
+    def received(self, data: bytes) -> int:
+        consumed: int = super().received(data)
+        if self.error:
+            # Otherwise waitress requests the body of a rejected request.
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        # Rejects a request with Content-Length and chunks: a proxy may interpret it differently.
+        self.head = bytes(header_plus)
+        super().parse_header(header_plus)
+        if "CONTENT_LENGTH" in self.headers and (
+            self.chunked or "TRANSFER_ENCODING" in self.headers
+        ):
+            raise ParsingError("Content-Length and Transfer-Encoding")
+
+
+class HttpChannel(HTTPChannel):  # type: ignore[misc]
+    task_class = _Task
+    error_task_class = _ProblemTask
+    parser_class = _Parser
+    #: The request, while only a part of it has arrived.
+    request: Any
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        #: Start of the wait for a request or for its rest (monotonic).
+        self.waits_since = time.monotonic()
+        self._has_asked = False
+        #: True if the request was rejected, so that further data is no request.
+        self.drops_rest = False
+        self._dropped_until: float | None = None
+        super().__init__(*arguments, **options)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if the connection waits only to read."""
+        return not (
+            self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
+        )
+
+    def handle_write(self) -> None:
+        if not self.drops_rest or self.will_close:
+            super().handle_write()
+            return
+        if not self.requests:
+            self._flush_exception(self._flush_some)
+        if self.close_when_flushed and not (self.will_close or self.total_outbufs_len):
+            self._drop_rest()
+
+    def _drop_rest(self) -> None:
+        """End the answer, then drop further data until the caller has closed the connection."""
+        with self.requests_lock:
+            self._dropped_until = time.monotonic() + REST_SECONDS
+            self.close_when_flushed = False
+            if self.request is not None:
+                self.request.close()
+                self.request = None
+        if self.socket.family == socket.AF_UNIX:
+            return  # after a shutdown, the TLS relay would close the connection
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.will_close = True
+
+    def received(self, data: bytes) -> bool:
+        if self._dropped_until is not None:
+            return False
+        if self._repeats_answer(data):
+            return True
+        before = self.request
+        taken: bool = super().received(data)
+        if self.request is not None and self.request is not before:
+            self.waits_since = time.monotonic()
+        return taken
+
+    def _repeats_answer(self, data: bytes) -> bool:
+        """Answer a request that repeats an earlier request, and return True.
+
+        Return False if the application must answer.
+        """
+        repeats = self.server.repeats
+        # ``request`` is set if a part of another request has arrived before.
+        if repeats is None or self.request is not None or not self.may_give_way:
+            return False
+        if self.close_when_flushed or self.server.is_crowded(self):
+            return False
+        pieces = repeats.answer(data, self.addr[0])
+        if pieces is None:
+            return False
+        self._send_now(pieces)
+        self._has_asked = True
+        self.waits_since = time.monotonic()
+        return True
+
+    def _send_now(self, pieces: Pieces) -> None:
+        try:
+            sent = self.socket.sendmsg(pieces)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.will_close = True
+            return
+        if sent < sum(map(len, pieces)):
+            self.write_soon(b"".join(pieces)[sent:])
+            # Waitress does the same after each answer, so that the next answer gets a new buffer.
+            self.current_outbuf_count = self.adj.outbuf_high_watermark
+
+    def service(self) -> None:
+        self._has_asked = True
+        super().service()
+        self.waits_since = time.monotonic()
+
+    @property
+    def may_give_way(self) -> bool:
+        """True if the connection has no unanswered request and no unsent answer."""
+        return not (self.requests or self.total_outbufs_len or self.will_close)
+
+    def is_late(self, now: float) -> bool:
+        """True if a request's head, or the rest of a rejected request, arrives too slowly."""
+        if self._dropped_until is not None:
+            return now >= self._dropped_until
+        if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
+            return False
+        begun = self.request
+        return not (self._has_asked if begun is None else begun.headers_finished)
+
+    def end(self, problem: ProblemError, *, if_silent: bool) -> None:
+        """Close the connection soon. Called in the server's loop.
+
+        If a request has partly arrived, its answer is ``problem``. With ``if_silent``, a client
+        that has sent nothing gets ``problem``, too.
+        """
+        # Between two requests, a client could take an error answer for the answer to its next
+        # request.
+        if self.request is not None or (if_silent and not self._has_asked):
+            say(self.socket, problem)
+        self.will_close = True
+
+
+def say(connection: Any, problem: ProblemError) -> None:
+    """Send a problem on a connection that is about to be closed, unless sending would block."""
+    try:
+        connection.setblocking(False)
+        connection.send(problem.reply().encoded())
+        # Otherwise unread data of the caller would make the kernel discard the answer.
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+    except OSError:
+        pass
+
+
+def end_late(channels: Iterable[HttpChannel]) -> None:
+    now = time.monotonic()
+    for channel in channels:
+        if channel.is_late(now):
+            channel.end(_TOO_LATE, if_silent=False)
+
+
+def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
+    """End the connection that has waited longest for a request.
+
+    Return False if no connection waits.
+    """
+    waiting = [each for each in channels if each.may_give_way]
+    if not waiting:
+        return False
+    min(waiting, key=lambda each: each.waits_since).end(problem, if_silent=True)
+    return True
+
+
+def is_vital(request: Any) -> bool:
+    """True for requests that even a busy server answers: health checks, and cancels of jobs."""
+    path, method = request.path.rstrip("/"), request.command
+    if method in ("GET", "HEAD"):
+        return path in _HEALTH
+    if method == "POST":
+        path, _, action = path.rpartition("/")
+        return action == "cancel" and bool(_JOB.fullmatch(path))
+    return method == "DELETE" and bool(_JOB.fullmatch(path))
+
+
+class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Assigns requests to threads. Some threads are reserved for vital requests."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self._vital = ThreadedTaskDispatcher()
+        self.set_thread_count(threads)
+        self._vital.set_thread_count(VITAL_THREADS)
+
+    def add_task(self, task: HttpChannel) -> None:
+        if self._passes_others(task) and (self.queue or self.active_count >= len(self.threads)):
+            self._vital.add_task(task)
+        else:
+            super().add_task(task)
+
+    def _passes_others(self, task: HttpChannel) -> bool:
+        request = task.requests[0]
+        if request.error or is_vital(request):
+            return not request.error
+        if not task.server.is_crowded(task):
+            return False
+        request.error = _Crowded()
+        return True
+
+    def finish(self) -> None:
+        self.set_thread_count(0)
+        self._vital.set_thread_count(0)
+
+    @property
+    def is_finished(self) -> bool:
+        return not (self.threads or self._vital.threads)
+
+    def drop(self) -> None:
+        self.shutdown(timeout=0)
+        self._vital.shutdown(timeout=0)
+
+
+_READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
+
+
+class EventLoop:
+    """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
+
+    ``poll2`` asks each connection in each turn whether to wait for reading or writing, which is
+    slow. ``EventLoop`` asks again only after an event that may have changed the reply. Other
+    threads wake the loop through waitress' trigger.
+    """
+
+    def __init__(self, server_map: dict[int, Any]) -> None:
+        self._map = server_map
+        self._waiting: select.poll | None = None
+
+    def ask_again(self) -> None:
+        """In the next turn, ask all connections again whether to wait for reading or writing."""
+        self._waiting = None
+
+    def turn(self, seconds: float) -> None:
+        """Wait for events, at most for ``seconds``, and handle them."""
+        waiting = self._waiting or self._ask()
+        found = waiting.poll(seconds * 1000)
+        # False if a connection may wait for something else than before.
+        is_same = bool(found)
+        for descriptor, events in found:
+            one = self._map.get(descriptor)
+            if one is not None:
+                wasyncore.readwrite(one, events)
+            stays = isinstance(one, HttpChannel) and one.is_idle and not events & _WRITE
+            is_same = is_same and stays and self._map.get(descriptor) is one
+        self._waiting = waiting if is_same else None
+
+    def _ask(self) -> select.poll:
+        waiting = select.poll()
+        for descriptor, one in list(self._map.items()):
+            if isinstance(one, HttpChannel) and one.is_idle:
+                events = _READ
+            else:
+                events = _READ if one.readable() else 0
+                # A listener can never be written to.
+                events |= _WRITE if one.writable() and not one.accepting else 0
+            if events:
+                waiting.register(descriptor, events)
+        return waiting
+
+
+def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
+    return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
+
+
+#: Maximum number of reserved descriptors; at most one n-th of all descriptors is reserved.
+MOST_KEPT, KEPT_SHARE = 128, 4
+#: Maximum number of connections beyond the limit, which are for short calls, and of reserved
+#: descriptors for these connections.
+KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
+#: Pause in seconds after a connection could not even be rejected, so that the server's loop does
+#: not spin.
+PAUSE_SECONDS = 0.05
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_REFUSAL = unavailable("no free file descriptor for another connection; retry later")
+
+
+class Door:
+    """Accepts connections for a listener of waitress. Connections beyond the limit get a 503."""
+
+    def __init__(
+        self,
+        listener: Any,
+        channels: Callable[[], Sequence[HttpChannel]],
+        limit: int,
+        relay: "Relay | None" = None,
+    ) -> None:
+        """``relay``: the TLS relay of a listener with TLS; None for plain HTTP."""
+        self._listener = listener
+        self._channels = channels
+        self._limit = limit
+        self._relay = relay
+        self._spare: int | None = _open_spare()
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """Return the next connection; None if none is accepted now.
+
+        Replaces the listener's method. Raise OSError if the connection fails.
+        """
+        found = self._accept()
+        if found is None or self._relay is None:
+            return found
+        connection, address = found
+        return self._relay.take(connection), address
+
+    def _accept(self) -> tuple[socket.socket, Any] | None:
+        try:
+            found: tuple[socket.socket, Any] | None = wasyncore.dispatcher.accept(self._listener)
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                raise
+            self._refuse_next()
+            return None
+        if found is None:
+            return None
+        beyond = found[0].fileno() - _first_kept()
+        if beyond < 0 and not self._is_full():
+            return found
+        problem = _REFUSAL if beyond >= 0 else CROWDED
+        if end_oldest(self._channels(), problem) or (
+            beyond < KEPT_FOR_VITAL and len(self._channels()) < self._limit + KEPT_CONNECTIONS
+        ):
+            return found
+        self._refuse(found[0], problem)
+        return None
+
+    def is_crowded(self, channel: HttpChannel) -> bool:
+        """True if the server is so full that this connection gets only vital requests answered."""
+        return channel.socket.fileno() >= _first_kept() or self._is_full(1)
+
+    def _is_full(self, more: int = 0) -> bool:
+        limit = self._limit + more
+        # The map has listeners as well as connections: if the map's size is below the limit, so is
+        # the number of connections.
+        if len(self._listener._map) < limit:
+            return False
+        return sum(not each.will_close for each in self._channels()) >= limit
+
+    def close(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _refuse_next(self) -> None:
+        # ``close`` frees the descriptor that is reserved for rejections.
+        self.close()
+        try:
+            found = wasyncore.dispatcher.accept(self._listener)
+            if found is not None:
+                self._refuse(found[0], _REFUSAL)
+        except OSError:
+            time.sleep(PAUSE_SECONDS)
+        self._spare = _open_spare()
+
+    def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
+        # With TLS, the connection is closed without an answer.
+        with connection:
+            if self._relay is None:
+                say(connection, problem)
+
+
+def _first_kept() -> int:
+    """Return the lowest descriptor number that is reserved for vital requests.
+
+    The kernel assigns the lowest free number, so a connection with a reserved number shows that few
+    descriptors remain.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft - min(MOST_KEPT, soft // KEPT_SHARE)
+
+
+def _open_spare() -> int | None:
+    try:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None

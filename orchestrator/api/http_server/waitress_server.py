@@ -1,0 +1,385 @@
+"""Serves an application with waitress."""
+
+import errno
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any
+from wsgiref.types import WSGIApplication
+
+from waitress import create_server, wasyncore
+from waitress.server import BaseWSGIServer
+
+from orchestrator.api.http.poll_cache import Repeats
+from orchestrator.api.http_server.connections import (
+    KEPT_CONNECTIONS,
+    LARGEST_HEADER_BYTES,
+    Dispatcher,
+    Door,
+    EventLoop,
+    HttpChannel,
+    channels_of,
+    end_late,
+)
+from orchestrator.api.options import MIB
+from orchestrator.core.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from orchestrator.api.http_server.tls import Relay
+
+#: Maximum seconds between two checks of waitress' connections.
+LOOP_SECONDS = 1.0
+#: Seconds for running requests when the server stops.
+FINISH_SECONDS = 5
+FLUSH_SECONDS = 1.0
+BACKLOG = 1024
+IDLE_SECONDS = 120
+PORT_ZERO_TRIES = 20
+
+#: By wildcard address: the address at which programs on this machine reach the server.
+REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class CannotListen(OrchestratorError):
+    """The server cannot listen on its address."""
+
+    kind = "cannot-listen"
+
+
+class PortTaken(CannotListen):
+    """The port is taken by another program."""
+
+    kind = "port-taken"
+
+
+class HttpServer:
+    """A bound server. ``run`` serves in the calling thread until ``close`` is called."""
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        public: list[socket.socket],
+        local: Sequence[socket.socket] = (),
+        tls: ssl.SSLContext | None = None,
+        repeats: Repeats | None = None,
+        **how: Any,
+    ):
+        self.host, self.port = public[0].getsockname()[:2]
+        self._local = local[0].getsockname()[:2] if local else None
+        self._map: dict[int, Any] = {}
+        self._events = EventLoop(self._map)
+        self._running = False
+        self._closing = threading.Event()
+        #: Held while the loop is woken, because the trigger's descriptor must not be closed and
+        #: reused during that time. Reentrant, because a signal handler may wake the loop, too.
+        self._waking = threading.RLock()
+        self._stopped = threading.Event()
+        self._dispatcher = Dispatcher(how["threads"])
+        self._limit = how.pop("connection_limit")
+        # Waitress' own limit, which also counts listeners and triggers, would reject all callers:
+        # our own limit is reached before.
+        how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
+        self._application, self._how = application, how
+        self._repeats = repeats
+        self._listeners: list[Any] = []
+        self._doors: list[Door] = []
+        #: Ports of earlier servers, which their workers still call.
+        self.former_ports: list[int] = []
+        self._former: list[Any] = []
+        self._checks_at = 0.0
+        self._relay: Relay | None = None
+        if tls:
+            # Imported here, because most servers have no TLS, and asyncio is slow to import.
+            from orchestrator.api.http_server import tls as relays
+
+            self._relay = relays.Relay(tls, self._limit)
+        self._listen(public, self._relay)
+        if local:
+            self._listen(local)
+
+    def _listen(
+        self, sockets: Sequence[socket.socket], relay: "Relay | None" = None
+    ) -> Sequence[Any]:
+        create_server(
+            self._application,
+            map=self._map,
+            sockets=list(sockets),
+            _dispatcher=self._dispatcher,
+            **self._how,
+        )
+        found = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
+        new = [one for one in found if one not in self._listeners]
+        for listener in new:
+            door = Door(listener, self.channels, self._limit, relay)
+            listener.channel_class = HttpChannel
+            listener.repeats = self._repeats
+            listener.accept, listener.is_crowded = door.accept, door.is_crowded
+            if relay is not None:
+                _say_https(listener)
+            self._doors.append(door)
+        self._listeners += new
+        return new
+
+    def serve_former(self, sockets: list[socket.socket]) -> None:
+        """Accept connections also on ``sockets``, with the port of an earlier server.
+
+        Call before ``run``.
+        """
+        self._former += self._listen(sockets)
+        self.former_ports.append(sockets[0].getsockname()[1])
+
+    def leave_former(self) -> None:
+        """Stop listening on the ports of earlier servers. Open connections stay. Idempotent."""
+        self.former_ports = []  # the loop closes the listeners of these ports
+
+    @property
+    def url(self) -> str:
+        """The URL for programs on this machine."""
+        host = self._local[0] if self._local else REACHED_AT.get(self.host, self.host)
+        return _url("http", host, self.local_port)
+
+    @property
+    def local_port(self) -> int:
+        return int(self._local[1] if self._local else self.port)
+
+    @property
+    def listens_at(self) -> str:
+        """URL of the listening address, which may be the address of all interfaces."""
+        return _url("https" if self._relay else "http", self.host, self.port)
+
+    def channels(self) -> Sequence[HttpChannel]:
+        return channels_of(self._map)
+
+    def run(self) -> None:
+        """Serve until ``close`` is called, and complete the running requests."""
+        self._running = True
+        if self._relay:
+            self._relay.start()
+        try:
+            while not self._closing.is_set():
+                self._turn(LOOP_SECONDS)
+        finally:
+            self._shut_down()
+
+    def start(self) -> threading.Thread:
+        self._running = True
+        thread = threading.Thread(target=self.run, name="http", daemon=True)
+        thread.start()
+        return thread
+
+    def close(self) -> None:
+        """Stop serving. Idempotent. Signal handlers and any thread may call."""
+        if self._closing.is_set():
+            return
+        with self._waking:
+            # Set before the wake-up, because the loop checks this flag when it wakes.
+            self._closing.set()
+            if self._running and not self._stopped.is_set():
+                self._listeners[0].pull_trigger()
+        if not self._running:
+            self._shut_down()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until ``run`` has ended. Return False after the timeout."""
+        return self._stopped.wait(seconds)
+
+    def _turn(self, seconds: float) -> None:
+        if not self._map:
+            return
+        self._events.turn(seconds)
+        while self._former and not self.former_ports:
+            wasyncore.dispatcher.close(self._former.pop())
+            self._events.ask_again()
+        if (now := time.monotonic()) >= self._checks_at:
+            self._checks_at = now + LOOP_SECONDS
+            end_late(self.channels())
+            # Waitress' own checks run when its listeners are asked.
+            self._events.ask_again()
+
+    def _shut_down(self) -> None:
+        if self._stopped.is_set():
+            return
+        self._closing.set()
+        for listener in self._listeners:
+            # Not ``listener.close()``, which also closes the trigger: the trigger still has to wake
+            # the loop for running answers.
+            wasyncore.dispatcher.close(listener)
+        for door in self._doors:
+            door.close()
+        self._finish()
+        self._flush()
+        with self._waking:
+            wasyncore.close_all(self._map)
+            for listener in self._listeners:
+                listener.trigger.close()
+            if self._relay:
+                self._relay.close()
+            self._stopped.set()
+
+    def _finish(self) -> None:
+        """Complete the requests that are being answered, and drop all other requests."""
+        until = time.monotonic() + FINISH_SECONDS
+        self._dispatcher.finish()
+        while time.monotonic() < until and not self._dispatcher.is_finished:
+            self._turn(0.05)
+        self._dispatcher.drop()
+
+    def _flush(self) -> None:
+        until = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < until and any(
+            getattr(one, "total_outbufs_len", 0) for one in self._map.values()
+        ):
+            self._turn(0.05)
+
+
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _say_https(listener: Any) -> None:
+    # The TLS relay passes decrypted requests to the listener.
+    listener.adj = copy(listener.adj)
+    listener.adj.url_scheme = "https"
+    listener.adj.socket_options = []
+
+
+def serve(
+    app: WSGIApplication,
+    *,
+    host: str = "localhost",
+    port: int = 8000,
+    threads: int = 16,
+    connection_limit: int = 2000,
+    max_request_bytes: int = 8 * MIB,
+    tls: ssl.SSLContext | None = None,
+    local_port: int | None = None,
+    keeps_forwarded: bool = False,
+) -> HttpServer:
+    """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen.
+
+    - ``tls``: TLS context for ``host`` and ``port``.
+    - ``local_port``: port of a second address with plain HTTP, for programs on this machine; None:
+      no second address.
+    - ``keeps_forwarded``: True to keep the headers ``X-Forwarded-*``, because ``app`` checks their
+      sender.
+    """
+    public = bind(host, port)
+    try:
+        local = [] if local_port is None else bind("localhost", local_port)
+    except CannotListen:
+        _close(public)
+        raise
+    # Queued requests are normal, and readers may leave at any time.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    return HttpServer(
+        app,
+        public,
+        local,
+        tls,
+        _repeats_of(app),
+        threads=threads,
+        connection_limit=connection_limit,
+        # One byte more than the limit: Flask must reject a body that is too large before waitress
+        # does.
+        max_request_body_size=max_request_bytes + 1,
+        max_request_header_size=LARGEST_HEADER_BYTES,
+        # select() would end the whole process at descriptor 1,024.
+        asyncore_use_poll=True,
+        channel_timeout=IDLE_SECONDS,
+        backlog=BACKLOG,
+        ident=None,
+        log_socket_errors=False,
+        clear_untrusted_proxy_headers=not keeps_forwarded,
+    )
+
+
+def _repeats_of(app: WSGIApplication) -> Repeats | None:
+    found = getattr(app, "wsgi_app", app)
+    return found if isinstance(found, Repeats) else None
+
+
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Return listening sockets, one for each address of ``host``, all on the same port.
+
+    Raise PortTaken or CannotListen.
+    """
+    addresses = _addresses(host, port)
+    tries = PORT_ZERO_TRIES if port == 0 else 1
+    for left in reversed(range(tries)):
+        try:
+            return _bind_all(addresses, host, port)
+        except PortTaken:
+            # The free port of the first address is in use on the second address.
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
+    name = None if host in ("", "*") else host.strip("[]")
+    try:
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(
+            f"cannot listen on {host!r}: {error}; set api.host to localhost or to an "
+            "address of this machine"
+        ) from error
+    unique = dict.fromkeys((family, address) for family, _, _, _, address in found)
+    # IPv4 first, because every client can reach it.
+    return sorted(unique, key=lambda one: one[0] != socket.AF_INET)
+
+
+def _bind_all(
+    addresses: list[tuple[socket.AddressFamily, Any]], host: str, port: int
+) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, address in addresses:
+        wanted = bound[0].getsockname()[1] if bound else port
+        try:
+            bound.append(_listen(family, (address[0], wanted, *address[2:])))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                _close(bound)
+                raise _refused(error, host, wanted) from error
+            failure = error  # this machine does not have the address family
+    if not bound:
+        raise CannotListen(f"cannot listen on {host!r}: {failure}") from failure
+    return bound
+
+
+def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A restarted server may use its port although old connections remain.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _refused(error: OSError, host: str, port: int) -> CannotListen:
+    if error.errno == errno.EACCES:
+        return CannotListen(
+            f"no permission to listen on port {port}; ports below 1024 need privileges: set "
+            f"api.port to a higher port"
+        )
+    return PortTaken(
+        f"port {port} on {host} is in use by another program; stop that program, or set another "
+        f"port: "
+        "api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
+    )
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()

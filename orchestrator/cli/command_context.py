@@ -1,0 +1,240 @@
+"""The context of every command: its folder, its environment, and the format of its output."""
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from orchestrator.cli.output.terminal import command_with
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Conflict
+from orchestrator.security.files import home_directory
+from orchestrator.security.files.home_directory import home_here
+
+if TYPE_CHECKING:
+    from orchestrator.api.access.audit import AuditLog
+    from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.server_discovery import Address
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(kw_only=True)
+class CliContext:
+    """The context of a command: its home, its environment, and the format of its output.
+
+    The home (``folder``) is the directory with config.yaml, the workspace, and logs.
+    """
+
+    #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
+    folder: Path = field(default_factory=lambda: home_here(os.environ))
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    #: True if ``--json`` was given: results and errors are JSON objects.
+    as_json: bool = False
+    #: The directory of ``--project``; None: not given.
+    project: Path | None = None
+
+    @property
+    def workspace(self) -> Path:
+        from orchestrator.api.client.server_discovery import workspace_of
+
+        return workspace_of(self.folder, self.environ)
+
+    def client(self) -> "OrchestratorClient":
+        """Return the client of the server that the environment names, or that runs for the folder.
+
+        Raises NoServer if neither exists.
+        """
+        client = self.client_if_running()
+        if client is None:
+            from orchestrator.api.client.errors import NoServer
+
+            raise NoServer(f"no server is running for {self.folder}; this command needs a server")
+        return client
+
+    def client_if_running(self) -> "OrchestratorClient | None":
+        """Return the same client as ``client``; None if no server runs."""
+        address = self.address_if_running()
+        return self.client_at(address.url) if address else None
+
+    def address_if_running(self) -> "Address | None":
+        """Return the address of the running server, with the key of this folder or worker.
+
+        None if no server runs.
+        """
+        from orchestrator.api.client.server_discovery import find_address
+        from orchestrator.cli.server_record import running_server
+
+        url = self.environ.get("ORCHESTRATOR_API_URL")
+        if not url:
+            record = running_server(self.workspace)
+            url = record.url if record else None
+        environ = {**self.environ, "ORCHESTRATOR_API_URL": url or ""}
+        return find_address(self.folder, environ) if url else None
+
+    def client_at(self, url: str) -> "OrchestratorClient":
+        """Return the client of the server at ``url``, with the key of this folder or worker."""
+        from orchestrator.api.client import OrchestratorClient
+
+        environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
+        return OrchestratorClient.from_env(self.folder, environ=environ)
+
+    def work_on_project_of(self, job_id: str) -> None:
+        """Use a job's project for the rest of the command, unless ``--project`` was given."""
+        from orchestrator.cli.offline.jobs_on_disk import project_of_job
+
+        named = project_of_job(self.workspace, job_id) if self.project is None else None
+        if named:
+            self.project = Path(named)
+            self.environ = {**self.environ, PROJECT_VARIABLE: named}
+
+    def use_home(self, named: Path) -> None:
+        """Use ``named`` (``--home``) as the home, also for a server that this command starts."""
+        self.folder = Path(os.path.abspath(named.expanduser()))
+        self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
+
+    def settle_home(self) -> None:
+        """Check that the home is private, and set the project to the current directory's project.
+
+        Does nothing for the portable folder. The project is not set if the home is in a project, or
+        a setting names the project. Raise ConfigError if the home is not private.
+        """
+        if not home_directory.is_home(self.folder, self.environ):
+            return
+        home_directory.check_private(self.folder)
+        if not home_directory.is_local(self.folder) and not self._names_project():
+            project = home_directory.project_at(home_directory.current_directory())
+            self.environ = {**self.environ, PROJECT_VARIABLE: str(project)}
+
+    def _names_project(self) -> bool:
+        from orchestrator.api.client.server_discovery import setting
+
+        return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
+
+    def use_project(self, named: Path) -> None:
+        """Use the directory ``named`` (``--project``) as the project.
+
+        A home in the current project changes to the home in this project, unless ``--home`` was
+        given. Raise ConfigError if that home is not private.
+        """
+        self.project = Path(os.path.abspath(named))
+        self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
+        if home_directory.is_local(self.folder) and home_directory.VARIABLE not in self.environ:
+            self.folder = home_directory.local_home(self.project)
+            home_directory.check_private(self.folder)
+
+    def check_user(self, command: str) -> None:
+        """Raise Conflict if a worker calls the command, which is only for the user."""
+        directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
+        if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
+            raise Conflict(
+                f"{command} is for the user; a worker must not change the user's checkout; leave "
+                "your changes in your own directory"
+            )
+
+    def audit_log(self) -> "AuditLog":
+        # Only this command writes to the server's log, because no server runs.
+        from orchestrator.api.access.audit import AuditLog
+        from orchestrator.config import load
+
+        found = load(self.folder, environ=self.environ, require_key=False)
+        return AuditLog(found.settings.logging.log_dir, lambda text: text)
+
+
+def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
+    """Return the error for an action that needs ``--yes`` or the user's confirmation.
+
+    ``verb`` names the action, and ``undone`` says what did not happen.
+    """
+    return Conflict(
+        f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
+        f"{command_with('--yes')}"
+    )
+
+
+_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def age(_: click.Context, __: click.Parameter, value: str) -> int:
+    """Return the seconds of an age, such as ``7d``."""
+    found = _AGE.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
+    return int(found[1]) * _SECONDS_OF[found[2]]
+
+
+class Seconds(click.FloatRange):
+    """A duration in seconds, as an option's type.
+
+    Rejects "nan" and "inf", which Python's ``float`` accepts.
+    """
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is not a finite number of seconds", param, ctx)
+        return seconds
+
+
+pass_surroundings = click.make_pass_decorator(CliContext, ensure=True)
+
+
+#: The variable that ``--project`` sets, for this command and for a server that it starts.
+PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
+
+
+def project_option(command: Command) -> Command:
+    """Add the option ``--project``, the directory to work on."""
+
+    def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
+        if value is not None:
+            context.ensure_object(CliContext).use_project(value)
+        return value
+
+    option = click.option(
+        "--project",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        callback=remember,
+        expose_value=False,
+        metavar="DIR",
+        help="Project to work on (default: see README, Which project).",
+    )
+    return option(command)
+
+
+def json_option(command: Command) -> Command:
+    """Add the option ``--json``, which prints results and errors as JSON objects."""
+
+    def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
+        context.ensure_object(CliContext).as_json = value
+        return value
+
+    option = click.option(
+        "--json", is_flag=True, callback=remember, expose_value=False, help="Print JSON."
+    )
+    return option(command)
+
+
+def job_argument(command: Command) -> Command:
+    """Add the argument ``JOB``: a job id, or the name or path of a job's directory."""
+
+    def bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        name = value.rstrip("/").rpartition("/")[2].removeprefix("job_")
+        if not name or name in (".", ".."):
+            raise click.BadParameter("must be the id of a job, such as abc123")
+        return name
+
+    return click.argument("job_id", metavar="JOB", callback=bare)(command)

@@ -1,0 +1,433 @@
+"""The loop of ``top``: reads keys and snapshots, and draws frames."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.api.client import OrchestratorClient
+from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.follow.top.frame import HELP, Frame, Pane
+from orchestrator.cli.follow.top.screen import Screen
+from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.follow.top.snapshots import AnySource
+from orchestrator.cli.follow.top.view import Row, View
+from orchestrator.cli.output.style import Style
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.text.command_name import COMMAND
+
+#: Seconds between two refreshes.
+REFRESH_SECONDS = 1.0
+#: Seconds for which the outcome of an action is shown.
+NOTICE_SECONDS = 8.0
+#: Rows of a page while the window is unknown.
+PAGE = 10
+
+#: An action of the user on the server; returns its outcome as text.
+Action = Callable[[OrchestratorClient], str]
+
+
+class Refresher:
+    """Reads snapshots and runs actions in a thread, so that the screen reacts to keys at once."""
+
+    def __init__(self, source: AnySource, job_id: str, wake: Callable[[], None]) -> None:
+        self.job_id = job_id
+        self._source = source
+        self._wake = wake
+        self._asked: queue.Queue[Callable[[], str] | None] = queue.Queue()
+        self._lock = threading.Lock()
+        self._view: tuple[Mapping[str, bool], Sequence[tuple[str, str]]] = ({}, ())
+        self._news: list[str] = []
+        self._snapshot = Snapshot()
+        self._log: tuple[tuple[str, str], Sequence[str]] = (("", ""), ())
+        #: The job and the worker whose log is shown; empty: none.
+        self.followed = ("", "")
+        self._thread = threading.Thread(target=self._run, name="top", daemon=True)
+
+    # For ``source``
+
+    def is_open(self, job: JobLine) -> bool:
+        with self._lock:
+            return self._view[0].get(job.job_id, not job.has_ended)
+
+    def visible(self) -> Sequence[tuple[str, str]]:
+        with self._lock:
+            return self._view[1]
+
+    # For the loop
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._asked.put(None)
+
+    def wants(self, opened: Mapping[str, bool], visible: Sequence[tuple[str, str]]) -> None:
+        with self._lock:
+            self._view = (dict(opened), tuple(visible))
+
+    def soon(self) -> None:
+        self._asked.put(lambda: "")
+
+    def do(self, action: Callable[[], str]) -> None:
+        self._asked.put(action)
+
+    def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
+        """Return the latest snapshot and log, and the outcomes of actions since the previous
+        call.
+        """
+        with self._lock:
+            news, self._news = self._news, []
+            return self._snapshot, self._log, news
+
+    def read(self) -> Snapshot:
+        """Read a snapshot now. Never raises."""
+        try:
+            return self._source.read(self)
+        except OrchestratorError as error:
+            with self._lock:
+                return replace(self._snapshot, at=time.time(), problem=error.message)
+
+    def _run(self) -> None:
+        while True:
+            began = time.monotonic()
+            snapshot, followed = self.read(), self.followed
+            log = (followed, self._source.log(*followed) if followed[1] else ())
+            with self._lock:
+                self._snapshot, self._log = snapshot, log
+            self._wake()
+            if not self._waits(REFRESH_SECONDS - (time.monotonic() - began)):
+                self._source.close()
+                return
+
+    def _waits(self, seconds: float) -> bool:
+        """Wait up to ``seconds`` for an action, and run it. Return False at the program's end."""
+        try:
+            action = self._asked.get(timeout=max(0.05, seconds))
+        except queue.Empty:
+            return True
+        if action is None:
+            return False
+        try:
+            message = action()
+        except OrchestratorError as error:
+            message = f"error: {error.message}"
+        with self._lock:
+            self._news += [message] if message else []
+        return True
+
+
+class TopProgram:
+    """The running ``top``. ``run`` is called once."""
+
+    def __init__(self, surroundings: CliContext, source: AnySource, job_id: str) -> None:
+        self._surroundings = surroundings
+        self._source = source
+        self._screen = Screen()
+        self._refresher = Refresher(source, job_id, self._screen.wake)
+        self._frame = Frame(snapshot=Snapshot(), view=View())
+        self._noticed = 0.0
+        self._typed: str | None = None
+        self._done: Callable[[str], None] = lambda text: None
+        self._question = ""
+        self._asked: Callable[[], None] | None = None
+        self._ends = False
+        self._page = PAGE
+
+    def run(self, style: Style, *, is_unicode: bool) -> int:
+        """Show the screen until the user quits or a signal ends it.
+
+        Return the signal's number, or 0.
+        """
+        self._frame.style, self._frame.is_unicode = style, is_unicode
+        with self._screen:
+            self._refresher.start()
+            while not (self._ends or self._screen.ended_by):
+                self._update()
+                self._screen.draw(self._lines)
+                for key in self._screen.keys(REFRESH_SECONDS):
+                    self._press(key)
+            self._refresher.stop()
+        return self._screen.ended_by
+
+    def _lines(self, width: int, height: int) -> Sequence[str]:
+        self._page = max(1, height - 4)
+        return self._frame.lines(width, height)
+
+    def _update(self) -> None:
+        frame, view = self._frame, self._frame.view
+        snapshot, (followed, log), news = self._refresher.taken()
+        if snapshot is not frame.snapshot:
+            frame.snapshot = snapshot
+            view.show(snapshot)
+        if frame.pane and followed == self._refresher.followed and followed[1]:
+            frame.pane.lines = log
+        if news:
+            self._notify(news[-1])
+        elif time.monotonic() - self._noticed > NOTICE_SECONDS:
+            frame.notice = ""
+        rows = view.rows[view.top : view.top + self._page]
+        self._refresher.wants(view.opened, [row.key for row in rows])
+        frame.prompt = self._question if self._typed is None else f"{self._question}{self._typed}_"
+
+    def _notify(self, text: str) -> None:
+        self._frame.notice, self._noticed = text, time.monotonic()
+
+    # Keys
+
+    def _press(self, key: str) -> None:
+        if self._typed is not None:
+            self._type(key)
+        elif self._asked is not None:
+            asked, self._asked, self._question = self._asked, None, ""
+            if key in ("y", "Y"):
+                asked()
+        else:
+            self._command(key)
+
+    def _type(self, key: str) -> None:
+        assert self._typed is not None
+        if key in ("escape", "interrupt"):
+            self._typed, self._question = None, ""
+        elif key == "enter":
+            text, self._typed, self._question = self._typed, None, ""
+            self._done(text)
+        elif key == "backspace":
+            self._typed = self._typed[:-1]
+        elif len(key) == 1 and key.isprintable():
+            self._typed += key
+
+    def _command(self, key: str) -> None:
+        known: Mapping[str, Callable[[], None]] = {
+            "q": self._quit,
+            "interrupt": self._quit,
+            "suspend": self._screen.suspend,
+            "redraw": self._screen.redraw,
+            "escape": self._escape,
+            "enter": self._log,
+            "right": lambda: self._open(True),
+            "left": lambda: self._open(False),
+            " ": lambda: self._open(None),
+            "d": self._diff,
+            "a": self._approve,
+            "r": self._retry,
+            "x": self._cancel,
+            "m": self._message,
+            "p": self._pause,
+            "o": self._sort,
+            "t": self._tree,
+            "/": self._search,
+            "?": self._help,
+        }
+        moves = {
+            "up": -1,
+            "k": -1,
+            "down": 1,
+            "j": 1,
+            "pageup": -self._page,
+            "pagedown": self._page,
+            "home": -(10**9),
+            "g": -(10**9),
+            "end": 10**9,
+            "G": 10**9,
+        }
+        if key in moves:
+            self._move(moves[key])
+        elif key in known:
+            known[key]()
+
+    def _move(self, by: int) -> None:
+        pane = self._frame.pane
+        if pane is not None and pane.is_whole:
+            most = max(0, len(pane.lines) - self._page)
+            pane.above = min(max(0, pane.above - by), most)
+        else:
+            self._frame.view.move(by)
+            if pane is not None:
+                self._follow(self._frame.view.row)
+
+    def _quit(self) -> None:
+        if self._frame.pane is not None and self._frame.pane.is_whole:
+            self._frame.pane = None
+        else:
+            self._ends = True
+
+    def _escape(self) -> None:
+        if self._frame.pane is not None:
+            self._frame.pane, self._refresher.followed = None, ("", "")
+        elif self._frame.view.text:
+            self._find("")
+
+    def _open(self, wanted: bool | None) -> None:
+        view, row = self._frame.view, self._frame.view.row
+        if row is not None:
+            is_open = view.is_open(row.job)
+            view.opened[row.job.job_id] = not is_open if wanted is None else wanted
+            if wanted is not True:
+                view.selected = (row.job.job_id, "")
+            view.show(self._frame.snapshot)
+            self._refresher.wants(view.opened, [])
+            self._refresher.soon()
+
+    def _log(self) -> None:
+        row = self._frame.view.row
+        if self._frame.pane is not None:
+            self._frame.pane, self._refresher.followed = None, ("", "")
+        elif row is not None and row.worker is None:
+            self._open(None)
+        else:
+            self._follow(row)
+
+    def _follow(self, row: Row | None) -> None:
+        if row is not None and row.worker is not None:
+            self._frame.pane = Pane(f"log of {row.worker.worker_id}, job {row.worker.job_id}")
+            self._refresher.followed = (row.worker.job_id, row.worker.worker_id)
+            self._refresher.soon()
+
+    def _sort(self) -> None:
+        view = self._frame.view
+        view.order = view.order.following
+        view.show(self._frame.snapshot)
+        self._notify(f"order: {view.order.value}")
+
+    def _tree(self) -> None:
+        view = self._frame.view
+        view.as_tree = not view.as_tree
+        view.show(self._frame.snapshot)
+
+    def _search(self) -> None:
+        self._ask_text("search: ", self._find)
+
+    def _find(self, text: str) -> None:
+        self._frame.view.text = text
+        self._frame.view.show(self._frame.snapshot)
+
+    def _help(self) -> None:
+        self._frame.pane = Pane("keys", list(HELP), is_whole=True)
+        self._refresher.followed = ("", "")
+
+    # Actions
+
+    def _ask_text(self, question: str, done: Callable[[str], None]) -> None:
+        self._question, self._typed, self._done = question, "", done
+
+    def _confirm(self, question: str, action: Action) -> None:
+        self._question = f"{question} y/n"
+        self._asked = lambda: self._act(action)
+
+    def _act(self, action: Action) -> None:
+        def run() -> str:
+            client = self._source.client
+            if client is None:
+                return f"read-only: no server runs; start one: {COMMAND} serve"
+            return action(client)
+
+        self._refresher.do(run)
+
+    def _job(self) -> JobLine | None:
+        row = self._frame.view.row
+        return row.job if row else None
+
+    def _approve(self) -> None:
+        if job := self._job():
+            job_id = job.job_id
+            if not job.awaits_approval:
+                self._notify(f"job {job_id} does not wait for approval")
+                return
+            self._confirm(
+                f"Approve the plan of job {job_id}?",
+                lambda c: f"job {job_id}: approved, {c.approve(job_id)['status']}",
+            )
+
+    def _retry(self) -> None:
+        row = self._frame.view.row
+        if row is not None and row.worker is not None:
+            worker = row.worker
+            self._confirm(f"Retry {worker.worker_id}?", lambda c: _worker_retried(c, worker))
+        elif row is not None:
+            job_id = row.job.job_id
+            question = f"Retry the unsuccessful tasks of job {job_id}?"
+            self._confirm(
+                question, lambda client: f"job {job_id}: {client.retry(job_id)['status']}"
+            )
+
+    def _cancel(self) -> None:
+        row = self._frame.view.row
+        if row is not None and row.worker is not None:
+            worker = row.worker
+            self._confirm(f"Cancel {worker.worker_id}?", lambda c: _worker_cancelled(c, worker))
+        elif row is not None:
+            job_id = row.job.job_id
+            self._confirm(
+                f"Cancel job {job_id}?",
+                lambda client: f"job {job_id}: {client.cancel(job_id)['status']}",
+            )
+
+    def _pause(self) -> None:
+        if job := self._job():
+            self._act(lambda client: _paused(client, job))
+
+    def _message(self) -> None:
+        row = self._frame.view.row
+        if row is None or row.worker is None:
+            self._notify("select a worker first")
+            return
+        job_id, worker_id = row.worker.job_id, row.worker.worker_id
+
+        def send(text: str) -> None:
+            if text.strip():
+                self._act(lambda client: _sent(client, job_id, worker_id, text))
+
+        self._ask_text(f"message to {worker_id}: ", send)
+
+    def _diff(self) -> None:
+        row = self._frame.view.row
+        if row is None:
+            return
+        worker_id = row.worker.worker_id if row.worker else ""
+        pane = Pane(f"changes of {worker_id or f'job {row.job.job_id}'}", is_whole=True)
+        self._frame.pane, self._refresher.followed = pane, ("", "")
+
+        def read() -> str:
+            pane.lines = changes(self._surroundings, row.job.job_id, worker_id).splitlines()
+            pane.above = max(0, len(pane.lines) - self._page)
+            return "" if pane.lines else "no changes"
+
+        self._refresher.do(read)
+
+
+def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
+    """Return the changes of a worker as a patch; without ``worker_id``, the changes of the job."""
+    from orchestrator.composition import landing, worker_difference
+
+    surroundings.work_on_project_of(job_id)
+    folder, environ = surroundings.folder, surroundings.environ
+    if worker_id:
+        shown = worker_difference(folder, environ, job_id, worker_id, stat=False)
+    else:
+        shown = landing(folder, environ, job_id, job_id).diff(stat=False)
+    return shown.decode("utf-8", "replace")
+
+
+def _worker_retried(client: OrchestratorClient, worker: WorkerLine) -> str:
+    client.retry_worker(worker.job_id, worker.worker_id)
+    return f"{worker.worker_id}: retrying"
+
+
+def _worker_cancelled(client: OrchestratorClient, worker: WorkerLine) -> str:
+    client.cancel_worker(worker.job_id, worker.worker_id)
+    return f"{worker.worker_id}: stopping"
+
+
+def _paused(client: OrchestratorClient, job: JobLine) -> str:
+    if job.is_paused:
+        client.resume(job.job_id)
+        return f"job {job.job_id} resumed"
+    client.pause(job.job_id)
+    return f"job {job.job_id} paused: running workers finish, and nothing new starts"
+
+
+def _sent(client: OrchestratorClient, job_id: str, worker_id: str, text: str) -> str:
+    client.message(job_id, worker_id, text)
+    return f"sent to {worker_id}; its agent reads the message before the next step"

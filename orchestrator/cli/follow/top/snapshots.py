@@ -1,0 +1,335 @@
+"""Reads jobs and workers: from the running server, or from the files of jobs."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlencode
+
+from orchestrator.api.client.errors import ApiError, ClientError, ServerUnreachable, error_of
+from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
+from orchestrator.cli.output.terminal import lines_of, local_time, moment
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
+from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried
+
+if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
+    from orchestrator.api.client.server_discovery import Address
+
+Answer = Mapping[str, Any]
+
+#: Timeout of a read, and seconds for which it is retried.
+READ_SECONDS, PATIENCE_SECONDS = 60.0, 5.0
+#: Maximum number of jobs on the screen.
+MOST_JOBS = 100
+#: Maximum number of logs whose last line is read in one refresh.
+MOST_LOGS = 10
+LAST_LINES = 5
+#: Maximum number of lines of a log in the pane.
+LOG_LINES = 500
+#: Maximum share of the time for refreshes: a slow refresh is repeated less often.
+MOST_SHARE = 0.1
+
+
+class Source(Protocol):
+    def read(self, wanted: "Wanted") -> Snapshot:
+        """Return a snapshot. Raise OrchestratorError."""
+        ...
+
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]: ...
+
+
+class Wanted(Protocol):
+    """The data that the screen now needs."""
+
+    #: The only job to show; empty: all jobs.
+    job_id: str
+
+    def is_open(self, job: JobLine) -> bool: ...
+
+    def visible(self) -> Sequence[tuple[str, str]]:
+        """Return the job id and the worker id of each visible row."""
+        ...
+
+
+class ServerSource:
+    """Reads jobs from a server, with the workers of the jobs that the screen shows.
+
+    It does not load ``requests``, because this takes longer than a whole frame.
+    """
+
+    def __init__(self, address: "Address") -> None:
+        self._address = address
+        self._client = StdlibClient(address.url, address.key)
+        self._whole_client: OrchestratorClient | None = None
+        #: By job: the latest columns, the time of their read, and the seconds that it took.
+        self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        answer = self._listed(wanted.job_id)
+        jobs = [self._with_workers(_job(each), wanted) for each in answer["jobs"]]
+        lines = dict(self._last_lines(jobs, wanted.visible()))
+        return Snapshot(
+            jobs=jobs,
+            at=time.time(),
+            total=int(answer["total"]),
+            source=self._address.url,
+            last_lines=lines,
+        )
+
+    def _listed(self, job_id: str) -> Answer:
+        if not job_id:
+            return self._answer("jobs", depth=0, page_size=MOST_JOBS)
+        status = self._answer("jobs", job_id, "status", tasks="none")
+        return {"jobs": [{**status, "depth": 0}], "total": 1}
+
+    def _with_workers(self, job: JobLine, wanted: Wanted) -> JobLine:
+        if not wanted.is_open(job):
+            return job
+        workers, at, took = self._columns.get(job.job_id, ((), 0.0, 0.0))
+        # An ended job is read once more, for its last state.
+        is_final = job.has_ended and job.ended_at is not None and at > job.ended_at
+        if not is_final and time.time() - at >= took / MOST_SHARE:
+            began = time.time()
+            workers = of_columns(self._answer("jobs", job.job_id, "columns"))
+            self._columns[job.job_id] = (workers, began, time.time() - began)
+        return replace(job, workers=workers)
+
+    def _last_lines(
+        self, jobs: Sequence[JobLine], visible: Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[tuple[str, str], str]]:
+        running = {
+            (job.job_id, each.worker_id): each
+            for job in jobs
+            for each in job.workers or ()
+            if each.status == WorkerStatus.RUNNING
+        }
+        for key in [each for each in visible if each in running][:MOST_LOGS]:
+            worker = running[key]
+            try:
+                text = self._tail(worker.job_id, worker.worker_id, LAST_LINES)
+            except ApiError:
+                continue
+            if lines := lines_of(text):
+                yield key, lines[-1]
+
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]:
+        return self._tail(job_id, worker_id, LOG_LINES).splitlines()
+
+    @property
+    def client(self) -> "OrchestratorClient":
+        from orchestrator.api.client import OrchestratorClient
+
+        if self._whole_client is None:
+            self._whole_client = OrchestratorClient(self._address.url, self._address.key)
+        return self._whole_client
+
+    def close(self) -> None:
+        if self._whole_client is not None:
+            self._whole_client.close()
+
+    def _tail(self, job_id: str, worker_id: str, lines: int) -> str:
+        reply = self._get("jobs", job_id, "logs", worker_id, tail=lines)
+        return reply.body.decode("utf-8", "replace")
+
+    def _answer(self, *parts: str, **query: object) -> Answer:
+        found = self._get(*parts, **query).document
+        if not found:
+            raise ClientError(f"the answer from {self._address.url} is not from this API")
+        return found
+
+    def _get(self, *parts: str, **query: object) -> ServerReply:
+        path = "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
+        path += f"?{urlencode(query)}" if query else ""
+
+        def once() -> ServerReply:
+            return self._client.request("GET", path, timeout=READ_SECONDS)
+
+        try:
+            reply = retried(once, PATIENCE_SECONDS)
+        except OSError as error:
+            raise ServerUnreachable(f"no answer from {self._address.url}: {error}") from error
+        if reply.status >= 400:
+            raise error_of({"detail": reply.detail, **reply.document, "status": reply.status})
+        return reply
+
+
+class FileSource:
+    """Reads jobs from ``status.json`` files, without a server."""
+
+    def __init__(self, surroundings: CliContext) -> None:
+        self._surroundings = surroundings
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
+
+        workspace = self._surroundings.workspace
+        found = root_jobs(workspace)
+        if wanted.job_id:
+            found = [each for each in found if each["job_id"] == wanted.job_id]
+        shown = found[:MOST_JOBS]
+        jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown]
+        source = f"no server; files of {workspace}"
+        return Snapshot(jobs=jobs, at=time.time(), total=len(found), source=source, is_offline=True)
+
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]:
+        from orchestrator.cli.offline.jobs_on_disk import directory_of
+        from orchestrator.cli.offline.log_files import tail_lines
+
+        logs = directory_of(self._surroundings.workspace, job_id) / "logs"
+        depth = worker_id.count("_") - 1
+        return tail_lines(logs / f"depth_{depth}_{worker_id}.log", LOG_LINES)
+
+
+class AnySource:
+    """Reads from the server while it runs; otherwise from files."""
+
+    def __init__(self, surroundings: CliContext) -> None:
+        self._find_address = surroundings.address_if_running
+        self._files = FileSource(surroundings)
+        self._server: ServerSource | None = None
+
+    @property
+    def client(self) -> "OrchestratorClient | None":
+        return self._server.client if self._server else None
+
+    def _find(self) -> Source:
+        if self._server is None:
+            address = self._find_address()
+            self._server = ServerSource(address) if address else None
+        return self._server or self._files
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        try:
+            return self._find().read(wanted)
+        except ServerUnreachable:
+            self.close()
+        try:
+            # A restarted server may have another port.
+            return self._find().read(wanted)
+        except ServerUnreachable:
+            self.close()
+            return self._files.read(wanted)
+
+    def log(self, job_id: str, worker_id: str) -> Sequence[str]:
+        try:
+            try:
+                return self._find().log(job_id, worker_id)
+            except ServerUnreachable:
+                return self._files.log(job_id, worker_id)
+        except OrchestratorError as error:
+            return [f"(no log: {error.message})"]
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+
+def _job(answer: Answer) -> JobLine:
+    usage = answer.get("usage") or {}
+    counts = answer.get("tree_counts") or answer.get("counts") or answer.get("workers") or {}
+    return JobLine(
+        job_id=str(answer["job_id"]),
+        status=str(answer["status"]),
+        request=str(answer.get("request") or ""),
+        reason=str(answer.get("reason") or ""),
+        counts={str(name): int(number) for name, number in counts.items()},
+        cost_usd=usage.get("cost_usd"),
+        tokens=usage.get("tokens"),
+        started_at=moment(answer.get("started_at") or answer.get("created_at")),
+        ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,
+        needs=[f"{each['kind']}: {each['text']}" for each in answer.get("needs") or ()],
+        awaits_approval=any(each["kind"] == "approval" for each in answer.get("needs") or ()),
+        is_paused=bool(answer.get("paused")),
+    )
+
+
+def of_columns(answer: Answer) -> list[WorkerLine]:
+    """Return the workers of a ``ColumnsAnswer``, which has one list for each field."""
+    number, base = int(answer["n"]), float(answer["at"])
+    columns = {name: _column(answer[name], number) for name in _COLUMNS}
+    # Null: the workers are numbered from 1.
+    numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
+    names = [f"worker_{each}" for each in numbers]
+    reasons = {int(place): str(text) for place, text in answer["reason"].items()}
+    jobs, agents, statuses = answer["jobs"], answer["agents"], answer["statuses"]
+    found = []
+    for i, (job, agent, status) in enumerate(
+        zip(columns["j"], columns["a"], columns["s"], strict=True)
+    ):
+        t0, t1, gates = columns["t0"][i], columns["t1"][i], columns["gates"][i]
+        parent = columns["parent"][i]
+        found.append(
+            WorkerLine(
+                job_id=jobs[job]["job_id"],
+                worker_id=names[i],
+                title=str(columns["title"][i] or columns["task"][i]),
+                agent=agents[agent],
+                status=statuses[status],
+                started_at=None if t0 is None else base + t0,
+                ended_at=None if t1 is None else base + t1,
+                idle_seconds=columns["idle"][i],
+                tokens=columns["tokens"][i],
+                cost_usd=columns["cost"][i],
+                attempt=columns["attempt"][i],
+                gates=(gates[0], sum(gates)) if gates else None,
+                reason=reasons.get(i, ""),
+                depth=int(jobs[job]["depth"]),
+                parent_id=names[parent] if parent >= 0 else "",
+            )
+        )
+    return found
+
+
+_COLUMNS = (
+    *("worker", "task", "title", "j", "s", "a", "t0", "t1", "idle"),
+    *("cost", "tokens", "attempt", "parent", "gates"),
+)
+
+
+def _column(value: Any, number: int) -> Sequence[Any]:
+    # A value that is not a list is the same for all workers.
+    return value if isinstance(value, list) else [value] * number
+
+
+def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
+    # The job may have ended since ``known_at``, so running times stop then.
+    from orchestrator.cli.output.job_ending import all_tasks, tasks_of
+
+    status = str(answer["status"])
+    reason = str(answer.get("reason") or "")
+    if status not in ENDED_JOB:
+        reason = f"as of {local_time(known_at)}; no server runs"
+    return JobLine(
+        job_id=str(answer["job_id"]),
+        status=status,
+        known_at=known_at,
+        request=str(answer.get("request") or ""),
+        reason=reason,
+        counts=answer.get("counts") or {},
+        started_at=moment(answer.get("started_at") or answer.get("created_at")),
+        ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,
+        awaits_approval=bool(answer.get("awaits_approval")) and status not in ENDED_JOB,
+        workers=[_worker_on_disk(each) for each in all_tasks(tasks_of(answer))],
+    )
+
+
+def _worker_on_disk(task: Answer) -> WorkerLine:
+    worker_id = str(task.get("worker_id") or "")
+    parent, _, _ = worker_id.rpartition("_")
+    return WorkerLine(
+        job_id=str(task.get("job_id") or ""),
+        worker_id=worker_id,
+        title=str(task.get("task_id") or ""),
+        agent=str(task.get("agent") or ""),
+        status=str(task.get("status") or ""),
+        started_at=moment(task["started_at"]) if task.get("started_at") else None,
+        ended_at=moment(task["ended_at"]) if task.get("ended_at") else None,
+        attempt=int(task.get("attempts") or 0),
+        reason=str(task.get("reason") or ""),
+        depth=max(0, worker_id.count("_") - 1),
+        parent_id=parent if parent != "worker" else "",
+    )

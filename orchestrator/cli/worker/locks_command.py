@@ -1,0 +1,56 @@
+"""``orchestrator locks`` and ``unlock``: lists locks, and releases them."""
+
+import json
+from typing import Any
+
+import click
+
+from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import first_line, local_time, table
+
+
+@click.command("locks")
+@json_option
+@pass_surroundings
+def locks_command(surroundings: CliContext) -> None:
+    """List active locks, and workers that wait for locks.
+
+    Needs a running server.
+    """
+    with surroundings.client() as client:
+        answer = client.locks()
+    if surroundings.as_json:
+        click.echo(json.dumps(answer, indent=2))
+    elif answer["locks"]:
+        heads = ("NAME", "WORKER", "JOB", "KIND", "NUMBER", "SINCE")
+        click.echo(table([heads, *map(_row, answer["locks"])]))
+    else:
+        click.echo("no locks", err=True)
+
+
+def _row(lock: dict[str, Any]) -> tuple[str, ...]:
+    how = f"waiting ({lock['kind']})" if lock["waits"] else str(lock["kind"])
+    return (
+        first_line(", ".join(lock["names"]), 60),
+        str(lock["worker_id"]),
+        str(lock["job_id"]),
+        how,
+        str(lock.get("number") or "-"),
+        local_time(lock["since"]),
+    )
+
+
+@click.command("unlock")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+@pass_surroundings
+def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
+    """Release locks of this worker, or force-release locks.
+
+    A worker releases its own locks. With an API key, the command releases the locks of any worker.
+    Needs a running server.
+    """
+    with surroundings.client() as client:
+        answer = client.unlock(names)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))

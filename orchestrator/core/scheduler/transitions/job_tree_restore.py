@@ -1,0 +1,111 @@
+"""Restores stored job trees in the scheduler, after a restart of the server."""
+
+from collections.abc import Sequence
+
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import Attempt, Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge
+from orchestrator.core.ports import Tree
+from orchestrator.core.scheduler.dag import plan_of
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
+from orchestrator.core.scheduler.transitions.ends.stops import Stops
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
+from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.scheduler.transitions.human_input.questions import Questions
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitAsks
+from orchestrator.core.scheduler.transitions.preloads import Preloads
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+
+
+class JobTreeRestore:
+    def __init__(
+        self,
+        trees: JobTrees,
+        running: RunningWorkers,
+        claims: TaskLocks,
+        attempt_end: AttemptEnd,
+        stops: Stops,
+        job_end: JobEnd,
+        late: LateResults,
+        preloads: Preloads,
+        pauses: Pauses,
+        questions: Questions,
+        asks: LimitAsks,
+    ) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._task_locks = claims
+        self._attempt_end = attempt_end
+        self._stops = stops
+        self._job_end = job_end
+        self._late = late
+        self._preloads = preloads
+        self._pauses = pauses
+        self._questions = questions
+        self._asks = asks
+
+    def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
+        self._unit_of_work.load(tree, tree.root.id)
+        self._register_all(tree)
+        last = {attempt.key: attempt for attempt in tree.attempts}
+        for worker in (*tree.workers, *tree.advisers):
+            if not worker.status.ended:
+                self._restore_worker(worker, last.get(worker.key), now)
+        for attempt in tree.attempts:
+            self._late.ended(attempt)
+        for job in tree.jobs:
+            if not job.status.ended:
+                self._asks.found(job)
+                self._job_end.check_job(job.id, now)
+        return [attempt for attempt in tree.attempts if attempt.ended_at is None]
+
+    def _register_all(self, tree: Tree) -> None:
+        planners = {planner.job_id: planner for planner in tree.planners}
+        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
+        for worker in (*tree.workers, *tree.reviewers):
+            by_job[worker.job_id].append(worker)
+        # Sort by depth, so that parents come first. After a change of the clock, a child job may
+        # look older than its parent.
+        for job in sorted(tree.jobs, key=lambda job: job.depth):
+            planner = planners.get(job.id)
+            plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
+            self._trees.register(job, plan, planner.key if planner else None)
+
+    def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
+        jobs, unfinished = self._unit_of_work.jobs, self._trees.unfinished[worker.key]
+        unfinished.open_children = {
+            child for child in worker.child_job_ids if not jobs[child].status.ended
+        }
+        self._task_locks.found(worker, unfinished, now)
+        attempt = self._unit_of_work.attempts.get(worker.key)
+        if attempt is not None and attempt.number > worker.attempt:
+            self._preloads.found(worker, attempt.number)
+            self._stops.stop_again(worker)
+        elif attempt is not None:
+            self._running.found_alive(worker, unfinished)
+            self._stops.stop_again(worker)
+            self._pauses.stop_again(worker)
+        elif worker.is_question:
+            self._questions.found(worker)
+        elif worker.status is not WorkerStatus.PENDING and last and last.exit:
+            verdict = _verdict_again(worker, last, last.exit)
+            self._attempt_end.wait_again(worker, verdict, now)
+
+
+def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
+    """Return the verdict on a stored attempt, whose evidence is not stored.
+
+    It failed if the worker's record has a failure of this attempt.
+    """
+    status = judge(exit, Evidence()).status
+    failed = worker.failure_of(last.number) is not None
+    if failed and status is WorkerStatus.SUCCESS:
+        status = WorkerStatus.FAILED
+    elif not failed and status is not WorkerStatus.CANCELLED:
+        status = WorkerStatus.SUCCESS
+    return Verdict(status=status, reason=last.reason)

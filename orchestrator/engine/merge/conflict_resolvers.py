@@ -1,0 +1,110 @@
+"""Decides which workers must resolve their merge conflicts, and why other workers cannot."""
+
+from collections.abc import Iterator
+
+from orchestrator.core.model.attempt.failure import SENT_BACK
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_settings import RESOLVE_WORKER
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.retry_policy import has_no_retry
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.git_refs import resolving_ref, sent_ref, worker_branch
+from orchestrator.core.repository.repository import Hindrance, Repository
+from orchestrator.core.scheduler.merge_outcome import MergeRejection
+from orchestrator.engine.merge.culprit_search import SearchResult
+from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
+from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.worktrees.working_directories import Worktrees
+
+#: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
+MOST_CONFLICTS = 100
+
+
+class ConflictResolvers:
+    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+
+    def rejections(
+        self, record: MergeRecord, job: Job, settled: SearchResult
+    ) -> Iterator[MergeRejection]:
+        """Yield a rejection for each worker whose agent must resolve its conflicts.
+
+        Yields nothing if the job's setting ``resolve`` is off.
+        """
+        if not job.config.resolve or record.again or not record.commit:
+            return
+        by_itself = job.config.resolve == RESOLVE_WORKER
+        conflicts = {step.part.worker.id: step.conflicts for step in settled.steps}
+        for worker in _in_conflict(record, settled):
+            if by_itself and not self._worktrees.rule.can_resolve(worker):
+                continue
+            self._point_to_own(worker)
+            self._repository.point(sent_ref(worker), settled.commit)
+            paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
+            yield MergeRejection(
+                worker_id=worker.id,
+                reason=f"conflict with other workers in {', '.join(paths[:MOST_PATHS])}",
+                conflicts=paths,
+                agent="" if by_itself else job.config.resolve,
+                required=False,
+            )
+
+    def note_hindrances(
+        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
+    ) -> None:
+        tasks = {task.id: task for task in tree.tasks[job.id]}
+        for worker in _in_conflict(record, settled):
+            hindrance = self._hindrance(job, worker, tasks[worker.task_id])
+            if hindrance is None and record.again:
+                hindrance = Hindrance.NOT_ASKED
+            if hindrance is not None:
+                record.hindrances[worker.id] = hindrance
+                self.note_resolvable(record, job, worker)
+
+    def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
+        """Record the worker as resolvable if it can still resolve its conflicts.
+
+        A worker of a child job cannot, because its parent worker has ended.
+        """
+        counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
+        if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
+            record.resolvable.append(worker.id)
+
+    def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
+        by_itself = job.config.resolve in ("", RESOLVE_WORKER)
+        if by_itself and not self._worktrees.rule.can_resolve(worker):
+            return Hindrance.NO_AGENT
+        if not job.config.resolve:
+            return Hindrance.OFF
+        if conflict_attempt.unresolved(self._repository, worker):
+            return Hindrance.UNRESOLVED
+        if job.stop_cause is not None:
+            return Hindrance.STOPPED
+        return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
+
+    def _point_to_own(self, worker: Worker) -> None:
+        """Undo the changes of an attempt that failed to resolve the worker's conflicts.
+
+        Idempotent. Does nothing if the worker gets no further attempt.
+        """
+        failed = worker.result is not None and worker.result.unresolved
+        if failed and worker.attempt <= worker.budget_from:
+            own = conflict_attempt.own_tip(self._repository, worker)
+            self._repository.point(worker_branch(worker), own)
+            self._repository.drop(resolving_ref(worker))
+
+
+def is_refused(worker: Worker) -> bool:
+    """True if the worker failed because its changes failed the gates on the merged state."""
+    return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
+
+
+def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
+    """Yield the workers whose own changes conflict.
+
+    A worker cannot resolve conflicts that only its child jobs' changes have.
+    """
+    for step in settled.steps:
+        if not step.taken and step.part.worker.id not in record.merged:
+            yield step.part.worker

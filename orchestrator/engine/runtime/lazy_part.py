@@ -1,0 +1,29 @@
+"""Lazy parts: created at their first use, with the modules that they need."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+Part = TypeVar("Part")
+
+
+def lazy(make: Callable[[], Part]) -> Part:
+    """Return a stand-in for the result of ``make``. The first use of an attribute calls ``make``.
+
+    Any thread may use the stand-in. It has the part's methods and attributes, but not its class.
+    """
+    return cast(Part, _LazyPart(make))
+
+
+class _LazyPart:
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._made: object = None
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._made is None:
+            with self._lock:
+                if self._made is None:
+                    self._made = self._make()
+        return getattr(self._made, name)

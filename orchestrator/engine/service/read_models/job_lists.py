@@ -1,0 +1,252 @@
+"""The use cases that list jobs and workers, their needs, and their usage."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import Final
+
+from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
+from orchestrator.core.model.human_input import PERSON
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_of
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.read_models import (
+    JobCard,
+    JobFilter,
+    JobNode,
+    ListedJob,
+    ListedPage,
+    OneWorker,
+    Progress,
+    StatusCount,
+    TreeSnapshot,
+    UsageFilter,
+    UsageRow,
+    WorkerColumns,
+    WorkerFilter,
+    WorkerPage,
+)
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.read_models.feed import Feed, FeedItem
+from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
+
+
+def below(job_id: str, parents: Mapping[str, str | None]) -> set[str]:
+    """Return the ids of a job and its descendants. ``parents``: the parent of each job."""
+    children: dict[str | None, list[str]] = {}
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
+    found = [job_id]
+    for each in found:
+        found += children.get(each, ())
+    return set(found)
+
+
+def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[StatusCount]:
+    return [each for each in counts if each.job_id in job_ids]
+
+
+class ReadModels:
+    """Implements the calls that list jobs and workers.
+
+    Every method raises NotFound for an object that the caller may not see.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        access: Access,
+        changes: ChangeReads,
+        files: WorkerFiles,
+        feed: Feed,
+        reads_messages: Callable[[Job, Worker], bool],
+        agent_names: Callable[[], Sequence[str]],
+    ) -> None:
+        self._store = store
+        self._access = access
+        self._reads_messages = reads_messages
+        self._agent_names = agent_names
+        #: Differences between commits, and files in conflict.
+        self.changes: Final = changes
+        #: Prompts and transcripts of workers.
+        self.files: Final = files
+        #: Events of all jobs.
+        self.feed: Final = feed
+
+    # Jobs
+
+    def jobs(
+        self,
+        caller: Caller,
+        wanted: JobFilter,
+        kinds: Collection[NeedKind] = (),
+        *,
+        page: int,
+        page_size: int,
+    ) -> ListedPage:
+        """Return jobs that the caller may see, newest first.
+
+        ``kinds``: only jobs that have a need of one of these kinds, or whose descendants have one.
+        """
+        if kinds:
+            ids = _with_needs(self.needs(caller), kinds)
+            wanted = replace(wanted, ids=ids)
+        offset = (page - 1) * page_size
+        if caller.attempt is None:
+            submitted_by = None if caller.sees_all else caller.name
+            return self._store.listed(replace(wanted, submitted_by=submitted_by), offset, page_size)
+        below = [job.id for job in self._access.jobs_below(caller)]
+        mine = below if wanted.ids is None else [each for each in below if each in wanted.ids]
+        return self._store.listed(replace(wanted, ids=mine), offset, page_size)
+
+    def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
+        """Return the jobs with these ids, with progress and needs, in any order.
+
+        Deleted jobs are omitted.
+        """
+        jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
+        roots = list(dict.fromkeys(job.root_id for job in jobs))
+        counts = self._store.status_counts(roots)
+        needs = _needs(self._store.needy(roots, None)) if roots else []
+        parents = {
+            root_id: {each.id: each.parent_job_id for each in self._access.jobs_of(root_id)}
+            for root_id in {job.root_id for job in jobs if not job.is_root}
+        }
+        return [_card(job, counts[job.root_id], needs, parents) for job in jobs]
+
+    def needs(self, caller: Caller) -> Sequence[Need]:
+        """Return the needs of jobs that the caller may see, latest first.
+
+        A need is an action that a person has to take for a job. Raise Forbidden for a worker.
+        """
+        if caller.attempt is not None:
+            raise Forbidden(
+                "a worker may not list the needs of jobs; use an API key from config.yaml"
+            )
+        found = self._store.needy(None, None if caller.sees_all else caller.name)
+        return sorted(_needs(found), key=lambda need: -need.since)
+
+    def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
+        """Return a function that is True for an item of the feed that the caller may see.
+
+        Raise Forbidden if the caller is a worker.
+        """
+        self._access.check_person(caller)
+        return lambda item: caller.sees_all or item.submitted_by == caller.name
+
+    def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
+        """Return the usage of workers. Raise Forbidden for a worker."""
+        self._access.check_person(caller)
+        by = None if caller.sees_all else caller.name
+        return self._store.usage(replace(wanted, submitted_by=by))
+
+    # Workers
+
+    def workers(
+        self, caller: Caller, wanted: WorkerFilter, *, page: int, page_size: int
+    ) -> WorkerPage:
+        """Return a page of one job's workers.
+
+        Raise UnknownAgent if a filter names an agent that neither the server nor the job's workers
+        have.
+        """
+        job = self._access.job(caller, wanted.job_id)
+        self._check_agents(job, wanted)
+        offset = (page - 1) * page_size
+        return self._store.worker_page(job.root_id, wanted, offset, page_size, clock.now())
+
+    def _check_agents(self, job: Job, wanted: WorkerFilter) -> None:
+        known = {*self._agent_names(), PERSON}
+        for name in wanted.agents:
+            asked = WorkerFilter(job_id=job.id, agents=(name,))
+            if name in known or self._store.worker_page(job.root_id, asked, 0, 1, 0.0).total:
+                continue
+            raise UnknownAgent(
+                f"unknown agent {name!r}; known: {', '.join(sorted(known))}", field="agent"
+            )
+
+    def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
+        """Return a worker of the job; for a root job, also of its descendants."""
+        worker = self._access.worker(caller, job_id, worker_id)
+        job = self._access.job(caller, worker.job_id)
+        actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
+        return OneWorker(
+            job=job,
+            worker=worker,
+            task=None if worker.is_adviser else self._store.task(job.id, worker.task_id),
+            attempts=self._store.attempts(worker.key),
+            can=list(actions) if self._access.may_change(caller, job) else (),
+        )
+
+    def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
+        """Return short rows of the job and its descendants, all from the same moment.
+
+        The job comes first.
+        """
+        job = self._access.job(caller, job_id)
+        found = self._store.snapshot(job.root_id)
+        if found is None:
+            raise NoSuchJob(repr(job_id))
+        return found if job.is_root else _branch(found, job_id)
+
+    def version(self, job: Job | ListedJob) -> int:
+        """Return a number that grows with each change of the job's tree, while the server runs."""
+        return self._store.version(job.root_id)
+
+    def last_seq(self, caller: Caller, job_id: str) -> int:
+        """Return the number of the latest event of the job's root job; 0 if it has no events."""
+        return self._store.last_seq(self._access.job(caller, job_id).root_id)
+
+
+def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
+    return [need for job, workers in found for need in needs_of(job, workers)]
+
+
+def _with_needs(needs: Iterable[Need], kinds: Collection[NeedKind]) -> set[str]:
+    found = [need for need in needs if need.kind in kinds]
+    return {each for need in found for each in (need.job_id, need.root_job_id)}
+
+
+def _card(
+    job: Job,
+    counts: Sequence[StatusCount],
+    needs: Sequence[Need],
+    parents: Mapping[str, Mapping[str, str | None]],
+) -> JobCard:
+    of_tree = [need for need in needs if need.root_job_id == job.root_id]
+    own = Progress.of(of_jobs(counts, {job.id}))
+    if job.is_root:
+        return JobCard(job=job, own=own, tree=Progress.of(counts), needs=of_tree)
+    members = below(job.id, parents[job.root_id])
+    return JobCard(
+        job=job,
+        own=own,
+        tree=Progress.of(of_jobs(counts, members)),
+        needs=[need for need in of_tree if need.job_id in members],
+    )
+
+
+def _branch(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:
+    jobs = _below(whole.jobs, job_id)
+    ids = {job.id for job in jobs}
+    mine = [each in ids for each in whole.workers.job_id]
+    return TreeSnapshot(
+        jobs=jobs,
+        tasks=[task for task in whole.tasks if task.job_id in ids],
+        workers=WorkerColumns._make(list(compress(each, mine)) for each in whole.workers),
+        last_seq=whole.last_seq,
+    )
+
+
+def _below(jobs: Sequence[JobNode], job_id: str) -> list[JobNode]:
+    """Return a job and its descendants; parents are before their child jobs."""
+    ids = {job_id}
+    found = []
+    for job in jobs:
+        if job.id == job_id or job.parent_job_id in ids:
+            ids.add(job.id)
+            found.append(job)
+    return found

@@ -1,0 +1,184 @@
+"""Sends and receives the files of attempts on nodes with their own file systems, on the server.
+
+While an attempt runs, its list of files, and the archive that the node sends, are next to its exit
+record. Both are removed at the attempt's end.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.core.ports.attempt_files import (
+    AttemptFiles,
+    FileChange,
+    ServerWorktrees,
+    WorktreeFiles,
+)
+from orchestrator.launchers.cluster.file_transfer import archive
+from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
+from orchestrator.launchers.cluster.file_transfer.node_files import attempt_files
+from orchestrator.launchers.cluster.link import CHUNK, Link, Window, packed
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
+
+_MOST_LIST_BYTES = 16 * 1024 * 1024
+
+
+class FileExchange:
+    def __init__(self, worktrees: ServerWorktrees | None = None) -> None:
+        self._worktrees = worktrees
+
+    async def send(
+        self,
+        link: Link,
+        window: Window,
+        attempt_id: str,
+        files: AttemptFiles,
+        exit_path: str,
+        known: Sequence[str],
+        is_wanted: Callable[[], bool],
+    ) -> tuple[ArchiveFigures, Sequence[str]] | None:
+        """Send the files of an attempt. ``known``: the commits that the node has.
+
+        Return the archive's size and digest, and the commits that the node has afterwards; None if
+        the attempt was stopped during the transfer. Raise ConnectionError if the link breaks, or
+        OSError, UnusableFiles, or RepositoryError if the files cannot be read.
+        """
+        path = _beside(exit_path, "sent")
+        try:
+            figures, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
+            with open(path, "rb") as file:
+                while is_wanted() and (data := file.read(CHUNK)):
+                    at = file.tell() - len(data)
+                    await window.take(len(data))
+                    if not is_wanted():
+                        window.confirm(len(data))
+                        return None
+                    place = {"attempt": attempt_id, "at": at}
+                    link.post({"do": "files", **place, "data": packed(data)})
+                    await link.drained()
+        finally:
+            _unlink(path)
+        return (figures, commits) if is_wanted() else None
+
+    def _pack(
+        self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
+    ) -> tuple[ArchiveFigures, Sequence[str]]:
+        forget(exit_path)
+        record = json.dumps(asdict(files)).encode("ascii")
+        replace_file(Path(_beside(exit_path, "files.json")), record)
+        extra, chosen, commits = f"{path}.extra", None, known
+        archive.remove(extra)
+        os.mkdir(extra, 0o700)
+        try:
+            if files.worktree is not None:
+                if self._worktrees is None:
+                    raise UnusableFiles("the worktree cannot be sent")
+                commits = self._worktrees.pack(files.worktree, known, extra)
+                chosen = files.worktree.directory, self._worktrees.others(files.worktree)
+            roots = (*files.directories, *files.inputs, extra)
+            return archive.pack(roots, path, files.left_out, chosen=chosen), commits
+        finally:
+            archive.remove(extra)
+
+    def take(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
+        """Move the received files of an ended attempt to their directories. Idempotent.
+
+        The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        received, staging = archive_path(exit_path), _beside(exit_path, "staging")
+        if not os.path.exists(received) or archive.sent(received) != figures:
+            raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
+        archive.remove(staging)
+        try:
+            archive.unpack(received, staging, len(files.directories) + 1)
+            if files.worktree is not None and self._worktrees is not None:
+                self._worktrees.take(files.worktree, f"{staging}/{len(files.directories)}")
+            keep = (*files.left_out, *files.texts)
+            for number, directory in enumerate(files.directories):
+                # Other directories of the attempt may have files that the server adds meanwhile.
+                archive.put(f"{staging}/{number}", directory, keep, is_whole=number == 0)
+        finally:
+            archive.remove(staging)
+
+    def take_snapshot(
+        self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
+    ) -> None:
+        """Change the server's copy of a running attempt's worktree to the state in an archive.
+
+        ``path``: the received archive. The node is not trusted. Idempotent. Raise OSError,
+        UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("the worktree cannot be received")
+        if archive.sent(path) != figures:
+            raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
+        staging = _beside(exit_path, "staging")
+        archive.remove(staging)
+        try:
+            archive.unpack(path, staging, 1)
+            self._worktrees.take(worktree, f"{staging}/0")
+        finally:
+            archive.remove(staging)
+
+    def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> ArchiveFigures:
+        """Write the commits of a change into an archive. Return its size and digest.
+
+        ``known``: the commits that the node has. Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("the worktree cannot be sent")
+        extra = f"{path}.extra"
+        archive.remove(extra)
+        os.mkdir(extra, 0o700)
+        try:
+            self._worktrees.pack_change(change, known, extra)
+            return archive.pack([extra], path)
+        finally:
+            archive.remove(extra)
+
+
+def archive_path(exit_path: str) -> str:
+    return _beside(exit_path, "returned")
+
+
+def stored_files(exit_path: str) -> AttemptFiles | None:
+    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
+
+    Removes an incomplete archive of the node, which the node sends again.
+    """
+    _unlink(archive_path(exit_path))
+    content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)
+    if content is None:
+        return None
+    try:
+        return attempt_files(json.loads(content))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def discard(exit_path: str) -> None:
+    """Remove a partly received archive, which the node sends again. Idempotent."""
+    _unlink(archive_path(exit_path))
+
+
+def forget(exit_path: str) -> None:
+    """Remove the list of files and the archives of an attempt. Idempotent."""
+    for name in ("returned", "snapshot", "files.json"):
+        _unlink(_beside(exit_path, name))
+
+
+def snapshot_path(exit_path: str) -> str:
+    return _beside(exit_path, "snapshot")
+
+
+def _beside(exit_path: str, name: str) -> str:
+    return f"{exit_path.removesuffix('.exit.json')}.{name}"
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

@@ -1,0 +1,317 @@
+"""The files of attempts on a node with its own file system.
+
+Each worker has a directory on the node, with the same relative paths as in the server's workspace.
+The server's paths in a worker's arguments, environment, and prompt are replaced by paths there. The
+directory is created for each attempt, and removed when the server has the attempt's files.
+"""
+
+import json
+import os
+import re
+import secrets
+import tempfile
+import threading
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.ports.attempt_files import (
+    AttemptFiles,
+    FileChange,
+    NodeWorktrees,
+    WorktreeFiles,
+)
+from orchestrator.launchers.cluster.file_transfer import archive
+from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
+from orchestrator.security.files import search_boundary
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
+
+#: Names of the archives: of the server's files, and of the files that come back.
+RECEIVED, RETURNED = "received", "returned"
+#: First part of the names of directories that are to be removed.
+_TRASH = "trash-"
+#: Maximum number of times that the files of a running worker are read.
+_MOST_TRIES = 3
+_MOST_TEXT_BYTES = 64 * 1024 * 1024
+
+
+class PathMap:
+    """Replaces the server's paths in texts by this node's paths."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """``places``: this node's paths, by the server's paths."""
+        pairs = dict(places)
+        for before, after in places.items():
+            # In JSON, a path may be written with escapes.
+            pairs.setdefault(json.dumps(before)[1:-1], json.dumps(after)[1:-1])
+        self._pairs = pairs
+        longest = sorted(pairs, key=len, reverse=True)
+        names = "|".join(map(re.escape, longest))
+        self._pattern = re.compile(rf"(?<![\w.~-])(?:{names})(?![\w-])(?!\.\w)")
+
+    def text(self, text: str) -> str:
+        return self._pattern.sub(lambda found: self._pairs[found.group()], text)
+
+
+def attempt_files(fields: Mapping[str, Any]) -> AttemptFiles:
+    """Parse the files of an attempt. Raise ValueError, KeyError, or TypeError."""
+    worktree = fields["worktree"]
+    names = ("directories", "inputs", "texts", "left_out")
+    return AttemptFiles(
+        **{name: tuple(map(str, fields[name])) for name in names},
+        worktree=None
+        if worktree is None
+        else WorktreeFiles(**{**worktree, "promised": tuple(worktree["promised"])}),
+    )
+
+
+class NodeFiles:
+    """The files of this node's attempts.
+
+    Any thread may call, but only one thread at a time for the same attempt.
+    """
+
+    def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
+        """``directory`` must be on a local disk. ``home``: the product's folder. Raise OSError."""
+        self._directory, self._home, self._worktrees = directory, home, worktrees
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        #: The server's workspace, project, folder, and Python, by these names.
+        self._places: Mapping[str, Sequence[str]] = {}
+        self._python = ""
+        #: The attempt that uses the directory of its worker.
+        self._users: dict[str, str] = {}
+        #: The first error of an arriving archive, by directory.
+        self._errors: dict[str, OSError] = {}
+        self._sweeping = threading.Lock()
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """The directories that a sandbox must show, because workers read them."""
+        objects = self._worktrees.objects if self._worktrees else ""
+        return tuple(filter(None, (str(self._directory), objects)))
+
+    @property
+    def known(self) -> Sequence[str]:
+        return self._worktrees.known() if self._worktrees else ()
+
+    def prune(self) -> None:
+        """Remove old commits if there are many. Raise RepositoryError.
+
+        No attempt may have files here.
+        """
+        if self._worktrees is not None:
+            self._worktrees.prune()
+
+    def connected(self, places: Mapping[str, Sequence[str]], python: str) -> None:
+        """Store the paths of a server to which the node has connected.
+
+        ``places``: the server's paths of ``workspace``, ``project``, ``home``, and ``python``.
+        ``python``: this node's interpreter.
+        """
+        self._places, self._python = places, python
+
+    def receive(self, attempt_id: str, at: int, data: bytes) -> None:
+        """Append a piece to an attempt's archive, at the position ``at``; 0 begins a new archive.
+
+        Never raises OSError: if a piece cannot be stored, ``unpack`` raises the error later.
+        """
+        place = self._place(attempt_id)
+        if at == 0:
+            self._discard(place)
+            self._users[str(place)] = attempt_id
+            self._errors.pop(str(place), None)
+        elif self._users.get(str(place)) != attempt_id:
+            return
+        try:
+            if at == 0:
+                place.mkdir(mode=0o700)
+            with open(place / RECEIVED, "ab") as file:
+                if file.tell() == at:
+                    file.write(data)
+        except OSError as error:
+            self._errors.setdefault(str(place), error)
+
+    def adopt(self, attempt_id: str) -> None:
+        """Record an attempt whose files an earlier process of this node has unpacked."""
+        self._users[str(self._place(attempt_id))] = attempt_id
+
+    def unpack(self, attempt_id: str, files: AttemptFiles, figures: ArchiveFigures) -> None:
+        """Create the attempt's directories from the received archive.
+
+        Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        place, mapped = self._place(attempt_id), self.paths(attempt_id)
+        error = self._errors.pop(str(place), None)
+        if error is not None:
+            raise error
+        received, staging = place / RECEIVED, place / "staging"
+        if archive.sent(str(received)) != figures:
+            raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
+        roots = _roots(files)
+        search_boundary.lay(_made(place / "workspace"))
+        archive.unpack(str(received), str(staging), len(roots) + 2)
+        os.unlink(received)
+        for number, root in enumerate(roots):
+            archive.put(f"{staging}/{number}", mapped.text(root))
+        if files.worktree is not None:
+            self._open_worktree(files.worktree, str(staging), len(roots), mapped)
+        archive.remove(str(staging))
+        for path in files.texts:
+            _rewrite(Path(mapped.text(path)), mapped)
+
+    def _open_worktree(
+        self, worktree: WorktreeFiles, staging: str, number: int, mapped: PathMap
+    ) -> None:
+        if self._worktrees is None:
+            raise UnusableFiles(
+                "this node cannot open a worktree, because git is not installed; install git"
+            )
+        directory = mapped.text(worktree.directory)
+        self._worktrees.open(worktree, f"{staging}/{number}", directory)
+        archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
+
+    def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> ArchiveFigures:
+        """Write an ended attempt's files into an archive at ``path``. Return its size and digest.
+
+        Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if os.path.exists(path):
+            # An earlier process of this node has packed the files, and has sent a part of the
+            # archive.
+            return archive.sent(path)
+        mapped, place = self.paths(attempt_id), self._place(attempt_id)
+        extra = _made(place / "extra")
+        if files.worktree is not None and self._worktrees is not None:
+            directory = mapped.text(files.worktree.directory)
+            self._worktrees.pack(files.worktree, directory, str(extra))
+        left_out = [mapped.text(each) for each in (*files.left_out, *files.texts)]
+        roots = [*map(mapped.text, files.directories), str(extra)]
+        temporary = f"{path}.new"
+        try:
+            figures = archive.pack(roots, temporary, left_out)
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        return figures
+
+    def store(self, attempt_id: str, files: AttemptFiles, path: str, content: bytes) -> None:
+        """Write a file that the server wrote after the attempt's start.
+
+        Raise UnusableFiles if it is in none of the attempt's directories. Raise OSError.
+        """
+        if os.path.dirname(path) not in files.directories:
+            raise UnusableFiles(f"{path} is in no directory of the attempt")
+        replace_file(Path(self.paths(attempt_id).text(path)), content)
+
+    def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
+        """Write the state of a running attempt's worktree into an archive at ``path``.
+
+        Return its size and digest. Files that git ignores are omitted, because a child job does not
+        start with them. Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("this node cannot read a worktree, because git is not installed")
+        worktree = replace(worktree, promised=())
+        directory = self.paths(attempt_id).text(worktree.directory)
+        for tries_left in reversed(range(_MOST_TRIES)):
+            with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as extra:
+                try:
+                    self._worktrees.pack(worktree, directory, extra)
+                    return archive.pack([extra], path)
+                except RepositoryError:
+                    # The worker may have removed a file while git read it.
+                    if not tries_left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def bring(
+        self,
+        attempt_id: str,
+        worktree: WorktreeFiles,
+        path: str,
+        sent: ArchiveFigures,
+        change: FileChange,
+    ) -> None:
+        """Apply ``change`` to a running attempt's worktree.
+
+        ``path``: the archive with the commits, which is removed. Raise OSError, UnusableFiles, or
+        RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("this node cannot change a worktree, because git is not installed")
+        directory = self.paths(attempt_id).text(worktree.directory)
+        if archive.sent(path) != sent:
+            raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
+            archive.unpack(path, f"{apart}/unpacked", 1)
+            os.unlink(path)
+            self._worktrees.bring(worktree, directory, f"{apart}/unpacked/0", change)
+
+    def forget(self, attempt_id: str) -> None:
+        """Discard the attempt's directory, unless a later attempt uses it. Idempotent.
+
+        ``sweep`` removes discarded directories, which may take long.
+        """
+        place = self._place(attempt_id)
+        if self._users.get(str(place)) == attempt_id:
+            del self._users[str(place)]
+            self._discard(place)
+
+    def forget_others(self, attempts: Container[str]) -> None:
+        self._users = {place: user for place, user in self._users.items() if user in attempts}
+        for place in self._directory.iterdir():
+            if str(place) not in self._users and not place.name.startswith(_TRASH):
+                self._discard(place)
+
+    def sweep(self) -> None:
+        """Remove all discarded directories. Never raises."""
+        with self._sweeping:
+            for place in self._directory.glob(f"{_TRASH}*"):
+                with suppress(OSError):
+                    archive.remove(str(place))
+
+    def _discard(self, place: Path) -> None:
+        # the worker's next attempt can now create a directory of the same name
+        with suppress(OSError):
+            os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
+
+    def paths(self, attempt_id: str) -> PathMap:
+        place = self._place(attempt_id)
+        own = {
+            "workspace": str(place / "workspace"),
+            # The project is not on this machine, so nothing has this path.
+            "project": str(place / "project"),
+            "home": str(self._home),
+            "python": self._python,
+        }
+        return PathMap({path: own[name] for name in own for path in self._places.get(name, ())})
+
+    def _place(self, attempt_id: str) -> Path:
+        # All attempts of a worker have the same paths, because AI tools find their earlier sessions
+        # by the path of their directory.
+        worker = attempt_id.rpartition("/")[0]
+        return self._directory / sha256(worker.encode()).hexdigest()[:16]
+
+
+def _roots(files: AttemptFiles) -> Sequence[str]:
+    return (*files.directories, *files.inputs)
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def _rewrite(path: Path, mapped: PathMap) -> None:
+    content = read_regular(path, _MOST_TEXT_BYTES)
+    if content is None:
+        return
+    text = content.decode("utf-8", "surrogateescape")
+    changed = mapped.text(text)
+    if changed != text:
+        replace_file(path, changed.encode("utf-8", "surrogateescape"))

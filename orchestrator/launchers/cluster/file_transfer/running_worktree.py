@@ -1,0 +1,138 @@
+"""The server's access to a running attempt's worktree on a node with its own file system.
+
+When the worker starts a child job, the server requests the worktree's state. When the child job has
+a result, the server sends changes of files. A request whose link breaks is never answered.
+"""
+
+import asyncio
+import errno
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.launchers.cluster.file_transfer import file_exchange
+from orchestrator.launchers.cluster.file_transfer.archive import (
+    MOST_BYTES,
+    ArchiveFigures,
+    as_full_disk,
+)
+from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
+from orchestrator.launchers.cluster.link import CHUNK, Link, Message, Window, packed, unpacked
+
+#: Maximum number of characters of a node's reason.
+_MOST_REASON = 500
+
+
+class RunningWorktree:
+    """The requests for one worktree: one at a time. Only the loop's thread may call."""
+
+    def __init__(
+        self, exchange: FileExchange, attempt_id: str, exit_path: str, worktree: WorktreeFiles
+    ) -> None:
+        self._exchange, self._attempt_id, self._exit_path = exchange, attempt_id, exit_path
+        self._worktree = worktree
+        self._path = file_exchange.snapshot_path(exit_path)
+        self._number, self._had = 0, 0
+        self._answer: asyncio.Future[Message] | None = None
+        self._error: OSError | None = None
+
+    def take(self, message: Message) -> None:
+        """Handle an answer of the node, or one piece of it. Ignore answers to former requests."""
+        answer = self._answer
+        if answer is None or answer.done() or message["n"] != self._number:
+            return
+        if "data" not in message:
+            answer.set_result(message)
+        elif message["at"] == self._had <= MOST_BYTES and self._error is None:
+            data = unpacked(message["data"])
+            try:
+                with open(self._path, "ab", opener=_private) as file:
+                    file.write(data)
+                self._had += len(data)
+            except OSError as error:
+                self._error = error
+
+    def disconnected(self) -> None:
+        """Fail the pending request with ConnectionError. Idempotent."""
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ConnectionError("the connection to the node ended"))
+
+    async def fetch(self, link: Link) -> bool:
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+
+        Raise ConnectionError if the link breaks.
+        """
+        try:
+            reply = await self._ask(link, {"do": "snapshot"})
+            if reply.get("ended"):
+                return False
+            _check(reply)
+            if self._error is not None:
+                raise self._error
+            sent = ArchiveFigures(int(reply["sent"]["bytes"]), str(reply["sent"]["digest"]))
+            take = self._exchange.take_snapshot
+            try:
+                await asyncio.to_thread(take, self._worktree, self._exit_path, self._path, sent)
+            except RepositoryError as error:
+                raise as_full_disk(error, os.path.dirname(self._exit_path)) from error
+            return True
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(self._path)
+
+    async def bring(
+        self, link: Link, window: Window, known: Sequence[str], change: FileChange
+    ) -> str:
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+
+        Raise ConnectionError if the link breaks. ``known``: the commits that the node has.
+        """
+        path = f"{self._exit_path.removesuffix('.exit.json')}.result"
+        try:
+            sent = await asyncio.to_thread(self._exchange.pack_change, change, known, path)
+            with open(path, "rb") as file:
+                while data := file.read(CHUNK):
+                    await window.take(len(data))
+                    place = {"attempt": self._attempt_id, "at": file.tell() - len(data)}
+                    link.post({"do": "result", **place, "data": packed(data)})
+                    await link.drained()
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        reply = await self._ask(
+            link, {"do": "bring", "change": asdict(change), "sent": asdict(sent)}
+        )
+        if reply.get("ended"):
+            return "the worker has ended"
+        if reply.get("refused"):
+            return str(reply["refused"])[:_MOST_REASON]
+        _check(reply)
+        return ""
+
+    async def _ask(self, link: Link, request: Message) -> Message:
+        self._number, self._had, self._error = self._number + 1, 0, None
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            if link.is_closed:
+                raise ConnectionError("the connection to the node ended")
+            link.post({**request, "attempt": self._attempt_id, "n": self._number})
+            return await self._answer
+        finally:
+            self._answer = None
+
+
+def _check(reply: Message) -> None:
+    why = str(reply.get("error", ""))[:_MOST_REASON]
+    if reply.get("is_full"):
+        raise OSError(errno.ENOSPC, f"no space left on the node: {why}")
+    if why:
+        raise RepositoryError(f"the node cannot copy the worker's files: {why}")
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,44 @@
+"""Steps in the saved output of an agent."""
+
+import json
+
+from orchestrator.agents.activity.steps import steps_of
+from orchestrator.agents.ai_tools.readers import reader
+from orchestrator.core.ports.read_models import StepKind
+
+LINES = [
+    {"type": "system", "subtype": "init", "session_id": "s"},
+    {
+        "type": "assistant",
+        "message": {
+            "id": "m",
+            "content": [
+                {"type": "text", "text": "I look at it."},
+                {"type": "tool_use", "id": "t", "name": "Bash", "input": {"command": "ls"}},
+            ],
+        },
+    },
+    {"type": "result", "subtype": "success", "result": "All done.", "is_error": False},
+]
+
+
+def test_what_an_agent_said_and_did_is_in_order() -> None:
+    lines = ["no json", *map(json.dumps, LINES)]
+
+    found = list(steps_of(reader("claude"), lines, ended=True))
+
+    assert [(step.kind, step.tool) for step in found] == [
+        (StepKind.SAID, ""),
+        (StepKind.TOOL, "Bash"),
+        (StepKind.RESULT, ""),
+    ]
+    assert "ls" in found[1].text
+    assert found[2].text == "All done."
+
+
+def test_an_agent_that_works_has_no_result_yet() -> None:
+    lines = [json.dumps(line) for line in LINES[:2]]
+
+    found = list(steps_of(reader("claude"), lines, ended=False))
+
+    assert [step.kind for step in found] == [StepKind.SAID, StepKind.TOOL]
