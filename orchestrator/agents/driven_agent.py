@@ -74,7 +74,7 @@ _PROGRAM = (
     "from orchestrator.agents.driver_process.main import run; run()"
 )
 #: Programs that report their cost.
-_REPORT_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
+_REPORT_COST = frozenset(each.name for each in KNOWN if each.reports_cost)
 #: Programs that resume a session by its id.
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 #: Names of tools whose models run on the user's own machine, whatever the models are called.

@@ -83,18 +83,18 @@ def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> P
     parent = folder.parent
     if any(map(is_repository, (parent, *parent.parents))):
         return Project(parent, "the folder's parent is in a git repository")
-    beside = _Beside.of(folder)
-    if reason := _unfit(parent, beside, environ):
+    siblings = _Siblings.of(folder)
+    if reason := _unfit(parent, siblings, environ):
         if is_repository(folder):
             return Project(folder, f"the folder is a clone, and its parent {reason}")
         raise ProjectUnknown(_what_to_type(folder, reason))
-    if beside.has_file:
+    if siblings.has_file:
         return Project(parent, "the folder's parent holds files")
     return Project(folder, "the folder's parent contains only the folder")
 
 
 @dataclass(frozen=True, slots=True)
-class _Beside:
+class _Siblings:
     """The other entries of the folder's parent directory."""
 
     directories: tuple[Path, ...]
@@ -102,7 +102,7 @@ class _Beside:
     is_readable: bool = True
 
     @classmethod
-    def of(cls, folder: Path) -> "_Beside":
+    def of(cls, folder: Path) -> "_Siblings":
         try:
             found = [each for each in os.scandir(folder.parent) if each.name != folder.name]
         except OSError:
@@ -111,11 +111,11 @@ class _Beside:
         return cls(directories, len(directories) < len(found))
 
 
-def _unfit(parent: Path, beside: _Beside, environ: Mapping[str, str]) -> str:
+def _unfit(parent: Path, siblings: _Siblings, environ: Mapping[str, str]) -> str:
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
-        ("cannot be read", lambda: not beside.is_readable),
-        ("holds other repositories", lambda: any(map(is_repository, beside.directories))),
-        ("holds only directories", lambda: bool(beside.directories) and not beside.has_file),
+        ("cannot be read", lambda: not siblings.is_readable),
+        ("holds other repositories", lambda: any(map(is_repository, siblings.directories))),
+        ("holds only directories", lambda: bool(siblings.directories) and not siblings.has_file),
     )
     found = _for_no_project(parent, environ)
     return found or next((reason for reason, holds in reasons if holds()), "")

@@ -75,7 +75,7 @@ class JobRemoval:
             return False
         self._under_way.add(root_id)
         try:
-            self._files.set_aside(root_id)
+            self._files.mark_removed(root_id)
             failpoints.reached("removal: set aside")
             self._store.forget([root_id])
         except BaseException:
@@ -105,7 +105,7 @@ class JobRemoval:
 
         A removal that a caller of this process waits for is not interrupted.
         """
-        return tuple(each for each in self._files.aside() if each not in self._under_way)
+        return tuple(each for each in self._files.marked_removed() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.

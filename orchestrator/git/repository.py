@@ -14,7 +14,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
-from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
+from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
 from orchestrator.git import job_cleanup, start_commit, submodules
 from orchestrator.git.command import configuration, frozen_config
@@ -394,7 +394,7 @@ class GitRepository(Committed):
             without=carried(found.admin),
             never=self._rules.never,
             promised=paths,
-            aside=aside_refs(root_id, worker_id),
+            abandoned=abandoned_refs(root_id, worker_id),
         )
 
     def fold(

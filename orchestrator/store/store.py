@@ -301,7 +301,7 @@ class SqlStore:
         self._trees = RecentTrees() if alone else None
         self._versions = Versions()
         #: Messages to external receivers.
-        self.outbox: Final = SqlOutbox(self._read, self._write_aside)
+        self.outbox: Final = SqlOutbox(self._read, self._write_separately)
 
     @property
     def file(self) -> Path | None:
@@ -560,10 +560,10 @@ class SqlStore:
         with as_store_errors(self._where), as_unreadable(self._where):
             return connections.read(query)
 
-    def _write_aside(self, action: Callable[[Connection], None]) -> None:
+    def _write_separately(self, action: Callable[[Connection], None]) -> None:
         connections = self._opened()
         with as_store_errors(self._where):
-            connections.write_aside(action)
+            connections.write_separately(action)
 
     def _opened(self) -> Connections:
         if self._connections is None:

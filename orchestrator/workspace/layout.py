@@ -343,14 +343,14 @@ class WorkspaceJobFiles:
     def secure(self, root_id: str) -> None:
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
-    def set_aside(self, root_id: str) -> None:
+    def mark_removed(self, root_id: str) -> None:
         """Rename the directory, and sync the change to the disk. Idempotent. Raise OSError."""
-        aside, directory = self._aside(root_id), self._root / f"{_JOB}{root_id}"
+        moved, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
-            aside.mkdir(mode=0o700, exist_ok=True)
+            moved.mkdir(mode=0o700, exist_ok=True)
         else:
             self.destroy(root_id)
-            directory.rename(aside)
+            directory.rename(moved)
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
@@ -364,13 +364,13 @@ class WorkspaceJobFiles:
     def present(self) -> Sequence[str]:
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
-    def aside(self) -> Sequence[str]:
+    def marked_removed(self) -> Sequence[str]:
         found = self._root.glob(f"{PREFIX}*")
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
     def put_back(self, root_id: str) -> None:
-        """Undo ``set_aside``. Raise OSError if the job has a new directory."""
-        self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
+        """Undo ``mark_removed``. Raise OSError if the job has a new directory."""
+        self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove the directory that was set aside, and the job's data outside of it.
@@ -378,14 +378,14 @@ class WorkspaceJobFiles:
         Return the names of the git refs that save work of the job. Links are removed, but not their
         targets. Idempotent. Raise OSError.
         """
-        aside = self._aside(root_id)
-        if not aside.exists():
+        moved = self._removal_path(root_id)
+        if not moved.exists():
             return ()
-        kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(aside))
-        _remove_tree(aside)
+        kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(moved))
+        _remove_tree(moved)
         return kept
 
-    def _aside(self, root_id: str) -> Path:
+    def _removal_path(self, root_id: str) -> Path:
         return self._root / f"{PREFIX}{root_id}"
 
 

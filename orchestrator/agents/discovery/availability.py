@@ -68,7 +68,7 @@ def look(
         description=known.description,
         command=program,
         path=path,
-        version=version_beside(path) if path else "",
+        version=installed_version(path) if path else "",
         installed=installed,
         credential=credential,
         authenticated=bool(credential),
@@ -89,7 +89,7 @@ def needs_login(known: KnownTool) -> bool:
     return bool(known.credentials or known.logins)
 
 
-def version_beside(path: str) -> str:
+def installed_version(path: str) -> str:
     for folder in Path(os.path.realpath(path)).parents:
         if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
             try:

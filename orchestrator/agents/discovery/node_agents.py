@@ -85,9 +85,9 @@ def program_description(name: str, program: str, bin: str, path: str | None) -> 
 
 def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that show if the agent has a credential; secrets become placeholders."""
-    beside = [each for names in agent.services.values() for each in names]
-    patterns = [*agent.logins, *(each for each in beside if each.startswith("{"))]
-    secret = {*agent.credentials, *beside} - set(patterns)
+    service_variables = [each for names in agent.services.values() for each in names]
+    patterns = [*agent.logins, *(each for each in service_variables if each.startswith("{"))]
+    secret = {*agent.credentials, *service_variables} - set(patterns)
     found = {
         name: environ[name] if environ[name].lower() in OFF else _SET
         for name in secret

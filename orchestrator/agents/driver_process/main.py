@@ -96,8 +96,8 @@ class Driver:
         self._spec = attempt_spec
         self._journal = journal
         self._price = price_of(attempt_spec)
-        self._telling = UsageReporter(os.environ, self._limit)
-        self._watch = Watchdog(attempt_spec.limits, journal, self._telling, self._price)
+        self._reporter = UsageReporter(os.environ, self._limit)
+        self._watch = Watchdog(attempt_spec.limits, journal, self._reporter, self._price)
         self._receipts = Receipts(os.environ)
         self._mailbox = Mailbox(
             control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)
@@ -137,7 +137,7 @@ class Driver:
         """
         seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
-        self._telling.close(usage, seconds)
+        self._reporter.close(usage, seconds)
 
     def _warn_of_price(self, usage: Usage) -> None:
         limited = self._spec.command and self._spec.limits.max_cost_usd is not None

@@ -29,7 +29,7 @@ class UsageReporter:
         self._done = False
         self._thread: threading.Thread | None = None
 
-    def tell(self, usage: Usage) -> None:
+    def report(self, usage: Usage) -> None:
         """Queue the usage totals for a report. Later totals replace queued totals."""
         if not self._url or not self._key:
             return

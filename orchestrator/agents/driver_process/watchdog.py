@@ -54,11 +54,11 @@ class Watchdog:
     """Counts the usage in an agent's events, and decides when to stop the agent."""
 
     def __init__(
-        self, limits: CallLimits, journal: PeopleLog, telling: UsageReporter, price: Price
+        self, limits: CallLimits, journal: PeopleLog, reporter: UsageReporter, price: Price
     ) -> None:
         self._limits = limits
         self._journal = journal
-        self._telling = telling
+        self._reporter = reporter
         self._price = price
         self._reported = Usage()
         #: Reason that was passed to ``close``; empty if ``close`` was not called.
@@ -97,7 +97,7 @@ class Watchdog:
         self._notice(event)
         if isinstance(event, UsageEvent):
             self._reported = total(self._reported, event.usage)
-            self._telling.tell(self.usage)
+            self._reporter.report(self.usage)
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(event, StuckEvent):
             return EarlyStop(ErrorClass.API, event.text)
@@ -122,7 +122,7 @@ class Watchdog:
 
     def waits(self) -> bool:
         """True if the worker waits for child jobs or a lock. Its silence is then normal."""
-        return self._telling.waits(self.usage)
+        return self._reporter.waits(self.usage)
 
     @property
     def usage(self) -> Usage:

@@ -32,13 +32,13 @@ class ClientCalls:
     def api_url(self) -> str:
         return self._transport.url
 
-    def when_waiting(self, tell: Waiting) -> None:
-        """Call ``tell`` once per outage, if the server does not answer for longer than a restart
+    def when_waiting(self, notify: Waiting) -> None:
+        """Call ``notify`` once per outage, if the server does not answer for longer than a restart
         takes.
 
         Its argument is the number of seconds for which the call will be retried.
         """
-        self._transport.waiting = tell
+        self._transport.waiting = notify
 
     def close(self) -> None:
         """Close the connections. Idempotent."""

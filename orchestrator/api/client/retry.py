@@ -7,7 +7,7 @@ FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
 #: Longest delay in seconds that is not reported to ``waiting``, because most failures are over by
 #: then.
-UNTOLD_DELAY_SECONDS = 0.5
+UNANNOUNCED_DELAY_SECONDS = 0.5
 
 #: Called with the number of seconds for which the client will retry.
 Waiting = Callable[[float], object]
@@ -39,7 +39,7 @@ class Retry:
         left = self._deadline - time.monotonic()
         if delay > left:
             return False
-        if delay > UNTOLD_DELAY_SECONDS and not self._is_notified:
+        if delay > UNANNOUNCED_DELAY_SECONDS and not self._is_notified:
             self._is_notified = True
             self._waiting(left)
         time.sleep(delay)

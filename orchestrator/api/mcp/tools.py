@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 #: Arguments that tools accept but do not list. Either the server knows better values for them, or
 #: they are not worth a caller's tokens, or they are the second name of another argument.
-UNTOLD = frozenset(
+OMITTED = frozenset(
     {
         "current_depth",
         "gates",
@@ -262,21 +262,21 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
         return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
     kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
     if properties := kept.pop("properties", None):
-        shown = {k: _plain(v, definitions) for k, v in properties.items() if k not in UNTOLD}
+        shown = {k: _plain(v, definitions) for k, v in properties.items() if k not in OMITTED}
         return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": shown}
     return {name: _plain(value, definitions) for name, value in kept.items()}
 
 
 def _without_null(schema: Schema) -> Schema:
     # Null, empty defaults, and limits that no caller can reach say nothing to a model.
-    kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
+    kept = {name: value for name, value in schema.items() if not _is_irrelevant(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:
         return {**_without_null(choices[0]), **kept}
     return {**kept, "anyOf": choices} if choices else kept
 
 
-def _says_nothing(name: str, value: object) -> bool:
+def _is_irrelevant(name: str, value: object) -> bool:
     if name == "default":
         return value in (None, "", [], {})
     limit = isinstance(value, int | float) and value >= FAR_AWAY

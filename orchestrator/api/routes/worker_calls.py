@@ -111,7 +111,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 
 
 @blueprint.post("/usage")
-def tell_usage() -> Response:
+def report_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(requests.job.UsageRequest).to_usage()
     used = service().used(caller(), usage)
@@ -121,7 +121,7 @@ def tell_usage() -> Response:
 
 
 @blueprint.post("/messages")
-def tell_messages_read() -> Response:
+def report_messages_read() -> Response:
     reading.query(NoQuery)
     ids = reading.body(requests.human_input.MessagesReadBody).delivered
     service().messages_read(caller(), ids)

@@ -130,7 +130,7 @@ class PendingLock(PendingWait):
         self._drop: Callable[[], None] = partial(service.lock_dropped, call)
 
     def begin(self) -> None:
-        self._call.tell = lambda: self._socket_loop.call_soon(self._look, self)
+        self._call.notify = lambda: self._socket_loop.call_soon(self._look, self)
         super().begin()
 
     def gone(self) -> None:

@@ -50,7 +50,7 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
     if code == ExitCode.OK and head == base:
         click.echo(f"Error: the result was not landed; main is still at {base[:12]}", err=True)
         code = ExitCode.FAILED
-    demo.tell(head if head != base else "")
+    demo.print_result(head if head != base else "")
     return code
 
 
@@ -71,7 +71,7 @@ class Demo:
             return code
         return self._command("land", str(self._job()["job_id"]), "--yes")
 
-    def tell(self, landed: str) -> None:
+    def print_result(self, landed: str) -> None:
         """Print what happened, the next commands, and how to remove the demo.
 
         ``landed``: the new commit of main; "" if nothing was landed.

@@ -75,7 +75,7 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
         surroundings.folder, surroundings.environ, _worker(surroundings, job_id, row)
     )
     taken = attachment.run(_in_this_terminal)
-    _tell(surroundings, job, row, taken)
+    _print_result(surroundings, job, row, taken)
     return ExitCode.OK if taken.exit_code == 0 else ExitCode.FAILED
 
 
@@ -133,7 +133,7 @@ def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
+def _print_result(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
     name, job_id = row["worker_id"], row["job_id"]
     if taken.exit_code:
         click.echo(f"the tool exited with code {taken.exit_code}", err=True)

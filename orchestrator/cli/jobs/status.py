@@ -20,7 +20,7 @@ from orchestrator.cli.output.job_ending import (
     ending_lines,
     outcome_line,
     purpose,
-    says,
+    summary_line,
     tasks_of,
     used_line,
 )
@@ -198,7 +198,7 @@ def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
 def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
     for task in tasks:
         name = "  " * depth + str(task.get("worker_id") or "")
-        note = says(task, max(20, width - 25 - STATUS_WIDTH))
+        note = summary_line(task, max(20, width - 25 - STATUS_WIDTH))
         yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
         yield from _session_line(task, "  " * (depth + 1))
         yield from _tree(task.get("child_results") or [], depth + 1, width)

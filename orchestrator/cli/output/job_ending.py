@@ -138,7 +138,7 @@ def _cost(usage: Answer) -> str:
     return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
 
 
-def says(task: Answer, width: int) -> str:
+def summary_line(task: Answer, width: int) -> str:
     """Return one line about a worker: its reason, or the first and last line of its answer."""
     marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
@@ -162,7 +162,7 @@ def _answer(task: Answer, width: int) -> str:
 
 def _task_line(task: Answer, width: int) -> str:
     used = 2 + 12 + 1 + STATUS_WIDTH + 1
-    note = says(task, max(20, width - used))
+    note = summary_line(task, max(20, width - used))
     worker = str(task.get("worker_id") or "")
     return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
 

@@ -109,7 +109,7 @@ def _locally(
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 
-    if not job_ids and not WorkspaceJobFiles(surroundings.workspace).aside():
+    if not job_ids and not WorkspaceJobFiles(surroundings.workspace).marked_removed():
         return  # without reading the database, which may not be available
     audit = surroundings.audit_log()
     try:

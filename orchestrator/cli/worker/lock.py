@@ -124,7 +124,7 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"stands": stands, "locks": answers}))
     elif not stands:
-        tell("lock", f"lease {options.check} is no longer active")
+        report("lock", f"lease {options.check} is no longer active")
     return spawn.OK if stands else spawn.FAILED
 
 
@@ -135,7 +135,7 @@ def unlock(options: argparse.Namespace) -> int:
     return spawn.OK
 
 
-def tell(command: str, message: str) -> None:
+def report(command: str, message: str) -> None:
     print(f"orchestrator {command}: {spawn.printable(message)}", file=sys.stderr, flush=True)
 
 
@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if options.json:
             print(json.dumps(stop.problem), file=sys.stderr)
         else:
-            tell(command, str(stop))
+            report(command, str(stop))
         code = exit_code(stop, options)
     except KeyboardInterrupt:
         code = spawn.INTERRUPTED

@@ -107,7 +107,7 @@ class Server:
         raise refusal(reply.status, reply.document or shown)
 
     def _report_silence(self) -> None:
-        tell(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
+        report(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
@@ -339,7 +339,7 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 
-def tell(message: str, command: str = "spawn") -> None:
+def report(message: str, command: str = "spawn") -> None:
     print(f"orchestrator {command}: {message}", file=sys.stderr, flush=True)
 
 
@@ -351,7 +351,7 @@ def spawn(options: argparse.Namespace) -> int:
         raise CommandEnd(USAGE, "--idempotency-key must contain printable ASCII characters only")
     accepted = server.submit(body, key)
     if accepted.get("duplicate"):
-        tell(f"job {accepted['job_id']} was already started for the same request")
+        report(f"job {accepted['job_id']} was already started for the same request")
     if not options.wait:
         print(json.dumps(accepted) if options.json else accepted["job_id"])
         return OK

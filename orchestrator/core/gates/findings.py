@@ -331,7 +331,7 @@ def _judged(
             digest=_digest(ran.reading, new, lost),
         )
     result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
-    return _as_at_base(gate, ran, result) if known and tells_nothing(ran.reading) else result
+    return _as_at_base(gate, ran, result) if known and has_no_details(ran.reading) else result
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
@@ -355,7 +355,7 @@ def _usable(base: Ran | None) -> Reading:
     return base.reading if base is not None and not base.broken else Reading()
 
 
-def tells_nothing(reading: Reading) -> bool:
+def has_no_details(reading: Reading) -> bool:
     """True if the run failed without details: it has only an exit code, or no test passed."""
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)

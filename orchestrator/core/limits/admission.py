@@ -262,10 +262,10 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     """Raise Refused if the worker may not start one more child job."""
     depth = line.parent_job.depth + 1
     left = what_is_left(line, ceilings)
-    claimed, says = line.parent_job.config.claimed_depth, asked.values.claimed_depth
-    if "claimed_depth" in asked.given and says != claimed + depth:
+    claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
+    if "claimed_depth" in asked.given and stated != claimed + depth:
         raise InvalidRequest(
-            f"wrong current_depth {says}: this job has depth {claimed + depth}; "
+            f"wrong current_depth {stated}: this job has depth {claimed + depth}; "
             "omit current_depth, or send ORCHESTRATOR_DEPTH + 1",
             kind="depth-mismatch",
         )

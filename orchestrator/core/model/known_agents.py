@@ -75,7 +75,7 @@ class KnownTool:
     #: True if the program reads messages from people on standard input while it works.
     reads_messages: bool = False
     #: True if the agent reports its cost.
-    tells_cost: bool = False
+    reports_cost: bool = False
     #: Parts of the user's configuration that the agent can get separately.
     inherits: tuple[Inherited, ...] = ()
     #: Commands that install the agent's program.
@@ -102,7 +102,7 @@ CLAUDE = KnownTool(
     program="claude",
     resumes=True,
     reads_messages=True,
-    tells_cost=True,
+    reports_cost=True,
     inherits=tuple(Inherited),
     pass_env=(
         *_ANTHROPIC,
@@ -222,7 +222,7 @@ OPENCODE = KnownTool(
     description="opencode",
     program="opencode",
     resumes=True,
-    tells_cost=True,
+    reports_cost=True,
     inherits=(Inherited.MCP, Inherited.SKILLS, Inherited.MEMORY),
     pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OPENCODE_*"),
     credentials=(
@@ -250,7 +250,7 @@ AIDER = KnownTool(
     name="aider",
     description="aider",
     program="aider",
-    tells_cost=True,
+    reports_cost=True,
     pass_env=(*_ANTHROPIC, *_OPENAI, *_GOOGLE, *_AWS, *_OTHERS, "OLLAMA_*", "AIDER_MODEL"),
     credentials=(
         "ANTHROPIC_API_KEY",

@@ -60,7 +60,7 @@ class Case:
         return [gate.name for gate in self.evidence.gates if gate.blocks]
 
     @property
-    def says_something(self) -> bool:
+    def has_result(self) -> bool:
         found = self.evidence
         return bool(found.output.strip() or found.error or found.files_changed)
 
@@ -239,7 +239,7 @@ TABLE: tuple[FailureRow, ...] = (
     ),
     FailureRow(
         "exit code",
-        lambda case: bool(case.exit.code) and case.says_something,
+        lambda case: bool(case.exit.code) and case.has_result,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4), (_S.ROLLBACK_SAFE, 0.5)),
         lambda case: f"exit code {case.exit.code}; the attempt left output or files",

@@ -63,7 +63,7 @@ class Workspace(Protocol):
 class JobFiles(Protocol):
     """Removes a root job's directory in steps, each of which can be repeated after a crash."""
 
-    def set_aside(self, root_id: str) -> None:
+    def mark_removed(self, root_id: str) -> None:
         """Rename a root job's directory, to record its removal. Idempotent. Raise OSError."""
 
     def secure(self, root_id: str) -> None:
@@ -75,8 +75,8 @@ class JobFiles(Protocol):
     def present(self) -> Sequence[str]:
         """Return the root jobs that have a directory."""
 
-    def aside(self) -> Sequence[str]:
-        """Return the root jobs whose directories ``set_aside`` renamed."""
+    def marked_removed(self) -> Sequence[str]:
+        """Return the root jobs whose directories ``mark_removed`` renamed."""
 
     def put_back(self, root_id: str) -> None: ...
 

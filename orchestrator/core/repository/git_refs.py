@@ -93,7 +93,7 @@ def kept_refs(root_id: str) -> str:
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
-def aside_refs(root_id: str, worker_id: str) -> str:
+def abandoned_refs(root_id: str, worker_id: str) -> str:
     """Prefix of refs with former heads of a worker's branch.
 
     A head is saved if the worker switched its worktree to another branch.

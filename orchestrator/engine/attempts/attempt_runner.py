@@ -142,7 +142,7 @@ class AttemptRunner:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
                 self._background.begin(
-                    attempt_id(worker), partial(self._start_beside, assignment, issued)
+                    attempt_id(worker), partial(self._start_in_background, assignment, issued)
                 )
                 return
             launch, flight = self._preparation.prepare(assignment, issued)
@@ -216,7 +216,7 @@ class AttemptRunner:
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
-    def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
+    def _start_in_background(self, assignment: Assignment, issued: Issued) -> None:
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):
@@ -248,7 +248,7 @@ class AttemptRunner:
         name = attempt_id(worker)
         if is_full_disk(error):
             self._preparation.release(name)
-            self._hold(worker, partial(self._start_beside, assignment, issued), error)
+            self._hold(worker, partial(self._start_in_background, assignment, issued), error)
             if self._background.stopped(name):
                 self._background.space.wake(name)
             return
@@ -433,7 +433,7 @@ class AttemptRunner:
                 return
             evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
         self._goes_on(worker)
-        self._result_gates.begin(flight, job, exit, evidence, self._tell)
+        self._result_gates.begin(flight, job, exit, evidence, self._post_end)
 
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
@@ -450,7 +450,7 @@ class AttemptRunner:
             raise OSError(moved)
         return evidence
 
-    def _tell(self, flight: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
+    def _post_end(self, flight: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
         self._post(AttemptEnded(flight.worker.key, flight.worker.attempt, exit, evidence))
 
     def _evidence(

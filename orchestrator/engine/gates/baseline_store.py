@@ -16,7 +16,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
+from orchestrator.core.gates.findings import Flaw, Ran, Reading, has_no_details
 from orchestrator.core.model.gate import Gate
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
@@ -114,7 +114,7 @@ def is_lasting(ran: Ran) -> bool:
 
     Other outcomes may change, for example after a missing package is installed.
     """
-    unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
+    unrun = ran.broken or ran.reading.has_no_tests or has_no_details(ran.reading)
     return not unrun
 
 

@@ -166,7 +166,7 @@ _WRITES_DOCUMENTATION = lazy_pattern(
     re.IGNORECASE,
 )
 #: Sentences that create no task, but belong to all tasks.
-_ASIDE = (Mood.COURTESY, Mood.CONDITION)
+_NOT_WORK = (Mood.COURTESY, Mood.CONDITION)
 #: Maximum number of characters of a list's introduction that each item gets. The whole introduction
 #: is in the request.
 _MAX_INTRO = 4000
@@ -282,7 +282,7 @@ def _listed(text: str) -> _Parts | None:
 def _is_work(item: str) -> bool:
     """True if a phrase names work, such as "a login form"; False for "keep it small"."""
     line = _first_line(item)
-    return mood_of(line) not in _ASIDE and not is_technology(line)
+    return mood_of(line) not in _NOT_WORK and not is_technology(line)
 
 
 def _tasks(found: _Parts) -> Sequence[TaskSpec]:
@@ -353,7 +353,7 @@ def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
-    return not item[-1].strip() or mood_of(line) in _ASIDE
+    return not item[-1].strip() or mood_of(line) in _NOT_WORK
 
 
 def _inline_items(text: str) -> tuple[str, Sequence[str], str]:

@@ -45,7 +45,7 @@ class LockCall:
     #: Names on which the worker held leases before the call.
     had: frozenset[str] = frozenset()
     #: Called in the supervisor's thread when the call's state changes.
-    tell: Callable[[], None] = field(default=lambda: None)
+    notify: Callable[[], None] = field(default=lambda: None)
 
     @property
     def key(self) -> WorkerKey:
@@ -165,7 +165,7 @@ class LockCalls:
         decided = [call for call in self.waiting.values() if call.decided]
         for call in decided:
             del self.waiting[call.entry]
-        return [lambda call=call: call.tell() for call in decided]  # type: ignore[misc]
+        return [lambda call=call: call.notify() for call in decided]  # type: ignore[misc]
 
     def _gave_something(self, now: float) -> bool:
         due = [self.waiting[each] for each in self._scheduler.leases.due() if each in self.waiting]

@@ -159,9 +159,9 @@ class Checkpoints:
     def _point(
         self, worker: Worker, commits: Mapping[str, str], ignored: Mapping[str, str]
     ) -> None:
-        below, beside = _prefixes(worker)
+        below, ignored_prefix = _prefixes(worker)
         refs = {f"{below}{name}": commit for name, commit in commits.items()}
-        refs |= {f"{beside}{name}": commit for name, commit in ignored.items()}
+        refs |= {f"{ignored_prefix}{name}": commit for name, commit in ignored.items()}
         self.repository.point_all(refs)
 
     # -- lists ----------------------------------------------------------------------------------
@@ -172,8 +172,8 @@ class Checkpoints:
         return _named(self.repository.tips(below), below)
 
     def _ignored_of(self, worker: Worker) -> dict[str, str]:
-        _, beside = _prefixes(worker)
-        return _named(self.repository.tips(beside), beside)
+        _, ignored_prefix = _prefixes(worker)
+        return _named(self.repository.tips(ignored_prefix), ignored_prefix)
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return, for each checkpoint, the ignored files that it lacks, each with the reason."""

@@ -20,7 +20,7 @@ class _Tests:
     begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
     #: Messages of failed tests, by name.
-    said: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class _Found:
             # above them.
             key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
             if end in {"FAIL", "FAILED"}:
-                message = one_line(tests.said.get(name, "failed"))[:LONGEST]
+                message = one_line(tests.messages.get(name, "failed"))[:LONGEST]
                 self.flaws.append(Flaw(key, f"{place}::{name}: {message}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
@@ -58,7 +58,7 @@ def _lines(content: bytes) -> list[str]:
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
 #: The line may begin with output of the test that does not end with a line end.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
-_GO_SAYS = re.compile(r" +(\S+\.go:\d+: .*)")
+_GO_MESSAGE = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
@@ -72,8 +72,8 @@ def read_go(content: bytes) -> Reading:
             tests.begun.append(running)
         elif ends := _GO_ENDS.search(line):
             tests.ended[ends[2]] = ends[1]
-        elif says := _GO_SAYS.match(line):
-            tests.said[running] = says[1]
+        elif begins_message := _GO_MESSAGE.match(line):
+            tests.messages[running] = begins_message[1]
         elif package := _GO_PACKAGE.match(line):
             _end_package(found, tests, package)
             tests, running = _Tests(), ""
@@ -95,7 +95,7 @@ _CARGO_EXAMPLES = re.compile(r" +Doc-tests (\S+)$")
 _CARGO_ENDS = re.compile(
     r"test (.+?)(?: - should panic| - compile| - compile fail)? \.\.\. (ok|FAILED|ignored)\b"
 )
-_CARGO_SAYS = re.compile(r"---- (.+) stdout ----$")
+_CARGO_OUTPUT = re.compile(r"---- (.+) stdout ----$")
 _CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
 _CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
 #: Matches a crash only: cargo prints no such line after failed tests.
@@ -118,14 +118,14 @@ class _Cargo:
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
     #: The test whose failure is being read, and the place of its failure.
-    telling: str = ""
+    failing: str = ""
     place: str = ""
 
     def read(self, line: str) -> None:
         if ends := _CARGO_ENDS.match(line):
             self.tests.ended[ends[1]] = ends[2]
-        elif says := _CARGO_SAYS.match(line):
-            self.telling, self.place = says[1], ""
+        elif begins_message := _CARGO_OUTPUT.match(line):
+            self.failing, self.place = begins_message[1], ""
         elif program := _CARGO_PROGRAM.match(line):
             self.begin(program[1])
         elif examples := _CARGO_EXAMPLES.match(line):
@@ -135,20 +135,20 @@ class _Cargo:
         elif died := _CARGO_DIED.match(line):
             what = f"{self.program or 'a program'}: did not complete"
             self.found.flaws.append(Flaw(what, f"{what} {died[1]}"))
-        elif self.telling:
-            self._tell(line)
+        elif self.failing:
+            self._read_message(line)
 
     def begin(self, program: str) -> None:
         # The line with a program's name comes before the lines of its tests, so the tests that were
         # read so far belong to the previous program.
         self.found.take(self.program, self.tests)
-        self.tests, self.program, self.telling = _Tests(), program, ""
+        self.tests, self.program, self.failing = _Tests(), program, ""
 
-    def _tell(self, line: str) -> None:
-        said = self.tests.said
+    def _read_message(self, line: str) -> None:
+        messages = self.tests.messages
         if panic := _CARGO_PANIC.match(line):
             self.place = panic[1]
-        elif self.telling not in said and (self.place or line.startswith("Error: ")):
-            said[self.telling] = ": ".join(filter(None, [self.place, line]))
-        elif self.telling in said and line.strip().startswith(_CARGO_SIDES):
-            said[self.telling] += f", {line.strip()}"
+        elif self.failing not in messages and (self.place or line.startswith("Error: ")):
+            messages[self.failing] = ": ".join(filter(None, [self.place, line]))
+        elif self.failing in messages and line.strip().startswith(_CARGO_SIDES):
+            messages[self.failing] += f", {line.strip()}"

@@ -63,7 +63,7 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
 LONGEST_LINE = 1000
 #: ``name...............(no files to check)Skipped``
 _ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")
-_SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
+_MESSAGE = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 
 def read_pre_commit(content: bytes) -> Reading:
@@ -78,7 +78,9 @@ def read_pre_commit(content: bytes) -> Reading:
         elif ends:
             last = ""
             passed.append(ends["name"])
-        elif last and _SAYS.match(line):
+        elif last and _MESSAGE.match(line):
             flaws[last].append(line.removeprefix("- "))
-    listed = (Flaw(name, f"{name}: {', '.join(said) or 'failed'}") for name, said in flaws.items())
+    listed = (
+        Flaw(name, f"{name}: {', '.join(messages) or 'failed'}") for name, messages in flaws.items()
+    )
     return Reading(flaws=tuple(listed), passed=tuple(each for each in passed if each not in flaws))

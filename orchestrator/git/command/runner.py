@@ -139,7 +139,7 @@ class Git:
         around = {**self.env, **(env or {})}
         began = time.time()
         answer = self._asked(arguments, given, around)
-        if answer.code and _says_full(answer):
+        if answer.code and _reports_full_disk(answer):
             self._remove_temporary(around, began)
         if answer.code not in accept:
             if answer.code == FATAL and self._has_full_disk(around):
@@ -313,7 +313,7 @@ def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
     return {**inherited, **_ENVIRONMENT, **env}
 
 
-def _says_full(answer: GitOutput) -> bool:
+def _reports_full_disk(answer: GitOutput) -> bool:
     return any(each in answer.err for each in _FULL)
 
 
@@ -349,7 +349,7 @@ def failure(what: str, answer: GitOutput) -> Exception:
 
     For a full disk, it is an OSError, so that the work is retried later.
     """
-    if _says_full(answer):
+    if _reports_full_disk(answer):
         return _full(what, answer)
     errors = one_line(answer.err)[-500:]
     errors = leftover_files.in_words(answer.err) or errors

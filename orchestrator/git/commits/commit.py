@@ -146,7 +146,7 @@ class CommitRules:
     never: NeverCommit = NOTHING
     promised: Sequence[str] = ()
     #: Prefix of refs for commits of the branch that the worker has abandoned.
-    aside: str = ""
+    abandoned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def commit_rest(
         _keep(_key(git, start, head), found.differences)
     # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
-        _keep_aside(git, branch, head, rules.aside)
+        _keep_abandoned(git, branch, head, rules.abandoned)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     git.point({branch: head})
     return head, found
@@ -207,7 +207,7 @@ def _head(git: Git) -> tuple[str, str, str]:
     return commit, tree, names[0] if names else ""
 
 
-def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
+def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the old head of the branch on a ref, if ``head`` does not contain it.
 
     Does nothing during an unfinished rebase, which still has the old commits.
@@ -335,7 +335,7 @@ def make_readable(directory: str) -> None:
             _allow(os.path.join(parent, name), 0o700)
         for name in files:
             _allow(os.path.join(parent, name), 0o400)
-            _put_aside(os.path.join(parent, name))
+            _rename_special(os.path.join(parent, name))
 
 
 def _allow(path: str, mode: int) -> None:
@@ -345,7 +345,7 @@ def _allow(path: str, mode: int) -> None:
             os.chmod(path, present & 0o7777 | mode)
 
 
-def _put_aside(path: str) -> None:
+def _rename_special(path: str) -> None:
     # the old path of a FIFO, socket, or device then counts as removed
     if fifo_guard.is_special(path):
         os.rename(path, free(path))

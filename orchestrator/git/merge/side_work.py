@@ -18,7 +18,12 @@ from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
-from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
+from orchestrator.core.repository.git_refs import (
+    BRANCHES,
+    abandoned_refs,
+    checkpoint_refs,
+    kept_refs,
+)
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.ref_files import part_of_ref
@@ -81,7 +86,7 @@ class _Piece:
 class _Refs:
     #: Branches that the worker created, and commits that it has abandoned on its own branch.
     side: dict[str, str]
-    aside: list[str]
+    abandoned: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
     #: if a rollback has removed that work from the branch.
@@ -124,7 +129,7 @@ class _Folding:
             with _logged("ref", ref):
                 name = ref.removeprefix(_HEADS)
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
-        for ref in self._refs.aside:
+        for ref in self._refs.abandoned:
             self._git.run("update-ref", *ITSELF, "-d", ref)
         for commit, name in stashed:
             with _logged("stash", name):
@@ -225,10 +230,10 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 def _refs(home: EndedWorktree) -> _Refs:
     # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
-    aside = _tips(home, aside_refs(home.root_id, home.worker_id))
+    abandoned = _tips(home, abandoned_refs(home.root_id, home.worker_id))
     return _Refs(
-        {**_own_branches(home), **aside},
-        list(aside),
+        {**_own_branches(home), **abandoned},
+        list(abandoned),
         _tips(home, home.kept),
         [commit for ref, commit in before.items() if ref.endswith("-after")],
     )

@@ -9,7 +9,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import free
 from orchestrator.git.merge.conflicts import marked_lines
-from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
+from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a text names.
@@ -26,7 +26,7 @@ _UNFINISHED = {
     "REVERT_HEAD": "revert",
     "BISECT_LOG": "bisect",
 }
-_BESIDE = ("MERGE_MSG", "MERGE_MODE", "MERGE_RR", "AUTO_MERGE", "REBASE_HEAD", "sequencer")
+_LEFTOVERS = ("MERGE_MSG", "MERGE_MODE", "MERGE_RR", "AUTO_MERGE", "REBASE_HEAD", "sequencer")
 _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START")
 
 
@@ -35,9 +35,9 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
 
     ``start``: the commit at which a removed branch is created again. Idempotent.
     """
-    aside = f"{directory}{ASIDE}"
-    if not os.path.lexists(directory) and os.path.lexists(aside):
-        os.rename(aside, directory)
+    moved = f"{directory}{MOVED_SUFFIX}"
+    if not os.path.lexists(directory) and os.path.lexists(moved):
+        os.rename(moved, directory)
     if not os.path.lexists(directory):
         worktrees.open(directory, branch, start)
         return ["the directory was deleted"]
@@ -136,7 +136,7 @@ def interrupted(found: Found) -> str:
 
 def settle(found: Found) -> None:
     """Abort an unfinished operation, as ``git merge --quit`` does. Files stay. Idempotent."""
-    for name in (*_UNFINISHED, *_BESIDE, *_BISECT):
+    for name in (*_UNFINISHED, *_LEFTOVERS, *_BISECT):
         path = found.admin / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -100,7 +100,7 @@ class RepositoryBackup:
 @dataclass(frozen=True, slots=True)
 class _Again:
     before: GitDirectorySnapshot
-    aside: BrokenFiles
+    broken_files: BrokenFiles
 
     def put_back(self) -> None:
         if not os.path.isdir(self.before.common):
@@ -129,7 +129,7 @@ class _Again:
         """Create missing directories. Return True if all refs were lost with theirs."""
         gone = list(self.before.missing())
         for path in gone:
-            kept = self.aside.keep(path)
+            kept = self.broken_files.keep(path)
             if os.path.isfile(path):
                 os.unlink(path)
             os.mkdir(path)
@@ -146,7 +146,7 @@ class _Again:
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
             return
-        kept = self.aside.keep(path)
+        kept = self.broken_files.keep(path)
         for name in names:
             configure(path, name, then.get(name))
         what = f"had invalid values of {', '.join(names)}"
@@ -164,7 +164,7 @@ class _Again:
             replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        kept, content = self.aside.keep(path), self.before.files[path]
+        kept, content = self.broken_files.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
         else:
@@ -172,9 +172,10 @@ class _Again:
         return kept
 
     def _exchange_index(self) -> None:
-        path, content = self.before.index, read_regular(self.aside.job / INDEX, _LARGEST_INDEX)
+        path = self.before.index
+        content = read_regular(self.broken_files.job / INDEX, _LARGEST_INDEX)
         if content:
-            kept = self.aside.keep(path)
+            kept = self.broken_files.keep(path)
             replace_file(Path(path), content, mode=0o644)
             self._note(
                 path, "could not be used by git", f"restored to its state before the job{kept}"
@@ -187,12 +188,12 @@ class _Again:
         broken, and its readable lines have priority over the saved refs.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
-        refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
+        refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
         if all_gone and self.before.has_refs():
             put_back(git, refs, missing=False)
             return
         packed = listed(read_regular(path, _MOST_BYTES) or b"")
-        kept = self.aside.keep(path)
+        kept = self.broken_files.keep(path)
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         put_back(git, refs, missing=not all_gone)
@@ -200,7 +201,7 @@ class _Again:
         self._note(path, "could not be used by git", f"{what}{kept}")
 
     def _note(self, path: str, what: str, now: str) -> None:
-        self.aside.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
+        self.broken_files.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
 
 
 def put_back_at_work(workspace: Path) -> None:

@@ -64,12 +64,12 @@ class GitDirectorySnapshot:
     def has_index(self) -> bool:
         if self.stamps.get(self.index) and not _stamp(self.index):
             return False
-        return self._says("ls-files", "--", "nothing")
+        return self._succeeds("ls-files", "--", "nothing")
 
     def has_refs(self) -> bool:
-        return self._says("for-each-ref", "--format=%(refname)")
+        return self._succeeds("for-each-ref", "--format=%(refname)")
 
-    def _says(self, *arguments: str) -> bool:
+    def _succeeds(self, *arguments: str) -> bool:
         return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
     def works(self) -> bool:

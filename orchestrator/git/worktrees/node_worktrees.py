@@ -270,7 +270,7 @@ class NodeRepository:
         head = Git(directory, env).run("rev-parse", "--verify", "HEAD^{commit}").text
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
             # Settings of the worker's repository may name programs, so it is only read.
-            git = self._beside(f"{apart}/git", directory, len(head))
+            git = self._separate_repository(f"{apart}/git", directory, len(head))
             tree = _tree(git, directory, head, worktree.promised)
             changes = head
             if tree != tree_of(git, head):
@@ -283,7 +283,7 @@ class NodeRepository:
         self._add(f"{path}/{_COMMITS}")
         if change.now != change.then:
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
-                git = self._beside(f"{apart}/git", directory, len(change.now))
+                git = self._separate_repository(f"{apart}/git", directory, len(change.now))
                 bring(git, change.now, change.then)
         own = f"{directory}/.git"
         if change.branches and os.path.isdir(own) and not os.path.islink(own):
@@ -291,7 +291,7 @@ class NodeRepository:
             with suppress(RepositoryError):
                 Git(directory, {"GIT_DIR": own, "GIT_WORK_TREE": directory}).point(change.branches)
 
-    def _beside(self, place: str, directory: str, length: int) -> Git:
+    def _separate_repository(self, place: str, directory: str, length: int) -> Git:
         _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
         borrowed = f"{self._objects}\n{directory}/.git/objects\n"
         Path(place, "objects/info/alternates").write_text(borrowed)

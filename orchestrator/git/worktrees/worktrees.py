@@ -124,7 +124,7 @@ def _mend_link(directory: str, admin: Path) -> None:
 #: may remove anything there.
 FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
-ASIDE = ".aside"
+MOVED_SUFFIX = ".aside"
 _LONGEST_LINK = 65536
 _LOCKED = ("--lock", "--reason", REASON)
 
@@ -260,13 +260,13 @@ class GitWorktrees:
         """
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
-        aside = f"{directory}.aside"
+        moved = f"{directory}.aside"
         with self._adding, _filling(directory):
-            os.rename(directory, aside)
+            os.rename(directory, moved)
             made = self._add(directory, branch, "")
-            os.replace(f"{directory}/.git", f"{aside}/.git")
+            os.replace(f"{directory}/.git", f"{moved}/.git")
             os.rmdir(directory)
-            os.rename(aside, directory)
+            os.rename(moved, directory)
         refill(self.git_of(made), made.admin)
         return made
 
@@ -292,13 +292,13 @@ class GitWorktrees:
 
         The caller must repair the worktree's ``.git`` and index.
         """
-        aside = f"{directory}{ASIDE}"
+        moved = f"{directory}{MOVED_SUFFIX}"
         with self._adding, _filling(directory):
-            os.rename(directory, aside)
+            os.rename(directory, moved)
             how = ("--no-checkout", "--detach", *_LOCKED)
             self._git.run("worktree", "add", *how, "--", directory, "HEAD")
             shutil.rmtree(directory)
-            os.rename(aside, directory)
+            os.rename(moved, directory)
             found = self.find(directory)
         assert found is not None, "git has just created the worktree"
         # Use a git command, because HEAD need not be a file.

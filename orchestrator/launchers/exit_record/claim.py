@@ -181,7 +181,7 @@ def _open(path: str, flags: int) -> int:
     return descriptor
 
 
-def set_aside(path: str) -> None:
+def free_path(path: str) -> None:
     os.rename(path, f"{path}.foreign")
 
 

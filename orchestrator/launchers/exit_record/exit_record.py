@@ -28,8 +28,8 @@ from orchestrator.launchers.exit_record.claim import (
     ClaimRefused,
     Foreign,
     encoded,
+    free_path,
     run_path,
-    set_aside,
 )
 from orchestrator.launchers.process import proc
 from orchestrator.security.files.untrusted_files import open_plain, read_regular, replace_file
@@ -350,7 +350,7 @@ def _bury(
 def _make_room(exit_path: str) -> None:
     # The caller holds the lock, so an existing record is forged.
     if os.path.lexists(exit_path):
-        set_aside(exit_path)
+        free_path(exit_path)
 
 
 def _claim_any(exit_path: str, digest: str) -> Claim:
@@ -359,7 +359,7 @@ def _claim_any(exit_path: str, digest: str) -> Claim:
         try:
             return Claim.take_over(exit_path, forged)
         except Foreign:
-            set_aside(run_path(exit_path))
+            free_path(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
     return Claim.take(exit_path, forged)
 

@@ -38,9 +38,9 @@ _RETRY_SECONDS = 0.5
 class Inquiries:
     """Finds the ends of attempts in the background, for example by a scan of all processes."""
 
-    def __init__(self, tell: Callable[[str, Exit], None]) -> None:
-        """``tell`` is called with an attempt's id and its end, from any thread."""
-        self._tell = tell
+    def __init__(self, report: Callable[[str, Exit], None]) -> None:
+        """``report`` is called with an attempt's id and its end, from any thread."""
+        self._report = report
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
         # Start the first thread now, because later the system may have no thread free.
         self._threads.submit(int)
@@ -64,7 +64,7 @@ class Inquiries:
         # not begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
-                self._tell(attempt_id, ask())
+                self._report(attempt_id, ask())
                 return
             except Exception:
                 logger.exception(

@@ -86,8 +86,8 @@ class _Shim:
         #: The lease that the launch names; None if it names none, or the lease has ended.
         self._lease_watch: LeaseWatch | None = None
         #: The worker's PID until its start is reported (then 0), and the time to report it.
-        self._untold = 0
-        self._tell_at = 0.0
+        self._unreported = 0
+        self._report_at = 0.0
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
         self._poll.register(channel, select.POLLIN)
@@ -103,8 +103,8 @@ class _Shim:
             # Set this before a worker's end is handled in the same pass, because no server will
             # store its record.
             self._attempt.has_server = False
-        if self._untold and time.monotonic() >= self._tell_at:
-            self._tell_start()
+        if self._unreported and time.monotonic() >= self._report_at:
+            self._report_start()
         if self._channel.has_unsent:
             self._channel.flush()
         if output in ready:
@@ -144,8 +144,8 @@ class _Shim:
             wakes_at = sooner(wakes_at, self._orphan_timeout.wakes_at)
         if self._lease_watch is not None and self._attempt is not None:
             wakes_at = sooner(wakes_at, self._lease_watch.wakes_at)
-        if self._untold:
-            wakes_at = sooner(wakes_at, self._tell_at)
+        if self._unreported:
+            wakes_at = sooner(wakes_at, self._report_at)
         if self._preloaded:
             wakes_at = sooner(wakes_at, self._began_at + self._kept_seconds)
         if wakes_at is None:
@@ -213,15 +213,15 @@ class _Shim:
         lease, now = launch.get("lease_file", ""), time.monotonic()
         self._lease_watch = LeaseWatch(lease, now) if lease else None
         if self._lease_watch is not None and self._lease_watch.is_over(now):
-            self._untold = self._attempt.reject_start(now)
+            self._unreported = self._attempt.reject_start(now)
         else:
-            self._untold = self._attempt.start(now)
-        self._tell_at, self._began_at = now + _GATHER_SECONDS, now
+            self._unreported = self._attempt.start(now)
+        self._report_at, self._began_at = now + _GATHER_SECONDS, now
         return self._attempt
 
     def _begin_preloaded(self, launch: Message) -> Message:
         attempt = self._begin(launch)
-        pid, self._untold = self._untold, 0
+        pid, self._unreported = self._unreported, 0
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
@@ -235,9 +235,9 @@ class _Shim:
         if attempts:
             self._channel.send({"returned": attempts})
 
-    def _tell_start(self) -> None:
-        self._channel.send({"started": self._untold})
-        self._untold = 0
+    def _report_start(self) -> None:
+        self._channel.send({"started": self._unreported})
+        self._unreported = 0
 
     def _report_if_done(self) -> None:
         """Report the end of a finished attempt, and begin the next preloaded launch.
@@ -251,9 +251,9 @@ class _Shim:
             head = b'{"ended": %s, "clean": %s, "pid": %d' % (
                 attempt.encoded_record,
                 clean,
-                self._untold,
+                self._unreported,
             )
-            self._untold = 0
+            self._unreported = 0
             more: Message = {}
             if not attempt.is_clean:
                 more["returned"] = self._take_preloaded()

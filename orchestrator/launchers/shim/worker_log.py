@@ -102,7 +102,7 @@ class _RawFile:
         self._masker = masker
         self._file: _BoundedFile | None = None
         with contextlib.suppress(OSError):
-            self._file = _BoundedFile(_open_beside(log), limit_bytes)
+            self._file = _BoundedFile(_open_raw_log(log), limit_bytes)
 
     @property
     def is_lost(self) -> bool:
@@ -201,7 +201,7 @@ def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
     return descriptor, found.st_size
 
 
-def _open_beside(log: str) -> int:
+def _open_raw_log(log: str) -> int:
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

@@ -102,7 +102,7 @@ class FeedbackBody(Wire):
     """Agent of the next attempt (default: the worker's agent)."""
 
     @model_validator(mode="after")
-    def says_something(self) -> "FeedbackBody":
+    def has_content(self) -> "FeedbackBody":
         if not self.comments and not self.summary.strip():
             raise ValueError("needs comments or a summary")
         if sum(len(each.text) for each in self.comments) > MOST_COMMENT_CHARACTERS:

@@ -251,7 +251,7 @@ class TaskRequest(Wire):
         return writes
 
     @model_validator(mode="after")
-    def says_what_to_do(self) -> "TaskRequest":
+    def has_instructions(self) -> "TaskRequest":
         if self.prompt and self.description and self.prompt != self.description:
             raise ValueError("has both prompt and description, which mean the same; remove one")
         if not (self.title.strip() or self.words.strip() or self.command or self.approve):

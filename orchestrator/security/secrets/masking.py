@@ -74,7 +74,7 @@ class Masker:
 
         If the rest of the secret follows, the rest is masked. Idempotent.
         """
-        if not self.holds_back or not self._tells_little(self._held):
+        if not self.holds_back or not self._reveals_little(self._held):
             return b""
         released, self._given = self._held[self._given :], len(self._held)
         return released
@@ -138,7 +138,7 @@ class Masker:
         begins, _ = unbroken.span(len(unbroken.text) - shared, shared)
         return max(longest, len(tail) - begins)
 
-    def _tells_little(self, held: bytes) -> bool:
+    def _reveals_little(self, held: bytes) -> bool:
         unbroken = _Unbroken(held).text
         return all(_shared(held, form) * 4 <= len(form) for form in self._forms.plain) and all(
             _shared(unbroken, form) * 4 <= len(form) for form in self._forms.base64

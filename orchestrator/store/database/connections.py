@@ -105,7 +105,7 @@ _WRITER_PRAGMAS = (
     f"wal_autocheckpoint={CHECKPOINT_PAGES}",
 )
 _READER_PRAGMAS = ("query_only=ON",)
-_ASIDE_PRAGMAS = ("synchronous=NORMAL", f"wal_autocheckpoint={CHECKPOINT_PAGES}")
+_SECOND_PRAGMAS = ("synchronous=NORMAL", f"wal_autocheckpoint={CHECKPOINT_PAGES}")
 
 Result = TypeVar("Result")
 
@@ -129,9 +129,9 @@ class Connections:
         self.fence = postgresql.Fence()
         shared = {"echo": echo, "hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
-        # The engine connects when the outbox first uses it (``write_aside``).
-        self._aside_engine = create_engine(url, poolclass=NullPool, **shared, **options)
-        self._aside: Connection | None = None
+        # The engine connects when the outbox first uses it (``write_separately``).
+        self._second_engine = create_engine(url, poolclass=NullPool, **shared, **options)
+        self._second: Connection | None = None
         self._readers = create_engine(
             url,
             pool_size=POOLED_READERS,
@@ -142,10 +142,10 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             _set_up_sqlite(self._write_engine, _WRITER_PRAGMAS, "BEGIN IMMEDIATE")
             _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
-            _set_up_sqlite(self._aside_engine, _ASIDE_PRAGMAS, "BEGIN IMMEDIATE")
+            _set_up_sqlite(self._second_engine, _SECOND_PRAGMAS, "BEGIN IMMEDIATE")
         elif alone:
             postgresql.take_for_one_writer(self._write_engine, self.fence)
-            postgresql.share_with_writer(self._aside_engine, self.fence)
+            postgresql.share_with_writer(self._second_engine, self.fence)
         self.writer = self._write_engine.connect()
         self._writings = ChangeWriter(self.writer.dialect)
         driver: Any = self.writer.dialect.loaded_dbapi
@@ -169,26 +169,26 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
-    def write_aside(self, action: Callable[[Connection], None]) -> None:
+    def write_separately(self, action: Callable[[Connection], None]) -> None:
         """Run an action in a transaction of a second connection, without waiting for the disk.
 
         One thread at a time may call. After an error, the next call opens a new connection.
         """
-        if self._aside is None:
-            self._aside = self._aside_engine.connect()
+        if self._second is None:
+            self._second = self._second_engine.connect()
         try:
-            with self._aside.begin():
-                action(self._aside)
+            with self._second.begin():
+                action(self._second)
         except BaseException:
-            aside, self._aside = self._aside, None
-            aside.close()
+            second, self._second = self._second, None
+            second.close()
             raise
 
     def close(self) -> None:
         if self._deferred_sync is not None:
             self._deferred_sync.close()
-        if self._aside is not None:
-            self._aside.close()
+        if self._second is not None:
+            self._second.close()
         self._readers.dispose()
         # Closed last, so that the writer moves the write-ahead log into the database.
         self.writer.close()

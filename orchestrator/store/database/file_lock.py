@@ -27,10 +27,10 @@ def take(path: str) -> list[int]:
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
-    beside = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
-    handles = [beside]
+    separate = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
+    handles = [separate]
     try:
-        fcntl.flock(beside, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(separate, fcntl.LOCK_EX | fcntl.LOCK_NB)
         handles.append(_open(real))
         _lock_inside(handles[-1])
     except (OSError, StoreError) as error:

@@ -35,7 +35,7 @@ _PAUSE_SECONDS = 0.1
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 #: Acquires a lock that several sessions share.
 _SHARE = "SELECT pg_advisory_lock_shared(%s, hashtext(current_schema()))"
-_KEY, _ASIDE_KEY = 0x6F726368, 0x6F726369
+_KEY, _SECOND_KEY = 0x6F726368, 0x6F726369
 #: Ends other sessions that hold one of the locks. Returns a row for each session.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
@@ -126,7 +126,7 @@ def share_with_writer(engine: Engine, fence: Fence) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
         try:
-            connection.execute(_SHARE, (_ASIDE_KEY,))
+            connection.execute(_SHARE, (_SECOND_KEY,))
             fence.check(connection)
             connection.commit()
         except BaseException:
@@ -140,7 +140,7 @@ def end_writers(connection: Connection) -> None:
     A session of the same database user may be ended without further privileges.
     """
     deadline = time.monotonic() + PREDECESSOR_SECONDS
-    while connection.exec_driver_sql(_END, (_KEY, _ASIDE_KEY)).fetchall():
+    while connection.exec_driver_sql(_END, (_KEY, _SECOND_KEY)).fetchall():
         connection.rollback()
         if time.monotonic() >= deadline:
             return

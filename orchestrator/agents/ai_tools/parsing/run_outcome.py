@@ -95,7 +95,7 @@ def _stopped_by_us(_: RunReport, ending: Ending) -> Fault | None:
     return (ending.stopped_for, because) if ending.stopped_for else None
 
 
-def _said_so(report: RunReport, _: Ending) -> Fault | None:
+def _reported_fault(report: RunReport, _: Ending) -> Fault | None:
     return report.fault if report.fault[0] else None
 
 
@@ -137,7 +137,7 @@ def _empty(report: RunReport, _: Ending) -> Fault | None:
 
 _ROWS: tuple[Callable[[RunReport, Ending], Fault | None], ...] = (
     _stopped_by_us,
-    _said_so,
+    _reported_fault,
     _signalled,
     _bad_code,
     _refused_tools,

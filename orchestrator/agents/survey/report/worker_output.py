@@ -243,7 +243,7 @@ def _foreign_imports(result: SurveyResult) -> list[str]:
     python = {m.path for m in result.modules if m.language == "Python"}
     for row in result.imports:
         top = row.module.split(".")[0]
-        if row.path in python and top and top not in own and not index.beside(row.path, top):
+        if row.path in python and top and top not in own and not index.neighbour(row.path, top):
             packages[top].add(row.path)
     best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]
     rows = [(code(name), len(paths)) for name, paths in best]

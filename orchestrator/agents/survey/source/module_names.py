@@ -68,7 +68,7 @@ class ModuleIndex:
             return self._ending(module.replace(".", "/") + ".java")
         return self._go_targets(module) if language == "Go" else set()
 
-    def beside(self, importer: str, module: str) -> str:
+    def neighbour(self, importer: str, module: str) -> str:
         """Return the Python file ``module`` in the directory of ``importer``; "" if there is none.
 
         Also "" for an importer in a package: Python does not search its directory.
@@ -79,8 +79,8 @@ class ModuleIndex:
         return path if path in self._paths and path != importer and not in_package else ""
 
     def _python_targets(self, importer: str, module: str, names: Iterable[str]) -> set[str]:
-        if neighbour := self.beside(importer, module):
-            return {neighbour}
+        if sibling := self.neighbour(importer, module):
+            return {sibling}
         wanted = list(names)
         submodules = {self._by_name.get(f"{module}.{name}", "") for name in wanted} - {""}
         takes_more = len(submodules) < len(wanted) or not wanted

@@ -124,12 +124,12 @@ class RunningWorkers:
 
         Others may get its locks first.
         """
-        put_off = self._is_set_aside(key)
+        put_off = self._waits_for_preparation(key)
         if put_off:
             self._task_locks.step_back(self._unit_of_work.workers[key])
         return put_off
 
-    def _is_set_aside(self, key: WorkerKey) -> bool:
+    def _waits_for_preparation(self, key: WorkerKey) -> bool:
         """True if the worker waits for something that several workers of its job need.
 
         Examples are the shared context, and the first answer of an agent.

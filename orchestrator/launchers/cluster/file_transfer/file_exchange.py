@@ -47,7 +47,7 @@ class FileExchange:
         the attempt was stopped during the transfer. Raise ConnectionError if the link breaks, or
         OSError, UnusableFiles, or RepositoryError if the files cannot be read.
         """
-        path = _beside(exit_path, "sent")
+        path = _sibling(exit_path, "sent")
         try:
             figures, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
             with open(path, "rb") as file:
@@ -69,7 +69,7 @@ class FileExchange:
     ) -> tuple[ArchiveFigures, Sequence[str]]:
         forget(exit_path)
         record = json.dumps(asdict(files)).encode("ascii")
-        replace_file(Path(_beside(exit_path, "files.json")), record)
+        replace_file(Path(_sibling(exit_path, "files.json")), record)
         extra, chosen, commits = f"{path}.extra", None, known
         archive.remove(extra)
         os.mkdir(extra, 0o700)
@@ -89,7 +89,7 @@ class FileExchange:
 
         The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
         """
-        received, staging = archive_path(exit_path), _beside(exit_path, "staging")
+        received, staging = archive_path(exit_path), _sibling(exit_path, "staging")
         if not os.path.exists(received) or archive.sent(received) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         archive.remove(staging)
@@ -116,7 +116,7 @@ class FileExchange:
             raise UnusableFiles("the worktree cannot be received")
         if archive.sent(path) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
-        staging = _beside(exit_path, "staging")
+        staging = _sibling(exit_path, "staging")
         archive.remove(staging)
         try:
             archive.unpack(path, staging, 1)
@@ -142,7 +142,7 @@ class FileExchange:
 
 
 def archive_path(exit_path: str) -> str:
-    return _beside(exit_path, "returned")
+    return _sibling(exit_path, "returned")
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
@@ -151,7 +151,7 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
     Removes an incomplete archive of the node, which the node sends again.
     """
     _unlink(archive_path(exit_path))
-    content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)
+    content = read_regular(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
     if content is None:
         return None
     try:
@@ -168,14 +168,14 @@ def discard(exit_path: str) -> None:
 def forget(exit_path: str) -> None:
     """Remove the list of files and the archives of an attempt. Idempotent."""
     for name in ("returned", "snapshot", "files.json"):
-        _unlink(_beside(exit_path, name))
+        _unlink(_sibling(exit_path, name))
 
 
 def snapshot_path(exit_path: str) -> str:
-    return _beside(exit_path, "snapshot")
+    return _sibling(exit_path, "snapshot")
 
 
-def _beside(exit_path: str, name: str) -> str:
+def _sibling(exit_path: str, name: str) -> str:
     return f"{exit_path.removesuffix('.exit.json')}.{name}"
 
 

@@ -323,7 +323,7 @@ class NodeAgent:
         if self._is_done and self._link is not None:
             self._link.abort()
 
-    def _tell(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         if line != self._printed:
             self._printed = line
             self._say(line)
@@ -353,14 +353,14 @@ class NodeAgent:
                 welcome = await self._greet(link, where)
                 if welcome is not None:
                     if insecure:
-                        self._tell("; ".join(failures))
+                        self._print("; ".join(failures))
                     return await self._serve(link, where, welcome, sent)
                 failures.append(
                     f"{where} closed the connection; {self._rejected_certificate(where)}"
                 )
         if refusals == len(failures):
             self._server_is_absent(dialled)
-        self._tell(f"{'; '.join(failures)}; retrying")
+        self._print(f"{'; '.join(failures)}; retrying")
         return _REJECTED_SECONDS if insecure == len(failures) else _PAUSE_SECONDS
 
     async def _dial(self, address: str) -> Link:
@@ -416,7 +416,7 @@ class NodeAgent:
         """
         if welcome["do"] == "refused":
             link.abort()
-            self._tell(f"rejected: {welcome['why']}")
+            self._print(f"rejected: {welcome['why']}")
             return _REJECTED_SECONDS if self._stored() else None
         why = self._unfit(welcome)
         if why:
@@ -424,12 +424,12 @@ class NodeAgent:
             with suppress(OSError):
                 await link.drained()
             link.abort()
-            self._tell(f"this machine cannot be a node: {why}")
+            self._print(f"this machine cannot be a node: {why}")
             return None
         self._take_addresses(link, where, welcome["addresses"])
         self._absent_since = None
         self._lease.extend(sent + self._terms_now.lease)
-        self._tell(f"connected to {where} as {self._settings.name}")
+        self._print(f"connected to {where} as {self._settings.name}")
         self._where = where
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS

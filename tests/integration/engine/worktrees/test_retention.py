@@ -131,7 +131,7 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
 
     removal.begin("busy")
     assert os.listdir(tmp_path / "job_busy") == [] and removal.begun() == ()
-    files.set_aside("busy")
+    files.mark_removed("busy")
     removal.finish("busy")
     assert (tmp_path / "job_busy").is_dir() and removal.begun() == ()
     store.close()

@@ -16,9 +16,9 @@ from orchestrator.agents.discovery.availability import (
     MISSING_SECONDS,
     Fresh,
     credential_stamp,
+    installed_version,
     local_url,
     look,
-    version_beside,
 )
 from orchestrator.config.settings import Orchestrator
 from orchestrator.core.model.job import TaskSpec
@@ -184,8 +184,8 @@ def test_a_version_is_read_from_the_package_of_npm(tmp_path: Path) -> None:
     (package / "bin" / "claude").touch()
     (tmp_path / "claude").symlink_to(package / "bin" / "claude")
 
-    assert version_beside(str(tmp_path / "claude")) == "2.1.0"
-    assert version_beside("/bin/sh") == ""
+    assert installed_version(str(tmp_path / "claude")) == "2.1.0"
+    assert installed_version("/bin/sh") == ""
 
 
 @pytest.mark.parametrize(("installed", "kept"), [(True, FRESH_SECONDS), (False, MISSING_SECONDS)])

@@ -103,16 +103,16 @@ class Retries:
         return True
 
     def begin(
-        self, worker: Worker, reason: str, told: str, delay: float, now: float, **changes: object
+        self, worker: Worker, reason: str, why: str, delay: float, now: float, **changes: object
     ) -> None:
-        """Queue another attempt. ``told``: the reason of the retry, for the event."""
+        """Queue another attempt. ``why``: the reason of the retry, for the event."""
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
         unfinished = self._trees.unfinished[worker.key]
         unfinished.verdict = unfinished.ended_at = None
         self._task_locks.begins_again(again, unfinished, now)
-        payload: dict[str, object] = {"attempt": worker.attempt, "reason": told}
+        payload: dict[str, object] = {"attempt": worker.attempt, "reason": why}
         failed, job = worker.failure_of(worker.attempt), self._trees.job_of(worker)
         payload |= {"delay_seconds": delay, **(failed.payload() if failed else {})}
         self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
@@ -248,9 +248,9 @@ class AttemptEnd:
             return verdict
         own = not delivery.has_worktree
         changed_files = self._trees.changed_below(worker, own_directories=own)
-        said = delivery.deferred
+        deferred = delivery.deferred
         delivery = with_children(delivery, changed_files)
-        exit, evidence = judged_last(result.output, delivery, said)
+        exit, evidence = judged_last(result.output, delivery, deferred)
         judged = judge(exit, evidence)
         result = replace(result, delivery=delivery)
         result = noted(result, classify(worker, exit, evidence, judged))
