@@ -39,16 +39,11 @@ def cost(
 
 
 def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
-    names = _names(model)
+    bare = model.rpartition("/")[2]
+    names = list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
     listed = next((table[name] for name in names if name in table), None)
     own = next((overrides[name] for name in names if name in overrides), None)
     return listed if own is None else {**(listed or {}), **own}
-
-
-def _names(model: str) -> list[str]:
-    """Return the names under which the table may have the model."""
-    bare = model.rpartition("/")[2]
-    return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
 
 
 @cache

@@ -151,7 +151,7 @@ def _driven(
         login=each.login if needs_login(each) else "",
         memory_bytes=each.memory_bytes,
         model=partial(_model, each, environ),
-        more=_more(each, environ),
+        more={"base_url": local_url(each, environ)} if each.local_url else {},
         credential=partial(found.credential, partial(credential_stamp, each, environ)),
         hindrance=found.hindrance,
     )
@@ -174,10 +174,6 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
         plans=agent.plans if user.plans is None else user.plans,
         changes_files=user.changes_files,
     )
-
-
-def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
-    return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:

@@ -62,18 +62,15 @@ class UsageReporter:
         while (usage := self._next()) is not None:
             answer = self._call(usage, CALL_SECONDS)
             if not answer:
-                self._report_again(usage)
+                # The server did not receive the totals; it may be restarting.
+                with self._changed:
+                    self._latest = self._latest or usage
             why = str(answer.get("stop") or "")
             if why:
                 self._stop(why)
             if answer.get("capped") is not True:
                 with self._changed:
                     self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
-
-    def _report_again(self, usage: Usage) -> None:
-        # The server did not receive the totals; it may be restarting.
-        with self._changed:
-            self._latest = self._latest or usage
 
     def _next(self) -> Usage | None:
         with self._changed:

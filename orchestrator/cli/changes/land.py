@@ -134,7 +134,9 @@ def land_command(
         return _incomplete(surroundings, job_id, error)
     job = whole_job(surroundings.workspace, job_id)
     if plan["nothing_to_land"]:
-        click.echo(printable("\n".join(_nothing(job, plan["text"]))), err=True)
+        losses = _losses(job.get("missing") or ())
+        lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
+        click.echo(printable("\n".join(lines)), err=True)
         return ExitCode.OK
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
@@ -158,10 +160,6 @@ def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | Conf
     also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
     click.echo(printable("\n".join([*_lacks(job), also])), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
-
-
-def _nothing(job: Mapping[str, Any], why: str) -> list[str]:
-    return [why, *_losses(job.get("missing") or ()), *ending_lines(job, terminal_width())]
 
 
 def _open_pull_request(

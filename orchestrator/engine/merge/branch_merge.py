@@ -113,7 +113,11 @@ class BranchMerge:
         present = [each for each in workers if self._is_present(record, tree, job, each)]
         losers = self._losers(tree, job, workers)
         present = [each for each in present if not self._builds_on(record, tree, losers, each)]
-        parts = self._in_order(job, _parts(record, tree, job, present))
+        parts = _parts(record, tree, job, present)
+        if job.config.merge_strategy == Strategy.THEIRS:
+            # The later part wins a conflict, so parts with better evidence come later.
+            parts = best_last(parts)
+        parts = in_order(parts, self._is_built_on_others)
         unrun = () if record.again else _not_wanted(tree, job)
         try:
             judge = self._judge(record, tree, job, parts, halted, unrun)
@@ -186,11 +190,6 @@ class BranchMerge:
         below = [each.facts for each in tree.jobs if each.id in children]
         passed_over = unjudged_files(changed, settled.results, inside, below)
         return are_all_code(passed_over, changed), passed_over
-
-    def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
-        # With "theirs", the later part wins a conflict, so parts with better evidence come later.
-        wins = job.config.merge_strategy == Strategy.THEIRS
-        return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available.

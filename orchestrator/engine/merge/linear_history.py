@@ -36,7 +36,9 @@ def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[
     after: dict[str, list[str]] = {}
     for began, result in _children(repository, worker):
         if repository.contains(merged, result):
-            place = _place(repository, own, began)
+            # The worker's commit after which the child job started; "" if there is none.
+            shared = [commit for commit in own if repository.contains(began, commit)]
+            place = shared[-1] if shared else ""
             state = [began] if start and began not in {place, start} else []
             after.setdefault(place, []).extend([*state, *repository.line(began, result)])
     yield from after.get("", ())
@@ -49,12 +51,3 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
     refs = repository.tips(child_refs(worker.root_id, worker.id))
     for name in (each for each in refs if each.endswith("/result")):
         yield refs[name.removesuffix("result") + "base"], refs[name]
-
-
-def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the worker's commit after which a child job started; "" if there is none.
-
-    ``own``: the worker's commits. ``began``: the start commit of the child job.
-    """
-    shared = [commit for commit in own if repository.contains(began, commit)]
-    return shared[-1] if shared else ""

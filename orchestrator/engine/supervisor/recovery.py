@@ -68,7 +68,8 @@ def take_up(
     """
     for attempt in found:
         if not attempt.node:
-            break_lock(_record(scheduler, workspace, attempt))
+            worker = scheduler.view.workers[attempt.key]
+            break_lock(workspace.exit_record(worker, attempt.number))
         _take_up(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
     for attempt in scheduler.attempts_given_up():
         if attempt.node:
@@ -88,10 +89,6 @@ def _expect_late(
         log=workspace.log(worker),
         is_replaced=not is_next,
     )
-
-
-def _record(scheduler: Scheduler, workspace: Workspace, attempt: Attempt) -> str:
-    return workspace.exit_record(scheduler.view.workers[attempt.key], attempt.number)
 
 
 def _take_up(

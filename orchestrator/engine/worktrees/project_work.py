@@ -198,16 +198,13 @@ class ProjectWork:
         """
         if held_by(promised, touched):
             return _Promise.WRITTEN
-        began = self._began(worker)
+        # By the file system's clock, as the times of the files.
+        began = _changed_at(self._path(worker, 1))
         found = [*_found(place or str(self.project), normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING
-
-    def _began(self, worker: Worker) -> float:
-        # By the file system's clock, as the times of the files.
-        return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
         names = {*before.files, *now.files}

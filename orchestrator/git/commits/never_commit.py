@@ -83,7 +83,9 @@ def held(
             by_root.setdefault(root, []).append(path)
     if not by_root:
         return HeldFiles()
-    tracked = _tracked(git, start, [root.path for root in by_root])
+    paths = [root.path for root in by_root]
+    listed = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
+    tracked = set(listed.fields)
     result = HeldFiles()
     for root, files in by_root.items():
         if root.path not in tracked:
@@ -171,12 +173,6 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
         if each != "." and names_it and held_by(each, [path]):
             return True
     return False
-
-
-def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Return the given paths that the start commit has: the project tracks these paths."""
-    answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
-    return set(answer.fields)
 
 
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:

@@ -313,7 +313,10 @@ class ClusterLauncher:
             shared=[str(path) for path in self._settings.shared if is_filled(path)],
             mark_name=MARK_NAME,
             mark=mark,
-            places={name: _names(path) for name, path in self._places.items()},
+            places={
+                name: list(dict.fromkeys((str(path), os.path.realpath(path))))
+                for name, path in self._places.items()
+            },
         )
 
     @property
@@ -492,7 +495,3 @@ class ClusterLauncher:
         self._remote.discard(attempt_id)
         if self._events is not None:
             self._events.ended(attempt_id, exit)
-
-
-def _names(path: Path) -> Sequence[str]:
-    return list(dict.fromkeys((str(path), os.path.realpath(path))))

@@ -457,7 +457,9 @@ class NodeLinks:
             # The node has opened a new connection, and no longer reads the former one.
             node.link.abort()
         node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
-        node.slots = self._slots_of(node.name, int(hello["slots"]))
+        entry = self._entries.get(node.name)
+        own = int(hello["slots"])
+        node.slots = own if entry is None or entry.slots is None else entry.slots
         node.has_own_files = hello["own_files"] is True
         node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
         node.end_bringing(node.bringing)
@@ -751,10 +753,6 @@ class NodeLinks:
             node.forgotten = entry.forgotten
         for node in self._nodes.values():
             self._changed(node)
-
-    def _slots_of(self, name: str, own: int) -> int:
-        entry = self._entries.get(name)
-        return own if entry is None or entry.slots is None else entry.slots
 
     def _node(self, name: str) -> ConnectedNode:
         return self._nodes.setdefault(name, ConnectedNode(name))

@@ -104,7 +104,8 @@ class _Shim:
             # store its record.
             self._attempt.has_server = False
         if self._unreported and time.monotonic() >= self._report_at:
-            self._report_start()
+            self._channel.send({"started": self._unreported})
+            self._unreported = 0
         if self._channel.has_unsent:
             self._channel.flush()
         if output in ready:
@@ -234,10 +235,6 @@ class _Shim:
     def _return(self, attempts: list[str]) -> None:
         if attempts:
             self._channel.send({"returned": attempts})
-
-    def _report_start(self) -> None:
-        self._channel.send({"started": self._unreported})
-        self._unreported = 0
 
     def _report_if_done(self) -> None:
         """Report the end of a finished attempt, and begin the next preloaded launch.

@@ -51,7 +51,8 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
     except json.JSONDecodeError as error:
         raise invalid(f"{source}:{error.lineno}:{error.colno}: {error.msg}") from error
     except yaml.YAMLError as error:
-        raise invalid(f"{source}{_mark(error)}: {_reason(error)}") from error
+        reason = getattr(error, "problem", None) or error
+        raise invalid(f"{source}{_mark(error)}: {reason}") from error
     except (RecursionError, ValueError) as error:
         raise invalid(f"{source}: cannot be read: {error}") from error
 
@@ -89,10 +90,6 @@ def _mark(error: yaml.YAMLError) -> str:
 
 def colons(mark: Any) -> str:
     return f":{mark.line + 1}:{mark.column + 1}"
-
-
-def _reason(error: yaml.YAMLError) -> str:
-    return str(getattr(error, "problem", None) or error)
 
 
 def invalid(message: str) -> InvalidRequest:

@@ -168,12 +168,14 @@ class GeminiReader:
         if self._result is None:
             self._document(ending)
         fault = self._fault(ending)
+        # With the policy ``full``, gemini offers all tools.
+        not_offered = {} if self._known.policy == "full" else self._missing
         report = RunReport(
             text=self._text,
             fault=fault,
             usage=plus(Usage(steps=self._steps_taken()), self._used()),
             session=self.session,
-            denied=tuple(self._denied | self._not_offered()),
+            denied=tuple(self._denied | not_offered),
             began=self._began,
             finished=self._result is not None and not fault[0],
             accounted=json_values.dig(self._result, "stats") is not None,
@@ -265,10 +267,6 @@ class GeminiReader:
         refused = self._denied if kind == "policy_violation" else self._missing
         refused[did.tool] = None
         return [ToolEvent(did.tool, did.summary, denied=True)]
-
-    def _not_offered(self) -> dict[str, None]:
-        # With the policy ``full``, gemini offers all tools.
-        return {} if self._known.policy == "full" else self._missing
 
     def _error(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "message")

@@ -92,7 +92,8 @@ class ReadModels:
         ``kinds``: only jobs that have a need of one of these kinds, or whose descendants have one.
         """
         if kinds:
-            ids = _with_needs(self.needs(caller), kinds)
+            found = [need for need in self.needs(caller) if need.kind in kinds]
+            ids = {each for need in found for each in (need.job_id, need.root_job_id)}
             wanted = replace(wanted, ids=ids)
         offset = (page - 1) * page_size
         if caller.attempt is None:
@@ -203,11 +204,6 @@ class ReadModels:
 
 def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     return [need for job, workers in found for need in needs_of(job, workers)]
-
-
-def _with_needs(needs: Iterable[Need], kinds: Collection[NeedKind]) -> set[str]:
-    found = [need for need in needs if need.kind in kinds]
-    return {each for need in found for each in (need.job_id, need.root_job_id)}
 
 
 def _card(

@@ -151,7 +151,7 @@ class NodeFiles:
         received, staging = place / RECEIVED, place / "staging"
         if archive.sent(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
-        roots = _roots(files)
+        roots = (*files.directories, *files.inputs)
         search_boundary.lay(_made(place / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
         os.unlink(received)
@@ -296,10 +296,6 @@ class NodeFiles:
         # by the path of their directory.
         worker = attempt_id.rpartition("/")[0]
         return self._directory / sha256(worker.encode()).hexdigest()[:16]
-
-
-def _roots(files: AttemptFiles) -> Sequence[str]:
-    return (*files.directories, *files.inputs)
 
 
 def _made(path: Path) -> Path:

@@ -418,7 +418,7 @@ class NodeAgent:
             link.abort()
             self._print(f"rejected: {welcome['why']}")
             return _REJECTED_SECONDS if self._stored() else None
-        why = self._unfit(welcome)
+        why = self._unseen(welcome) or self._unable(welcome)
         if why:
             link.post({"is": "unfit", "why": why})
             with suppress(OSError):
@@ -504,10 +504,6 @@ class NodeAgent:
             path.write_text(secrets.token_hex(8), encoding="ascii")
         return path.read_text(encoding="ascii").strip()
 
-    def _unfit(self, welcome: Message) -> str:
-        """Return why this machine cannot run the server's workers; empty if it can."""
-        return self._unseen(welcome) or self._unable(welcome)
-
     def _unseen(self, welcome: Message) -> str:
         """Return why this machine does not see the server's files; empty if it does."""
         if self._files is not None:
@@ -583,7 +579,12 @@ class NodeAgent:
             held = self._held.get(attempt_id)
             if held is None:
                 # The attempt never started here: its start was lost with the former connection.
-                lost = _lost(ExitCause.LEASE_ENDED, "the connection to its node was lost")
+                lost = Exit(
+                    ended_by=EndedBy.LOST,
+                    cause=ExitCause.LEASE_ENDED,
+                    error="the connection to its node was lost",
+                    ended_at=time.time(),
+                )
                 self._post_end(attempt_id, lost, "")
                 continue
             self._send_from(held, sizes)
@@ -1113,10 +1114,6 @@ def _record(exit_path: str) -> str:
             return file.read().split(b"\n", 1)[0].decode("ascii")
     except (OSError, ValueError):
         return ""
-
-
-def _lost(cause: ExitCause, why: str) -> Exit:
-    return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())
 
 
 def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
