@@ -142,7 +142,7 @@ class DiskReserve:
         except OSError:
             return
         try:
-            _set_aside(handle, self._size)
+            _allocate(handle, self._size)
             self._held = True
         except OSError:
             self.drop()
@@ -169,7 +169,7 @@ class DiskReserve:
         return True
 
 
-def _set_aside(handle: int, size: int) -> None:
+def _allocate(handle: int, size: int) -> None:
     try:
         os.posix_fallocate(handle, 0, size)
     except OSError as error:

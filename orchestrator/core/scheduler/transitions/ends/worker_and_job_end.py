@@ -114,15 +114,15 @@ class JobEnd:
             return
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
         maybe = {each.id: self._of_others_too(each) for each in workers}
-        told = set[str]()
+        listed = set[str]()
         for worker in (each for each in workers if each.counts):
             by_names: dict[tuple[str, ...], list[str]] = {}
-            for path in (each for each in unjudged_code(worker) if each not in told):
+            for path in (each for each in unjudged_code(worker) if each not in listed):
                 others = (name for name, paths in maybe.items() if path in paths)
                 names = tuple(others) if path in maybe[worker.id] else (worker.id,)
                 by_names.setdefault(names, []).append(path)
             for (name, *beside), paths in by_names.items():
-                told.update(paths if beside else ())
+                listed.update(paths if beside else ())
                 yield UnjudgedWork(worker_id=name, files=tuple(paths), beside=tuple(beside))
             if not has_worktree(worker):
                 for child in worker.child_job_ids:
@@ -310,11 +310,11 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, UNCHANGED))))
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        told = self._trees.unfinished[worker.key].ended_at
-        if told is None:
+        reported = self._trees.unfinished[worker.key].ended_at
+        if reported is None:
             return now
         children = (self._unit_of_work.jobs[job_id].ended_at for job_id in worker.child_job_ids)
-        return max([told, *(ended for ended in children if ended is not None)])
+        return max([reported, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
         failed = worker.failure_of(worker.attempt)
