@@ -22,8 +22,9 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.full_disk import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
-from orchestrator.launchers.local.adopted_attempts import Adopted, settle
+from orchestrator.launchers.local.adopted_attempts import Adopted
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
+from orchestrator.launchers.local.lost_attempts import settle
 from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import never_started

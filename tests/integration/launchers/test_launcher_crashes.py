@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local import adopted_attempts
+from orchestrator.launchers.local import lost_attempts
 from orchestrator.launchers.local.containment_settings import Mode
 from orchestrator.launchers.process import proc
 
@@ -179,7 +179,7 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
     def settle(*given: Any, **more: Any) -> Any:
         if refusals:
             raise refusals.pop()
-        return adopted_attempts.settle(*given, **more)
+        return lost_attempts.settle(*given, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
     stage.start("a", "sleep", "60")
@@ -196,7 +196,7 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
 
     def settle(*given: Any, **more: Any) -> Any:
         assert go_on.wait(60)
-        return adopted_attempts.settle(*given, **more)
+        return lost_attempts.settle(*given, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
     stage.start("a", "sleep", "60")

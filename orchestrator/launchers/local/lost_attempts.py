@@ -1,0 +1,89 @@
+"""Ends of attempts whose shims have exited: the published record, or the attempt is lost."""
+
+import os
+import signal
+import time
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.exit_record.claim import run_path
+from orchestrator.launchers.process import proc
+from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.secrets.masking import Masker
+
+#: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
+_KILL_SECONDS = 2.0
+_NEVER = ExitCause.NEVER_BEGAN, "not started: the server stopped first"
+_STOPPED = (
+    ExitCause.SHUTDOWN,
+    "outcome unknown: the supervising process was killed while the server was being stopped",
+)
+_DIED = ExitCause.SHIM_DIED, "outcome unknown: the supervising process was killed"
+_FORGED = (
+    ExitCause.RECORD_FORGED,
+    "outcome unknown: the supervising process was killed, and its exit record was forged",
+)
+
+
+def settle(
+    attempt_id: str,
+    exit_path: str,
+    strays: tuple[Stray, ...] = (),
+    masker: Masker | None = None,
+    *,
+    digest: str = "",
+    has_begun: bool = False,
+    with_server: bool = False,
+) -> Exit:
+    """Return the end of an attempt whose shim has exited: its published record, or LOST.
+
+    For LOST, kill the attempt's processes, and prevent another start. ``has_begun``: the worker
+    certainly ran, even if it removed the files that prove this. ``with_server``: this server
+    stopped the attempt during its own shutdown.
+    """
+    state = exit_record.inspect(exit_path, digest)
+    if isinstance(state, exit_record.FinishedRecord):
+        return state.exit
+    if isinstance(state, exit_record.Unfinished):
+        clear_group(attempt_id, exit_path)
+        known = {stray.pid for stray in strays}
+        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in known)
+        died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
+        died = _STOPPED if with_server else died
+        never_began = state is exit_record.Unfinished.NEVER and not has_begun
+        cause, reason = _NEVER if never_began else died
+        ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
+        if ended is not None:
+            return ended
+    return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
+
+
+def clear_group(attempt_id: str, exit_path: str) -> None:
+    """Kill all processes in a dead shim's control group, and remove the group. Idempotent."""
+    written = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
+    directory = cgroup.find_traced(written, attempt_id)
+    if not directory:
+        return
+    cgroup.kill(directory)
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while os.path.exists(directory) and time.monotonic() < give_up_at:
+        cgroup.remove(directory)
+        time.sleep(0.001)
+
+
+def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
+    """Kill all processes with the attempt's marker, and return them.
+
+    The search is repeated until it finds no process, for at most two seconds.
+    """
+    killed: dict[int, Stray] = {}
+    give_up_at = time.monotonic() + _KILL_SECONDS
+    while (found := proc.marked(attempt_id)) and time.monotonic() < give_up_at:
+        for process in found:
+            command = masker.text(proc.command_line(process.pid)) if masker else ""
+            stray = Stray(pid=process.pid, command=command or process.command)
+            killed.setdefault(process.pid, stray)
+            proc.send_signal(process, signal.SIGKILL)
+    return tuple(killed.values())
