@@ -121,7 +121,7 @@ class Threads:
     def take(self) -> bool:
         return self._free.acquire(blocking=False)
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         self._free.release()
 
 
@@ -173,11 +173,11 @@ class WaitingResponse(Response, ABC):
             taken.close()  # the server stops: the caller repeats the call
 
     def _thread_writer(self) -> ThreadWriter:
-        writer = ThreadWriter(self._socket_loop, self._threads.give_back)
+        writer = ThreadWriter(self._socket_loop, self._threads.release)
         try:
             self._connection.park(writer)
         except Unavailable:
-            self._threads.give_back()
+            self._threads.release()
             raise
         return writer
 

@@ -205,7 +205,7 @@ class LockManager:
             self._leave_queue(entry)
             self._gone(entry)
 
-    def give_back(self, key: WorkerKey, names: Iterable[str]) -> None:
+    def release_leases(self, key: WorkerKey, names: Iterable[str]) -> None:
         """Release leases. Idempotent."""
         leases = self._leases.get(key, {})
         for name in names:
@@ -223,7 +223,7 @@ class LockManager:
         for entry in [each for each in self._requests if each.key == key]:
             self.withdraw(entry)
         names = tuple(self._leases.get(key, ()))
-        self.give_back(key, names)
+        self.release_leases(key, names)
         return names
 
     def due_requests(self) -> list[LockEntry]:

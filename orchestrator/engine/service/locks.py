@@ -53,7 +53,7 @@ class LockService:
         attempt = caller.attempt
         if attempt is not None:
             return self._supervisor.call(
-                lambda scheduler, now: self._lock_calls.give_back(attempt, names, now)
+                lambda scheduler, now: self._lock_calls.release(attempt, names, now)
             )
         self._access.check_change(caller)
         leases = [lease for name in names for lease in self._breakable(caller, name)]

@@ -125,9 +125,9 @@ class LockCalls:
         new = [lease.name for lease in call.leases or () if lease.name not in call.had]
         if new and self._is_current(call.attempt):
             self._store.end_leases(call.key, new)
-            self._scheduler.leases.give_back(call.key, new, now)
+            self._scheduler.leases.release_leases(call.key, new, now)
 
-    def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
+    def release(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
         """Release the attempt's leases on ``names``, and return ``names``.
 
         Raise NotFound if the attempt has no lease on one of the names. Then no lease is released.
@@ -206,7 +206,7 @@ class LockCalls:
 
     def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
         self._store.end_leases(key, names)
-        self._scheduler.leases.give_back(key, names, now, by)
+        self._scheduler.leases.release_leases(key, names, now, by)
 
     def _worker_of(self, attempt: Attempt) -> WorkerKey:
         if not self._is_current(attempt):

@@ -382,7 +382,7 @@ class LocalLauncher:
         with self._lock:
             link.launch, link.is_leaving = None, not message["clean"]
             if message["clean"] and not link.is_busy:
-                self._pool.give_back(link)
+                self._pool.release(link)
         if ended.get("refused"):
             self._inquire(launch)
         else:
@@ -410,7 +410,7 @@ class LocalLauncher:
             known = link.preloaded.pop(attempt_id, None)
             link.is_slow = True
             if known is not None and not (link.is_busy or link.is_leaving):
-                self._pool.give_back(link)
+                self._pool.release(link)
         self._events.returned(attempt_id)
 
     def _shim_fell(self, link: ShimLink) -> None:

@@ -398,7 +398,7 @@ class ShimPool:
         self._epoll.register(link, _READ)
         return link
 
-    def give_back(self, link: ShimLink) -> None:
+    def release(self, link: ShimLink) -> None:
         """Keep an idle shim for the next attempt.
 
         Close it if its spawner was replaced, which would not adopt the next attempt's processes.

@@ -182,14 +182,16 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_TAKEN, entry.key, names, now, numbers=numbers)
         self._go_on(entry.key)
 
-    def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
+    def release_leases(
+        self, key: WorkerKey, names: Iterable[str], now: float, by: str = ""
+    ) -> None:
         """Record that the store has ended leases of the worker ``key``.
 
         ``by``: the caller that ended them; empty if the worker itself released them.
         """
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
-        self._locks.give_back(key, names)
+        self._locks.release_leases(key, names)
         if names:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 

@@ -35,7 +35,7 @@ class LockStory(Story):
     def gives_back(self, key: WorkerKey, *names: str) -> None:
         for name in names:
             self.leases.pop((key, name), None)
-        self.scheduler.leases.give_back(key, names, self.now)
+        self.scheduler.leases.release_leases(key, names, self.now)
         self.turn()
 
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
