@@ -406,13 +406,9 @@ class NodeLinks:
                 "to the same workspace; start the node as the server's user"
             )
         try:
-            why = self._registry.why_rejected(name, serial, hello["instance"])
+            return self._registry.why_rejected(name, serial, hello["instance"])
         except (OSError, OrchestratorError) as error:
             return f"cannot read the list of nodes: {error}"
-        node = self._nodes.get(name)
-        if why or node is None or node.link is None:
-            return why
-        return ""
 
     def _note_trouble(self, name: str, why: str) -> None:
         if name not in self._nodes:
