@@ -24,7 +24,7 @@ from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting
 from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
 
 #: Number of preloaded launches per running worker with which the shims need no turn soon.
-LAUNCHES_AHEAD = 2
+LAUNCHES_AHEAD = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -172,7 +172,7 @@ CALL_TIMEOUT_SECONDS = 30.0
 #: Seconds for which events gather while the shims have preloaded launches, which begin without a
 #: turn. One transaction then stores the ends of several workers. Short enough that shims do not run
 #: out of launches.
-GATHER_SECONDS = 0.005
+GATHER_SECONDS = 0.01
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
 _STOPPING = "the server is stopping, or has failed; retry later"

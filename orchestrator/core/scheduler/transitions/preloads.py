@@ -20,8 +20,9 @@ from orchestrator.core.scheduler.scheduler_commands import Command, Start, Stop,
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, attempt_of
 
-#: Maximum number of preloaded launches of one shim.
-MOST_PER_SHIM = 8
+#: Maximum number of preloaded launches of one shim. Half of them take a shim longer than the time
+#: for which events gather (``engine.supervisor``).
+MOST_PER_SHIM = 16
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
