@@ -108,7 +108,7 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class DrivenAgent:
-    """An agent that the driver runs; implements ``core.ports.Agent``."""
+    """An agent that the driver runs; implements ``core.ports.agents.Agent``."""
 
     name: str
     tool: str

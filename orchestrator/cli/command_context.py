@@ -139,7 +139,7 @@ class CliContext:
             )
 
     def audit_log(self) -> "AuditLog":
-        # Only this command writes to the server's log, because no server runs.
+        """Return the server's audit log, for a command that acts while no server runs."""
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 

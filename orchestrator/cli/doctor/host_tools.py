@@ -236,7 +236,7 @@ def _names_dependency(place: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    # The file is JavaScript.
+    # ``text`` is JavaScript.
     listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 

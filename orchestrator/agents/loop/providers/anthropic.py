@@ -128,7 +128,7 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        # Every model that supports tools must also obey a required tool call.
+        # Every model that supports tools also supports a required tool call.
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
