@@ -181,7 +181,7 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could start on such machines, at most ``most``."""
+        """Return how many waiting workers, at most ``most``, could start on such a ``machine``."""
         suits = partial(placement.could_run, machine)
         return self._supervisor.call(
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)

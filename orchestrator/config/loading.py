@@ -70,7 +70,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be parsed. Errors about missing settings would then mislead."""
+    """True if the file cannot be read or parsed. Errors on missing settings would then mislead."""
     return bool(file.problems) and not file.values
 
 

@@ -73,9 +73,9 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project that the folder's place implies, if no setting names the project.
+    """Return the project that the folder's place implies. Raise ProjectUnknown.
 
-    Raise ProjectUnknown.
+    Used if no setting names the project.
     """
     folder = folder.resolve()
     if is_local(folder):

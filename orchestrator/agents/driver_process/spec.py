@@ -77,7 +77,7 @@ def to_json(spec: Spec) -> str:
 
 
 def read(control: Path) -> Spec:
-    """Return the driver's input. Raise OSError or ValueError if the file is incomplete."""
+    """Return the driver's input. Raise OSError, ValueError, KeyError, or TypeError."""
     document = json.loads((control / NAME).read_text(encoding="utf-8"))
     document["command"] = tuple(document["command"])
     document["inherit"] = tuple(document.get("inherit", ()))

@@ -36,7 +36,7 @@ class ClientCalls:
         """Call ``notify`` once per outage, if the server does not answer for longer than a restart
         takes.
 
-        Its argument is the number of seconds for which the call will be retried.
+        ``tell`` gets the number of seconds for which the call will be retried.
         """
         self._transport.waiting = notify
 

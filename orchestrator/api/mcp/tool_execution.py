@@ -194,9 +194,9 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
 
 
 def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
-    """Return the newest commit of a worker's branch.
+    """Return the head of the worker's branch at the worker's end.
 
-    Raise NotFound for an unknown worker, and Conflict if there is no commit.
+    Raise NotFound or Conflict.
     """
     desk.service.job(desk.caller, job_id)
     found = desk.service.workers_in_tree(desk.caller, job_id)

@@ -126,8 +126,8 @@ class _Read(Generic[Value]):
 class SharedReads(Generic[Value]):
     """Reads that concurrent callers share. Any thread may call.
 
-    Only callers that came before a read began share it, so no caller gets an old value. Otherwise,
-    each reader of a large job would hold the whole job in memory.
+    Only callers that came before a read began share it, so no caller gets an old value. Without
+    sharing, each reader of a large job would hold the whole job in memory.
     """
 
     def __init__(self) -> None:

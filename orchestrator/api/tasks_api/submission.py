@@ -48,7 +48,7 @@ def job_id_of(task_id: str) -> str:
 def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
-    Child jobs inherit the label, so they do not count.
+    Child jobs inherit the label, but do not count.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 

@@ -37,7 +37,7 @@ class Style:
         return self._in(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the function that styles text for a meaning; unchanged for an unknown meaning."""
+        """Return the function that styles text for a meaning; ``str`` for an unknown meaning."""
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,

@@ -94,7 +94,7 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return this as a part of a message; "" if nothing.
+    """Exclude the home from the project's git. Return a part of a message; "" if unchanged.
 
     Raise ConfigError if git tracks files of the home: a clone would then contain settings.
     """

@@ -97,7 +97,7 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if the test is in the file, because its name begins with the file's path or module."""
+    """True if the test is in the file: its name begins with the file's path, module, or package."""
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

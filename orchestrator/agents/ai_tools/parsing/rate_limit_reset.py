@@ -121,7 +121,8 @@ def _next(found: re.Match[str], now: datetime) -> float:
 def _time_today(when: datetime, now: datetime) -> datetime:
     """Return the next occurrence of ``when``, a time of today.
 
-    Messages have no seconds: a time up to two minutes ago counts until the end of its minute.
+    If ``when`` passed less than two minutes ago, return the end of its minute, because messages
+    have no seconds.
     """
     if when > now:
         return when
