@@ -48,7 +48,7 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines since the previous call, each with its file's name."""
+        """Yield the lines completed since the previous call, each with its file's name."""
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

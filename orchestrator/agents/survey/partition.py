@@ -77,10 +77,10 @@ class _Directory:
 
 
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
-    """Return the directories below ``paths`` that become child jobs, the largest first.
+    """Return at most MOST_CHILD_JOBS directories below ``paths``, the largest first.
 
-    Without ``paths``, the whole project is divided. A directory has priority over directories
-    inside it.
+    Each becomes a child job. Without ``paths``, the whole project is divided. A directory has
+    priority over directories inside it.
     """
     top = _Directory(".")
     for file in files:

@@ -125,7 +125,7 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        None: after the end of a job that uses the quota.
+        None if unknown: quota is free once a job that uses it has ended.
         """
         return self.problem.get("free_at")
 

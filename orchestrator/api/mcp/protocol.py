@@ -183,7 +183,7 @@ def _lasting() -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcCall:
-    """A ``tools/call`` message. Its arguments are not validated yet."""
+    """A ``tools/call`` message. Its tool name and arguments are not validated yet."""
 
     tool: str
     arguments: Any

@@ -78,7 +78,7 @@ class DemoFolder:
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Create the folder's content. Raise DemoFailed or OSError."""
+        """Create the content. After DemoFailed or OSError, the caller removes the folder."""
         write_command(self.path)
         self.workspace.mkdir()
         agent = self.path / "agent.py"

@@ -67,7 +67,10 @@ def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dic
 
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return the status of an ended job from its files; None if a server runs."""
+    """Return an ended job's status from its files.
+
+    None if a server runs, or the job has not ended.
+    """
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 

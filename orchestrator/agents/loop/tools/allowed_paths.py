@@ -44,7 +44,7 @@ class AllowedPaths:
 
 
 def open_to_read(place: Path) -> int:
-    """Open a regular file for reading.
+    """Return a descriptor of a regular file.
 
     Raise Unusable for a pipe or a device, because reading it might never end.
     """

@@ -85,6 +85,7 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
+    """Return a function that is True for files in ``paths``, such as ``src`` or ``src/*``."""
     scopes = [_parsed(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}
     direct = {scope.path for scope in scopes if scope.only_direct}

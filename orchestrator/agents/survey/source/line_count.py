@@ -52,7 +52,7 @@ NO_LINES = LineCount()
 
 
 def mask_comments(text: str, language: str) -> str:
-    """Return ``text`` with the characters of comments replaced by COMMENT_MARK.
+    """Return ``text`` with COMMENT_MARK for each character of a comment. Line breaks stay.
 
     For languages without a grammar. Comment markers inside multi-line strings count as comments.
     """
@@ -108,7 +108,7 @@ def _compile(syntax: Syntax) -> re.Pattern[str] | None:
 
 
 def count_lines(masked: str, language: str) -> LineCount:
-    """Count the lines of a text by RULE. The comments of the text are masked."""
+    """Count the lines of a masked text by RULE."""
     code = comment = blank = bare = 0
     lone = "pass" if language == "Python" else ""
     for line in split_lines(masked):
