@@ -2,7 +2,21 @@
 
 import gc
 import os
+import sys
+from collections.abc import Sequence
 
+
+def _serves(arguments: Sequence[str]) -> bool:
+    """True if a command line runs a server."""
+    at = 2 if arguments[:1] == ["--home"] else 0
+    return arguments[at : at + 1] == ["serve"]
+
+
+if _serves(sys.argv[1:]):
+    # Before all other imports, so that the spawner's memory is small.
+    from orchestrator.launchers.spawner import early_fork
+
+    early_fork.fork()
 # Rare garbage collections: the modules of a command stay loaded, so a collection finds nothing, and
 # the collections of the standard threshold take a fifteenth of a short command's CPU time.
 gc.set_threshold(50_000)

@@ -93,6 +93,7 @@ from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
+from orchestrator.launchers.local.spawner_process import SpawnerProcess
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http_sender import Poster
 from orchestrator.outbox.messages import Messages
@@ -120,15 +121,18 @@ if TYPE_CHECKING:
 DATABASE_NAME = "orchestrator.db"
 
 
-def build(folder: Path, settings: Settings) -> JobManager:
-    """Create the job manager's parts; nothing is opened or started."""
-    return Assembly(folder, settings).job_manager()
+def build(folder: Path, settings: Settings, spawner: SpawnerProcess | None = None) -> JobManager:
+    """Create the job manager's parts; nothing is opened or started.
+
+    ``spawner``: see ``LocalLauncher``.
+    """
+    return Assembly(folder, settings, spawner).job_manager()
 
 
 class Assembly:
     """The parts of one job manager. Each part is created once, when another part needs it."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: Settings, spawner: SpawnerProcess | None) -> None:
         self._settings = settings
         self._cluster: ClusterLauncher | None = None
         self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
@@ -141,7 +145,7 @@ class Assembly:
         has_lease = settings.cluster.server_lease is not None
         self._lease_path = lease_path(self._workspace.root) if has_lease else None
         local = LocalLauncher(
-            containment(folder, settings, self._visible()), str(self._lease_path or "")
+            containment(folder, settings, self._visible()), str(self._lease_path or ""), spawner
         )
         self._local = local
         self._cluster = self._cluster_launcher(folder, local)

@@ -51,6 +51,8 @@ def serve_command(
     gc.disable()
     from orchestrator.cli.server.home_setup import prepare_home
     from orchestrator.cli.server.server_process import serve
+    from orchestrator.launchers.local.spawner_process import SpawnerProcess
+    from orchestrator.launchers.spawner import early_fork
 
     if check_plan:
         from orchestrator.cli.plan.plan_file import read_plan
@@ -65,6 +67,7 @@ def serve_command(
         flags=flags,
         any_port=any_port,
         standby=standby,
+        spawner=SpawnerProcess.forked(*forked) if (forked := early_fork.take()) else None,
         on_ready=_print_address,
     )
 

@@ -38,6 +38,7 @@ from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.runtime.machine import DiskReserve
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
+from orchestrator.launchers.local.spawner_process import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -67,6 +68,7 @@ def serve(
     flags: Mapping[str, str] | None = None,
     any_port: bool = False,
     standby: bool = False,
+    spawner: SpawnerProcess | None = None,
     on_ready: OnReady = lambda url, project, by_proxy: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
@@ -74,6 +76,7 @@ def serve(
     - ``standby``: if another server uses the workspace, wait until it has exited.
     - ``any_port``: listen on any free port if the port is in use.
     - ``on_ready`` gets the server's URL, the project, and True if only proxies may call the server.
+    - ``spawner``: see ``LocalLauncher``.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -90,7 +93,7 @@ def serve(
     # Short turns of the interpreter, so that a call does not wait while a large report is written.
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = _on_signals()
-    manager = build(folder, settings)
+    manager = build(folder, settings, spawner)
     project = project_root(settings, folder)
     on_lost = partial(_leave, manager)
     if not standby:

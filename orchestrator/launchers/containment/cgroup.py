@@ -163,8 +163,8 @@ def _write(path: str, content: str) -> None:
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
     """Enable controllers for the groups below ``base``. Return the wanted names that are enabled.
 
-    This process may move to another group first, because a group that limits its children must not
-    contain a process.
+    This process and its children may move to another group first, because a group that limits its
+    children must not contain a process.
     """
     for controller in wanted:
         try:
@@ -175,7 +175,8 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
             with suppress(OSError):
                 place = f"{base}/{SERVER_GROUP}"
                 os.makedirs(place, exist_ok=True)
-                _write(f"{place}/cgroup.procs", "0")
+                for pid in (os.getpid(), *proc.children(os.getpid())):
+                    _write(f"{place}/cgroup.procs", str(pid))
                 _delegate(base, controller)
     enabled = read(f"{base}/cgroup.subtree_control").split()
     return tuple(name for name in wanted if name in enabled)

@@ -1,33 +1,54 @@
 """Tries a containment mode: starts a worker with a child process, and kills both processes.
 
-Runs in its own process, because a process cannot stop being a subreaper. The exit code is 0 after
-success. After a failure, it is 1, and the output describes the failure.
+Runs in its own process, because a process cannot stop being a subreaper.
 """
 
 import json
 import os
-import sys
+import select
+import signal
 import time
 
 from orchestrator.launchers.containment.factory import family_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import SpawnFailed
 
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7
 _SECONDS = 10.0
+#: Maximum seconds of a trial, which may hang in the kernel.
+_MOST_SECONDS = 30.0
 
 
-def main() -> None:
-    """Run the trial. The plan is the last argument."""
-    fault = _fault(json.loads(sys.argv[-1]))
-    print(fault)
-    sys.stdout.flush()
-    os._exit(1 if fault else 0)
+def fault(plan: Message) -> str:
+    """Return why the mode of ``plan`` does not work; "" if it works."""
+    reading_end, writing_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            found = _fault(plan)
+        except Exception as error:
+            found = f"{type(error).__name__}: {error}"
+        finally:
+            os.write(writing_end, json.dumps(found).encode())
+            os._exit(0)
+    os.close(writing_end)
+    has_ended = bool(select.select([reading_end], [], [], _MOST_SECONDS)[0])
+    if not has_ended:
+        os.kill(child, signal.SIGKILL)
+    answer = os.read(reading_end, 1 << 16)
+    os.close(reading_end)
+    _, status = os.waitpid(child, 0)
+    if answer:
+        return str(json.loads(answer))
+    if not has_ended:
+        return f"a trial timed out after {_MOST_SECONDS:.0f} s"
+    return f"a trial failed with exit code {os.waitstatus_to_exitcode(status)}"
 
 
-def _fault(plan: dict[str, object]) -> str:
+def _fault(plan: Message) -> str:
     reading_end, writing_end = os.pipe()
     directory = _directory(plan)
     try:
@@ -47,7 +68,7 @@ def _fault(plan: dict[str, object]) -> str:
             os.rmdir(directory)
 
 
-def _directory(plan: dict[str, object]) -> str:
+def _directory(plan: Message) -> str:
     if plan["mode"] != "sandbox":
         return os.sep
     # Imported when needed: its import takes a fifth of the trial's time
@@ -57,8 +78,6 @@ def _directory(plan: dict[str, object]) -> str:
 
 
 def _has_data(descriptor: int) -> bool:
-    import select
-
     return bool(select.select([descriptor], [], [], 0)[0])
 
 

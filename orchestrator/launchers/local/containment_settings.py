@@ -6,7 +6,6 @@ A mode is detected by trying it.
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, field, replace
@@ -16,6 +15,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
+from orchestrator.launchers.local.spawner_process import SpawnerProcess
 from orchestrator.security.files.product_files import PACKAGES
 
 _WATCHED = (
@@ -136,12 +136,6 @@ class ContainmentPlan:
         return f"{self.mode}: only cgroup enforces this limit exactly"
 
 
-_PROGRAM = (
-    "import sys; sys.path[0] = sys.argv[1]; "
-    "from orchestrator.launchers.containment.trial import main; main()"
-)
-_TRIAL_SECONDS = 30.0
-
 #: How to fix a mode that does not work.
 ADVICE: Mapping[Mode, str] = {
     Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
@@ -154,13 +148,21 @@ ADVICE: Mapping[Mode, str] = {
 }
 
 
-def choose(asked: ContainmentPlan) -> ContainmentPlan:
+def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> ContainmentPlan:
     """Return the containment plan to use.
+
+    ``spawner`` tries modes; None: start a process that tries them.
 
     Raise ContainmentUnavailable if the requested mode does not work, or if the plan is strict and a
     limit would not be enforced exactly.
     """
-    plan = _strongest(asked)
+    if spawner is None:
+        started = SpawnerProcess.start()
+        try:
+            return choose(asked, started)
+        finally:
+            started.close()
+    plan = _strongest(asked, spawner)
     if asked.strict and (loose := plan.loose_limits()):
         advice = ADVICE[Mode.CGROUP]
         if asked.mode not in (Mode.AUTO, Mode.CGROUP):
@@ -172,13 +174,13 @@ def choose(asked: ContainmentPlan) -> ContainmentPlan:
     return plan
 
 
-def _strongest(asked: ContainmentPlan) -> ContainmentPlan:
+def _strongest(asked: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
     if asked.mode is not Mode.AUTO:
-        return _settle(asked)
+        return _settle(asked, spawner)
     faults = []
     for mode in _strongest_first():
         try:
-            return _settle(replace(asked, mode=mode))
+            return _settle(replace(asked, mode=mode), spawner)
         except ContainmentUnavailable as error:
             faults.append(error.message)
     raise ContainmentUnavailable("\n".join(faults))
@@ -190,12 +192,12 @@ def _strongest_first() -> tuple[Mode, ...]:
     return (Mode.CGROUP, Mode.SUBREAPER) if _is_delegated() else (Mode.SUBREAPER,)
 
 
-def _settle(plan: ContainmentPlan) -> ContainmentPlan:
+def _settle(plan: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
     try:
         prepared = _PREPARE.get(plan.mode, _as_it_is)(plan)
+        fault = spawner.fault(prepared.for_shims())
     except OSError as error:
         raise _unavailable(plan.mode, str(error)) from error
-    fault = _try(prepared)
     if fault:
         raise _unavailable(plan.mode, fault)
     return prepared
@@ -206,29 +208,6 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
         f"workers.containment: {mode} does not work here: {fault}; "
         f"{ADVICE[mode]}; or set workers.containment: auto"
     )
-
-
-def _try(plan: ContainmentPlan) -> str:
-    """Start and kill a process in this mode. Return the reason of a failure; "" if it works."""
-    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
-    try:
-        done = subprocess.run(
-            argv,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TRIAL_SECONDS,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"a trial timed out after {_TRIAL_SECONDS:.0f} s"
-    if done.returncode == 0:
-        return ""
-    lines = (done.stdout + done.stderr).strip().splitlines()
-    return lines[-1] if lines else f"a trial failed with exit code {done.returncode}"
 
 
 def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from types import TracebackType
 
+from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.full_disk import NO_ROOM
@@ -26,6 +27,7 @@ from orchestrator.launchers.local.adopted_attempts import Adopted
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
 from orchestrator.launchers.local.lost_attempts import settle
 from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
+from orchestrator.launchers.local.spawner_process import SpawnerProcess
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import never_started
 from orchestrator.security.secrets.masking import Masker
@@ -92,12 +94,19 @@ class LocalLauncher:
     events are reported.
     """
 
-    def __init__(self, asked: ContainmentPlan | None = None, lease_file: str = "") -> None:
+    def __init__(
+        self,
+        asked: ContainmentPlan | None = None,
+        lease_file: str = "",
+        spawner: SpawnerProcess | None = None,
+    ) -> None:
         """``asked`` is the requested containment of workers; ``open`` checks that it works.
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
         all attempts, and the spawner kills this process.
+        ``spawner``: a process that has not begun; None: ``open`` starts one.
         """
+        self._forked = spawner
         self._lease_file = lease_file
         self._asked = asked or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
@@ -141,7 +150,16 @@ class LocalLauncher:
 
         Raise ContainmentUnavailable if the requested containment does not work.
         """
-        self._plan = choose(self._asked)
+        spawner = self._forked
+        if spawner is not None and spawner.has_ended:
+            spawner.close()
+            spawner = None
+        spawner = spawner or SpawnerProcess.start()
+        try:
+            self._plan = choose(self._asked, spawner)
+        except ContainmentUnavailable:
+            spawner.close()
+            raise
         self.limits_notice = self._plan.notice()
         for soft_spot in self._plan.soft_spots():
             logger.warning(soft_spot, extra={"action": "containment"})
@@ -151,8 +169,8 @@ class LocalLauncher:
         self._epoll.register(self._wake, select.EPOLLIN)
         self._wake_poll = select.poll()
         self._wake_poll.register(self._wake, select.POLLIN)
-        self._pool = ShimPool(self._epoll, self._plan, self._lease_file)
-        # Start the spawner now, so that an unsuitable machine fails at once.
+        self._pool = ShimPool(self._epoll, self._plan, self._lease_file, spawner)
+        # Begin now, so that an unsuitable machine fails at once.
         _ = self._pool.spawner
         self._is_open = True
 

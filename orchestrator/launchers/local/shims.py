@@ -1,156 +1,21 @@
 """The server's side of the spawner and of the shims, busy and idle."""
 
 import itertools
-import json
 import logging
 import os
 import select
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.dataclass import changed, dataclass
+from orchestrator.core.dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.launchers.process import crash_injection, proc
+from orchestrator.launchers.local.spawner_process import ShimGone, SpawnerProcess
+from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.security.files.product_files import PACKAGES
-
-#: -S and -E make the start fast and independent of the server's environment. They also remove this
-#: package from the import path, so its path is an argument.
-_PROGRAM = (
-    "import sys; sys.path[0] = sys.argv[1]; "
-    "from orchestrator.launchers.spawner.spawner import main; main()"
-)
-_END_SECONDS = 5.0
-_PASSED = ("LD_LIBRARY_PATH", crash_injection.VARIABLE)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShimGone:
-    """The spawner's message that a shim and all its leftover processes have ended."""
-
-    serial: int
-    #: Leftover processes that the spawner has killed.
-    strays: tuple[Stray, ...]
-    #: Why the shim could not be forked; empty if it was forked.
-    refused: str = ""
-
-
-class SpawnerProcess:
-    """A running spawner, with its parent process, the keeper.
-
-    Methods raise OSError if the spawner cannot be started or called.
-    """
-
-    def __init__(
-        self, plan: ContainmentPlan, serials: Iterator[int], server: Mapping[str, object]
-    ) -> None:
-        """``serials``: serial numbers of shims, which all spawners share.
-
-        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
-        has none.
-        """
-        self._serials = serials
-        #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
-        #: of existing shims are still reported.
-        self.is_retired = False
-        # A packet socket keeps each request together with its descriptor.
-        self._control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with other_end:
-            try:
-                self._process = _start(plan, server, other_end.fileno())
-            except OSError:
-                self._control.close()
-                raise
-        self._control.setblocking(False)
-
-    @property
-    def pid(self) -> int:
-        """The PID of the keeper. In mode ``basic``, which has no keeper, that of the spawner."""
-        return self._process.pid
-
-    def fileno(self) -> int:
-        return self._control.fileno()
-
-    def fork_shim(self) -> tuple[int, socket.socket]:
-        """Request a new shim. Return its serial number and its socket.
-
-        Messages can be written to the socket at once.
-        """
-        serial = next(self._serials)
-        own_end, shim_end = socket.socketpair()
-        with shim_end:
-            try:
-                socket.send_fds(self._control, [b"%d" % serial], [shim_end.fileno()])
-            except OSError:
-                own_end.close()
-                raise
-        return serial, own_end
-
-    def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return the received messages, and True if the spawner or its keeper still runs."""
-        gone: list[ShimGone] = []
-        while True:
-            try:
-                packet = self._control.recv(1 << 16)
-            except BlockingIOError:
-                return gone, True
-            except OSError:
-                return gone, False
-            if not packet:
-                return gone, False
-            message = json.loads(packet)
-            if "retired" in message:
-                self.is_retired = True
-            else:
-                gone.append(_shim_gone(message))
-
-    def close(self, has_work: bool = False) -> None:
-        """Disconnect, and wait until the spawner has exited.
-
-        ``has_work``: one of its shims runs an attempt. Then do not wait, because a spawner exits
-        only after its last shim.
-        """
-        self._control.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(0 if has_work else _END_SECONDS)
-        if self._process.returncode is None:
-            # The spawner continues. Set a return code, because Popen otherwise warns when it is
-            # deleted.
-            self._process.returncode = 0
-
-
-def _shim_gone(message: dict[str, Any]) -> ShimGone:
-    strays = tuple(Stray(**stray) for stray in message["strays"])
-    return ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
-
-
-def _start(
-    plan: ContainmentPlan, server: Mapping[str, object], control: int
-) -> subprocess.Popen[bytes]:
-    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM]
-    argv += [PACKAGES, json.dumps(server), plan.for_shims(), str(control)]
-    # The environment is empty, because other processes of the user could read the server's keys in
-    # it. The server's output is not inherited, because a shim that outlives the server would keep
-    # it open.
-    return subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env={name: os.environ[name] for name in _PASSED if name in os.environ},
-        pass_fds=(control,),
-        start_new_session=True,
-    )
-
 
 #: Seconds that a worker may run before its shim returns the preloaded launches.
 KEPT_SECONDS = 0.05
@@ -159,11 +24,11 @@ KEPT_SECONDS = 0.05
 class ShimLink:
     """A shim: its socket, its spawner, and the attempt that it runs. Not thread-safe."""
 
-    def __init__(self, spawner: SpawnerProcess) -> None:
+    def __init__(self, spawner: SpawnerProcess, serial: int) -> None:
         """Request a new shim. Raise OSError if that is not possible."""
         self.spawner = spawner
-        self.serial, end = spawner.fork_shim()
-        self._channel = Channel(end)
+        self.serial = serial
+        self._channel = Channel(spawner.fork_shim(serial))
         #: The launch that is being run; None if the shim is idle.
         self.launch: Launch | None = None
         #: Launches that the shim keeps, by attempt, in the order in which it begins them.
@@ -341,11 +206,19 @@ class ShimPool:
     Registers their sockets with an epoll object. Not thread-safe: the launcher's lock guards it.
     """
 
-    def __init__(self, epoll: select.epoll, plan: ContainmentPlan, lease_file: str = "") -> None:
+    def __init__(
+        self,
+        epoll: select.epoll,
+        plan: ContainmentPlan,
+        lease_file: str = "",
+        first: SpawnerProcess | None = None,
+    ) -> None:
+        """``first``: a process that has not begun; the pool's first spawner."""
         self._epoll = epoll
         self._plan = plan
         self._lease_file = lease_file
         self._serials = itertools.count(1)
+        self._next = first
         self._spawner: SpawnerProcess | None = None
         #: The present spawner, and replaced spawners that have not yet reported the ends of all
         #: their shims.
@@ -361,10 +234,19 @@ class ShimPool:
     def spawner(self) -> SpawnerProcess:
         """The spawner. Raise OSError if there is none and none can be started."""
         if self._spawner is None:
-            self._spawner = SpawnerProcess(self._plan, self._serials, self._watched_server())
+            self._spawner = self._begun()
             self._spawners.append(self._spawner)
             self._epoll.register(self._spawner, _READ)
         return self._spawner
+
+    def _begun(self) -> SpawnerProcess:
+        spawner, self._next = self._next or SpawnerProcess.start(), None
+        try:
+            spawner.begin(self._plan.for_shims(), self._watched_server())
+        except OSError:
+            spawner.close()
+            raise
+        return spawner
 
     def _watched_server(self) -> Mapping[str, object]:
         if not self._lease_file:
@@ -389,11 +271,11 @@ class ShimPool:
 
     def _new_link(self) -> ShimLink:
         try:
-            link = ShimLink(self.spawner)
+            link = ShimLink(self.spawner, next(self._serials))
         except ConnectionError:
             # The spawner died a moment ago, and its end was not processed yet.
             self._replace_spawner()
-            link = ShimLink(self.spawner)
+            link = ShimLink(self.spawner, next(self._serials))
         self._links[link.fileno()] = link
         self._epoll.register(link, _READ)
         return link

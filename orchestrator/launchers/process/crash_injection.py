@@ -19,6 +19,8 @@ from orchestrator.core import failpoints
 
 VARIABLE = "ORCHESTRATOR_FAILPOINTS"
 LINE_BYTES = 64
+#: Variables of a server that its spawner keeps.
+KEPT_VARIABLES = ("LD_LIBRARY_PATH", VARIABLE)
 
 
 def arm_from(environ: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ZOMBIES = "ZX"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Positions of fields in /proc/<pid>/stat, counted from the field "state".
-_VSIZE, _ENV_END = 20, 48
+_VSIZE, _ARG_START, _ARG_END, _ENV_END = 20, 45, 46, 48
 #: Maximum seconds to wait for a process in the middle of an exec.
 _EXEC_SECONDS = 1.0
 
@@ -236,6 +236,20 @@ def hide_memory(hidden: bool = True) -> None:
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
+
+
+def set_title(title: str) -> None:
+    """Replace this process's command line, which ``ps`` shows. Children that it forks inherit it.
+
+    For a process that was forked without an exec: ``pkill`` with its parent's command line would
+    find it, too.
+    """
+    import ctypes
+
+    fields = read("/proc/self/stat").rpartition(b")")[2].split()
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))
 
 
 def signal_at_parents_end(number: int) -> None:

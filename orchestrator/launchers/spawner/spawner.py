@@ -13,36 +13,46 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Collection
 from typing import Any
 
 from orchestrator.core import failpoints
+from orchestrator.launchers.containment import trial
 from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 from orchestrator.launchers.spawner.server_watch import ServerWatch
 
+#: Most bytes of the server's request.
+_MOST_BYTES = 1 << 20
 #: Seconds to wait before a keeper that cannot fork exits, so that the server does not restart it in
 #: a tight loop.
 _NO_FORK_SECONDS = 1.0
 
 
-def main() -> None:
-    """Run the spawner.
+def serve(descriptor: int) -> None:
+    """Try modes of containment, and fork shims, as the server requests. Return after its end.
 
-    The last arguments are the server, the plan, and the control socket's descriptor.
+    ``descriptor``: the control socket's descriptor.
     """
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.
     proc.hide_memory()
-    server, settings, descriptor = sys.argv[-3:]
-    control = socket.socket(fileno=int(descriptor))
+    control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
-    plan, roster = json.loads(settings), ShimTable()
-    plan["server"] = json.loads(server)
+    while packet := control.recv(_MOST_BYTES):
+        asked = json.loads(packet)
+        if "try" in asked:
+            control.send(json.dumps({"fault": trial.fault(asked["try"])}).encode())
+        else:
+            _begin(control, {**asked["plan"], "server": asked["server"]})
+            return
+
+
+def _begin(control: socket.socket, plan: dict[str, Any]) -> None:
+    roster = ShimTable()
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":

@@ -33,7 +33,7 @@ shim.serve(socket.socket(fileno=int(sys.argv[1])), json.loads(sys.argv[2]))
 class Forking:
     """A stand-in for the spawner."""
 
-    def fork_shim(self) -> tuple[int, socket.socket]:
+    def fork_shim(self, serial: int) -> socket.socket:
         ours, theirs = socket.socketpair()
         plan = ContainmentPlan(mode=Mode.SUBREAPER).for_shims()
         with theirs:
@@ -43,7 +43,7 @@ class Forking:
                 stdout=subprocess.PIPE,
                 cwd=REPOSITORY,
             )
-        return 1, ours
+        return ours
 
     def said(self) -> bytes:
         """Return the whole output after the end."""
@@ -60,7 +60,7 @@ def forking() -> Iterator[Forking]:
 
 @pytest.fixture
 def link(forking: Any) -> ShimLink:
-    return ShimLink(forking)
+    return ShimLink(forking, 1)
 
 
 def launch(directory: Path, script: str) -> Launch:

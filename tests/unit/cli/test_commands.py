@@ -704,8 +704,7 @@ def test_a_command_that_starts_a_server_loads_no_models(tmp_path: Path) -> None:
 
 def test_processes_above_workers_load_nothing_slow() -> None:
     code = (
-        "import sys, orchestrator.launchers.spawner.spawner\n"
-        "import orchestrator.launchers.containment.trial\n"
+        "import sys, orchestrator.launchers.spawner.early_fork\n"
         "print(*sys.modules, file=sys.stderr)"
     )
 

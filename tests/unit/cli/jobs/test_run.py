@@ -28,7 +28,7 @@ import json, os, signal, sys, threading, time
 sys.path.insert(0, {str(FOLDER)!r})
 from tests.unit.cli.fake_api import FakeApi, running
 
-def serve(folder, *, environ, flags, any_port, on_ready, standby=False):
+def serve(folder, *, environ, flags, any_port, on_ready, standby=False, spawner=None):
     if "broken" in os.environ.get("FAKE", ""):
         print("the database is on fire", file=sys.stderr)
         return 1

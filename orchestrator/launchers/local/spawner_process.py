@@ -1,0 +1,193 @@
+"""The server's side of the spawner's process, which first tries modes of containment."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol, Self
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import Stray
+from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
+from orchestrator.security.files.product_files import PACKAGES
+
+#: -S and -E make the start fast and independent of the server's environment. They also remove this
+#: package from the import path, so its path is an argument.
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from orchestrator.launchers.spawner.spawner import serve; serve(int(sys.argv[2]))"
+)
+_END_SECONDS = 5.0
+_WAIT_SECONDS = 0.005
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShimGone:
+    """The spawner's message that a shim and all its leftover processes have ended."""
+
+    serial: int
+    #: Leftover processes that the spawner has killed.
+    strays: tuple[Stray, ...]
+    #: Why the shim could not be forked; empty if it was forked.
+    refused: str = ""
+
+
+class _Process(Protocol):
+    @property
+    def pid(self) -> int: ...
+
+    returncode: Any
+
+    def wait(self, timeout: float) -> object: ...
+
+
+class _Forked:
+    """A process that ``os.fork`` has created, with the part of ``subprocess.Popen`` used here."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float) -> int:
+        """Return the exit code. Raise ``subprocess.TimeoutExpired``."""
+        give_up_at = time.monotonic() + timeout
+        while self.returncode is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif time.monotonic() >= give_up_at:
+                raise subprocess.TimeoutExpired("spawner", timeout)
+            else:
+                time.sleep(_WAIT_SECONDS)
+        return self.returncode
+
+
+class SpawnerProcess:
+    """A running spawner, with its parent process, the keeper.
+
+    Call ``fault`` any number of times, and then ``begin``. Methods raise OSError if the spawner
+    cannot be called.
+    """
+
+    def __init__(self, process: _Process, control: socket.socket) -> None:
+        #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
+        #: of existing shims are still reported.
+        self.is_retired = False
+        self._process, self._control = process, control
+
+    @classmethod
+    def start(cls) -> Self:
+        """Start the process with another Python. Raise OSError."""
+        # A packet socket keeps each request together with its descriptor.
+        control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other_end:
+            try:
+                return cls(_start(other_end.fileno()), control)
+            except OSError:
+                control.close()
+                raise
+
+    @classmethod
+    def forked(cls, pid: int, control: socket.socket) -> Self:
+        """Return the process that ``launchers.spawner.early_fork`` has forked."""
+        return cls(_Forked(pid), control)
+
+    @property
+    def pid(self) -> int:
+        """The PID of the keeper. In mode ``basic``, which has no keeper, that of the spawner."""
+        return self._process.pid
+
+    def fileno(self) -> int:
+        return self._control.fileno()
+
+    @property
+    def has_ended(self) -> bool:
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(0)
+        return self._process.returncode is not None
+
+    def fault(self, plan: str) -> str:
+        """Start and kill a worker as ``plan`` requests. Return what failed; "" if nothing did.
+
+        ``plan``: the text of ``ContainmentPlan.for_shims``.
+        """
+        self._control.send(json.dumps({"try": json.loads(plan)}).encode())
+        answer = self._control.recv(1 << 16)
+        return str(json.loads(answer)["fault"]) if answer else "the process of the trial has ended"
+
+    def begin(self, plan: str, server: Mapping[str, object]) -> None:
+        """Fork shims from now on.
+
+        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
+        has none.
+        """
+        self._control.send(json.dumps({"plan": json.loads(plan), "server": server}).encode())
+        self._control.setblocking(False)
+
+    def fork_shim(self, serial: int) -> socket.socket:
+        """Request a new shim. Return its socket. Messages can be written to the socket at once."""
+        own_end, shim_end = socket.socketpair()
+        with shim_end:
+            try:
+                socket.send_fds(self._control, [b"%d" % serial], [shim_end.fileno()])
+            except OSError:
+                own_end.close()
+                raise
+        return own_end
+
+    def receive(self) -> tuple[list[ShimGone], bool]:
+        """Return the received messages, and True if the spawner or its keeper still runs."""
+        gone: list[ShimGone] = []
+        while True:
+            try:
+                packet = self._control.recv(1 << 16)
+            except BlockingIOError:
+                return gone, True
+            except OSError:
+                return gone, False
+            if not packet:
+                return gone, False
+            message = json.loads(packet)
+            if "retired" in message:
+                self.is_retired = True
+            else:
+                gone.append(_shim_gone(message))
+
+    def close(self, has_work: bool = False) -> None:
+        """Disconnect, and wait until the spawner has exited.
+
+        ``has_work``: one of its shims runs an attempt. Then do not wait, because a spawner exits
+        only after its last shim.
+        """
+        self._control.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(0 if has_work else _END_SECONDS)
+        if self._process.returncode is None:
+            # The spawner continues. Set a return code, because Popen otherwise warns when it is
+            # deleted.
+            self._process.returncode = 0
+
+
+def _shim_gone(message: dict[str, Any]) -> ShimGone:
+    strays = tuple(Stray(**stray) for stray in message["strays"])
+    return ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
+
+
+def _start(control: int) -> subprocess.Popen[bytes]:
+    # The environment is empty, because other processes of the user could read the server's keys in
+    # it. The server's output is not inherited, because a shim that outlives the server would keep
+    # it open.
+    return subprocess.Popen(
+        [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, str(control)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+        pass_fds=(control,),
+        start_new_session=True,
+    )

@@ -1,0 +1,71 @@
+"""Forks the spawner's process at a server's first step. Standard library only.
+
+The spawner then needs no start of Python. Its memory is small, because the server's modules are
+imported later.
+"""
+
+import os
+import socket
+import sys
+
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
+from orchestrator.launchers.spawner import spawner
+
+#: The command line of the spawner, its keeper, and their shims.
+TITLE = "orchestrator: spawner"
+
+#: The forked process: its PID and its control socket. Empty: none, or another module has taken it.
+_forked: list[tuple[int, socket.socket]] = []
+
+
+def fork() -> None:
+    """Fork the process; ``take`` returns it. The caller must have only one thread.
+
+    Without a call of ``take``, the process exits together with this one.
+    """
+    if sys.platform != "linux":  # elsewhere, libraries may not support a fork without exec
+        return
+    try:
+        # A packet socket keeps each request together with its descriptor.
+        control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other_end:
+            pid = os.fork()
+            if pid == 0:
+                _run(other_end.detach())
+    except OSError:
+        return  # the server starts the process later, and reports the error
+    _forked.append((pid, control))
+
+
+def take() -> tuple[int, socket.socket] | None:
+    """Return the forked process once: its PID and its control socket."""
+    return _forked.pop() if _forked else None
+
+
+def _run(control: int) -> None:
+    try:
+        _leave_server(control)
+        spawner.serve(control)
+    finally:
+        os._exit(1)
+
+
+def _leave_server(control: int) -> None:
+    """Give up everything of the server that a process started by exec would not have.
+
+    The environment remains readable in /proc until the spawner hides its memory, at its first step.
+    """
+    proc.set_title(TITLE)
+    os.setsid()
+    os.chdir("/")
+    # As in the server: other users must not read the files of workers.
+    os.umask(0o077)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(nothing, descriptor)
+    os.closerange(3, control)
+    os.closerange(control + 1, os.sysconf("SC_OPEN_MAX"))
+    for name in os.environ.keys() - set(KEPT_VARIABLES):
+        del os.environ[name]
+    sys.dont_write_bytecode = True
