@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from orchestrator.security.files.untrusted_files import PrivateLog
+from orchestrator.security.files.private_log import PrivateLog
 
 logger = logging.getLogger(__name__)
 

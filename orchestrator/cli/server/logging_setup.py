@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.config import Settings
-from orchestrator.security.files.untrusted_files import PrivateLog
+from orchestrator.security.files.private_log import PrivateLog
 from orchestrator.security.secrets.masking import Masker
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

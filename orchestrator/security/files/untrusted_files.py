@@ -1,12 +1,8 @@
-"""Files that a worker may have tampered with, and log files that only their owner can read."""
+"""Files that a worker may have tampered with."""
 
-import logging
-import logging.handlers
 import os
 import stat
-import sys
 import threading
-from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
@@ -124,54 +120,3 @@ def replace_file(
     failpoints.reached(f"{path.name}: before the rename")
     os.replace(temporary, path)
     failpoints.reached(f"{path.name}: after the rename")
-
-
-LOG_BYTES = 10 * 1024 * 1024
-LOG_FILES = 5
-
-
-class PrivateLog(logging.handlers.RotatingFileHandler):
-    """Appends lines to a log file of mode 0600, and rotates the file. Links are not followed.
-
-    The file is opened for the first line. Errors do not affect the caller: ``complaints`` gets a
-    message when writing begins to fail, and when it works again.
-    """
-
-    def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._complaints = complaints
-        self._works = True
-        self._failure: BaseException | None = None
-        super().__init__(
-            path,
-            maxBytes=LOG_BYTES,
-            backupCount=LOG_FILES,
-            encoding="utf-8",
-            delay=True,
-            errors="replace",
-        )
-
-    def emit(self, record: logging.LogRecord) -> None:
-        worked, self._works = self._works, True
-        super().emit(record)
-        if self._complaints is not None and worked is not self._works:
-            text = "can be written again" if self._works else "cannot be written"
-            self._complaints.error("%s %s", self.baseFilename, text, exc_info=self._failure)
-        self._failure = None
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        self._works, self._failure = False, sys.exc_info()[1]
-        if self._complaints is None:
-            super().handleError(record)
-
-    def _open(self) -> TextIOWrapper:
-        return open(
-            self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private
-        )
-
-
-def _private(path: str, _flags: int) -> int:
-    handle = open_log(path)
-    # An earlier version may have created the file readable for other users.
-    os.fchmod(handle, 0o600)
-    return handle

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from orchestrator.api.access.audit import FILE_NAME
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.options import ApiOptions
-from orchestrator.security.files import untrusted_files
+from orchestrator.security.files import private_log
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"
@@ -138,7 +138,7 @@ def test_it_is_bounded(client: FlaskClient, logs: Path, monkeypatch: pytest.Monk
         client.get("/api/v1/jobs/none")
 
     files = sorted(logs.iterdir())
-    assert len(files) == untrusted_files.LOG_FILES + 1
+    assert len(files) == private_log.LOG_FILES + 1
     assert all(path.stat().st_size <= 2000 for path in files)
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
