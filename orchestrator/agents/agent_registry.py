@@ -8,7 +8,8 @@ from orchestrator.agents.activity.steps import steps_of
 from orchestrator.agents.driven_agent import DrivenAgent
 from orchestrator.agents.program_agent import ProgramAgent, ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
-from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
+from orchestrator.core.model.job import PLANNER, RULES, SURVEY, TaskSpec
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability, TranscriptStep
 from orchestrator.security.files.product_files import PACKAGES

@@ -7,8 +7,8 @@ from orchestrator.composition.agents import registry
 from orchestrator.composition.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent
-from orchestrator.core.model.job import AUTO, RULES
-from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER
+from orchestrator.core.model.job import RULES
+from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER
 
 _NO_AGENTS = ("", AUTO, RULES, RESOLVE_WORKER, RESOLVE_OFF)
 _SETTINGS = ("agent", "planner", "resolve")

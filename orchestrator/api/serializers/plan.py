@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.core.model.job import AUTO, TaskSpec
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.schemas import answers

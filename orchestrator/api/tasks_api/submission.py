@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.http.request import checked_job_id
-from orchestrator.core.model.job import AUTO, CandidateSettings, Job, TaskSpec
+from orchestrator.core.model.job import CandidateSettings, Job, TaskSpec
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.read_models import Availability

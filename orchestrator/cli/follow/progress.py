@@ -4,7 +4,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field
-from statistics import fmean
 
 from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
 from orchestrator.cli.output.terminal import first_line, moment
@@ -206,7 +205,7 @@ class ProgressLines:
         """
         if len(self._finished_seconds) < LEAST_FINISHED:
             return None
-        each = fmean(self._finished_seconds)
+        each = sum(self._finished_seconds) / len(self._finished_seconds)
         begun = [max(0.0, each - (now - at)) for _, at in self.running()]
         lanes = max(1, self._most_running)
         return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None

@@ -13,8 +13,7 @@ import click
 from orchestrator.cli.command_context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.job import AUTO
-from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
+from orchestrator.core.model.job_settings import AUTO, BY_WIRE_NAME, Setting, ValueKind
 from orchestrator.core.text.command_name import COMMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -31,8 +31,6 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
 WALL_TIME = "max_wall_seconds"
-#: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
-AUTO = "auto"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
 #: Characters of a task's heading.

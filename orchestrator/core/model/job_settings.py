@@ -13,6 +13,9 @@ from typing import Any
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import Gate
 
+#: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
+AUTO = "auto"
+
 #: Key under which a field's metadata has its ``Setting``.
 DECLARED = "setting"
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.model.job import AUTO, PLANNER, REVIEWER, Job, TaskSpec
-from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER, JobConfig
+from orchestrator.core.model.job import PLANNER, REVIEWER, Job, TaskSpec
+from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.scheduler.scheduler import Scheduler

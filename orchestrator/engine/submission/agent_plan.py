@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
-from orchestrator.core.model.job import AUTO, RULES, Job, TaskSpec, Worker
+from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Planner
 from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.scheduler import Scheduler

@@ -1,7 +1,8 @@
 """Agent fallback: another agent for a worker without a fixed agent, if a login fails."""
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
