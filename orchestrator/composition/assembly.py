@@ -200,7 +200,6 @@ class Assembly:
         return [*own, *self._repository.directories()]
 
     def job_manager(self) -> JobManager:
-        self._publisher.add(self._checks.baselines.observe)
         return JobManager(
             service=self._service,
             supervisor=self._supervisor,
@@ -223,7 +222,9 @@ class Assembly:
             outbox=self._outbox_service,
             landings=self._landing_calls,
             pass_on_messages=self._worker_messages.pass_on_again,
-            worktree_cleanup=WorktreeCleanup(self._worktrees, self._workspace),
+            worktree_cleanup=WorktreeCleanup(
+                self._worktrees, self._checks.baselines, self._workspace
+            ),
             lock=ServerLock(self._workspace.root),
             lease=self._lease(),
             place=self._place,

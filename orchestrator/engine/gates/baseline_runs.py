@@ -13,16 +13,16 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.events import EventKind
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.gates.run_comparison import both, needs_another
 from orchestrator.core.model.gate import Check, Gate, GateCause
-from orchestrator.core.ports import Change, Workspace
+from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
 
 logger = logging.getLogger(__name__)
 
@@ -83,7 +83,8 @@ class BaselineRuns:
         self._workspace = workspace
         self._background = background
         self._lock = threading.Lock()
-        self._sites: dict[tuple[str, str], _Site] = {}
+        #: By root job and commit. Other classes only check whether there are any.
+        self.sites: dict[tuple[str, str], _Site] = {}
 
     def ask(self, who: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base of a check.
@@ -96,7 +97,7 @@ class BaselineRuns:
             return
         key = check.root_id, check.base
         with self._lock:
-            site = self._sites.setdefault(key, _Site(*key))
+            site = self.sites.setdefault(key, _Site(*key))
             wanted = next((each for each in _all(site) if _same(each.gate, gate)), None)
             if wanted is None:
                 wanted = _Wanted(gate)
@@ -107,7 +108,7 @@ class BaselineRuns:
     def forget(self, who: object, by: tuple[str, str]) -> None:
         """Cancel the requests of ``who``. Stop a run if no other caller waits for it."""
         with self._lock:
-            for site in self._sites.values():
+            for site in self.sites.values():
                 for wanted in _all(site):
                     wanted.waiting.pop(who, None)
                 site.queue = deque(each for each in site.queue if each.waiting)
@@ -115,16 +116,10 @@ class BaselineRuns:
                 if running is not None and not running.waiting and site.process:
                     self._runs.stop(site.process, *by)
 
-    def observe(self, change: Change) -> None:
-        """Remove the worktrees of root jobs that have ended with this change."""
-        for event in change.events:
-            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                self.drop(event.root_id)
-
     def drop(self, root_id: str) -> None:
         """Remove the worktrees of an ended root job. Idempotent."""
         with self._lock:
-            sites = [self._sites.pop(each) for each in [*self._sites] if each[0] == root_id]
+            sites = [self.sites.pop(each) for each in [*self.sites] if each[0] == root_id]
             for site in sites:
                 site.is_dropped = True
             is_idle = all(site.running is None for site in sites)
@@ -133,7 +128,7 @@ class BaselineRuns:
 
     def _known(self, check: Check, gate: Gate) -> Ran | None:
         with self._lock:
-            site = self._sites.get((check.root_id, check.base))
+            site = self.sites.get((check.root_id, check.base))
             known = site.found if site else []
             return next((ran for each, ran in known if _same(each, gate)), None)
 
@@ -225,7 +220,7 @@ class BaselineRuns:
     # -- files ----------------------------------------------------------------------------------
 
     def _folder(self, root_id: str) -> Path:
-        return self._workspace.job_directory(root_id) / "gates"
+        return gates_directory(self._workspace, root_id)
 
     def _directory(self, site: _Site) -> str:
         folder = self._folder(site.root_id) / site.owner

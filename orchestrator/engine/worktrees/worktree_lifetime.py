@@ -1,15 +1,18 @@
 """Lifetime of worktrees: which workers get a worktree, and when it is removed.
 
-Worktrees of ended workers are removed before the job ends.
+Worktrees of ended workers are removed before the job ends. Worktrees of base commits, in which
+gates ran, are removed when the root job has ended.
 """
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.errors import UnknownAgent
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.ports import Agents, Change, Workspace
@@ -23,6 +26,11 @@ NAME = "worktree"
 def worktree_of(workspace: Workspace, worker: Worker) -> str:
     """Return the path of a worker's worktree, whether or not it exists."""
     return f"{workspace.worker_directory(worker)}/{NAME}"
+
+
+def gates_directory(workspace: Workspace, root_id: str) -> Path:
+    """Return the directory with the gates' files and worktrees, whether or not it exists."""
+    return workspace.job_directory(root_id) / "gates"
 
 
 class WorktreeRule:
@@ -67,6 +75,15 @@ class WorktreeRemover(Protocol):
     def remove(self, worker: Worker) -> None: ...
 
 
+class BaselineWorktrees(Protocol):
+    """The members of ``BaselineRuns`` that this module needs."""
+
+    @property
+    def sites(self) -> Collection[object]: ...
+
+    def drop(self, root_id: str) -> None: ...
+
+
 class Turns:
     """Records the attempt for which each worker's worktree was opened last.
 
@@ -94,8 +111,11 @@ class WorktreeCleanup:
     creates the worktree again from its branch.
     """
 
-    def __init__(self, worktrees: WorktreeRemover, workspace: Workspace) -> None:
+    def __init__(
+        self, worktrees: WorktreeRemover, baselines: BaselineWorktrees, workspace: Workspace
+    ) -> None:
         self._worktrees = worktrees
+        self._baselines = baselines
         self._workspace = workspace
         self._threads = PrestartedThreadPool(1, "retiring")
 
@@ -104,10 +124,18 @@ class WorktreeCleanup:
             if _is_done(worker) and os.path.lexists(worktree_of(self._workspace, worker)):
                 with suppress(RuntimeError):
                     self._threads.submit(self._remove, worker)
+        for event in change.events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
+                self._drop_baselines(event.root_id)
 
     def close(self) -> None:
         """Begin no further removals. The rest is removed when the job ends. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _drop_baselines(self, root_id: str) -> None:
+        # Without a site, an earlier server may have left a worktree.
+        if self._baselines.sites or gates_directory(self._workspace, root_id).is_dir():
+            self._baselines.drop(root_id)
 
     def _remove(self, worker: Worker) -> None:
         try:

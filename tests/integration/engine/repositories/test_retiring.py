@@ -4,12 +4,19 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeCleanup, worktree_of
+from orchestrator.engine.worktrees.worktree_lifetime import (
+    Turns,
+    WorktreeCleanup,
+    gates_directory,
+    worktree_of,
+)
 from orchestrator.workspace import WorkspaceLayout
+from tests.contract.store_values import a_child, a_job, an_event
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
 from tests.support.project import edit
@@ -66,10 +73,38 @@ class Seen:
         self.removed.append(worker.attempt)
 
 
+class Baselines:
+    """Records the root jobs whose worktrees of base commits were removed."""
+
+    def __init__(self, *sites: object) -> None:
+        self.sites = sites
+        self.dropped: list[str] = []
+
+    def drop(self, root_id: str) -> None:
+        self.dropped.append(root_id)
+
+
+def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> None:
+    root, workspace = a_job(), WorkspaceLayout(tmp_path)
+    ends = [
+        an_event(root, 1, kind=EventKind.JOB_ENDED),
+        an_event(a_child("b", root), 2, kind=EventKind.JOB_ENDED),
+    ]
+
+    def dropped(baselines: Baselines) -> list[str]:
+        WorktreeCleanup(Seen(), baselines, workspace)(Change(events=ends))
+        return baselines.dropped
+
+    assert dropped(Baselines()) == []
+    assert dropped(Baselines("a site")) == [root.id]
+    gates_directory(workspace, root.id).mkdir(parents=True)
+    assert dropped(Baselines()) == [root.id], "an earlier server left it"
+
+
 def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
     seen, workspace = Seen(), WorkspaceLayout(tmp_path)
     os.makedirs(worktree_of(workspace, worker(1)))
-    worktree_cleanup = WorktreeCleanup(seen, workspace)
+    worktree_cleanup = WorktreeCleanup(seen, Baselines(), workspace)
     ended = WorkerResult(exit_code=1)
     workers = [
         worker(1, status=WorkerStatus.RUNNING),
