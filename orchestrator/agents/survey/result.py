@@ -168,7 +168,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """Changes by one author: how often a file was changed, and the number of added lines."""
+    """Changes by one author: the numbers of changes of files and of added lines."""
 
     changes: int = 0
     lines: int = 0

@@ -48,7 +48,7 @@ class RunningServers:
             logger.info("dashboards of other servers cannot link to this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and then empty directories. Idempotent."""
+        """Remove the record of this process, and directories that are then empty. Idempotent."""
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)
