@@ -4,6 +4,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.server_discovery import Address
+    from orchestrator.core.model.submission import Caller
+    from orchestrator.engine.service.service import Service
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,6 +140,12 @@ class CliContext:
                 f"{command} is for the user; a worker must not change the user's checkout; leave "
                 "your changes in your own directory"
             )
+
+    def local_service(self) -> "AbstractContextManager[tuple[Service, Caller]]":
+        """Open the service of this folder in this process, because no server runs."""
+        from orchestrator.composition import local_service
+
+        return local_service(self.folder, self.environ)
 
     def audit_log(self) -> "AuditLog":
         """Return the server's audit log, for a command that acts while no server runs."""

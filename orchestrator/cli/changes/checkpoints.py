@@ -1,9 +1,7 @@
 """``orchestrator checkpoints`` and ``rollback``: lists saved worktree states, and restores one."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,10 +16,6 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.output.terminal import confirmed, local_time, table
 from orchestrator.core.errors import NotFound
 from orchestrator.core.text.command_name import COMMAND
-
-if TYPE_CHECKING:
-    from orchestrator.core.model.submission import Caller
-    from orchestrator.engine.service.service import Service
 
 Answer = dict[str, Any]
 _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMIT", "")
@@ -114,7 +108,7 @@ def _checkpoints(surroundings: CliContext, job_id: str) -> Answer:
             return client.checkpoints(job_id)
     from orchestrator.api.serializers.checkpoints import checkpoints_answer
 
-    with _locally(surroundings) as (service, caller):
+    with surroundings.local_service() as (service, caller):
         return checkpoints_answer(service, caller, job_id).as_json()
 
 
@@ -128,17 +122,9 @@ def _rolled_back(
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.checkpoints import rolled_back_answer
 
-    with _locally(surroundings) as (service, caller):
+    with surroundings.local_service() as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
     audit = surroundings.audit_log()
     audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
     audit.close()
     return answer.as_json()
-
-
-@contextmanager
-def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
-    from orchestrator.composition import local_service
-
-    with local_service(surroundings.folder, surroundings.environ) as found:
-        yield found

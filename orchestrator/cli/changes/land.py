@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -26,8 +25,6 @@ from orchestrator.core.text.formatting import fence
 from orchestrator.security.files.untrusted_files import read_regular
 
 if TYPE_CHECKING:
-    from orchestrator.core.model.submission import Caller
-    from orchestrator.engine.service.service import Service
     from orchestrator.git import Landing
 
 _MOST_REPORT = 16 << 20
@@ -290,7 +287,7 @@ def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Ma
 
     body = LandBody(**asked)
     answer = landing_plan_answer if body.check else land_answer
-    with _locally(surroundings) as (service, caller):
+    with surroundings.local_service() as (service, caller):
         found = answer(service, caller, job_id, body.to_request()).as_json()
     if not body.check:
         _note(surroundings, job_id, "land")
@@ -304,18 +301,10 @@ def _undo(surroundings: CliContext, job_id: str) -> Mapping[str, Any]:
             return client.undo(job_id)
     from orchestrator.api.serializers.landing import undo_answer
 
-    with _locally(surroundings) as (service, caller):
+    with surroundings.local_service() as (service, caller):
         found = undo_answer(service, caller, job_id).as_json()
     _note(surroundings, job_id, "undo")
     return found
-
-
-@contextmanager
-def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
-    from orchestrator.composition import local_service
-
-    with local_service(surroundings.folder, surroundings.environ) as found:
-        yield found
 
 
 def _note(surroundings: CliContext, job_id: str, action: str) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cli.output.job_ending import SUCCEEDED
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.states import SUCCEEDED_WORKER
 
 #: A line of ``logs/orchestrator.log``.
 LINE = re.compile(r"^\S+ (?P<kind>\w+) job=(?P<job>\w+)(?: (?P<worker>worker_\w+))?", re.MULTILINE)
 STOPS = (EventKind.WORKER_ENDED, EventKind.WORKER_RETRYING)
-SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 
 Answer = Mapping[str, Any]
 

@@ -14,12 +14,12 @@ from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.output.job_ending import SUCCEEDED
 from orchestrator.cli.output.streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.states import SUCCEEDED_WORKER
 from orchestrator.core.text.command_name import COMMAND
 
 #: Columns and lines of a terminal that does not report its size.
@@ -266,7 +266,7 @@ def _meaning(event: Event) -> str:
     facts = event.get("data") or {}
     kind, status = str(event["kind"]), str(facts.get("status") or "")
     if kind == EventKind.WORKER_ENDED:
-        return "good" if status in _SUCCEEDED else "waiting" if status == "skipped" else "bad"
+        return "good" if status in SUCCEEDED else "waiting" if status == "skipped" else "bad"
     if kind == EventKind.GATE_ENDED:
         outcome = str(facts.get("outcome") or status)
         return {"passed": "dim", "failed": "bad"}.get(outcome, "waiting")
@@ -282,7 +282,6 @@ def stays(event: Event) -> bool:
     return event["kind"] not in _PASSING
 
 
-_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 _PASSING = (
     EventKind.WORKER_STARTED,
     EventKind.WORKER_WAITING,

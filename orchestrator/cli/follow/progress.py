@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
+from orchestrator.cli.output.job_ending import SUCCEEDED
 from orchestrator.cli.output.terminal import first_line, moment
 from orchestrator.cli.output.text_width import columns
 from orchestrator.core.dataclass import dataclass
@@ -14,7 +15,6 @@ from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, Worke
 
 #: Minimum number of finished tasks for an estimate.
 LEAST_FINISHED = 2
-_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 _ENDED = {str(status) for status in ENDED_WORKER}
 _UNSUCCESSFUL = [
     str(status) for status in WorkerStatus if status in ENDED_WORKER - SUCCEEDED_WORKER
@@ -69,7 +69,7 @@ class ProgressLines:
             self._parents.add(str(facts.get("parent_worker_id") or ""))
         elif kind == EventKind.JOB_RETRIED:
             job.ended = ""
-            again = [each for each in job.workers if self.workers[each] not in _SUCCEEDED]
+            again = [each for each in job.workers if self.workers[each] not in SUCCEEDED]
             self.workers.update(dict.fromkeys(again, "pending"))
         elif kind == EventKind.JOB_REOPENED:
             job.ended = ""
@@ -109,7 +109,7 @@ class ProgressLines:
     def _has_ended(self, worker: str, status: str, at: float) -> None:
         began = self.started_at.pop(worker, None)
         # Workers with child jobs do not count, because they mostly wait for these jobs.
-        if began is not None and status in _SUCCEEDED and worker not in self._parents:
+        if began is not None and status in SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 
     def _gate(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
@@ -162,7 +162,7 @@ class ProgressLines:
 
     @property
     def done(self) -> int:
-        return sum(self.counts()[status] for status in _SUCCEEDED)
+        return sum(self.counts()[status] for status in SUCCEEDED)
 
     @property
     def queued(self) -> int:

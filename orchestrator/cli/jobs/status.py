@@ -16,6 +16,7 @@ from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_ending import (
+    STATUS_WIDTH,
     cap_line,
     ending_lines,
     outcome_line,
@@ -34,7 +35,6 @@ LISTED_JOBS = 20
 MAX_LINES = 200
 #: Maximum number of named workers with unmerged changes.
 MOST_OUTSIDE = 5
-STATUS_WIDTH = len("recursive_success")
 
 
 def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:

@@ -34,7 +34,7 @@ SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
 SHOWN_COMMANDS = 3
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 STATUS_WIDTH = len("recursive_success")
-_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 
 Answer = Mapping[str, Any]
 
@@ -87,16 +87,16 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 def _has_failed(task: Answer) -> bool:
     # A skipped task is no cause: a dependency failed.
-    is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
+    is_cause = task.get("status") not in {*SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
 
 def outcome_line(answer: Answer) -> str:
     counts = counts_of(answer)
-    good = sum(counts[status] for status in _SUCCEEDED)
+    good = sum(counts[status] for status in SUCCEEDED)
     total = sum(counts.values())
     parts = [f"{total} worker{'s' * (total != 1)}", f"{good} succeeded"]
-    parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
+    parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
     # Without this addition, readers would take "completed" for "built".
@@ -143,7 +143,7 @@ def summary_line(task: Answer, width: int) -> str:
     marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
     # A failure's reason already names the failure.
-    is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
+    is_failure = bool(reason) and task.get("status") not in SUCCEEDED
     marks += "no changes: " if task.get("unchanged") and not is_failure else ""
     room = max(20, width - len(marks))
     return marks + (first_line(reason, room) if reason else _answer(task, room))
@@ -252,5 +252,5 @@ def seconds_taken(answer: Answer) -> float | None:
 
 def changed_no_file(answer: Answer) -> bool:
     found = answer.get("changed_nothing") or []
-    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
+    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in SUCCEEDED}
     return bool(good) and good <= set(found)

@@ -18,6 +18,7 @@ from orchestrator.engine.merge.merge_record import (
     child_in_words,
     discarded_in,
     overruled_in,
+    paths_in_words,
 )
 
 #: Maximum number of a gate's findings that a sentence names.
@@ -72,7 +73,7 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
         paths = dict.fromkeys(place["path"] for place in each["places"])
         yield (
             f"Not merged: child job {child}, because {who} discarded its changes of "
-            f"{_listed(list(paths))}; branch {each['branch']}. To merge them: "
+            f"{paths_in_words(list(paths))}; branch {each['branch']}. To merge them: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
     # Once the worker that started a child job has ended, the child job's workers get no other
@@ -198,7 +199,7 @@ def _ways(record: MergeRecord) -> Iterator[str]:
     for way, words in WAYS.items():
         paths = sorted({each["path"] for each in record.files if each["way"] == way})
         if paths:
-            yield f"{words}: {_listed(paths)}."
+            yield f"{words}: {paths_in_words(paths)}."
 
 
 def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
@@ -265,7 +266,7 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
     paths = record.handed["paths"]
     yield (
-        f"Not merged into the files of {worker}: both sides changed {_listed(paths)}. "
+        f"Not merged into the files of {worker}: both sides changed {paths_in_words(paths)}. "
         f"The result of job {record.job_id} is on branch {theirs}. The files of {worker} at that "
         f"time are commit {ours[:12]}, for branch {record.handed['branch']}."
     )
@@ -277,11 +278,6 @@ def _handed(record: MergeRecord) -> Iterator[str]:
         yield f"To use the child job's files: git add -A && {take}"
     yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."
     yield f"To keep your own files: commit, then git merge -s ours {theirs}"
-
-
-def _listed(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return ", ".join(paths[:MOST_PATHS]) + more
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
@@ -313,7 +309,7 @@ def _why(record: MergeRecord, worker: str) -> str:
     paths = [each["path"] for each in own]
     hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
     why = f"; {hindrance}" if hindrance else ""
-    return f" (conflict in {_listed(paths)}{child_in_words(own)}{why})" if paths else ""
+    return f" (conflict in {paths_in_words(paths)}{child_in_words(own)}{why})" if paths else ""
 
 
 def failing(results: Sequence[GateResult]) -> str:

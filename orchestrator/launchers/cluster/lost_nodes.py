@@ -19,7 +19,12 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt, lost_end
+from orchestrator.launchers.cluster.connected_node import (
+    ConnectedNode,
+    NodeAttempt,
+    lost_end,
+    size_of,
+)
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
@@ -60,7 +65,7 @@ class GivenUpAttempt:
         """
         if self.had is None:
             self.had = {
-                file: 0 if self.is_replaced else max(0, _size(path) - int(bases[file]))
+                file: 0 if self.is_replaced else max(0, size_of(path) - int(bases[file]))
                 for file, path in self.paths.items()
             }
         for file in self.paths:
@@ -229,13 +234,6 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
             )
             late.give_up(node.name, given_up)
     return [(each, lost_end(ExitCause.NODE_LOST, why)) for each in lost]
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
 
 
 def _append(path: str, data: bytes) -> None:

@@ -12,7 +12,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.failure import ASKED, LOGIN
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
-from orchestrator.core.model.states import LossCause, StopCause, WorkerStatus
+from orchestrator.core.model.states import LossCause, WorkerStatus
 from orchestrator.core.outcome.job.reason import budget_command
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree, way_in
 from orchestrator.core.text.command_name import COMMAND
@@ -119,7 +119,7 @@ def _of_job(job: Job) -> Iterator[Need]:
 
 
 def _conflicts(job: Job) -> Iterator[Missing]:
-    if job.status.ended and not (job.facts.discarded or is_dropped(job)):
+    if job.status.ended and not (job.facts.discarded or job.cancelled):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
             # A command cannot resolve a conflict in another attempt, so a person has to decide.
@@ -129,13 +129,8 @@ def _conflicts(job: Job) -> Iterator[Missing]:
                 yield each
 
 
-def is_dropped(job: Job) -> bool:
-    """True if the job was stopped on request, so that nobody waits for its result."""
-    return job.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
-
-
 def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
-    if is_dropped(job) or job.facts.discarded:
+    if job.cancelled or job.facts.discarded:
         return
     done = {each.task_id for each in workers if each.status.succeeded}
     logins = set[str]()

@@ -382,7 +382,7 @@ class UnmergedChanges:
             why=missing.why,
             branch=missing.branch,
             files=len(missing.paths)
-            or next((_files(each) for each in workers if each.id == missing.worker_id), 0),
+            or next((each.file_count for each in workers if each.id == missing.worker_id), 0),
             in_part=missing.in_part,
             command=way.command,
             show=_show(missing),
@@ -407,7 +407,7 @@ class UnmergedChanges:
             cause=cause,
             why=why,
             branch=branch,
-            files=_files(worker),
+            files=worker.file_count,
             command=command or show,
             show=show,
             brings_in=bool(command),
@@ -466,10 +466,6 @@ def has_worktree(worker: Worker) -> bool:
 def _changed(worker: Worker) -> bool:
     delivery = worker.result.delivery if worker.result else None
     return delivery is not None and delivery.has_worktree and delivery.changed
-
-
-def _files(worker: Worker) -> int:
-    return len(worker.result.files_created) if worker.result else 0
 
 
 def _is_back(worker: Worker, failure: Failure) -> bool:

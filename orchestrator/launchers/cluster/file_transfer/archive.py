@@ -69,7 +69,7 @@ def pack(
     ``leave_out``, links that leave their directory, and special files such as pipes. A missing
     directory counts as empty. Raise OSError, or UnusableFiles if the directories are too large.
     """
-    with open(path, "wb", opener=_private) as file:
+    with open(path, "wb", opener=open_private) as file:
         writer = _Writer(file, most_bytes)
         for number, root in enumerate(roots):
             for name, entry in _entries(root, "", frozenset(leave_out)):
@@ -82,7 +82,7 @@ def pack(
     return sent(path)
 
 
-def _private(path: str, flags: int) -> int:
+def open_private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 

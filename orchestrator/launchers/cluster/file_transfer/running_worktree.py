@@ -18,6 +18,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
     ArchiveFigures,
     as_full_disk,
+    open_private,
 )
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.link import CHUNK, Link, Message, Window, packed, unpacked
@@ -49,7 +50,7 @@ class RunningWorktree:
         elif message["at"] == self._had <= MOST_BYTES and self._error is None:
             data = unpacked(message["data"])
             try:
-                with open(self._path, "ab", opener=_private) as file:
+                with open(self._path, "ab", opener=open_private) as file:
                     file.write(data)
                 self._had += len(data)
             except OSError as error:
@@ -132,7 +133,3 @@ def _check(reply: Message) -> None:
         raise OSError(errno.ENOSPC, f"no space left on the node: {why}")
     if why:
         raise RepositoryError(f"the node cannot copy the worker's files: {why}")
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
