@@ -1,5 +1,6 @@
 """Reads commits and refs, without a worktree."""
 
+import re
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -57,7 +58,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     if present is not None:
         yield present
         return
-    lines = _lines(git, start, end)
+    lines = [f"{end} {start}"] if _is_next(git, start, end) else _lines(git, start, end)
     # Compare a commit without a parent with the start, because not all of its content is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
@@ -73,10 +74,32 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
                 del _kept[next(iter(_kept))]
 
 
+def _is_next(git: Git, start: str, end: str) -> bool:
+    """True if ``start`` is the only parent of ``end``."""
+    return git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]
+
+
 def _lines(git: Git, start: str, end: str) -> Sequence[str]:
-    if git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]:
-        return [f"{end} {start}"]
     return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
+
+
+#: Matches an added line that may be a conflict marker. A file's attributes set the marker's length.
+_MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
+
+
+def may_add_markers(git: Git, start: str, end: str) -> bool:
+    """True if ``end`` may have conflict markers that ``start`` lacks.
+
+    Reads the patch that the worker's gates read next, so a search by git is rarely necessary.
+    """
+    if not _is_next(git, start, end):
+        return True
+    found = b""
+    for piece in added(git, start, end):
+        found += piece
+        if len(found) > MOST_KEPT_BYTES:
+            return True
+    return bool(_MARKER.search(found))
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
@@ -106,9 +129,10 @@ class Committed(ABC):
         """The repository's location. Raise RepositoryError if there is no repository."""
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        return broken_worktrees.in_words(
-            broken_worktrees.conflict_markers(self.place().git, start, end)
-        )
+        git = self.place().git
+        if not may_add_markers(git, start, end):
+            return []
+        return broken_worktrees.in_words(broken_worktrees.conflict_markers(git, start, end))
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
         found = ignored_files.note_of(self.place().git, commit).get("not_kept")

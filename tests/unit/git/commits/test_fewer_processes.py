@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
+from orchestrator.git.commit_reader import MOST_KEPT_BYTES
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -88,6 +89,32 @@ def test_the_changes_of_a_commit_are_not_listed_a_second_time(
     started.clear()
     assert "dir.txt" in repository.changed(start, tip)
     assert started == []
+
+
+def test_a_patch_without_markers_is_not_searched_again(
+    repository: GitRepository, opened: Path, started: list[list[str]]
+) -> None:
+    start = repository.tip(START)
+    (opened / "a.txt").write_text("b < c\n+=======\n")
+    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    patch = b"".join(repository.added(start, tip))
+    started.clear()
+    assert repository.conflict_markers(start, tip) == []
+    assert b"".join(repository.added(start, tip)) == patch
+    assert [each for each in started if "diff-tree" in each] == []
+
+
+@pytest.mark.parametrize("line", ["<<<", "=" * 12, ">" * 7, "|" * 7])
+@pytest.mark.parametrize("more", [0, MOST_KEPT_BYTES])
+def test_markers_of_each_length_are_found(
+    repository: GitRepository, opened: Path, line: str, more: int
+) -> None:
+    start = repository.tip(START)
+    (opened / "a.txt").write_text("x\n" * more + f"{line}\n")
+    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    project = Project(Path(repository.directories()[0]))
+    project.write(".gitattributes", f"*.txt conflict-marker-size={len(line)}\n")
+    assert repository.conflict_markers(start, tip) == ["conflict markers remain in a.txt"]
 
 
 def test_an_index_that_nothing_has_written_is_not_searched_for_conflicts(
