@@ -189,7 +189,7 @@ class LockTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockLease:
-    """A lock that a worker's attempt holds until the attempt ends."""
+    """A lock that a worker's attempt holds, at most until the attempt ends."""
 
     name: str
     #: The fencing number. It is greater than that of every earlier lease of any server that shares

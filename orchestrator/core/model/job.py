@@ -337,7 +337,7 @@ class Worker:
 
     @property
     def cost_usd(self) -> float | None:
-        """Cost of all attempts in US dollars; None if unknown."""
+        """Known cost in US dollars; None if unknown."""
         return self.usage.cost_usd
 
     @property

@@ -60,9 +60,9 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record the login's failure if the verdict reports one. Return the verdict.
+        """Record a failed login if the verdict reports one. Return the verdict.
 
-        After a failed login, its reason also says how to fix the login.
+        Its reason then also says how to fix the login.
         """
         if not verdict.login_refused:
             return verdict

@@ -40,7 +40,7 @@ class EntryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """One message to one endpoint, which is a receiver. Its text is composed when it is sent."""
+    """One message to one receiver. Its text is composed when it is sent."""
 
     #: Equal in all attempts, so that receivers recognize a repeated message.
     id: str

@@ -392,7 +392,7 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Numbers of a job's workers with one status, including planners and reviewers."""
+    """Number and usage of a job's workers with one status, also planners and reviewers."""
 
     root_id: str
     job_id: str

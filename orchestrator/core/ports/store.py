@@ -122,8 +122,8 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store a change in one transaction: all of it or nothing.
 
-        A crash of this process loses nothing of it. A power loss can lose the last hundredths of a
-        second, but nothing of a ``durable`` change.
+        After ``save`` returns, a crash of this process loses nothing of it. A power loss can lose
+        the last hundredths of a second, but nothing of a ``durable`` change.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
@@ -195,7 +195,7 @@ class Store(Protocol):
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return all rows of a root job at one moment; None if it does not exist."""
+        """Return a root job's ``TreeSnapshot``; None if the root job does not exist."""
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         """Return a page of the jobs that match the filter, newest first."""

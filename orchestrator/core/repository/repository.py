@@ -254,7 +254,7 @@ class Repository(Protocol):
         """Remove the worktrees that a root job stores for reuse. ``directory``: the root job's."""
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return names and values of git settings that prevent pushes."""
+        """Return git settings that prevent pushes, with values; none without a repository."""
 
     def inside(self, directory: str) -> str:
         """Return the path of the project in a worktree.

@@ -396,8 +396,8 @@ class Scheduler:
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login. Return the attempt's verdict.
 
-        If another machine can run the worker, only the login on this machine counts as failed, and
-        the verdict moves the worker.
+        If another machine can run the worker, only the login on the worker's machine counts as
+        failed, and the verdict moves the worker.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason

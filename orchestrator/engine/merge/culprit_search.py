@@ -1,8 +1,8 @@
 """Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, there may be twice as many. They search for an earlier change that makes both
-culprits fail, which is then the only culprit.
+second culprit on, there may be twice as many: the additional runs search for an earlier change
+that makes both culprits fail, which is then the only culprit.
 """
 
 from collections.abc import Callable, Sequence

@@ -215,8 +215,8 @@ class JobMerge:
     ) -> Iterator[CheckoutChange]:
         """Yield changed files of the checkout that no worker reported.
 
-        Each comes with the workers that ran then. ``state``: the checkout's present state, if
-        known.
+        Each comes with the workers that ran when it changed. ``state``: the checkout's present
+        state, if known.
         """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0, state).items():

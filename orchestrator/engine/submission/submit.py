@@ -397,7 +397,7 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a child job uses ``workdir: project``, but its parent does not."""
+    """Raise InvalidRequest if a task uses ``workdir: project``, but the parent worker does not."""
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(

@@ -119,7 +119,7 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save the changes that a rollback removes on a ref, because no person has seen them."""
+        """Save on a ref the changes that a rollback removes, because no person has seen them."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"

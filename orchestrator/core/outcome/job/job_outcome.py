@@ -27,8 +27,8 @@ def job_outcome(
 ) -> JobStatus:
     """Return the final status of a job whose own workers have all ended.
 
-    A task with several candidates succeeded if one candidate succeeded. A job without workers has
-    failed.
+    A task with several candidates succeeded if one candidate succeeded. A job that was cancelled
+    after all its tasks had succeeded is completed. A job without workers has failed.
 
     ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
     requires that a gate judges changed code, and none did.
@@ -174,7 +174,7 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return facts about gates that did not run, or that failed without blocking.
+    """Return one fact for each gate that did not run, or that failed without blocking.
 
     A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """
@@ -264,7 +264,8 @@ Listed = TypeVar("Listed", bound=_HasStatus)
 def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
     """Return at most ``LISTED_WORKERS`` workers, in the given order.
 
-    If there are more, failed workers are selected first, then running workers.
+    If there are more, failed workers are selected first, then running workers,
+    then cancelled and skipped workers.
     """
     if len(workers) <= LISTED_WORKERS:
         return workers

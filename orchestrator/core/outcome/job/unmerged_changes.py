@@ -1,6 +1,6 @@
-"""Changes of workers that are not in the job's result: where they are, and why. Pure.
+"""Changes of workers that are not in the job's result: their place, cause, and merge command.
 
-Also the commands that merge them.
+Pure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -73,8 +73,8 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    They are the same in an equal plan, in a job with the same request, and in any job with the same
-    command or prompt.
+    The first is the same in an equal plan, the second in a job with the same request, the third in
+    any job with the same command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

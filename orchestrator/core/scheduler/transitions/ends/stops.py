@@ -116,7 +116,7 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker if it is being stopped, or its job; otherwise None."""
+        """Return the outcome of a worker if it or its job is being stopped; otherwise None."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)
