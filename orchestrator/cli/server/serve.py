@@ -2,12 +2,22 @@
 
 import gc
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
 
 from orchestrator.cli.command_context import CliContext, pass_surroundings, project_option
+
+#: Modules that import many others, the lowest layer first. Nested imports reach the end of a 16 KB
+#: block of Python's call stack. Python 3.11 allocates the next block at each call there, and frees
+#: it at the return, which takes a fiftieth of the start's time.
+FIRST_IMPORTS = (
+    *("pydantic", "sqlalchemy.dialects.sqlite", "flask", "waitress"),
+    *("orchestrator.core.scheduler.scheduler", "orchestrator.engine.service.service"),
+    *("orchestrator.store", "orchestrator.composition"),
+)
 
 
 @click.command("serve")
@@ -49,6 +59,8 @@ def serve_command(
     # No garbage collection while modules are imported: modules stay loaded, so the collector would
     # find nothing, and would take a tenth of the start's time.
     gc.disable()
+    for name in FIRST_IMPORTS:
+        import_module(name)
     from orchestrator.cli.server.home_setup import prepare_home
     from orchestrator.cli.server.server_process import serve
     from orchestrator.launchers.local.spawner_process import SpawnerProcess

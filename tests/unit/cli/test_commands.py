@@ -684,6 +684,16 @@ def test_the_server_loads_what_only_some_servers_need_later() -> None:
     assert _loaded(code) == set()
 
 
+def test_the_first_imports_of_a_server_are_modules_that_it_needs() -> None:
+    code = (
+        "import sys, orchestrator.cli.server.server_process\n"
+        "from orchestrator.cli.server.serve import FIRST_IMPORTS\n"
+        "print(*(each for each in FIRST_IMPORTS if each not in sys.modules), file=sys.stderr)"
+    )
+
+    assert _loaded(code) == set()
+
+
 def test_a_command_that_starts_a_server_loads_no_models(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("api: {api_key: 0a1b2c3d4e5f60718293, port: 9000}\n")
     (tmp_path / "main.py").touch()
