@@ -33,8 +33,6 @@ _PLAIN = (
     # Of a merge, print only the lines that neither side has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
-#: Lengths of full object names: SHA-1, SHA-256.
-_LENGTHS = (40, 64)
 #: Maximum size of a cached answer.
 MOST_KEPT_BYTES = 64 * 1024
 _MOST_KEPT = 32
@@ -51,7 +49,9 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     the worker's gates.
     """
     part = shared_part(git.directory, git.env)
-    is_fixed = part is not None and len(start) in _LENGTHS and len(end) in _LENGTHS
+    is_fixed = (
+        part is not None and len(start) in ref_files.ID_LENGTHS and len(end) in ref_files.ID_LENGTHS
+    )
     key = part.common if part else "", start, end, below
     with _guard:
         present = _kept.get(key) if is_fixed else None

@@ -26,8 +26,8 @@ def part_of_ref(path: str) -> str:
 #: Maximum bytes of a file of packed refs.
 _MOST_BYTES = 64 << 20
 _HEXADECIMAL = frozenset(b"0123456789abcdef")
-#: Lengths of object names: SHA-1, SHA-256.
-_LENGTHS = (40, 64)
+#: Lengths of full object names: SHA-1, SHA-256.
+ID_LENGTHS = (40, 64)
 #: Matches parts of names that git rejects and does not list.
 _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
@@ -123,6 +123,6 @@ def _packed(content: bytes, place: str) -> Iterator[tuple[str, str]]:
 
 def _object(content: bytes) -> str:
     name = content.strip()
-    if len(name) not in _LENGTHS or not _HEXADECIMAL.issuperset(name):
+    if len(name) not in ID_LENGTHS or not _HEXADECIMAL.issuperset(name):
         raise UnusualRefs
     return name.decode("ascii")

@@ -21,6 +21,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.ref_files import ID_LENGTHS
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, quarantine
@@ -30,8 +31,6 @@ from orchestrator.git.commits.staged import Staged, as_new, staged
 from orchestrator.git.user_repository.checkout import within
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Lengths of full object names: SHA-1, SHA-256.
-_LENGTHS = (40, 64)
 _MOST_KEPT = 256
 #: Maximum number of paths of a cached difference.
 _MOST_CACHED_PATHS = 500
@@ -60,7 +59,7 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
 def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
     """Return the cache key of a difference; None if the names may later mean other commits."""
     part = shared_part(git.directory, git.env)
-    is_fixed = len(start) in _LENGTHS and len(end) in _LENGTHS
+    is_fixed = len(start) in ID_LENGTHS and len(end) in ID_LENGTHS
     return (part.common, start, end) if part and is_fixed else None
 
 
@@ -103,7 +102,7 @@ def commit_tree(
 
 def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bool:
     names = (tree, *parents)
-    are_ids = all(len(each) in _LENGTHS and each.isalnum() for each in names)
+    are_ids = all(len(each) in ID_LENGTHS and each.isalnum() for each in names)
     are_clean = all(map(_CLEAN.fullmatch, (signature.name, signature.email)))
     return are_ids and are_clean and len({*names}) == len(names) and b"\0" not in text
 

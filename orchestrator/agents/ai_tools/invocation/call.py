@@ -10,10 +10,6 @@ from typing import Any
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.core.dataclass import dataclass
 
-#: What an agent may do without asking: everything; write files and run what its own sandbox
-#: allows; only read.
-POLICIES = ("full", "edit", "read-only")
-
 #: Name of the product's own MCP server in tools' configurations.
 OWN_SERVER = "orchestrator"
 

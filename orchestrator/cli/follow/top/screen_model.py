@@ -5,7 +5,7 @@ from dataclasses import field
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.states import ENDED_JOB, JobStatus, WorkerStatus
+from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 
 Answer = Mapping[str, Any]
 
@@ -140,7 +140,3 @@ class Snapshot:
     @property
     def cost_usd(self) -> float:
         return sum(each.cost_usd or 0.0 for each in self.jobs)
-
-
-def is_approvable(job: JobLine) -> bool:
-    return job.awaits_approval and job.status not in (JobStatus.RUNNING, *ENDED_JOB)

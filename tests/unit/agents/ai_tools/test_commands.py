@@ -13,11 +13,11 @@ import pytest
 from orchestrator.agents.ai_tools.commands import call_for, tools
 from orchestrator.agents.ai_tools.commands.codex import as_toml
 from orchestrator.agents.ai_tools.invocation.call import (
-    POLICIES,
     AgentCall,
     Ask,
     CallLimits,
 )
+from orchestrator.agents.loop.loop_settings import POLICIES
 from orchestrator.config.sections.agents import INHERITABLE
 from orchestrator.config.settings import Workers
 from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE
