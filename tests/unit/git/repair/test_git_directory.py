@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import GitRepository
-from orchestrator.git.repair import broken_files, git_directory
+from orchestrator.git.repair import git_directory
 from tests.support.project import Project
 
 pytestmark = pytest.mark.slow
@@ -201,7 +201,7 @@ def test_what_was_there_is_kept(project: Project, repository: GitRepository, job
         project.write(".git/config", content)
         repository.put_back(str(job))
 
-    kept = sorted((job / broken_files.NAME).glob("config-*"))
+    kept = sorted((job / git_directory.BROKEN).glob("config-*"))
 
     assert [each.read_text() for each in kept] == ["[first", "[second"]
 
@@ -216,7 +216,7 @@ def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
     repository.put_back(str(job))
 
     assert not (project.path / ".git" / "config.worktree").exists()
-    assert (job / broken_files.NAME / "config.worktree-1").read_text() == "[core"
+    assert (job / git_directory.BROKEN / "config.worktree-1").read_text() == "[core"
 
 
 def test_every_job_whose_workers_may_have_done_it_is_told(
