@@ -6,7 +6,6 @@
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request
 - ``merge``: Merging commits and files without a checkout
 - ``repair``: Repairing what workers broke: repositories, worktrees, refs
-- ``user_repository``: The user's own checkout and refs: read, not written
 - ``worktrees``: Worktrees: their locations; creating, reusing and repairing them
 
 The names in this package are imported on first use, so that a command loads only the modules that

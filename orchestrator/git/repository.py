@@ -16,7 +16,7 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.git import job_cleanup, start_commit, submodules
+from orchestrator.git import job_cleanup, start_commit, submodules, user_repository
 from orchestrator.git.command import configuration, frozen_config
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
@@ -38,7 +38,6 @@ from orchestrator.git.repository_location import (
     has_repository,
     place_of,
 )
-from orchestrator.git.user_repository import checkout, ref_logs
 from orchestrator.git.worktrees import ignored_files, node_worktrees
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 from orchestrator.security.files.untrusted_files import replace_file
@@ -307,7 +306,7 @@ class GitRepository(Committed):
     def _hide(self, place: GitLocation) -> None:
         with self._finding:
             if not self._hidden:
-                checkout.hide(place.git, place.top, place.common, str(self._workspace))
+                user_repository.hide(place.git, place.top, place.common, str(self._workspace))
                 self._hidden = True
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
@@ -328,7 +327,7 @@ class GitRepository(Committed):
         git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
         if submodules.may_have_some(git, found.admin) or self.tips(nested):
             return False
-        if checkout.branch(git) != branch or self._patterns(directory).have_changed():
+        if user_repository.branch(git) != branch or self._patterns(directory).have_changed():
             return False
         # Ignore submodules, because git would otherwise run programs that a nested repository's own
         # configuration names.
@@ -428,7 +427,9 @@ class GitRepository(Committed):
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
         # A held-back file that was copied at the worktree's start is not the worker's.
-        theirs = (each for each in held if not any(checkout.within(each.path, own) for own in ours))
+        theirs = (
+            each for each in held if not any(user_repository.within(each.path, own) for own in ours)
+        )
         return Folded(commit=folded, work=work, held_back=tuple(theirs))
 
     def _worker_of(self, directory: str) -> tuple[str, str]:
@@ -568,7 +569,7 @@ class GitRepository(Committed):
 
     def ways_to_merge(self) -> str:
         place = self.place()
-        return checkout.ways_to_merge(place.git, place.common)
+        return user_repository.ways_to_merge(place.git, place.common)
 
     def note(self, directory: str) -> None:
         place = self.place()
@@ -584,23 +585,23 @@ class GitRepository(Committed):
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
         self._hide(place)
-        found = checkout.state(place.git, place.top, place.common, self._ours(place))
+        found = user_repository.state(place.git, place.top, place.common, self._ours(place))
         return {**found, **dict(submodules.state(place.top, place.git))}
 
     def exists(self) -> bool:
         return has_repository(self._project)
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        return tuple(ref_logs.moves(self.place().common, root_id, since))
+        return tuple(user_repository.ref_moves(self.place().common, root_id, since))
 
     def checkout_files(self, state: Mapping[str, str] | None = None) -> Checkout | None:
         if not self.exists():
             return None
         place = self.place()
         self._hide(place)
-        found = None if state is None else checkout.files_of(state)
+        found = None if state is None else user_repository.files_of(state)
         if found is None:
-            found = checkout.files(place.git, place.top, self._ours(place))
+            found = user_repository.files(place.git, place.top, self._ours(place))
         files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
         commit = place.git.resolve("HEAD")
         return Checkout(files, commit, place.prefix, place.top)

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git import submodules
+from orchestrator.git import submodules, user_repository
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
-from orchestrator.git.user_repository import checkout
-from orchestrator.git.user_repository.checkout import path_of, within
+from orchestrator.git.user_repository import path_of, within
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"
@@ -153,7 +152,7 @@ def branch_of(git: Git, revision: str) -> str:
     For the revision "", return the checked-out branch.
     """
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
-    named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)
+    named = git.ask("rev-parse", *how, revision) if revision else user_repository.branch(git)
     name = named.split("\n")[-1]
     is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
     return short(name) if is_users else ""

@@ -28,7 +28,7 @@ from orchestrator.git.commits import never_commit, quarantine
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
-from orchestrator.git.user_repository.checkout import within
+from orchestrator.git.user_repository import within
 from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_KEPT = 256

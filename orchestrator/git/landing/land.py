@@ -29,7 +29,7 @@ from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
-from orchestrator.git.user_repository.checkout import path_of
+from orchestrator.git.user_repository import path_of
 
 _MOST_NAMED = 10
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")

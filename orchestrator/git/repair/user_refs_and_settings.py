@@ -18,9 +18,9 @@ from orchestrator.core.model.repository_changes import (
     RepositoryChange,
     state_name,
 )
+from orchestrator.git import user_repository
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.repository_location import GitLocation, place_of
-from orchestrator.git.user_repository import checkout
 from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
@@ -117,9 +117,9 @@ class BranchRestore:
     def _now(self, change: RepositoryChange) -> str:
         name = state_name(change)
         if change.kind is ChangedKind.SETTING:
-            return checkout.settings(self._common).get(name, "")
+            return user_repository.settings(self._common).get(name, "")
         if change.kind in _FILES:
-            return checkout.content(self._path(change))
+            return user_repository.content(self._path(change))
         return self._git.resolve(name)
 
     def _path(self, change: RepositoryChange) -> Path:

@@ -16,7 +16,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree
 from orchestrator.git.environments import copied_files
-from orchestrator.git.user_repository.checkout import within
+from orchestrator.git.user_repository import within
 
 #: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.
 MOST_BYTES = 64 * 1024 * 1024

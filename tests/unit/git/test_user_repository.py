@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository
+from orchestrator.git import GitRepository, user_repository
 from orchestrator.git.command.configuration import SETTLED_SECONDS
-from orchestrator.git.user_repository import checkout
 from tests.support.project import Project
 
 Change = Callable[[Project], object]
@@ -127,6 +126,6 @@ def test_the_files_of_a_state_are_those_of_another_search(
 def test_a_state_that_may_lack_files_is_searched_again(
     noted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert checkout.files_of(noted) is not None
-    monkeypatch.setattr(checkout, "MOST_FILES", 2)
-    assert checkout.files_of(noted) is None
+    assert user_repository.files_of(noted) is not None
+    monkeypatch.setattr(user_repository, "MOST_FILES", 2)
+    assert user_repository.files_of(noted) is None

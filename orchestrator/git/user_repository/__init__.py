@@ -1,1 +1,0 @@
-"""The user's own checkout and refs. They are only read, except for entries in ``info/exclude``."""
