@@ -1,7 +1,6 @@
-"""Formats text: shortens it, puts it on one line, or marks it as Markdown code.
+"""Formats text: cuts it, puts it on one line, or marks it as Markdown code.
 
-Also compiles regular expressions at their first use, because compiling them at the server's start
-would make the start 1 % longer.
+Compiles patterns at first use, for a faster start.
 """
 
 import re

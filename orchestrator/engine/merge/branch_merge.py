@@ -464,8 +464,8 @@ class BranchMerge:
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     """Return results for the gates that are skipped because the job tree was cancelled.
 
-    The scan for secrets is never skipped. No gate is skipped if all tasks of the job ended before
-    the cancel.
+    The scan for secrets is never skipped. No gate is skipped if all tasks of the job
+    succeeded before the cancel.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
