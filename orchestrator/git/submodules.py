@@ -209,7 +209,7 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    A push would run the user's hooks. Raise RepositoryError.
+    Not by a push, which would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:
@@ -305,7 +305,7 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
     The fields are: git for the user's repository of the submodule, the path, the earlier commit,
-    and the later commit. The earlier commit is "" if it is unknown there.
+    and the later commit. The earlier commit is "" if that repository lacks it.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):

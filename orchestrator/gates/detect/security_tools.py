@@ -61,9 +61,10 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """Return a function that returns which of the project's files runs one of ``words``, as text.
+    """Return a function that searches the project's own commands for one of ``words``.
 
-    It returns "" if no file does, or if the project has none of the files ``needs``.
+    It returns text such as ``bandit in Makefile``; "" if it finds none, or if the project has none
+    of the files ``needs``.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -191,7 +191,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Create missing directories. Return True if all refs were lost with theirs."""
+        """Create missing directories. Return True if the one with all refs was missing."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.broken_files.keep(path)

@@ -108,7 +108,10 @@ def configure(path: str, name: str, value: str | None) -> None:
 
 
 def written(git: Git, common: Path) -> bytes:
-    """Return the snapshot as JSON, for ``read``. Raise RepositoryError if git cannot use it."""
+    """Return the snapshot as JSON, for ``read``.
+
+    Raise RepositoryError if git cannot use the repository.
+    """
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")

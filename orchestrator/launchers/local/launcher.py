@@ -494,7 +494,7 @@ class LocalLauncher:
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
 
-        True only once for each attempt, because an attempt that kills every shim would be restarted
+        True only once for each attempt: otherwise, one that kills every shim would be restarted
         forever.
         """
         if launch.attempt_id in self._begun_anew:

@@ -281,9 +281,9 @@ class ShimPool:
         return link
 
     def release(self, link: ShimLink) -> None:
-        """Keep an idle shim for the next attempt.
+        """Keep an idle shim for the next attempt, or close it if its spawner was replaced.
 
-        Close it if its spawner was replaced, which would not adopt the next attempt's processes.
+        A replaced spawner would not adopt the next attempt's processes.
         """
         if link.spawner is not self._spawner:
             self._drop(link)
