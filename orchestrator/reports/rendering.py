@@ -473,7 +473,7 @@ class Reports:
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
-        """Write the reports of a job into ``directory``, the root job's own directory.
+        """Write the reports of a job into ``directory``, the root job's own, which must exist.
 
         Return the written paths. For a root job, write all reports, including those of the child
         jobs, which are complete only now. ``notice``: Markdown for the top of each report.

@@ -103,7 +103,7 @@ class Recent(Generic[Value]):
     ) -> Mapping[str, Value]:
         """Return the values of several jobs.
 
-        ``read`` is called once, with those that are not cached.
+        ``read`` is called at most once, with those that are not cached.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -165,7 +165,7 @@ class Recent(Generic[Value]):
 class Versions:
     """Version numbers of root jobs, which grow with each change of a job's rows.
 
-    Any thread may call.
+    They begin again with each process. Any thread may call.
     """
 
     def __init__(self) -> None:

@@ -144,7 +144,7 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save the worktree's ignored files in a commit. Return "" after an error.
+        """Save the worktree's ignored files. Return their commit; "" after an error.
 
         Missing ignored files, such as caches, must not make an attempt fail.
         """

@@ -65,7 +65,7 @@ class UsersCheckout:
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError if the settings by which git merges files have changed.
+        """Raise RepositoryError if git's merge settings have changed since the job began.
 
         Without this check, a worker could make git ignore conflicts.
         """

@@ -1,4 +1,4 @@
-"""Freezes git's settings and ignore rules at the start of a job.
+"""Freezes ignore rules, and git's settings for line ends, modes, and filters, at a job's start.
 
 All worktrees share the configuration and ``info/exclude``. If a worker could set ``core.fileMode``,
 for example, all other workers would lose their changes of modes. If it could add an ignore rule, it

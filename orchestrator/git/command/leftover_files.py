@@ -58,7 +58,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that do not change for LEFT_SECONDS, because their owner has exited."""
+    """Remove the locks that do not change for LEFT_SECONDS: their owner is assumed dead."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

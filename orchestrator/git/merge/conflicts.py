@@ -17,7 +17,7 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse the entries of each side in the output of ``merge-tree``. Return their real paths.
+    """Parse each side's entries in the output of ``merge-tree``. Return them with real paths.
 
     If a file has the same path as a directory or a link, git names the file ``<path>~<commit>``.
     """

@@ -149,7 +149,10 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit of ``keep``: the ignored files that the commit omits."""
+    """Return the note in a commit of ``keep``: the ignored files that the commit omits.
+
+    Empty without a note.
+    """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")

@@ -222,7 +222,8 @@ class ClusterLauncher:
     def drain(self, name: str, drained: bool) -> NodeState:
         """Stop or allow starts of workers on a node. Return the node's new state. Idempotent.
 
-        Raise NotFound, or Unavailable while the server starts or stops.
+        The change is stored. Raise NotFound, with the known names, or Unavailable while the server
+        starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:

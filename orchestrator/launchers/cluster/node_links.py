@@ -635,7 +635,7 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        """Let the node send an attempt's files again, because this machine's disk is full.
+        """Let the node send an attempt's files again after a pause: this machine's disk is full.
 
         A stop of the attempt ends the pause.
         """

@@ -74,7 +74,7 @@ class WorktreeExchange:
     async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
-        Wait for its connection, or raise Unavailable.
+        Wait for its connection if ``waits``, otherwise raise Unavailable.
         """
         while self._is_running(flight):
             node = self._where[flight.attempt_id]

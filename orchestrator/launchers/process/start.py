@@ -106,7 +106,7 @@ def start_worker(
     """Start a program as the leader of a new session, and return its PID. Raise SpawnFailed.
 
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits.
+    to join a group or to set limits. Changes this process's directory, so it must have one thread.
     """
     # Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It
     # cannot set a working directory. Therefore this process, which has only one thread, changes its

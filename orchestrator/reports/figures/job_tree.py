@@ -127,7 +127,7 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, for each agent, the index of the first worker that had a prompt."""
+        """Return, for each agent, the index of the worker with a prompt that started first."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -463,7 +463,7 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Return the worker's peak memory. A measured 0 counts as unknown."""
+    """Return the worker's peak memory; None if it is unknown or was measured as 0."""
     measured = [each.peak_memory_bytes for each in exits]
     if worker.result is not None:
         measured.append(worker.result.peak_memory_bytes)

@@ -129,7 +129,7 @@ class PlanFallbackAnswer(Answer):
 
 
 class MissingAnswer(Answer):
-    """Changes of a worker that are not in the result, or declared files that no worker created."""
+    """Changes of a worker that are not in the result, or promised files that do not exist."""
 
     worker_id: str
     job_id: str

@@ -157,7 +157,10 @@ def _total(connection: Connection, wanted: JobFilter) -> int:
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return the numbers of workers by status, and their usage, for each root job."""
+    """Return the numbers of workers by status, and their usage, for each root job.
+
+    A root job without workers has an empty list.
+    """
     found: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
     for row in connection.execute(_counts, {"root_ids": list(root_ids)}):
         root_id, job_id, status, number, cost, used, lacks = row
