@@ -7,6 +7,7 @@ imported later.
 import os
 import socket
 import sys
+from contextlib import suppress
 
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
@@ -64,8 +65,11 @@ def _leave_server(control: int) -> None:
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)
-    os.closerange(3, control)
-    os.closerange(control + 1, os.sysconf("SC_OPEN_MAX"))
+    # Not ``os.closerange``: on older kernels, it takes minutes if the limit of open files is high.
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and descriptor != control:
+            with suppress(OSError):  # the descriptor of the list itself is closed already
+                os.close(descriptor)
     for name in os.environ.keys() - set(KEPT_VARIABLES):
         del os.environ[name]
     sys.dont_write_bytecode = True
