@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
@@ -90,10 +91,15 @@ ITSELF = ("--no-deref",)
 def has_lfs() -> bool:
     """True if git-lfs can be run on this machine.
 
-    Not cached, because a user may install git-lfs while the server runs.
+    Cached only until the next second, because a user may install git-lfs while the server runs.
     """
-    found = (os.path.join(each, "git-lfs") for each in os.get_exec_path())
-    # Each git command asks, and ``shutil.which`` takes three times as long.
+    return _has_lfs(os.environ.get("PATH", os.defpath), int(time.monotonic()))
+
+
+@lru_cache(maxsize=4)
+def _has_lfs(search: str, _second: int) -> bool:
+    found = (os.path.join(each, "git-lfs") for each in search.split(os.pathsep))
+    # ``shutil.which`` takes three times as long.
     return any(os.access(each, os.X_OK) and os.path.isfile(each) for each in found)
 
 
