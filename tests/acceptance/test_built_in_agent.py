@@ -48,7 +48,7 @@ ENTRY = """QUILL = KnownTool(
     program="quill",
     pass_env=("QUILL_*",),
     credentials=("QUILL_KEY",),
-    tells_cost=True,
+    reports_cost=True,
     resumes=True,
     inherits=(Inherited.MEMORY,),
     login="set QUILL_KEY",

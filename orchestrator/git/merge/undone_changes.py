@@ -117,11 +117,11 @@ class _Search:
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
         """True if at least half of the lines that the hunks added are new lines in another file."""
-        lines = list(_telling(line for each in hunks for line in each.added))
+        lines = list(_comparable(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
     def _is_gone(self, path: str, hunk: _Hunk) -> bool:
-        added, removed = list(_telling(hunk.added)), list(_telling(hunk.removed))
+        added, removed = list(_comparable(hunk.added)), list(_comparable(hunk.removed))
         still_removed = self._removed.get(path, set())
         left = sum(each in self._added for each in added)
         left += sum(each in still_removed for each in removed)
@@ -189,7 +189,7 @@ def _blob(entry: str) -> str:
     return entry.split(" ")[1]
 
 
-def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
+def _comparable(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Yield each line that has a letter or a digit, in the form in which lines are compared."""
     return (key(each) for each in lines if _WORD.search(each))
 
