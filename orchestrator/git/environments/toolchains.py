@@ -128,7 +128,7 @@ class Toolchains:
         return PathMove(self._top, self.worktree)
 
     def derive(self, admin: Path) -> None:
-        """Give the worktree links to the checkout's installed packages.
+        """Make the checkout's installed packages usable in the worktree.
 
         Idempotent: existing packages stay. Derived packages do not count as a worker's work.
         Packages that cannot be derived are skipped.
