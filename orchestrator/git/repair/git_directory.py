@@ -96,8 +96,12 @@ _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
 def noted(git: Git) -> bytes:
-    """Return all refs as text, in the format of a packed-refs file."""
-    return git.run(*_ASKED).out
+    """Return all refs as text, in the format of a packed-refs file.
+
+    Raise RepositoryError if git does not recognise the directory itself as a repository.
+    """
+    # Without this, git would use the repository of a directory above.
+    return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
 
 
 def listed(content: bytes) -> dict[str, str]:
@@ -143,9 +147,10 @@ class RepositoryBackup:
         """
         if (self.job / NAME).exists():
             return
+        refs = noted(git)
         content = written(git, common)
         index = f"{admin_of(git)}/index"
-        note_once(self.job / REFS, lambda: noted(git))
+        note_once(self.job / REFS, lambda: refs)
         note_once(self.job / INDEX, lambda: _small(index))
         note_once(self.job / NAME, lambda: content)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import configuration
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
@@ -110,9 +111,10 @@ def configure(path: str, name: str, value: str | None) -> None:
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    Raise RepositoryError if git cannot use the repository.
+    Raise RepositoryError if git cannot use the repository. The caller must have read the refs with
+    git, because usually no process is started here.
     """
-    where = _where(git)
+    where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")
     admin = admin_of(git)
@@ -138,6 +140,14 @@ def admin_of(git: Git) -> str:
 def _where(git: Git) -> str:
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
+
+
+def _usual_where(git: Git) -> str:
+    """Return what ``_where`` returns if git recognises the repository; "" if only git knows it."""
+    is_plain = configuration.value(git, "core.bare") == "false"
+    if not is_plain or configuration.value(git, "core.worktree"):
+        return ""
+    return f"{configuration.value(git, 'extensions.objectformat') or 'sha1'} {git.directory}"
 
 
 def _noted(path: str) -> tuple[str, int] | None:

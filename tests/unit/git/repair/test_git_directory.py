@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
 from orchestrator.git.repair import git_directory
 from tests.support.project import Project
@@ -264,3 +265,27 @@ def test_the_next_job_begins_with_what_is_sound(
     repository.note(str(job.parent / "job_2"))
 
     assert (project.path / ".git" / "config").read_bytes() == before
+
+
+def test_a_backup_starts_one_process(
+    repository: GitRepository, job: Path, started: list[list[str]]
+) -> None:
+    repository.base()
+    repository.note(str(job))
+    (job.parent / "job_2").mkdir()
+    started.clear()
+    repository.note(str(job.parent / "job_2"))
+    assert ["for-each-ref" in each for each in started if "cat-file" not in each] == [True]
+    places = [path.read_bytes() for path in sorted(job.parent.glob("job_*/refs-before"))]
+    assert places[0] == places[1]
+
+
+def test_a_repository_of_a_directory_above_is_not_backed_up(
+    project: Project, repository: GitRepository, job: Path
+) -> None:
+    repository.base()
+    Project(project.path.parent).begin({"above.txt": "x\n"})
+    shutil.rmtree(project.path / ".git" / "objects")
+    with pytest.raises(RepositoryError):
+        repository.note(str(job))
+    assert not (job / git_directory.NAME).exists()
