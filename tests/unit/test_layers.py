@@ -84,6 +84,30 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
 }
 
+#: The import cycles between folders of one package. The test compares them exactly, so that a
+#: removed cycle leaves the list.
+FOLDER_CYCLES = frozenset(
+    frozenset(f"{TOP}.{folder}" for folder in cycle.split())
+    for cycle in (
+        "agents agents.ai_tools.parsing agents.ai_tools.readers",
+        "agents.loop agents.loop.providers agents.loop.tools",
+        "agents.survey agents.survey.analysis agents.survey.project_files agents.survey.report",
+        "cli.server cli.server.systemd",
+        "config config.yaml",
+        "core.model core.model.attempt",
+        "core.scheduler core.scheduler.queue core.scheduler.state core.scheduler.transitions"
+        " core.scheduler.transitions.ends core.scheduler.transitions.human_input",
+        "engine.service engine.service.human_input engine.service.read_models"
+        " engine.service.reruns",
+        "git git.landing git.repair",
+        "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
+        " launchers.cluster.node",
+        "outbox outbox.notifications",
+        "schemas schemas.answers schemas.requests",
+        "store store.database store.read_models",
+    )
+)
+
 #: Maximum number of modules and packages in a folder, and of the product's parts.
 MOST, MOST_PARTS = 14, 17
 
@@ -318,6 +342,46 @@ def test_rooms_of_a_folder_do_not_import_each_other_in_a_circle() -> None:
             pytest.fail(f"rooms of {folder} import each other: {' <- '.join(error.args[1])}")
 
 
+def test_folders_of_a_package_do_not_import_each_other_in_a_circle() -> None:
+    graph: dict[str, set[str]] = defaultdict(set)
+    for each in imports():
+        above, below = folder_of(each.module), folder_of(each.imported)
+        if not each.foreign and above != below and package_of(above) == package_of(below):
+            graph[above].add(below)
+    found = cycles(graph)
+    new = [" <-> ".join(sorted(cycle)) for cycle in found - FOLDER_CYCLES]
+    assert not new, "move a module to the folder of its subject:\n" + "\n".join(new)
+    ended = [" <-> ".join(sorted(cycle)) for cycle in FOLDER_CYCLES - found]
+    assert not ended, "remove from FOLDER_CYCLES:\n" + "\n".join(ended)
+
+
+def folder_of(name: str) -> str:
+    """Return the folder of a module; a package's ``__init__`` lies in the package itself."""
+    known = modules().get(name)
+    return name if known and known.is_package else name.rpartition(".")[0]
+
+
+def cycles(graph: Mapping[str, set[str]]) -> set[frozenset[str]]:
+    """Return the groups of nodes that reach each other, each as large as possible."""
+    reached = {node: reached_nodes(graph, node) for node in graph}
+    groups = (
+        frozenset(other for other in reached[node] if node in reached.get(other, ()))
+        for node in graph
+    )
+    return {group for group in groups if group}
+
+
+def reached_nodes(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    """Return the nodes at the end of one or more edges."""
+    seen: set[str] = set()
+    ahead = [start]
+    while ahead:
+        new = graph.get(ahead.pop(), set()) - seen
+        seen |= new
+        ahead += new
+    return seen
+
+
 @pytest.mark.parametrize("package", sorted(ROOMS))
 def test_rooms_of_a_package_import_only_lower_rooms(package: str) -> None:
     levels = {room: at for at, rooms in enumerate(ROOMS[package]) for room in rooms.split()}
@@ -534,6 +598,22 @@ def test_imports_are_found_wherever_they_hide() -> None:
 )
 def test_an_import_goes_down_never_up_or_sideways(above: str, below: str, allowed: bool) -> None:
     assert too_high(Import(f"{TOP}.{above}", f"{TOP}.{below}", 1)) is not allowed
+
+
+def test_a_cycle_has_all_nodes_that_reach_each_other() -> None:
+    chain = {"a": {"b"}, "b": {"c"}}
+    assert cycles(chain) == set()
+    assert cycles({**chain, "c": {"b"}}) == {frozenset("bc")}
+    assert cycles({**chain, "c": {"a"}}) == {frozenset("abc")}
+    assert cycles({**chain, "c": {"b", "d"}, "d": {"e"}, "e": {"d"}}) == {
+        frozenset("bc"),
+        frozenset("de"),
+    }
+
+
+def test_a_folder_has_its_init_and_its_modules() -> None:
+    assert folder_of(f"{TOP}.core.model") == f"{TOP}.core.model"
+    assert folder_of(f"{TOP}.core.model.job") == f"{TOP}.core.model"
 
 
 def test_the_package_itself_imports_nothing_of_its_parts() -> None:
