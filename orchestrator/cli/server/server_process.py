@@ -28,7 +28,7 @@ from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.standby import open_after_others
-from orchestrator.cli.server.systemd.notify import Notifier
+from orchestrator.cli.server.systemd_notifier import Notifier
 from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, build, own_secrets
 from orchestrator.config import Settings, project_root

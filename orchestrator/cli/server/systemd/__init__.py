@@ -1,1 +1,1 @@
-"""The server as a service of systemd: the command ``service``, units, notifications."""
+"""The server as a service of systemd: the command ``service`` and its units."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.server.systemd.notify import Notifier
+from orchestrator.cli.server.systemd_notifier import Notifier
 
 
 @pytest.fixture(params=["path", "abstract"])
