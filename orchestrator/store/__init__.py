@@ -1,6 +1,6 @@
 """Durable state in an SQL database: SQLite by default, or PostgreSQL, as ``store.url`` requests.
 
-- ``database``: The database: connections, migrations, locks, errors
+- ``database``: The database: connections, queries, migrations, locks, errors
 - ``read_models``: Lists of many jobs or workers, from columns, without their JSON documents
 - ``schema``: Tables, columns, and JSON documents in them
 """

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, func, select, update
 
 from orchestrator.core import failpoints
 from orchestrator.core.ports.outbox import EntryFilter, EntryPage, EntryState, OutboxEntry
-from orchestrator.store import job_queries
+from orchestrator.store.database import job_queries
 from orchestrator.store.schema.tables import deliveries
 
 Result = TypeVar("Result")

@@ -44,12 +44,12 @@ from orchestrator.core.ports.read_models import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.store import job_queries, lock_leases
-from orchestrator.store.database import change_writer, postgresql, server_lease
+from orchestrator.store import lock_leases
+from orchestrator.store.database import change_writer, job_queries, postgresql, server_lease
 from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
+from orchestrator.store.database.job_queries import last_seq, snapshot, values
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
-from orchestrator.store.job_queries import last_seq, snapshot, values
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage

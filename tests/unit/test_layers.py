@@ -103,7 +103,6 @@ FOLDER_CYCLES = frozenset(
         " launchers.cluster.node",
         "outbox outbox.notifications",
         "schemas schemas.answers schemas.requests",
-        "store store.database store.read_models",
     )
 )
 

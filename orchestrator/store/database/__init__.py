@@ -1,1 +1,1 @@
-"""The database: connections and their errors, the writing of changes, migrations, and locks."""
+"""The database: connections and their errors, queries, writing of changes, migrations, locks."""

@@ -19,8 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.core.ports import Change
-from orchestrator.store import job_queries
-from orchestrator.store.database import file_lock, postgresql
+from orchestrator.store.database import file_lock, job_queries, postgresql
 from orchestrator.store.database.change_writer import ChangeWriter
 
 logger = logging.getLogger(__name__)

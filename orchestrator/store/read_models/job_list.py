@@ -26,7 +26,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Page
 from orchestrator.core.ports.read_models import JobFilter, ListedJob, ListedPage, StatusCount
-from orchestrator.store.job_queries import bounded, plain, tokens, values
+from orchestrator.store.database.job_queries import bounded, plain, tokens, values
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.tables import INCOMPLETE, label_line, line_in
 

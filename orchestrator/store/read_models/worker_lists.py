@@ -31,7 +31,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
     WorkerRow,
 )
-from orchestrator.store.job_queries import IDLE_SECONDS, WORKER_COLUMNS, worker_columns
+from orchestrator.store.database.job_queries import IDLE_SECONDS, WORKER_COLUMNS, worker_columns
 from orchestrator.store.read_models.job_list import has_text, lowered
 from orchestrator.store.schema import tables
 

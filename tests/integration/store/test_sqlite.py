@@ -21,8 +21,8 @@ from sqlalchemy.dialects import sqlite
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change
-from orchestrator.store import SqlStore, job_queries, sqlite_url
-from orchestrator.store.database import connections
+from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.store.database import connections, job_queries
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 
 SAVES_FOR_EVER = """
