@@ -98,7 +98,6 @@ FOLDER_CYCLES = frozenset(
         " core.scheduler.transitions.ends core.scheduler.transitions.human_input",
         "engine.service engine.service.human_input engine.service.read_models"
         " engine.service.reruns",
-        "git git.landing git.repair",
         "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
         " launchers.cluster.node",
         "outbox outbox.notifications",

@@ -20,7 +20,6 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.git import user_repository
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.repository_location import GitLocation, place_of
 from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
@@ -65,16 +64,12 @@ class BranchRestore:
     noted: Path
 
     @cached_property
-    def _place(self) -> GitLocation:
-        return place_of(self.project, self.project)
-
-    @property
-    def _common(self) -> Path:
-        return self._place.common
-
-    @property
     def _git(self) -> Git:
-        return self._place.git
+        return Git(Git(str(self.project), {}).run("rev-parse", "--show-toplevel").line, {})
+
+    @cached_property
+    def _common(self) -> Path:
+        return Path(self._git.run("rev-parse", "--path-format=absolute", "--git-common-dir").line)
 
     @cached_property
     def _states(self) -> Mapping[str, Sequence[str]]:
