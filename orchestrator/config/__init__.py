@@ -2,7 +2,7 @@
 
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
-- ``yaml``: The text of ``config.yaml``: read without and with PyYAML, and given an API key
+- ``yaml``: The text of ``config.yaml``: paths of values, reading it, adding an API key
 
 The names in ``__all__`` are imported on first use, because a command that starts a server needs no
 models.
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.config.fields.kinds import Processors
-    from orchestrator.config.layer import FILE_NAME
     from orchestrator.config.loading import Loaded, load
     from orchestrator.config.project import Project, project_of, project_root, roles_directory
     from orchestrator.config.rendering import (
@@ -25,10 +24,11 @@ if TYPE_CHECKING:
     from orchestrator.config.sections.agents import UserAgent
     from orchestrator.config.setting_checks import is_loopback
     from orchestrator.config.settings import ModelPrice, Settings
+    from orchestrator.config.yaml.key_paths import FILE_NAME
 
 #: Module that defines each exported name.
 _HOMES = {
-    "FILE_NAME": "layer",
+    "FILE_NAME": "yaml.key_paths",
     "Loaded": "loading",
     "ModelPrice": "settings",
     "Processors": "fields.kinds",

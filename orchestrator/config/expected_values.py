@@ -6,9 +6,9 @@ from functools import cache
 from typing import Any
 
 from orchestrator.config.fields.kinds import AGENT_NAME_PATTERN, AGENT_NAME_RULE
-from orchestrator.config.layer import KeyPath, dotted
 from orchestrator.config.setting_kinds import setting_paths
 from orchestrator.config.settings import Settings
+from orchestrator.config.yaml.key_paths import KeyPath, dotted
 
 Schema = Mapping[str, Any]
 

@@ -3,11 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import field
 
+from orchestrator.config.yaml.key_paths import KeyPath
 from orchestrator.core.dataclass import dataclass
-
-FILE_NAME = "config.yaml"
-#: Names and list positions that lead to a value: ``("api", "port")``.
-KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, order=True, kw_only=True)
@@ -74,11 +71,3 @@ def _overlay(result: Layer, layer: Layer, section: str, keys: dict[str, object])
         result.origins = {p: o for p, o in result.origins.items() if p[:2] != (section, key)}
         result.origins |= {p: o for p, o in layer.origins.items() if p[:2] == (section, key)}
         result.values[section][key] = value
-
-
-def dotted(path: KeyPath) -> str:
-    """Return a path as text, such as ``agents.mine.command[0]``."""
-    text = ""
-    for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text

@@ -9,15 +9,7 @@ from pydantic import ValidationError
 
 from orchestrator.config.expected_values import expected_at, schema_at, unknown_key
 from orchestrator.config.fields.kinds import Section
-from orchestrator.config.layer import (
-    FILE_NAME,
-    ConfigProblem,
-    KeyPath,
-    Layer,
-    Origin,
-    dotted,
-    merged,
-)
+from orchestrator.config.layer import ConfigProblem, Layer, Origin, merged
 from orchestrator.config.setting_checks import conflicts
 from orchestrator.config.setting_kinds import setting_paths
 from orchestrator.config.settings import NAMED, Settings
@@ -29,6 +21,7 @@ from orchestrator.config.sources import (
     under_present_names,
     with_variables,
 )
+from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.formatting import cut

@@ -9,9 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.config.example_key import is_example
-from orchestrator.config.layer import FILE_NAME
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.settings import Settings
+from orchestrator.config.yaml.key_paths import FILE_NAME
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import replace_file

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
-from orchestrator.config.layer import KeyPath
 from orchestrator.config.settings import Settings
+from orchestrator.config.yaml.key_paths import KeyPath
 
 _TEXT = (str, Path, SecretStr)
 

@@ -92,7 +92,6 @@ FOLDER_CYCLES = frozenset(
         "agents agents.ai_tools.parsing agents.ai_tools.readers",
         "agents.loop agents.loop.providers agents.loop.tools",
         "agents.survey agents.survey.analysis agents.survey.project_files agents.survey.report",
-        "config config.yaml",
         "core.model core.model.attempt",
         "core.scheduler core.scheduler.queue core.scheduler.state core.scheduler.transitions"
         " core.scheduler.transitions.ends core.scheduler.transitions.human_input",

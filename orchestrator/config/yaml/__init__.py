@@ -1,1 +1,1 @@
-"""The text of ``config.yaml``: read, and given an API key."""
+"""The text of ``config.yaml``: paths of its values, reading it, and adding an API key."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from orchestrator.config.layer import FILE_NAME
+from orchestrator.config.yaml.key_paths import FILE_NAME
 from orchestrator.config.yaml.yaml_text import Position, read_yaml
 
 #: Values that mean "no key yet".

@@ -4,7 +4,7 @@ from dataclasses import field
 
 import yaml
 
-from orchestrator.config.layer import KeyPath, dotted
+from orchestrator.config.yaml.key_paths import KeyPath, dotted
 from orchestrator.core.dataclass import dataclass
 
 TAG = "tag:yaml.org,2002:"
