@@ -5,9 +5,10 @@
 - ``discovery``: Which agents this machine and the nodes of a cluster can run
 - ``driver_process``: The process that runs an AI tool or a model loop, and watches it
 - ``loop``: Built-in agents: a loop over a model's HTTP interface
+- ``prices``: Prices of models: the built-in table, and the cost of a usage
 - ``prompts``: Texts that agents read: prompts, roles, shared context
 - ``survey``: The agent ``survey``: a static analyser that maps the project without AI
 
 ``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``. ``agent_registry``
-finds an agent by its name. ``prices`` has the prices of models.
+finds an agent by its name.
 """

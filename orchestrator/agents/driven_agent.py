@@ -12,12 +12,12 @@ from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.agents import prices
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.ai_tools.invocation.windows import INTEROP
 from orchestrator.agents.discovery.availability import check_fits
 from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec
+from orchestrator.agents.prices import price_table
 from orchestrator.agents.program_agent import last_line, output_document
 from orchestrator.agents.prompts.prompt import (
     prompt_document,
@@ -168,7 +168,7 @@ class DrivenAgent:
             return None
         one = Usage(input_tokens=1, output_tokens=1)
         local = self.tool in _LOCAL
-        return prices.cost(asked, one, self.terms.prices, local=local) is not None
+        return price_table.cost(asked, one, self.terms.prices, local=local) is not None
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}

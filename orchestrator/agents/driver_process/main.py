@@ -376,7 +376,7 @@ def price_of(attempt_spec: Spec) -> Price:
     def price(usage: Usage) -> float | None:
         if not attempt_spec.model or usage == Usage():
             return None
-        module = import_module("orchestrator.agents.prices")
+        module = import_module("orchestrator.agents.prices.price_table")
         found: float | None = module.cost(
             attempt_spec.model,
             usage,

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from orchestrator.agents import prices
 from orchestrator.agents.loop.loop_settings import LoopSettings
+from orchestrator.agents.prices import price_table
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 
@@ -60,4 +60,4 @@ class UsageLimits:
 
 
 def cost_of(settings: LoopSettings, usage: Usage) -> float | None:
-    return prices.cost(settings.model, usage, settings.prices, local=settings.local)
+    return price_table.cost(settings.model, usage, settings.prices, local=settings.local)

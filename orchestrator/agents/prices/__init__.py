@@ -1,0 +1,1 @@
+"""Prices of models: the built-in table, and the cost of a usage."""

@@ -4,7 +4,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import UsageEvent
-from orchestrator.agents.prices import Prices, cost
+from orchestrator.agents.prices.price_table import Prices, cost
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 

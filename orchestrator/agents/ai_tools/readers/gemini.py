@@ -38,7 +38,7 @@ from orchestrator.agents.ai_tools.parsing.usage_meter import (
     plus,
     priced,
 )
-from orchestrator.agents.prices import Prices
+from orchestrator.agents.prices.price_table import Prices
 from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from orchestrator.agents import prices
-from orchestrator.agents.prices import cost
+from orchestrator.agents.prices import price_table
+from orchestrator.agents.prices.price_table import cost
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 MILLION = 1_000_000
@@ -56,7 +56,7 @@ def test_prices_of_the_user_go_before_those_of_the_table_kind_by_kind():
 
 
 def test_the_table_says_of_when_and_from_where_it_is():
-    table = json.loads(prices.TABLE.read_text())
+    table = json.loads(price_table.TABLE.read_text())
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", table["as_of"])
     for name, entry in table["models"].items():
         assert entry["source"].startswith("https://"), name
