@@ -4,7 +4,8 @@ Each name in ``LOOPS`` is a module in ``providers``. The module has ``SERVICE`` 
 provider's API, and its variables) and ``DIALECT`` (a conversation in the format of that API).
 
 - ``model_http``: One request to a model's server: transport, failures, rate limits
-- ``providers``: One module for each provider's API, and their shared parts
+- ``providers``: One module for each provider's API, and their shared parts: turns, instructions
+- ``settings``: Settings of a loop, and its limits on usage
 - ``tools``: The tools that a model may call: files, search, commands, child jobs
 """
 
@@ -16,9 +17,9 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.loop.conversation import Mail, converse
 from orchestrator.agents.loop.json_answer import completed
-from orchestrator.agents.loop.loop_settings import LoopSettings, read
 from orchestrator.agents.loop.model_calls import Emit
 from orchestrator.agents.loop.providers.turn import Dialect
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings, read
 from orchestrator.core.dataclass import dataclass
 
 LOOPS = ("anthropic", "openai_compatible", "ollama")

@@ -13,14 +13,14 @@ from orchestrator.agents.activity.agent_events import (
     ToolEvent,
     UsageEvent,
 )
-from orchestrator.agents.loop import instructions
-from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.agents.loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure, overflow
+from orchestrator.agents.loop.providers import instructions
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn, Use
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.loop.settings.usage_limits import UsageLimits
 from orchestrator.agents.loop.tools.tool import Result
 from orchestrator.agents.loop.tools.toolbox import Toolbox
-from orchestrator.agents.loop.usage_limits import UsageLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Maximum number of cut or empty answers in a row before the conversation ends.

@@ -7,11 +7,11 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.loop.conversation import ask, failed
-from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.agents.loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn
-from orchestrator.agents.loop.usage_limits import UsageLimits
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.loop.settings.usage_limits import UsageLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 

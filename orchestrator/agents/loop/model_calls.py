@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent
-from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.agents.loop.model_http import transport
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure, refused
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 

@@ -1,1 +1,1 @@
-"""One module for each provider's API, and their shared parts."""
+"""One module for each provider's API, and their shared parts: turns, instructions."""

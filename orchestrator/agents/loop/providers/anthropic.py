@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.loop.model_http.call_failure import unlike
 from orchestrator.agents.loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.loop.tools.tool import Result, Tool
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values

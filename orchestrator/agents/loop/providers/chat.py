@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop.loop_settings import LoopSettings
 from orchestrator.agents.loop.providers.turn import Use
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.loop.tools.tool import Tool
 from orchestrator.core.text import json_values
 

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop import instructions
-from orchestrator.agents.loop.loop_settings import ModelService
 from orchestrator.agents.loop.model_http.call_failure import overflow, unlike
+from orchestrator.agents.loop.providers import instructions
 from orchestrator.agents.loop.providers.chat import Chat
 from orchestrator.agents.loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.loop.settings.loop_settings import ModelService
 from orchestrator.agents.loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values

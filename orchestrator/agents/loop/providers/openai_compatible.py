@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop import instructions
-from orchestrator.agents.loop.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.loop.model_http.call_failure import unlike
+from orchestrator.agents.loop.providers import instructions
 from orchestrator.agents.loop.providers.chat import Chat, shown
 from orchestrator.agents.loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values

@@ -11,7 +11,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.loop.loop_settings import Timeouts
+from orchestrator.agents.loop.settings.loop_settings import Timeouts
 from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
 from orchestrator.core.dataclass import dataclass
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.loop.loop_settings import LoopSettings
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.loop.tools import bash, child_jobs, file_tools, search
 from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Result, Tool, ToolRefused, Unusable, shortened

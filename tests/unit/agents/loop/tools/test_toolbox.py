@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.loop.loop_settings import LoopSettings, Timeouts
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings, Timeouts
 from orchestrator.agents.loop.tools.tool import MAX_RESULT, Result
 from orchestrator.agents.loop.tools.toolbox import Toolbox
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.agents.loop.loop_settings import LoopSettings
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.agents.loop.loop_settings import LoopSettings
+from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 
 #: The same text for every worker of a policy, so that providers can cache it.
 _HOW = """\

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from orchestrator.agents.loop.loop_settings import read
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure
 from orchestrator.agents.loop.providers import ollama
+from orchestrator.agents.loop.settings.loop_settings import read
 
 
 class Models(BaseHTTPRequestHandler):

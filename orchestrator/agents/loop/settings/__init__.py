@@ -1,0 +1,1 @@
+"""Settings of a loop, and its limits on usage."""
