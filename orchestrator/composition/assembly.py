@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
-from orchestrator.agents.survey import request_words
+from orchestrator.agents.survey.assignment import request_words
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager

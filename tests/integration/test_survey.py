@@ -17,7 +17,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orchestrator.agents.survey import command
-from orchestrator.agents.survey.request_words import NOTHING_BUILT
+from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
 from tests.unit.agents.survey.trees import commit, git, plant
 
 REPOSITORY = Path(__file__).parents[2]

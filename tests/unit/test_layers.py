@@ -89,7 +89,6 @@ ROOMS: Mapping[str, Sequence[str]] = {
 FOLDER_CYCLES = frozenset(
     frozenset(f"{TOP}.{folder}" for folder in cycle.split())
     for cycle in (
-        "agents.survey agents.survey.analysis agents.survey.project_files agents.survey.report",
         "core.model core.model.attempt",
         "core.scheduler core.scheduler.queue core.scheduler.state core.scheduler.transitions"
         " core.scheduler.transitions.ends core.scheduler.transitions.human_input",

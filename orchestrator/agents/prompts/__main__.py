@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.given_files import given_files
 from orchestrator.agents.prompts.project_digest import project_digest
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
-from orchestrator.agents.survey.survey_task import read_surroundings
+from orchestrator.agents.survey.assignment.survey_task import read_surroundings
 
 
 def main() -> int:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from orchestrator.agents.prompts.shared_context import write_once
 from orchestrator.agents.survey.analysis.project_map import map_files
+from orchestrator.agents.survey.analysis.result import SurveyResult
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import Listing, list_files
 from orchestrator.agents.survey.report.headline import first_sentence, top_languages
-from orchestrator.agents.survey.result import SurveyResult
 from orchestrator.agents.survey.source import grammars
-from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 from orchestrator.core.text.formatting import cut, cut_bytes, one_line
 from orchestrator.security.files.untrusted_files import read_regular
 

@@ -3,7 +3,8 @@
 It runs as a worker process (``python -m orchestrator.agents.survey``). Importing this package loads
 none of the analyzer, because the server imports it only for ``command``.
 
-- ``analysis``: The analysis of a survey: history, manifests, project map
+- ``analysis``: The analysis of a survey: history, manifests, project map, result
+- ``assignment``: The assignment of a survey worker: the task, and the words of the request
 - ``project_files``: Files of the project: listing, reading, and their git history
 - ``report``: Reports of the survey: Markdown and headlines
 - ``source``: Reading source files: languages, symbols, modules, lines

@@ -5,8 +5,8 @@ import os
 import sys
 from pathlib import Path
 
-from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.agents.survey.survey_task import read_surroundings, read_task
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_task import read_surroundings, read_task
 from orchestrator.agents.survey.survey_worker import printable, survey
 
 

@@ -11,9 +11,9 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.survey.analysis.result import PartRow, SurveyResult, read_result
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.partition import Division, SurveyPart
-from orchestrator.agents.survey.result import PartRow, SurveyResult, read_result
-from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 
 #: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,

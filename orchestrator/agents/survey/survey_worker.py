@@ -5,6 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.agents.survey.analysis.project_map import map_files
+from orchestrator.agents.survey.analysis.result import (
+    RESULT_FILE,
+    PartRow,
+    SurveyResult,
+    write_result,
+)
+from orchestrator.agents.survey.assignment.request_words import (
+    NOTHING_BUILT,
+    asks_to_build,
+    named_places,
+)
+from orchestrator.agents.survey.assignment.survey_task import SurveyTask, WorkerSurroundings
 from orchestrator.agents.survey.child_jobs import run_child_jobs
 from orchestrator.agents.survey.partition import Division, divide
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
@@ -12,9 +24,6 @@ from orchestrator.agents.survey.report.headline import only_counted, summary
 from orchestrator.agents.survey.report.markdown import code, count
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
-from orchestrator.agents.survey.request_words import NOTHING_BUILT, asks_to_build, named_places
-from orchestrator.agents.survey.result import RESULT_FILE, PartRow, SurveyResult, write_result
-from orchestrator.agents.survey.survey_task import SurveyTask, WorkerSurroundings
 
 #: Maximum number of paths in a progress line.
 _MOST_NAMED = 3

@@ -1,1 +1,1 @@
-"""The analysis of a survey: history, manifests, project map."""
+"""The analysis of a survey: history, manifests, project map, result."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
+from orchestrator.agents.survey.analysis.result import ChurnRow, Owner, SurveyResult
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, shown
-from orchestrator.agents.survey.result import ChurnRow, Owner, SurveyResult
 
 #: Days before the newest commit; older changes are no sign of present work.
 HISTORY_DAYS = 730

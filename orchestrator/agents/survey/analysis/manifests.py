@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from orchestrator.agents.survey.result import DependencyRow, EntryPointRow
+from orchestrator.agents.survey.analysis.result import DependencyRow, EntryPointRow
 
 Found = Iterator[DependencyRow | EntryPointRow]
 

@@ -7,9 +7,7 @@ from pathlib import Path
 
 from orchestrator.agents.survey.analysis.churn import add_history
 from orchestrator.agents.survey.analysis.manifests import config_kind, is_manifest, read_manifest
-from orchestrator.agents.survey.project_files.listing import Listing, shown
-from orchestrator.agents.survey.project_files.read_file import ReadFile, read_file
-from orchestrator.agents.survey.result import (
+from orchestrator.agents.survey.analysis.result import (
     ConfigRow,
     Counts,
     DependencyRow,
@@ -21,6 +19,8 @@ from orchestrator.agents.survey.result import (
     TestRow,
     TodoRow,
 )
+from orchestrator.agents.survey.project_files.listing import Listing, shown
+from orchestrator.agents.survey.project_files.read_file import ReadFile, read_file
 
 _TEST_NAME = re.compile(
     r"(?:^|/)(?:test_[^/]+\.py|[^/]+_test\.(?:py|go|rb|cc|cpp|c|exs|dart)|tests?\.py"

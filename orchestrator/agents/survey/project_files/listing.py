@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.git_info import ask_git
-from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 from orchestrator.core.dataclass import dataclass
 
 #: Suffix of a path that means only the files directly in a directory.

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from orchestrator.agents.survey.analysis.result import Counts, SurveyResult
 from orchestrator.agents.survey.report.markdown import count
-from orchestrator.agents.survey.result import Counts, SurveyResult
 from orchestrator.agents.survey.source.languages import BINARY
 from orchestrator.core.text.command_name import GRAMMARS
 

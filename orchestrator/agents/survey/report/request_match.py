@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from orchestrator.agents.survey.request_words import keywords, related, stem
-from orchestrator.agents.survey.result import MatchRow, SurveyResult
+from orchestrator.agents.survey.analysis.result import MatchRow, SurveyResult
+from orchestrator.agents.survey.assignment.request_words import keywords, related, stem
 
 #: Score of a match in the path, in a symbol, and in an import.
 _PATH, _SYMBOL, _IMPORT = 4, 2, 1

@@ -5,11 +5,11 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from orchestrator.agents.survey.analysis.result import Counts, ModuleRow, SurveyResult, SymbolRow
+from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
 from orchestrator.agents.survey.report.headline import first_sentence, only_counted, top_languages
 from orchestrator.agents.survey.report.markdown import code, count, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
-from orchestrator.agents.survey.request_words import NOTHING_BUILT
-from orchestrator.agents.survey.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
 from orchestrator.security.files.untrusted_files import replace_file

@@ -28,9 +28,9 @@ from orchestrator.agents.prompts.shared_context import (
     shared_text,
     template,
 )
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.listing import list_files
 from orchestrator.agents.survey.source import grammars
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Assignment, DependencyResult, Entry

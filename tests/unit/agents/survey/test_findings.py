@@ -8,10 +8,7 @@ import pytest
 
 from orchestrator.agents.survey.analysis.churn import NO_HISTORY
 from orchestrator.agents.survey.analysis.manifests import config_kind, is_manifest, read_manifest
-from orchestrator.agents.survey.report.markdown import code, table
-from orchestrator.agents.survey.report.request_match import find_matches, matching_dependencies
-from orchestrator.agents.survey.report.worker_output import render
-from orchestrator.agents.survey.result import (
+from orchestrator.agents.survey.analysis.result import (
     DependencyRow,
     EntryPointRow,
     SurveyResult,
@@ -19,7 +16,10 @@ from orchestrator.agents.survey.result import (
     to_json,
     write_result,
 )
-from orchestrator.agents.survey.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
+from orchestrator.agents.survey.report.markdown import code, table
+from orchestrator.agents.survey.report.request_match import find_matches, matching_dependencies
+from orchestrator.agents.survey.report.worker_output import render
 from tests.unit.agents.survey.trees import commit, git, mapped, plant
 
 #: Path, text, dependencies as (name, version, group), entry points as (name, target).

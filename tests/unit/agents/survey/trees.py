@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.agents.survey.analysis.project_map import map_files
+from orchestrator.agents.survey.analysis.result import SurveyResult
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.listing import list_files
-from orchestrator.agents.survey.result import SurveyResult
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 
 
 def plant(root: Path, files: Mapping[str, str | bytes]) -> Path:

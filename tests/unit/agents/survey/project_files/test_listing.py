@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
-from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 from tests.unit.agents.survey.trees import git, plant
 
 

@@ -7,11 +7,11 @@ import pytest
 from pygount import SourceAnalysis
 
 from orchestrator.agents.survey.analysis.project_map import map_files
+from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.listing import list_files
 from orchestrator.agents.survey.source.grammars import read_with_grammar
 from orchestrator.agents.survey.source.line_count import LineCount, count_lines, mask_comments
 from orchestrator.agents.survey.source.python import mask_python
-from orchestrator.agents.survey.survey_task import WorkerSurroundings
 from tests.support.examples import examples
 
 REPOSITORY = Path(__file__).parents[5]

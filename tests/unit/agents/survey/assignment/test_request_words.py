@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.request_words import (
+from orchestrator.agents.survey.analysis.result import read_result
+from orchestrator.agents.survey.assignment.request_words import (
     NOTHING_BUILT,
     asks_to_build,
     keywords,
@@ -15,8 +16,7 @@ from orchestrator.agents.survey.request_words import (
     related,
     stem,
 )
-from orchestrator.agents.survey.result import read_result
-from orchestrator.agents.survey.survey_task import SurveyTask, WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyTask, WorkerSurroundings
 from orchestrator.agents.survey.survey_worker import survey
 from tests.unit.agents.survey.trees import plant
 

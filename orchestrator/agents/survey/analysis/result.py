@@ -39,8 +39,8 @@ from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.source.line_count import RULE, LineCount
-from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 from orchestrator.security.files.untrusted_files import replace_file
 

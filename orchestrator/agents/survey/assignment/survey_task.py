@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from orchestrator.agents.survey.survey_error import SurveyError
+from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 
 #: Written by the engine into the worker's directory.
