@@ -64,7 +64,8 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.lazy_part import lazy
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Message
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls
@@ -73,16 +74,15 @@ from orchestrator.engine.service.human_input.worker_messages import WorkerMessag
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.feed import Feed
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.read_models.job_lists import ReadModels
+from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
-from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import SubmissionBuilder

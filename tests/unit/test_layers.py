@@ -92,8 +92,6 @@ FOLDER_CYCLES = frozenset(
         "core.model core.model.attempt",
         "core.scheduler core.scheduler.queue core.scheduler.state core.scheduler.transitions"
         " core.scheduler.transitions.ends core.scheduler.transitions.human_input",
-        "engine.service engine.service.human_input engine.service.read_models"
-        " engine.service.reruns",
         "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
         " launchers.cluster.node",
         "outbox outbox.notifications",

@@ -11,8 +11,8 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref
-from orchestrator.engine.service.authorization import Access
-from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

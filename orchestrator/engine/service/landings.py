@@ -40,8 +40,8 @@ from orchestrator.core.repository.landing import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.authorization import Access
-from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
 
 logger = logging.getLogger(__name__)
 

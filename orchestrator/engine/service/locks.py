@@ -6,7 +6,7 @@ from orchestrator.core.errors import Conflict, Forbidden, NotFound
 from orchestrator.core.locks.lock_table import LockKind, LockLease, LockView
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.lock_calls import LockCall, LockCalls
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

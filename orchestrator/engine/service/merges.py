@@ -17,10 +17,10 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.authorization import Access
-from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
+from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.reruns.rerun_checks import check_conflicts
-from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees

@@ -10,8 +10,8 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.authorization import Access
-from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

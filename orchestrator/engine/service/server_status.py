@@ -11,7 +11,7 @@ from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

@@ -31,7 +31,7 @@ from orchestrator.core.ports.read_models import (
 )
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls
@@ -40,8 +40,8 @@ from orchestrator.engine.service.human_input.worker_messages import WorkerMessag
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.job_lists import ReadModels
+from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls

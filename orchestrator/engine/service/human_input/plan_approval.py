@@ -12,7 +12,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.gates.gate_selection import GatePlans
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks, check_workdir
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

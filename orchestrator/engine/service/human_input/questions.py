@@ -11,7 +11,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import AskedQuestion, Made
 from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.human_input.job_control import check_unfinished
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

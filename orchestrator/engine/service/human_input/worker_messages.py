@@ -15,7 +15,7 @@ from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)

@@ -1,1 +1,1 @@
-"""The use cases that list many jobs or workers, or show parts of one job or worker."""
+"""The use cases that only read: lists of jobs or workers, or one job or worker."""

@@ -26,8 +26,8 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.engine.attempts.preparation import PROMPT
-from orchestrator.engine.service.authorization import Access
-from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"

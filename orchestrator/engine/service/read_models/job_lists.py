@@ -28,7 +28,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
 

@@ -8,13 +8,13 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.authorization import Access
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
     check_reopens,
     check_worker_ended,
 )
-from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

@@ -1,0 +1,1 @@
+"""Access to stored jobs: who may see and change which, and changes of stored job trees."""
