@@ -16,8 +16,8 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.git import job_cleanup, start_commit, submodules, user_repository
-from orchestrator.git.command import configuration, frozen_config
+from orchestrator.git import job_cleanup, start_commit, submodules
+from orchestrator.git.command import configuration, frozen_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed

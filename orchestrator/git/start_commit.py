@@ -11,11 +11,12 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git import submodules, user_repository
+from orchestrator.git import submodules
+from orchestrator.git.command import user_repository
 from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.command.user_repository import path_of, within
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
-from orchestrator.git.user_repository import path_of, within
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"

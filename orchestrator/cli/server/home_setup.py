@@ -98,7 +98,7 @@ def _exclude(folder: Path) -> str:
 
     Raise ConfigError if git tracks files of the home: a clone would then contain settings.
     """
-    from orchestrator.git.user_repository import exclude, tracked_below
+    from orchestrator.git.command.user_repository import exclude, tracked_below
 
     try:
         if tracked := tracked_below(folder):

@@ -1,1 +1,1 @@
-"""Running git: its settings, its locks, names of refs."""
+"""Running git: its settings, its locks, names of refs; reading the user's checkout."""

@@ -23,12 +23,12 @@ from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.ref_files import ID_LENGTHS
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, quarantine
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
-from orchestrator.git.user_repository import within
 from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_KEPT = 256

@@ -18,8 +18,8 @@ from typing import BinaryIO
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import ignored
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
-from orchestrator.git.user_repository import ignored
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_regular
 
 #: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.

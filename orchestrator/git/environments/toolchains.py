@@ -13,9 +13,9 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import within
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
-from orchestrator.git.user_repository import within
 
 #: Seconds after a change of the index in which it may change again without a visible difference of
 #: its time.

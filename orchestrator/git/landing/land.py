@@ -25,11 +25,11 @@ from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
-from orchestrator.git.user_repository import path_of
 
 _MOST_NAMED = 10
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")

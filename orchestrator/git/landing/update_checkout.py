@@ -14,8 +14,8 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
 from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.repair.broken_worktrees import unfinished
-from orchestrator.git.user_repository import path_of
 
 
 def move(

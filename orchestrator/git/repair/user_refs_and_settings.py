@@ -18,7 +18,7 @@ from orchestrator.core.model.repository_changes import (
     RepositoryChange,
     state_name,
 )
-from orchestrator.git import user_repository
+from orchestrator.git.command import user_repository
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.security.files.untrusted_files import read_regular
 

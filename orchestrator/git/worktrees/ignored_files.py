@@ -14,9 +14,9 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits.commit import commit_tree
 from orchestrator.git.environments import copied_files
-from orchestrator.git.user_repository import within
 
 #: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.
 MOST_BYTES = 64 * 1024 * 1024

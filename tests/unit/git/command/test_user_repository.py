@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository, user_repository
+from orchestrator.git import GitRepository
+from orchestrator.git.command import user_repository
 from orchestrator.git.command.configuration import SETTLED_SECONDS
 from tests.support.project import Project
 
