@@ -36,6 +36,8 @@ NOTHING = NO_USAGE
 
 
 class Limited(Protocol):
+    """Limits of a task or job. None means no limit."""
+
     @property
     def max_steps(self) -> int | None: ...
 

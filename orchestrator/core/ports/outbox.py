@@ -106,7 +106,8 @@ class OutboxStore(Protocol):
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
         """Return the due entries of endpoints that are not ``busy``, in order of due time."""
 
-    def next_due(self) -> float | None: ...
+    def next_due(self) -> float | None:
+        """Return the due time of the next pending entry; None if there is none."""
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
         """Return the pending entries of one endpoint and root job, due or not."""
@@ -123,7 +124,8 @@ class OutboxStore(Protocol):
 
     def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage: ...
 
-    def counts(self) -> Mapping[str, Mapping[str, int]]: ...
+    def counts(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the number of entries by endpoint and state."""
 
 
 class EndpointInfo(NamedTuple):

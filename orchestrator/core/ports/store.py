@@ -235,7 +235,8 @@ class Store(Protocol):
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
-    def pause(self) -> Pause | None: ...
+    def pause(self) -> Pause | None:
+        """Return the pause of all jobs."""
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

@@ -46,9 +46,11 @@ class Workspace(Protocol):
         Return the path of its file; "" if the attempt has already read the message.
         """
 
-    def mark_attempt(self, worker: Worker, number: int) -> None: ...
+    def mark_attempt(self, worker: Worker, number: int) -> None:
+        """Mark the start of an attempt in the worker's log."""
 
-    def attempt_output(self, worker: Worker, number: int) -> str: ...
+    def attempt_output(self, worker: Worker, number: int) -> str:
+        """Return the end of an attempt's output."""
 
     def link_recursive(self, worker: Worker) -> None:
         """Show on disk that the worker has started a child job. Idempotent."""

@@ -467,7 +467,7 @@ class Scheduler:
         self._pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a paused job continue. Idempotent. Raise Conflict during ``pause_all``."""
+        """Idempotent. Raise Conflict if a limit or ``pause_all`` paused the job."""
         self._pauses.resume(job_id, by, now)
         self._limit_asks.check(job_id, now)
 

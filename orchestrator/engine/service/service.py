@@ -211,7 +211,7 @@ class Service:
         return self._job_control.pause(caller, job_id, running)
 
     def resume(self, caller: Caller, job_id: str) -> Job:
-        """Let a paused job continue. Idempotent. Raise Conflict if all jobs are paused."""
+        """Idempotent. Raise Conflict if a limit or ``pause_all`` paused the job."""
         return self._job_control.resume(caller, job_id)
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
