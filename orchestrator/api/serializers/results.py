@@ -184,6 +184,7 @@ def wait_answer(
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> answers.status.Results | None:
+    """Return a job's results; None until a worker has ended."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 

@@ -158,6 +158,7 @@ class SocketWriter:
             self._owner.drained()
 
     def _reader_is_gone(self) -> bool:
+        # Data from the reader is dropped.
         try:
             return not self.socket.recv(4096)
         except (BlockingIOError, InterruptedError):

@@ -162,9 +162,8 @@ class WaitingResponse(Response, ABC):
         """Pass the detached connection ``taken`` to the socket loop."""
 
     @abstractmethod
-    def _threaded(
-        self, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]: ...
+    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Wait in the request's thread, which counts toward the limit of ``Threads``."""
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:

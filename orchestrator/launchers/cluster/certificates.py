@@ -65,6 +65,7 @@ class CertificateAuthority:
         self._write(SERVER, _issue(SERVER_NAME, self._pair(), days, for_server=True))
 
     def issue(self, name: str, days: float) -> IssuedCertificate:
+        """Return a new certificate for a node. The authority does not store it."""
         return _issue(name, self._pair(), days)
 
     def _pair(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:

@@ -66,6 +66,7 @@ Shape = tuple[bytes, Mapping[str, str]]
 
 
 def _slack(notice: Notice) -> Shape:
+    # Mattermost reads only ``text``.
     title = f"{':raised_hand:' if notice.needs_you else ':checkered_flag:'} {notice.title}"
     link = f"\n<{notice.link}|Open>" if notice.link else ""
     body = f"{_mrkdwn(notice.text)}{link}"

@@ -80,6 +80,7 @@ class CodexSession:
         self.model = ""
 
     def line(self, text: str, source: str) -> bool:
+        """Read a line. Return True if it changes the totals."""
         event = json_values.parsed(text)
         payload = json_values.dig(event, "payload")
         if json_values.text(event, "type") == "token_usage_record":
