@@ -88,9 +88,9 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``BranchRestore`` can recreate it; "" if there is none.
+    """Return a file as text from which ``BranchRestore`` can recreate it; "" without a file.
 
-    For a large file, and for git's example of a hook, the text is only a digest.
+    A large file, or git's example of a hook, cannot be recreated: its text is only a digest.
     """
     try:
         mode = os.lstat(path).st_mode

@@ -16,7 +16,7 @@ EXIT_SECONDS = 1.0
 
 
 class ServerWatch:
-    """Watches the server's lease, and kills the server after it. Times are monotonic seconds."""
+    """Kills the server when its lease has expired. Times are monotonic seconds."""
 
     #: Maximum milliseconds between two calls of ``look``.
     MILLISECONDS = LOOK_SECONDS * 1000

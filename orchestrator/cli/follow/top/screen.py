@@ -192,7 +192,7 @@ class Screen:
 
 
 def _is_cut(data: bytes) -> bool:
-    """True if the input ends inside a character, or inside the bytes of a key."""
+    """True if the input ends inside a character, or inside the bytes that a pressed key sends."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
