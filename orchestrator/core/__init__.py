@@ -1,7 +1,7 @@
 """The domain: values, state machine and scheduling; standard library only, no I/O.
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
-- ``gates``: Results of gates: findings, repeated runs, files, tampering
+- ``gates``: Gates, and their results: findings, repeated runs, files, tampering
 - ``limits``: Limits of a job: settings within ceilings, admission, quotas, budgets
 - ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
 - ``model``: The values that all packages share: jobs, workers, states, submissions, agents
@@ -9,5 +9,5 @@
 - ``ports``: Protocols of the services that the engine needs; adapters match them by shape
 - ``repository``: The port to the project's repository, and the names of a job's refs in it
 - ``scheduler``: The pure state machine: events in, commands out
-- ``text``: Cutting and formatting text, and reading untrusted JSON
+- ``text``: Cutting and formatting text, patterns of paths, and reading untrusted JSON
 """

@@ -74,7 +74,7 @@ MOST_BYTES = 1024 * 1024
 
 
 class CommitFiles:
-    """The files of a commit; implements ``core.model.gate.GateFiles``.
+    """The files of a commit; implements ``core.gates.gate.GateFiles``.
 
     Paths are relative to the project.
     """

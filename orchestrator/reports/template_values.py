@@ -13,11 +13,11 @@ from typing import Self
 
 from orchestrator.core.candidates.comparison import Comparison
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.human_input import Comment, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from orchestrator.core.model.gate import GateCause, GateOutcome, GateStatus
+from orchestrator.core.gates.gate import GateCause, GateOutcome, GateStatus
 from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest

@@ -5,11 +5,11 @@ from typing import Any
 from hypothesis import strategies as st
 
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
-from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.human_input import Decision, Pause, PauseCause, Question, RunningMode
 from orchestrator.core.model.job import (
     Attempt,

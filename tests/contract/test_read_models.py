@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.api.serializers.columns import columns_answer
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy
-from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult

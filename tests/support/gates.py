@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from orchestrator.core.model.gate import Check, Gate, GateResult, GateStatus
+from orchestrator.core.gates.gate import Check, Gate, GateResult, GateStatus
 
 
 class RunningGates:

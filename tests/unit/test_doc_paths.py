@@ -14,8 +14,8 @@ import pytest
 from orchestrator.api.openapi.document import document
 from orchestrator.cli import COMMANDS
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import GateOutcome, GateStatus
 from orchestrator.core.locks.lock_table import LockKind
-from orchestrator.core.model.gate import GateOutcome, GateStatus
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from tests.support.sources import source_nodes

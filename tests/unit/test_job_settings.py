@@ -36,7 +36,7 @@ TYPES: dict[ValueKind, str] = {
     ValueKind.REVISION: "str",
     ValueKind.PATHS: "tuple[str, ...]",
     ValueKind.LABELS: "collections.abc.Mapping[str, str]",
-    ValueKind.GATES: "tuple[orchestrator.core.model.gate.Gate, ...]",
+    ValueKind.GATES: "tuple[orchestrator.core.gates.gate.Gate, ...]",
 }
 
 each_setting = pytest.mark.parametrize("setting", SETTINGS, ids=lambda each: each.name)

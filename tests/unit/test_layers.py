@@ -38,8 +38,9 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "core": (
         "dataclass",
         "errors events failpoints text",
+        "gates",
         "model",
-        "gates limits locks repository",
+        "limits locks repository",
         "candidates outcome",
         "ports",
         "scheduler",
@@ -89,7 +90,6 @@ ROOMS: Mapping[str, Sequence[str]] = {
 FOLDER_CYCLES = frozenset(
     frozenset(f"{TOP}.{folder}" for folder in cycle.split())
     for cycle in (
-        "core.model core.model.attempt",
         "core.scheduler core.scheduler.queue core.scheduler.state core.scheduler.transitions"
         " core.scheduler.transitions.ends core.scheduler.transitions.human_input",
         "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
@@ -136,6 +136,7 @@ LIGHT = frozenset(
         "core.dataclass",
         "core.errors",
         "core.failpoints",
+        "core.gates",
         "core.limits",
         "core.limits.budgets",
         "core.model",
@@ -145,7 +146,7 @@ LIGHT = frozenset(
         "core.model.attempt.failure",
         "core.model.human_input",
         "core.model.attempt.agent_session",
-        "core.model.gate",
+        "core.gates.gate",
         "core.model.job",
         "core.model.known_agents",
         "core.model.states",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.candidates.selection import chosen, counted_new_tests
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import GateOutcome
+from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult

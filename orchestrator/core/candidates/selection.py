@@ -10,7 +10,7 @@ from itertools import chain
 from math import inf
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 

@@ -1,1 +1,1 @@
-"""Results of gates: findings, repeated runs, files, tampering."""
+"""Gates, and their results: findings, repeated runs, files, tampering."""

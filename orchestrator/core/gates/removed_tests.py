@@ -6,8 +6,8 @@ from posixpath import dirname, splitext
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.file_kinds import is_of_tests
-from orchestrator.core.model.gate import Gate, Leave
-from orchestrator.core.model.path_patterns import matches
+from orchestrator.core.gates.gate import Gate, Leave
+from orchestrator.core.text.path_patterns import matches
 
 #: Maximum number of files that the advice on a finding names.
 MOST_ADVISED = 5

@@ -26,10 +26,10 @@ from orchestrator.core.gates.findings import (
     lost_tests,
     new_flaws,
 )
+from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
 from orchestrator.core.gates.same_failure import digest_of
-from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
-from orchestrator.core.model.path_patterns import matches
+from orchestrator.core.text.path_patterns import matches
 
 #: Tables of pyproject.toml that build, install, or release, and judge nothing.
 _BUILD_TOOLS = frozenset(

@@ -9,10 +9,10 @@ from functools import partial
 from typing import NamedTuple
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import NO_GATES, Gate, GateCounts, gate_counts
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.gate import NO_GATES, Gate, GateCounts, gate_counts
 from orchestrator.core.model.human_input import PERSON, Pause, Question
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig

@@ -11,7 +11,7 @@ from math import inf
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import Gate
+from orchestrator.core.gates.gate import Gate
 
 #: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"

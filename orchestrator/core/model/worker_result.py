@@ -6,6 +6,7 @@ Durations are seconds.
 from enum import StrEnum
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,
@@ -16,7 +17,6 @@ from orchestrator.core.model.attempt.attempt_result import (
 )
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.gate import GateResult
 from orchestrator.core.model.human_input import Feedback, WorkerMessage
 
 

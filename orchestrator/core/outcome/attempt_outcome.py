@@ -10,6 +10,7 @@ from zlib import crc32
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import in_words
+from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.gates.same_failure import digest_of, without_times
 from orchestrator.core.limits.budgets import NOTHING, is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
@@ -23,7 +24,6 @@ from orchestrator.core.model.attempt.delivered_work import DeliveredWork, altere
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
-from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult

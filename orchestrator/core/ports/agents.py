@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports.read_models import Availability

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import field
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.gate import GateOutcome
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,9 @@ from enum import StrEnum
 from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
-from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.repository_changes import RefMove
 

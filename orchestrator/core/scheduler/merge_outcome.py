@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import GateResult
+from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.model.job_facts import (
     CheckoutChange,
     FlakyGate,

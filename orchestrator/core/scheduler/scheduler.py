@@ -10,11 +10,11 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.limits.budgets import NOTHING, is_unpriced
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.human_input import (
     Decision,
     Feedback,

@@ -1,1 +1,1 @@
-"""Cutting and formatting text, and reading untrusted JSON."""
+"""Cutting and formatting text, patterns of paths, and reading untrusted JSON."""

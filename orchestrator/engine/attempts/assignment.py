@@ -8,6 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.gates.findings import for_the_next_attempt
+from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.agent_session import is_rolled_back
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.delivered_work import promised_in_words
@@ -18,7 +19,6 @@ from orchestrator.core.model.attempt.failure import (
     NO_CHANGES,
     SENT_BACK,
 )
-from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import GitUse

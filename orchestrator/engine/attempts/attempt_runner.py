@@ -10,10 +10,10 @@ from orchestrator.core import failpoints
 from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
+from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.core.ports import Assignment, Workspace

@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.gate import Check, Gate, GateResult, Gates, GateSource, Leave
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.delivered_work import normalized
-from orchestrator.core.model.gate import Check, Gate, GateResult, Gates, GateSource, Leave
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace

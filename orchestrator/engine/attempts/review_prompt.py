@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from orchestrator.core.candidates.review import reviewed
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
-from orchestrator.core.model.gate import GateOutcome
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Assignment, Entry, Workspace

@@ -17,7 +17,7 @@ from shutil import which
 from typing import Any
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, has_no_details
-from orchestrator.core.model.gate import Gate
+from orchestrator.core.gates.gate import Gate
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Directory in the workspace.

@@ -1,4 +1,4 @@
-"""Runs gates one after another on one state of the project. See ``core.model.gate.Gates``."""
+"""Runs gates one after another on one state of the project. See ``core.gates.gate.Gates``."""
 
 import logging
 import os
@@ -13,6 +13,17 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
+from orchestrator.core.gates.gate import (
+    Check,
+    Gate,
+    GateCause,
+    GateOutcome,
+    GatePlace,
+    GateResult,
+    GateRun,
+    GateSource,
+    GateStatus,
+)
 from orchestrator.core.gates.removed_tests import removal_of
 from orchestrator.core.gates.run_comparison import confirmed, counted, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (
@@ -24,19 +35,8 @@ from orchestrator.core.gates.tampering import (
     with_rewrites,
     with_second_run,
 )
-from orchestrator.core.model.gate import (
-    Check,
-    Gate,
-    GateCause,
-    GateOutcome,
-    GatePlace,
-    GateResult,
-    GateRun,
-    GateSource,
-    GateStatus,
-)
-from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
+from orchestrator.core.text.path_patterns import matching
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
@@ -97,7 +97,7 @@ class _Passed:
 
 
 class GateRunner:
-    """Implements ``core.model.gate.Gates``. Every step runs in a thread of ``background``."""
+    """Implements ``core.gates.gate.Gates``. Every step runs in a thread of ``background``."""
 
     def __init__(
         self,

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateFinder
+from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateFinder
 from orchestrator.core.model.job import TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Flaw
+from orchestrator.core.gates.gate import Check, Gate, GateOutcome, GatePlace, GateResult, Leave
 from orchestrator.core.gates.tampering import (
     MIXED,
     JudgeAlteration,
@@ -19,9 +20,8 @@ from orchestrator.core.gates.tampering import (
     held_to_tests,
     judging_part,
 )
-from orchestrator.core.model.gate import Check, Gate, GateOutcome, GatePlace, GateResult, Leave
-from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
+from orchestrator.core.text.path_patterns import matching
 
 logger = logging.getLogger(__name__)
 

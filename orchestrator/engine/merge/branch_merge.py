@@ -13,8 +13,8 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
+from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model.states import JobStatus

@@ -8,7 +8,7 @@ that makes both culprits fail, which is then the only culprit.
 from collections.abc import Callable, Sequence
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
 from orchestrator.engine.merge.merge_order import MergePart
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.core.model.gate import (
+from orchestrator.core.gates.gate import (
     Check,
     Gate,
     GatePlace,
@@ -18,6 +17,7 @@ from orchestrator.core.model.gate import (
     GateStatus,
     Leave,
 )
+from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository

@@ -5,8 +5,8 @@ from shlex import quote
 from typing import Any
 
 from orchestrator.core.gates.findings import advice_on
+from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport

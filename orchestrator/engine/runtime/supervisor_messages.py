@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.core.errors import NotFound, StoreError
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.gate import GateOutcome
+from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.launcher import Launcher

@@ -13,8 +13,8 @@ from typing import Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
+from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
-from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
 from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
 from orchestrator.core.ports import Change, Observer, Store

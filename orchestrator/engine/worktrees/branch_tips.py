@@ -6,9 +6,9 @@ Also rewrites branches, to remove secrets, files that are never committed, and r
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.core.gates.gate import SECRETS
 from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.model.attempt.failure import after, before
-from orchestrator.core.model.gate import SECRETS
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import (
     branch_of,

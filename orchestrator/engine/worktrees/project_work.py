@@ -14,10 +14,10 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivered_work import held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
-from orchestrator.core.model.path_patterns import matches
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
+from orchestrator.core.text.path_patterns import matches
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
 from orchestrator.security.files.untrusted_files import read_regular, replace_file

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.gates.file_kinds import PYTEST, PYTHON, own_files, patterns_of
-from orchestrator.core.model.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.gates.gate import SECRETS, Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect import javascript, security_tools
 from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rules_of, scripts_in
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_of
-from orchestrator.core.model.gate import Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.gates.gate import Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect.scripts import PACKAGE, Calls, mapping, package_of, texts_of
 
 #: Text in the script that ``npm init`` writes if there are no tests.

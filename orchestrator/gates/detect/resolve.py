@@ -9,7 +9,7 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateSource
+from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateSource
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
 from orchestrator.gates.detect.scripts import scripts_in
@@ -50,7 +50,7 @@ LONGEST_NAME = 40
 
 
 class GateResolver:
-    """Finds gates; implements ``core.model.gate.GateFinder``."""
+    """Finds gates; implements ``core.gates.gate.GateFinder``."""
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from dataclasses import field
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.gate import GateFiles
+from orchestrator.core.gates.gate import GateFiles
 
 #: Maximum number of paths that are checked per text.
 _MOST_LOOKS = 20

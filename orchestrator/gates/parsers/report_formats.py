@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
-from orchestrator.core.model.gate import GateReport
+from orchestrator.core.gates.gate import GateReport
 from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 

@@ -21,7 +21,7 @@ from orchestrator.core.model.attempt.delivered_work import (
     held_by,
     normalized,
 )
-from orchestrator.core.model.path_patterns import matches
+from orchestrator.core.text.path_patterns import matches
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged import LINK, Staged
 from orchestrator.security.files.untrusted_files import read_regular

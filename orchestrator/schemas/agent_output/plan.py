@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.gates.gate import Gate, GateSource
 from orchestrator.core.model.attempt.delivered_work import (
     REPORTING_ROLES,
     is_relative,
 )
-from orchestrator.core.model.gate import Gate, GateSource
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import GitUse
 from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, Wire

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from orchestrator.core.model.gate import (
+from orchestrator.core.gates.gate import (
     Gate,
     GateCause,
     GateOutcome,

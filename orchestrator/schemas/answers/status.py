@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.core.model.gate import GateCause
+from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.model.human_input import Decision, PauseCause, RunningMode
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration

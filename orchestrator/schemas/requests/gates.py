@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.core.model.gate import AUTO, OFF, Gate, GateReport
+from orchestrator.core.gates.gate import AUTO, OFF, Gate, GateReport
 from orchestrator.schemas.fields.bounded_types import (
     GATE_NAME_PATTERN,
     Seconds,

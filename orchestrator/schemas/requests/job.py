@@ -18,9 +18,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from orchestrator.core.gates.gate import OFF, Gate
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.delivered_work import is_relative
-from orchestrator.core.model.gate import OFF, Gate
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
 from orchestrator.core.model.states import GitUse, Workdir

@@ -17,6 +17,14 @@ import pydantic_core
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from orchestrator.core.gates.gate import (
+    Gate,
+    GateCause,
+    GateReport,
+    GateResult,
+    GateSource,
+    GateStatus,
+)
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import (
     ChangeSize,
@@ -38,14 +46,6 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.gate import (
-    Gate,
-    GateCause,
-    GateReport,
-    GateResult,
-    GateSource,
-    GateStatus,
-)
 from orchestrator.core.model.human_input import (
     Comment,
     Decision,

@@ -16,8 +16,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, NullPool, create_engine, inspect, text
 
 from orchestrator.core.errors import StoreError
+from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerKind

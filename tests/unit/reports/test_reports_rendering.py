@@ -13,7 +13,7 @@ import trees
 from markdown_it import MarkdownIt
 from planted import ROOT, Planted
 
-from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, tasks_succeeded

@@ -10,9 +10,9 @@ from enum import StrEnum
 from posixpath import normpath
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.gate import AlteredJudges
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.gate import AlteredJudges
-from orchestrator.core.model.path_patterns import matching
+from orchestrator.core.text.path_patterns import matching
 
 #: Maximum number of files that are stored, and that are named in texts for people.
 MOST_STORED, _MOST_IN_WORDS = 50, 5

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from orchestrator.core.gates.file_kinds import code_in, has_code, language_of
-from orchestrator.core.model.gate import SECRETS, GateCause, GateOutcome, GateResult
+from orchestrator.core.gates.gate import SECRETS, GateCause, GateOutcome, GateResult
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import (
     FlakyGate,
@@ -14,8 +14,8 @@ from orchestrator.core.model.job_facts import (
     UnjudgedCause,
     UnjudgedFile,
 )
-from orchestrator.core.model.path_patterns import matches
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.text.path_patterns import matches
 
 
 def job_outcome(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.limits.budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
@@ -9,7 +10,6 @@ from orchestrator.core.model.attempt.delivered_work import (
     listed,
 )
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.model.human_input import Pause, PauseCause
 from orchestrator.core.model.job import NO_PLAN, RULES, WALL_TIME, Job
 from orchestrator.core.model.job_facts import (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.gate import GateResult, GateRun
+from orchestrator.core.gates.gate import GateResult, GateRun
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.state.job_trees import JobTrees

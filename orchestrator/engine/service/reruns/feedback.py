@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
-from orchestrator.core.model.gate import GateFiles
+from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.model.human_input import (
     Comment,
     Feedback,

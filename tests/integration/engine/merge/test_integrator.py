@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.core import failpoints
-from orchestrator.core.model.gate import Gate
+from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Tree

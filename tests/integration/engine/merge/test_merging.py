@@ -15,7 +15,7 @@ import pytest
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from orchestrator.composition import assembly
-from orchestrator.core.model.gate import Gate
+from orchestrator.core.gates.gate import Gate
 from orchestrator.engine.merge.gate_check import MergedGates
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until

@@ -14,8 +14,8 @@ from orchestrator.cli.output.job_ending import (
     used_line,
 )
 from orchestrator.cli.plan.plan_review import estimate_line
+from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
-from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.job_facts import (
     CapPassed,
     CheckoutChange,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from orchestrator.core.candidates.comparison import compared
 from orchestrator.core.candidates.selection import Candidate, candidates_of, chosen, ranked
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Usage
-from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult

@@ -1,8 +1,8 @@
 """The combined result of two runs of a gate on the base commit."""
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.gates.run_comparison import both, needs_another
-from orchestrator.core.model.gate import GateCause
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.run_comparison import counted
-from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import Criterion, WorkerResult

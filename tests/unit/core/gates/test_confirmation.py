@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading
+from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.gates.run_comparison import confirmed, flaky
-from orchestrator.core.model.gate import GateCause
 
 PASSED = Ran(reading=Reading(passed=("a", "b")))
 KILLED = Ran(broken="killed", cause=GateCause.KILLED)

@@ -17,9 +17,9 @@ from orchestrator.core.gates.findings import (
     result_of,
     with_exit,
 )
+from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
 from orchestrator.core.gates.removed_tests import RemovedTest
-from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateSource, GateStatus
-from orchestrator.core.model.path_patterns import matches
+from orchestrator.core.text.path_patterns import matches
 
 GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))
 DETECTED = replace(GATE, source=GateSource.DETECTED)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
@@ -13,7 +14,6 @@ from orchestrator.core.gates.tampering import (
     swayed,
     with_second_run,
 )
-from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
 
 TESTS = Gate(name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py",))
 RUFF = Gate(name="ruff", run="x", report=GateReport.RUFF, configured_by=("ruff.toml",))

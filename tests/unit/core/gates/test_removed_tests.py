@@ -3,8 +3,8 @@
 import pytest
 
 from orchestrator.core.gates.findings import LOST, Ran, Reading, result_of
+from orchestrator.core.gates.gate import Gate, GateReport, Leave
 from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
-from orchestrator.core.model.gate import Gate, GateReport, Leave
 
 GATE = Gate(
     name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py", "pytest.ini")

@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.limits.admission import check_budget
 from orchestrator.core.limits.budgets import (
     breach,
@@ -24,7 +25,6 @@ from orchestrator.core.model.attempt.attempt_result import (
     Exit,
     Usage,
 )
-from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import is_for_gates, judge

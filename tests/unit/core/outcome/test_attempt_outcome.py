@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.gates.gate import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.gate import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import TABLE, is_for_gates, judge

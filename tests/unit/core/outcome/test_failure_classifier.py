@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
     ErrorClass,
@@ -23,7 +24,6 @@ from orchestrator.core.model.attempt.failure import (
     RetryStrategy,
 )
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.gate import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult

@@ -6,8 +6,8 @@ import pytest
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Evidence, Usage
-from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion

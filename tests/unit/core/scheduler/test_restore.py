@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.scheduler.scheduler_commands import Render, Stop
 from tests.unit.core.factories import BASE, CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task

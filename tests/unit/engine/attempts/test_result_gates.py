@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from orchestrator.core.gates.gate import Gate, GateResult, GateSource, GateStatus
 from orchestrator.core.model.attempt.failure import HANDED_ON, SENT_BACK
-from orchestrator.core.model.gate import Gate, GateResult, GateSource, GateStatus
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, with_exit
-from orchestrator.core.model.gate import Gate, GateCause
+from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.engine.gates.baseline_store import (
     MOST_AGE,
     BaselineStore,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.model.gate import AUTO, Gate
+from orchestrator.core.gates.gate import AUTO, Gate
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.engine.gates.gate_selection import GatePlan, GatePlans

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileWay, MergedFile
 from orchestrator.engine.merge.culprit_search import CulpritSearch, MergeStep, blocked
 from orchestrator.engine.merge.merge_order import MergePart

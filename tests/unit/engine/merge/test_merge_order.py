@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from tests.unit.core.factories import a_task, a_worker

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 import pytest
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model.gate import AUTO, Gate, GateSource
+from orchestrator.core.gates.gate import AUTO, Gate, GateSource
 from orchestrator.gates import GateResolver
 from orchestrator.schemas.requests.gates import GateRequest, gate_of
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.gates.findings import NoAdvisories, Reading, UnreadableReport
-from orchestrator.core.model.gate import GateCause
+from orchestrator.core.gates.gate import GateCause
 from orchestrator.gates.parsers import advisories
 
 ADVISORY = {

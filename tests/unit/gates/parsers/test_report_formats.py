@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
-from orchestrator.core.model.gate import GateReport
+from orchestrator.core.gates.gate import GateReport
 from orchestrator.gates import GateReports
 from orchestrator.gates.parsers import junit, linters, sarif
 from orchestrator.gates.parsers import report_formats as bounds

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.model.gate import GateSource
+from orchestrator.core.gates.gate import GateSource
 from orchestrator.schemas.agent_output.plan import planned_gates
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import altered_judges
 from orchestrator.core.limits.budgets import (
     NOTHING,
     has_caps,
@@ -18,7 +19,6 @@ from orchestrator.core.limits.budgets import (
     passed_in_words,
     spent_by,
 )
-from orchestrator.core.model.gate import altered_judges
 from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.gates.file_kinds import has_code, is_code, language_of
-from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.job_facts import GateFact, JobFacts, UnjudgedCause, UnjudgedFile
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import (

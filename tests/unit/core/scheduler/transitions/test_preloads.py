@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 )
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
