@@ -43,8 +43,8 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.scheduler import placement
-from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue import placement
+from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler

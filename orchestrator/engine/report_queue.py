@@ -8,10 +8,10 @@ from queue import Empty, SimpleQueue
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job
+from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 from orchestrator.core.repository.merge_report import MergeReport
-from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.runtime.background import when_reachable
 from orchestrator.engine.runtime.supervisor_messages import Post, ReportsRendered
 

@@ -17,7 +17,7 @@ from orchestrator.agents.discovery.availability import (
 )
 from orchestrator.core.model.known_agents import KnownTool, known
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.core.scheduler.placement import Machine, hindrance
+from orchestrator.core.scheduler.queue.placement import Machine, hindrance
 
 #: A description of an agent, as JSON.
 Description = Mapping[str, Any]

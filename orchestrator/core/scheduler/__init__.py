@@ -1,10 +1,10 @@
 """The pure state machine: events in, commands out.
 
-The interface is ``scheduler``: its methods are events, ``turn`` returns ``commands``, ``view``
-answers queries, and ``leases`` contains the locks of running workers. Only core uses ``state`` and
-``transitions``:
+The interface is ``scheduler``: its methods are events, ``turn`` returns commands
+(``core.model.scheduler_commands``), ``view`` answers queries, and ``leases`` contains the locks of
+running workers. Only core uses ``state`` and ``transitions``:
 
-- ``queue``: The workers that wait for a start: order, slots, holds, capacity
+- ``queue``: The workers that wait for a start: order, slots, holds, capacity, machines
 - ``state``: The state that one turn reads and changes: job trees, unit of work
 - ``transitions``: One module for each kind of event that changes state
 """

@@ -15,6 +15,7 @@ from orchestrator.core.limits.budgets import NOTHING, is_unpriced
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.dag import plan_of
 from orchestrator.core.model.human_input import (
     Decision,
     Feedback,
@@ -24,18 +25,17 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.merge_outcome import Merged, MergeRejection
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
-from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.claims_and_leases import LeaseManager, TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback

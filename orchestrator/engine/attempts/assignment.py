@@ -19,6 +19,7 @@ from orchestrator.core.model.attempt.failure import (
     NO_CHANGES,
     SENT_BACK,
 )
+from orchestrator.core.model.dag import sources
 from orchestrator.core.model.human_input import open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import GitUse
@@ -35,7 +36,6 @@ from orchestrator.core.ports import (
 )
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.git_refs import short, worker_branch
-from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.result_gates import gates_of

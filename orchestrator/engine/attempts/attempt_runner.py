@@ -15,17 +15,17 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
-from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
-from orchestrator.core.ports import Assignment, Workspace
-from orchestrator.core.ports.launcher import Launch, Launcher
-from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import (
+from orchestrator.core.model.scheduler_commands import (
     MakeContext,
     SetWaiting,
     Start,
     Stop,
     TakeBack,
 )
+from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
+from orchestrator.core.ports import Assignment, Workspace
+from orchestrator.core.ports.launcher import Launch, Launcher
+from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.preparation import (
     AttemptPreparation,

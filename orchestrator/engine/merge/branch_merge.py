@@ -15,6 +15,7 @@ from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
 from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.model.dag import sources
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model.states import JobStatus
@@ -29,6 +30,7 @@ from orchestrator.core.outcome.job.job_outcome import (
     job_outcome,
     unjudged_files,
 )
+from orchestrator.core.outcome.merge_outcome import Merged, MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     branch_of,
@@ -51,8 +53,6 @@ from orchestrator.core.repository.repository import (
     Strategy,
     merger_of,
 )
-from orchestrator.core.scheduler.dag import sources
-from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
 from orchestrator.engine.merge.conflict_resolvers import ConflictResolvers, is_refused

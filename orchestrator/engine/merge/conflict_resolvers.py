@@ -6,11 +6,11 @@ from orchestrator.core.model.attempt.failure import SENT_BACK
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.outcome.retry_policy import has_no_retry
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import resolving_ref, sent_ref, worker_branch
 from orchestrator.core.repository.repository import Hindrance, Repository
-from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.engine.merge.culprit_search import SearchResult
 from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
 from orchestrator.engine.worktrees import conflict_attempt

@@ -13,11 +13,13 @@ from typing import TypeVar
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.model.dag import in_order
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.outcome.merge_outcome import Merged
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     candidate_refs,
@@ -28,8 +30,6 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
-from orchestrator.core.scheduler.dag import in_order
-from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.branch_merge import BranchMerge, leave
 from orchestrator.engine.merge.gate_check import Halted, MergedGates

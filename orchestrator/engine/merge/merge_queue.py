@@ -7,11 +7,11 @@ from concurrent.futures import Future
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NoSuchJob
+from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.merge_outcome import Merged
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.core.scheduler.merge_outcome import Merged
-from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
 from orchestrator.engine.runtime.supervisor_messages import JobMerged, Post

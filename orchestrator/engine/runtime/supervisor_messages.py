@@ -11,9 +11,9 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import WorkerKey
-from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.core.model.scheduler_commands import Render, TakePlan
+from orchestrator.core.outcome.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import Render, TakePlan
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
+from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
+from orchestrator.core.outcome.merge_outcome import Merged
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
-from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access

@@ -7,11 +7,11 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import Deadlock, InvalidRequest
+from orchestrator.core.model import dag
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Planner
-from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks

@@ -16,15 +16,16 @@ from orchestrator.core.limits.admission import (
     within_root,
 )
 from orchestrator.core.limits.quotas import KeyLimits
+from orchestrator.core.model import dag
+from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, Workdir
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.outcome.job.reason import held_for_approval
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.ports.read_models import Availability
 from orchestrator.core.repository.repository import Base
-from orchestrator.core.scheduler import dag
-from orchestrator.core.scheduler.planned_job import held_for_approval, planner_of
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.gates.gate_selection import GatePlan

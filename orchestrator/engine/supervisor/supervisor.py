@@ -16,10 +16,7 @@ from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
-from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
-from orchestrator.core.ports import Change, Observer, Store
-from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import (
+from orchestrator.core.model.scheduler_commands import (
     Command,
     MakeContext,
     Render,
@@ -30,6 +27,9 @@ from orchestrator.core.scheduler.scheduler_commands import (
     TakeBack,
     TakePlan,
 )
+from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
+from orchestrator.core.ports import Change, Observer, Store
+from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner

@@ -27,7 +27,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree, ServerWorktrees
 from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.core.scheduler.placement import HERE, Machine
+from orchestrator.core.scheduler.queue.placement import HERE, Machine
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms

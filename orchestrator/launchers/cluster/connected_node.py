@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
-from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.file_transfer import file_exchange
 from orchestrator.launchers.cluster.file_transfer.archive import (

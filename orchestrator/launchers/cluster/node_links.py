@@ -19,7 +19,7 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
-from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.launchers.cluster.connected_node import (
     MOST_KNOWN,

@@ -6,16 +6,11 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.scheduler.merge_outcome import MergeRejection
-from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.scheduler.planned_job import planner_of
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
-from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import (
+from orchestrator.core.model.scheduler_commands import (
     Command,
     MakeContext,
     Render,
@@ -23,6 +18,11 @@ from orchestrator.core.scheduler.scheduler_commands import (
     Stop,
     TakePlan,
 )
+from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.outcome.merge_outcome import MergeRejection
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.placement import Machine
+from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.reruns.rerun_checks import check_reopens, check_rerun
 
 from .factories import (

@@ -1,7 +1,9 @@
 """Composes a job's ``reason`` from its fields and facts. No other module does."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.limits.budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
@@ -444,3 +446,8 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _switched_off,
     _repository,
 )
+
+
+def held_for_approval(job: Job) -> dict[str, Any]:
+    """Return the fields that change in a job whose tasks wait for approval."""
+    return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue.placement import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from hashlib import blake2b
 from itertools import count
 from statistics import median
 
+from orchestrator.core.model.dag import dependents
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
-from orchestrator.core.scheduler.dag import dependents
 
 #: Number of digits after the decimal point of a run time. Tasks with equal rounded times start in
 #: the order of the plan.

@@ -11,13 +11,14 @@ from orchestrator.core.limits.quotas import Quotas
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.dag import PlanProgress, planning_task
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_accounts import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.scheduler.dag import PlanProgress, planning_task
-from orchestrator.core.scheduler.placement import MachineSlots
+from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import (
     NO_RANK,
     Order,
@@ -26,7 +27,6 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     ranks,
 )
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots, StartHolds
-from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.dag import plan_of
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.ports import Tree
-from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd

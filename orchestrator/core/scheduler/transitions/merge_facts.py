@@ -19,7 +19,7 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     side_work_left,
     still_missing,
 )
-from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import Merged
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
 

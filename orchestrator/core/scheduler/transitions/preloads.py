@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.queue.capacity import Capacity
 from orchestrator.core.scheduler.queue.ready_queue import Entry
-from orchestrator.core.scheduler.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, attempt_of
 

@@ -4,20 +4,20 @@ from collections.abc import Sequence, Set
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.scheduler_commands import (
+    MakeContext,
+    SetWaiting,
+    Start,
+)
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.agent_accounts import AgentThrottle
-from orchestrator.core.scheduler.placement import (
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.placement import (
     HERE,
     Unplaced,
     Wants,
     machine_of,
     needs_server_files,
-)
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
-from orchestrator.core.scheduler.scheduler_commands import (
-    MakeContext,
-    SetWaiting,
-    Start,
 )
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks

@@ -14,9 +14,9 @@ from orchestrator.core import failpoints
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
-from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from orchestrator.core.scheduler.placement import HERE, Machine, could_run
+from orchestrator.core.scheduler.queue.placement import HERE, Machine, could_run
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story
 

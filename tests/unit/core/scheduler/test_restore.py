@@ -7,8 +7,8 @@ import pytest
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.scheduler_commands import Render, Stop
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import Render, Stop
 from tests.unit.core.factories import BASE, CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
 from tests.unit.core.remains import memory_of, state_of
 from tests.unit.core.story import Story

@@ -7,8 +7,8 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import Stop
 from tests.unit.core.factories import CANCELLED, TIMED_OUT, a_task
 from tests.unit.core.story import Story, a_family, stops
 

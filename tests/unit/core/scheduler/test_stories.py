@@ -7,8 +7,8 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, WaitingFor, WorkerKey
+from orchestrator.core.model.scheduler_commands import SetWaiting
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import SetWaiting
 from tests.support.examples import examples
 from tests.unit.core.factories import BASE, a_job, a_task
 from tests.unit.core.story import NO_DISK, NO_MEMORY, Story

@@ -11,9 +11,9 @@ from orchestrator.core.limits import admission, quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
+from orchestrator.core.model.scheduler_commands import Start
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
-from orchestrator.core.scheduler.scheduler_commands import Start
 from orchestrator.engine.submission.submit import ResolvedSubmission, SubmissionBuilder, check_tasks
 
 ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))

@@ -7,10 +7,10 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.job import Worker
+from orchestrator.core.model.scheduler_commands import Stop, StopMerging
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.reason import reason_of
-from orchestrator.core.scheduler.scheduler_commands import Stop, StopMerging
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
 from orchestrator.core.text.command_name import COMMAND

@@ -22,6 +22,7 @@ from orchestrator.core.limits.budgets import (
 from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
+from orchestrator.core.model.scheduler_commands import Render, TakePlan
 from orchestrator.core.model.states import WaitKind, Workdir, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
@@ -29,7 +30,6 @@ from orchestrator.core.outcome.job.job_outcome import job_outcome, unjudged_code
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason
-from orchestrator.core.scheduler.scheduler_commands import Render, TakePlan
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback

@@ -11,8 +11,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.outcome.job.reason import budget_command, reason_of
-from orchestrator.core.scheduler.scheduler_commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.text.command_name import COMMAND

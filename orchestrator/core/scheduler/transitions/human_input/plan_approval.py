@@ -6,12 +6,11 @@ from dataclasses import replace
 from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
-from orchestrator.core.outcome.job.reason import paused
-from orchestrator.core.scheduler.dag import PlanProgress
-from orchestrator.core.scheduler.planned_job import held_for_approval
+from orchestrator.core.outcome.job.reason import held_for_approval, paused
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses

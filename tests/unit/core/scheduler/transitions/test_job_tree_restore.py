@@ -5,8 +5,8 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.scheduler_commands import Start
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import Start
 from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task
 from tests.unit.core.story import Story
 

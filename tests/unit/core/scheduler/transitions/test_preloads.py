@@ -22,8 +22,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
+from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.scheduler.transitions.preloads import (
     MOST_PER_SHIM,
     is_plain,

@@ -8,8 +8,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import PauseCause, RunningMode
 from orchestrator.core.model.job import Job
+from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.scheduler.scheduler_commands import Stop
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story, a_family, stops
 

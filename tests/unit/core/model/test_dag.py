@@ -1,8 +1,8 @@
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, PlanCycle
+from orchestrator.core.model.dag import check, check_overlaps, dependents
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.dag import check, check_overlaps, dependents
 from tests.unit.core.factories import a_task
 
 

@@ -1,11 +1,12 @@
-"""The dependency graph of one job's tasks: checks, and progress."""
+"""The dependency graph of one job's tasks: checks, progress, and the planner's task and worker."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from posixpath import normpath
 
 from orchestrator.core.errors import InvalidRequest, PlanCycle
-from orchestrator.core.model.job import PLANNER, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import PLANNER, PLANNER_INDEX, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import WorkerKind
 
 
 def check(tasks: Sequence[TaskSpec]) -> None:
@@ -100,6 +101,19 @@ def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
 
 #: Maximum number of attempts of a planner. A rejected plan is requested again, with the reason.
 TRIES_TO_PLAN = 2
+
+
+def planner_of(job: Job, agent: str, name: str) -> Worker:
+    return Worker(
+        id=name,
+        job_id=job.id,
+        root_id=job.root_id,
+        task_id=PLANNER,
+        index=PLANNER_INDEX,
+        kind=WorkerKind.PLANNER,
+        depth=job.depth,
+        agent=agent,
+    )
 
 
 def planning_task(planner: Worker) -> TaskSpec:

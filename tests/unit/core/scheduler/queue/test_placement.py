@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.placement import (
+from orchestrator.core.scheduler.queue.placement import (
     HERE,
     Machine,
     Unplaced,
