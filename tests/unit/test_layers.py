@@ -90,8 +90,6 @@ ROOMS: Mapping[str, Sequence[str]] = {
 FOLDER_CYCLES = frozenset(
     frozenset(f"{TOP}.{folder}" for folder in cycle.split())
     for cycle in (
-        "core.scheduler.transitions core.scheduler.transitions.ends"
-        " core.scheduler.transitions.human_input",
         "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
         " launchers.cluster.node",
         "outbox outbox.notifications",

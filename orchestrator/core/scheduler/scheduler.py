@@ -37,13 +37,11 @@ from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.claims_and_leases import LeaseManager, TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
-from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
@@ -51,10 +49,15 @@ from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRest
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
-from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
 from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import (
+    LeaseManager,
+    TaskLocks,
+)
+from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
+from orchestrator.core.scheduler.transitions.running_workers.preloads import Began, Ended, Preloads
+from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected

@@ -21,7 +21,7 @@ from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
 #: Number of preloaded launches per running worker with which the shims need no turn soon.
 LAUNCHES_AHEAD = 4

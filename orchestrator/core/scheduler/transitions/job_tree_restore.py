@@ -9,7 +9,6 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
@@ -17,8 +16,9 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.limit_enforcement import LimitAsks
-from orchestrator.core.scheduler.transitions.preloads import Preloads
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.preloads import Preloads
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
 
 class JobTreeRestore:

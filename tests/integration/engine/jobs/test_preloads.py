@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Change
-from orchestrator.core.scheduler.transitions import preloads
+from orchestrator.core.scheduler.transitions.running_workers import preloads
 from orchestrator.engine.supervisor import supervisor
 from orchestrator.launchers.local import shims
 from tests.integration.engine.conftest import MakeSite

@@ -15,7 +15,6 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.retry_policy import may_retry, retry_delay
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
-from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
     MOST_ATTEMPTS,
     AgentFallback,
@@ -23,7 +22,8 @@ from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
 )
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
-from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
+from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
 
 #: Seconds until a tool that did not start is started again, one value per attempt. These attempts
 #: use no retry of the worker.

@@ -31,10 +31,10 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
-from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.candidate_selection import CandidateSelection
-from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
+from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 
 
 class JobEnd:

@@ -15,7 +15,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 from orchestrator.core.text.command_name import COMMAND
 
 _STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStatus.FAILED}

@@ -24,7 +24,7 @@ from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.scheduler.transitions.preloads import (
+from orchestrator.core.scheduler.transitions.running_workers.preloads import (
     MOST_PER_SHIM,
     is_plain,
     launches_per_shim,

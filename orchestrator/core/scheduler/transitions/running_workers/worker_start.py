@@ -20,7 +20,7 @@ from orchestrator.core.scheduler.queue.placement import (
     needs_server_files,
 )
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
-from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
 
 #: Seconds until a worker is placed again if no machine of the cluster could start it.
 PLACEMENT_SECONDS = 1.0

@@ -18,7 +18,10 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.scheduler.queue.capacity import Capacity
 from orchestrator.core.scheduler.queue.ready_queue import Entry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, attempt_of
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import (
+    RunningWorkers,
+    attempt_of,
+)
 
 #: Maximum number of preloaded launches of one shim. Half of them take a shim longer than the time
 #: for which events gather (``engine.supervisor``).

@@ -1,0 +1,1 @@
+"""Events of running workers: start, preloaded launches, locks, messages, gates."""
