@@ -94,9 +94,9 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.launchers.local.spawner_process import SpawnerProcess
-from orchestrator.outbox.addresses import AddressPolicy
-from orchestrator.outbox.http_sender import Poster
-from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.http_sender import Poster
+from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.outbox.webhooks import Webhooks

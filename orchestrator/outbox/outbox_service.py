@@ -20,11 +20,11 @@ from orchestrator.core.ports.outbox import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox import webhooks as hooks
-from orchestrator.outbox.addresses import AddressPolicy
-from orchestrator.outbox.delivery import MOST_OF_ENDPOINT, Sender
-from orchestrator.outbox.delivery_retries import GONE, after_attempt
-from orchestrator.outbox.http_sender import Outcome
-from orchestrator.outbox.messages import moment
+from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.delivery_retries import GONE, after_attempt
+from orchestrator.outbox.delivery.due_entries import MOST_OF_ENDPOINT, Sender
+from orchestrator.outbox.delivery.http_sender import Outcome
+from orchestrator.outbox.delivery.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.security.secrets.masking import shown_address

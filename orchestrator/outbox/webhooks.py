@@ -15,8 +15,8 @@ from typing import Any
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
-from orchestrator.outbox.http_sender import Outcome, Poster
-from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.messages import Messages
 
 KEY_PREFIX = "whsec_"
 #: Lengths of a secret's key, in bytes.

@@ -114,13 +114,13 @@ ROWS = (
         injection="redirects, mapped addresses, rebinding names",
         promise="the address is rejected",
         tests=(
-            "unit/outbox/test_addresses.py::test_a_hostile_address_is_refused",
-            "unit/outbox/test_addresses.py::test_a_hostile_address_is_refused_at_sending_too",
+            "unit/outbox/delivery/test_addresses.py::test_a_hostile_address_is_refused",
+            "unit/outbox/delivery/test_addresses.py::test_a_hostile_address_is_refused_at_sending_too",
             (
-                "unit/outbox/test_addresses.py::"
+                "unit/outbox/delivery/test_addresses.py::"
                 "test_a_name_that_changes_its_address_between_two_looks_is_refused"
             ),
-            "unit/outbox/test_addresses.py::test_every_address_of_a_name_must_be_public",
+            "unit/outbox/delivery/test_addresses.py::test_every_address_of_a_name_must_be_public",
             "integration/outbox/test_webhooks.py::test_a_redirect_is_not_followed",
         ),
     ),

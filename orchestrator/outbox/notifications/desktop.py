@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from orchestrator.outbox.http_sender import Outcome
+from orchestrator.outbox.delivery.http_sender import Outcome
 
 TIMEOUT_SECONDS = 10.0
 #: The texts are arguments, so that no text is read as a part of the script.

@@ -9,8 +9,8 @@ import ssl
 from email.message import EmailMessage
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from orchestrator.outbox.deadline import Deadline
-from orchestrator.outbox.http_sender import Outcome
+from orchestrator.outbox.delivery.deadline import Deadline
+from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
 TIMEOUT_SECONDS = 20.0

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore, Topic
-from orchestrator.outbox.delivery_retries import after_attempt
-from orchestrator.outbox.http_sender import Outcome, Poster
-from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.delivery.delivery_retries import after_attempt
+from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications.notice import Notice, notice_of
 from orchestrator.outbox.notifications.targets import Target, send
 

@@ -4,7 +4,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-from orchestrator.outbox.http_sender import Outcome
+from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
 #: The package of the extra ``notify``.

@@ -8,7 +8,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.outbox.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.http_sender import Outcome, Poster
 from orchestrator.outbox.notifications import desktop, mail, other_services
 from orchestrator.outbox.notifications.notice import Notice
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.outbox.addresses import AddressPolicy
-from orchestrator.outbox.http_sender import NO_ANSWER, Poster
+from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.http_sender import NO_ANSWER, Poster
 
 LONG = b"x" * 100_000
 

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from orchestrator import __version__
 from orchestrator.core.dataclass import dataclass
-from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, Unresolved
-from orchestrator.outbox.deadline import Deadline
+from orchestrator.outbox.delivery.addresses import AddressPolicy, ForbiddenUrl, Unresolved
+from orchestrator.outbox.delivery.deadline import Deadline
 
 if TYPE_CHECKING:
     import requests

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl
-from orchestrator.outbox.http_sender import Poster
+from orchestrator.outbox.delivery.addresses import AddressPolicy, ForbiddenUrl
+from orchestrator.outbox.delivery.http_sender import Poster
 from orchestrator.security.secrets.masking import shown_address
 
 #: One trick each. Names of this list resolve without a network.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry
-from orchestrator.outbox.http_sender import Outcome
+from orchestrator.outbox.delivery.http_sender import Outcome
 
 #: Seconds before the second and each later attempt, as Standard Webhooks proposes.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)

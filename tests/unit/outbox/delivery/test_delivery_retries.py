@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
-from orchestrator.outbox.delivery_retries import EARLY_WAITS, WAITS, after_attempt
-from orchestrator.outbox.http_sender import Outcome
+from orchestrator.outbox.delivery.delivery_retries import EARLY_WAITS, WAITS, after_attempt
+from orchestrator.outbox.delivery.http_sender import Outcome
 
 ENTRY = OutboxEntry(
     id="msg_a_1_ci",

@@ -1,0 +1,1 @@
+"""The delivery of messages: due entries, retries, contents, and requests over HTTP."""
