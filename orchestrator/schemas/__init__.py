@@ -2,20 +2,16 @@
 
 - ``agent_output``: Answers of agents, checked by a schema: plans and reviews
 - ``answers``: Answers to callers
+- ``calls``: Calls whose requests and answers are one module: locks, merging, the tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
 - ``triggers``: Triggers: external events that start a job, or are sent as feedback
 
-Each module is imported on first use.
+``answers``, ``calls``, and ``requests`` import each module on first use.
 """
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from orchestrator.schemas import locks as locks
-    from orchestrator.schemas import merging as merging
 
 
 def first_use(package: str) -> Callable[[str], object]:
@@ -31,6 +27,3 @@ def first_use(package: str) -> Callable[[str], object]:
             raise AttributeError(f"module {package!r} has no attribute {name!r}") from None
 
     return module
-
-
-__getattr__ = first_use(__name__)

@@ -92,7 +92,6 @@ FOLDER_CYCLES = frozenset(
     for cycle in (
         "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
         " launchers.cluster.node",
-        "schemas schemas.answers schemas.requests",
     )
 )
 

@@ -9,8 +9,8 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from orchestrator.api.openapi.operations import OPERATIONS
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.answer import EventAnswer, Problem
+from orchestrator.schemas.calls.tasks_api import WholeAnswer
 from orchestrator.schemas.fields.bounded_types import Wire
-from orchestrator.schemas.tasks_api import WholeAnswer
 
 Schema = dict[str, Any]
 

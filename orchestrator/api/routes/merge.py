@@ -6,7 +6,6 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator import schemas
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
@@ -14,7 +13,7 @@ from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.api.serializers.results import missing_changes, outside_work, workers_by_job
-from orchestrator.schemas import requests
+from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -30,14 +29,14 @@ def get_conflicts(job_id: str) -> Response:
 @blueprint.post("/merge")
 def merge_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    request = reading.body(schemas.merging.MergeRequest, optional=True)
+    request = reading.body(calls.merging.MergeRequest, optional=True)
     choice = request.to_choice()
     if service().merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
         # The merge is still running, and its record does not exist before its end.
         strategy = service().job(caller(), job_id).config.merge_strategy
-        begun = schemas.merging.ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
+        begun = calls.merging.ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
         return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 
@@ -48,7 +47,7 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about the job's calls, either.
     service().job(caller(), checked_job_id(job_id))
-    request = reading.body(schemas.merging.ChoiceRequest)
+    request = reading.body(calls.merging.ChoiceRequest)
     if service().choose(caller(), job_id, task_id, request.worker_id, request.reason):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
@@ -59,7 +58,7 @@ def land_job(job_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), checked_job_id(job_id))
-    body = reading.body(schemas.merging.LandBody, optional=True)
+    body = reading.body(calls.merging.LandBody, optional=True)
     answer = landing_plan_answer if body.check else land_answer
     return json_answer(answer(service(), caller(), job_id, body.to_request()))
 
@@ -71,7 +70,7 @@ def undo_landing(job_id: str) -> Response:
     return json_answer(undo_answer(service(), caller(), checked_job_id(job_id)))
 
 
-def _answer(job_id: str) -> schemas.merging.ConflictsAnswer:
+def _answer(job_id: str) -> calls.merging.ConflictsAnswer:
     detail = service().detail(caller(), job_id, with_tasks=False)
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
@@ -90,4 +89,4 @@ def _answer(job_id: str) -> schemas.merging.ConflictsAnswer:
         "made_not_in_result": outside_work(service(), caller(), job, workers),
         "merging": service().is_merging(job_id),
     }
-    return schemas.merging.ConflictsAnswer(**fields)
+    return calls.merging.ConflictsAnswer(**fields)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator import schemas
 from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service
+from orchestrator.schemas import calls
 
 #: Maximum number of paths in an answer; ``files_changed`` has the number of all paths.
 MOST_FILES = 1000
@@ -14,7 +14,7 @@ MOST_FILES = 1000
 
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> schemas.merging.LandAnswer:
+) -> calls.merging.LandAnswer:
     """Check whether a job's result can land, and return the answer. Changes nothing."""
     plan = service.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
@@ -23,16 +23,16 @@ def landing_plan_answer(
 
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> schemas.merging.LandAnswer:
+) -> calls.merging.LandAnswer:
     plan, moved = service.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
 def _land_answer(
     job_id: str, plan: LandPlan, text: str, moved: Moved | None = None
-) -> schemas.merging.LandAnswer:
+) -> calls.merging.LandAnswer:
     has_landed = moved is not None and not plan.nothing
-    return schemas.merging.LandAnswer(
+    return calls.merging.LandAnswer(
         job_id=job_id,
         landed=has_landed,
         changed=moved is not None and moved.changed,
@@ -49,9 +49,9 @@ def _land_answer(
     )
 
 
-def undo_answer(service: Service, caller: Caller, job_id: str) -> schemas.merging.UndoAnswer:
+def undo_answer(service: Service, caller: Caller, job_id: str) -> calls.merging.UndoAnswer:
     moved = service.undo(caller, job_id)
-    return schemas.merging.UndoAnswer(
+    return calls.merging.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,
         commit=moved.after,

@@ -283,7 +283,7 @@ def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Ma
         with client:
             return client.land(job_id, **asked)
     from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
-    from orchestrator.schemas.merging import LandBody
+    from orchestrator.schemas.calls.merging import LandBody
 
     body = LandBody(**asked)
     answer = landing_plan_answer if body.check else land_answer

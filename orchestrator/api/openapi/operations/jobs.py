@@ -3,7 +3,6 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
-from orchestrator.schemas import merging
 from orchestrator.schemas.answers import (
     candidates,
     changes,
@@ -13,6 +12,7 @@ from orchestrator.schemas.answers import (
     status,
     workers,
 )
+from orchestrator.schemas.calls import merging
 from orchestrator.schemas.requests import queries
 
 READING = (
