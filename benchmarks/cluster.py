@@ -13,11 +13,11 @@ from benchmarks.server import FOLDER, until
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 
 STOP_SECONDS = 60.0

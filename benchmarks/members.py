@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import SERVER_NAME, Link, Message, tls
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import SERVER_NAME, Link, Message, tls
+from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_agent import NodeAgent, NodeSettings
-from orchestrator.launchers.cluster.server_addresses import host_and_port
 
 
 class Member:

@@ -28,7 +28,7 @@ from benchmarks.processes import children, memory_of
 from benchmarks.server import FOLDER, Client, running_server, until
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 from orchestrator.launchers.local.launcher import LocalLauncher
 

@@ -16,8 +16,8 @@ from orchestrator.launchers.cluster.cluster_launcher import (
     ClusterSettings,
     Demand,
 )
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.server_addresses import host_and_port
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.local.launcher import LocalLauncher
 
 

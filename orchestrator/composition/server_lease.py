@@ -188,7 +188,7 @@ class LeaseObserver:
     def has_ended(self) -> bool:
         """True if no worker of the other machine runs any more."""
         # Imported here, because few servers have a lease.
-        from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+        from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 
         if self._found is None:
             return True

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from tests.integration.launchers.cluster.conftest import ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess
@@ -17,7 +17,7 @@ from tests.support.examples import nightly
 #: written to a file, because the node's process may not be asked.
 CUTTER = """
 import os
-from orchestrator.launchers.cluster.link import Link
+from orchestrator.launchers.cluster.connection.link import Link
 way, kind, moment, mark = {cut!r}
 post, receive = Link.post, Link.receive
 def is_it(message):

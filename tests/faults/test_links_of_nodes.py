@@ -16,9 +16,9 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import SERVER_NAME
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import SERVER_NAME
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.launchers.cluster.conftest import TICKING, ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess

@@ -9,18 +9,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.launcher import LocalLauncher
 
 REPOSITORY = Path(__file__).parents[2]
 _PROGRAM = (
     "import os, sys; from pathlib import Path; "
-    "from orchestrator.launchers.cluster.join_file import JoinFile; "
+    "from orchestrator.launchers.cluster.node.join_file import JoinFile; "
     "from orchestrator.launchers.cluster.node.node_process import run; "
     "own = {'own_files': sys.argv[4] == 'own'}; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "

@@ -29,12 +29,12 @@ from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.queue.placement import HERE, Machine
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import is_filled, tcp_socket, tls
+from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
+from orchestrator.launchers.cluster.connection.tunnel import Target
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import is_filled, tcp_socket, tls
-from orchestrator.launchers.cluster.node.tunnel import Target
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
-from orchestrator.launchers.cluster.node_registry import NodeRegistry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.security.worker_environment import worker_environment

@@ -16,14 +16,14 @@ from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.connection.link import Link, Message, Window
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.file_transfer import file_exchange
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
 )
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
-from orchestrator.launchers.cluster.link import Link, Message, Window
-from orchestrator.launchers.cluster.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
 from orchestrator.launchers.process.start import never_started

@@ -25,8 +25,8 @@ from orchestrator.launchers.cluster.connected_node import (
     lost_end,
     size_of,
 )
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.node_registry import NodeEntry
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.files.untrusted_files import replace_file
 

@@ -37,6 +37,10 @@ from orchestrator.launchers.cluster.connected_node import (
     state_of,
     stored_end,
 )
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import Link, Message, Window, packed, unpacked
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.connection.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.file_transfer import file_exchange
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
@@ -45,8 +49,6 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import Link, Message, Window, packed, unpacked
 from orchestrator.launchers.cluster.lost_nodes import (
     GivenUpAttempt,
     LateEnds,
@@ -54,8 +56,6 @@ from orchestrator.launchers.cluster.lost_nodes import (
     longest_lease,
     lost_attempts,
 )
-from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
-from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.worktree_exchange import WorktreeExchange
 from orchestrator.launchers.exit_record import exit_record
 

@@ -46,7 +46,7 @@ def join_command(
     """
     from orchestrator.agents.discovery.node_agents import found_on_node
     from orchestrator.git.worktrees.node_worktrees import NodeRepository
-    from orchestrator.launchers.cluster.join_file import JoinFile
+    from orchestrator.launchers.cluster.node.join_file import JoinFile
     from orchestrator.launchers.cluster.node.node_process import locked, run
 
     found = JoinFile.read(file)

@@ -18,7 +18,7 @@ from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 from orchestrator.security.files.product_files import product_file
 
 if TYPE_CHECKING:
-    from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
+    from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DAYS = 730.0
@@ -98,8 +98,8 @@ def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: flo
     Repeat the command to renew the server's certificate, or to change the addresses. Nodes try all
     addresses, and connect to the server that answers.
     """
-    from orchestrator.launchers.cluster.certificates import CertificateAuthority
-    from orchestrator.launchers.cluster.server_addresses import host_and_port
+    from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+    from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 
     (_, port), *_ = map(host_and_port, addresses)
     directory = _directory(surroundings)
@@ -132,9 +132,9 @@ def add_command(
 
     For an existing name, the former certificate becomes invalid.
     """
-    from orchestrator.launchers.cluster.certificates import CertificateAuthority
-    from orchestrator.launchers.cluster.join_file import JoinFile
-    from orchestrator.launchers.cluster.node_registry import NodeEntry
+    from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+    from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
+    from orchestrator.launchers.cluster.node.join_file import JoinFile
 
     authority, registry = CertificateAuthority(_directory(surroundings)), _registry(surroundings)
     if not authority.exists:
@@ -247,7 +247,7 @@ def _directory(surroundings: CliContext) -> Path:
 
 
 def _registry(surroundings: CliContext) -> "NodeRegistry":
-    from orchestrator.launchers.cluster.node_registry import NodeRegistry
+    from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
     return NodeRegistry(_directory(surroundings))
 

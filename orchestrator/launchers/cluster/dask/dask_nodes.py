@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
-from orchestrator.launchers.cluster.certificates import CertificateAuthority
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.security.files.product_files import product_file
 
 if TYPE_CHECKING:

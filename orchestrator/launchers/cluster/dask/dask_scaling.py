@@ -20,7 +20,7 @@ from distributed import SchedulerPlugin
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.queue.placement import Machine
-from orchestrator.launchers.cluster.node_registry import NodeRegistry
+from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from orchestrator.core.ports.attempt_files import (
     ServerWorktrees,
     WorktreeFiles,
 )
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window, packed
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.file_transfer.node_files import attempt_files
-from orchestrator.launchers.cluster.link import CHUNK, Link, Window, packed
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024

@@ -13,6 +13,14 @@ from dataclasses import asdict
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.launchers.cluster.connection.link import (
+    CHUNK,
+    Link,
+    Message,
+    Window,
+    packed,
+    unpacked,
+)
 from orchestrator.launchers.cluster.file_transfer import file_exchange
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
@@ -21,7 +29,6 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     open_private,
 )
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
-from orchestrator.launchers.cluster.link import CHUNK, Link, Message, Window, packed, unpacked
 
 #: Maximum number of characters of a node's reason.
 _MOST_REASON = 500

@@ -1,1 +1,1 @@
-"""The process of a node: its launcher, and its end of the link to the server."""
+"""The process of a node: its join file, its launcher, and its end of the link to the server."""

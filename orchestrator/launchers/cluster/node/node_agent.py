@@ -35,18 +35,8 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.file_transfer.archive import (
-    ArchiveFigures,
-    UnusableFiles,
-    as_full_disk,
-)
-from orchestrator.launchers.cluster.file_transfer.node_files import (
-    RETURNED,
-    NodeFiles,
-    attempt_files,
-)
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import (
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import (
     CHUNK,
     SERVER_NAME,
     WINDOW,
@@ -58,12 +48,22 @@ from orchestrator.launchers.cluster.link import (
     tls,
     unpacked,
 )
-from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
-from orchestrator.launchers.cluster.node.tunnel import Tunnel
-from orchestrator.launchers.cluster.server_addresses import (
+from orchestrator.launchers.cluster.connection.server_addresses import (
     ServerAddresses,
     host_and_port,
 )
+from orchestrator.launchers.cluster.connection.tunnel import Tunnel
+from orchestrator.launchers.cluster.file_transfer.archive import (
+    ArchiveFigures,
+    UnusableFiles,
+    as_full_disk,
+)
+from orchestrator.launchers.cluster.file_transfer.node_files import (
+    RETURNED,
+    NodeFiles,
+    attempt_files,
+)
+from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.attempt_files import NodeWorktrees
-from orchestrator.launchers.cluster.link import tcp_socket
+from orchestrator.launchers.cluster.connection.link import tcp_socket
 from orchestrator.launchers.cluster.node.node_agent import (
     Look,
     NodeAgent,

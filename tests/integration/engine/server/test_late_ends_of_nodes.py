@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.engine.server.test_cluster import ServedCluster
 from tests.integration.engine.site import ServerProcess, shell, until
 from tests.integration.launchers.cluster.conftest import Relay

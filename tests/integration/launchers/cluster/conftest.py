@@ -15,8 +15,8 @@ import pytest
 from orchestrator.core.ports.launcher import Proof
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.process import proc
 from tests.contract.launcher_adapters import LauncherSite

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports.launcher import Proof
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.lost_nodes import longest_lease
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess, free_port
 

@@ -16,11 +16,11 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Proof
 from orchestrator.launchers.cluster import node_links
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import SERVER_NAME, tls
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.link import SERVER_NAME, tls
+from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_process import api_socket
-from orchestrator.launchers.cluster.node_registry import NodeEntry
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from orchestrator.launchers.process import proc
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until

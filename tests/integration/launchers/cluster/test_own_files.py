@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess

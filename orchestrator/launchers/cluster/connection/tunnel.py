@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from orchestrator.launchers.cluster.link import CHUNK, Link, Message, packed, unpacked
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Message, packed, unpacked
 
 #: Address and port of the server's API.
 Target = Callable[[], tuple[str, int]]

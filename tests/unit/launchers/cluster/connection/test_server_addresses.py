@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.launchers.cluster.join_file import JoinFile
-from orchestrator.launchers.cluster.node_registry import NodeRegistry
-from orchestrator.launchers.cluster.server_addresses import (
+from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
+from orchestrator.launchers.cluster.connection.server_addresses import (
     ServerAddresses,
     host_and_port,
 )
+from orchestrator.launchers.cluster.node.join_file import JoinFile
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 
 import pytest
 
-from orchestrator.launchers.cluster.link import Link
+from orchestrator.launchers.cluster.connection.link import Link
 
 
 def _framed(*messages: object) -> bytes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.link import SERVER_NAME
+from orchestrator.launchers.cluster.connection.link import SERVER_NAME
 from orchestrator.security.files.untrusted_files import replace_file
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The connection of a node to the server: messages, tunnels, certificates, addresses, leases."""
