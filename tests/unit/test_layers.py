@@ -85,16 +85,6 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
 }
 
-#: The import cycles between folders of one package. The test compares them exactly, so that a
-#: removed cycle leaves the list.
-FOLDER_CYCLES = frozenset(
-    frozenset(f"{TOP}.{folder}" for folder in cycle.split())
-    for cycle in (
-        "launchers.cluster launchers.cluster.dask launchers.cluster.file_transfer"
-        " launchers.cluster.node",
-    )
-)
-
 #: Maximum number of modules and packages in a folder, and of the product's parts.
 MOST, MOST_PARTS = 14, 17
 
@@ -336,11 +326,8 @@ def test_folders_of_a_package_do_not_import_each_other_in_a_circle() -> None:
         above, below = folder_of(each.module), folder_of(each.imported)
         if not each.foreign and above != below and package_of(above) == package_of(below):
             graph[above].add(below)
-    found = cycles(graph)
-    new = [" <-> ".join(sorted(cycle)) for cycle in found - FOLDER_CYCLES]
-    assert not new, "move a module to the folder of its subject:\n" + "\n".join(new)
-    ended = [" <-> ".join(sorted(cycle)) for cycle in FOLDER_CYCLES - found]
-    assert not ended, "remove from FOLDER_CYCLES:\n" + "\n".join(ended)
+    found = "\n".join(" <-> ".join(sorted(cycle)) for cycle in cycles(graph))
+    assert not found, f"move a module to the folder of its subject:\n{found}"
 
 
 def folder_of(name: str) -> str:
