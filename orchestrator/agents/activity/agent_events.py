@@ -19,7 +19,7 @@ class TextEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolEvent:
-    """The model used a tool, or the use was denied."""
+    """The model used a tool, or its use was denied (``denied``)."""
 
     tool: str
     #: Arguments of the tool, in one line.
@@ -31,9 +31,9 @@ class ToolEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolRequestEvent:
-    """The model requested a tool, so another step will follow.
+    """Another step will follow, because the model requested a tool or the program got a message.
 
-    Another event may have the tool's name.
+    If a tool was requested, a separate ToolEvent may have its name.
     """
 
 

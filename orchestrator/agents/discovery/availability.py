@@ -127,7 +127,8 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files, one of which the service needs; None: it needs none.
+    ``besides``: variables and files; the service also needs one of them. None: it needs only
+    ``name``.
     """
     if besides is None:
         return True

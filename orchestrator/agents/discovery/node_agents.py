@@ -50,9 +50,9 @@ class AgentOnNodes:
         return self().hindrance
 
     def credential(self, here: Callable[[], str]) -> str:
-        """Return a text that changes when the agent's login on a machine changes.
+        """Return a text that changes when the agent's login on any machine changes.
 
-        ``here`` returns the text of the server's machine.
+        ``here`` returns such a text for the server's machine.
         """
         name = self._here().name
         nodes = (each.logins.get(name, "") for each in self._machines()[1:])
@@ -64,7 +64,8 @@ def description(
 ) -> Description:
     """Return the description of a known agent for the nodes.
 
-    It has variables of the server, because workers on nodes get them.
+    The description has some of the server's environment variables, because workers on nodes get
+    these variables.
     """
     return {
         "name": agent.name,

@@ -58,7 +58,8 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 def bring_back(linked: Iterable[Linked]) -> None:
     """Copy renewed logins to the user's login files.
 
-    A file that another process has changed stays unchanged. Never raises OSError. Idempotent.
+    If another process has changed a user's file, this file is not replaced. Never raises OSError.
+    Idempotent.
     """
     for each in linked:
         with contextlib.suppress(OSError):
@@ -66,10 +67,9 @@ def bring_back(linked: Iterable[Linked]) -> None:
 
 
 def finish(linked: Sequence[Linked]) -> None:
-    """Copy renewed logins to the user's login files, and remove all other copies.
+    """Copy renewed logins to the user's login files, and replace the tool's copies by links.
 
-    If the user's file no longer exists, the renewed login stays: it is the only copy. Never raises
-    OSError.
+    A copy stays if the user's file is missing or has another login. Never raises OSError.
     """
     bring_back(linked)
     for each in linked:

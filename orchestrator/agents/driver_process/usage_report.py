@@ -41,9 +41,9 @@ class UsageReporter:
             self._thread.start()
 
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
-        """Send the final totals.
+        """Send the final totals, after waiting at most ``seconds`` for a running report.
 
-        Waits at most ``seconds`` for a running report, and as long for the last answer.
+        The last answer has the same timeout, but at most LAST_CALL_SECONDS.
         """
         with self._changed:
             self._done = True

@@ -117,7 +117,10 @@ class Watchdog:
             )
 
     def close(self, why: str) -> None:
-        """Stop the agent for the reason ``why``, if it continues to work. Any thread may call."""
+        """Stop the agent for the reason ``why``, once an event shows that its work continues.
+
+        Any thread may call.
+        """
         self._why = self._used_up = why
 
     def waits(self) -> bool:

@@ -77,9 +77,9 @@ class _Directory:
 
 
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
-    """Return at most MOST_CHILD_JOBS directories below ``paths``, the largest first.
+    """Return the directories that become child jobs, the largest first; at most MOST_CHILD_JOBS.
 
-    Each becomes a child job. Without ``paths``, the whole project is divided. A directory has
+    They are in ``paths`` or below; if ``paths`` is empty, in the whole project. A directory has
     priority over directories inside it.
     """
     top = _Directory(".")

@@ -30,7 +30,7 @@ _MOST_NAMED = 3
 
 
 def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
-    """Survey the files of ``task``. Return the parts that child jobs did not survey.
+    """Survey the files of ``task``. Return the parts whose workers in child jobs did not succeed.
 
     Raise SurveyError.
     """

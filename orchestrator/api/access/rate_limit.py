@@ -33,7 +33,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         window: float = WINDOW_SECONDS,
     ) -> None:
-        """``per_minute``: calls in ``window`` seconds; None: no limit."""
+        """``per_minute``: calls in ``window`` seconds (default: a minute); None: no limit."""
         self.per_minute = per_minute
         self._window = window
         self._interval = window / per_minute if per_minute else 0.0

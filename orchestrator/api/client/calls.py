@@ -33,10 +33,9 @@ class ClientCalls:
         return self._transport.url
 
     def when_waiting(self, notify: Waiting) -> None:
-        """Call ``notify`` once per outage, if the server does not answer for longer than a restart
-        takes.
+        """Call ``notify`` once per outage, before the first long delay of a retry.
 
-        ``tell`` gets the number of seconds for which the call will be retried.
+        ``notify`` gets the number of seconds for which the call will be retried.
         """
         self._transport.waiting = notify
 

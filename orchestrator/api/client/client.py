@@ -155,7 +155,7 @@ class OrchestratorClient(FollowCalls):
         """Return ``rows``: tokens and cost of workers, grouped by ``by``.
 
         ``by``: agent, model, day, job, or label:NAME. ``since``: a time in ISO format. ``bucket``:
-        hour or day.
+        also group by hour or day.
         """
         return self._get("/api/v1/usage", {"by": by, "since": since, "bucket": bucket})
 
@@ -257,7 +257,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
 
     def undo(self, job_id: str) -> Answer:
-        """Restore the branch to its commit before ``land``."""
+        """Undo a landing: restore the user's branch to its commit before ``land``."""
         return self._post(path_of(job_id, "undo"), {})
 
     def message(self, job_id: str, worker_id: str, text: str) -> Answer:
@@ -309,8 +309,8 @@ class OrchestratorClient(FollowCalls):
     def merge(self, job_id: str, **choice: Any) -> Answer:
         """Repeat the merge of a job, and return the result when it has ended.
 
-        Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``. With
-        ``resolve``, wait first until the job has ended again.
+        Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``
+        (resolver of conflicts). With ``resolve``, the job runs again; its end is awaited first.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):
@@ -395,7 +395,7 @@ class OrchestratorClient(FollowCalls):
     def test_notifications(self, name: str = "") -> Answer:
         """Send a test notification to the target ``name``, or to all targets.
 
-        Return ``tests``.
+        Return ``tests``, with the result for each target.
         """
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 

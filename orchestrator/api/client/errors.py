@@ -6,7 +6,7 @@ ClientError
 │   ├── NotFoundError    404: the object does not exist, or belongs to another caller
 │   ├── ConflictError    409: the object's state does not allow the call
 │   ├── InvalidError     413, 415, 422 ...: the request is invalid
-│   │   └── RefusedError     a limit was reached; ``left`` has the remaining quota
+│   │   └── RefusedError     a limit was reached; ``remaining`` has the remaining quota
 │   └── QuotaError       429: a limit is reached; ``free_at`` is when quota is free again
 └── ServerUnreachable    no answer, after all retries
     └── NoServer         no record of a server's address

@@ -133,7 +133,10 @@ class Transport:
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
-        """Yield the pieces of an answer's body as they arrive. Raise ConnectionLost."""
+        """Send a GET request. In a ``with`` block, yield the pieces of the body as they arrive.
+
+        The request raises the errors of ``get``; the iterator of pieces raises ConnectionLost.
+        """
         response: Any = self._call(
             retry,
             "GET",

@@ -1,4 +1,4 @@
-"""Prometheus text: counts of the service and of the API itself."""
+"""Metrics as Prometheus text: the counts of ``/api/v1/stats``, nodes, and HTTP requests."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "P
 
 
 def _counts(stats: Mapping[str, object]) -> "Iterator[Metric]":
-    """Yield a metric for each number in the service's counts."""
+    """Yield a metric for each number in ``stats``, the counts of ``/api/v1/stats``."""
     from prometheus_client.core import GaugeMetricFamily
 
     for name, value in stats.items():

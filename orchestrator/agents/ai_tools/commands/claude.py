@@ -119,10 +119,11 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return the variable that names the directory of the user's login.
+    """Return the environment variable with the directory of the user's login.
 
-    All sessions of the user renew the login under a lock in this directory. Empty if the directory
-    ``own`` is read-only: Claude then gets only a link to the login file.
+    Claude then renews the login under a lock in this directory, like the user's other sessions.
+    Empty if ``own``, the user's configuration directory, is read-only: Claude then gets only a link
+    to the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

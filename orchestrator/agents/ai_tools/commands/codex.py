@@ -142,9 +142,10 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions about hooks for this attempt's hooks file.
+    """Return the user's decisions about hooks, as decisions about this attempt's copy of the hooks.
 
-    Codex stores a decision under the path of the file that defines the hook.
+    Codex stores a decision under the path of the file that defines the hook. In these paths, the
+    attempt's directory ``config`` replaces the user's directory ``own``.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {

@@ -132,9 +132,9 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return a link, as {link: target}, that stores the tool's sessions outside the attempt.
+    """Return a link, as {link: target}, from ``directory`` to the worker's directory of sessions.
 
-    Empty if the worker's sessions are not stored.
+    The worker's later attempts use the same sessions. Empty if they are not stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
@@ -158,7 +158,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:
-    """Return the variables with which the product's MCP server acts for the worker."""
+    """Return the environment of the product's MCP server, which makes calls as the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.

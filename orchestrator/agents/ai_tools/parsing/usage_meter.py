@@ -79,7 +79,7 @@ class Meter:
 
 
 class Steps:
-    """Counts model calls for programs that do not report their number.
+    """Counts the model calls of a program that does not report their number.
 
     All output of the model until the next result of a tool belongs to one call.
     """

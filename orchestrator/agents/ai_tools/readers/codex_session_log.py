@@ -106,9 +106,9 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """Usage of the session.
+        """Usage of the session: the sum of its answers or the sum of its files' totals.
 
-        Some releases of codex do not report single answers, so the larger of two sums counts.
+        The larger sum counts. Totals come late, and some releases of codex report no answers.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))

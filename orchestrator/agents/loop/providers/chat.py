@@ -53,7 +53,7 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return the tool call in the form of the next request."""
+    """Return the tool call as the next request repeats it."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 

@@ -69,4 +69,4 @@ class Dialect(Protocol):
         """Request JSON that matches the schema, instead of text."""
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Change the format of a rejected request. Return False if no other format is left."""
+        """Change the format of a rejected request. Return False if no other format remains."""

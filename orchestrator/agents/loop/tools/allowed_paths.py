@@ -10,7 +10,10 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AllowedPaths:
-    """Paths below ``root``, whose own path must contain no links."""
+    """Paths that tools may use: all, or if ``confined`` only paths below ``root``.
+
+    The path of ``root`` must contain no links.
+    """
 
     root: Path
     confined: bool

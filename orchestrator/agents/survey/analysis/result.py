@@ -1,10 +1,10 @@
 """The result of a survey: as values, and as the file ``result.json``.
 
-The rows of several results can be merged. The sums stay correct if no file is in two results.
+Merging the results of all parts gives the whole result: counts are added, so no file may be in two
+of the merged results.
 
 The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
-meaning. New fields may be added. Paths are relative to the project root. Counts of results without
-common files can be added: merging the results of all parts gives the whole result.
+meaning. New fields may be added. Paths are relative to the project root.
 
 ==============  ==================================================================================
 field           one row (or object)

@@ -111,7 +111,10 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the stems of ``words`` and of related words, as {stem: its word in ``words``}."""
+    """Return {stem: word} for each of ``words``, and for the words that are related to it.
+
+    ``word`` is always one of ``words``.
+    """
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)
@@ -134,9 +137,10 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that the request names; empty if it also names something else.
+    """Return the paths that the request names; empty if it also has other keywords.
 
-    ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists.
+    ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists. General words
+    such as "folder" and "code" are no keywords here.
     """
     known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
     places: dict[str, None] = {}

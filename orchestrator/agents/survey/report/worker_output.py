@@ -117,7 +117,7 @@ def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Return the total counts of directories near their common parent."""
+    """Return the totals of the common parent directory, and of the directories just below it."""
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
     trees: dict[str, Counts] = defaultdict(Counts)
