@@ -46,10 +46,10 @@ from orchestrator.security.files.untrusted_files import replace_file
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """Reset a branch and its worktree to a commit, and restore the ignored files of ``kept``.
+    """Reset a branch and its worktree to ``commit``. Restore the ignored files saved in ``kept``.
 
-    The worktree's present files are lost, so save them first. ``core.repository.repository``
-    describes the contract.
+    ``kept``: a commit, or "". The worktree's present files are lost, so save them first.
+    ``core.repository.repository`` describes the contract.
     """
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -125,10 +125,10 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield git settings, as name and value, with which pushes fail. Fetching still works.
+    """Yield git settings, as name and value, that make pushes fail. Fetching still works.
 
-    Each remote's full address has its own setting, because git applies the longest matching
-    address, and the user may have such settings, too.
+    The user may have settings of this kind, too. Git applies the one with the longest matching
+    address, so there is one for each remote's full address.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -368,7 +368,8 @@ class GitRepository(Committed):
     ) -> str:
         """Commit the worktree's changes. Return the commit.
 
-        ``promised``: paths of files that the task must create; None: as in the previous commit.
+        ``promised``: paths of files that the task must create; None: the paths of the previous call
+        for this worktree.
         """
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)

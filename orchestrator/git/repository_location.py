@@ -28,7 +28,7 @@ class GitLocation:
     spares: WorktreePool
 
     def whole(self, directory: str) -> Found:
-        """Return the complete worktree in a directory. Raise RepositoryError if there is none."""
+        """Return a directory's worktree. Raise RepositoryError if it is missing or incomplete."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
             raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")

@@ -110,9 +110,10 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 
 
 def _check_out(module: Submodule) -> bool:
-    """Check out a submodule. False, and it stays empty, if files of the commit are missing.
+    """Check out a submodule. If its first checkout fails, empty its directory and return False.
 
-    They may be missing if the user's repository is a partial clone.
+    It may fail because the user's repository is a partial clone, and lacks files of the commit. If
+    a later checkout fails, raise RepositoryError.
     """
     _relink(module)
     try:
@@ -209,7 +210,7 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    Not by a push, which would run the user's hooks. Raise RepositoryError.
+    A push is not used, because it would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:
@@ -243,10 +244,10 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Commit the present files of each changed submodule. Return the commits by path.
+    """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The submodules stay unchanged. The commits are saved below ``name`` in the user's submodule
-    repositories.
+    The submodule's files, index, and HEAD stay as they are. The user's submodule repository gets
+    the commit as a ref below ``name``; for a submodule without such changes, it gets HEAD's commit.
     """
     found = {}
     for module in _live(git, admin, top, "HEAD"):

@@ -317,7 +317,8 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git counts entries from the latest one. If this removes another entry, it is restored.
+    Git names an entry by its place after the latest one. If a new entry shifts the places, git
+    removes the wrong entry, which is restored here.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

@@ -98,7 +98,8 @@ _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 def noted(git: Git) -> bytes:
     """Return all refs as text, in the format of a packed-refs file.
 
-    Raise RepositoryError if git does not recognise the directory itself as a repository.
+    Raise RepositoryError if the directory has no repository that git recognizes. A repository in a
+    directory above does not count.
     """
     # Without this, git would use the repository of a directory above.
     return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
@@ -196,7 +197,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Create missing directories. Return True if the one with all refs was missing."""
+        """Create missing directories. Return True if the directory of the refs was missing."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.broken_files.keep(path)

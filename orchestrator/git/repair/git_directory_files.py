@@ -111,8 +111,8 @@ def configure(path: str, name: str, value: str | None) -> None:
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    Raise RepositoryError if git cannot use the repository. The caller must have read the refs with
-    git, because usually no process is started here.
+    The caller must first read the refs with git, which shows that git can use the repository: this
+    function usually runs no git. If it runs git, and git fails, it raises RepositoryError.
     """
     where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):
@@ -143,7 +143,10 @@ def _where(git: Git) -> str:
 
 
 def _usual_where(git: Git) -> str:
-    """Return what ``_where`` returns if git recognises the repository; "" if only git knows it."""
+    """Derive the result of ``_where`` from settings, without git; "" if they do not suffice.
+
+    The caller knows that git recognizes the repository.
+    """
     is_plain = configuration.value(git, "core.bare") == "false"
     if not is_plain or configuration.value(git, "core.worktree"):
         return ""
@@ -169,9 +172,9 @@ def read(path: Path) -> GitDirectorySnapshot | None:
 
 
 def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, object]:
-    """Return the snapshot with the paths of a moved repository and checkout.
+    """Return the snapshot with the new paths of a moved repository and checkout.
 
-    The result has the form that ``written`` creates.
+    The result is a JSON object, as ``read`` expects it in a file.
     """
     places = {before.common: common, before.top: top}
 

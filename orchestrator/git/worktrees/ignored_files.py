@@ -149,9 +149,9 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit of ``keep``: the ignored files that the commit omits.
+    """Return the note that ``keep`` wrote into its commit; empty if the commit has none.
 
-    Empty without a note.
+    It has the fields ``not_kept`` and ``shared`` of ``Ignored``.
     """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
@@ -177,7 +177,7 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all untracked files, including ignored files, except the keys of ``left``."""
+    """Remove all untracked files, including ignored files, but not the paths in ``left``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -51,11 +51,11 @@ _PREFIX = "orchestrator-node-"
 def send(
     git: Git, commit: str, changes: str, known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects of a commit into a directory, except those of the ``known`` commits.
+    """Write the objects of two commits into a directory, except those of the ``known`` commits.
 
-    ``changes``: a commit with the worktree's present files, or ``commit``. Return the commits that
-    the node then has: ``commit``, and the ``known`` commits that exist here. Raise RepositoryError
-    or OSError.
+    ``changes``: the worktree's files as a commit; equal to ``commit`` if none has changed. Return
+    the commits that the node then has: ``commit``, and the ``known`` commits that exist here. Raise
+    RepositoryError or OSError.
     """
     present = send_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -147,7 +147,7 @@ def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
 
 
 def _index(git: Git, pack: str) -> str:
-    """Check a pack, and add it to the objects of ``git``. Return its name; "" without a pack."""
+    """Check a pack, and add it to the objects of ``git``. Return its name; "" if it is missing."""
     if not os.path.exists(pack):
         return ""
     name = "pack-received"
@@ -306,7 +306,7 @@ def _init(directory: str, kind: str, *more: str) -> None:
 
 
 def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
-    """Return a git tree of the worktree's files, without ignored files that no task promises.
+    """Return a git tree of the worktree's files. Of ignored files, it has only ``promised`` files.
 
     A nested repository's files are included, but not its history.
     """

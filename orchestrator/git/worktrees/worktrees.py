@@ -193,8 +193,8 @@ class GitWorktrees:
     ) -> Found:
         """Return the worktree of ``branch`` in ``directory``. Create it if necessary.
 
-        A new branch begins at the commit ``start``. ``settled``: returns the Git for writing files,
-        given the worktree's Git. ``core.repository.repository`` describes the contract
+        A new branch begins at the commit ``start``. ``settled`` receives the worktree's Git, and
+        returns the Git that writes the files. ``core.repository.repository`` describes the contract
         (``open_worktree``).
         """
         found = self.sound(directory, branch)
@@ -308,7 +308,7 @@ class GitWorktrees:
     def unlock(self, found: Found, branch: str = "") -> None:
         """Remove the lock files of a killed git. No process of the attempt may be alive.
 
-        Also removes pipes, for which git would wait, and restores the link to the repository.
+        Also removes pipes, for which git would wait, and restores the file ``commondir``.
         """
         fifo_guard.clear(found.admin)
         _restore(found.admin / "commondir", b"../..\n")
@@ -388,7 +388,7 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _link(admin: Path) -> str:
-    """Return the path of a worktree's ``.git``, which its registration names.
+    """Return the path of a worktree's ``.git``, as the registration names it.
 
     A pipe in the registration is removed, because git would wait for it.
     """
