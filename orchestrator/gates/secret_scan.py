@@ -47,7 +47,10 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from git's output, which arrives in pieces: at most ``most`` bytes."""
+    """Reads added lines from git's output, which arrives in pieces.
+
+    Reads no further piece after ``most`` bytes in total.
+    """
 
     most: int
     #: True if the text had more than ``most`` bytes, so that its end was not read.

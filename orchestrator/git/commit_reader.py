@@ -88,9 +88,10 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 
 
 def may_add_markers(git: Git, start: str, end: str) -> bool:
-    """True if ``end`` may have conflict markers that ``start`` lacks.
+    """Return False if ``end`` certainly has no conflict markers that ``start`` lacks.
 
-    Reads the patch that the worker's gates read next, so a search by git is rarely necessary.
+    Then git need not search for them. This reads only a patch, which is cached for the worker's
+    gates.
     """
     if not _is_next(git, start, end):
         return True

@@ -350,7 +350,10 @@ class Service:
     # Checkpoints of workers; each call raises RepositoryError for errors of git
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
-        """Return checkpoints of the job's own workers, oldest first; empty without worktrees."""
+        """Return the checkpoints of the job's own workers, oldest first for each worker.
+
+        Empty if the job has no worktrees.
+        """
         return self._checkpoints.checkpoints(caller, job_id)
 
     def roll_back(
@@ -360,15 +363,15 @@ class Service:
 
         If ``checkpoint`` is None, restore the checkpoint before the latest attempt. The present
         state is saved as a checkpoint first. Raise Conflict if the worker is running, or has no
-        worktree.
+        branch.
         """
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
-        """Add a person's commits on an ended worker's branch to the worker's files and the reports.
+        """Update the list of a worker's changed files, after a person committed on its branch.
 
-        Return all files that the branch changes. Idempotent. Raise Conflict if the worker is
-        running, or has no branch.
+        Also rewrite the reports. Return the new list, without files that only child jobs changed.
+        Idempotent. Raise Conflict if the worker is running, or has no branch.
         """
         return self._checkpoints.recount(caller, job_id, worker_id)
 
@@ -459,7 +462,10 @@ class Service:
         return self._queries.detail(caller, job_id, with_tasks=with_tasks, names=names)
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
-        """Return all workers of the job's tree; for a worker, only workers of its descendants."""
+        """Return all workers of the job's tree.
+
+        If the caller is a worker, return only the workers of its child jobs and of jobs below them.
+        """
         return self._queries.workers_in_tree(caller, job_id)
 
     def attempts(

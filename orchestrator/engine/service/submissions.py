@@ -108,7 +108,7 @@ class JobBases:
 def check_child(config: ConfigRequest) -> None:
     """Raise InvalidRequest if a child job requests a start commit.
 
-    It always starts from the state of the worker that starts it.
+    A child job always starts from the files of the worker that starts it.
     """
     asked = _asked(config)
     if asked:
@@ -238,7 +238,7 @@ class SubmissionCalls:
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
         """Return completed child jobs whose changes the calling worker discarded.
 
-        ``digest``: of the request that these child jobs have.
+        Only child jobs with the request fingerprint ``digest`` are returned.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:

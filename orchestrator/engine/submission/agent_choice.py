@@ -30,7 +30,7 @@ class AgentChoice:
         self._check_machine = check_machine
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent if the settings name an unknown agent, even one without a task."""
+        """Raise UnknownAgent if the settings name an unknown agent, even if no task uses it."""
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)

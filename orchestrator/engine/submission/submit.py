@@ -67,10 +67,10 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """Return the worker's child job with the same request; None if there is none.
+    """Return the worker's latest child job with the request fingerprint ``digest``, or None.
 
-    It must be unfinished or completed, and not stopped. ``discarded``: ids of child jobs that do
-    not count, because the worker discarded their results.
+    The child job must be unfinished or completed, and not stopped. ``discarded``: ids of child jobs
+    that do not count, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]

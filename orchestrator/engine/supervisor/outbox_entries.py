@@ -128,9 +128,9 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 
 
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-    """Keep one entry with the topic NEEDS_YOU for each endpoint and job.
+    """Keep only the first entry with the topic NEEDS_YOU for each endpoint and job.
 
-    Many workers may fail in one turn, and one message is enough.
+    Many workers may fail in one turn, and one message is enough. Entries with other topics stay.
     """
     if len(found) == 1:
         return found

@@ -131,9 +131,10 @@ def _take_up(
 
 
 def _never_begins(worker: Worker) -> bool:
-    """True if several attempts of the worker in a row never began.
+    """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
 
-    Their retries are free. A worker that removes its own files would otherwise be retried forever.
+    Further retries are then not free. Otherwise, a worker that removes its own files would be
+    retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

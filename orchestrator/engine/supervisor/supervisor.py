@@ -194,8 +194,8 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """A queue of messages. The thread that waits for messages also listens to the launcher.
 
-    Any thread may put messages; only one thread may take them. Two threads would compete for the
-    interpreter at each end of a worker.
+    Any thread may put messages; only one thread may take them. If one thread listened and another
+    took messages, they would compete for the interpreter each time a worker ends.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -214,8 +214,8 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: first let the launcher's events gather for this time. An item of another
-        thread ends this wait.
+        ``gather_seconds``: if there are none, first let the launcher's events gather for this time.
+        An item that another thread puts into the queue ends the gathering.
         """
         self._waiting = threading.get_ident()
         if gather_seconds and self._queue.empty():
@@ -283,9 +283,9 @@ class Supervisor:
             self._thread.join()
 
     def fail(self, why: str) -> None:
-        """End the loop, and answer all calls with ``why``. Does not wait.
+        """End the loop, and answer all calls with ``why``. Do not wait for the loop's end.
 
-        A failed save is not repeated.
+        If the loop cannot store its changes, it does not try again.
         """
         self._failure = why
         self._stopping.set()
@@ -315,9 +315,9 @@ class Supervisor:
         return self._scheduler.view.size_of(job)
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API, so that its preloaded launch has begun.
+        """Record that a worker has called the API, which shows that its preloaded launch has begun.
 
-        The call may come before the shim's report of the start.
+        The worker may call before the shim reports the start.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
@@ -434,7 +434,7 @@ class Supervisor:
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Handle the end of a merge. Return a function that requests the job's reports.
 
-        It does nothing if rejected workers get another attempt.
+        If the merge rejected workers, which get another attempt, the function does nothing.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):

@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the worktree, and another commit of its ignored files. A rollback is
-first stored. It runs when the next attempt opens its worktree, and the checkpoint before that
-attempt shows that it has run.
+A checkpoint is a commit of the worktree, and another commit of its ignored files. The decision to
+roll back after a failure is stored first. The rollback runs when the next attempt opens its
+worktree, and the checkpoint before that attempt shows that the rollback has run.
 """
 
 import logging
@@ -91,7 +91,9 @@ class Checkpoints:
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
-        """Create the checkpoint after an attempt, whose changes must be committed. Idempotent.
+        """Create the checkpoint after an attempt. Idempotent.
+
+        ``tip``: the branch head, a commit that must already have the attempt's changes.
 
         ``interrupted``: the branch head before a rebase that the attempt began and did not finish.
         """

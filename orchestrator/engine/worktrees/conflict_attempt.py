@@ -39,7 +39,10 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head, without a failed attempt to resolve its conflicts."""
+    """Return the worker's branch head.
+
+    If an attempt did not resolve all conflicts, return the branch head from before that attempt.
+    """
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
 

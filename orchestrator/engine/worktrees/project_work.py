@@ -131,8 +131,9 @@ class ProjectWork:
         """Return the changes of a worker without a worktree: in its directory and in the project.
 
         ``before``: the earlier files of the directory. ``builds``: True if the agent's work is to
-        change files. Changes in the project are found only if its state was recorded at the start.
-        A command's files belong to the result only in a project without git.
+        change files. If it is False, files in the directory belong to the result only if the
+        project has no git. Changes in the project are found only if its state was recorded at the
+        start.
         """
         now = self._workspace.snapshot(worker)
         try:

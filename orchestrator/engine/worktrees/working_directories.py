@@ -63,7 +63,8 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
     Return the new start commit: ``start`` with the same result merged in. If a merge conflicts,
     branch and start stay unchanged. If the next attempt is to resolve the conflicts, the branch
-    gets conflict markers instead. No worktree may have the branch checked out.
+    gets conflict markers instead, and the new start commit is the job's result so far. The branch
+    must not be checked out in any worktree.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -184,8 +185,8 @@ class Worktrees:
         """``search``: the path on which workers find programs.
 
         ``fold_attempts``: True if the commits of a rejected attempt become part of the next
-        attempt's commit. ``on_node``: the worktrees of running workers on nodes with their own file
-        systems.
+        attempt's commit. ``on_node``: gives access to a running worker's worktree on a node with
+        its own file system.
         """
         self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
@@ -204,10 +205,12 @@ class Worktrees:
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: its worktree's state, with uncommitted work.
+        """Return the base for a worker's child job; empty if no task of it requests a worktree.
 
-        Without a worktree, return the base of the worker's job, otherwise the present commit of the
-        project. Raise Unavailable if the worktree is on a node that cannot be reached.
+        The base is the present state of the worker's worktree, with uncommitted work. If the worker
+        has no worktree, it is the base of the worker's job. If that job has no base, it is the
+        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
+        reached, or if the worker is ending there.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -314,7 +317,10 @@ class Worktrees:
         )
 
     def with_tools(self, ground: WorkerWorktree) -> WorkerWorktree:
-        """Return ``ground`` with the project's programs that its worktree contains now."""
+        """Return a copy of ``ground`` with the project's programs that the worktree has now.
+
+        The setup commands may have installed some of them.
+        """
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -336,7 +342,7 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worktree of an attempt that an earlier server started; None if it has none."""
+        """Return the worker's worktree, which an earlier server opened; None if there is none."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
@@ -362,8 +368,8 @@ class Worktrees:
     ) -> Brought | None:
         """Add a child job's result to the files of the parent worker, which waits for it.
 
-        ``branch``: the full name of the result's branch. Return None if the worker has no worktree.
-        If the result conflicts, no part of it is added.
+        ``began``: the child job's base. ``branch``: the full name of the result's branch. Return
+        None if the worker has no worktree. If the result conflicts, no part of it is added.
         """
         brought: Brought | None = None
         why = ""

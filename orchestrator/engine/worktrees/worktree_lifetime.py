@@ -38,7 +38,10 @@ class WorktreeRule:
         self._agents = agents
 
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """True if one of the tasks requests a worktree. ``agent`` and ``git``: their defaults."""
+        """True if one of the tasks requests a worktree.
+
+        ``agent``: for tasks that name no agent. ``git``: the setting of the job.
+        """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
 

@@ -1,4 +1,4 @@
-"""Finds the project's scripts that a command runs, and detects commands that pass on any change."""
+"""Finds the project's scripts that a command runs, and detects commands that always succeed."""
 
 import json
 import re
@@ -31,7 +31,7 @@ _INTERPRETERS = re.compile(
 #: Interpreter options that are followed by the program's text or a module's name instead of a file.
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
-#: Commands that pass on any change.
+#: Commands that always succeed.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _SHELL_OPERATOR = re.compile(r"[;&|]+")
 
@@ -41,10 +41,11 @@ Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
-    """True if the commands pass on any change: ``true``, ``:``, ``exit 0``, and ``echo``.
+    """True if the commands always succeed, so that they cannot reject a change.
 
-    Also for commands that only run these. False if the text cannot be split into commands.
-    ``called`` returns the texts of the scripts that a command runs.
+    These are commands such as ``true``, ``exit 0``, and ``echo``, and commands that only run such
+    commands. False if the text cannot be split into commands. ``called`` returns the texts of the
+    scripts that a command runs.
     """
     try:
         commands = [each for line in text.splitlines() for each in _split(line)]
@@ -257,7 +258,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if running the make target passes on any change."""
+    """True if the commands of the make target always succeed; False if they are unknown."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
     calls = Calls(files)
     return recipes is not None and all(map(calls.judge_nothing, recipes))

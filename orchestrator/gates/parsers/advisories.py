@@ -50,7 +50,7 @@ def read_npm(content: bytes) -> Reading:
 def read_pip(content: bytes) -> Reading:
     """Parse a report of ``pip-audit -f json``.
 
-    Raise NoAdvisories if it is not an answer, or if no package could be looked up.
+    Raise NoAdvisories if ``content`` has no results, or if no package could be looked up.
     """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
@@ -82,7 +82,7 @@ def _of_crate(each: dict[str, Any]) -> Flaw:
 
 
 def read_go(content: bytes, cwd: str) -> Reading:
-    """Parse a report of ``govulncheck -format sarif``. Raise NoAdvisories."""
+    """Parse a report of ``govulncheck -format sarif``. Raise NoAdvisories or UnreadableReport."""
     _answer(content, "runs")
     return sarif.read(content, cwd)
 

@@ -105,9 +105,9 @@ class FrozenIgnoreRules:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that only ignore rules from after the job's start hide.
+        """Add new files to the index that git ignores only because of later ignore rules.
 
-        Return True if there are such files.
+        These rules were added after the job's start. Return True if there are such files.
         """
         if not self.have_changed():
             return False

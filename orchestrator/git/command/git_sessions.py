@@ -1,7 +1,7 @@
 """Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
 
-A session is only an optimization. If it gives no usable answer in time, the caller runs an ordinary
-git command, which reports the error, and removes what blocks git.
+A session is only an optimization. If it gives no usable answer in time, the caller calls
+``Git.run`` or ``Git.ask`` instead. These methods remove what blocks git, and report errors.
 """
 
 import atexit
@@ -70,9 +70,10 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the shared directory of the repository that a git command uses; None if unknown.
+    """Return the shared directory of the repository that a git command uses.
 
-    ``directory``, ``env``: directory and environment of the git command.
+    None if it is unknown, or if no session may answer the command. ``directory``, ``env``: the
+    command's directory and environment.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None

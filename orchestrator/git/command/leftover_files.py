@@ -1,7 +1,7 @@
 """Files that git did not remove.
 
-Lock files of a killed git block every later git command. Temporary files from a full disk would
-keep the disk full. Git removes its own lock files, but not incomplete objects and packs.
+A killed git leaves lock files, which block later git commands. A git that fails because the disk is
+full removes its lock files, but leaves incomplete objects and packs, which keep the disk full.
 """
 
 import os
@@ -58,7 +58,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that do not change for LEFT_SECONDS: their owner is assumed dead."""
+    """Wait for LEFT_SECONDS. Remove the locks that did not change: their owners count as dead."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -133,9 +133,9 @@ def _commit_of(git: Git, branch: str) -> str:
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """Return the differences between a commit and the worktree's tracked files.
+    """Return the differences between a commit and the worktree's tracked files, by path.
 
-    By path, with one digest for each changed place.
+    The value has one digest for each changed place of the file.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields

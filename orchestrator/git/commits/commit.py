@@ -169,9 +169,9 @@ _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 def commit_rest(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
-    """Commit uncommitted changes on top of HEAD, on whatever branch HEAD is.
+    """Commit uncommitted changes on top of HEAD, even if HEAD is not on ``branch``.
 
-    Then set ``branch`` and HEAD to the commit.
+    Then set ``branch`` to the new commit, and HEAD to ``branch``. Return the commit.
     """
     head, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
@@ -236,8 +236,8 @@ def _fitting(
 ) -> tuple[str, AddedFiles]:
     """Write the tree of a commit. If the disk is full, retry without held-back files.
 
-    The first attempt writes them, too, because a search for them would cost every commit one more
-    process.
+    The first try stores the held-back files, too: to find them beforehand, every commit would need
+    one more process.
     """
     try:
         return _written(git, rules, add, modules)

@@ -118,9 +118,9 @@ def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> N
 def _ignored(
     git: Git, path: str, names: Iterable[str], tracked: set[str], empty: Mapping[str, str]
 ) -> set[str]:
-    """Return the names that the project's rules ignore.
+    """Return the names of ignored files in the nested repository at ``path``.
 
-    A nested repository's own `.gitignore` does not apply to files that this repository tracks.
+    Its own `.gitignore` files do not apply to ``tracked``, the files that it tracks.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -143,9 +143,9 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Yield nested repositories that contain changed files.
+    """Yield nested repositories that contain files in ``changed``.
 
-    Git itself adds the files of these repositories to the index.
+    Git adds these files to the index itself if the index already has files of the repository.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:

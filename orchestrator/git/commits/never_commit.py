@@ -41,7 +41,7 @@ _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 class NeverCommit:
     """Rules that decide which new files stay uncommitted. Patterns have the form of `.gitignore`.
 
-    Without patterns, a file's name and content are no reason to hold it back.
+    If there are no patterns, files are held back only because of their size.
     """
 
     patterns: tuple[str, ...] = ()

@@ -25,10 +25,11 @@ class _Commit:
 
 
 def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str:
-    """Return ``tip`` with each commit that ``without`` lacks rewritten as the user's own commit.
+    """Rewrite commits as the user's own commits. Return the rewritten ``tip``.
 
-    Authors and committers that are workers or the orchestrator are replaced. Dates, messages,
-    content, and merges stay.
+    Commits in the history of ``without`` stay unchanged. In all others, authors and committers that
+    are workers or the orchestrator become the user. For a worker, the message gets a trailer
+    ``Co-authored-by``. Dates, content, merges, and the rest of the message stay.
     """
     renamed: dict[str, str] = {}
     for commit in _commits(git, tip, without):

@@ -294,7 +294,7 @@ class Landing:
         return squash.squash(self._git, landed, before, words, who)
 
     def _as_users(self, before: str, after: str) -> str:
-        """Rewrite the commits that ``before`` lacks as the user's own, and return the last one."""
+        """Rewrite commits after ``before``, up to ``after``, as the user's own. Return the last."""
         earlier = self._git.resolve(self._retold)
         is_there = earlier and self._retold_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]

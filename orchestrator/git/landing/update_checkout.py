@@ -107,9 +107,10 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """Return the path that blocks a new file; "" if no path blocks it.
+    """Return the existing path that blocks a new file at ``path``; "" if there is none.
 
-    A directory of its name blocks it, or a file in place of one of its directories.
+    This is a file or a link in place of one of the directories above ``path``, otherwise ``path``
+    itself.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):

@@ -37,7 +37,10 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return the conflict with the commits in ``commit``'s history that added each lost line."""
+    """Return the conflict with the commits that added the lines of its lost hunks.
+
+    The commits are searched in the history of ``commit``, for at most ``MOST_PLACES`` hunks.
+    """
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict

@@ -94,11 +94,11 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
+    """Squash the commits after ``onto`` up to ``refused``, and the commit on top of ``refused``.
 
-    Return the new tip; ``tip`` itself if it does not build on ``onto`` and ``refused``, or if a
-    commit to squash is a merge. ``message``: message of the new commit, if a squashed commit has
-    another subject.
+    Return the new tip, with all later commits; ``tip`` itself if it does not build on ``onto`` and
+    ``refused``, or if a commit to squash is a merge. ``message``: message of the new commit, if a
+    squashed commit has another subject.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

@@ -139,7 +139,7 @@ class _Folding:
             self.work += self._kept_before()
 
     def _settle(self, piece: _Piece) -> None:
-        """Merge a piece of work into the branch. If it conflicts, save it on a ref."""
+        """Merge a piece of work into the branch. If that is not possible, save it on a ref."""
         if not piece.base and any(
             _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -170,10 +170,11 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Change the worktree's files to the commit, and then move the branch.
+        """Change the worktree's files to the commit ``merged``, and then move the branch to it.
 
-        Return False without a move if a file prevents the change. After a crash in between, the
-        next attempt commits the new files as the worker's changes, and merges the work again.
+        If a file prevents the change, move nothing, and return False. After a crash between the two
+        steps, the next attempt commits the new files as the worker's changes, and merges the side
+        work again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
