@@ -265,8 +265,8 @@ class Pages:
     def level(self, depth: int) -> str:
         """Return the report of all jobs of one depth.
 
-        It omits workers' outputs, which are in FINAL_RESULT.md and in the reports of child jobs.
-        For depth 0, it has the outputs that FINAL_RESULT.md shortens.
+        For depth 0, it has the outputs that FINAL_RESULT.md shortens. For other depths, it has no
+        outputs, because FINAL_RESULT.md and the reports of child jobs have them.
         """
         no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
@@ -473,11 +473,11 @@ class Reports:
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
-        """Write the reports of a job into ``directory``, the root job's own, which must exist.
+        """Write the reports of a job, and return their paths.
 
-        Return the written paths. For a root job, write all reports, including those of the child
-        jobs, which are complete only now. ``notice``: Markdown for the top of each report.
-        ``merges``: the outcome of each job's merge, by job.
+        ``directory``: the root job's directory, which must exist. For a root job, also write the
+        reports of its child jobs again, because they are complete only now. ``notice``: Markdown
+        for the top of each report. ``merges``: the outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.

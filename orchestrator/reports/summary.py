@@ -160,7 +160,10 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that merge the unmerged changes, each once, with all its workers."""
+    """Return the commands that merge the unmerged changes, without repetitions.
+
+    The comment of a command names all workers whose changes it merges.
+    """
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}
     for each in outside:

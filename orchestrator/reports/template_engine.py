@@ -35,7 +35,7 @@ NONE = "–"
 
 
 def worker_row(worker: WorkerView, up: str, here: bool = False) -> str:
-    """Return a worker's row of the table in the macro ``workers_table``.
+    """Return a worker's row for the table that the macro ``workers_table`` writes.
 
     ``up``: path from the report's directory to the root job's directory. ``here``: True if the
     report is next to the workers' directories.

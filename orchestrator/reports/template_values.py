@@ -237,7 +237,7 @@ class ReportSpace:
     def once(self, text: str) -> str:
         """Return a worker's output.
 
-        A last section that the report already has becomes "as above".
+        If the report already has the output's last section, "as above" replaces the section.
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:

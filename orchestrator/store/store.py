@@ -77,7 +77,7 @@ class Recent(Generic[Value]):
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
         """Return the cached value of a job, or else the result of ``read``, which is then cached.
 
-        It is not cached if the job is replaced or dropped during the read.
+        The result is not cached if the job is replaced or dropped during the read.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -103,7 +103,7 @@ class Recent(Generic[Value]):
     ) -> Mapping[str, Value]:
         """Return the values of several jobs.
 
-        ``read`` is called at most once, with those that are not cached.
+        ``read`` is called at most once, with the ids of the jobs that are not cached.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -163,9 +163,9 @@ class Recent(Generic[Value]):
 
 
 class Versions:
-    """Version numbers of root jobs, which grow with each change of a job's rows.
+    """Version numbers of root jobs. A job's number grows with each change of the job's rows.
 
-    They begin again with each process. Any thread may call.
+    All numbers are 0 when the process starts. Any thread may call.
     """
 
     def __init__(self) -> None:

@@ -16,9 +16,9 @@ _FLAGS = struct.Struct("i")
 def spread(directory: Path) -> None:
     """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
 
-    Only for ext4, which otherwise creates new files near those of earlier jobs. After many
-    removals, that took 0.1 to 0.2 ms per file, because ext4 does not reuse a removed inode for a
-    minute or more.
+    Only for ext4, which otherwise creates new files near those of earlier jobs. There, after
+    many removals, creating a file took 0.1 to 0.2 ms, because ext4 does not reuse a removed
+    inode for a minute or more.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -135,7 +135,7 @@ class JobLog:
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
         """Return the first events that the log lacks.
 
-        Only earlier events than ``events``, if any.
+        If ``events`` is not empty, return only events before the first of them.
         """
         written = self._written[root_id]
         if not events:

@@ -133,10 +133,10 @@ class WorkspaceLayout:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Create the worker's directory with the given files. Return its path.
+        """Return the path of the worker's directory. If there are files, create it with them.
 
-        Without files, the process that starts the worker creates it: on a disk, this takes as long
-        as all other work for a short worker.
+        If there are none, the process that starts the worker creates the directory later. On a
+        disk, its creation takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -269,13 +269,11 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the identity of both directories, for ``moved``."""
+        """Record the identity of the workspace's and of the project's directory, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     def moved(self) -> str:
-        """Return an error text if the workspace or the project was moved since ``note``; otherwise
-        "".
-        """
+        """Return "", or an error text if the workspace or project was moved since ``note``."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -332,8 +330,8 @@ class WorkspaceJobFiles:
     ) -> None:
         """``forget`` removes data outside of a destroyed job's directory.
 
-        It returns the names of git refs that remain. Its parameters are the job's id, the job's
-        directory, and the present path of that directory. It must be idempotent. ``secure`` raises
+        It returns the names of git refs that remain. Its parameters are the job's id, the former
+        path of the job's directory, and its new path. It must be idempotent. ``secure`` raises
         OSError if the disk lacks space for data that must remain.
         """
         self._root = root
@@ -344,7 +342,7 @@ class WorkspaceJobFiles:
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def mark_removed(self, root_id: str) -> None:
-        """Rename the directory, and sync the change to the disk. Idempotent. Raise OSError."""
+        """Rename the job's directory, and sync this change to disk. Idempotent. Raise OSError."""
         moved, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
             moved.mkdir(mode=0o700, exist_ok=True)

@@ -165,7 +165,10 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the remembered state of a root job. If it runs again, read it from the store."""
+        """Return the remembered state of a root job; if there is none, the state in the store.
+
+        There is none if an ended job runs again.
+        """
         if root.id not in self._watched:
             tree = self._read(root.id)
             self._watched[root.id] = _watched(tree) if tree else _Watched(root)

@@ -21,9 +21,10 @@ _forked: list[tuple[int, socket.socket]] = []
 
 
 def fork() -> None:
-    """Fork the process; ``take`` returns it. The caller must have only one thread.
+    """Fork the spawner, which ``take`` returns. The caller must have only one thread.
 
-    Without a call of ``take``, the process exits together with this one.
+    If ``take`` is not called, the spawner exits together with this process. Does nothing on
+    systems other than Linux.
     """
     if sys.platform != "linux":  # elsewhere, libraries may not support a fork without exec
         return
@@ -40,7 +41,7 @@ def fork() -> None:
 
 
 def take() -> tuple[int, socket.socket] | None:
-    """Return the forked process once: its PID and its control socket."""
+    """Return the forked spawner once: its PID and its control socket. Otherwise, return None."""
     return _forked.pop() if _forked else None
 
 

@@ -1,8 +1,8 @@
 """Kills a dead shim's leftover processes, and reports the shim's end to the server.
 
-The spawner and its parent, the keeper, run this code. The keeper begins when the spawner was
-killed: it has then inherited the shims and their processes. Even without a server, both run until
-the last shim has ended and no leftover process remains.
+The spawner runs this code. If the spawner is killed, its parent, the keeper, inherits the shims and
+their processes, and runs the code instead. Both run it until the last shim has ended and no
+leftover process remains, even after the server's end.
 """
 
 import json
@@ -42,8 +42,8 @@ class ShimTable:
     """The table of living shims, in memory that the keeper, the spawner, and the shims share.
 
     It outlives the spawner. It shows the keeper which inherited processes are shims, and which ends
-    were not reported yet. A row has a serial number, from 1, until the shim's end was reported. It
-    has the shim's PID from its first moment until it was reaped.
+    were not reported yet. A row has the shim's serial number, from 1, until the shim's end is
+    reported. The row has the shim's PID from the shim's first moment until the shim is reaped.
 
     Each cell has one writer at a time, and each write is a single step.
     """
@@ -67,7 +67,7 @@ class ShimTable:
         self._rows[serial] = row
 
     def enter(self, serial: int) -> None:
-        """Record this process as the shim. The shim itself calls this."""
+        """Write this process's PID into the shim's row. The shim itself calls this."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
     def reaped(self, serial: int) -> None:

@@ -1,4 +1,6 @@
-"""The spawner: a small process with one thread that forks shims for the server, which never forks.
+"""The spawner: a small process that forks shims for the server.
+
+The server has several threads, and therefore does not fork shims itself. The spawner has only one.
 
 A request is a packet with a serial number and the new shim's socket. When the shim and all its
 leftover processes have ended, the answer has the serial number and the killed processes.
@@ -32,7 +34,9 @@ _NO_FORK_SECONDS = 1.0
 
 
 def serve(descriptor: int) -> None:
-    """Try modes of containment, and fork shims, as the server requests. Return after its end.
+    """Try modes of containment, and fork shims, as the server requests.
+
+    Return when the server and all shims have ended.
 
     ``descriptor``: the control socket's descriptor.
     """

@@ -73,7 +73,7 @@ class Sender:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        """Wake the thread, because a stored change has new entries."""
+        """Wake the thread. Call this for each stored change with new entries."""
         self.wake()
 
     def wake(self) -> None:

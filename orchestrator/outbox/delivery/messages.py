@@ -61,7 +61,10 @@ class Messages:
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return the job's status and reason; at its end, those of the ``job_ended`` event."""
+        """Return the job's status and reason.
+
+        For a message about the job's end, return those of the ``job_ended`` event.
+        """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)
             payload = found[0].data if found else {}

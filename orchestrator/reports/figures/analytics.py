@@ -327,7 +327,10 @@ def _by_name(value: Any) -> dict[str, object]:
 
 @cache
 def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[object, ...]]]:
-    """Return names and a getter of a dataclass's fields, of which there must be at least two."""
+    """Return the names of a dataclass's fields, and a function that gets the fields' values.
+
+    The dataclass must have at least two fields.
+    """
     names = tuple(kind.__dataclass_fields__)
     return names, attrgetter(*names)
 

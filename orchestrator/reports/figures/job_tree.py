@@ -2,7 +2,8 @@
 
 The critical path is the longest chain of work that cannot run in parallel: however many slots there
 are, a job takes at least as long. A task follows its dependencies. A worker counts with its own
-work and the critical paths of its child jobs, of which only the longest of parallel ones.
+work and the critical paths of its child jobs. If child jobs run in parallel, only the longest of
+their paths counts.
 """
 
 from collections import Counter, defaultdict
@@ -127,7 +128,7 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, for each agent, the index of the worker with a prompt that started first."""
+        """Return, by agent, the index of the first started worker that has a prompt."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -180,8 +181,9 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return when the job ended; for an unfinished job, the latest known end of its parts.
+        """Return when the job ended.
 
+        For an unfinished job, return the latest known end of an attempt, worker, or child job.
         Never before the job's start, although clocks are sometimes set back.
         """
         if job.id not in self._ends:

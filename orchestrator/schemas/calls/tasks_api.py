@@ -1,4 +1,4 @@
-"""Requests and answers of ``/api/v1/tasks``: one description for several command-line tools."""
+"""Requests and answers of ``/api/v1/tasks``, where several command-line tools do the same task."""
 
 import json
 from collections.abc import Mapping
@@ -80,8 +80,8 @@ class TaskBody(CallbackRequest):
 
 
 class TaskMergeBody(Wire):
-    """The options of a merge, in the body in place of the query. A query parameter has priority
-    over the same option in the body.
+    """The options of a merge, if a caller sends them in the body and not in the query. A query
+    parameter has priority over the same option in the body.
     """
 
     task_id: Text | None = None

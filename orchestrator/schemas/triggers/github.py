@@ -39,7 +39,7 @@ class Remark:
         )
 
     def as_text(self) -> str:
-        """Return the remark as text, with the place and the code of a comment on code."""
+        """Return the remark as text. For a comment on code, also show the code and its place."""
         if not self.path:
             return self.text
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"

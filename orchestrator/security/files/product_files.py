@@ -11,5 +11,5 @@ PACKAGES = str(FOLDER.resolve())
 
 
 def product_file(name: str) -> Path:
-    """Return the path of a file or directory of the product, by its path in the portable folder."""
+    """Return where a file or directory of the product is. ``name``: path in the portable folder."""
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

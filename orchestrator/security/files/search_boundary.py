@@ -108,10 +108,10 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that keep Go and pytest from searching above a worktree.
+    """Return the variables that keep Go and pytest from using a directory above a worktree.
 
-    If the worktree has its own settings for a tool, between ``cwd`` and the worktree's top, the
-    tool's search is not limited.
+    A tool is not limited if a directory from ``cwd`` up to the worktree's top has settings for the
+    tool.
     """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)

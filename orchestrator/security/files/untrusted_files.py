@@ -21,8 +21,8 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
     Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise a
-    worker could block the server, or make it read other files. A worker cannot replace a directory
-    during the call. Raise FileNotFoundError, NotPlain, or another OSError.
+    worker could block the server, or make it read other files. A worker cannot redirect the call
+    by replacing a directory. Raise FileNotFoundError, NotPlain, or another OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")

@@ -50,7 +50,10 @@ class ApiKeys:
         return cls({hash_key(key): holder})
 
     def holder_of(self, key: str) -> Holder | None:
-        """Return the holder of a key; None if the key is invalid. Both take equal time."""
+        """Return the holder of a key; None if the key is invalid.
+
+        A valid key takes as long as an invalid one.
+        """
         given, found = hash_key(key), None
         for known, holder in self.holders.items():
             if hmac.compare_digest(given, known):

@@ -40,7 +40,8 @@ class Masker:
     """Masks secrets in a stream, in each form in which programs write them.
 
     ``feed`` holds back bytes at the end of the stream that may begin a secret. Call ``release``
-    when the stream was silent for a moment, so that one such byte does not hide a line.
+    when the stream was silent for a moment, so that a line does not lack its end because of one
+    such byte.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -156,9 +157,9 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return the span in the original stream for ``length`` bytes at ``at`` of the text.
+        """Return where the original stream has the ``length`` bytes of ``text`` from ``at`` on.
 
-        It neither begins nor ends with a line break.
+        The span neither begins nor ends with a line break.
         """
         positions, removed = self._breaks
         before = bisect_right(positions, at)
@@ -167,7 +168,7 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return where line breaks were removed, as positions in the text.
+        """Return where line breaks were removed, as positions in ``text``.
 
         Also return how many bytes were removed before each position.
         """

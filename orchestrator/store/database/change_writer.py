@@ -112,7 +112,7 @@ class StoredPause(NamedTuple):
 
 
 class Writing:
-    """A statement that writes values to one table, and converts values to rows."""
+    """Writes values to one table: converts them to rows, and runs one statement for all rows."""
 
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)

@@ -91,8 +91,8 @@ class Fence:
 def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     """Make each connection of the engine lock the database when it is opened. Raise StoreError.
 
-    PostgreSQL grants the lock only after it has closed the previous connection, so that
-    connection's last changes are stored or lost by then. The lock also keeps out a second server,
+    PostgreSQL grants the lock only after it has closed the previous connection. By then, the last
+    changes of the previous connection are stored or lost. The lock also keeps out a second server,
     which would run the same jobs again.
     """
     #: The first connection waits for the lock of a server that was killed. Later connections do not

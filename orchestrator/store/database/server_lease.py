@@ -31,7 +31,7 @@ class Claimant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldLease:
-    """The latest claim of the database: the row of its table."""
+    """The lease of the server that claimed the database last: the only row of the table."""
 
     epoch: int
     machine: str
@@ -45,7 +45,7 @@ _COLUMNS = [server_lease.c[name] for name in HeldLease.__dataclass_fields__]
 
 
 def read(connection: Connection, *, lock: bool = False) -> HeldLease:
-    """Return the latest claim. ``lock``: also lock its row until the transaction ends."""
+    """Return the latest lease. ``lock``: also lock its row until the transaction ends."""
     query = select(*_COLUMNS)
     row = connection.execute(query.with_for_update() if lock else query).one()
     return HeldLease(**row._mapping)
@@ -54,8 +54,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    Raise WorkspaceBusy if a server on another machine has a lease, except the lease ``ended``,
-    which has certainly ended.
+    Raise WorkspaceBusy if a server on another machine has a lease other than ``ended``.
+    ``ended``: a lease that the caller knows to have ended.
     """
     found = read(connection, lock=True)
     is_elsewhere = found.seconds > 0 and found.machine != claimant.machine
@@ -100,7 +100,7 @@ class LeaseSession:
         self._connection: Connection | None = None
 
     def read(self) -> HeldLease | None:
-        """Return the latest claim; None if the database has no tables yet."""
+        """Return the latest lease; None if the database has no tables yet."""
         return self._run(_read_if_present)
 
     def renew(self, epoch: int) -> bool:
@@ -109,11 +109,11 @@ class LeaseSession:
         return self._change(epoch, renewals=renewals + 1)
 
     def recovered(self, epoch: int) -> None:
-        """Record that the attempts of the lost machine are recovered."""
+        """Record that all attempts on the former server's machine have ended."""
         self._change(epoch, recovers=0)
 
     def release(self, epoch: int) -> None:
-        """End the lease now. No worker of this machine may run any more."""
+        """End the lease now. All workers of this machine must have ended before."""
         self._change(epoch, seconds=0.0)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Pages of a job's workers, and sorted lists of workers that are kept in memory.
 
 Sorting the workers of a large job in the database takes longer than reading a page of them.
-Therefore each list is read once, and later only changed workers.
+Therefore each list is read once. Later, only changed workers are read.
 """
 
 import threading

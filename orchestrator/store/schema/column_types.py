@@ -163,7 +163,7 @@ def _without_defaults(value: Any) -> Any:
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    ``bind_processor`` and ``result_processor`` call them, because the usual hooks of a
+    ``bind_processor`` and ``result_processor`` call these two methods, because the usual hooks of a
     ``TypeDecorator`` would cost two more calls per value.
     """
 

@@ -1,4 +1,4 @@
-"""Writes ``sqlite.sql``: ``python -m orchestrator.store.schema.statements``."""
+"""Writes ``sqlite.sql``. Run it with ``python -m orchestrator.store.schema.statements``."""
 
 from collections.abc import Iterator
 from operator import attrgetter
