@@ -85,8 +85,8 @@ class SchedulerView:
     def _budget_left(self, job: Job) -> dict[str, float]:
         """Return the remaining budget of a job, by limit.
 
-        It is the smallest remainder of the job and its ancestors, without budgets that are reserved
-        for child jobs.
+        It is the smallest remainder among the job and its ancestors. Budgets that they have
+        reserved for other child jobs do not count as remaining.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -184,7 +184,7 @@ class SchedulerView:
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
         """Return files that a worker's child jobs changed, at any depth; None if they changed none.
 
-        Includes files that commands created in their own directories.
+        Includes the files that workers with a command created in their own directories.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -202,9 +202,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code in the project that a worker's child jobs changed, at any depth, by path.
+        """Return the code that a worker's child jobs, at any depth, changed and that gates judged.
 
-        Only code that gates judged. The value is the time at which the task that changed it ended.
+        Only code in the project. Keys: paths. Values: the end of the latest task that changed the
+        file, as Unix time.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

@@ -240,9 +240,9 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
-        """Repeat the start if the disk was full; otherwise report the attempt as ended.
+        """If the disk was full, start the same attempt again later. Otherwise report its end.
 
-        A new attempt instead would add rows to a database on a full disk.
+        A new attempt would add rows to a database on a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -533,11 +533,11 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of an attempt that no caller has cancelled, corrected to lost or finished.
+    """Return the corrected exit of an attempt that no caller has cancelled.
 
-    After a shutdown or a pause, exit code 0 means that the attempt has finished. Otherwise it is
-    lost if a shutdown, a signal from outside, the orphan timeout, or its node stopped it. A server
-    stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
+    An attempt that exits with code 0 during a shutdown or a pause has finished. Otherwise, it is
+    lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node. A
+    server stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
     ``adopted`` attempts.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:

@@ -52,7 +52,7 @@ from orchestrator.security.worker_environment import (
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """Data of only one attempt: its key, and the proof that its shim wrote its exit record."""
+    """What one attempt gets: an API key, a node, and the proof of who writes its exit record."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -243,7 +243,10 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """Return the attempt's changes without a scan if its directory is empty; otherwise None."""
+        """Return the changes of an attempt whose directory is empty, without a scan.
+
+        None if a scan is needed, for example because the attempt works in a worktree.
+        """
         worker = flight.worker
         special = (
             flight.ground is not None
@@ -397,11 +400,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with a ``DeliveredWork``, which compares the changes with the task.
+    """Add a ``DeliveredWork`` to the evidence, which compares the changes with the task.
 
-    If no file changed, also classify the agent's final text. ``builds``: True if the agent's work
-    is to change files. ``deferred``: True if unfinished child jobs may still create the promised
-    files.
+    Attempts without work on files get none. If no file changed, also classify the agent's final
+    text. ``builds``: True if the agent's work is to change files. ``deferred``: True if unfinished
+    child jobs may still create the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER

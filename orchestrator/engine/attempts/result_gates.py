@@ -42,8 +42,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
     """Return which judging files, such as tests, the task may alter.
 
-    Judging files decide how a gate judges. ``judged``: files that the gates of the worker's child
-    jobs have judged.
+    Judging files decide how a gate judges. ``judged``: files that gates have judged as changes of
+    the worker's child jobs. The task may alter these, too.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)

@@ -98,9 +98,10 @@ class JobTreeRestore:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on a stored attempt, whose evidence is not stored.
+    """Return the verdict on a stored attempt. Its evidence is not stored.
 
-    It failed if the worker's record has a failure of this attempt.
+    If the worker's record has a failure of the attempt, the attempt did not succeed. Otherwise it
+    succeeded, unless it was cancelled.
     """
     status = judge(exit, Evidence()).status
     failed = worker.failure_of(last.number) is not None

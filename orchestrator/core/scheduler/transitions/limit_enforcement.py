@@ -39,7 +39,7 @@ class LimitAsks:
     def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
-        ``limit``: its name. ``by``: the reason for people, with the limit's value.
+        ``limit``: the limit's name. ``by``: a text for people with the limit and its value.
         """
         job = self._unit_of_work.jobs[job_id]
         if job.config.on_limit != ASK:
@@ -182,9 +182,10 @@ class Accounting:
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Stop the first job that has reached a limit, from the root to the worker's job.
+        """Stop the first job that reached a limit, in the order from the root to the worker's job.
 
-        If it asks a person, pause it instead. Return the reason of a stop, or "".
+        If that job has ``on_limit: ask``, pause it instead. Return why a job is stopped; "" if none
+        is.
         """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:

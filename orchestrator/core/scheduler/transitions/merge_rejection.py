@@ -30,11 +30,12 @@ class MergeRejections:
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.
 
-        A worker gets no retry without remaining attempts, or if the retry would cause a deadlock.
-        It fails if its rejection is ``required``.
+        A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.
+        Then it fails if its rejection is ``required``, and otherwise stays as it is.
 
-        Return False if the job is being stopped, or if not all of its workers have ended. If a job
-        of the tree has reached a limit, stop that job and return False.
+        If the job is being stopped, or not all of its workers have ended, do nothing and return
+        False. If the job or a job above it has reached a limit, stop the job with the limit and
+        return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
@@ -53,8 +54,9 @@ class MergeRejections:
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
-        If several workers conflict in one file, only the first is retried now. The others follow
-        with its version of the file, so that each needs only one attempt.
+        If several workers conflict in one file, only the first is retried now. The others are
+        retried later, when the first worker's version of the file is merged, so that each needs
+        only one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:

@@ -158,9 +158,10 @@ class JobEnd:
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return what people should check in the changes of a worker.
+    """Return what people should check in a worker's changes.
 
-    None if nothing needs a check, or if its changes do not count.
+    None if there is nothing to check, if the worker did not succeed, or if another candidate was
+    chosen.
     """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
@@ -241,7 +242,10 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return success for a worker if only the resolution of its conflicts failed."""
+        """Return success for a worker that succeeded, but then failed to resolve its conflicts.
+
+        Record its conflicts as unresolved. For any other worker, return ``verdict``.
+        """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
             return verdict
@@ -250,9 +254,9 @@ class WorkerEnd:
         return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """After a failed login, replace the agent in workers of the tree that have not started.
+        """After ``first`` failed to log in, replace its agent in workers that have not started.
 
-        If no other agent can be used, end these workers.
+        Only workers of the same job tree. If no other agent can be used, end these workers.
         """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):

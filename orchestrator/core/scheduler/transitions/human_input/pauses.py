@@ -52,7 +52,7 @@ class Pauses:
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def impose(self, pause: Pause, now: float) -> None:
-        """Pause a job and the jobs below it without a request of a person."""
+        """Pause a job and the jobs below it without a person's request, for example at a limit."""
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
@@ -60,9 +60,9 @@ class Pauses:
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
-        """End the pause of all jobs.
+        """End the pause of all jobs. Idempotent.
 
-        Jobs that were also paused themselves stay paused. Idempotent.
+        A job stays paused if a limit or a person also paused it, or a job above it.
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:
@@ -163,9 +163,10 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return the pause of a job that is paused again, which began with the first pause.
+    """Return a job's pause, after the pause ``asked`` was requested for it.
 
-    A pause of all jobs does not replace a person's pause of one job.
+    The start of a present pause is kept. Its cause is kept, too, unless a person now pauses the
+    job.
     """
     if present is None:
         return asked

@@ -168,9 +168,10 @@ class Preloads:
         return is_stop or isinstance(command, TakeBack)
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if a preloaded worker must wait for a slot.
+        """True if the worker is preloaded, and no slot is free for it.
 
-        A shim may begin it before the server has recorded the end of the worker before it.
+        A shim may begin a preloaded worker before the server has recorded the end of the previous
+        one.
         """
         if key not in self._preloaded:
             return False

@@ -55,9 +55,10 @@ class RunningWorkers:
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Return the workers that will resume soon, because their child jobs only lack reports.
+        """Return the workers that will resume soon, because their child jobs lack only reports.
 
-        Reports take almost no time, but a merge with gates may take long.
+        Reports take almost no time. Child jobs with a base do not count, because their merge may
+        take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -130,9 +131,10 @@ class RunningWorkers:
         return put_off
 
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
-        """True if the worker waits for something that several workers of its job need.
+        """True if the worker waits for the shared context, or for its agent's first answer.
 
-        Examples are the shared context, and the first answer of an agent.
+        The first answer, to another worker of the job, shows that the agent's login works, and may
+        fill its cache. Also record the wait.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
