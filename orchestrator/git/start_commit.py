@@ -163,7 +163,7 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
     """Raise RepositoryError if workers cannot start from the commit."""
     if place.git.resolve(f"refs/heads/{BRANCHES}"):
         raise RepositoryError(
-            f"cannot create branches below {BRANCHES}/: a branch has the name {BRANCHES!r}; "
+            f"cannot create branches {BRANCHES}/..., because a branch is named {BRANCHES!r}; "
             f"rename it: git branch -m {BRANCHES} NEW"
         )
     if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):

@@ -302,8 +302,8 @@ class Headroom:
         files = self._from.files(directory)
         if files is not None and files < LEAST_FILES:
             return (
-                f"waiting for disk space: {files} more files can be created under {directory}, "
-                f"{LEAST_FILES} needed"
+                f"waiting for disk space: only {files} more files can be created under "
+                f"{directory}, {LEAST_FILES} needed"
             )
         return ""
 

@@ -249,8 +249,8 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
     """
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
-            f"the current branch is {plan.branch}, not {onto}; nothing was changed; first: "
-            f"git switch {quote(onto)}"
+            f"the current branch is {plan.branch}, not {onto}; nothing was changed; "
+            f"switch to {onto} first: git switch {quote(onto)}"
         )
     if plan.is_elsewhere and not onto:
         raise OtherBranch(

@@ -84,7 +84,9 @@ class JobBases:
         try:
             return frozenset(self._children.discarded(worker, child_ids, base.commit))
         except RepositoryError:
-            logger.warning("cannot check which child jobs a worker has discarded", exc_info=True)
+            logger.warning(
+                "cannot check whether a worker has discarded changes of child jobs", exc_info=True
+            )
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:

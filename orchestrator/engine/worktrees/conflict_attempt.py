@@ -29,7 +29,7 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     ``sent``: the commit of that result. Return the attempt's start commit.
     """
     own = own_tip(repository, worker)
-    words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
+    words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
     known = {resolving_ref(worker): own, taken_ref(worker): sent, start_ref(worker): sent}
     repository.point_all(known)

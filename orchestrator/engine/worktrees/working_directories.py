@@ -74,7 +74,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         start = conflict_attempt.begin(repository, job, worker, sent)
         repository.drop(sent_ref(worker))
         return start
-    message = of_worker(f"Merge the result so far for {worker.id}", worker)
+    message = of_worker(f"Merge the job's result so far into {worker.id}", worker)
     tip = repository.tip(worker_branch(worker)) or start
     on_start, on_tip = (
         repository.merge(each, sent, message, merger_of(job), force=False).commit

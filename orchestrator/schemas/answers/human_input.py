@@ -16,7 +16,7 @@ class MessageSentAnswer(Answer):
     worker_id: str
     message_id: str
     delivery: Literal["next_step"]
-    """When the agent reads the message: before its next call of the model."""
+    """When the agent reads the message: before it calls the model again."""
     links: Links
 
 

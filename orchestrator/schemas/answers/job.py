@@ -142,7 +142,7 @@ class WorkerAnswer(Answer):
     locks: list[HeldLock] = Field(default_factory=no_items)
     """Locks that the worker holds."""
     refused_child_jobs: int
-    """Number of child jobs that a limit rejected, until the end of the latest attempt."""
+    """Number of child jobs that a limit rejected. A running attempt is not yet counted."""
     gates: list[GateResultAnswer]
     """Results of the gates on the latest attempt."""
     leftover_processes: list[StrayAnswer]

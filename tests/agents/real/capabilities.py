@@ -19,7 +19,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("claude", "opencode"), "reported"),
         "ollama": "none",
     },
-    "plans a request (as text: only the prompt has the JSON schema)": {
+    "plans a request": {
         **dict.fromkeys(AGENTS, "yes"),
         **dict.fromkeys(("gemini", "opencode"), "as text"),
     },

@@ -67,7 +67,7 @@ def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> Non
 
 
 @each_with(
-    "plans a request (as text: only the prompt has the JSON schema)",
+    "plans a request",
     nightly=("gemini", "opencode"),
 )
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
@@ -82,10 +82,7 @@ def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     assert job["planner"]["status"] == "success"
     assert job["planner"]["usage"]["input_tokens"] >= 100
     [first, *_] = [each for each in site.api.calls if each.script == f"{agent}-plan"]
-    asked_by_schema = (
-        CAPABILITIES["plans a request (as text: only the prompt has the JSON schema)"][agent]
-        == "yes"
-    )
+    asked_by_schema = CAPABILITIES["plans a request"][agent] == "yes"
     assert ("additionalProperties" in json.dumps(_answer_shape(first.body))) == asked_by_schema
 
 

@@ -75,11 +75,11 @@ OF_WORKERS = (
         tag="jobs",
         summary="Send a message to a worker that has not ended",
         description=(
-            "The worker's agent reads the message before its next call of the model, as data. "
+            "The worker's agent reads the message, as data, before it calls the model again. "
             "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
-            "message is stored, and survives restarts and retries. `messages` of the worker has "
-            "the time of delivery. 409: cannot-message, with what to do instead. 403: the caller "
-            "is a worker."
+            "message is stored, and survives restarts and retries. The worker's field `messages` "
+            "shows when it was delivered. 409: cannot-message, with what to do instead. 403: the "
+            "caller is a worker."
         ),
         body=human_requests.MessageBody,
         body_required=True,

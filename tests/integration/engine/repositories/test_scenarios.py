@@ -168,7 +168,7 @@ def plain(host: Host, said: str) -> None:
 
 def test_a_branch_in_the_way_is_said(project: Project, make_host: MakeHost) -> None:
     project.git("branch", "orchestrator")
-    plain(make_host(project), "a branch has the name 'orchestrator'")
+    plain(make_host(project), "a branch is named 'orchestrator'")
 
 
 def test_a_repository_without_a_commit_is_said(tmp_path: Path, make_host: MakeHost) -> None:

@@ -50,7 +50,7 @@ def no_commit(project: Project) -> str:
 def branch_in_the_way(project: Project) -> str:
     project.begin({"README.md": "hello\n"})
     project.git("branch", "orchestrator")
-    return "a branch has the name 'orchestrator'"
+    return "a branch is named 'orchestrator'"
 
 
 def missing(site: Site, job_id: str) -> list[str]:

@@ -10,7 +10,7 @@ from orchestrator.core.scheduler.transitions.ends.attempt_end import PAUSES_SECO
 PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {
     "agent: rate_limit": "yes, free",
-    "agent: start": "after {:g}, {:g} and {:g} s, free, if the tool worked before".format(
+    "agent: start": "if the tool worked before: free, after {:g}, {:g}, and {:g} s".format(
         *PAUSES_SECONDS
     ),
 }

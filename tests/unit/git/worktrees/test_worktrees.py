@@ -322,7 +322,7 @@ def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRe
     project.git("branch", "orchestrator")
     base = repository.base()
     assert base.commit == ""
-    assert "a branch has the name 'orchestrator'" in base.note
+    assert "a branch is named 'orchestrator'" in base.note
 
 
 @pytest.mark.parametrize("inside", [".", "main"])
