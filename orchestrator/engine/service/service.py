@@ -362,8 +362,8 @@ class Service:
         """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
 
         If ``checkpoint`` is None, restore the checkpoint before the latest attempt. The present
-        state is saved as a checkpoint first. Raise Conflict if the worker is running, or has no
-        branch.
+        state is saved as a checkpoint first. Raise Conflict if the worker is running, is attached
+        to a terminal, or has no branch.
         """
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
@@ -371,7 +371,8 @@ class Service:
         """Update the list of a worker's changed files, after a person committed on its branch.
 
         Also rewrite the reports. Return the new list, without files that only child jobs changed.
-        Idempotent. Raise Conflict if the worker is running, or has no branch.
+        Idempotent. Raise Conflict if the worker is running, is attached to a terminal, or has no
+        branch.
         """
         return self._checkpoints.recount(caller, job_id, worker_id)
 
@@ -388,7 +389,7 @@ class Service:
     def lock_decided(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
-        A worker that released its slot must first have a slot again.
+        A worker that released its slot gets its leases only when it has a slot again.
         """
         return self._locks.lock_decided(call)
 

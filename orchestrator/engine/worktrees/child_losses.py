@@ -97,7 +97,7 @@ class ChildLosses:
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.
 
-        It then decided which changes to keep, for example none with ``git merge -s ours``.
+        The worker then decided which changes to keep, for example none with ``git merge -s ours``.
         """
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""

@@ -47,7 +47,11 @@ class Rules:
         return own or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
-        """Return the result's own level, otherwise its rule's level in the run or in the tool."""
+        """Return the level of a result.
+
+        If the result has none, return the level that the run sets for the rule, otherwise the
+        rule's default level.
+        """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         level = self._own_level(result).get(text(rule.get("id")) or self.id_of(result), "")

@@ -168,7 +168,10 @@ class Sessions:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        """Return the answer of a session that runs ``command``. Raise SessionFailed."""
+        """Send ``given`` to a session that runs ``command``. Return the answer, of ``lines`` lines.
+
+        Raise SessionFailed.
+        """
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
             raise SessionFailed
