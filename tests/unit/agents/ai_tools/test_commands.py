@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from orchestrator.agents.loop.loop_settings import POLICIES
 
 from orchestrator.agents.ai_tools.commands import call_for, tools
 from orchestrator.agents.ai_tools.commands.codex import as_toml
@@ -18,6 +17,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     Ask,
     CallLimits,
 )
+from orchestrator.agents.loop.settings.loop_settings import POLICIES
 from orchestrator.config.sections.agents import INHERITABLE
 from orchestrator.config.settings import Workers
 from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE
