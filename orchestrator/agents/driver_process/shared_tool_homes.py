@@ -24,7 +24,7 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
     """Run ``home.argv``, unless this version of the program has already set up the home.
 
-    Never raises OSError. Returns soon after ``stopped`` returns True.
+    Never raises OSError. Stops after LONGEST_SECONDS, or soon after ``stopped`` returns True.
     """
     until = time.monotonic() + LONGEST_SECONDS
 
@@ -53,7 +53,7 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Wait for the lock on a file. Yield False if ``over`` returned True first."""
+    """Hold the lock of a file in a ``with`` block. Yield False if ``over`` returned True first."""
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -69,7 +69,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Run the setup. Return False if ``over`` returned True before it exited.
+    """Run the setup. Return False if ``over`` returned True before the setup exited.
 
     A setup that fails is not repeated: it would fail again.
     """

@@ -38,8 +38,8 @@ def caller() -> Caller:
 def authenticate() -> None:
     """Identify the caller, before any other part of the request is read.
 
-    Raises a 401 for an unknown caller, a 403 if a read-only key would change something, and a 429
-    at a rate limit.
+    Raises a 401 for an unknown caller, a 403 for a change by a read-only key or without a session's
+    token, and a 429 at a rate limit.
     """
     if request.method == "OPTIONS":
         return  # the answer contains only the allowed methods
@@ -51,7 +51,10 @@ def authenticate() -> None:
 
 
 def identify() -> None:
-    """Identify the caller without further checks. Raise a 401 for an unknown caller."""
+    """Identify the caller, and check nothing else.
+
+    Raise a 401 for an unknown caller, and a 403 for a session's change without its token.
+    """
     if request.method == "OPTIONS":
         return
     key = given_key(request)
@@ -126,7 +129,7 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
 
 
 def same_call_with_key(given: Request) -> str:
-    """Return the current request as a curl command with a header for the API key."""
+    """Return the current request as a curl command, with a placeholder for the API key."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

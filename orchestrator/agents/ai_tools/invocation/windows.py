@@ -103,7 +103,7 @@ def _native(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """Return the Windows form of a path, which need not exist.
+    """Return the Windows form of a path, which need not exist; "" for None.
 
     Raise OrchestratorError if Windows cannot reach the path.
     """

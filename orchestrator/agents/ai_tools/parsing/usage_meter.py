@@ -41,7 +41,7 @@ def _added(one: float | None, other: float | None) -> float | None:
 
 
 def minus(total: Usage, before: Usage) -> Usage:
-    """Return ``total`` without ``before``; never less than zero."""
+    """Return ``total`` minus ``before``; no value is less than zero."""
     rest: dict[str, Any] = {
         name: _without(getattr(total, name), getattr(before, name)) for name in _ALL
     }
@@ -73,7 +73,7 @@ class Meter:
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:
-        """Set the totals of the whole run. Return the increase as events."""
+        """Raise the run's usage to ``total``, never lower it. Return the increase as events."""
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
 

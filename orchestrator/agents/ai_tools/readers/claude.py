@@ -166,7 +166,7 @@ class ClaudeReader:
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _last_tools(self, keep: str, most: int = 100) -> None:
-        """Forget the oldest tool calls except ``keep``, to limit memory in a long run."""
+        """Forget all but the last ``most`` tool calls, to limit memory. Never forget ``keep``."""
         for name in list(self._tools)[: max(0, len(self._tools) - most)]:
             if name != keep:
                 del self._tools[name]

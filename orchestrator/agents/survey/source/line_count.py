@@ -54,7 +54,7 @@ NO_LINES = LineCount()
 def mask_comments(text: str, language: str) -> str:
     """Return ``text`` with COMMENT_MARK for each character of a comment. Line breaks stay.
 
-    For languages without a grammar. Comment markers inside multi-line strings count as comments.
+    Used for languages without a grammar. Comment markers in multi-line strings count as comments.
     """
     syntax = syntax_of(language)
     if syntax.prose:
