@@ -38,8 +38,9 @@ class JobRemoval:
     """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
 
     Three steps: the directory is set aside, which records the removal; one transaction deletes the
-    rows; the directory is destroyed. ``finish`` completes an interrupted removal. Only the thread
-    that writes to the store may call ``begin``, so that no retry runs the job during the removal.
+    rows; the directory is destroyed. After a crash, ``finish`` and ``destroy`` complete the
+    removal. Only the thread that writes to the store may call ``begin``, so that no retry runs the
+    job during the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -103,15 +104,16 @@ class JobRemoval:
     def begun(self) -> tuple[str, ...]:
         """Return the removals that were interrupted, for example by a crash.
 
-        A removal that a caller of this process waits for is not interrupted.
+        Omit removals that this process is still carrying out.
         """
         return tuple(each for each in self._files.marked_removed() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
-        """Continue an interrupted removal. Raise OSError or StoreError.
+        """Delete the rows of an interrupted removal. ``destroy`` removes the directory later.
 
-        Call this in the thread that calls ``begin``. If an older copy of the store was restored,
-        the job may be unfinished there. Then restore the job's directory instead.
+        If an older copy of the store was restored, the job may be unfinished there. Then put its
+        directory back instead. Call this in the thread that calls ``begin``. Raise OSError or
+        StoreError.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

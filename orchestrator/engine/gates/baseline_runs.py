@@ -106,7 +106,10 @@ class BaselineRuns:
         self._background.later(partial(self._next, site))
 
     def forget(self, who: object, by: tuple[str, str]) -> None:
-        """Cancel the requests of ``who``. Stop a run if no other caller waits for it."""
+        """Cancel the requests of ``who``. Stop a run if no other caller waits for it.
+
+        ``by``: the values ``ended_by`` and ``stopped_by`` of the stopped run.
+        """
         with self._lock:
             for site in self.sites.values():
                 for wanted in _all(site):

@@ -134,9 +134,9 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change with a program: its file, and the packages installed with it.
+    """Yield values that change when a program's file, or a package installed beside it, changes.
 
-    The file of a Python script may be the same in all versions of its package.
+    The script of a Python program is often the same in all versions of its package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

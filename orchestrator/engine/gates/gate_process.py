@@ -349,9 +349,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the files of the worktree that the gate executed, relative to its working directory.
+    """Return the worktree's files, and the packages of the user's checkout, that the gate executed.
 
-    They are None if unknown. Also return the packages in the user's checkout that it executed.
+    The files are relative to ``run.cwd``, and None if unknown. The gate should execute no package
+    of the checkout.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:

@@ -325,7 +325,10 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge the run ``ran``. It may repeat the run ``first``, to confirm its findings."""
+        """Judge the run ``ran`` of a gate.
+
+        ``first``: the earlier run whose findings ``ran`` should confirm, or None.
+        """
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
@@ -438,7 +441,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield none if no executed test is known: then the Python of the tests reports no files.
+    Yield none if no test file was reported as executed: then the Python that runs the tests does
+    not report files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

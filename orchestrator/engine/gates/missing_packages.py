@@ -26,7 +26,7 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if the ``package.json`` files from ``cwd`` to ``top`` need packages, but none exists."""
+    """True if ``package.json`` from ``cwd`` up to ``top`` needs packages, and none is installed."""
     return bool(_missing(cwd, top))
 
 

@@ -170,10 +170,10 @@ class JobMerge:
         return replace(found, notes=(*note, *found.notes))
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
-        """Merge the changes of a job, remove its worktrees, and check the user's checkout.
+        """Merge the changes of a job, and remove its worktrees.
 
-        A failed step is recorded in the merge record. Does nothing for a job that does not use git.
-        Idempotent.
+        For a root job, also look for changes in the user's checkout. A failed step is recorded in
+        the merge record. Does nothing for a job that does not use git. Idempotent.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -410,7 +410,7 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """Yield the workers to merge, by task in the order of dependencies.
+    """Yield the workers to merge, task by task, in the order of the tasks' dependencies.
 
     For each task, the chosen worker comes first, then the workers that a person selected.
     """

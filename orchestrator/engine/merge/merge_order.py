@@ -39,8 +39,8 @@ def in_order(
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
 
-    The best part has the fewest findings of gates, and then the most passed tests of the base.
-    Parts with equal evidence keep their order.
+    The best part has the fewest findings of gates. If several have, it is the part that passes the
+    most of the tests that the base already has. Parts with equal evidence keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])

@@ -95,7 +95,8 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    "and", "then", and commas before the next marker are removed. "then" begins the next item.
+    "and", "or", "then", and commas before a marker are removed. If "then" was removed, the next
+    item begins with it.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""

@@ -181,7 +181,10 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text shows what it asks for; False, for example, for another language."""
+    """True if the text contains a request that is recognised, or words such as "if needed".
+
+    A request in another language is not recognised.
+    """
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 

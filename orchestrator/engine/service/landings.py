@@ -166,7 +166,7 @@ class LandingCalls:
     def _changed_nothing(self, job: Job) -> str:
         """Return, as text, that a completed job has nothing to land; "" in doubt.
 
-        Such a job changed nothing, or created files only in the project itself.
+        Such a job changed nothing, or its workers created files only in the user's checkout.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):

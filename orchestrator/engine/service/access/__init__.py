@@ -1,1 +1,1 @@
-"""Access to stored jobs: who may see and change which, and changes of stored job trees."""
+"""Access to stored jobs: which jobs a caller may see and change, and changes of job trees."""

@@ -112,7 +112,7 @@ def _with_env(
 ) -> tuple[TaskSpec, ...]:
     """Return the edited tasks. Tasks in ``keeps`` get the environment of the present tasks.
 
-    The API's answers omit environments, so a plan that was edited from an answer has none.
+    The API's answers omit environments, so a caller that edits an answer cannot send them back.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

@@ -186,10 +186,10 @@ class Feed:
             self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add items with the figures of changed job trees.
+        """Add an item with figures for each changed job tree.
 
-        ``at_once``: job trees whose figures are added without delay. For other trees, a timer
-        limits the items to one per second.
+        ``at_once``: job trees whose item is added without delay. Each other tree gets at most one
+        item per second.
         """
         now, given = time.monotonic(), set(at_once)
         due = {

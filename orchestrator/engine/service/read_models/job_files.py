@@ -159,7 +159,10 @@ class WorkerFiles:
         self._read_steps = read_steps
 
     def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of the latest attempt's prompt. Raise NotFound for a command."""
+        """Return the path of the latest attempt's prompt.
+
+        Raise NotFound if the worker has not started, or runs a command.
+        """
         worker = self._access.worker(caller, job_id, worker_id)
         path = Path(self._workspace.worker_directory(worker), PROMPT)
         if path.is_symlink() or not path.is_file():

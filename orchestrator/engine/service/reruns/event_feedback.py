@@ -153,9 +153,10 @@ class EventFeedback:
                 self._send(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the remarks on one job into a group that is sent as one feedback.
+        """Move the stored remarks on one job into a group that is sent as one feedback.
 
-        Do nothing before the job's end, or soon after the latest event.
+        Do nothing until the job has ended and no remark has come for some seconds, or while an
+        earlier group is unsent. Delete the remarks if the job no longer exists.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name

@@ -39,8 +39,9 @@ def check_reopens(
 ) -> None:
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    ``command``: the caller's command, which the error message suggests for the parent worker. Call
-    this in the supervisor's turn, so that the state cannot change before the attempt is created.
+    ``command``: the command that the caller runs. If only the parent worker can have another
+    attempt, the error message suggests this command for the parent worker. Call this in the
+    supervisor's turn, so that the state cannot change before the attempt is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -77,7 +78,7 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the parent worker cannot wait for the job again.
 
-    It has ended, or is queued for another attempt.
+    That is the case if the parent worker has ended, or is queued for another attempt.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
