@@ -50,13 +50,16 @@ class WorkerLog:
 
     @property
     def is_lost(self) -> bool:
-        """True if some output could not be written, or was removed."""
+        """True if output could not be written, or the worker removed, replaced, or cut the log."""
         raw_is_lost = self._raw is not None and self._raw.is_lost
         return self._file.is_lost or self._is_replaced or raw_is_lost
 
     @property
     def awaits_silence(self) -> bool:
-        """True if the log holds back output, which may be the beginning of a secret."""
+        """True if output is held back, and ``silence`` was not called since the last ``write``.
+
+        The held-back output may be the beginning of a secret.
+        """
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -67,7 +70,10 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """Write the held-back output. Call this if the worker has printed nothing for a moment."""
+        """Write the held-back output, unless it would reveal more than a quarter of a secret.
+
+        Call this if the worker has printed nothing for a moment.
+        """
         self._silent = True
         self._file.keep(self._masker.release())
 

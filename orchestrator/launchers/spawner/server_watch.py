@@ -1,7 +1,7 @@
 """Kills a server whose lease has ended. Standard library only.
 
-A server exits itself at the end of its lease. A server that hangs or is stopped (SIGSTOP) cannot,
-and would write files when it continues.
+At the end of its lease, a server exits by itself. If it hangs or is stopped (SIGSTOP), it cannot
+exit, and would write files when it continues.
 """
 
 import os

@@ -8,7 +8,7 @@ seconds, memory is bytes, and null means unknown, never zero.
   number, but changes no field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
   figures.
-- ``wall_seconds``: from the first start to the end of the last worker.
+- ``wall_seconds``: from ``started_at`` to ``ended_at``.
 - ``work_seconds``: sum of the durations of all attempts, without the time in which a worker's child
   jobs were unfinished.
 - ``slots``: ``max_workers`` of the root job.
@@ -35,6 +35,7 @@ seconds, memory is bytes, and null means unknown, never zero.
   sum over started workers whose value is known. ``known`` is the number of these workers.
   ``unknown`` is the number of started workers whose value is unknown. If ``unknown`` is above
   zero, the sum is partial.
+- Tokens, ``cost_usd``, and ``steps`` include planners and reviewers that started.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts

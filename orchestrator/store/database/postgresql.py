@@ -71,8 +71,9 @@ class Fence:
     """Prevents writes by the sessions of a replaced server.
 
     Each new server increments the epoch, a number in the database, while it holds the writer's
-    lock. A new session for writing acquires a lock, and then checks the epoch. Therefore no session
-    of a former epoch can commit afterwards, and a commit needs no check.
+    lock. Each new session for writing acquires a lock, and then checks the epoch. The server that
+    replaces a lost one ends all other sessions with such a lock (``end_writers``). Therefore no
+    session of a former epoch can commit afterwards, and a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -135,9 +136,10 @@ def share_with_writer(engine: Engine, fence: Fence) -> None:
 
 
 def end_writers(connection: Connection) -> None:
-    """End the sessions of a lost server that could still write. Raise SQLAlchemyError.
+    """End the sessions of a lost server that could still write; wait briefly for their end.
 
-    A session of the same database user may be ended without further privileges.
+    A session of the same database user may be ended without further privileges. Raise
+    SQLAlchemyError.
     """
     deadline = time.monotonic() + PREDECESSOR_SECONDS
     while connection.exec_driver_sql(_END, (_KEY, _SECOND_KEY)).fetchall():
