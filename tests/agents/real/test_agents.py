@@ -66,10 +66,7 @@ def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> Non
     assert "cached-" in own["text"]
 
 
-@each_with(
-    "plans a request",
-    nightly=("gemini", "opencode"),
-)
+@each_with("plans a request", nightly=("gemini", "opencode"))
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     site.api.scripts[f"{agent}-plan"] = scripts.plan(agent)
     site.api.scripts["part-a"] = scripts.part("a")
