@@ -35,7 +35,8 @@ def cluster_launcher(
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use. ``described``: how a node
-    finds the agents' programs. ``demand`` returns how many workers wait for a machine.
+    finds the agents' programs. ``demand`` returns how many waiting workers could run on
+    more machines like the given one.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

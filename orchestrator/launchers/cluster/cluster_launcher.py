@@ -117,7 +117,8 @@ class ClusterLauncher:
 
         ``lacks_here`` returns the agents that cannot work on this machine, each with the reason and
         the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees to nodes
-        with their own file systems. ``demand`` returns how many workers wait for a machine.
+        with their own file systems. ``demand`` returns how many waiting workers could
+        run on more machines like the given one.
         """
         self._exchange = FileExchange(worktrees)
         self._local, self._settings = local, settings
@@ -189,9 +190,9 @@ class ClusterLauncher:
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
-        ``path``: in a directory that was copied before the start. The node gets the file again
-        after each connection, so a second copy must do no harm. Does not block. Raise OSError if
-        the file cannot be read.
+        ``path``: in a directory that the node received before the start. The node gets the file
+        again after each connection, so a second copy must do no harm. Does not block. Raise OSError
+        if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

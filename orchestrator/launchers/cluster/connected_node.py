@@ -66,7 +66,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Prepare the attempt for a node with its own file system, which returns its files."""
+        """Prepare for a node with its own file system, which will send back the attempt's files."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree

@@ -145,8 +145,8 @@ class LateEnds:
     ) -> Mapping[str, Mapping[str, int]]:
         """Return the positions from which the node must send output, by attempt and file.
 
-        Has only lost attempts that the node knows. ``known``: for each attempt of the node, the
-        positions in the server's files at which its output begins.
+        The node's lost attempts that it does not know are forgotten. ``known``: for each attempt of
+        the node, the positions in the server's files at which the attempt's output begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}
@@ -216,8 +216,8 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    ``late`` remembers them, in case the node connects again. An attempt whose worktree or files are
-    in use is returned by a later call.
+    The node may connect again, so ``late`` keeps the attempts, but not those of a node with its own
+    file system. An attempt whose worktree or files are in use is returned by a later call.
     """
     lost = [each for each in node.flights.values() if not each.is_taking]
     for flight in lost:

@@ -92,7 +92,7 @@ class Subreaper:
     def kill(self, spare: Collection[int] = ()) -> None:
         """Kill the direct children once, except those in ``spare``.
 
-        The next call kills their orphans.
+        This process then adopts their children, which the next call kills.
         """
         for pid in self._children(spare):
             # PermissionError: the process runs a program of another user. It cannot be killed, only

@@ -65,7 +65,7 @@ State = FinishedRecord | RunningRecord | Unfinished
 def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
-    Publish its exit record if a crash has interrupted that. Raise OSError if the lock is held and
+    If a crash left its exit record unpublished, publish it. Raise OSError if the lock is held and
     the holder is unknown.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS

@@ -1,4 +1,7 @@
-"""Running attempts whose shims have no connection to this server, which sends them signals."""
+"""Running attempts whose shims have no connection to this server.
+
+The server controls these shims by signals.
+"""
 
 import os
 import signal
@@ -12,7 +15,7 @@ from orchestrator.launchers.process import proc
 
 
 class Adopted:
-    """A running attempt whose shim is not connected to this server, but gets signals from it."""
+    """A running attempt whose shim the server controls by signals, without a connection."""
 
     def __init__(
         self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str

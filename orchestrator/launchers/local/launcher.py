@@ -104,7 +104,7 @@ class LocalLauncher:
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
         all attempts, and the spawner kills this process.
-        ``spawner``: a process that has not begun; None: ``open`` starts one.
+        ``spawner``: a spawner, before the call of its ``begin``; None: ``open`` starts one.
         """
         self._forked = spawner
         self._lease_file = lease_file
@@ -494,8 +494,8 @@ class LocalLauncher:
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
 
-        True only once for each attempt: otherwise, one that kills every shim would be restarted
-        forever.
+        True only once for each attempt: otherwise, an attempt that kills every shim would be
+        restarted forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

@@ -25,10 +25,10 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield the living processes of this workspace's attempts that have ended or lost their shims.
+    """Yield the living processes of this workspace's attempts that no shim runs any more.
 
-    Finds only processes that this user may inspect, except those of the caller's own attempt. A
-    process without the attempt's marker is found only as an orphan in a worker's directory.
+    Omits processes that this user may not inspect, and processes of the caller's own attempt. A
+    process without a marker is found only if it is an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)

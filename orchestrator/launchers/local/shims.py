@@ -213,7 +213,7 @@ class ShimPool:
         lease_file: str = "",
         first: SpawnerProcess | None = None,
     ) -> None:
-        """``first``: a process that has not begun; the pool's first spawner."""
+        """``first``: the pool's first spawner, before the call of ``begin``; None: start one."""
         self._epoll = epoll
         self._plan = plan
         self._lease_file = lease_file

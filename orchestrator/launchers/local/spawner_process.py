@@ -1,4 +1,4 @@
-"""The server's side of the spawner's process, which first tries modes of containment."""
+"""The server's side of the spawner's process. At first, the process tries containment modes."""
 
 import json
 import os
@@ -81,7 +81,7 @@ class SpawnerProcess:
 
     @classmethod
     def start(cls) -> Self:
-        """Start the process with another Python. Raise OSError."""
+        """Start a spawner in a new Python process. Raise OSError."""
         # A packet socket keeps each request together with its descriptor.
         control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other_end:
@@ -120,7 +120,7 @@ class SpawnerProcess:
         return str(json.loads(answer)["fault"]) if answer else "the process of the trial has ended"
 
     def begin(self, plan: str, server: Mapping[str, object]) -> None:
-        """Fork shims from now on.
+        """Let the spawner fork shims from now on.
 
         ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
         has none.

@@ -241,8 +241,8 @@ def hide_memory(hidden: bool = True) -> None:
 def set_title(title: str) -> None:
     """Replace this process's command line, which ``ps`` shows. Children that it forks inherit it.
 
-    For a process that was forked without an exec: ``pkill`` with its parent's command line would
-    find it, too.
+    A process that was forked without an exec has its parent's command line, so a ``pkill`` for the
+    parent would also end this process.
     """
     import ctypes
 

@@ -226,7 +226,7 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of the first children. Raise OSError."""
+    """Return the PIDs of a process's children; only the first if there are many. Raise OSError."""
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode().split()

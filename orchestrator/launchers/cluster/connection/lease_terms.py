@@ -32,7 +32,7 @@ class LeaseTerms:
     def idle_beat(self) -> float:
         """The interval between two heartbeats of a node without workers.
 
-        At most half of the lease, so that a worker can start at any time.
+        At most half of the lease, so that enough of the lease always remains to start a worker.
         """
         return max(self.beat, min(8 * self.beat, self.lease / 2))
 

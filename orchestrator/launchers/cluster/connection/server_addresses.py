@@ -11,9 +11,9 @@ from orchestrator.core.errors import ConfigError
 class ServerAddresses:
     """The addresses at which a node tries to reach its server.
 
-    At first, these are the addresses of the join file. The server's list, which it sends with each
-    connection, replaces them if it contains the address of the connection. Otherwise the join file
-    may name a relay or tunnel, so its addresses stay.
+    At first, these are the addresses of the join file. On each connection, the server sends a list.
+    If the list contains the address of this connection, it replaces the node's addresses. Otherwise
+    the address may be that of a relay or tunnel, and the node's addresses stay.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
@@ -40,8 +40,8 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        A server's list of one address is complete, even if this node has another address for that
-        server.
+        Also True if the server has listed only one address: this node may reach that server by
+        another address.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 

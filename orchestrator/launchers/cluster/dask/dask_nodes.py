@@ -257,9 +257,10 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Release the nodes of lost Dask workers, so that no more workers start on them.
+        """Release the nodes ``gone``, whose Dask workers are lost: no more attempts start on them.
 
-        Their running workers continue. A later call removes a released node without workers.
+        Running attempts continue. When a node has none left, a later call removes the node, also
+        from ``gone``.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

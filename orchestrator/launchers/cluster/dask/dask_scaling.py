@@ -160,7 +160,7 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures, and release nodes that are not needed, or reclaim them.
+        """Send new figures. Release nodes that are not needed, and reclaim those needed again.
 
         Must be called often. ``nodes``: the node of each Dask worker, by address. ``workers``:
         Dask's facts about its workers.
@@ -215,9 +215,10 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release nodes, so that ``surplus`` nodes get no more workers; reclaim all others.
+        """Release nodes until ``surplus`` are released, or reclaim nodes until only so many are.
 
-        Nodes with few workers are released first, and only after a lasting surplus.
+        A released node gets no more workers. Nodes with few workers are released first, and only if
+        the surplus lasts.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

@@ -290,7 +290,7 @@ class NodeAgent:
         return 0
 
     async def _prune(self) -> None:
-        """Remove old commits, unless an attempt uses files."""
+        """Remove old commits, unless this node has an attempt."""
         if self._files is not None and not self._working and not self._stored():
             try:
                 await asyncio.to_thread(self._files.prune)
@@ -900,7 +900,7 @@ class NodeAgent:
             self._finish(held, exit)
 
     async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
-        """Pack the files of an ended attempt into an archive. Its end is reported afterwards."""
+        """Pack an ended attempt's files into an archive, before the attempt's end is reported."""
         assert self._files is not None
         path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
@@ -1038,7 +1038,7 @@ class NodeAgent:
         await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
-        """Remove an attempt's files. Keep its empty directory if spare directories are needed."""
+        """Remove an attempt's files. Keep the directory for another attempt, up to a number."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:
