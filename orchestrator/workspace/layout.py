@@ -371,7 +371,7 @@ class WorkspaceJobFiles:
         self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove the directory that was set aside, and the job's data outside of it.
+        """Remove a directory that ``mark_removed`` renamed, and the job's data outside of it.
 
         Return the names of the git refs that save work of the job. Links are removed, but not their
         targets. Idempotent. Raise OSError.

@@ -265,7 +265,7 @@ class JobFacts:
 
     @property
     def lacking(self) -> tuple[Missing, ...]:
-        """Changes that the result lacks, of the job and of jobs below it."""
+        """Changes of the job's workers, and of jobs below it, that the job's result lacks."""
         return (*self.missing, *self.lost_below)
 
     @property

@@ -143,7 +143,8 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return how an entry changed.
 
-    An entry of a kind in ``_ENTRIES`` can appear or disappear although its object always existed.
+    For a kind in ``_ENTRIES``, the object exists even without an entry, so a new or missing entry
+    means that the object changed.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
@@ -189,7 +190,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the key of the changed object in the state of a checkout, as ``change_of`` gets it."""
+    """Return the name from which ``change_of`` made the change: the object's key in the state."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

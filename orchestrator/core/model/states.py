@@ -227,7 +227,10 @@ class LossCause(StrEnum):
 
 
 class OutsideCause(StrEnum):
-    """Why changes of a worker are not in the result."""
+    """Why changes of a worker are not in the result, for ``made_not_in_result``.
+
+    Unlike ``LossCause``, it includes workers whose changes do not belong to the result.
+    """
 
     #: the changes conflict with other changes, or build on excluded changes
     LEFT_OUT = "left_out"

@@ -1,9 +1,9 @@
 """Accounts of agents: logins, and throttles after rate limits (back-off). Pure.
 
-While a login is unknown, a job starts only one worker with it. If the login fails, the waiting
-workers of the same agent end without a start, because each would get the same error.
+Until a login is known to work, a job starts only one worker with it. If the login fails, the
+waiting workers of the same agent end without a start, because each would get the same error.
 
-After a rate limit, an agent is paused. Then fewer workers use it at a time.
+After a rate limit, an agent is paused. After the pause, fewer workers use it at a time.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,7 +18,7 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """Functions that return facts about the credential of an agent, which is given by its name."""
+    """Functions that get an agent's name, and return facts about the agent's credential."""
 
     #: Returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False
@@ -60,9 +60,9 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login if the verdict reports one. Return the verdict.
+        """Record a failed login if the verdict reports one.
 
-        Its reason then also says how to fix the login.
+        Return the verdict. If a login failed, its reason then also says how to fix the login.
         """
         if not verdict.login_refused:
             return verdict
@@ -144,7 +144,7 @@ class AgentThrottle:
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
         """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
-        Call ``gone`` for the worker first.
+        Call this throttle's ``gone`` for the worker first.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)
@@ -170,7 +170,7 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return the time at which one more worker may start; None: now."""
+        """Return when one more worker of the agent may start, or when to ask again; None: now."""
         account = self._accounts.get(agent)
         if account is None:
             return None

@@ -330,10 +330,10 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 def judged_last(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
-    """Return what is judged of a worker after its child jobs have ended.
+    """Return the exit and evidence for a second judgement, after a worker's child jobs have ended.
 
-    Only its changes and final text are judged then, so the exit is a success. All else was judged
-    when its process ended.
+    It judges only the worker's changes and final text, so the exit is a success. The first
+    judgement, at the end of the worker's process, judged all else.
     """
     evidence = Evidence(
         output=output,

@@ -308,7 +308,7 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Return the result with the failure, which replaces one of the same attempt."""
+    """Add a failure to the result. It replaces an earlier failure of the same attempt."""
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]

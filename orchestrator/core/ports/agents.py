@@ -149,7 +149,8 @@ class Agents(Protocol):
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """Return True if the price of the agent's model is known.
 
-        None if only the agent's usage will show it. ``model``: None for the default model.
+        None if the model itself is unknown until the agent reports usage. ``model``: None for the
+        default model.
         """
 
     def uses_model(self, name: str) -> bool:

@@ -65,8 +65,8 @@ class NodeWorktree(Protocol):
     def bring(self, change: FileChange) -> str:
         """Change the files on the node, but not HEAD and the index.
 
-        Git checks all files before it changes one. Return "", or why the files may be unchanged:
-        then call ``fetch`` again. Raise RepositoryError or OSError.
+        Git first checks all files, then changes them. Return "" on success. Otherwise, return why
+        the files may be unchanged: call ``fetch`` again. Raise RepositoryError or OSError.
         """
 
 
@@ -76,8 +76,8 @@ class ServerWorktrees(Protocol):
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``.
 
-        ``known``: commits whose history is omitted. Return the commits that the other machine will
-        have. Raise RepositoryError or OSError.
+        ``known``: commits whose history is omitted. Return the commits that a machine has after it
+        has read the directory. Raise RepositoryError or OSError.
         """
 
     def others(self, worktree: WorktreeFiles) -> Sequence[str]:

@@ -80,7 +80,7 @@ class LauncherEvents(Protocol):
 
 class Launcher(Protocol):
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher, which may start other processes."""
+        """Prepare the launcher. This may start other processes."""
 
     def listen(self, seconds: float | None) -> bool:
         """Wait for events, and report them. ``seconds``: maximum; None: the launcher decides.
@@ -120,7 +120,8 @@ class Launcher(Protocol):
     ) -> None:
         """Begin to stop an attempt by SIGTERM, then SIGKILL. Idempotent.
 
-        Unknown attempts are ignored.
+        ``ended_by``, ``stopped_by``, ``cause``: as in the attempt's ``Exit``. Unknown attempts are
+        ignored.
         """
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
@@ -156,9 +157,9 @@ class Launcher(Protocol):
         """Return the end of an attempt that does not run, and never let it start. Idempotent."""
 
     def close(self, stop: bool) -> None:
-        """Release everything. With ``stop``, stop all attempts first. Idempotent.
+        """Release everything. If ``stop``, first stop all attempts. Idempotent.
 
-        It reports the remaining events, so no thread may call ``listen`` any more.
+        This call reports the remaining events itself, so no thread may call ``listen`` any more.
         """
 
     @property

@@ -392,7 +392,10 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number and usage of a job's workers with one status, also planners and reviewers."""
+    """Number and usage of a job's workers with one status.
+
+    Planners and reviewers count in the usage, but not in ``workers``.
+    """
 
     root_id: str
     job_id: str

@@ -83,9 +83,9 @@ class JobFiles(Protocol):
     def put_back(self, root_id: str) -> None: ...
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove the directory that was set aside. Idempotent. Raise OSError.
+        """Remove a directory that ``mark_removed`` renamed. Idempotent. Raise OSError.
 
-        Return the names of the git refs that keep work of the job.
+        Return the names of the git refs that save work of the job.
         """
 
 

@@ -46,7 +46,8 @@ def job_outcome(
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    None for a job that has not ended. The job's own end is later, because reports have this figure.
+    None for a job that has not ended. The job itself ends later, after its reports are written:
+    they have this figure.
     """
     if not job.status.ended:
         return None
@@ -115,11 +116,11 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the sources of a merged change that no gate judged.
 
-    At least one gate must have a result. A gate of one worker's task judges only that worker's
-    changes.
+    Call this only if a gate has a result. A result on the merged state is for all files, a result
+    of one worker only for this worker's files.
 
-    ``present``: for each changed file that still exists, its path in the project and its path in
-    workers' results. ``below``: facts of the workers' child jobs. A file that only child jobs
+    ``present``: changed files that still exist, as {path in the project: path in workers'
+    results}. ``below``: facts of the workers' child jobs. A file that only child jobs
     changed counts as judged, unless ``below`` has it as unjudged.
     """
     names = {each.name for each in results}
@@ -195,9 +196,10 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return new comments that switch off gates, once for each gate.
+    """Return, for each gate, new comments that switch it off.
 
-    Comments in the merged state replace those in the changes of workers.
+    If the gate ran on the merged state, only comments in the merged state count. Otherwise, those
+    of the first worker with this gate count.
     """
     found = {each.name: each for each in results}
     for worker in workers:
@@ -274,7 +276,7 @@ def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
 
 
 def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
-    """Return the places of the ``most`` lowest ranks, in ascending order."""
+    """Return the indexes of the lowest ``ranks``, at most ``most``, in ascending order."""
     return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:most])
 
 

@@ -182,7 +182,7 @@ def _unchanged(job: Job) -> str:
 
 
 def changed_nothing(job: Job) -> list[str]:
-    """Return workers that succeeded without a change that their tasks may have required."""
+    """Return workers that succeeded without changes, though their tasks may require changes."""
     return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
 
 
@@ -449,5 +449,5 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 
 
 def held_for_approval(job: Job) -> dict[str, Any]:
-    """Return the fields that change in a job whose tasks wait for approval."""
+    """Return the fields to change in a job whose tasks begin to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

@@ -50,9 +50,9 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the changes of workers that succeeded in a plain directory, but require a worktree.
+    """Yield the changes of workers that succeeded without the worktree that their tasks require.
 
-    Only a planner can create these tasks; a submission with such a task is rejected.
+    Such tasks come only from a planner: a submission with such a task is rejected.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -67,7 +67,7 @@ def lost_without_worktree(
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
     """Yield the promised files that the result lacks. ``present``: files that the result changes.
 
-    Only workers whose changes count are checked.
+    Only workers whose changes belong to the result are checked (``Worker.counts``).
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -155,9 +155,9 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    Yield none if the worker's own changes do not count. Withdrawn child jobs are skipped, and those
-    that a later child job with the same request replaced. ``children``: all child jobs of the
-    worker, in their order.
+    There are none if the worker's own changes do not count (``Worker.counts``). Two kinds of child
+    jobs are skipped: withdrawn ones, and those with the same request as a later completed one.
+    ``children``: all child jobs of the worker, in their order.
     """
     if not worker.counts:
         return
@@ -189,8 +189,8 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
     ``above``: the jobs above the job that lacks the changes, from its parent to the root.
 
-    Changes that gates rejected need another attempt, because a merge runs the gates again. Workers
-    of child jobs get none, because ``retry`` does not run them.
+    Changes that gates rejected need another attempt, because a merge runs the gates again. For a
+    child job's worker, ``retry`` starts no attempt, so the command only shows its rejected changes.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
@@ -240,8 +240,8 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a worker whose changes do not count, and then each job above.
 
-    They are not joined by ``&&``, because a job with a failed worker stays partial: the exit code
-    of the first command is not 0.
+    The commands are joined by ``;`` and not by ``&&``, because the exit code of the first is not
+    0: a job with a failed worker stays partial.
     """
     return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
 
