@@ -56,8 +56,8 @@ SIGNAL_SECONDS = 0.5
 #: Seconds for answers of a server that has lost its lease. The spawner kills the server after
 #: ``server_watch.EXIT_SECONDS``.
 ANSWER_SECONDS = 0.3
-#: Python's own thresholds, except the first: a server creates few cycles, and with 700 the searches
-#: for them take 1 % of the CPU time of short tasks.
+#: Python's own thresholds, except the first: a server creates few cycles, and searches for them are
+#: seldom useful.
 GC_THRESHOLDS = 10_000, 10, 10
 
 
