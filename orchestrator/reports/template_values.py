@@ -138,6 +138,13 @@ class WorkerView:
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property
+    def has_evidence(self) -> bool:
+        """True if a report has more to show about the worker than its row and its output."""
+        return bool(
+            self.gates or self.earlier_attempts or self.session or self.locks or self.strays
+        )
+
+    @property
     def gate_counts(self) -> str:
         """Text such as ``2 passed, 1 failed``; empty without gates."""
         if not self.gates:
@@ -302,7 +309,7 @@ def job_view(
 def worker_view(
     family: Family, worker: Worker, figures: WorkerFigures, room: ReportSpace, task_succeeded: bool
 ) -> WorkerView:
-    result = worker.result
+    result, attempts = worker.result, family.attempts(worker)
     output = room.once(worker_output(worker))
     return WorkerView(
         id=worker.id,
@@ -314,7 +321,7 @@ def worker_view(
         status=worker.status,
         succeeded=worker.status.succeeded,
         started=figures.attempts > 0,
-        has_log=any(map(_has_log, family.attempts(worker))),
+        has_log=any(map(_has_log, attempts)),
         locks=family.task(worker).locks,
         replaced=task_succeeded and not worker.status.succeeded,
         counts=worker.chosen is not False,
@@ -326,7 +333,7 @@ def worker_view(
                 reason=attempt.reason,
                 failure=worker.failure_of(attempt.number),
             )
-            for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
+            for attempt in attempts[:-1][-EARLIER_ATTEMPTS:]
         ],
         failure=worker.failure_of(worker.attempt),
         session=result.session if result and worker.attempt > 1 else None,
@@ -341,7 +348,7 @@ def worker_view(
         log_truncated=bool(result and result.log_truncated),
         gates=result.gates if result else (),
         refused_child_jobs=figures.refused_child_jobs,
-        strays=_stray_commands(family, worker),
+        strays=_stray_commands(worker, attempts),
         child_jobs=[job_line(family, child) for child in family.child_jobs(worker)],
         directory=f"depth_{worker.depth}/{worker.id}",
         log=f"logs/depth_{worker.depth}_{worker.id}.log",
@@ -408,8 +415,8 @@ def made_files(
     ]
 
 
-def _stray_commands(family: Family, worker: Worker) -> Sequence[str]:
-    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+def _stray_commands(worker: Worker, attempts: Sequence[Attempt]) -> Sequence[str]:
+    exits = [attempt.exit for attempt in attempts if attempt.exit]
     if exits:
         return [stray.command for each in exits for stray in each.strays]
     return [stray.command for stray in worker.result.strays] if worker.result else []

@@ -319,11 +319,10 @@ def _json(value: object) -> str:
 def _by_name(value: Any) -> dict[str, object]:
     """Return the fields of an object by name. Times are rounded: their last digits are noise."""
     names, values_of = _fields(value.__class__)
-    found = dict(zip(names, values_of(value), strict=True))
-    for name, own in found.items():
-        if type(own) is float:
-            found[name] = round(own, 6)
-    return found
+    return {
+        name: round(own, 6) if type(own) is float else own
+        for name, own in zip(names, values_of(value), strict=True)
+    }
 
 
 @cache

@@ -13,7 +13,7 @@ from graphlib import TopologicalSorter
 
 from orchestrator.core.candidates.comparison import Comparison, comparisons
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import Exit, Usage
+from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
@@ -42,6 +42,7 @@ class Family:
         self._ends: dict[str, float] = {}
         self._task_ends: dict[tuple[str, str], float] = {}
         self._first_prompted: dict[str, Mapping[str, int]] = {}
+        self._labels: dict[str, str] = {}
         self._index()
 
     @property
@@ -95,9 +96,10 @@ class Family:
 
     def label(self, worker: Worker) -> str:
         """Return the worker's task in one line: its title, or else its prompt, command, or id."""
-        task = self.task(worker)
-        command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
-        return task.title or one_line(task.prompt or command or task.id)[:80]
+        if worker.id not in self._labels:
+            # Kept, because several reports show it.
+            self._labels[worker.id] = _label(self.task(worker))
+        return self._labels[worker.id]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
         """Return when the last candidate of a task ended; None if it has not ended."""
@@ -216,6 +218,11 @@ class Family:
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
 
 
+def _label(task: TaskSpec) -> str:
+    command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
+    return task.title or one_line(task.prompt or command or task.id)[:80]
+
+
 def attempt_ended(attempt: Attempt) -> float:
     ended = attempt.ended_at
     if ended is None:
@@ -316,6 +323,8 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
+    if not family.child_jobs(worker):
+        return ()
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):
@@ -391,10 +400,13 @@ class WorkerFigures:
 
 
 def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
-    attempts = max(worker.attempt, len(family.attempts(worker)))
-    usage = worker.result.usage if worker.result else Usage()
-    prompt = worker.result.prompt if worker.result else None
-    exits = [attempt.exit for attempt in family.attempts(worker) if attempt.exit]
+    tried, result = family.attempts(worker), worker.result
+    attempts = max(worker.attempt, len(tried))
+    usage = worker.usage
+    prompt = result.prompt if result else None
+    exits = [attempt.exit for attempt in tried if attempt.exit]
+    started_at = _first_start(family, worker)
+    peak_memory_bytes = _peak_memory_bytes(worker, exits)
     return WorkerFigures(
         worker_id=worker.id,
         job_id=worker.job_id,
@@ -402,15 +414,16 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         agent=worker.agent,
         depth=worker.depth,
         status=worker.status,
-        started_at=_first_start(family, worker),
+        started_at=started_at,
         ended_at=worker.ended_at,
         attempts=attempts,
         retries=max(0, attempts - 1),
-        queued_seconds=_queued_seconds(family, worker),
+        queued_seconds=_queued_seconds(family, worker, started_at),
         work_seconds=own_seconds(family, worker),
         waited_seconds=overlap_seconds(family.runs(worker), family.lent(worker)),
-        cpu_seconds=_cpu_seconds(worker, exits),
-        peak_memory_bytes=_peak_memory_bytes(worker, exits),
+        # Both were measured together, or neither was.
+        cpu_seconds=None if peak_memory_bytes is None else _cpu_seconds(worker, exits),
+        peak_memory_bytes=peak_memory_bytes,
         steps=usage.steps,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -421,11 +434,11 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         prompt_bytes_shared=_shared(family, worker) if prompt else None,
         prompt_bytes_left_out=prompt.left_out if prompt else None,
         strays=_strays(worker, exits),
-        refused_child_jobs=worker.result.refused_child_jobs if worker.result else 0,
-        child_job_ids=tuple(job.id for job in family.child_jobs(worker)),
-        files_created=worker.result.files_created if worker.result else (),
-        failures=worker.result.failures if worker.result else (),
-        rollbacks=worker.result.rollbacks if worker.result else (),
+        refused_child_jobs=result.refused_child_jobs if result else 0,
+        child_job_ids=tuple([job.id for job in family.child_jobs(worker)]),
+        files_created=result.files_created if result else (),
+        failures=result.failures if result else (),
+        rollbacks=result.rollbacks if result else (),
     )
 
 
@@ -443,36 +456,32 @@ def _shared(family: Family, worker: Worker) -> int:
 
 def _first_start(family: Family, worker: Worker) -> float | None:
     starts = [start for start, _ in family.runs(worker)]
-    return min(starts, default=worker.started_at)
+    return min(starts) if starts else worker.started_at
 
 
-def _queued_seconds(family: Family, worker: Worker) -> float | None:
-    start = _first_start(family, worker)
+def _queued_seconds(family: Family, worker: Worker, start: float | None) -> float | None:
     if start is None:
         return None
-    submitted = family.job(worker.job_id).created_at
-    needed = family.task(worker).depends_on
-    ends = [family.task_ended(worker.job_id, task_id) for task_id in needed]
-    ready = max([submitted, *(end for end in ends if end is not None)])
+    ready = family.job(worker.job_id).created_at
+    for task_id in family.task(worker).depends_on:
+        ready = max(ready, family.task_ended(worker.job_id, task_id) or ready)
     return max(0.0, start - ready)
 
 
-def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
-    if _peak_memory_bytes(worker, exits) is None:
-        return None
-    from_exits = sum(each.cpu_seconds for each in exits)
-    return worker.result.cpu_seconds if worker.result else from_exits
+def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float:
+    if worker.result is not None:
+        return worker.result.cpu_seconds
+    return sum(each.cpu_seconds for each in exits)
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
     """Return the worker's peak memory; None if it is unknown or was measured as 0."""
     measured = [each.peak_memory_bytes for each in exits]
-    if worker.result is not None:
-        measured.append(worker.result.peak_memory_bytes)
-    return max(measured, default=0) or None
+    measured.append(worker.result.peak_memory_bytes if worker.result else 0)
+    return max(measured) or None
 
 
 def _strays(worker: Worker, exits: Sequence[Exit]) -> int:
     if exits:
-        return sum(len(each.strays) for each in exits)
+        return sum([len(each.strays) for each in exits])
     return len(worker.result.strays) if worker.result else 0

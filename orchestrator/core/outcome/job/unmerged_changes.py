@@ -428,7 +428,7 @@ class UnmergedChanges:
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
         yield job
         for worker in self.workers.get(job.id, ()):
-            if not worker.counts:
+            if not worker.child_job_ids or not worker.counts:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
             for child in counting(worker, children):
