@@ -56,7 +56,7 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return the object that undoes the changes of a root job's workers to the repository.
+    """Return the object that restores what a root job's workers changed in the user's repository.
 
     It restores settings, refs, and other files. It does not change the job's own branches.
     """

@@ -186,7 +186,10 @@ class LeaseObserver:
 
     @property
     def has_ended(self) -> bool:
-        """True if no worker of the other machine runs any more."""
+        """True if the lease ended so long ago that no worker of the other machine runs any more.
+
+        Also True if ``look`` found no lease.
+        """
         # Imported here, because few servers have a lease.
         from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 

@@ -66,8 +66,9 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
-    At the end, a server that this call started is stopped, unless ``keep`` is set. If it has other
-    unfinished jobs, it keeps running, and the last command that uses it stops it.
+    When the block ends, a server that this call started is stopped, unless ``keep`` is set. If
+    the server still has unfinished jobs, it keeps running until a later command ends, and no
+    unfinished job remains.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -274,10 +275,10 @@ def _ready(
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
-    """Wait until the server is ready, and return its record.
+    """Wait for the folder's server, even if another command started it, and return its record.
 
-    Raise ConfigError or InvalidRequest if it rejects the settings or the plan. Raise Unavailable if
-    it exits otherwise, or is not ready in time.
+    Raise ConfigError or InvalidRequest if ``process`` rejects the settings or the plan. Raise
+    Unavailable if it exits for another reason, or if no server is ready in time.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -294,7 +295,7 @@ def _ready(
 
 
 def _check(surroundings: CliContext, plan: Path | None) -> None:
-    """Raise ConfigError or InvalidRequest if a new server rejects the settings or the plan."""
+    """Raise ConfigError or InvalidRequest if a server would reject the settings or the plan."""
     from orchestrator.config import load
 
     load(surroundings.folder, environ=surroundings.environ)

@@ -35,9 +35,10 @@ class DoctorProcess:
         self._found_at = -OLDEST_SECONDS
 
     def __call__(self) -> Sequence[DoctorCheck]:
-        """Return the checks, from a cache if they are recent.
+        """Run the checks, and return them. Checks that ran recently are returned from a cache.
 
-        Raise Unavailable while another caller's checks run, if the cache is too old.
+        While the checks run for another caller, older checks are returned, too. Raise Unavailable
+        if they are too old.
         """
         age = time.monotonic() - self._found_at
         if age < FRESH_SECONDS:

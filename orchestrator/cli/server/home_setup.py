@@ -71,7 +71,10 @@ def _create(folder: Path) -> bool:
 
 
 def write_command(folder: Path) -> Path:
-    """Write ``bin/orchestrator``, which runs this installation in ``folder``. Raise OSError."""
+    """Write ``bin/orchestrator`` to the home ``folder``: it runs this installation with this home.
+
+    Raise OSError.
+    """
     program = folder / "bin" / "orchestrator"
     given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
     text = PROGRAM.format(**{name: shlex.quote(value) for name, value in given.items()})
@@ -94,9 +97,10 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return a part of a message; "" if unchanged.
+    """Exclude the home from the project's git. Return words for the caller's message.
 
-    Raise ConfigError if git tracks files of the home: a clone would then contain settings.
+    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: a clone
+    would then contain settings.
     """
     from orchestrator.git.command.user_repository import exclude, tracked_below
 

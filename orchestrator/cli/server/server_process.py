@@ -310,11 +310,11 @@ def _wait_for_stop(
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait for the stop signal.
+    """Wait until a signal's handler sets ``stop``. Wake up at intervals, so that handlers can run.
 
-    Meanwhile, stop listening on former ports that no worker uses, and call ``note`` to write a
-    changed record. ``note`` returns False if the disk is full. A handler of a signal runs only in
-    this thread, which therefore wakes up at intervals.
+    Meanwhile, ping the watchdog if the supervisor is alive, and stop listening on former ports that
+    no worker uses. ``note`` writes the server's record, and returns False if the disk is full. It
+    is called until the record is current. ``recorded``: True if the record is already current.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.launcher.adopted:

@@ -31,9 +31,9 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents, as the running server finds them.
+    """Return the agents that the running server finds, because workers have its environment.
 
-    Workers have the server's environment. Without a server, this command searches for them.
+    Without a server, search for the agents in this command's environment.
     """
     client = surroundings.client_if_running()
     if client is not None:

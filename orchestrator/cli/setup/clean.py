@@ -196,7 +196,10 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 def _job_of(
     surroundings: CliContext, job_id: str, lost: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
-    """Return the job; None if it was removed and ``lost`` has its commits. Raise NotFound."""
+    """Return the job; None if it was removed, but ``lost`` has commits of it.
+
+    Raise NotFound if the job does not exist, and ``lost`` is empty.
+    """
     try:
         return whole_job(surroundings.workspace, job_id)
     except NotFound:

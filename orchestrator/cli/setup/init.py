@@ -79,7 +79,7 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
 
 
 def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
-    """Create the folder; with ``dry_run``, only print this. Return the exit code.
+    """Create the folder; with ``dry_run``, only say what would be created. Return the exit code.
 
     Raise Conflict if the folder cannot be created.
     """

@@ -14,9 +14,9 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names in the portable folder, without the Python package.
+    """Return the names of the portable folder's entries, except the Python package.
 
-    The wheel contains a copy of these files.
+    The wheel contains copies of these entries.
     """
     found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])

@@ -19,7 +19,7 @@ FEWEST_REVIEWED = 2
 
 
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
-    """Return the reviewer of a task whose candidates have all ended."""
+    """Return a new reviewer for a task whose candidates have all ended."""
     first = candidates[0]
     line, _, number = first.id.rpartition("_")
     name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"

@@ -215,9 +215,10 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate did not judge this candidate, but judged another one.
+    """True if the gate did not judge this candidate, but judged another candidate of the task.
 
-    False if the candidate's changes do not concern the gate.
+    False if this candidate's changes do not concern the gate. ``result_gates``: names of the gates
+    that judged at least one candidate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates

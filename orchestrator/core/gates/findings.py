@@ -149,7 +149,9 @@ KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 class SecretScan(Protocol):
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
-        """Return the secrets in added lines, except known secrets. The result contains no secret.
+        """Return findings for the secrets in added lines, except for secrets that the base has.
+
+        No finding contains the secret itself.
 
         ``added``: the lines as ``Repository.added`` yields them.
         """
@@ -348,9 +350,9 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """Return the findings on the base; empty without a verdict on the base.
+    """Return the findings on the base. If the base has no verdict, return no findings.
 
-    Then every finding counts against the change.
+    Without findings on the base, every finding counts against the change.
     """
     return base.reading if base is not None and not base.broken else Reading()
 
@@ -471,8 +473,9 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If the change touches no tests, a missing test may only be renamed, because product code can
-    change the parameters in a test's name. Then only skipped tests make the gate fail.
+    If no changed file can remove tests, and the run has no finding, only skipped tests make the
+    gate fail. The other missing tests probably have a new name, because product code can change the
+    parameters in a test's name.
     """
     if gate.tests_may_vanish:
         return []

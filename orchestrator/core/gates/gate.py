@@ -331,8 +331,8 @@ class Gates(Protocol):
         ``done`` is called once, from any thread, with one result per gate, in order. It is not
         called if the server stops first.
 
-        Only one check of a name may run at a time. After the check, its worktree matches its
-        commit.
+        In a root job, two checks with the same name may not run at the same time. After the check,
+        the files in ``check.worktree`` are as in ``check.commit``.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:

@@ -124,10 +124,10 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Return the permissions of tasks to alter tests.
+    """Return ``leaves``, with restricted permissions to alter tests if other code also changed.
 
-    If the change also touches other code, tasks may only repair failing tests. Otherwise a change
-    could break code, and weaken the tests that would show the error.
+    Tasks may then only repair failing tests. Otherwise a change could break code, and weaken the
+    tests that would show the error.
     """
 
     def held(leave: Leave) -> Leave:
@@ -155,11 +155,12 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered files that decide how gates judge it.
+    """Return how the work altered the gate's judging files.
 
     ``touched``: each changed path, and True if the base has it. ``moves``: moved files, by new
-    path. ``equal``: files that configure gates as on the base. ``removed``: the removed paths of
-    ``touched``. ``is_compared``: True for candidates, which also run without their new tests.
+    path. ``equal``: files whose part that configures gates is as on the base. ``removed``: the
+    removed paths of ``touched``. ``is_compared``: True for a candidate; its second run omits its
+    new tests, even if it altered no judging file.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -316,7 +317,8 @@ def with_rewrites(
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    In a file of ``touched``, which the worker changed, the single places are compared.
+    A file that the worker changed (``touched``) is returned if the gate changes a place in the file
+    that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

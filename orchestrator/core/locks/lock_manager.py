@@ -39,7 +39,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 
 
 def circle(waits: Sequence[LockWait]) -> str:
-    """Describe a deadlock as text. The latest caller comes first."""
+    """Describe a cycle of waits as text, in the order of ``waits``."""
     return "; ".join(
         f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"
@@ -107,7 +107,7 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record the claims of a worker that already runs, after a restart of the server."""
+        """Record the claims of a worker that kept running while the server restarted."""
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
 
@@ -156,13 +156,13 @@ class LockManager:
     # -- leases ---------------------------------------------------------------------------------
 
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
-        """Return a new request of a running worker, which is not in the queue yet."""
+        """Return a new request of a running worker. ``enqueue`` adds the request to the queue."""
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if waiting would close a cycle.
+        Raise Deadlock if the wait, or the grant, would close a cycle.
         """
         blocker = self._blocker(entry)
         if blocker is None:

@@ -264,7 +264,10 @@ class Job:
 
     @property
     def wall_end(self) -> float:
-        """Time at which the wall time ends if the job is not paused. A retry starts it again."""
+        """Time at which the wall time expires if the job is not paused until then.
+
+        A retry of the job starts the wall time again.
+        """
         began = self.started_at or self.created_at
         return began + self.paused_seconds + self.config.max_wall_seconds
 
@@ -358,7 +361,7 @@ class Worker:
 
     @property
     def is_question(self) -> bool:
-        """True if a person answers the task's question, and no process runs."""
+        """True if the task is a question: a person answers it, and no process runs."""
         return self.agent == PERSON
 
     @property

@@ -44,7 +44,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker from before its retry for missing promised files."""
+    """Changes that a worker made before it was retried because of missing promised files."""
 
     worker_id: str
     #: The attempt that succeeded.
@@ -96,7 +96,7 @@ class Shortfall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """Why the rules planned the job instead of the requested agent."""
+    """Why the rules, and not the requested agent, planned the job."""
 
     #: The requested agent.
     agent: str

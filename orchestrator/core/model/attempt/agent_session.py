@@ -88,8 +88,8 @@ def start_of(
 ) -> SessionStart:
     """Return how the next attempt begins, after an attempt that ended with ``cause``.
 
-    ``rolled_back``: True if changes of the session were rolled back since. ``able``: True if the
-    agent's tool can resume sessions, and the settings allow it.
+    ``rolled_back``: True if changes that the agent made in the session were rolled back later.
+    ``able``: True if the agent's tool can resume sessions, and the settings allow it.
     """
     if session is None or not session.usable or not able or rolled_back:
         return SessionStart.NEW
