@@ -194,8 +194,8 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the same turn as the end of the task's last worker: in a later turn the task
-        would have ended.
+        Call this in the turn in which the task's last worker ended. In a later turn, the end of the
+        task is already stored.
         """
         self._open[task_id] += 1
         self.open_workers += 1

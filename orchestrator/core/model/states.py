@@ -227,9 +227,9 @@ class LossCause(StrEnum):
 
 
 class OutsideCause(StrEnum):
-    """Why changes of a worker are not in the result, for ``made_not_in_result``.
+    """Why existing changes of a worker are not in the job's result.
 
-    Unlike ``LossCause``, it includes workers whose changes do not belong to the result.
+    Includes failed workers, and candidates that were not chosen.
     """
 
     #: the changes conflict with other changes, or build on excluded changes

@@ -39,12 +39,12 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref with the merged result at a worker's merge rejection: its next attempt begins there."""
+    """Ref with a job's result so far, which the next attempt of a rejected worker must include."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def taken_ref(worker: Worker) -> str:
-    """Ref with the merged result that a worker's branch includes after a merge rejection."""
+    """Ref with the job's result that was merged into a worker's branch after a merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
@@ -59,7 +59,10 @@ def merging_ref(root_id: str, job_id: str) -> str:
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Prefix of refs with commits of the user's branches before and after ``land``, by branch."""
+    """Prefix of refs about the landings of a job.
+
+    They store, for each branch of the user, its commits before and after ``land``.
+    """
     return f"{hidden(root_id)}landed/{job_id}/"
 
 

@@ -164,7 +164,7 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One conflicting place of a file. Without texts: the whole file, or a binary file."""
+    """One conflicting place of a file. All texts empty: the whole file, such as a binary file."""
 
     path: str
     #: Number of the first line in the file of ``ours``.
@@ -205,7 +205,10 @@ class Undone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tools:
-    """The project's own programs for a worktree, which import the worktree's modules."""
+    """Search path and variables with which the project's installed programs run on a worktree.
+
+    The programs import the worktree's modules, not those of the user's checkout.
+    """
 
     #: Directories that come first in the search path.
     path: tuple[str, ...] = ()
@@ -257,9 +260,9 @@ class Repository(Protocol):
         """Return git settings that prevent pushes, with values; none without a repository."""
 
     def inside(self, directory: str) -> str:
-        """Return the path of the project in a worktree.
+        """Return the project's path in a worktree.
 
-        It may be a subdirectory of its repository.
+        The project may be a subdirectory of its repository.
         """
 
     def commit(
@@ -285,9 +288,9 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> Folded:
-        """Merge branches, worktrees, and stash entries that a worker created into its branch.
+        """Merge a worker's side work into its branch: branches, worktrees, and stash entries.
 
-        Everything in the worktree must be committed; ``tip`` is that commit. Conflicting work is
+        ``tip``: the branch head. It must include all changes in the worktree. Conflicting work is
         saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
         """
 
@@ -313,8 +316,8 @@ class Repository(Protocol):
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
 
-        Return the commit; empty if there are no ignored files. It omits very large files, and lists
-        their names.
+        Return the commit; empty if there are no ignored files. Some files are omitted,
+        such as very large ones; ``not_kept`` returns them.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
@@ -334,8 +337,8 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Ignored files are restored from the commit ``kept``. All other files are removed, except
-        ignored files that are too large to be saved. Idempotent.
+        Ignored files are restored from the commit ``kept``; "": none are. All other untracked files
+        are removed, except ignored files that ``keep_ignored`` omits. Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
@@ -385,9 +388,10 @@ class Repository(Protocol):
         """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Create the project's own programs for a worktree, in the directory ``programs``.
+        """Prepare the project's installed programs for a worktree.
 
-        Earlier content of ``programs`` is removed. ``search``: the ordinary search path.
+        ``programs``: a directory for copies of programs. Its earlier content is removed.
+        ``search``: the ordinary search path.
         ``trusted``: True to ignore programs that a worker installed.
         """
 
@@ -405,8 +409,8 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
 
-        ``swap``: for each excepted path, the path in ``base`` with its content. A file with the
-        value None is removed.
+        ``swap``: each key is the path of such a file. Its value is the path in ``base`` of the new
+        content; None removes the file.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -453,10 +457,11 @@ class Repository(Protocol):
         """Return the items of ``paths`` that a commit after ``start``, up to ``tip``, changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash all commits after ``onto`` up to ``refused``, and the next commit.
+        """Squash the commits after ``onto`` up to ``refused``, and the commit that follows them.
 
         Return the new tip, or ``tip`` unchanged if it does not build on ``onto`` and ``refused``,
-        or if a commit to squash is a merge. ``message``: message of the new commit.
+        or if a commit to squash is a merge. ``message``: message of the new commit, if a squashed
+        commit has another subject.
         """
 
     def replay(
@@ -493,13 +498,13 @@ class Repository(Protocol):
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """Return the changes of a child job that ``tip`` had and no longer has.
+        """Return the changes of a child job that the worker's branch had, and that ``tip`` lacks.
 
         The changes are the difference between ``base`` and ``result``. Lines that were edited,
         moved, or partly replaced do not count as lost.
 
-        ``earlier``: other commits whose content an undo may have restored. ``others``: changes of
-        other child jobs, as ``<base>..<result>``.
+        ``earlier``: besides ``base``, commits to whose content the worker may have reset files.
+        ``others``: changes of other child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -532,7 +537,7 @@ class Repository(Protocol):
         ...
 
     def note(self, directory: str) -> None:
-        """Back up the files that git needs to work. ``directory``: a root job's directory.
+        """Back up the files without which git does not work. ``directory``: a root job's directory.
 
         Idempotent: an existing backup is kept.
         """
@@ -558,9 +563,9 @@ class Repository(Protocol):
         ...
 
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
-        """Return the present files of the user's checkout; None without a repository.
+        """Return the present uncommitted files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``, which saves another search.
+        ``state``: the present result of ``checkout_state``, if known: it saves another search.
         """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:

@@ -309,8 +309,8 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running once a slot is free: the end of the worker before it may be
-        reported later.
+        The worker counts as running once a slot is free: the end of the shim's previous worker may
+        be reported later.
         """
         self._preloads.report(Began(key, attempt, at))
 
@@ -326,7 +326,7 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt. Ignored if it is not the current attempt."""
+        """Process the end of an attempt. Ignored if it is not the worker's current one."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -340,8 +340,8 @@ class Scheduler:
     ) -> bool:
         """Begin a preloaded attempt whose end is reported before its start.
 
-        Return False if it never began, or if its worker still waits for a slot. Then its end is
-        processed later.
+        Return False if the caller must not process the end: a launch that never began is ended
+        here, and the report of a worker that waits for a slot is stored for a later turn.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -470,7 +470,10 @@ class Scheduler:
         self._pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Idempotent. Raise Conflict if a limit or ``pause_all`` paused the job."""
+        """Resume a paused job and the jobs below it. Idempotent.
+
+        Raise Conflict if a limit or ``pause_all`` paused the job.
+        """
         self._pauses.resume(job_id, by, now)
         self._limit_asks.check(job_id, now)
 
@@ -526,10 +529,10 @@ class Scheduler:
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run unsuccessful tasks of an ended job again, and workers without their promised files.
+        """Run an ended job's unsuccessful tasks again, and workers with missing promised files.
 
         Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
-        Return the number of workers.
+        Return the number of workers that run again.
         """
         return self._reopening.retry(job_id, by, now)
 

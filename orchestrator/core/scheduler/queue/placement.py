@@ -140,7 +140,10 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
 
 
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    """True if a machine like this one could run the worker. False if the task names a machine."""
+    """True if a machine with the properties of ``machine`` could run the worker.
+
+    False if the task names a machine.
+    """
     files = needs_server_files(worker, task, config)
     wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
     return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
@@ -350,7 +353,7 @@ class MachineSlots:
             self.machines.pop(key, None)
 
     def acquire(self, key: WorkerKey) -> None:
-        """Count a worker of ``machines``."""
+        """Count a running worker on its machine. ``machines`` must have the worker."""
         self._running[self.machines[key]] += 1
 
     def release(self, key: WorkerKey) -> None:

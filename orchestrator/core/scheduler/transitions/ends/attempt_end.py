@@ -105,7 +105,11 @@ class Retries:
     def begin(
         self, worker: Worker, reason: str, why: str, delay: float, now: float, **changes: object
     ) -> None:
-        """Queue another attempt. ``why``: the reason of the retry, for the event."""
+        """Queue another attempt.
+
+        ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
+        ``changes``: new values of other fields of the worker.
+        """
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
@@ -134,7 +138,7 @@ class AttemptEnd:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: the end of the rate limit that ended it; None if it ended otherwise.
+        ``limited_until``: the end of the rate limit that ended the process; None if none did.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
@@ -170,9 +174,10 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause stopped, if its worker or job is stopped.
+        """Return the verdict on a stopped worker's attempt that a pause ended.
 
-        None if they are only paused, or if something other than a pause ended the attempt.
+        None if neither the worker nor its job is being stopped, or if something other than a pause
+        ended the attempt.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 

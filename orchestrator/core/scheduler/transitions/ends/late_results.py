@@ -45,8 +45,8 @@ class LateResults:
     def sought(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
 
-        A record is read before the worker's next start, and after its next attempt. After the
-        worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
+        A record is read before the worker's next start, and after the end of each later attempt.
+        After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
         """
         found = list(self._sought(now))
         self._ended.clear()
@@ -67,9 +67,9 @@ class LateResults:
                 yield attempts[worker.attempt]
 
     def _is_done(self, worker: Worker, now: float) -> bool:
-        """True if the next check of an ended worker of a running job is due.
+        """True if the worker has ended, its job still runs, and the next check is due.
 
-        Its late result is not used, but the job's reports can still name its path.
+        A late result of this worker is not used, but the job's reports can still name its path.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False

@@ -49,7 +49,8 @@ class JobEnd:
     def check_job(self, job_id: str, now: float) -> None:
         """Request a job's reports if all its workers have ended.
 
-        If its planner has ended, request its plan instead.
+        If only the planner has run, request the job's plan instead, unless the job is being stopped
+        or has no possible plan.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:

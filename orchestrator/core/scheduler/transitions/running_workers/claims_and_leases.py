@@ -39,7 +39,7 @@ class TaskLocks:
     def step_back(self, worker: Worker) -> None:
         """Let other workers acquire the claims first.
 
-        For a worker that cannot start yet for a reason other than locks.
+        Call this if something other than locks delays the worker's start.
         """
         self._locks.step_back(worker.key)
 
@@ -51,7 +51,8 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        Not while child jobs of the previous attempt run, because they work under these claims.
+        If child jobs of the previous attempt still run, the claims stay, because these jobs work
+        under them. ``children_ended`` then releases them.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
