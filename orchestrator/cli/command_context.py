@@ -123,8 +123,8 @@ class CliContext:
     def use_project(self, named: Path) -> None:
         """Use the directory ``named`` (``--project``) as the project.
 
-        A home in the current project changes to the home in this project, unless ``--home`` was
-        given. Raise ConfigError if that home is not private.
+        If the home is in the current project, use the home in ``named`` from now on, unless
+        ``--home`` was given. Raise ConfigError if the new home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}

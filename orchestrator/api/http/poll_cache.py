@@ -108,9 +108,9 @@ class Repeats:
                 self._answered.popitem(last=False)
 
     def answer(self, head: bytes, address: str) -> Pieces | None:
-        """Return the whole answer to a request with these bytes, from this address.
+        """Return the complete answer to a request; None if the application must answer.
 
-        None if the application must answer.
+        ``head``: the bytes of the request. ``address``: the client's address.
         """
         request, since = _parts(head)
         key = (request, address)

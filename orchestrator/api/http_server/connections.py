@@ -128,7 +128,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection waits only to read."""
+        """True if the connection waits only for data from the client: it has nothing to send."""
         return not (
             self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
         )
@@ -143,7 +143,10 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             self._drop_rest()
 
     def _drop_rest(self) -> None:
-        """End the answer, then drop further data until the caller has closed the connection."""
+        """End the answer, then drop further data until the client closes the connection.
+
+        Wait at most REST_SECONDS for that.
+        """
         with self.requests_lock:
             self._dropped_until = time.monotonic() + REST_SECONDS
             self.close_when_flushed = False

@@ -125,7 +125,7 @@ class HttpServer:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Accept connections also on ``sockets``, with the port of an earlier server.
+        """Also accept connections on ``sockets``, which listen on the port of an earlier server.
 
         Call before ``run``.
         """

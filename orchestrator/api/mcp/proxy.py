@@ -45,7 +45,10 @@ class McpProxy:
             return _wrong(f"{error}; {self._advice}")
 
     def tools(self) -> list[Values] | None:
-        """Return the tools that the server lists for the key; None if no server answers."""
+        """Return the tools that the server lists for this worker or user.
+
+        None if no server answers.
+        """
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         try:
             address = find_address(self._folder, self._environ)

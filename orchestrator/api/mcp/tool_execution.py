@@ -116,7 +116,10 @@ def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
 
 
 def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
-    """Return a job's results if it has ended, otherwise its status."""
+    """Return a job's results if it has ended, otherwise its status.
+
+    Does not wait: the HTTP route calls it after the wait.
+    """
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
@@ -194,9 +197,9 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
 
 
 def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
-    """Return the head of the worker's branch at the worker's end.
+    """Return the last commit on the worker's branch, as recorded when the worker ended.
 
-    Raise NotFound or Conflict.
+    Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
     desk.service.job(desk.caller, job_id)
     found = desk.service.workers_in_tree(desk.caller, job_id)

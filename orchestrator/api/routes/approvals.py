@@ -1,4 +1,4 @@
-"""Approvals of people: the plan of a job, and questions of its tasks."""
+"""Calls with which people approve or reject a job's plan and questions, or edit the plan."""
 
 from collections.abc import Callable
 from http import HTTPStatus

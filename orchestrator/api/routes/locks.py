@@ -88,7 +88,10 @@ def end_locks() -> Response:
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
-    """Return the answer to a lock call. Never raises. Needs no request context of Flask."""
+    """Return the answer to a lock call. Never raises. Needs no request context of Flask.
+
+    ``final``: True if the client will not wait any longer.
+    """
     try:
         leases = engine.lock_answer(call, final=final)
         if leases is None:

@@ -226,8 +226,8 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 def let_repeat(current: Again) -> None:
     """Let the server's event loop answer later requests that equal the current request.
 
-    The loop calls ``current`` for the body. Any thread may call it. Each answer counts toward the
-    caller's rate limit.
+    The loop calls ``current`` for the body of each such answer. Any thread may call ``current``.
+    Each answer counts toward the caller's rate limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]

@@ -137,10 +137,10 @@ def wait_for_job(job_id: str) -> Response:
 def waiting_reply(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Return a response that waits until ``check`` returns the job, or ``seconds`` have passed.
+    """Return a response that is sent when ``check`` returns the job, or after ``seconds``.
 
-    No thread waits. The reply is then ``answer()``; ``stopping`` if the server stops first. Raise
-    Unavailable if too many calls wait.
+    ``answer`` makes the reply. If the server stops first, the reply is ``stopping``. Usually, no
+    thread waits. Raise Unavailable if too many calls wait.
     """
     shared = long_answers()
     shared.socket_loop.check_room()
@@ -162,7 +162,10 @@ def waiting_reply(
 
 
 def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: str) -> Reply:
-    """Return the job's state as a whole answer. Never raises. Needs no request context of Flask."""
+    """Return the complete reply to a ``wait`` call, with the job's status.
+
+    Never raises. Needs no request context of Flask.
+    """
     try:
         body = encoded(wait_answer(service, caller, job_id, run))
     except Exception as error:

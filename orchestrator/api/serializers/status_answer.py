@@ -99,7 +99,7 @@ class JobRows:
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
         """Return the answer for a version of the tree; None if there is none for this version.
 
-        Takes no lock, because another thread may hold it while it encodes rows.
+        Takes no lock: another thread holds the lock while that thread encodes rows.
         """
         current = self.current
         if current is None or version != current.version:

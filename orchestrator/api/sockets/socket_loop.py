@@ -147,7 +147,7 @@ class SocketLoop:
             )
 
     def park(self, waiting: LoopConnection) -> None:
-        """Accept a connection. Any thread may call."""
+        """Begin to serve a waiting connection. Any thread may call."""
         self._start()
         self.call_soon(partial(self._open, waiting))
 

@@ -50,7 +50,8 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        A page of a child job omits events of other jobs, so only an empty page is the last page.
+        For a root job, a page that is not full is the last page. For a child job, only an empty
+        page is the last page, because events of other jobs are left out of pages.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -283,7 +284,7 @@ class FeedFrames:
 class FeedStream(WaitingConnection):
     """Sends changes of all jobs as fast as the reader receives them.
 
-    It tells a reader that missed some to read everything again.
+    If a reader has missed changes, it tells the reader to read everything again.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Connections that wait without a thread: base of event streams, followed logs, and waits.
 
-``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor, which
-stays open when waitress closes its own. Only this module depends on these internals of waitress:
-``task.channel``, ``chunked_response``, ``wrote_header``, and ``total_outbufs_len``.
+``WaitingResponse`` takes a connection over from waitress: it duplicates the descriptor, and the
+duplicate stays open when waitress closes the original. Only this module depends on these internals
+of waitress: ``task.channel``, ``chunked_response``, ``wrote_header``, and ``total_outbufs_len``.
 
 On any other server, the request's thread waits instead, up to a maximum number of threads.
 """
@@ -229,9 +229,9 @@ class WaitingReply(WaitingResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection's socket; None if the request's thread must wait.
+    """Return a duplicate of the connection's socket; None if the request's thread must wait itself.
 
-    It must wait on a server other than waitress, or while an earlier answer is not completely sent.
+    The thread must wait if the server is not waitress, or an earlier answer is not completely sent.
     """
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:

@@ -102,9 +102,9 @@ class PendingWait(WaitingConnection):
 
 
 class PendingLock(PendingWait):
-    """A waiting call for leases.
+    """A call that waits for leases.
 
-    It is checked when the leases are granted or rejected, and when the worker gets a slot.
+    It waits until they are rejected, or until they are granted and the worker has a slot.
     """
 
     def __init__(

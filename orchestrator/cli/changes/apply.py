@@ -196,7 +196,8 @@ def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSo
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
     """Yield the files of successful workers; of several candidates, only of the chosen candidate.
 
-    Workers in the project itself are omitted. The files of child jobs come first.
+    Workers that ran in the project itself are omitted. The files of a worker follow those of its
+    child jobs.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")

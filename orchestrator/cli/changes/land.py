@@ -204,7 +204,8 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
     """Ask the user to confirm the landing. Raise Conflict if the user declines.
 
-    Return the branch that the user names to land on, or None.
+    Return ``onto``. If ``onto`` is not set, and the job started from another branch, return the
+    current branch, which the user has confirmed.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]

@@ -98,7 +98,10 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Write code that is wrong for negative amounts; correct code if the prompt has the finding."""
+    """Write code that is wrong for negative amounts.
+
+    If the prompt has the gate's finding, write correct code.
+    """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))
     write_test(

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield checks. The check that config.yaml is valid comes with the settings, others with
-    None.
-    """
+    """Yield each check with None; the check that config.yaml is valid, with its settings."""
     path = folder / "config.yaml"
     if not path.exists():
         message = f"{path} does not exist; all settings have their defaults"

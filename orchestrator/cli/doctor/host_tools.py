@@ -55,9 +55,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories in which the project's tools may run; none if the folder is outside.
+    """Return the directories in which the project's tools may run and read the folder.
 
-    These are the project and its parents, up to the top of its repository.
+    These are the project and its parents, up to the top of its repository; none if ``folder`` is
+    not inside the project.
     """
     if project == folder or project not in folder.parents:
         return ()

@@ -46,7 +46,7 @@ class BlockedWorkers:
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """Return the line to show while the server does not answer. Retries last ``seconds``."""
+    """Return the line to show while the client retries, for ``seconds`` from now."""
     until = local_time(time.time() + seconds)
     return f"no answer from {client.api_url}; retrying until {until}"
 

@@ -62,7 +62,8 @@ def find_jobs(
 ) -> dict[str, Any]:
     """Return a page of jobs from the server, or from the jobs' files if no server runs.
 
-    With ``children``, the page includes child jobs. A worker gets only child jobs.
+    With ``children``, the page includes child jobs. The server gives a worker only the jobs below
+    the worker.
     """
     client = surroundings.client_if_running()
     if client is not None:

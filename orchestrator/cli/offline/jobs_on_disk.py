@@ -220,7 +220,7 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
 
 
 def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
-    """Yield the worker that started the child job ``job_id``, if it is in ``job``."""
+    """Yield the worker, at any depth of ``job``, that started the child job ``job_id``."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
             yield dict(task)

@@ -82,7 +82,8 @@ def follow_files(
 ) -> Iterator[tuple[str, str]]:
     """Yield each worker and line as it is written, until ``ended`` returns True.
 
-    Files that ``find`` adds are included. ``tail`` limits the lines of the first files.
+    Files that ``find`` adds later are read from their start. Of each file that exists at first,
+    only the last ``tail`` lines are yielded, and new lines.
     """
     followed: dict[Path, _Follower] = {}
     try:

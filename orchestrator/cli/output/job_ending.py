@@ -74,9 +74,9 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:
-    """Yield the commands that merge or show the changes which the result lacks.
+    """Yield at most SHOWN_COMMANDS commands that merge or show changes which the result lacks.
 
-    The job's reason has the command for a file that no worker created.
+    Omits the command for a file that no worker created, because the job's reason has it.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)

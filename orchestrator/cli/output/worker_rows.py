@@ -52,7 +52,11 @@ def _places(job: Answer) -> Answer:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return a worker's row, with the workers of its child jobs from index ``first`` on."""
+    """Return the row of a worker of the job tree, with the workers of its child jobs.
+
+    ``known``: other fields of rows, by worker id. ``first``: index of the first child job whose
+    workers are included.
+    """
     figures = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
     row = {**worker, **figures}

@@ -1,4 +1,4 @@
-"""Approvals of people: the plan of a job, and questions of its tasks."""
+"""Calls with which people approve or reject a job's plan and questions, or edit the plan."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas.answers import job as job_answers

@@ -100,7 +100,10 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the latest time at which the job's running workers are known to run."""
+        """Return the end of the running times that are shown.
+
+        This is ``refreshed_at``; for a job that was read from files, the time of the files.
+        """
         return refreshed_at if self.known_at is None else self.known_at
 
     def seconds(self, now: float) -> float | None:

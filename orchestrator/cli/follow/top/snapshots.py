@@ -57,7 +57,7 @@ class Wanted(Protocol):
 class ServerSource:
     """Reads jobs from a server, with the workers of the jobs that the screen shows.
 
-    It does not load ``requests``, because this takes longer than a whole frame.
+    It does not import the package ``requests``, because that takes longer than a whole frame.
     """
 
     def __init__(self, address: "Address") -> None:
