@@ -214,6 +214,7 @@ class Assembly:
             workspace=self._workspace,
             publisher=self._publisher,
             merge_queue=self._merge_queue,
+            feed=self._feed,
             reporting=self._reporting,
             job_log=self._job_log,
             status_files=self._status_files,
@@ -586,17 +587,21 @@ class Assembly:
         files = WorkerFiles(
             access=self._access, workspace=self._workspace, read_steps=self._agents.steps
         )
-        feed = Feed(self._store)
-        self._publisher.add(feed)
         return ReadModels(
             store=self._store,
             access=self._access,
             changes=changes,
             files=files,
-            feed=feed,
+            feed=self._feed,
             reads_messages=self._worker_messages.reads_messages,
             agent_names=self._agents.names,
         )
+
+    @cached_property
+    def _feed(self) -> Feed:
+        feed = Feed(self._store)
+        self._publisher.add(feed)
+        return feed
 
     def _change_reader(self) -> "GitChangeReader":
         from orchestrator.git.commits.change_reader import GitChangeReader

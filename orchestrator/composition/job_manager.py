@@ -23,6 +23,7 @@ from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
+from orchestrator.engine.service.read_models.feed import Feed
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up
@@ -65,6 +66,7 @@ class JobManager:
     workspace: WorkspaceLayout
     publisher: Publisher
     merge_queue: MergeQueue
+    feed: Feed
     reporting: ReportWriter
     job_log: JobLog
     status_files: StatusFiles
@@ -197,6 +199,7 @@ class JobManager:
         self.stop_workers()
         self.reporting.stop()
         self.publisher.stop()
+        self.feed.close()
         self.outbox.sender.stop()
         self.status_files.stop()
         self.job_log.close()

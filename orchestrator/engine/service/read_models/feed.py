@@ -84,6 +84,7 @@ class Feed:
         self._read_at: dict[str, float] = {}
         self._needy: dict[str, Sequence[Need]] = {}
         self._timer: threading.Timer | None = None
+        self._is_closed = False
 
     @property
     def last(self) -> int:
@@ -144,9 +145,11 @@ class Feed:
         self._add_figures(at_once=ended)
 
     def close(self) -> None:
-        """End the timer. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Read the store no more; wait for the end of a present reading. Idempotent."""
+        with self._working:
+            self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
 
     def _add(
         self,
@@ -203,7 +206,7 @@ class Feed:
         } | dict.fromkeys(due, now)
         for root_id, counts in self._store.status_counts(sorted(due)).items() if due else ():
             self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts))
-        if self._changed and self._timer is None:
+        if self._changed and self._timer is None and not self._is_closed:
             self._timer = threading.Timer(FIGURES_SECONDS, self._add_rest)
             self._timer.daemon = True
             self._timer.start()
@@ -211,7 +214,8 @@ class Feed:
     def _add_rest(self) -> None:
         with self._working:
             self._timer = None
-            self._add_figures()
+            if not self._is_closed:
+                self._add_figures()
         self._notify()
 
     def _notify(self) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
+from orchestrator.git.command.configuration import SETTLED_SECONDS
 from orchestrator.git.repair import git_directory
 from tests.support.project import Project
 
@@ -270,6 +272,8 @@ def test_the_next_job_begins_with_what_is_sound(
 def test_a_backup_starts_one_process(
     repository: GitRepository, job: Path, started: list[list[str]]
 ) -> None:
+    # Until its files are this old, git's configuration is read at each use.
+    time.sleep(2 * SETTLED_SECONDS)
     repository.base()
     repository.note(str(job))
     (job.parent / "job_2").mkdir()

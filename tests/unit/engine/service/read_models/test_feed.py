@@ -1,6 +1,7 @@
 """The feed of all jobs: the items that a returning reader gets."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from orchestrator.core.ports import Change
 from orchestrator.engine.service.read_models import feed as feed_module
 from orchestrator.engine.service.read_models.feed import Feed, FeedKind
 from orchestrator.store import SqlStore, sqlite_url
-from tests.contract.store_values import a_job, an_event
+from tests.contract.store_values import a_job, a_worker, an_event
 
 
 @pytest.fixture
@@ -77,3 +78,34 @@ def test_a_reader_behind_the_kept_items_is_reset(
         start + 5,
         start + 6,
     ]
+
+
+def test_a_closed_feed_reads_no_more_from_the_store(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "FIGURES_SECONDS", 0.05)
+    reads, reading, go_on = [], threading.Event(), threading.Event()
+    counts = SqlStore.status_counts
+
+    def slow(self: SqlStore, roots: Sequence[str]) -> object:
+        reads.append(roots)
+        if len(reads) == 2:
+            reading.set()
+            assert go_on.wait(10)
+        return counts(self, roots)
+
+    monkeypatch.setattr(SqlStore, "status_counts", slow)
+    feed, job = Feed(store), a_job()
+    feed.listen(lambda: None)
+    worker = a_worker(job)
+    tell(feed, store, Change(new_jobs=[job], new_workers=[worker]))
+    tell(feed, store, Change(workers=[worker]))
+    assert reading.wait(10), "the timer reads the rest"
+    closing = threading.Thread(target=feed.close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive(), "a present reading ends first"
+    go_on.set()
+    closing.join(10)
+    assert not closing.is_alive()
+    feed.close()
