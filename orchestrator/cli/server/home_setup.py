@@ -57,7 +57,7 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
 
 
 def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
-    """Return the option ``--home`` for another command; empty in the portable folder."""
+    """Return the option with which another command uses this home; empty in the portable folder."""
     return ("--home", str(folder)) if is_home(folder, environ) else ()
 
 

@@ -288,9 +288,11 @@ def _previous(workspace: Path) -> ServerRecord | None:
 def _ports(
     previous: ServerRecord | None, settings: Settings, *, is_flag: bool, any_port: bool
 ) -> Sequence[int]:
-    """Return the ports to try for the address that workers use, the preferred port first.
+    """Return the ports to try, the preferred port first; 0 means any free port.
 
-    0 means any free port.
+    They are for the address that workers use. Workers of the previous server still use its port.
+    ``is_flag``: True if a flag sets ``api.port``. If workers use this port, and it is not 0, the
+    previous server's port is not tried.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

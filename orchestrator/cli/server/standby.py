@@ -28,8 +28,9 @@ def open_after_others(
     """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
     first.
 
-    ``on_lost``: see ``JobManager.open``. Raise Conflict if a server on another machine has no lease
-    that this server can observe. Raise StoreError or Unavailable if the workspace cannot be opened.
+    ``on_lost``: see ``ServerLease.begin``. Raise Conflict if a server on another machine has no
+    lease that this server can observe. Raise StoreError or Unavailable if the workspace cannot be
+    opened.
     """
     observer = manager.lease.observer if manager.lease is not None else None
     known_at, free_at, waits = time.monotonic(), 0.0, False

@@ -247,8 +247,8 @@ def _decide(ran: Ran) -> _Decide:
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     """Return the result of a gate that could not judge the change.
 
-    It blocks the change if a person requested the gate. The scan for secrets also blocks, because
-    it needs no program.
+    The result blocks the change if a person requested the gate, or if the gate is the scan for
+    secrets, which needs no program. It never blocks with the cause NOTHING_CHANGED.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED

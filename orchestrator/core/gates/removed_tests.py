@@ -28,9 +28,9 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the tests that are in none of the changed files.
+        """Return the tests that are in none of ``files``.
 
-        Empty if a changed file has no tests: a helper or a settings file may affect any test.
+        Empty if one of ``files`` has no tests: a helper or a settings file may affect any test.
         ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]

@@ -320,10 +320,10 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if the request would repeat itself without end.
+    """Raise Refused if an ancestor job has the same request.
 
-    This is so if an ancestor job has the same request, or if the calling worker or a worker above
-    it has the same task.
+    Also if the calling worker, or a worker above it, has the same task. Such a request would repeat
+    itself without end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

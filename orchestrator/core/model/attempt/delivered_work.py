@@ -121,7 +121,7 @@ def by_attempt(
 ) -> tuple[SideWork, ...]:
     """Return ``work``, each object with the attempt that created it.
 
-    ``before``: the objects before ``attempt``.
+    ``before``: the side work that existed before ``attempt``.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
