@@ -51,9 +51,10 @@ class JobRemoval:
         self._destruction = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Raise Conflict if the disk has too little space to save the job's work.
+        """Save on git refs the work that the removal would lose.
 
-        May take long. Call it before ``begin``, which cannot be undone.
+        Raise Conflict if the disk is full. May take long. Call it before ``begin``, which cannot be
+        undone.
         """
         try:
             self._files.secure(root_id)

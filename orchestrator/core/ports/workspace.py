@@ -69,7 +69,10 @@ class JobFiles(Protocol):
         """Rename a root job's directory, to record its removal. Idempotent. Raise OSError."""
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError if the disk has too little space for the work that ``destroy`` saves."""
+        """Save on git refs the work that a removal would lose.
+
+        Call this before ``mark_removed``. Raise OSError, for example because the disk is full.
+        """
 
     def in_use(self, root_id: str) -> bool:
         """True if a person works in one of the job's worktrees (``attach``)."""

@@ -230,7 +230,7 @@ class Scheduler:
     def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
         """Record that a limit rejected a child job.
 
-        Only a worker's first rejections emit events.
+        Only the first MOST_REFUSAL_EVENTS rejections of a worker emit events.
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.refused_child_jobs += 1

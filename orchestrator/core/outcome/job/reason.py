@@ -322,7 +322,10 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code, or which required gates did not."""
+    """Return why no gate judged the changed code.
+
+    If some gates judged it, return which gates did not run, and which files no gate judged.
+    """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 
