@@ -128,7 +128,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection waits only for data from the client: it has nothing to send."""
+        """True if the connection only waits for data from the client."""
         return not (
             self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
         )

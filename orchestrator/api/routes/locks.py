@@ -1,4 +1,4 @@
-"""Locks: leases of workers, and the holders of locks."""
+"""Calls that list locks with their holders, acquire leases, and end leases."""
 
 from __future__ import annotations
 

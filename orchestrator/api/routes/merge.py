@@ -1,4 +1,4 @@
-"""Calls about a job's changes: their outcome, repeated merges, and landing."""
+"""Calls that show conflicts, repeat a merge, choose a candidate, and land or undo a result."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Threads:
-    """Limits how many threads of the server wait for connections."""
+    """Limits how many threads of the HTTP server wait because the socket loop cannot."""
 
     def __init__(self, limit: int) -> None:
         self._free = threading.BoundedSemaphore(limit)

@@ -103,7 +103,9 @@ def best_worker(workers: Sequence[Worker]) -> Worker | None:
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
-    """Return the tool to merge, with its worker: the tool ``cli_name``, or the best tool.
+    """Return the tool whose changes are merged, and its worker.
+
+    This is the tool ``cli_name``; without this name, the tool with the best result.
 
     Raise Conflict for a task or tool without a result, and InvalidRequest for an unknown tool.
     """

@@ -237,7 +237,7 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return the seconds that a job took, or since its start if it has not ended.
+    """Return how long a job took, in seconds; for a running job, the time since its start.
 
     None if the answer has no start time.
     """
