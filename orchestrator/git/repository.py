@@ -127,8 +127,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield git settings, as name and value, that make pushes fail. Fetching still works.
 
-    The user may have settings of this kind, too. Git applies the one with the longest matching
-    address, so there is one for each remote's full address.
+    The user may have such settings, too, and git applies the setting with the longest matching
+    address. Therefore each remote has a setting for its full address.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

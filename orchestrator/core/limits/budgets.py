@@ -131,7 +131,10 @@ def caps_in_words(caps: Mapping[str, float]) -> str:
 def passed(
     limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
 ) -> tuple[CapPassed, ...]:
-    """Return the exceeded limits. ``at_least``: True if the sums are incomplete."""
+    """Return the limits that ``spent`` exceeds.
+
+    ``at_least``: True if ``spent`` is incomplete, so that more was used.
+    """
     caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
     return tuple(
         CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)

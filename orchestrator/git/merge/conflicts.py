@@ -62,9 +62,9 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to the path of another file.
+    """Yield files that ``ours`` renamed to a path at which ``kept`` has an entry.
 
-    The version is yielded under the file's old name, so that it is not lost.
+    The version of ``theirs`` is yielded at the file's old path, so that it is not lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)

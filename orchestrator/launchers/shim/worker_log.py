@@ -56,9 +56,9 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if output is held back, and ``silence`` was not called since the last ``write``.
+        """True if ``silence`` should be called when the worker writes no more.
 
-        The held-back output may be the beginning of a secret.
+        Output is then held back, because it may be the beginning of a secret.
         """
         return self._masker.holds_back and not self._silent
 

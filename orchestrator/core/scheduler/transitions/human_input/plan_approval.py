@@ -19,8 +19,8 @@ from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 class PlanApproval:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
-    A job without tasks gets a plan with one task, which the planner runs. The job's list of workers
-    does not contain the planner, but all rules for workers apply to it.
+    A job without tasks first gets a plan with one task: to plan the job. The planner runs it. All
+    rules for workers apply to the planner, but the job's list of workers does not contain it.
     """
 
     def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:
