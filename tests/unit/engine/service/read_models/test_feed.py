@@ -1,7 +1,7 @@
 """The feed of all jobs: the items that a returning reader gets."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -83,7 +83,14 @@ def test_a_reader_behind_the_kept_items_is_reset(
 def test_a_closed_feed_reads_no_more_from_the_store(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "FIGURES_SECONDS", 0.05)
+    timer = threading.Timer
+
+    def at_once(seconds: float, action: Callable[[], None]) -> threading.Timer:
+        monkeypatch.setattr(feed_module, "FIGURES_SECONDS", 0.0)
+        return timer(0.0, action)
+
+    monkeypatch.setattr(feed_module, "FIGURES_SECONDS", 3600.0)
+    monkeypatch.setattr(feed_module.threading, "Timer", at_once)
     reads, reading, go_on = [], threading.Event(), threading.Event()
     counts = SqlStore.status_counts
 
