@@ -95,7 +95,9 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         assert len(refused) >= LEFT and len(taken) >= LEFT / 4
         assert all("Retry-After: " in each for each in refused)
         assert all("application/problem+json" in each for each in refused)
-        assert '"type": "unavailable"' in refused[0] and "file descriptor" in refused[0]
+        assert all('"type": "unavailable"' in each for each in refused)
+        # Some calls are accepted first, and then find no free descriptor; their text is another.
+        assert any("no free file descriptor" in each for each in refused)
         # Work that runs during the fault ends as usual.
         gate.touch()
         status = server.directory(job) / "status.json"
