@@ -185,7 +185,10 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could run on more such machines; at most ``most``."""
+        """Return how many waiting workers could run if there were more machines like ``machine``.
+
+        At most ``most``.
+        """
         suits = partial(placement.could_run, machine)
         return self._supervisor.call(
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)

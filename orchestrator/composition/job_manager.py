@@ -92,8 +92,8 @@ class JobManager:
     ) -> None:
         """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the expired lease of a server on another machine. If None, and if there
-        is such a lease, wait until it has expired. ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the expired lease of a server on another machine. If it is None, this call waits
+        until any such lease has expired. ``on_lost``: see ``ServerLease.begin``.
 
         Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """

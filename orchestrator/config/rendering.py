@@ -135,9 +135,9 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """Return the part of a secret that may be shown, with ``****`` for the rest.
+    """Return a secret with ``****`` in place of the parts that must not be shown.
 
-    Shown are a database's URL without its password, and the scheme and host of another URL.
+    A database's URL loses only its password. Another URL keeps only its scheme and host.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

@@ -239,7 +239,10 @@ def _refs_below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True for a result branch whose changes are on no branch of the user, not even rewritten."""
+    """True for a result branch whose changes are on no branch of the user.
+
+    False, too, if a branch of the user has the changes as rewritten commits.
+    """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False

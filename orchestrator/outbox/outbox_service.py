@@ -167,7 +167,7 @@ class OutboxService:
 def _most_at_once(endpoint: str) -> int:
     """Return how many messages may be sent to an endpoint in parallel.
 
-    Only one notification for each target, so that later ones can be joined.
+    A target of notifications gets one at a time, so that later notifications can be joined.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

@@ -141,8 +141,8 @@ _OPTIONS: Mapping[str, Any] = {
 class _CompiledTemplates(BytecodeCache):
     """The compiled templates, shared by all Jinja environments.
 
-    Shipped ones are also stored beside their sources, because compiling them takes a quarter of a
-    second: most of the time of a server's first job.
+    Shipped templates are also stored beside their sources, because compiling them takes a quarter
+    of a second: most of the time of a server's first job.
     """
 
     def __init__(self, shipped: Path) -> None:

@@ -460,7 +460,8 @@ class Timeline:
 def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     """Return the timeline, with a section for each job, parents first.
 
-    If there are too many bars, keep those of the critical path, and then the longest ones.
+    If there are too many bars, only the bars of the critical path and the longest other bars are
+    kept.
     """
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [

@@ -54,7 +54,7 @@ class Mailbox:
         *,
         resumed: bool,
     ) -> None:
-        """``resumed``: the agent's session already has the messages that earlier attempts read."""
+        """``resumed``: True if the agent's session has the messages that earlier attempts read."""
         self._control = control
         self._report = report
         self._say = say

@@ -43,7 +43,7 @@ class UsageReporter:
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
         """Send the final totals, after waiting at most ``seconds`` for a running report.
 
-        The last answer has the same timeout, but at most LAST_CALL_SECONDS.
+        The timeout of the final call is ``seconds``, but at most LAST_CALL_SECONDS.
         """
         with self._changed:
             self._done = True

@@ -94,9 +94,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema of a JSON object, because APIs accept no other type, and a flag.
+    """Return a schema for a JSON object, because APIs accept no other type, and a flag.
 
-    The flag is True if ``schema`` was of another type: it is now the field ``answer``.
+    The flag is True if ``schema`` is for another type. The object then has the value as ``answer``.
     """
     if schema.get("type") == "object":
         return dict(schema), False

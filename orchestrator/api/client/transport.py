@@ -202,7 +202,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object of an error answer, or one made from its status."""
+    """Return the problem object of an error answer, or a problem object made from its status."""
     try:
         problem = response.json()
     except ValueError:

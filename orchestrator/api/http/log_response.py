@@ -38,7 +38,7 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
 def tail_offset(opened: BinaryIO, lines: int) -> int:
     """Return the byte at which the last ``lines`` lines start.
 
-    An incomplete last line counts as one.
+    An incomplete last line counts as a line.
     """
     end = os.fstat(opened.fileno()).st_size
     if lines == 0 or end == 0:

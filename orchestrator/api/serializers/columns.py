@@ -103,7 +103,7 @@ def columns_answer(found: TreeSnapshot) -> bytes:
 
 
 def _packed(column: Column) -> Any:
-    """Return a column; only its value if all its values are equal."""
+    """Return a column, or only its value if all values of the column are equal."""
     first = column[0] if column else None
     equal = bool(column) and column.count(first) == len(column)
     return first if equal and type(first) is type(column[-1]) else column

@@ -89,9 +89,9 @@ def in_diff(text: str) -> Comments:
 
 
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield the lines of each comment, with the place of the diff's line above it.
+    """Yield the lines of each comment, with the place of the diff's line above the comment.
 
-    Also yields an empty list for each line of the diff that has no comment above it.
+    Also yields an empty list for each line of the diff that does not follow a comment.
     """
     place: Comment | None = None
     lines: list[str] = []

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield each check with None; the check that config.yaml is valid, with its settings."""
+    """Yield the checks of the configuration, each with None instead of settings.
+
+    Exception: the settings are yielded with the check that finds config.yaml valid.
+    """
     path = folder / "config.yaml"
     if not path.exists():
         message = f"{path} does not exist; all settings have their defaults"

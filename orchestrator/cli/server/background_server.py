@@ -66,9 +66,9 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
-    When the block ends, a server that this call started is stopped, unless ``keep`` is set. If
-    the server still has unfinished jobs, it keeps running until a later command ends, and no
-    unfinished job remains.
+    When the block ends, a server that this call started is stopped, unless ``keep`` is set. If the
+    server still has unfinished jobs, it keeps running, and a later command stops it after their
+    end.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))

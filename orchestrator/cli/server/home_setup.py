@@ -97,7 +97,7 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return words for the caller's message.
+    """Exclude the home from the project's git. Return an addition to the caller's message.
 
     Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: a clone
     would then contain settings.

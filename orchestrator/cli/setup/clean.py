@@ -105,7 +105,10 @@ def _by_server(
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove the jobs while no server runs. Also complete an interrupted removal."""
+    """Remove the jobs while no server runs, and complete interrupted removals.
+
+    Yield each removed job, with the refs of its changes.
+    """
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 

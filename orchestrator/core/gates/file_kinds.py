@@ -124,7 +124,7 @@ def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
 
 
 def is_foreign(path: str) -> bool:
-    """True for files in a hidden directory, or in one for vendored files, builds, or fixtures."""
+    """True for a hidden path, or a path below a name for vendored files, builds, or fixtures."""
     return any(each in _FOREIGN or each.startswith(".") for each in path.split("/")[:-1])
 
 

@@ -258,7 +258,7 @@ class GateRun:
 
     @property
     def on(self) -> str:
-        """A worker's name, "base commit", or "merged result"."""
+        """What the gate runs on: a worker's name, "base commit", or "merged result"."""
         return self.check if self.place is GatePlace.WORKER else str(self.place)
 
     @property

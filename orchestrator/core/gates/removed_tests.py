@@ -28,7 +28,7 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the tests that are in none of ``files``.
+        """Return the tests that are in none of ``files``, from which tasks may remove tests.
 
         Empty if one of ``files`` has no tests: a helper or a settings file may affect any test.
         ``known``: all tests of the base.

@@ -27,7 +27,8 @@ def needs_another(first: Ran) -> bool:
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
-    If the second run has no verdict, return the second run: it then excuses no finding of a change.
+    If the second run has no verdict, return only this run. All findings of the change then count as
+    new.
     """
     if second.broken:
         return second

@@ -124,7 +124,7 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Return ``leaves``, with restricted permissions to alter tests if other code also changed.
+    """Return ``leaves``. If other code also changed, restrict their permissions to alter tests.
 
     Tasks may then only repair failing tests. Otherwise a change could break code, and weaken the
     tests that would show the error.
@@ -158,9 +158,9 @@ def alteration(
     """Return how the work altered the gate's judging files.
 
     ``touched``: each changed path, and True if the base has it. ``moves``: moved files, by new
-    path. ``equal``: files whose part that configures gates is as on the base. ``removed``: the
-    removed paths of ``touched``. ``is_compared``: True for a candidate; its second run omits its
-    new tests, even if it altered no judging file.
+    path. ``equal``: changed files in which the part that configures gates is unchanged.
+    ``removed``: the paths of ``touched`` that the work removed. ``is_compared``: True for a
+    candidate; its second run omits its new tests, even if it altered no judging file.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -213,7 +213,10 @@ def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def needs_base_of(now: Ran, second: Ran) -> bool:
-    """True if the second run must be compared with the run on the base."""
+    """True if the second run must be compared with the run on the base.
+
+    ``second``: the run with the base's versions of tests and configuration.
+    """
     return not second.passed or now.reading.passed is not None
 
 
@@ -317,8 +320,8 @@ def with_rewrites(
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    A file that the worker changed (``touched``) is returned if the gate changes a place in the file
-    that the gate does not change on the base.
+    In files that the worker changed (``touched``), places are compared: such a file is returned if
+    the gate changes a place in it that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -48,7 +48,7 @@ class LockWaits:
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry waited; empty if none would close.
 
-        The first wait of the cycle is the entry's own.
+        The cycle begins with the wait of ``entry``.
         """
         return self.way(entry, entry.party.line)
 

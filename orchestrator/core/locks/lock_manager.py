@@ -1,8 +1,7 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-Requests are granted in the order of arrival. One exception: an earlier request yields to a later
-request if the earlier worker waits for the later worker. Methods raise Deadlock if a wait would
-close a cycle.
+Requests are granted in the order of arrival, with one exception: if worker A waits for worker B, a
+request of A yields to a later request of B. Methods raise Deadlock if a wait would close a cycle.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

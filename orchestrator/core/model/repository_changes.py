@@ -190,7 +190,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the name from which ``change_of`` made the change: the object's key in the state."""
+    """Return the changed object's key in the state of a checkout: the ``name`` of ``change_of``."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

@@ -349,7 +349,7 @@ def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """True if the attempt succeeds if its gates pass."""
+    """True if only the gates remain to decide: the attempt succeeds exactly if its gates pass."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 

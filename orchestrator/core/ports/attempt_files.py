@@ -65,8 +65,9 @@ class NodeWorktree(Protocol):
     def bring(self, change: FileChange) -> str:
         """Change the files on the node, but not HEAD and the index.
 
-        Git first checks all files, then changes them. Return "" on success. Otherwise, return why
-        the files may be unchanged: call ``fetch`` again. Raise RepositoryError or OSError.
+        Git first checks all files, then changes them. Return "" on success. Otherwise, return the
+        reason; the files may then be unchanged, and the caller must call ``fetch`` again. Raise
+        RepositoryError or OSError.
         """
 
 

@@ -132,9 +132,9 @@ class Launcher(Protocol):
     ) -> bool:
         """Watch an attempt that an earlier server started. Return False if it does not run.
 
-        ``digest``: of the attempt's ``Proof``; records with another one are ignored. ``node``,
-        ``log``: as in its ``Launch``. On a node, the attempt counts as running until the node
-        reports its end or is lost.
+        ``digest``: the digest of the attempt's ``Proof``; a record with another digest is ignored.
+        ``node``, ``log``: as in its ``Launch``. On a node, the attempt counts as running until the
+        node reports its end or is lost.
         """
 
     def expect_late(

@@ -209,7 +209,7 @@ class Store(Protocol):
         """Return a page of one job's workers. Times of running workers count up to ``now``."""
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
-        """Return numbers of workers and their usage in the trees of root jobs, by root job."""
+        """Return, by root job, the number and the usage of its tree's workers, for each status."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return usage by ``wanted.by`` and bucket of time, in order of time."""

@@ -164,7 +164,10 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One conflicting place of a file. All texts empty: the whole file, such as a binary file."""
+    """One conflicting place of a file.
+
+    If all texts are empty, the whole file conflicts, such as a binary file.
+    """
 
     path: str
     #: Number of the first line in the file of ``ours``.
@@ -337,8 +340,8 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Ignored files are restored from the commit ``kept``; "": none are. All other untracked files
-        are removed, except ignored files that ``keep_ignored`` omits. Idempotent.
+        Ignored files are restored from the commit ``kept``; "" restores none. All other untracked
+        files are removed, except ignored files that ``keep_ignored`` omits. Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
@@ -532,7 +535,7 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        "" if there are none. ``checkout_state`` has it under the name ``WAYS_TO_MERGE``.
+        "" if there are none. ``checkout_state`` has the digest under the name ``WAYS_TO_MERGE``.
         """
         ...
 

@@ -202,7 +202,7 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return the code that a worker's child jobs, at any depth, changed and that gates judged.
+        """Return code that child jobs of a worker, at any depth, changed, and that gates judged.
 
         Only code in the project. Keys: paths. Values: the end of the latest task that changed the
         file, as Unix time.

@@ -533,11 +533,11 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the corrected exit of an attempt that no caller has cancelled.
+    """Return the exit of an attempt, corrected if no caller has cancelled the attempt.
 
-    An attempt that exits with code 0 during a shutdown or a pause has finished. Otherwise, it is
-    lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node. A
-    server stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
+    An attempt that exits with code 0 during a shutdown or a pause has finished. Any other attempt
+    is lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node.
+    A server stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
     ``adopted`` attempts.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:

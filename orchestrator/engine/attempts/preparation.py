@@ -52,7 +52,7 @@ from orchestrator.security.worker_environment import (
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What one attempt gets: an API key, a node, and the proof of who writes its exit record."""
+    """What one attempt gets: an API key, a node, and the proof of origin of its exit record."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -233,8 +233,8 @@ class AttemptPreparation:
     ) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
-        Its ``secrets`` lack its own key, which only the earlier server knew. The key becomes
-        invalid at the attempt's end.
+        ``secrets`` of the result lacks the attempt's API key, which only the earlier server knew.
+        The key becomes invalid at the attempt's end.
         """
         around = self._around
         passed = {**around.environment, **task.env}

@@ -39,7 +39,7 @@ def in_order(
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
 
-    The best part has the fewest findings of gates. If several have, it is the part that passes the
+    The best part has the fewest findings of gates. Of several such parts, the best part passes the
     most of the tests that the base already has. Parts with equal evidence keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}

@@ -101,7 +101,7 @@ class LandingCalls:
         return moved
 
     def recover(self) -> None:
-        """Store the landings that git completed, but that a crash kept from being stored.
+        """Store the landings that git completed, but that a crash kept out of the store.
 
         Never raises.
         """
@@ -138,7 +138,7 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return, as text, why a job that is not completed has nothing to land.
+        """Return a message that says why a job that is not completed has nothing to land.
 
         Raise Incomplete if the job has changes to land.
         """
@@ -164,7 +164,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return, as text, that a completed job has nothing to land; "" in doubt.
+        """Return a message that a completed job has nothing to land; "" in doubt.
 
         Such a job changed nothing, or its workers created files only in the user's checkout.
         """
@@ -261,7 +261,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return, as text, that there is nothing to land, because a person excluded all changes.
+    """Return a message that nothing can be landed, because a person excluded all changes.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or ``error``.
     """

@@ -82,8 +82,8 @@ class UsersCheckout:
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
         """Return the changes since the recorded state, and the present state for ``changed_files``.
 
-        A change has its author if git's logs show one. The present state is None if no state was
-        recorded. The states before and after the changes are stored for ``restore``.
+        A change names its author if git's logs show the author. The present state is None if no
+        state was recorded. The states before and after the changes are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:

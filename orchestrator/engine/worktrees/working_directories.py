@@ -61,10 +61,14 @@ from orchestrator.security.secrets.secret_kinds import redacted
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
     """Merge the job's result so far into the branch of a rejected worker. Idempotent.
 
-    Return the new start commit: ``start`` with the same result merged in. If a merge conflicts,
-    branch and start stay unchanged. If the next attempt is to resolve the conflicts, the branch
-    gets conflict markers instead, and the new start commit is the job's result so far. The branch
-    must not be checked out in any worktree.
+    Return the new start commit:
+
+    - Without a conflict: ``start`` with the same result merged in.
+    - After a conflict that nobody resolves: ``start``. The branch is unchanged, too.
+    - After a conflict that the next attempt resolves: the job's result so far. The branch then has
+      conflict markers.
+
+    The branch must not be checked out in any worktree.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -205,7 +209,7 @@ class Worktrees:
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job; empty if no task of it requests a worktree.
+        """Return the base for a worker's child job; empty if none of its tasks requests a worktree.
 
         The base is the present state of the worker's worktree, with uncommitted work. If the worker
         has no worktree, it is the base of the worker's job. If that job has no base, it is the

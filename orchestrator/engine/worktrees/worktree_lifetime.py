@@ -51,7 +51,7 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """True if the worker's agent can resolve conflicts, unlike a command."""
+        """True if the worker's agent can resolve conflicts; False for a command."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:

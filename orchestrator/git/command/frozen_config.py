@@ -2,7 +2,7 @@
 
 All worktrees share the configuration and ``info/exclude``. If a worker could set ``core.fileMode``,
 for example, all other workers would lose their changes of modes. If it could add an ignore rule, it
-would hide new files of all other workers. Not frozen are the ``.gitignore`` files of a worktree.
+would hide new files of all other workers. The ``.gitignore`` files of a worktree are not frozen.
 """
 
 import os

@@ -20,7 +20,7 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class GitProcess:
-    """Runs ``git`` in a directory. A context manager: its end kills a git that still runs.
+    """Runs ``git`` in a directory. As a context manager, kills a git that still runs at the end.
 
     Only one thread may use an object.
     """

@@ -58,7 +58,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait for LEFT_SECONDS. Remove the locks that did not change: their owners count as dead."""
+    """Remove the locks that do not change for LEFT_SECONDS: their owners count as dead."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -250,7 +250,7 @@ class Git:
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit, or delete it if the commit is "". All refs change, or none.
 
-        ``new``: none of the refs exists yet. Raise RepositoryError or OSError.
+        ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
         """
         set_ = "create" if new else "update"
         changes = [

@@ -98,7 +98,7 @@ def held(
 
 
 class _Roots:
-    """Finds the reason why a file is held back: the file itself, or a directory above it."""
+    """Finds why a file is held back: because of itself, or because of a directory above it."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top

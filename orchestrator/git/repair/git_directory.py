@@ -53,7 +53,7 @@ class BrokenFiles:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file away, so that another can replace it. Return its new path, as text."""
+        """Move the file away, so that a new file can replace it. Return its new path, as text."""
         if not os.path.lexists(path):
             return ""
         place = self._free(path)

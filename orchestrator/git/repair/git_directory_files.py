@@ -145,7 +145,7 @@ def _where(git: Git) -> str:
 def _usual_where(git: Git) -> str:
     """Derive the result of ``_where`` from settings, without git; "" if they do not suffice.
 
-    The caller knows that git recognizes the repository.
+    Call this only if git recognizes the repository.
     """
     is_plain = configuration.value(git, "core.bare") == "false"
     if not is_plain or configuration.value(git, "core.worktree"):

@@ -155,7 +155,7 @@ class ClusterLauncher:
 
     @property
     def machines(self) -> Sequence[Machine]:
-        """The machines on which workers may start, the server's own first."""
+        """The machines on which workers may start. The server's own machine is first."""
         own = self._settings
         here = Machine(
             name=HERE, slots=own.slots_here, labels=own.labels_here, lacks=self._lacks_here

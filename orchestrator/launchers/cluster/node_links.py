@@ -781,5 +781,5 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the values that decide whether a waiting worker can start on the machine, or None."""
+    """Return the slots of a machine, and True if it takes workers; None without a machine."""
     return None if machine is None else (machine.slots, machine.takes_workers)

@@ -63,7 +63,8 @@ class Messages:
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
         """Return the job's status and reason.
 
-        For a message about the job's end, return those of the ``job_ended`` event.
+        For a message about the job's end, they are the status and reason of the ``job_ended``
+        event.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

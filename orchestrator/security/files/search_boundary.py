@@ -1,7 +1,8 @@
 """Keeps tools of workers from reading settings above the workspace.
 
 A tool that searches parent directories would find the settings of the product and of the project.
-Files in the workspace's top directory end such a search; for some tools, environment variables do.
+Files in the workspace's top directory end such a search; environment variables end the search of
+some tools.
 """
 
 import logging

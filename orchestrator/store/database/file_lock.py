@@ -21,7 +21,7 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 def take(path: str) -> list[int]:
     """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
-    One lock is on a separate lock file. The other one is on the database file itself, because
+    One lock is on a separate lock file. The other lock is on the database file itself, because
     people remove lock files. Close the handles after the last connection: if the handle of the
     database file is closed earlier, SQLite loses its own locks.
     """

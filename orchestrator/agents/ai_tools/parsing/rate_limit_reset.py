@@ -105,7 +105,7 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the Unix time of a time of day. A missing date means the next such time."""
+    """Return the Unix time of a date and a time of day; without a date, of the next such time."""
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     if not found[1]:

@@ -21,7 +21,7 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return the number of ``levels`` above the package; all of them if there is none.
+    """Return how many of ``levels``, from the root on, are above the package; all if there is none.
 
     Inside a package, a directory needs no ``__init__.py``.
     """

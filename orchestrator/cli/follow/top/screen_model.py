@@ -100,7 +100,7 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the end of the running times that are shown.
+        """Return the time until which the shown durations count.
 
         This is ``refreshed_at``; for a job that was read from files, the time of the files.
         """

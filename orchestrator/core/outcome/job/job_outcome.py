@@ -198,8 +198,8 @@ def comments_against(
 ) -> tuple[SwitchedOff, ...]:
     """Return, for each gate, new comments that switch it off.
 
-    If the gate ran on the merged state, only comments in the merged state count. Otherwise, those
-    of the first worker with this gate count.
+    If the gate ran on the merged state, only comments in the merged state count. Otherwise, the
+    comments of the first worker with this gate count.
     """
     found = {each.name: each for each in results}
     for worker in workers:

@@ -156,8 +156,8 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
     There are none if the worker's own changes do not count (``Worker.counts``). Two kinds of child
-    jobs are skipped: withdrawn ones, and those with the same request as a later completed one.
-    ``children``: all child jobs of the worker, in their order.
+    jobs are skipped: withdrawn child jobs, and child jobs whose request a later child job
+    completed. ``children``: all child jobs of the worker, in their order.
     """
     if not worker.counts:
         return

@@ -124,7 +124,7 @@ class JobTrees:
         return above or self.pause
 
     def has_candidates(self, worker: Worker) -> bool:
-        """True if one of several workers of the worker's task is to be selected."""
+        """True if the worker's task has several workers, of which one is selected at the end."""
         if worker.is_planner:
             return False
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1

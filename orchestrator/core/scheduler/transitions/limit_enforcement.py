@@ -52,7 +52,7 @@ class LimitAsks:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If the wall times of several jobs end now, ask a person only about the one nearest to the
+        If the wall times of several jobs end now, ask a person only about the job nearest to the
         root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)

@@ -118,7 +118,7 @@ class Access:
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: the object to change, which belongs to no single job, for the error message.
+        ``what``: the name of the object to change, for the error message.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:

@@ -160,7 +160,7 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures. Release nodes that are not needed, and reclaim those needed again.
+        """Send new figures. Release nodes that are not needed; reclaim nodes that are needed again.
 
         Must be called often. ``nodes``: the node of each Dask worker, by address. ``workers``:
         Dask's facts about its workers.
@@ -215,7 +215,7 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release nodes until ``surplus`` are released, or reclaim nodes until only so many are.
+        """Release or reclaim nodes, so that ``surplus`` nodes are released.
 
         A released node gets no more workers. Nodes with few workers are released first, and only if
         the surplus lasts.

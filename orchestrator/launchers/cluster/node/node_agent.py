@@ -1038,7 +1038,7 @@ class NodeAgent:
         await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
-        """Remove an attempt's files. Keep the directory for another attempt, up to a number."""
+        """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:

@@ -67,7 +67,7 @@ class Retries:
         self.tool_starts = ToolStarts(trees.unit_of_work)
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine if only the login on this one failed. Return True if retried.
+        """Retry on another machine if the login failed only on this one. Return True if retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -138,7 +138,8 @@ class AttemptEnd:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: the end of the rate limit that ended the process; None if none did.
+        ``limited_until``: the end of the rate limit that stopped the process; None if no rate limit
+        did.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
@@ -167,7 +168,7 @@ class AttemptEnd:
             self._worker_end.end(worker, self._with_children(worker, verdict), now)
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue a worker again whose attempt a pause stopped. The new attempt uses no retry."""
+        """Queue a worker again after a pause stopped its attempt. The new attempt uses no retry."""
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping, free = False, worker.budget_from + 1
         why = "stopped because the job is paused; runs again when the job resumes"

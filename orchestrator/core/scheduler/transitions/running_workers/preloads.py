@@ -157,7 +157,8 @@ class Preloads:
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
         """Sort commands so that withdrawals of preloaded launches come first.
 
-        If a stop came first, the shim could begin its preloaded launch after its worker has ended.
+        If the stop of a worker came first, its shim could begin a preloaded launch after the
+        worker's end.
         """
         if not self._preloaded:
             return commands

@@ -133,8 +133,8 @@ class RunningWorkers:
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
         """True if the worker waits for the shared context, or for its agent's first answer.
 
-        The first answer, to another worker of the job, shows that the agent's login works, and may
-        fill its cache. Also record the wait.
+        An answer to another worker of the job shows that the agent's login works, and may fill the
+        provider's cache. Also record the wait.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
