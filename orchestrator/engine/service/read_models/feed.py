@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
+from math import inf
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
@@ -198,7 +199,7 @@ class Feed:
         due = {
             root_id
             for root_id in self._changed
-            if root_id in given or now - self._read_at.get(root_id, 0.0) >= FIGURES_SECONDS
+            if root_id in given or now - self._read_at.get(root_id, -inf) >= FIGURES_SECONDS
         }
         self._changed -= due
         self._read_at = {
