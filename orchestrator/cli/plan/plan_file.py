@@ -6,10 +6,8 @@ cannot import the packages for YAML.
 """
 
 import json
-import re
 import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ from orchestrator.core.errors import InvalidRequest
 
 STANDARD_INPUT = Path("-")
 _PLAIN_KEYS = frozenset(("request", "config", "tasks"))
-_HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +84,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.requests.plan_file import parse_plan
 
     stand_in = _stand_in(name)
-    parsed = parse_plan(_with_request(text, request or stand_in), name)
+    parsed = parse_plan(text, name, request or stand_in)
     if parsed.request == stand_in and not parsed.tasks:
         raise InvalidRequest(f"{name}: no work: the file has neither 'request' nor 'tasks'")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
@@ -98,18 +95,6 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
         tasks=tuple({**above, **task} for task in plan.get("tasks") or ()),
         lists_none=plan.get("tasks") == [],
     )
-
-
-def _with_request(text: str, request: str) -> str:
-    # Lines keep their numbers.
-    sentence = f'"request": {json.dumps(request)}'
-    if not text.lstrip().startswith("{"):
-        return text if _HAS_REQUEST.search(text) else f"{text}\n{sentence}\n"
-    with suppress(ValueError):
-        plan = json.loads(text)
-        if plan and "request" not in plan:
-            return text.replace("{", f"{{{sentence}, ", 1)
-    return text
 
 
 def _text(path: Path) -> str:

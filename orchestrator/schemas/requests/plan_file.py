@@ -10,22 +10,31 @@ from orchestrator.schemas.requests.plan_text import colons, invalid, read
 MOST_FAULTS_SHOWN = 20
 
 
-def parse_plan(text: str, source: str) -> OrchestrateRequest:
+def parse_plan(text: str, source: str, default_request: str = "") -> OrchestrateRequest:
     """Return the plan in a text. ``source``: the file's name, for messages.
 
-    Raise InvalidRequest with one ``source:line:column: error`` per line.
+    ``default_request``: the request of a plan without one; empty: such a plan is invalid. Raise
+    InvalidRequest with one ``source:line:column: error`` per line.
     """
     value, root = read(text, source)
+    if value is None and default_request:
+        value = {}
     if not isinstance(value, dict):
-        raise invalid(
-            f"{source}: a plan is a mapping with the key 'request', and optionally 'config' and "
-            "'tasks'"
-        )
+        raise invalid(f"{source}: {_not_a_plan(value)}")
+    if default_request:
+        value.setdefault("request", default_request)
     try:
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
         found = faults(error, OrchestrateRequest)
         raise invalid(_listed(found, source, root)) from error
+
+
+def _not_a_plan(value: object) -> str:
+    rule = "a plan is a mapping with the keys 'request', 'tasks', and 'config'"
+    return (
+        f"this is a list; {rule}: put the list below 'tasks'" if isinstance(value, list) else rule
+    )
 
 
 def _listed(found: list[Fault], source: str, root: yaml.Node | None) -> str:

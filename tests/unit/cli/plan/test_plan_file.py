@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
+from orchestrator.core.errors import InvalidRequest
 from orchestrator.schemas.requests.job import JobRequest
 from tests.unit.cli.conftest import Orchestrator
 
@@ -63,3 +64,26 @@ def test_a_wrong_plan_is_told_with_its_line_without_a_server(
     path.write_text("request: x\ntasks:\n- agent: shell\n  comand: 'true'\n")
     assert orchestrator("submit", "--plan", str(path)) == ExitCode.USAGE
     assert "plan.yaml:4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        pytest.param("l.json", '[{"command": "true"}]', "put the list below 'tasks'", id="JSON"),
+        pytest.param("l.yaml", "- command: true\n", "put the list below 'tasks'", id="YAML"),
+        pytest.param("w.yaml", "build it", "a plan is a mapping with the keys", id="words"),
+        pytest.param("e.yaml", "", "neither 'request' nor 'tasks'", id="empty"),
+        pytest.param(
+            "t.json", '{"tasks": [{"command": 1}]}', "/tasks/0/command: must be", id="wrong task"
+        ),
+    ],
+)
+def test_an_error_in_a_plan_without_a_request_names_what_the_file_has(
+    tmp_path: Path, name: str, text: str, expected: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(InvalidRequest) as caught:
+        read_plan(path, None)
+    assert caught.value.message.startswith(f"{name}: ")
+    assert expected in caught.value.message
