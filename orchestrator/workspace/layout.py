@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.human_input import (
     READ_SUFFIX,
     WorkerMessage,
@@ -39,7 +40,7 @@ from orchestrator.security.files.untrusted_files import (
 )
 from orchestrator.workspace.attachment_lock import ATTACHED, is_attached
 
-#: Files in a worker's directory that the orchestrator itself writes or reads.
+#: Files in a worker's directory that the orchestrator itself writes.
 OWN_FILES = frozenset(
     {
         "task.json",
@@ -47,11 +48,11 @@ OWN_FILES = frozenset(
         "dependencies.json",
         "plan.schema.json",
         "review.schema.json",
-        "output.md",
-        "result.json",
         ATTACHED,
     }
 )
+#: Files with which a worker reports to the orchestrator.
+REPORTS = frozenset({"output.md", "result.json"})
 #: Maximum number of files that are listed individually.
 MAX_FILES = 10_000
 OUTPUT_LIMIT_BYTES = 32 * 1024
@@ -195,11 +196,12 @@ class WorkspaceLayout:
         except OSError:
             return True
 
-    def snapshot(self, worker: Worker) -> Snapshot:
+    def snapshot(self, worker: Worker, promised: Collection[str] = ()) -> Snapshot:
         directory = self.worker_directory(worker)
         if os.path.islink(directory):
             return {}
-        return dict(islice(_files(directory, ""), MAX_FILES))
+        hidden = OWN_FILES | REPORTS.difference(map(normalized, promised))
+        return dict(islice(_files(directory, "", hidden), MAX_FILES))
 
 
 @lru_cache(maxsize=1024)
@@ -208,7 +210,9 @@ def _joined(root: Path, *names: str) -> Path:
     return root.joinpath(*names)
 
 
-def _files(directory: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]:
+def _files(
+    directory: str, prefix: str, hidden: Collection[str]
+) -> Iterator[tuple[str, tuple[int, int]]]:
     try:
         with os.scandir(directory) as found:
             entries = list(found)
@@ -218,8 +222,8 @@ def _files(directory: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]
         name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
             if entry.name != ".git":
-                yield from _files(entry.path, name + "/")
-        elif entry.is_file(follow_symlinks=False) and name not in OWN_FILES:
+                yield from _files(entry.path, name + "/", hidden)
+        elif entry.is_file(follow_symlinks=False) and name not in hidden:
             status = entry.stat(follow_symlinks=False)
             yield name, (status.st_size, status.st_mtime_ns)
 

@@ -34,8 +34,6 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
 
-#: Files for the orchestrator in a worker's plain directory.
-REPORTS = {"output.md", "result.json"}
 #: Maximum bytes of one file.
 MOST_BYTES = 256 * 1024 * 1024
 NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "kept"
@@ -207,8 +205,7 @@ def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[P
         files, worker_id = task.get("files_created"), str(task.get("worker_id"))
         directory = next(home.glob(f"depth_*/{worker_id}"), home)
         for path in files if isinstance(files, list) else []:
-            if path not in REPORTS:
-                yield _of_worker(str(directory), str(path), worker_id)
+            yield _of_worker(str(directory), str(path), worker_id)
 
 
 def _of_worker(directory: str, path: str, worker_id: str) -> PlanSource:

@@ -1,6 +1,6 @@
 """The port to files: workers' directories, a job's directory, its reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -58,8 +58,14 @@ class Workspace(Protocol):
     def is_bare(self, worker: Worker) -> bool:
         """Return True if the worker's directory is empty."""
 
-    def snapshot(self, worker: Worker) -> Mapping[str, tuple[int, int]]:
-        """Return size and modification time of the worker's own files, by relative path."""
+    def snapshot(
+        self, worker: Worker, promised: Collection[str] = ()
+    ) -> Mapping[str, tuple[int, int]]:
+        """Return size and modification time of the worker's own files, by relative path.
+
+        ``promised``: the paths that the worker's task promises. The worker's reports (``output.md``
+        and ``result.json``) are omitted unless they are promised.
+        """
 
 
 class JobFiles(Protocol):

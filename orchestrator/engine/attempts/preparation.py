@@ -136,7 +136,7 @@ class AttemptPreparation:
         before: Mapping[str, tuple[int, int]] = {}
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
-            before = {} if ground else self._workspace.snapshot(worker)
+            before = {} if ground else self._workspace.snapshot(worker, task.writes)
         environment = self._environment(assignment, command, directory, issued.key, ground)
         environment |= self._control_directories(assignment, command)
         if ground is not None or is_in_project(task):
@@ -289,7 +289,7 @@ class AttemptPreparation:
             session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
             evidence = replace(evidence, session=session)
         if changes is None:
-            now = self._workspace.snapshot(worker)
+            now = self._workspace.snapshot(worker, flight.task.writes)
             changes = Changes(tuple(now), now != flight.before, has_work=bool(now))
         if changes.faults is not None:
             faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)

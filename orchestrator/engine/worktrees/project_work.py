@@ -135,7 +135,7 @@ class ProjectWork:
         project has no git. Changes in the project are found only if its state was recorded at the
         start.
         """
-        now = self._workspace.snapshot(worker)
+        now = self._workspace.snapshot(worker, task.writes)
         try:
             there, latest, judged = self._in_project(worker)
         except (RepositoryError, OSError):

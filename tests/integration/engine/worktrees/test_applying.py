@@ -125,6 +125,23 @@ def test_of_candidates_only_the_files_of_the_chosen_one_come_along(
     assert told(capfd) == {"a.txt": ("new", "worker_1")}
 
 
+def test_a_promised_result_file_is_listed_and_copied(
+    site: InProcess, capfd: pytest.CaptureFixture[str]
+) -> None:
+    script = "echo '{}' > result.json; echo said > output.md"
+    job = site.run("x", [shell(script, writes=["./result.json"]), shell(script)])
+    rows = {each["worker_id"]: each["files_created"] for each in job["results"]["tasks"]}
+    assert rows == {"worker_1": ["result.json"], "worker_2": []}
+
+    report = site.folder / "workspace" / f"job_{job['job_id']}" / "FINAL_RESULT.md"
+    assert "result.json" in until(lambda: report.exists() and report.read_text(), "the report")
+    capfd.readouterr()
+
+    assert command(site, "apply", job["job_id"], "--yes", "--json") == 0
+    assert told(capfd) == {"result.json": ("new", "worker_1")}
+    assert (site.folder / "project" / "result.json").read_text() == "{}\n"
+
+
 def test_the_candidate_that_a_person_chose_is_copied_without_git(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
