@@ -54,10 +54,10 @@ from orchestrator.engine.attempts.preparation import AttemptPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
-from orchestrator.engine.merge.gate_check import MergedGates
-from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
@@ -445,21 +445,23 @@ class Assembly:
     # Ended jobs
 
     @cached_property
-    def _job_merge(self) -> JobMerge:
-        merged_gates = MergedGates(self._repository, self._checks, self._workspace)
+    def _merge_runner(self) -> MergeRunner:
+        merge_gates = MergeGates(self._repository, self._checks, self._workspace)
         records = MergeRecords(self._workspace, write_report)
-        return JobMerge(self._repository, self._worktrees, merged_gates, records)
+        return MergeRunner(self._repository, self._worktrees, merge_gates, records)
 
     @cached_property
     def _merge_queue(self) -> MergeQueue:
-        return MergeQueue(self._store, self._job_merge, self._reporting.once_more, self._inbox.put)
+        return MergeQueue(
+            self._store, self._merge_runner, self._reporting.once_more, self._inbox.put
+        )
 
     @cached_property
     def _reporting(self) -> ReportWriter:
         reporter = Reports(
             template_dir=self._settings.reports.template_dir, project=self._around.project_root
         )
-        merges = self._job_merge.reports
+        merges = self._merge_runner.reports
         return ReportWriter(
             self._store,
             reporter,

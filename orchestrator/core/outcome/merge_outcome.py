@@ -35,7 +35,7 @@ class MergeRejection:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Merged:
+class MergeOutcome:
     refusals: Sequence[MergeRejection] = ()
     #: Why merging failed; empty if it succeeded.
     error: str = ""

@@ -30,7 +30,7 @@ from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
-from orchestrator.core.outcome.merge_outcome import Merged, MergeRejection
+from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
@@ -47,8 +47,8 @@ from orchestrator.core.scheduler.transitions.human_input.plan_approval import Pl
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
-from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
+from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
+from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import (
     LeaseManager,
@@ -105,8 +105,8 @@ class Scheduler:
         self._planning = PlanApproval(self._trees, self._job_end, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._messages = WorkerMessages(self._trees)
-        self._merge_facts = MergeFacts(self._trees)
-        self._merge_rejections = MergeRejections(
+        self._merge_completion = MergeCompletion(self._trees)
+        self._merge_retries = MergeRetries(
             self._trees, self._stops, self._job_end, self._task_locks
         )
         self._reopening = Reopening(
@@ -505,15 +505,15 @@ class Scheduler:
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the workers of rejected branches. Return True if a worker is retried."""
-        return self._merge_rejections.refused(job_id, refusals, now)
+        return self._merge_retries.retry_rejected(job_id, refusals, now)
 
-    def merged(self, job_id: str, merged: Merged) -> None:
+    def merged(self, job_id: str, merged: MergeOutcome) -> None:
         """Store the outcome of a job's merge, before its reports are written."""
-        self._merge_facts.merged(job_id, merged)
+        self._merge_completion.merged(job_id, merged)
 
-    def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
+    def merged_later(self, job_id: str, merged: MergeOutcome, now: float) -> None:
         """Replace the outcome of an ended job's merge after another merge."""
-        self._merge_facts.merged_later(job_id, merged, now)
+        self._merge_completion.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
         """End a job after its reports were written, or after writing them failed."""

@@ -38,7 +38,7 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
-from orchestrator.engine.attempts.result_gates import gates_of
+from orchestrator.engine.attempts.attempt_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
 from orchestrator.engine.runtime.running_processes import RunningProcesses

@@ -27,6 +27,7 @@ from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.preparation import (
     AttemptPreparation,
     Issued,
@@ -34,7 +35,6 @@ from orchestrator.engine.attempts.preparation import (
     attempt_id,
     is_in_project,
 )
-from orchestrator.engine.attempts.result_gates import ResultGates
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
@@ -121,7 +121,7 @@ class AttemptRunner:
         self._project_work = project_work
         self._background = BackgroundPool()
         self._checks = checks
-        self._result_gates = ResultGates(
+        self._attempt_gates = AttemptGates(
             checks, worktrees, workspace, str(project_work.project), post
         )
         #: Names of the processes that prepare worktrees, by attempt.
@@ -330,11 +330,11 @@ class AttemptRunner:
         if process:
             self._checks.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
-        if spares_gates and self._result_gates.has(own):
+        if spares_gates and self._attempt_gates.has(own):
             # The process has ended. Its gates may finish, because they cost no steps, tokens, or
             # money.
             return
-        if self._background.stop(attempt, exit) or self._result_gates.stop(own, exit):
+        if self._background.stop(attempt, exit) or self._attempt_gates.stop(own, exit):
             self._background.space.wake(attempt)
         else:
             self._launcher.stop(attempt, ended_by, by, cause)
@@ -394,7 +394,7 @@ class AttemptRunner:
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
                 continue
             else:
-                evidence = self._result_gates.without(flight, job, exit, evidence)
+                evidence = self._attempt_gates.without(flight, job, exit, evidence)
                 yield LateEnd(attempt, exit, evidence, record)
 
     # -- outcomes of attempts -------------------------------------------------------------------
@@ -407,7 +407,7 @@ class AttemptRunner:
         failpoints.reached("attempt: its end is known")
         if not self._is_cancelled(flight.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
-        self._result_gates.expect(flight.worker)
+        self._attempt_gates.expect(flight.worker)
         nothing = self._preparation.nothing_left(flight)
         if nothing is None:
             self._background.later(partial(self._report, flight, exit))
@@ -426,14 +426,14 @@ class AttemptRunner:
         try:
             evidence = self._evidence_here(flight, exit, changes)
         except OSError as error:
-            if not self._result_gates.is_stopped(worker):
+            if not self._attempt_gates.is_stopped(worker):
                 self._hold(worker, partial(self._report, flight, exit, changes), error)
-                if self._result_gates.is_stopped(worker):
+                if self._attempt_gates.is_stopped(worker):
                     self._background.space.wake(attempt_id(worker))
                 return
             evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
         self._goes_on(worker)
-        self._result_gates.begin(flight, job, exit, evidence, self._post_end)
+        self._attempt_gates.begin(flight, job, exit, evidence, self._post_end)
 
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None

@@ -30,7 +30,7 @@ from orchestrator.core.outcome.job.job_outcome import (
     job_outcome,
     unjudged_files,
 )
-from orchestrator.core.outcome.merge_outcome import Merged, MergeRejection
+from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     branch_of,
@@ -54,12 +54,11 @@ from orchestrator.core.repository.repository import (
     merger_of,
 )
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.attempts.result_gates import gates_of, leave_of
-from orchestrator.engine.merge.conflict_resolvers import ConflictResolvers, is_refused
+from orchestrator.engine.attempts.attempt_gates import gates_of, leave_of
 from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
-from orchestrator.engine.merge.gate_check import Abandoned, Allowed, GateUnfit, Halted, MergedGates
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
 from orchestrator.engine.merge.lost_lines import LostLines
+from orchestrator.engine.merge.merge_gates import Abandoned, Allowed, GateUnfit, Halted, MergeGates
 from orchestrator.engine.merge.merge_messages import failing
 from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from orchestrator.engine.merge.merge_record import (
@@ -70,9 +69,10 @@ from orchestrator.engine.merge.merge_record import (
     missing_from,
     overruled_in,
 )
-from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_refused
+from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
-from orchestrator.engine.worktrees.child_losses import ChildLosses
+from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
@@ -87,12 +87,12 @@ PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
 class BranchMerge:
-    def __init__(self, repository: Repository, worktrees: Worktrees, gates: MergedGates) -> None:
+    def __init__(self, repository: Repository, worktrees: Worktrees, gates: MergeGates) -> None:
         self._repository = repository
         self._worktrees = worktrees
         self._gates = gates
-        self._conflict_resolvers = ConflictResolvers(repository, worktrees)
-        self.children = ChildLosses(repository, worktrees)
+        self._resolver_selection = ResolverSelection(repository, worktrees)
+        self.children = LostChildChanges(repository, worktrees)
 
     def merge(
         self,
@@ -102,7 +102,7 @@ class BranchMerge:
         workers: Sequence[Worker],
         halted: Halted,
         left: Collection[str] = (),
-    ) -> Merged:
+    ) -> MergeOutcome:
         """Merge the changes of ``workers`` one after another, in the given order.
 
         Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
@@ -127,12 +127,12 @@ class BranchMerge:
                 retry = f"; retry: {COMMAND} merge {job.id}"
                 why = f"{error}{retry * isinstance(error, Abandoned)}"
                 leave(record, part.worker, why, LossCause.REFUSED)
-            return Merged(error=str(error))
+            return MergeOutcome(error=str(error))
         self._note(record, tree, job, settled)
-        self._conflict_resolvers.note_hindrances(record, tree, job, settled)
+        self._resolver_selection.note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
-            return Merged(missing=missing_from(record))
+            return MergeOutcome(missing=missing_from(record))
         inside = [part.worker for part in parts if part.worker.id in record.merged]
         for worker in inside:
             found = self.children.of(tree, worker, left)
@@ -142,12 +142,12 @@ class BranchMerge:
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
-        refusals = [*refused, *self._conflict_resolvers.rejections(record, job, settled)]
+        refusals = [*refused, *self._resolver_selection.rejections(record, job, settled)]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
         unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, bool(unrun))
-        return Merged(
+        return MergeOutcome(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
@@ -362,8 +362,8 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        if conflict_attempt.unresolved(self._repository, worker):
-            return [conflict_attempt.own_tip(self._repository, worker)]
+        if conflict_resolution.unresolved(self._repository, worker):
+            return [conflict_resolution.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
@@ -380,7 +380,9 @@ class BranchMerge:
         for step in settled.steps:
             worker = step.part.worker
             if not step.taken:
-                left = ", ".join(conflict_attempt.unresolved(self._repository, worker)[:MOST_PATHS])
+                left = ", ".join(
+                    conflict_resolution.unresolved(self._repository, worker)[:MOST_PATHS]
+                )
                 why = f"unresolved conflicts in {left}" if left else ""
                 leave(record, worker, why, LossCause.CONFLICT)
             if step.changes and (step.taken or step.commit != before):
@@ -409,7 +411,7 @@ class BranchMerge:
         self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
     ) -> None:
         leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
-        self._conflict_resolvers.note_resolvable(record, job, worker)
+        self._resolver_selection.note_resolvable(record, job, worker)
 
     def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)

@@ -9,10 +9,10 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NoSuchJob
 from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.outcome.full_disk import is_shortage
-from orchestrator.core.outcome.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
 from orchestrator.engine.runtime.supervisor_messages import JobMerged, Post
 
@@ -41,13 +41,13 @@ class MergeQueue:
     """
 
     def __init__(
-        self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
+        self, store: Store, merge_runner: MergeRunner, report: Callable[[Render], None], post: Post
     ) -> None:
         """``report`` rewrites the reports of an ended job."""
         self._report = report
         self._post = post
         self._store = store
-        self._job_merge = job_merge
+        self._merge_runner = merge_runner
         self._threads = PrestartedThreadPool(MOST_THREADS, "integration")
         self._lock = threading.Lock()
         self._under_way: dict[str, _Work] = {}
@@ -64,7 +64,7 @@ class MergeQueue:
             )
 
     def again(
-        self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
+        self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[MergeOutcome], None]
     ) -> Future[None]:
         """Merge an ended job again, in another thread. The future raises the errors of the merge.
 
@@ -111,7 +111,7 @@ class MergeQueue:
                 del self._under_way[job_id]
 
     def _integrate(self, render: Render, work: _Work) -> None:
-        merged = Merged()
+        merged = MergeOutcome()
         try:
             whole = render.job_id == render.root_id
             family = None if whole else render.family
@@ -121,19 +121,19 @@ class MergeQueue:
                     merged = self._with_room(tree, render.job_id, work)
         except Exception as error:
             logger.exception("a job could not be merged", extra=_of(render.job_id))
-            merged = Merged(error=str(error) or type(error).__name__)
+            merged = MergeOutcome(error=str(error) or type(error).__name__)
         finally:
             self._end(render.job_id, work)
         if not self._closed.is_set():
             failpoints.reached("merge: about to be told")
             self._post(JobMerged(render, merged))
 
-    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
+    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> MergeOutcome:
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:
             try:
-                return self._job_merge.integrate(tree, job_id, work.stop.is_set)
+                return self._merge_runner.integrate(tree, job_id, work.stop.is_set)
             except OSError as error:
                 if not is_shortage(error) or stopped or work.stop.is_set():
                     raise
@@ -149,14 +149,14 @@ class MergeQueue:
         job_id: str,
         choice: MergeChoice,
         work: _Work,
-        then: Callable[[Merged], None],
+        then: Callable[[MergeOutcome], None],
     ) -> None:
         try:
             tree = self._store.tree(root_id, None)
             if tree is None:
                 raise NoSuchJob(job_id)
             with work.turn:
-                merged = self._job_merge.again(tree, job_id, choice, work.stop.is_set)
+                merged = self._merge_runner.again(tree, job_id, choice, work.stop.is_set)
             then(merged)
             self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:

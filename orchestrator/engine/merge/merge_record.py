@@ -55,7 +55,7 @@ class MergeRecord:
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
     #: Changes of child jobs that workers removed, in the form of
-    #: ``engine.worktrees.child_losses``.
+    #: ``engine.worktrees.lost_child_changes``.
     undone: list[dict[str, Any]] = field(default_factory=list)
     #: Why no attempt resolves the conflicts of an excluded worker, by worker.
     hindrances: dict[str, str] = field(default_factory=dict)

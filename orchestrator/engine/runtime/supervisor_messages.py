@@ -12,7 +12,7 @@ from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.scheduler_commands import Render, TakePlan
-from orchestrator.core.outcome.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.scheduler.scheduler import Scheduler
 
 
@@ -72,7 +72,7 @@ class JobMerged:
     """The merge of a job has ended, or failed."""
 
     render: Render
-    merged: Merged
+    merged: MergeOutcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
-from orchestrator.core.outcome.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -159,7 +159,7 @@ class MergeCalls:
 
         self._supervisor.call(action)
 
-    def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
+    def _merged_later(self, root_id: str, job_id: str, merged: MergeOutcome) -> None:
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
             if job_id in scheduler.view.jobs:

@@ -30,7 +30,7 @@ from orchestrator.engine.submission.submit import (
     check_tasks,
 )
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.child_losses import ChildLosses
+from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ class JobBases:
     def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
         self._repository = repository
         self._worktrees = worktrees
-        self._children = ChildLosses(repository, worktrees)
+        self._children = LostChildChanges(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Return the base of a root job. Raise InvalidRequest.

@@ -43,7 +43,7 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
-from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.branch_tips import (
     BranchHeads,
     without_held_back,
@@ -51,7 +51,7 @@ from orchestrator.engine.worktrees.branch_tips import (
     without_secrets,
 )
 from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Checkpoints
-from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
+from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
 from orchestrator.engine.worktrees.worktree_lifetime import NAME, Turns, WorktreeRule, worktree_of
@@ -74,8 +74,8 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     if not sent:
         return start
     resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
-    if resolves and conflict_attempt.unresolved(repository, worker):
-        start = conflict_attempt.begin(repository, job, worker, sent)
+    if resolves and conflict_resolution.unresolved(repository, worker):
+        start = conflict_resolution.begin(repository, job, worker, sent)
         repository.drop(sent_ref(worker))
         return start
     message = of_worker(f"Merge the job's result so far into {worker.id}", worker)
@@ -92,7 +92,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         repository.point(taken_ref(worker), sent)
         start = on_start
     elif resolves:
-        start = conflict_attempt.begin(repository, job, worker, sent)
+        start = conflict_resolution.begin(repository, job, worker, sent)
     repository.drop(sent_ref(worker))
     return start
 

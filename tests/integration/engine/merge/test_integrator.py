@@ -17,9 +17,9 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
-from orchestrator.engine.merge.gate_check import MergedGates
-from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
+from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
@@ -78,9 +78,9 @@ class Bench:
 
     def integrate(self) -> Sequence[MergeRejection]:
         worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
-        gates = MergedGates(self.repository, self.gates, self.workspace)
-        job_merge = JobMerge(self.repository, worktrees, gates, self.records)
-        merged = job_merge.integrate(self.tree, self.job.id)
+        gates = MergeGates(self.repository, self.gates, self.workspace)
+        merge_runner = MergeRunner(self.repository, worktrees, gates, self.records)
+        merged = merge_runner.integrate(self.tree, self.job.id)
         assert not merged.error
         return merged.refusals
 

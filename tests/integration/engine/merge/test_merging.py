@@ -16,7 +16,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from orchestrator.composition import assembly
 from orchestrator.core.gates.gate import Gate
-from orchestrator.engine.merge.gate_check import MergedGates
+from orchestrator.engine.merge.merge_gates import MergeGates
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.support.examples import nightly
@@ -35,10 +35,10 @@ def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
     """A gate that judges merged states, and records them."""
     made = RunningGates()
 
-    def merged_gates(repository: Any, gates: Any, workspace: Any) -> MergedGates:
-        return MergedGates(repository, made, workspace)
+    def merge_gates(repository: Any, gates: Any, workspace: Any) -> MergeGates:
+        return MergeGates(repository, made, workspace)
 
-    monkeypatch.setattr(assembly, "MergedGates", merged_gates)
+    monkeypatch.setattr(assembly, "MergeGates", merge_gates)
     return made
 
 

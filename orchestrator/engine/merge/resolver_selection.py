@@ -1,4 +1,4 @@
-"""Decides which workers must resolve their merge conflicts, and why other workers cannot."""
+"""Selects the workers that must resolve their merge conflicts, and says why others cannot."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from orchestrator.core.repository.git_refs import resolving_ref, sent_ref, worke
 from orchestrator.core.repository.repository import Hindrance, Repository
 from orchestrator.engine.merge.culprit_search import SearchResult
 from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
-from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
 MOST_CONFLICTS = 100
 
 
-class ConflictResolvers:
+class ResolverSelection:
     def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
         self._repository = repository
         self._worktrees = worktrees
@@ -77,7 +77,7 @@ class ConflictResolvers:
             return Hindrance.NO_AGENT
         if not job.config.resolve:
             return Hindrance.OFF
-        if conflict_attempt.unresolved(self._repository, worker):
+        if conflict_resolution.unresolved(self._repository, worker):
             return Hindrance.UNRESOLVED
         if job.stop_cause is not None:
             return Hindrance.STOPPED
@@ -90,7 +90,7 @@ class ConflictResolvers:
         """
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
-            own = conflict_attempt.own_tip(self._repository, worker)
+            own = conflict_resolution.own_tip(self._repository, worker)
             self._repository.point(worker_branch(worker), own)
             self._repository.drop(resolving_ref(worker))
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.core.repository.git_refs import resolving_ref, taken_ref, worker_branch
-from orchestrator.engine.worktrees.conflict_attempt import own_tip, unresolved
+from orchestrator.engine.worktrees.conflict_resolution import own_tip, unresolved
 from orchestrator.git import GitRepository
 from tests.support.project import Project
 from tests.unit.core.factories import a_worker

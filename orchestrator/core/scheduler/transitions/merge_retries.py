@@ -1,4 +1,4 @@
-"""Merge rejections: retries of workers that succeeded, but whose changes fail after the merge."""
+"""Merge retries: further attempts of workers whose changes were rejected after the merge."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
 
 
-class MergeRejections:
+class MergeRetries:
     def __init__(self, trees: JobTrees, stops: Stops, job_end: JobEnd, claims: TaskLocks) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
@@ -27,7 +27,7 @@ class MergeRejections:
         self._job_end = job_end
         self._task_locks = claims
 
-    def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+    def retry_rejected(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.
 
         A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.

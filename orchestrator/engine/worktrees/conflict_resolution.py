@@ -1,4 +1,4 @@
-"""Conflict attempts: further attempts of workers, in which an agent resolves conflict markers.
+"""Conflict resolution: further attempts of workers, in which an agent resolves conflict markers.
 
 The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt uses
 one of the worker's retries. A file that still has markers is not resolved. If the attempt failed or

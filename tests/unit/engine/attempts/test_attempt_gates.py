@@ -8,7 +8,7 @@ from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.engine.attempts.assignment import GATE_CHARACTERS, _previous_failure
-from orchestrator.engine.attempts.result_gates import gates_of
+from orchestrator.engine.attempts.attempt_gates import gates_of
 from tests.unit.core.factories import a_config, a_job, a_worker
 
 ASKED = Gate(name="asked", run="true")

@@ -1,4 +1,4 @@
-"""Merges the changes of a job's workers into one branch, after all of them have ended.
+"""Runs the merge of a job: merges its workers' changes, after all of the workers have ended.
 
 Candidates that were not selected keep their work on separate branches.
 """
@@ -19,7 +19,7 @@ from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.full_disk import is_full_disk
-from orchestrator.core.outcome.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     candidate_refs,
@@ -32,7 +32,7 @@ from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.branch_merge import BranchMerge, leave
-from orchestrator.engine.merge.gate_check import Halted, MergedGates
+from orchestrator.engine.merge.merge_gates import Halted, MergeGates
 from orchestrator.engine.merge.merge_messages import report_of
 from orchestrator.engine.merge.merge_record import (
     MergeRecord,
@@ -130,7 +130,7 @@ _WITHOUT_SPACE = (
 logger = logging.getLogger(__name__)
 
 
-class JobMerge:
+class MergeRunner:
     """Merges the changes of jobs whose workers have ended.
 
     Runs in background threads. A job ends only after its changes were merged.
@@ -140,7 +140,7 @@ class JobMerge:
         self,
         repository: Repository,
         worktrees: Worktrees,
-        gates: MergedGates,
+        gates: MergeGates,
         records: MergeRecords,
     ) -> None:
         self._repository = repository
@@ -169,7 +169,7 @@ class JobMerge:
         found = report_of(record, list(_above(tree, job)))
         return replace(found, notes=(*note, *found.notes))
 
-    def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
+    def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
         """Merge the changes of a job, and remove its worktrees.
 
         For a root job, also look for changes in the user's checkout. A failed step is recorded in
@@ -178,7 +178,7 @@ class JobMerge:
         job = _job(tree, job_id)
         base = _base(tree, job)
         if not base:
-            return Merged()
+            return MergeOutcome()
         self._records.forget(job)
         began, record = time.monotonic(), _record(job, base)
         checkout = self._worktrees.checkout
@@ -194,8 +194,8 @@ class JobMerge:
         return merged
 
     def _look_at_checkout(
-        self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
-    ) -> Merged:
+        self, record: MergeRecord, tree: Tree, job: Job, merged: MergeOutcome
+    ) -> MergeOutcome:
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
         found, state = checkout.changes(job.id)
@@ -228,7 +228,7 @@ class JobMerge:
         record.seconds = round(time.monotonic() - began, 3)
         self._records.keep(job, record)
 
-    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
+    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> MergeOutcome:
         """Merge the branches of an ended job again. A ref keeps the earlier result.
 
         Raise Conflict or RepositoryError; then nothing is changed.
@@ -296,7 +296,7 @@ class JobMerge:
                     f"{COMMAND} status {child}"
                 )
 
-    def _merge(self, record: MergeRecord, tree: Tree, job: Job, halted: Halted) -> Merged:
+    def _merge(self, record: MergeRecord, tree: Tree, job: Job, halted: Halted) -> MergeOutcome:
         try:
             self._worktrees.checkout.check_ways_to_merge(job.root_id)
             merged = self._merging.merge(
@@ -305,7 +305,7 @@ class JobMerge:
             self._folding.fold(record, tree, job)
         except RepositoryError as error:
             _note(record, error)
-            return Merged(error=error.message)
+            return MergeOutcome(error=error.message)
         failpoints.reached("merge: stored")
         return _with_parent(merged, record, job)
 
@@ -368,7 +368,7 @@ def _leave_by_choice(
         record.resolvable.append(worker.id)
 
 
-def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
+def _with_parent(merged: MergeOutcome, record: MergeRecord, job: Job) -> MergeOutcome:
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)

@@ -18,7 +18,7 @@ from orchestrator.core.repository.repository import Merge, Repository, Undone, m
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
-class ChildLosses:
+class LostChildChanges:
     def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
         self._repository = repository
         self._worktrees = worktrees

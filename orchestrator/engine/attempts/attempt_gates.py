@@ -49,7 +49,7 @@ def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
 
 
-class ResultGates:
+class AttemptGates:
     """Runs gates on the results of attempts. Any thread may call."""
 
     def __init__(

@@ -57,7 +57,7 @@ class GateUnfit(Exception):
     """Raised if a required gate cannot judge changes, because the gate also fails on the base."""
 
 
-class MergedGates:
+class MergeGates:
     def __init__(self, repository: Repository, gates: Gates, workspace: Workspace) -> None:
         self._repository = repository
         self._gates = gates

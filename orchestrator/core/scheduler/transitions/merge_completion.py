@@ -1,4 +1,4 @@
-"""Stores the outcome of merging a job's changes: what the result contains and what is missing."""
+"""Completion of a merge: stores with the job what its result contains and what is missing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,23 +19,23 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     side_work_left,
     still_missing,
 )
-from orchestrator.core.outcome.merge_outcome import Merged
+from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
 
-class MergeFacts:
+class MergeCompletion:
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
 
-    def merged(self, job_id: str, merged: Merged) -> None:
+    def merged(self, job_id: str, merged: MergeOutcome) -> None:
         job = self._unit_of_work.jobs.get(job_id)
         if job is None:
             return
         job = self._unit_of_work.update_job(job_id, **self._fields(job, merged))
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
-    def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
+    def merged_later(self, job_id: str, merged: MergeOutcome, now: float) -> None:
         job = self._unit_of_work.jobs[job_id]
         if not job.status.ended:
             return
@@ -58,14 +58,14 @@ class MergeFacts:
         ended = self._unit_of_work.update_job(job_id, reason=reason, **fields)
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
-    def _forget_conflicts(self, job: Job, merged: Merged) -> None:
+    def _forget_conflicts(self, job: Job, merged: MergeOutcome) -> None:
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved
             if was_left and worker.status.succeeded and worker.id not in missing:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
-    def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
+    def _fields(self, job: Job, merged: MergeOutcome) -> dict[str, Any]:
         lost, overruled = self._below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
