@@ -242,10 +242,7 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return a worker's output.
-
-        If the report already has the output's last section, "as above" replaces the section.
-        """
+        """Return a worker's output. Replace its last section by "as above" if the report has it."""
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text

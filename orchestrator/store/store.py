@@ -319,8 +319,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server, for which no error is raised. Its sessions are ended,
-        because a server that hangs never ends them.
+        ``ended``: the lease of a lost server, for which no error is raised. The lost server's
+        sessions are ended, because a server that hangs never ends them.
         """
         if self._connections is not None:
             return

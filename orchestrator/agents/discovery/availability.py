@@ -127,8 +127,7 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files; the service also needs one of them. None: it needs only
-    ``name``.
+    ``besides``: variables and files of which the service also needs one; None: it needs no other.
     """
     if besides is None:
         return True

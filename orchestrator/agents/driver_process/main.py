@@ -43,8 +43,8 @@ from orchestrator.security.worker_environment import secrets_in
 _STOPPED_EXIT = 143
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: Errors of a session that cannot be resumed, before any answer of the model; a failing service
-#: has them, too.
+#: Errors before any answer of the model if a session cannot be resumed. A failing service causes
+#: them, too.
 _IN_DOUBT = frozenset(
     {
         ErrorClass.API,

@@ -196,13 +196,12 @@ class Program:
         try:
             for line in self._out.add(data):
                 events = list(self._reader.line(line))
-                # Done first, so that the session's id is known even if the worker is killed after
-                # an answer.
+                # First write the session's id, so that it is known even if the worker is killed
+                # after an answer.
                 self._name_session()
                 self._take_events(events)
         finally:
-            # Stored before the reader gets the data: if a line stops the program, the stream has
-            # this line.
+            # Also if a line stops the program: the stream then has this line.
             self._stream.keep(data)
 
     def _take_events(self, events: Iterable[AgentEvent]) -> None:

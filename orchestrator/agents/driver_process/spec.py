@@ -53,8 +53,8 @@ class Spec:
     pause_seconds: float = 60.0
     #: Seconds from the tool's last event to its end; then it is stopped.
     finish_seconds: float = 30.0
-    #: Seconds of silence from its start after which the tool's standard input ends, because a
-    #: program in the tool's place may read all of it before it works.
+    #: Seconds of silence after the tool's start until its standard input is closed, because another
+    #: program in the tool's place may read all of its input before it works.
     unheard_seconds: float = 20.0
     #: Seconds between the request to stop and the kill.
     stop_seconds: float = 3.0

@@ -368,8 +368,8 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
 
 #: Maximum number of reserved descriptors; at most one n-th of all descriptors is reserved.
 MOST_KEPT, KEPT_SHARE = 128, 4
-#: Maximum number of connections beyond the limit, which are for short calls, and of reserved
-#: descriptors for these connections.
+#: Maximum number of connections beyond the limit, for short calls; maximum number of reserved
+#: descriptors that these connections may use.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
 #: Pause in seconds after a connection could not even be rejected, so that the server's loop does
 #: not spin.

@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for a caller to read the rest of an ended connection.
 LINGER_SECONDS = 30.0
-#: At most 1/n as many connections are relayed as there are descriptors, because each relayed
-#: connection takes three descriptors.
+#: The maximum number of relayed connections is the number of descriptors divided by this number,
+#: because each relayed connection takes three descriptors.
 SHARE_OF_DESCRIPTORS = 4
 #: Seconds for a caller to read the rest when the server stops.
 FLUSH_SECONDS = 1.0

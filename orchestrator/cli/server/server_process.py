@@ -290,9 +290,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    They are for the address that workers use. Workers of the previous server still use its port.
-    ``is_flag``: True if a flag sets ``api.port``. If workers use this port, and it is not 0, the
-    previous server's port is not tried.
+    One of them becomes the port that workers use. The previous server's port is included, because
+    workers of that server still call it. It is omitted if a flag sets this port (``is_flag``) to
+    another value than 0.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

@@ -168,7 +168,7 @@ def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
 
 
 def confirmed(first: Ran, second: Ran) -> Ran:
-    """Combine two runs: the findings that both have, and the tests that passed in either.
+    """Combine two runs: the findings that both have, and the tests that passed in at least one.
 
     If the second run has no verdict, return the first run.
     """

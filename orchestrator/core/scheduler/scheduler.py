@@ -594,7 +594,7 @@ class Scheduler:
     def _take_preloaded(self, now: float) -> None:
         """Process the stored reports of preloaded workers.
 
-        The report of a start stays stored while the worker has no slot.
+        A report that a worker has begun stays stored until the worker has a slot.
         """
         for report in self._preloads.take_reports():
             if isinstance(report, Ended):

@@ -84,7 +84,7 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """The first run of a gate that needs a second run.
+    """The first run of a gate that needs a second run, with the base's tests and configuration.
 
     ``base``: the run on the base commit; None if the gate did not run there. ``altered``: the
     worker's changes of files that decide how the gate judges.

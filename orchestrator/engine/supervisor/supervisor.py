@@ -192,7 +192,7 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """A queue of messages. The thread that waits for messages also listens to the launcher.
+    """A queue of messages to one thread, which also listens to the launcher while it waits.
 
     Any thread may put messages; only one thread may take them. If one thread listened and another
     took messages, they would compete for the interpreter each time a worker ends.

@@ -47,7 +47,7 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """The file with the commit of the index, and a digest of the git settings at that time."""
+        """The file with facts about the worktree: its index's commit, a digest of git settings."""
         return self.path / "about"
 
 

@@ -278,9 +278,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still holds the lock of an attempt with a record, or None.
+    """Return the shim that still holds the lock of an attempt that has an exit record, or None.
 
-    If there is one, a worker has forged the record: a shim publishes by renaming the locked file.
+    If a shim holds the lock, a worker has forged the record: a shim publishes its record by
+    renaming the locked file.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 

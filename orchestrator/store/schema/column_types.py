@@ -139,9 +139,9 @@ def _defaults(kind: type) -> dict[str, object]:
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
 
-#: Classes of which only the fields without their default are stored: most workers of a large job
-#: differ from the defaults in few fields. Each has its fields, their defaults, and a function that
-#: returns a value's fields. Never change a default, because stored values rely on it.
+#: Classes of which only the fields that differ from their default are stored: most workers of a
+#: large job differ from the defaults in few fields. Each has its fields, their defaults, and a
+#: function that returns a value's fields. Never change a default, because stored values rely on it.
 _SPARSE: Mapping[type, tuple[Collection[str], Collection[object], Callable[[Any], Any]]] = {
     kind: (found.keys(), found.values(), attrgetter(*found))
     for kind, found in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))

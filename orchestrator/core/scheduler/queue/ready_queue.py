@@ -115,8 +115,8 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
     bits = {task_id: 1 << place for place, task_id in enumerate(by_id)}
     below: dict[str, int] = {}
     found: dict[str, Rank] = {}
-    # This order reaches a task after all tasks that depend on it. Sorting takes time, and no task
-    # depends on most tasks of a large job.
+    # Each task comes after all tasks that depend on it. Tasks on which no other depends come first,
+    # without sorting: they are most tasks of a large job, and sorting takes time.
     last = [each for each in by_id if each not in following]
     earlier = (each for each in TopologicalSorter(following).static_order() if each in following)
     for task_id in (*last, *earlier):

@@ -186,8 +186,8 @@ class JobTrees:
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
         """Return the first job with a reached limit, the limit's name, and the limit as text.
 
-        Only unfinished jobs from the root job down to ``job`` are checked. None if none has reached
-        a limit.
+        Only unfinished jobs from the root job down to ``job`` are checked. None if no limit is
+        reached.
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)

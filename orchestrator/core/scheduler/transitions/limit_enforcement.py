@@ -87,7 +87,7 @@ class LimitAsks:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
-        """Replace a job's limits with larger ones. Resume it if it waits because of one of them.
+        """Replace a job's limits with larger ones. Resume the job if it waits at one of the limits.
 
         The limits of the jobs below grow by the same amount, except caps that these jobs requested
         themselves.
@@ -196,7 +196,7 @@ class Accounting:
     def check_price(self, worker: Worker, now: float) -> None:
         """Stop a job whose cost cap cannot be enforced, because the ended worker's cost is unknown.
 
-        If several jobs have such a cap, stop the one nearest to the root.
+        If several jobs have such a cap, stop the job nearest to the root.
         """
         job = self._trees.job_of(worker)
         for above in (*reversed(self._trees.ancestors(job)), job):

@@ -278,9 +278,9 @@ class AttemptEnd:
     def _failed_child(self, worker: Worker) -> Job | None:
         """Return a child job that failed; None if there is none.
 
-        A child job does not count if it was withdrawn, or if another one with the same request
-        succeeded. A child job that did its tasks has not failed, even if its result lacks changes:
-        the jobs above it report the missing changes.
+        A child job does not count if it was withdrawn, or if another child job with the same
+        request succeeded. A child job that did its tasks has not failed, even if its result lacks
+        changes: the jobs above it report the missing changes.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
