@@ -59,8 +59,9 @@ class AgentRegistry:
         """Return the name of the agent for a task.
 
         ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
-        agent is ``auto``, too, the best AI agent that can work is used; ``survey`` if none can. An
-        agent in ``refused`` (its login failed) is then used only if no other AI agent can work.
+        agent is ``auto``, too, the best AI agent that can work is used, or ``survey`` if no AI
+        agent can work. An agent in ``refused`` (its login failed) is then used only if no other AI
+        agent can work.
         """
         if name != AUTO:
             return self.get(name).name

@@ -334,9 +334,9 @@ class WorkspaceJobFiles:
     ) -> None:
         """``forget`` removes data outside of a destroyed job's directory.
 
-        It returns the names of git refs that remain. Its parameters are the job's id, the former
-        path of the job's directory, and its new path. It must be idempotent. ``secure`` raises
-        OSError if the disk lacks space for data that must remain.
+        Its arguments are the job's id, the former path of the job's directory, and the directory's
+        new path. It returns the names of git refs that remain, and must be idempotent. ``secure``
+        raises OSError if the disk lacks space for data that must remain.
         """
         self._root = root
         self._forget = forget

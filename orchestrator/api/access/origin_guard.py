@@ -146,9 +146,9 @@ class Guard:
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
         """Return why a request is rejected; None if it is accepted.
 
-        Accepted are requests by https through a trusted proxy, direct requests from this machine,
-        and health probes. For an accepted request of a proxy, the remote address becomes the
-        address of the proxy's client.
+        Three kinds of requests are accepted: requests by https through a trusted proxy, direct
+        requests from this machine, and health probes. For an accepted request of a proxy, the
+        remote address becomes the address of the proxy's client.
         """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)

@@ -35,10 +35,10 @@ class DoctorProcess:
         self._found_at = -OLDEST_SECONDS
 
     def __call__(self) -> Sequence[DoctorCheck]:
-        """Run the checks, and return them. Checks that ran recently are returned from a cache.
+        """Run the checks, and return their results. Recent results come from a cache.
 
-        While the checks run for another caller, older checks are returned, too. Raise Unavailable
-        if they are too old.
+        While the checks run for another caller, older results are returned. Raise Unavailable if
+        the older results are too old.
         """
         age = time.monotonic() - self._found_at
         if age < FRESH_SECONDS:

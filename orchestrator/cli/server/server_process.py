@@ -290,9 +290,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    One of them becomes the port that workers use. The previous server's port is included, because
-    workers of that server still call it. It is omitted if a flag sets this port (``is_flag``) to
-    another value than 0.
+    Workers of the previous server still call the port of that server. Therefore this port is
+    included, unless a flag sets the port that workers use (``is_flag``), and sets it to another
+    value than 0.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

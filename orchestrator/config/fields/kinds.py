@@ -84,7 +84,7 @@ AUTO = "auto"
 
 
 class Processors(int):
-    """The number of processors that this process may use. Replaces a setting's value ``auto``."""
+    """The number of processors that this process may use, for a setting with the value ``auto``."""
 
     @classmethod
     def found(cls) -> "Processors":

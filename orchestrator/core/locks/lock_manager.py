@@ -139,7 +139,7 @@ class LockManager:
     def step_back(self, key: WorkerKey) -> None:
         """Remove a worker's claim from the queue, because another cause delays its start.
 
-        The claim stays registered, as after ``expect``. Idempotent.
+        The claim stays registered (see ``expect``). Idempotent.
         """
         entry = self._claimants.get(key)
         if entry is not None and entry.place:

@@ -460,7 +460,7 @@ class Repository(Protocol):
         """Return the items of ``paths`` that a commit after ``start``, up to ``tip``, changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash the commits after ``onto`` up to ``refused``, and the commit that follows them.
+        """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
 
         Return the new tip, or ``tip`` unchanged if it does not build on ``onto`` and ``refused``,
         or if a commit to squash is a merge. ``message``: message of the new commit, if a squashed
@@ -477,8 +477,8 @@ class Repository(Protocol):
     ) -> str:
         """Replay commits on top of ``onto``, with their authors and messages.
 
-        Return the last new commit, which has the content of ``final``. Changes that no commit has
-        get a commit with ``message``.
+        Return the last new commit, which has the content of ``final``. If ``final`` has changes
+        that no commit has, the last new commit contains them, and has the message ``message``.
         """
 
     def merge(

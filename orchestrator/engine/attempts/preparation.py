@@ -402,9 +402,9 @@ def _weighed(
 ) -> Evidence:
     """Add a ``DeliveredWork`` to the evidence, which compares the changes with the task.
 
-    Attempts without work on files get none. If no file changed, also classify the agent's final
-    text. ``builds``: True if the agent's work is to change files. ``deferred``: True if unfinished
-    child jobs may still create the promised files.
+    An attempt that does not work on files gets none. If no file changed, also classify the agent's
+    final text. ``builds``: True if the agent's work is to change files. ``deferred``: True if
+    unfinished child jobs may still create the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER

@@ -57,8 +57,8 @@ class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base``: the commit to merge into. It counts as passed: gates judge only later changes.
 
-        If the gates fail after a union (git has kept the lines of both sides), the part is merged
-        again without the union. The part then has a conflict.
+        A union keeps the lines of both sides. If the gates fail after the union of a part, this
+        part is merged again without the union, and then has a conflict.
         """
         self._base = base
         self._all = list(parts)

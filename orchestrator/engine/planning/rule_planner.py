@@ -95,8 +95,8 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    "and", "or", "then", and commas before a marker are removed. If "then" was removed, the next
-    item begins with it.
+    "and", "or", "then", and commas before a marker are removed, because they follow the previous
+    item's text. A removed "then" becomes the first word of the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""

@@ -197,11 +197,12 @@ class Headroom:
         moved: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
-        """``directory``: the workspace. Each of ``git_directories`` returns git's directory, or
-        None until it is known. The sequence may grow.
+        """``directory``: the workspace.
 
-        ``moved`` returns an error text if the workspace or git's directory was moved; otherwise "".
-        ``machines`` returns the machines of the cluster; it is None without a cluster.
+        ``git_directories``: functions that return git's directory, or None until it is known. The
+        sequence may grow. ``moved`` returns an error text if the workspace or git's directory was
+        moved; otherwise "". ``machines`` returns the machines of the cluster; it is None without a
+        cluster.
         """
         self._machines = machines
         self._moved = moved

@@ -63,8 +63,8 @@ def take_up(
     their gates may start before this call returns.
 
     ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
-    ``REPLACED``); they then use no retry. ``break_lock`` is called once for each attempt on this
-    machine, with the path of its exit record.
+    ``REPLACED``); these attempts then use no retry. ``break_lock`` is called once for each attempt
+    on this machine, with the path of its exit record.
     """
     for attempt in found:
         if not attempt.node:

@@ -180,7 +180,7 @@ class Toolchains:
         """Return the directories to put before a search path, and variables to set.
 
         ``programs``: a directory for programs, which this method empties and fills. ``search``: the
-        rest of the search path. ``trusted``: ignore programs that a worker installed.
+        rest of the search path. ``trusted``: True to ignore programs that a worker installed.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

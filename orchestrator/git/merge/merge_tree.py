@@ -200,8 +200,8 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
     A file is unresolved if it has conflict markers that neither side has, or a name that git
-    invented. If ``commit`` equals the result of ``marked``, no file is resolved, because binary
-    files and deletions have no markers.
+    invented. If ``commit`` equals the result of ``marked``, no file counts as resolved. Without
+    this rule, binary files and deletions would count as resolved, because they have no markers.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

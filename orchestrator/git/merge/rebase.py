@@ -94,7 +94,7 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Squash the commits after ``onto`` up to ``refused``, and the commit on top of ``refused``.
+    """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
 
     Return the new tip, with all later commits; ``tip`` itself if it does not build on ``onto`` and
     ``refused``, or if a commit to squash is a merge. ``message``: message of the new commit, if a

@@ -103,8 +103,8 @@ class LocalLauncher:
         """``asked`` is the requested containment of workers; ``open`` checks that it works.
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
-        all attempts, and the spawner kills this process.
-        ``spawner``: a spawner, before the call of its ``begin``; None: ``open`` starts one.
+        all attempts, and the spawner kills this process. ``spawner``: a spawner whose ``begin`` was
+        not called yet; None: ``open`` starts a spawner.
         """
         self._forked = spawner
         self._lease_file = lease_file
@@ -482,9 +482,9 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Watch an attempt that no connected shim serves, or find its end in the background.
+        """Watch an attempt that no connected shim serves, or begin to find its end if it has ended.
 
-        It may still be running if its shim has not exited yet, or if a power loss has removed the
+        The attempt may still run if its shim has not exited yet, or if a power loss has removed the
         record of its start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):

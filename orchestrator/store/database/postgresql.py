@@ -72,7 +72,7 @@ class Fence:
 
     Each new server increments the epoch, a number in the database, while it holds the writer's
     lock. Each new session for writing acquires a lock, and then checks the epoch. The server that
-    replaces a lost one ends all other sessions with such a lock (``end_writers``). Therefore no
+    replaces a lost server ends all other sessions with such a lock (``end_writers``). Therefore no
     session of a former epoch can commit afterwards, and a commit needs no check.
     """
 

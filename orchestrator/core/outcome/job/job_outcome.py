@@ -116,12 +116,12 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the sources of a merged change that no gate judged.
 
-    Call this only if a gate has a result. A result on the merged state is for all files, a result
-    of one worker only for this worker's files.
+    Call this only if a gate has a result. A result on the merged state covers all files. A result
+    of one worker covers only this worker's files.
 
-    ``present``: changed files that still exist, as {path in the project: path in workers'
-    results}. ``below``: facts of the workers' child jobs. A file that only child jobs
-    changed counts as judged, unless ``below`` has it as unjudged.
+    ``present``: changed files that still exist: by the path in the project, the path in workers'
+    results. ``below``: facts of the workers' child jobs. A file that only child jobs changed counts
+    as judged, unless ``below`` lists it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]

@@ -12,8 +12,8 @@ class ServerAddresses:
     """The addresses at which a node tries to reach its server.
 
     At first, these are the addresses of the join file. On each connection, the server sends a list.
-    If the list contains the address of this connection, it replaces the node's addresses. Otherwise
-    the address may be that of a relay or tunnel, and the node's addresses stay.
+    If the list contains the address of this connection, the list replaces the node's addresses.
+    Otherwise the address may be that of a relay or tunnel, and the node's addresses stay.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.

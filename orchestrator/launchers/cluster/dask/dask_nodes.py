@@ -259,7 +259,7 @@ class DaskNodes:
     def _give_up(self, gone: set[str]) -> None:
         """Release the nodes ``gone``, whose Dask workers are lost: no more attempts start on them.
 
-        Running attempts continue. When a node has none left, a later call removes the node, also
+        Running attempts continue. Once a node has no attempts, the next call removes the node, also
         from ``gone``.
         """
         entries = self._registry.entries()

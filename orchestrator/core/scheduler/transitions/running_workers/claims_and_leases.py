@@ -52,7 +52,7 @@ class TaskLocks:
         """Release a retried worker's claims until its next attempt.
 
         If child jobs of the previous attempt still run, the claims stay, because these jobs work
-        under them. ``children_ended`` then releases them.
+        under the same claims. ``children_ended`` then releases them.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
