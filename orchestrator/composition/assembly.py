@@ -539,8 +539,6 @@ class Assembly:
             queries=self._queries,
             reads=self._reads,
             server_status=self._server_status,
-            publisher=self._publisher,
-            workspace=self._workspace,
             outbox=self._outbox_service,
         )
 

@@ -46,7 +46,7 @@ def authenticate() -> None:
     identify()
     reads = request.method in READING
     if not reads:
-        service().check_change(g.caller)
+        service().access.check_change(g.caller)
     check_rate(caller().full_name, reads=reads, submits=request.endpoint in SUBMISSIONS)
 
 
@@ -60,7 +60,7 @@ def identify() -> None:
     key = given_key(request)
     try:
         g.caller = _session_caller() if key is None else None
-        g.caller = g.caller or service().authenticate(key)
+        g.caller = g.caller or service().access.authenticate(key)
     except Unauthorized as error:
         raise _unauthorized(error, key) from None
     request.environ[CALLER] = g.caller.full_name
@@ -75,7 +75,7 @@ def _session_caller() -> Caller | None:
     if cookie is None:
         return None
     session = browser_sessions().find(cookie)
-    found = service().holder_of_key(session.key_hash)
+    found = service().access.holder_of_key(session.key_hash)
     if request.method not in READING and not _has_token(session):
         raise ProblemError(
             status=HTTPStatus.FORBIDDEN,

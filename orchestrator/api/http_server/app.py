@@ -101,7 +101,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     # No redirect from ``//`` to ``/``: it would repeat the caller's Host, and lose the body of a
     # POST.
     app.url_map.merge_slashes = False
-    socket_loop = SocketLoop(service.subscribe, options)
+    socket_loop = SocketLoop(service.queries.subscribe, options)
     metrics = Metrics(lambda: socket_loop.waiting)
     app.extensions["orchestrator.service"] = service
     app.extensions["orchestrator.long_answers"] = LongAnswers(

@@ -99,8 +99,8 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
         "results": [_task(task, longest) for task in tasks],
         **_more(len(detail.workers) - len(tasks)),
         **({"changes": found.changes} if found and found.changes else {}),
-        "final_report": str(service.final_report(job)),
-        "workspace": str(service.workspace(job)),
+        "final_report": str(service.queries.final_report(job)),
+        "workspace": str(service.queries.workspace(job)),
         **_used(detail.workers),
         "left": dict(detail.left),
     }

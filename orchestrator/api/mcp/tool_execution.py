@@ -101,17 +101,19 @@ def refused(error: BaseException) -> Values:
 
 def _orchestrate(desk: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
     submission = arguments.to_submission(desk.idempotency_key)
-    return summaries.as_text(summaries.accepted(desk.service.submit(desk.caller, submission)))
+    return summaries.as_text(
+        summaries.accepted(desk.service.submissions.submit(desk.caller, submission))
+    )
 
 
 def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
-        page = desk.service.jobs(
+        page = desk.service.queries.jobs(
             desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
         )
         return summaries.as_text(summaries.listed(page.jobs, page.total))
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.standing(detail))
 
 
@@ -121,7 +123,7 @@ def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     Does not wait: the HTTP route calls it after the wait.
     """
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
         return summaries.as_text(summaries.standing(detail))
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
@@ -131,25 +133,25 @@ def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is not None:
         worker_id = checked_worker_id(arguments.worker_id)
-        job = desk.service.cancel_worker(desk.caller, job_id, worker_id)
+        job = desk.service.workers.cancel(desk.caller, job_id, worker_id)
         return summaries.as_text({"job_id": job.id, "cancelled": worker_id, "status": job.status})
-    job = desk.service.cancel(desk.caller, job_id)
+    job = desk.service.job_control.cancel(desk.caller, job_id)
     more = {} if job.status.ended else {"next": "call wait until the job has stopped"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
 def _result(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 
 def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
-    job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
+    job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
     worker_id = checked_worker_id(arguments.worker_id)
-    path = desk.service.log_path(desk.caller, job.id, worker_id)
+    path = desk.service.queries.log_path(desk.caller, job.id, worker_id)
     try:
-        text = _tail(path, desk.service.workspace(job).parent, arguments.lines)
+        text = _tail(path, desk.service.queries.workspace(job).parent, arguments.lines)
     except FileNotFoundError:
         text = ""
     shown = text if len(text) <= LOG_CHARACTERS else f"... {text[-LOG_CHARACTERS:]}"
@@ -165,11 +167,11 @@ def _tail(path: Path, within: Path, lines: int) -> str:
 
 
 def _report(desk: ToolContext, arguments: mcp.ReportArguments) -> str:
-    job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
-    name = checked_report_name(arguments.name or desk.service.final_report(job).name)
-    path = desk.service.report_path(desk.caller, job.id, name)
+    job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
+    name = checked_report_name(arguments.name or desk.service.queries.final_report(job).name)
+    path = desk.service.queries.report_path(desk.caller, job.id, name)
     try:
-        opened = open_regular(path, desk.service.workspace(job).parent)
+        opened = open_regular(path, desk.service.queries.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
             f"report {path.name} does not exist yet; reports are written when a job ends"
@@ -192,7 +194,7 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
             "; ".join(map(str, faults(error, requests.human_input.FeedbackBody)))
         ) from None
     request = body.to_request(desk.idempotency_key)
-    given = desk.service.give_feedback(desk.caller, job_id, worker_id, request)
+    given = desk.service.feedback.give(desk.caller, job_id, worker_id, request)
     return summaries.as_text({**asdict(given), "next": "call wait"})
 
 
@@ -201,8 +203,8 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
 
     Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
-    desk.service.job(desk.caller, job_id)
-    found = desk.service.workers_in_tree(desk.caller, job_id)
+    desk.service.access.job(desk.caller, job_id)
+    found = desk.service.queries.workers_in_tree(desk.caller, job_id)
     worker = next((each for each in found if each.id == worker_id), None)
     if worker is None:
         raise NotFound(f"job {job_id} has no worker {worker_id!r}; list its workers: call status")
@@ -215,10 +217,10 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
 def _retry(desk: ToolContext, arguments: mcp.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is None:
-        job = desk.service.retry(desk.caller, job_id, ConfigRequest())
+        job = desk.service.submissions.retry(desk.caller, job_id, ConfigRequest())
     else:
         worker_id = checked_worker_id(arguments.worker_id)
-        job = desk.service.retry_worker(desk.caller, job_id, worker_id)
+        job = desk.service.workers.retry(desk.caller, job_id, worker_id)
     return summaries.as_text(
         {"job_id": job.id, "status": job.status, "run": job.run, "next": "call wait"}
     )
@@ -226,7 +228,9 @@ def _retry(desk: ToolContext, arguments: mcp.RetryArguments) -> str:
 
 def _choose(desk: ToolContext, arguments: mcp.ChooseArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
-    done = desk.service.choose(desk.caller, job_id, arguments.task_id, worker_id, arguments.reason)
+    done = desk.service.merges.choose(
+        desk.caller, job_id, arguments.task_id, worker_id, arguments.reason
+    )
     return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": done})
 
 
@@ -234,23 +238,27 @@ def _answer(desk: ToolContext, arguments: mcp.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
         task_id, comment = arguments.task_id, arguments.comment
-        return _decided(desk.service.answer(desk.caller, job_id, task_id, decision, comment))
-    decide = desk.service.approve if decision is Decision.APPROVE else desk.service.reject
+        return _decided(
+            desk.service.questions.answer(desk.caller, job_id, task_id, decision, comment)
+        )
+    decide = (
+        desk.service.plans.approve if decision is Decision.APPROVE else desk.service.plans.reject
+    )
     return _decided(decide(desk.caller, job_id, arguments.comment))
 
 
 def _pause(desk: ToolContext, arguments: mcp.PauseArguments) -> str:
     job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
-    return _decided(desk.service.pause(desk.caller, job_id, running))
+    return _decided(desk.service.job_control.pause(desk.caller, job_id, running))
 
 
 def _resume(desk: ToolContext, arguments: mcp.JobArguments) -> str:
-    return _decided(desk.service.resume(desk.caller, checked_job_id(arguments.job_id)))
+    return _decided(desk.service.job_control.resume(desk.caller, checked_job_id(arguments.job_id)))
 
 
 def _budget(desk: ToolContext, arguments: mcp.BudgetArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    return _decided(desk.service.raise_budget(desk.caller, job_id, arguments.to_limits()))
+    return _decided(desk.service.budgets.raise_budget(desk.caller, job_id, arguments.to_limits()))
 
 
 def _decided(job: Job) -> str:
@@ -260,7 +268,9 @@ def _decided(job: Job) -> str:
 def _message(desk: ToolContext, arguments: mcp.MessageArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     named = message_id_of(desk.caller, job_id, worker_id, desk.idempotency_key)
-    sent = desk.service.message(desk.caller, job_id, worker_id, arguments.text, named)
+    sent = desk.service.worker_messages.message(
+        desk.caller, job_id, worker_id, arguments.text, named
+    )
     payload = {"message_id": sent.id, "delivery": "next_step"}
     return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **payload})
 

@@ -25,7 +25,7 @@ blueprint.before_request(authenticate)
 def get_plan(job_id: str) -> Response:
     reading.query(NoQuery)
     checked_job_id(job_id)
-    return tagged_answer(lambda: plan_answer(service().detail(caller(), job_id)))
+    return tagged_answer(lambda: plan_answer(service().queries.detail(caller(), job_id)))
 
 
 @blueprint.put("/jobs/<job_id>/plan")
@@ -33,24 +33,24 @@ def edit_plan(job_id: str) -> Response:
     reading.query(NoQuery)
     plan = reading.body(requests.human_input.PlanRequest)
     tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
-    service().edit_plan(caller(), checked_job_id(job_id), tasks, version, keeps)
-    return json_answer(plan_answer(service().detail(caller(), job_id)))
+    service().plans.edit(caller(), checked_job_id(job_id), tasks, version, keeps)
+    return json_answer(plan_answer(service().queries.detail(caller(), job_id)))
 
 
 @blueprint.post("/jobs/<job_id>/approve")
 def approve_job(job_id: str) -> Response:
-    return _plan_decided(job_id, service().approve)
+    return _plan_decided(job_id, service().plans.approve)
 
 
 @blueprint.post("/jobs/<job_id>/reject")
 def reject_job(job_id: str) -> Response:
-    return _plan_decided(job_id, service().reject)
+    return _plan_decided(job_id, service().plans.reject)
 
 
 @blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
 def get_question(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    found = service().question(caller(), checked_job_id(job_id), task_id)
+    found = service().questions.question(caller(), checked_job_id(job_id), task_id)
     return tagged_answer(lambda: question_answer(found.question, found.text, found.made))
 
 
@@ -74,7 +74,7 @@ def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Res
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
     comment = reading.text_body(requests.human_input.AnswerRequest, optional=True).comment
-    job = service().answer(caller(), checked_job_id(job_id), task_id, decision, comment)
+    job = service().questions.answer(caller(), checked_job_id(job_id), task_id, decision, comment)
     return _decided(job)
 
 

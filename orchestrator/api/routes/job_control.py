@@ -31,32 +31,32 @@ def orchestrate() -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.OrchestrateRequest)
     submission = request.to_submission(reading.idempotency_key())
-    return _accepted(service().submit(caller(), submission))
+    return _accepted(service().submissions.submit(caller(), submission))
 
 
 @blueprint.post("/jobs/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.RetryRequest, optional=True)
-    job = service().retry(caller(), checked_job_id(job_id), request.config.to_config())
-    left = service().detail(caller(), job.id, with_tasks=False).left
+    job = service().submissions.retry(caller(), checked_job_id(job_id), request.config.to_config())
+    left = service().queries.detail(caller(), job.id, with_tasks=False).left
     return _accepted(Accepted(job=job, left=left))
 
 
 @blueprint.post("/jobs/<job_id>/pause")
 def pause_job(job_id: str) -> Response:
-    return _decided(service().pause(caller(), checked_job_id(job_id), _running()))
+    return _decided(service().job_control.pause(caller(), checked_job_id(job_id), _running()))
 
 
 @blueprint.post("/jobs/<job_id>/resume")
 def resume_job(job_id: str) -> Response:
     _empty()
-    return _decided(service().resume(caller(), checked_job_id(job_id)))
+    return _decided(service().job_control.resume(caller(), checked_job_id(job_id)))
 
 
 @blueprint.post("/pause")
 def pause_everything() -> Response:
-    paused = service().pause_all(caller(), _running())
+    paused = service().job_control.pause_all(caller(), _running())
     return json_answer(answers.job.ServerPauseAnswer(paused=paused_answer(paused)))
 
 
@@ -64,7 +64,9 @@ def pause_everything() -> Response:
 def resume_everything() -> Response:
     _empty()
     return json_answer(
-        answers.job.ServerPauseAnswer(paused=paused_answer(service().resume_all(caller())))
+        answers.job.ServerPauseAnswer(
+            paused=paused_answer(service().job_control.resume_all(caller()))
+        )
     )
 
 
@@ -72,7 +74,7 @@ def resume_everything() -> Response:
 def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
     limits = reading.body(requests.human_input.BudgetRequest).to_limits()
-    return _decided(service().raise_budget(caller(), checked_job_id(job_id), limits))
+    return _decided(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
@@ -89,7 +91,7 @@ def delete_job(job_id: str) -> Response:
 def remove_job(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    kept = service().remove(caller(), checked_job_id(job_id))
+    kept = service().removal.remove(caller(), checked_job_id(job_id))
     return json_answer(answers.job.RemovedAnswer(job_id=job_id, kept=list(kept)))
 
 
@@ -97,7 +99,7 @@ def remove_job(job_id: str) -> Response:
 def discard_job(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    removed = service().discard(caller(), checked_job_id(job_id))
+    removed = service().removal.discard(caller(), checked_job_id(job_id))
     return json_answer(
         answers.job.DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id))
     )
@@ -120,8 +122,8 @@ def _decided(job: Job) -> Response:
 def _cancelled(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    before = service().job(caller(), checked_job_id(job_id))
-    job = service().cancel(caller(), job_id)
+    before = service().access.job(caller(), checked_job_id(job_id))
+    job = service().job_control.cancel(caller(), job_id)
     if before.status.ended:
         return json_answer(cancel_answer(before))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")

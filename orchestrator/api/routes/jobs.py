@@ -104,7 +104,7 @@ def _repeated_status(
     def current(packed: bool, since: int | None) -> Repeated | None:
         nonlocal latest
         # The version is read before the remaining quota, which may therefore be newer.
-        version = served.reads.version(served.job(who, job_id))
+        version = served.reads.version(served.access.job(who, job_id))
         second = int(time.monotonic())
         asked = wanted if since is None else asked_of(tasks, since)
         known = rows.known(job_id)
@@ -116,7 +116,7 @@ def _repeated_status(
             body, left = made
             latest = (version, second, end_of(left))
         elif latest[:2] != (version, second):
-            left = served.detail(who, job_id, with_tasks=False).left
+            left = served.queries.detail(who, job_id, with_tasks=False).left
             latest = (version, second, end_of(left))
         end = latest[2]
         return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
@@ -130,7 +130,7 @@ def get_results(job_id: str) -> Response:
     asked, who = checked_job_id(job_id), caller()
 
     def answer() -> answers.status.Results:
-        found = results(service(), who, service().detail(who, asked, with_tasks=False))
+        found = results(service(), who, service().queries.detail(who, asked, with_tasks=False))
         if found is None:
             raise Conflict(
                 f"no worker of job {asked} has ended yet; wait for the job: "
@@ -152,4 +152,4 @@ def get_candidates(job_id: str, task_id: str) -> Response:
 def get_tree(job_id: str) -> Response:
     request.query(NoQuery)
     asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: tree_answer(service().tree(who, asked)))
+    return tagged_answer(lambda: tree_answer(service().queries.tree(who, asked)))

@@ -30,7 +30,7 @@ blueprint.before_request(authenticate)
 @blueprint.get("")
 def list_locks() -> Response:
     reading.query(NoQuery)
-    found = service().locks(caller())
+    found = service().locks.visible(caller())
     return json_answer(calls.locks.LocksAnswer(locks=[_lock(view) for view in found]))
 
 
@@ -41,7 +41,7 @@ def get_lock(lock: str) -> Response:
         name = lock_name(lock)
     except ValueError as error:
         raise NotFound(str(error)) from None
-    leases = [_lease(lease) for lease in service().leases_on(name)]
+    leases = [_lease(lease) for lease in service().locks.leases_on(name)]
     number = max((lease.number for lease in leases), default=None)
     return json_answer(
         calls.locks.LockNameAnswer(name=name, held=bool(leases), number=number, leases=leases)
@@ -54,9 +54,9 @@ def take_locks() -> Response:
     asked = reading.body(calls.locks.LockRequest)
     names = tuple(dict.fromkeys(asked.names))
     engine = service()
-    call = engine.lock(caller(), names, wait=asked.wait > 0)
+    call = engine.locks.lock(caller(), names, wait=asked.wait > 0)
     final = asked.wait <= LONGEST_WAIT_SECONDS
-    if engine.lock_decided(call):
+    if engine.locks.is_decided(call):
         return problems.plain(_lock_reply(engine, call, final, request.path))
     return _waiting_reply(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
 
@@ -66,7 +66,7 @@ def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool)
     try:
         shared.socket_loop.check_room()
     except Exception:
-        engine.lock_dropped(call)
+        engine.locks.drop(call)
         raise
     wait = PendingLock(
         shared.socket_loop,
@@ -83,7 +83,7 @@ def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool)
 def end_locks() -> Response:
     reading.query(NoQuery)
     asked = reading.body(calls.locks.UnlockRequest)
-    names = service().unlock(caller(), tuple(dict.fromkeys(asked.names)))
+    names = service().locks.unlock(caller(), tuple(dict.fromkeys(asked.names)))
     return json_answer(calls.locks.UnlockedAnswer(names=list(names)))
 
 
@@ -93,7 +93,7 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
     ``final``: True if the client will not wait any longer.
     """
     try:
-        leases = engine.lock_answer(call, final=final)
+        leases = engine.locks.answer(call, final=final)
         if leases is None:
             status, body = (
                 HTTPStatus.ACCEPTED,

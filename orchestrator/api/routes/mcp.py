@@ -110,7 +110,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     if call.tool.reads_only:
         request.environ[READS] = True
     else:
-        service().check_change(caller())
+        service().access.check_change(caller())
     check_caller(caller(), call.tool)
     check_rate(
         caller().full_name, reads=call.tool.reads_only, submits=call.tool.name == "orchestrate"
@@ -120,8 +120,8 @@ def _called(one: Request, call: "ToolCall") -> Response:
     answer = partial(_reply, one, desk, call)
     if call.tool.name != "wait":
         return _json(one.reply(carried_out(desk, call)))
-    job = desk.service.job(desk.caller, checked_job_id(call.arguments.job_id))
-    check = partial(desk.service.answer_wait, desk.caller, job.id)
+    job = desk.service.access.job(desk.caller, checked_job_id(call.arguments.job_id))
+    check = partial(desk.service.queries.answer_wait, desk.caller, job.id)
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())

@@ -31,11 +31,11 @@ def merge_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(calls.merging.MergeRequest, optional=True)
     choice = request.to_choice()
-    if service().merge(caller(), checked_job_id(job_id), choice):
+    if service().merges.merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
         # The merge is still running, and its record does not exist before its end.
-        strategy = service().job(caller(), job_id).config.merge_strategy
+        strategy = service().access.job(caller(), job_id).config.merge_strategy
         begun = calls.merging.ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
         return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
@@ -46,9 +46,9 @@ def merge_job(job_id: str) -> Response:
 def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about the job's calls, either.
-    service().job(caller(), checked_job_id(job_id))
+    service().access.job(caller(), checked_job_id(job_id))
     request = reading.body(calls.merging.ChoiceRequest)
-    if service().choose(caller(), job_id, task_id, request.worker_id, request.reason):
+    if service().merges.choose(caller(), job_id, task_id, request.worker_id, request.reason):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 
@@ -57,7 +57,7 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
 def land_job(job_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about its calls either.
-    service().job(caller(), checked_job_id(job_id))
+    service().access.job(caller(), checked_job_id(job_id))
     body = reading.body(calls.merging.LandBody, optional=True)
     answer = landing_plan_answer if body.check else land_answer
     return json_answer(answer(service(), caller(), job_id, body.to_request()))
@@ -71,10 +71,10 @@ def undo_landing(job_id: str) -> Response:
 
 
 def _answer(job_id: str) -> calls.merging.ConflictsAnswer:
-    detail = service().detail(caller(), job_id, with_tasks=False)
+    detail = service().queries.detail(caller(), job_id, with_tasks=False)
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
-    record = service().merge_record(caller(), job_id)
+    record = service().queries.merge_record(caller(), job_id)
     fields = {
         "job_id": job_id,
         "status": job.status,
@@ -87,6 +87,6 @@ def _answer(job_id: str) -> calls.merging.ConflictsAnswer:
         ],
         "missing": missing_changes(service(), caller(), job),
         "made_not_in_result": outside_work(service(), caller(), job, workers),
-        "merging": service().is_merging(job_id),
+        "merging": service().merges.is_merging(job_id),
     }
     return calls.merging.ConflictsAnswer(**fields)

@@ -31,7 +31,7 @@ DOCS_POLICY = (
 @blueprint.get("/health")
 def get_health() -> Response:
     reading.query(NoQuery)
-    health = service().health()
+    health = service().server_status.health()
     answer = answers.answer.HealthAnswer(
         status="ok" if health.ready else "unavailable",
         ready=health.ready,
@@ -57,7 +57,7 @@ def get_liveness() -> Response:
 
 @blueprint.get("/readyz")
 def get_readiness() -> Response:
-    health = service().health()
+    health = service().server_status.health()
     if health.ready:
         return _word("ok", HTTPStatus.OK)
     wrong = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")

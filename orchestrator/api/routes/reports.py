@@ -22,11 +22,11 @@ MEDIA_TYPES = {
 @blueprint.get("/<path:name>")
 def get_report(job_id: str, name: str) -> Response:
     request.query(NoQuery)
-    job = service().job(caller(), checked_job_id(job_id))
-    path = service().report_path(caller(), job_id, checked_report_name(name))
+    job = service().access.job(caller(), checked_job_id(job_id))
+    path = service().queries.report_path(caller(), job_id, checked_report_name(name))
     media_type = MEDIA_TYPES.get(path.suffix.lower(), MEDIA_TYPES[".txt"])
     try:
-        return text_file(path, media_type, within=service().workspace(job).parent)
+        return text_file(path, media_type, within=service().queries.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
             f"report {path.name} does not exist yet; reports are written when a job ends"

@@ -70,7 +70,7 @@ def long_answers() -> LongAnswers:
 def stream_events(job_id: str) -> Response:
     query = reading.query(EventsQuery)
     after = reading.last_event_id(query.last_event_id)
-    job = service().job(caller(), checked_job_id(job_id))
+    job = service().access.job(caller(), checked_job_id(job_id))
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
     shared = long_answers()
@@ -96,9 +96,9 @@ def stream_events(job_id: str) -> Response:
 @blueprint.get("/logs/<worker_id>")
 def get_log(job_id: str, worker_id: str) -> Response:
     query = reading.query(LogQuery)
-    job = service().job(caller(), checked_job_id(job_id))
-    path = service().log_path(caller(), job_id, checked_worker_id(worker_id))
-    within = service().workspace(job).parent
+    job = service().access.job(caller(), checked_job_id(job_id))
+    path = service().queries.log_path(caller(), job_id, checked_worker_id(worker_id))
+    within = service().queries.workspace(job).parent
     if query.q or query.lines or query.start is not None:
         return log_part(path, within, query)
     if not query.follow:
@@ -125,9 +125,9 @@ def get_log(job_id: str, worker_id: str) -> Response:
 def wait_for_job(job_id: str) -> Response:
     asked = reading.query(WaitQuery)
     seconds, run = asked.seconds, asked.run
-    job = service().job(caller(), checked_job_id(job_id))
+    job = service().access.job(caller(), checked_job_id(job_id))
     answer = partial(_wait_reply, service(), caller(), job_id, run, request.path)
-    check = partial(service().answer_wait, caller(), job_id, run)
+    check = partial(service().queries.answer_wait, caller(), job_id, run)
     if seconds == 0 or check() is not None or request.method == "HEAD":
         return problems.plain(answer())
     stopping = secured_reply(STOPPING.reply(request.path))
@@ -183,5 +183,5 @@ def secured_reply(reply: Reply) -> Reply:
 
 
 def _worker_has_ended(service: Service, caller: Caller, job_id: str, worker_id: str) -> bool:
-    workers = service.detail(caller, job_id).workers
+    workers = service.queries.detail(caller, job_id).workers
     return any(worker.id == worker_id and worker.status.ended for worker in workers)

@@ -99,11 +99,11 @@ def _verified(trigger: Trigger) -> TriggerEvent:
 def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     submission = trigger.submission(event)
     if submission.idempotency_key:
-        job = service().job_of_key(caller(), submission.idempotency_key)
+        job = service().submissions.find(caller(), submission.idempotency_key)
         if job is not None:
             return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, job.id)
     _take(trigger, limit)
-    accepted = service().submit(caller(), submission)
+    accepted = service().submissions.submit(caller(), submission)
     if accepted.duplicate:
         return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, accepted.job.id)
     return _answer(trigger, answers.status.TriggerOutcome.ACCEPTED, accepted.job.id)

@@ -39,11 +39,11 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
-    service().job(caller(), job)
+    service().access.job(caller(), job)
     asked = reading.text_body(requests.human_input.FeedbackBody).to_request(
         reading.idempotency_key()
     )
-    given = service().give_feedback(caller(), job, worker, asked)
+    given = service().feedback.give(caller(), job, worker, asked)
     answer = answers.human_input.FeedbackGivenAnswer(
         job_id=given.job_id,
         worker_id=given.worker_id,
@@ -60,8 +60,8 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
 def retry_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    job = service().retry_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
-    left = service().detail(caller(), job.id, with_tasks=False).left
+    job = service().workers.retry(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
+    left = service().queries.detail(caller(), job.id, with_tasks=False).left
     answer = accepted_answer(Accepted(job=job, left=left))
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
@@ -70,7 +70,7 @@ def retry_worker(job_id: str, worker_id: str) -> Response:
 def cancel_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    job = service().cancel_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
+    job = service().workers.cancel(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
@@ -79,10 +79,10 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
-    service().job(caller(), job)
+    service().access.job(caller(), job)
     text = reading.text_body(requests.human_input.MessageBody).text
     named = message_id_of(caller(), job, worker, reading.idempotency_key())
-    sent = service().message(caller(), job, worker, text, named)
+    sent = service().worker_messages.message(caller(), job, worker, text, named)
     answer = answers.human_input.MessageSentAnswer(
         job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
     )
@@ -114,7 +114,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 def report_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(requests.job.UsageRequest).to_usage()
-    used = service().used(caller(), usage)
+    used = service().worker_messages.used(caller(), usage)
     return json_answer(
         answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)
     )
@@ -124,5 +124,5 @@ def report_usage() -> Response:
 def report_messages_read() -> Response:
     reading.query(NoQuery)
     ids = reading.body(requests.human_input.MessagesReadBody).delivered
-    service().messages_read(caller(), ids)
+    service().worker_messages.messages_read(caller(), ids)
     return json_answer(answers.human_input.MessagesReadAnswer(delivered=len(ids)))

@@ -15,8 +15,8 @@ from orchestrator.schemas import answers
 def checkpoints_answer(
     service: Service, caller: Caller, job_id: str
 ) -> answers.job.CheckpointsAnswer:
-    job = service.job(caller, job_id)
-    found = service.checkpoints(caller, job_id)
+    job = service.access.job(caller, job_id)
+    found = service.checkpoints.of_job(caller, job_id)
     return answers.job.CheckpointsAnswer(
         job_id=job_id, checkpoints=[_checkpoint(job, one) for one in found]
     )
@@ -47,7 +47,7 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> answers.job.RolledBackAnswer:
-    done = service.roll_back(caller, job_id, worker_id, checkpoint)
+    done = service.checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
     return answers.job.RolledBackAnswer(
         job_id=job_id,
         worker_id=worker_id,
@@ -62,7 +62,7 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> answers.job.RecountedAnswer:
-    files = service.recount(caller, job_id, worker_id)
+    files = service.checkpoints.recount(caller, job_id, worker_id)
     return answers.job.RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)
     )

@@ -66,7 +66,7 @@ def _add_leases(
     service: Service, workers: Sequence[Worker], held: dict[str, list[answers.job.HeldLock]]
 ) -> None:
     keys = {worker.key for worker in workers}
-    for lease in service.leases():
+    for lease in service.locks.leases():
         if lease.key in keys:
             lock = answers.job.HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
             held.setdefault(lease.worker_id, []).append(lock)
@@ -76,9 +76,9 @@ def job_answer(
     service: Service, caller: Caller, job_id: str, query: JobQuery | None = None
 ) -> answers.job.JobAnswer:
     query = query or JobQuery()
-    shown = _page(service.detail(caller, job_id, with_tasks=False), query).workers
+    shown = _page(service.queries.detail(caller, job_id, with_tasks=False), query).workers
     names = {worker.task_id for worker in shown}
-    detail = service.detail(caller, job_id, names=names)
+    detail = service.queries.detail(caller, job_id, names=names)
     part = _page(detail, query)
     attempts = _attempts(service, caller, part)
     job, planner = detail.job, detail.planner
@@ -117,8 +117,8 @@ def job_answer(
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),
         left=dict(detail.left),
-        workspace=str(service.workspace(job)),
-        final_report=str(service.final_report(job)),
+        workspace=str(service.queries.workspace(job)),
+        final_report=str(service.queries.final_report(job)),
         links=links(job.id),
     )
 
@@ -162,7 +162,7 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
     shown = {worker.id for worker in detail.workers}
     shown |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
     found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in service.attempts(caller, detail.job.id, shown):
+    for attempt in service.queries.attempts(caller, detail.job.id, shown):
         found[attempt.worker_id].append(attempt)
     return found
 
@@ -220,7 +220,7 @@ def worker_answer(
         messages=[_message(each) for each in result.messages],
         feedback=[_feedback(each) for each in result.feedback],
         question=question_answer(worker.question) if worker.question else None,
-        workspace=service.worker_directory(worker),
+        workspace=service.queries.worker_directory(worker),
         log=log_file(service, job, worker),
     )
 

@@ -16,7 +16,7 @@ def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> calls.merging.LandAnswer:
     """Check whether a job's result can land, and return the answer. Changes nothing."""
-    plan = service.plan_landing(caller, job_id, request)
+    plan = service.landings.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
     return _land_answer(job_id, plan, text)
 
@@ -24,7 +24,7 @@ def landing_plan_answer(
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> calls.merging.LandAnswer:
-    plan, moved = service.land(caller, job_id, request)
+    plan, moved = service.landings.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
@@ -50,7 +50,7 @@ def _land_answer(
 
 
 def undo_answer(service: Service, caller: Caller, job_id: str) -> calls.merging.UndoAnswer:
-    moved = service.undo(caller, job_id)
+    moved = service.landings.undo(caller, job_id)
     return calls.merging.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,

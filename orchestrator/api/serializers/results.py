@@ -41,7 +41,7 @@ _child_jobs_of = attrgetter("child_job_ids")
 
 
 def status_answer(service: Service, caller: Caller, job_id: str) -> answers.status.StatusAnswer:
-    detail = service.detail(caller, job_id, with_tasks=False)
+    detail = service.queries.detail(caller, job_id, with_tasks=False)
     by_job = workers_by_job(service, caller, detail)
     return _status(service, caller, detail, by_job, _results(service, caller, detail, by_job))
 
@@ -57,8 +57,8 @@ class StatusParts:
         self._caller = caller
         #: Number of the latest event. Read before the workers, which may therefore be newer.
         self.seq = service.reads.last_seq(caller, job_id)
-        version = service.reads.version(service.job(caller, job_id))
-        self.detail = service.detail(caller, job_id, with_tasks=False)
+        version = service.reads.version(service.access.job(caller, job_id))
+        self.detail = service.queries.detail(caller, job_id, with_tasks=False)
         #: Version of the tree: equal versions mean equal answers. 0 if this is not certain, because
         #: the files of a merge may change after the job's end, or because a worker sees only a part
         #: of the tree.
@@ -146,7 +146,7 @@ def missing_changes(
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:
-            job_id = service.job(caller, job_id).parent_job_id or job.id
+            job_id = service.access.job(caller, job_id).parent_job_id or job.id
             yield job_id
 
     return [
@@ -170,7 +170,7 @@ def outside_work(
     if not (job.facts.lacking or any(map(has_worktree, everyone))):
         return []
     below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
-    jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
+    jobs = {job.id: job, **{each: service.access.job(caller, each) for each in below}}
     found = UnmergedChanges(jobs, workers).made_not_in_result(job)
     return [answers.status.OutsideAnswer(**asdict(each)) for each in found]
 
@@ -202,9 +202,9 @@ def _frame(
     job = detail.job
     return answers.status.Results(
         tasks=tasks,
-        workspace=str(service.workspace(job)),
-        final_report=str(service.final_report(job)),
-        changes=list(service.changes(caller, job)),
+        workspace=str(service.queries.workspace(job)),
+        final_report=str(service.queries.final_report(job)),
+        changes=list(service.queries.changes(caller, job)),
     )
 
 
@@ -212,7 +212,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     """Return the workers of a job and of its descendants, by job id."""
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
-    tree = by_job(service.workers_in_tree(caller, detail.job.id))
+    tree = by_job(service.queries.workers_in_tree(caller, detail.job.id))
     # The job's own workers are those that were read together with the job's status.
     return {**tree, detail.job.id: detail.workers}
 
@@ -276,7 +276,7 @@ def _task_result(
         session=session_answer(result.session),
         seconds=worker_seconds(worker),
         exit_code=result.exit_code,
-        workspace=service.worker_directory(worker),
+        workspace=service.queries.worker_directory(worker),
         log=log_file(service, job, worker),
         child_job_id=children[-1] if children else None,
         child_job_ids=list(children),
@@ -299,7 +299,7 @@ def candidates_answer(
 
     Raise NotFound for a task that the job does not have, and Conflict before the job has tasks.
     """
-    detail = service.detail(caller, job_id)
+    detail = service.queries.detail(caller, job_id)
     if not detail.tasks:
         raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
     task = next((each for each in detail.tasks if each.id == task_id), None)

@@ -160,9 +160,9 @@ class EventStream(WaitingConnection):
 
     def _page(self) -> EventPage:
         service, caller, job_id = self._service, self._caller, self._job_id
-        ended = service.job(caller, job_id).status.ended
-        members = None if self._is_root else service.subtree(caller, job_id)
-        events = service.events(caller, job_id, self._sent, PAGE_EVENTS)
+        ended = service.access.job(caller, job_id).status.ended
+        members = None if self._is_root else service.queries.subtree(caller, job_id)
+        events = service.queries.events(caller, job_id, self._sent, PAGE_EVENTS)
         return EventPage(ended=ended, events=events, members=members)
 
     def _arrived(self, read: Future[EventPage]) -> None:

@@ -127,7 +127,7 @@ class PendingLock(PendingWait):
             stopping=stopping,
         )
         self._call = call
-        self._drop: Callable[[], None] = partial(service.lock_dropped, call)
+        self._drop: Callable[[], None] = partial(service.locks.drop, call)
 
     def begin(self) -> None:
         self._call.notify = lambda: self._socket_loop.call_soon(self._look, self)
@@ -140,7 +140,7 @@ class PendingLock(PendingWait):
 
 
 def _decided(service: Service, call: LockCall) -> Job | None:
-    return call.job if service.lock_decided(call) else None
+    return call.job if service.locks.is_decided(call) else None
 
 
 def _dropped(done: Future[None]) -> None:

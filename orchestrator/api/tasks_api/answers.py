@@ -143,7 +143,10 @@ def conflicts_answer(
 def merged_answer(
     service: Service, caller: Caller, job: Job, name: str, worker: Worker, *, done: bool
 ) -> TaskMerged:
-    task_id, record = task_uuid(job.id), service.merge_record(caller, job.id) if done else {}
+    task_id, record = (
+        task_uuid(job.id),
+        service.queries.merge_record(caller, job.id) if done else {},
+    )
     merged, found = worker.id in record.get("merged", ()), []
     message = f"The merge of task {task_id} is still running; see GET /api/v1/tasks/{task_id}"
     if done:
@@ -163,7 +166,7 @@ def merged_answer(
 
 
 def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> list[str]:
-    found = service.merge_record(caller, job.id).get("conflicts", ())
+    found = service.queries.merge_record(caller, job.id).get("conflicts", ())
     mine = (each for each in found if each["worker_id"] == worker.id)
     return sorted({each["path"] for each in mine if not each.get("resolved")})
 

@@ -43,10 +43,10 @@ from orchestrator.schemas.requests.queries import NoQuery
 def create_task() -> Response:
     """Submit a task. Raise a 403 for workers: their child jobs are no tasks."""
     reading.query(NoQuery)
-    service().check_person(caller())
+    service().access.check_person(caller())
     body = reading.body(TaskBody)
-    submission = submission_of(body, service().agents(), reading.idempotency_key())
-    return _task(service().submit(caller(), submission).job, HTTPStatus.CREATED)
+    submission = submission_of(body, service().server_status.agents(), reading.idempotency_key())
+    return _task(service().submissions.submit(caller(), submission).job, HTTPStatus.CREATED)
 
 
 def list_tasks() -> Response:
@@ -58,7 +58,7 @@ def list_tasks() -> Response:
         page=query.page,
         page_size=query.page_size,
     )
-    details = [service().detail(caller(), each.id, with_tasks=False) for each in found.jobs]
+    details = [service().queries.detail(caller(), each.id, with_tasks=False) for each in found.jobs]
     return _answer(
         Tasks(
             tasks=[answers.task_answer(each.job, each.workers) for each in details],
@@ -90,7 +90,7 @@ def cancel_task(task: str) -> Response:
     task_id = task_uuid(job.id)
     if job.status.ended:
         raise Conflict(f"task {task_id} is {answers.STATUS_OF[job.status]}; it cannot be cancelled")
-    service().cancel(caller(), job.id)
+    service().job_control.cancel(caller(), job.id)
     return _answer(TaskCancelled(message=f"Task {task_id} cancelled successfully", task_id=task_id))
 
 
@@ -111,7 +111,7 @@ def stream_progress(task: str) -> Response:
 def get_task_conflicts(task: str) -> Response:
     query = reading.query(CliQuery)
     job = _job(task)
-    workers = service().detail(caller(), job.id, with_tasks=False).workers
+    workers = service().queries.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name)
     return _answer(answers.conflicts_answer(service(), caller(), job, name, worker))
 
@@ -123,13 +123,13 @@ def merge_task(task: str) -> Response:
     if body.task_id is not None and body.task_id not in (job.id, task_uuid(job.id)):
         detail = f"must be the id in the path: {task_uuid(job.id)}"
         raise invalid([Fault(place=("task_id",), detail=detail, type="task_id")])
-    workers = service().detail(caller(), job.id, with_tasks=False).workers
+    workers = service().queries.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name or body.cli_name)
     if worker.chosen is False:
         why = "merge of /api/v1/tasks"
-        service().choose(caller(), job.id, worker.task_id, worker.id, why)
+        service().merges.choose(caller(), job.id, worker.task_id, worker.id, why)
     strategy = query.strategy or body.strategy or job.config.merge_strategy
-    done = service().merge(caller(), job.id, MergeChoice(strategy=strategy))
+    done = service().merges.merge(caller(), job.id, MergeChoice(strategy=strategy))
     merged = answers.merged_answer(service(), caller(), job, name, worker, done=done)
     return _answer(merged, HTTPStatus.OK if done else HTTPStatus.ACCEPTED)
 
@@ -139,14 +139,14 @@ def _job(task: str) -> Job:
 
     Raise NotFound for a job that was not submitted through this API.
     """
-    job = service().job(caller(), job_id_of(task))
+    job = service().access.job(caller(), job_id_of(task))
     if not is_task(job):
         raise NotFound(f"job {job.id} was not submitted as a task; see GET /api/v1/jobs/{job.id}")
     return job
 
 
 def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    detail = service().detail(caller(), job.id, with_tasks=False)
+    detail = service().queries.detail(caller(), job.id, with_tasks=False)
     return _answer(answers.task_answer(detail.job, detail.workers), status)
 
 

@@ -165,7 +165,7 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
         from orchestrator.composition import local_service
 
         with local_service(surroundings.folder, surroundings.environ) as (service, caller):
-            service.recount(caller, job_id, worker_id)
+            service.checkpoints.recount(caller, job_id, worker_id)
     except OrchestratorError as error:
         click.echo(
             f"changes were committed, but the job's file list was not updated: {error}", err=True

@@ -167,9 +167,12 @@ def _serve(
     api = settings.api
     servers = RunningServers(os.environ)
     settle = max((each.settle_seconds for each in options.triggers), default=0.0)
-    feedback = EventFeedback(manager.service, manager.workspace.root, settle)
+    service = manager.service
+    feedback = EventFeedback(
+        service.access, service.queries, service.feedback, manager.workspace.root, settle
+    )
     options = replace(options, other_servers=servers.others, event_feedback=feedback)
-    app = create_app(manager.service, options)
+    app = create_app(service, options)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME
     try:

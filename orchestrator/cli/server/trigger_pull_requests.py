@@ -55,7 +55,7 @@ class PullRequests:
 
     def start(self) -> None:
         if self._callers:
-            self._service.subscribe(self._observe)
+            self._service.queries.subscribe(self._observe)
             self._thread.start()
 
     def stop(self) -> None:

@@ -237,7 +237,7 @@ def _discarded(surroundings: CliContext, job_id: str, *, is_known: bool) -> Sequ
         with client:
             return list(client.discard(job_id)["removed"])
     with local_service(folder, environ) as (service, caller):
-        removed = service.discard(caller, job_id)
+        removed = service.removal.discard(caller, job_id)
     audit = surroundings.audit_log()
     audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
     audit.close()

@@ -20,6 +20,8 @@ _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
+    """Checkpoints of workers. Each call raises RepositoryError for errors of git."""
+
     def __init__(
         self,
         *,
@@ -33,7 +35,11 @@ class CheckpointCalls:
         self._trees = trees
         self._worktrees = worktrees
 
-    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+    def of_job(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        """Return the checkpoints of the job's own workers, oldest first for each worker.
+
+        Empty if the job has no worktrees.
+        """
         found: list[Checkpoint] = []
         if not self._access.job(caller, job_id).config.base:
             return found
@@ -72,6 +78,12 @@ class CheckpointCalls:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
+        """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
+
+        If ``checkpoint`` is None, restore the checkpoint before the latest attempt. The present
+        state is saved as a checkpoint first. Raise Conflict if the worker is running, is attached
+        to a terminal, or has no branch.
+        """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
@@ -86,6 +98,12 @@ class CheckpointCalls:
         return done
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
+        """Update the list of a worker's changed files, after a person committed on its branch.
+
+        Also rewrite the reports. Return the new list, without files that only child jobs changed.
+        Idempotent. Raise Conflict if the worker is running, is attached to a terminal, or has no
+        branch.
+        """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         with self._worktrees.checkpoints.held(worker.key):

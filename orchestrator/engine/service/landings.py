@@ -70,10 +70,19 @@ class LandingCalls:
         self._moving = threading.Lock()
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
+        """Return a preview of ``land``, without changing anything.
+
+        Raise the same errors as ``land``, except OtherBranch.
+        """
         job = self._landable(caller, job_id)
         return self._plan(job, self._landing_of(job, request), request)
 
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
+        """Land a job's result on the branch that the user has checked out. Idempotent.
+
+        Raise Forbidden without the scope admin, and NotFound if there is no result. Raise InTheWay,
+        Incomplete, OtherBranch, or another Conflict. After an error, nothing has changed.
+        """
         job = self._landable(caller, job_id)
         with self._moving:
             self._recover(job_id)
@@ -90,6 +99,11 @@ class LandingCalls:
         return plan, moved
 
     def undo(self, caller: Caller, job_id: str) -> Moved:
+        """Undo a landing: restore the user's branch to its commit before ``land``.
+
+        Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise
+        Conflict if the branch has moved since the landing, or its checkout has changes.
+        """
         job = self._landable(caller, job_id)
         with self._moving:
             self._recover(job_id)

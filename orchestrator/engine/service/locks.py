@@ -12,7 +12,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """Implements the calls about locks. Contracts: see ``Service``.
+    """A worker's leases; people may list and end leases.
 
     Changes run in the supervisor's thread, one after the other.
     """
@@ -26,6 +26,11 @@ class LockService:
         self._lock_calls = lock_calls
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
+        """Request leases for the calling worker: all of them or none.
+
+        Raise Deadlock. Raise Locked if another worker holds one of the locks and ``wait`` is False.
+        Raise Forbidden if the caller is not a worker.
+        """
         attempt = caller.attempt
         if attempt is None:
             raise Forbidden(
@@ -36,20 +41,33 @@ class LockService:
             lambda scheduler, now: self._lock_calls.ask(attempt, names, now, wait=wait)
         )
 
-    def lock_decided(self, call: LockCall) -> bool:
+    def is_decided(self, call: LockCall) -> bool:
+        """True if the lock call can be answered.
+
+        A worker that released its slot gets its leases only when it has a slot again.
+        """
         return call.decided and not (
             call.failure is None and self._supervisor.waits_for_slot(call.key)
         )
 
-    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
+    def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
+        """Return the acquired leases, or None while the call waits. Raise the call's error.
+
+        ``final``: True if the client will not wait any longer.
+        """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
         )
 
-    def lock_dropped(self, call: LockCall) -> None:
+    def drop(self, call: LockCall) -> None:
+        """Release the leases of a lock call whose client has disconnected."""
         self._supervisor.call(lambda scheduler, now: self._lock_calls.drop(call, now))
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
+        """End leases, all of the named leases or none of them.
+
+        A worker ends its own leases. A person ends leases of a worker. Raise NotFound or Forbidden.
+        """
         attempt = caller.attempt
         if attempt is not None:
             return self._supervisor.call(
@@ -75,14 +93,20 @@ class LockService:
             self._access.changeable(caller, lease.job_id)
         return found
 
-    def locks(self, caller: Caller) -> Sequence[LockView]:
+    def visible(self, caller: Caller) -> Sequence[LockView]:
+        """Return held and requested locks of jobs that the caller may see."""
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
         return [each for each in found if self._sees(caller, each)]
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
+        """Return the leases on exactly this name.
+
+        Several leases exist if a worker and its descendants hold the lock.
+        """
         return [lease for lease in self._store.leases() if lease.name == name]
 
     def leases(self) -> Sequence[LockLease]:
+        """Return all active leases."""
         return self._store.leases()
 
     def _task_locks(self) -> Sequence[LockView]:

@@ -54,6 +54,11 @@ class MergeCalls:
         self._report_anew = report_anew
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
+        """Merge an ended job again. Return True if the merge has ended, and False if it still runs.
+
+        Raise Conflict if no merge is possible, and InvalidRequest if the choice names workers of
+        other jobs.
+        """
         job = self._access.workable(caller, job_id)
         if not job.status.ended:
             raise _not_ended(job)
@@ -93,6 +98,12 @@ class MergeCalls:
     def choose(
         self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
     ) -> bool:
+        """Select another candidate of a task, with the person's reason, and merge the job again.
+
+        Return True if the merge has ended, and False if it still runs. Raise NotFound for an
+        unknown task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise
+        Conflict if a selection is not possible.
+        """
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
@@ -168,6 +179,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def is_merging(self, job_id: str) -> bool:
+        """True if a merge of the job runs."""
         return self._merge_queue.is_under_way(job_id)
 
 

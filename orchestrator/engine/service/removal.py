@@ -39,6 +39,12 @@ class RemovalCalls:
         self._removal = removal
 
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
+        """Remove a job from the disk and the store, as the command ``clean`` does.
+
+        Return the git refs that remain: they have work that no other ref has. Raise Forbidden if
+        the caller is a worker. Raise Conflict if the job is not a root job, is running, is being
+        merged, or is attached to a terminal.
+        """
         self._check_removable(caller, job_id)
 
         self._removal.secure(job_id)
@@ -52,6 +58,11 @@ class RemovalCalls:
         return self._removal.destroy(job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
+        """Remove a job's branches, worktrees, and other refs, except refs of landed work.
+
+        Return the names of the removed refs. Idempotent. Raise RepositoryError, and the errors of
+        ``remove``.
+        """
         self._access.workable(caller, job_id)
         job = self._check_removable(caller, job_id)
         directory = str(self._workspace.job_directory(job_id))

@@ -80,6 +80,7 @@ class ServerStatus:
         self._nodes, self._drain = nodes, drain
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
+        """Return counts over all jobs. Raise Forbidden for a caller that does not see all jobs."""
         self._access.check_statistics(caller)
         stored = self._store.stats()
         return {
@@ -96,10 +97,19 @@ class ServerStatus:
         }
 
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
+        """Return the nodes of the cluster.
+
+        Raise NotFound for a worker, and Forbidden for another caller that does not see all jobs.
+        """
         self._access.check_statistics(caller)
         return self._nodes()
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
+        """Start no more workers on a node of the cluster; if not ``drained``, start workers again.
+
+        Idempotent. Running workers continue. The state survives restarts of the server. Raise
+        Forbidden without the scope admin, and NotFound, with the known names, for an unknown node.
+        """
         self._access.check_admin(caller, "nodes")
         if self._drain is None:
             raise NotFound(
@@ -109,10 +119,12 @@ class ServerStatus:
         return self._drain(name, drained)
 
     def agents(self) -> Sequence[Availability]:
+        """Return every agent that a task can name, with the reasons if it is unavailable."""
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
         return [with_login(each, seen.get(each.name)) for each in self._submitting.agents()]
 
     def health(self) -> Health:
+        """Return the server's health: whether it can accept and run jobs now, and why not."""
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
         try:
             self._store.check()

@@ -170,6 +170,10 @@ class SubmissionCalls:
         self._check_url = check_url
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        """Store a job. Idempotent for the same Idempotency-Key.
+
+        Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; no job is stored then.
+        """
         self._access.check_change(caller)
         if submission.callback is not None:
             self._access.check_admin(caller, "callback_url")
@@ -203,9 +207,11 @@ class SubmissionCalls:
         return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
 
     def find(self, caller: Caller, idempotency_key: str) -> Job | None:
+        """Return the job that this caller submitted with this Idempotency-Key, or None."""
         return self._store.find_idempotent(caller.full_name, idempotency_key)
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
+        """Retry the unsuccessful tasks of a job. Raise Conflict if there are none."""
         job = self._access.workable(caller, job_id)
         self._check_place()
         if job.facts.discarded:

@@ -111,7 +111,7 @@ def failed(site: InProcess) -> tuple[str, str]:
 def merge(site: InProcess, job_id: str, *take: str) -> None:
     answer = site.call("POST", f"/jobs/{job_id}/merge", {"take": [*take]})
     assert answer.status_code in (200, 202), answer.text
-    until(lambda: not site.manager.service.is_merging(job_id), "it is merged")
+    until(lambda: not site.manager.service.merges.is_merging(job_id), "it is merged")
 
 
 def test_a_failed_worker_is_finished_in_its_own_session_and_merged(

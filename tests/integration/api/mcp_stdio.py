@@ -71,5 +71,5 @@ def text_of(answer: Answer, *, is_error: bool = False) -> str:
 
 def finish(service: FakeService, job: Any) -> None:
     """End the job with success."""
-    service.finish(service.workers(job)[0], "all done")
+    service.finish(service.workers_of(job)[0], "all done")
     service.end(job)

@@ -34,8 +34,10 @@ def job_ids(service: FakeService) -> list[str]:
     """Ids of several jobs, because readers of the same job share one answer and wait for each
     other.
     """
-    caller = service.authenticate(KEY)
-    return [service.submit(caller, Submission(request="a job")).job.id for _ in range(4)]
+    caller = service.access.authenticate(KEY)
+    return [
+        service.submissions.submit(caller, Submission(request="a job")).job.id for _ in range(4)
+    ]
 
 
 @pytest.fixture
@@ -46,14 +48,14 @@ def job_id(job_ids: list[str]) -> str:
 @pytest.fixture
 def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """Block every read of a job until the test's end; yield a function that counts these reads."""
-    gate, waiting, read = threading.Event(), [], service.detail
+    gate, waiting, read = threading.Event(), [], service.queries.detail
 
     def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
         waiting.append(job_id)
         gate.wait(DEADLINE_SECONDS)
         return read(caller, job_id, with_tasks=with_tasks)
 
-    monkeypatch.setattr(service, "detail", detail)
+    monkeypatch.setattr(service.queries, "detail", detail)
     yield lambda: len(waiting)
     gate.set()
 

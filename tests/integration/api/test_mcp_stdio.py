@@ -28,7 +28,7 @@ def test_a_call_reaches_the_server(stdio: Stdio, service: FakeService) -> None:
     answer = json.loads(text_of(stdio.ask(call("orchestrate", request="Do it"))))
 
     assert answer["status"] == "pending"
-    assert [one.request for one in service.submissions] == ["Do it"]
+    assert [one.request for one in service.submitted] == ["Do it"]
 
 
 def test_a_wait_holds_nothing_up(stdio: Stdio, service: FakeService) -> None:
@@ -37,7 +37,7 @@ def test_a_wait_holds_nothing_up(stdio: Stdio, service: FakeService) -> None:
     stdio.send(call("wait", 2, job_id=job_id))
     assert stdio.ask(ping(3)) == {"jsonrpc": "2.0", "id": 3, "result": {}}
     assert stdio.ask(call("status", 4, job_id=job_id))["id"] == 4
-    finish(service, service.job(service.authenticate(KEY), job_id))
+    finish(service, service.access.job(service.access.authenticate(KEY), job_id))
 
     assert stdio.answer()["id"] == 2
 
@@ -49,7 +49,7 @@ def test_a_call_that_was_given_up_gets_no_answer(stdio: Stdio, service: FakeServ
     stdio.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
     assert stdio.ask(ping(3))["id"] == 3  # so the server has read the notification
 
-    finish(service, service.job(service.authenticate(KEY), job_id))
+    finish(service, service.access.job(service.access.authenticate(KEY), job_id))
     assert stdio.process.stdin and stdio.process.stdout
     stdio.process.stdin.close()
 
@@ -96,7 +96,7 @@ def test_the_end_of_the_input_waits_for_open_calls(stdio: Stdio, service: FakeSe
     assert stdio.process.stdin
     stdio.process.stdin.close()
     threading.Timer(
-        0.3, lambda: finish(service, service.job(service.authenticate(KEY), job_id))
+        0.3, lambda: finish(service, service.access.job(service.access.authenticate(KEY), job_id))
     ).start()
 
     assert stdio.answer()["id"] == 2
@@ -169,7 +169,7 @@ def test_a_call_outlasts_a_restart_of_the_server(
         gate.open = True
 
         assert json.loads(text_of(one.answer()))["status"] == "pending"
-        assert len(service.submissions) == 1
+        assert len(service.submitted) == 1
     finally:
         gate.socket.close()
 
@@ -187,7 +187,7 @@ def test_a_job_is_started_once_though_its_answer_was_lost(
         gate.socket.close()
 
     assert (answer["duplicate"], gate.swallowed) == (True, 0)
-    assert len(service.submissions) == 1
+    assert len(service.submitted) == 1
 
 
 def test_without_a_server_it_says_what_to_type(

@@ -45,8 +45,8 @@ class _Polled:
         self.app.before_request(self._count)
         self.server = serve(self.app, host="127.0.0.1", port=0, threads=2)
         self.server.start()
-        caller = self.service.authenticate(KEY)
-        self.job = self.service.submit(caller, Submission(request="poll me")).job
+        caller = self.service.access.authenticate(KEY)
+        self.job = self.service.submissions.submit(caller, Submission(request="poll me")).job
         self.path = f"/api/v1/jobs/{self.job.id}/status"
 
     def _count(self) -> None:
@@ -60,8 +60,8 @@ class _Polled:
         """The workers of a new job."""
         tasks = tuple(TaskSpec(id=f"t{at}", command="true") for at in range(number))
         submission = Submission(request="poll me, too", tasks=tasks)
-        job = self.service.submit(self.service.authenticate(KEY), submission).job
-        return self.service.workers(job)
+        job = self.service.submissions.submit(self.service.access.authenticate(KEY), submission).job
+        return self.service.workers_of(job)
 
     def close(self) -> None:
         close_app(self.app)
@@ -99,7 +99,7 @@ def test_equal_polls_of_an_unchanged_job_reach_the_application_once(polled: _Pol
 
 def test_a_changed_job_is_read_by_the_application(polled: _Polled) -> None:
     assert json.loads(polled.poll()[2])["counts"] == {"pending": 1}
-    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.service.finish(polled.service.workers_of(polled.job)[0])
     polled.reads.number += 1
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
@@ -157,7 +157,7 @@ def test_repeated_polls_count_to_the_rate_limit_of_the_key(polled: _Polled) -> N
 
 
 def test_a_repeated_answer_can_be_compressed(polled: _Polled) -> None:
-    polled.service.finish(polled.service.workers(polled.job)[0], output="long " * 2000)
+    polled.service.finish(polled.service.workers_of(polled.job)[0], output="long " * 2000)
     first, second = (polled.poll("Accept-Encoding: gzip") for _ in range(2))
     assert polled.answered == 1
     assert second[1]["content-encoding"] == "gzip"
@@ -170,7 +170,7 @@ def test_a_client_that_has_the_answer_gets_no_second_one(polled: _Polled) -> Non
     answered = polled.answered
     assert polled.poll(f"If-None-Match: {tag}")[0] == 304
     assert polled.answered == answered
-    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.service.finish(polled.service.workers_of(polled.job)[0])
     polled.reads.number += 1
     assert polled.poll(f"If-None-Match: {tag}")[0] == 200
 
@@ -178,7 +178,7 @@ def test_a_client_that_has_the_answer_gets_no_second_one(polled: _Polled) -> Non
 def test_a_client_gets_a_change_that_another_client_has_read(polled: _Polled) -> None:
     tag = polled.poll()[1]["etag"]
     assert polled.poll(f"If-None-Match: {tag}")[0] == 304
-    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.service.finish(polled.service.workers_of(polled.job)[0])
     polled.reads.number += 1
     changed = polled.poll("Accept-Language: en")
     status, headers, body = polled.poll(f"If-None-Match: {tag}")
@@ -188,7 +188,7 @@ def test_a_client_gets_a_change_that_another_client_has_read(polled: _Polled) ->
 
 def test_polls_for_changed_rows_share_the_work(polled: _Polled) -> None:
     job, service = polled.job, polled.service
-    service.finish(service.workers(job)[0])
+    service.finish(service.workers_of(job)[0])
     polled.reads.number += 1
     path = f"{polled.path}?tasks=changed&since_seq="
 
@@ -204,7 +204,7 @@ def test_polls_for_changed_rows_share_the_work(polled: _Polled) -> None:
 
 
 def test_an_answer_larger_than_the_sockets_buffer_arrives_whole(polled: _Polled) -> None:
-    polled.service.finish(polled.service.workers(polled.job)[0], output="0123456789" * 1_000_000)
+    polled.service.finish(polled.service.workers_of(polled.job)[0], output="0123456789" * 1_000_000)
     first = polled.poll()
     with Connection(polled.server) as client:
         for _ in range(3):
@@ -259,7 +259,7 @@ def test_a_removed_job_is_not_found(polled: _Polled) -> None:
 
 
 def test_an_ended_job_is_answered_by_the_application(polled: _Polled) -> None:
-    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.service.finish(polled.service.workers_of(polled.job)[0])
     polled.service.end(polled.job)
     polled.poll()
     polled.poll()

@@ -32,8 +32,8 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 @pytest.fixture
 def job(service: FakeService) -> Job:
-    caller = service.authenticate(KEY)
-    return service.submit(caller, Submission(request="watch me")).job
+    caller = service.access.authenticate(KEY)
+    return service.submissions.submit(caller, Submission(request="watch me")).job
 
 
 def descriptors() -> int:
@@ -96,7 +96,7 @@ def test_every_watcher_sees_every_event_once_and_in_order(
     stop.set()
     publisher.join()
     service.end(job)
-    last = len(service.events(service.authenticate(KEY), job.id, 0, 10**6))
+    last = len(service.queries.events(service.access.authenticate(KEY), job.id, 0, 10**6))
     for thread, found in readers:
         thread.join(10)
         assert not thread.is_alive(), "the stream ends after the job's last event"
@@ -158,7 +158,7 @@ def test_a_long_history_comes_whole(server: HttpServer, service: FakeService, jo
 def test_a_retried_job_goes_on_streaming(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    caller = service.authenticate(KEY)
+    caller = service.access.authenticate(KEY)
     stream = Events(server, job.id)
     thread, found = read_in_background(stream)
     # The stream sees the end of the job after the job was retried.
@@ -174,15 +174,19 @@ def test_a_retried_job_goes_on_streaming(
 def test_a_child_jobs_stream_has_its_own_descendants_only(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    (worker,) = service.workers(job)
+    (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submit(service.authenticate(key), Submission(request="child")).job
+    child = service.submissions.submit(
+        service.access.authenticate(key), Submission(request="child")
+    ).job
     stream = Events(server, child.id)
     thread, found = read_in_background(stream)
     eventually(lambda: bool(found), "the child's first event")
-    (child_worker,) = service.workers(child)
+    (child_worker,) = service.workers_of(child)
     deep_key = service.worker_key(child_worker)
-    grandchild = service.submit(service.authenticate(deep_key), Submission(request="deep")).job
+    grandchild = service.submissions.submit(
+        service.access.authenticate(deep_key), Submission(request="deep")
+    ).job
     service.publish(job, EventKind.WORKER_RETRYING)
     service.end(grandchild)
     service.end(child)
@@ -197,9 +201,11 @@ def test_a_child_jobs_stream_has_its_own_descendants_only(
 def test_a_childs_long_history_among_others_events_comes_whole(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    (worker,) = service.workers(job)
+    (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submit(service.authenticate(key), Submission(request="child")).job
+    child = service.submissions.submit(
+        service.access.authenticate(key), Submission(request="child")
+    ).job
     for number in range(3000):
         service.publish(child if number % 3 == 0 else job, EventKind.WORKER_RETRYING)
     service.end(child)
@@ -295,7 +301,7 @@ def test_a_wait_ends_with_its_job(server: HttpServer, service: FakeService, job:
     with Connection(server) as client:
         client.ask("GET", f"/api/v1/jobs/{job.id}/wait?timeout=60")
         eventually(lambda: service.listeners == 1, "the wait waits")
-        (worker,) = service.workers(job)
+        (worker,) = service.workers_of(job)
         service.finish(worker)
         started = time.monotonic()
         service.end(job)
@@ -331,9 +337,11 @@ def test_a_wait_ends_with_its_time(server: HttpServer, job: Job) -> None:
 def test_a_waiting_worker_is_answered_when_it_has_its_slot_again(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    (worker,) = service.workers(job)
+    (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submit(service.authenticate(key), Submission(request="child")).job
+    child = service.submissions.submit(
+        service.access.authenticate(key), Submission(request="child")
+    ).job
     service.move(worker, WorkerStatus.WAITING)
     with Connection(server) as client:
         text = f"GET /api/v1/jobs/{child.id}/wait HTTP/1.1\r\nHost: localhost\r\n"
@@ -352,8 +360,8 @@ def test_a_waiting_worker_is_answered_when_it_has_its_slot_again(
 def test_a_followed_log_grows_until_the_workers_end(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    (worker,) = service.workers(job)
-    log = service.log_path(service.authenticate(KEY), job.id, worker.id)
+    (worker,) = service.workers_of(job)
+    log = service.queries.log_path(service.access.authenticate(KEY), job.id, worker.id)
     with Connection(server) as client:
         client.ask("GET", f"/api/v1/jobs/{job.id}/logs/{worker.id}?follow=1")
         status, headers = client.head()

@@ -52,7 +52,7 @@ class FakeReads:
         self._versions = itertools.count(1)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
-        return len(self._service.events(caller, job_id, 0, 1_000_000))
+        return len(self._service.queries.events(caller, job_id, 0, 1_000_000))
 
     def version(self, job: Job | ListedJob) -> int:
         """A new version each time, so that no answer is kept."""
@@ -62,7 +62,7 @@ class FakeReads:
         self, caller: Caller, wanted: JobFilter, kinds: object, *, page: int, page_size: int
     ) -> ListedPage:
         status = next(iter(wanted.statuses), None)
-        found = self._service.jobs(
+        found = self._service.queries.jobs(
             caller,
             status=status,
             parent=wanted.parent,
@@ -79,48 +79,25 @@ class FakeReads:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def read(caller: Caller, job_id: str, *given: object, **named: object) -> Any:
-            self._service.job(caller, job_id)
+            self._service.access.job(caller, job_id)
             raise AssertionError(f"{name} needs a store")
 
         return read
 
 
-class FakeService:
-    """Jobs change only when a test calls ``finish``, ``spawn``, or ``publish``."""
+class _Part:
+    def __init__(self, service: "FakeService") -> None:
+        self._service = service
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.reads = FakeReads(self)
-        self.ready = True
-        self.left: dict[str, object] = {**LEFT}
-        self.failure: Exception | None = None
-        self.node_states: list[NodeState] = []
-        self.submissions: list[Submission] = []
-        self.given: FeedbackRequest | None = None
-        self._jobs: dict[str, Job] = {}
-        self._tasks: dict[str, tuple[TaskSpec, ...]] = {}
-        self._workers: dict[WorkerKey, Worker] = {}
-        self._attempts: dict[WorkerKey, list[Attempt]] = {}
-        self._events: dict[str, list[Event]] = {}
-        self._keys: dict[str, Caller] = {
-            KEY: Caller(name="main", scopes=frozenset({Scope.ADMIN})),
-            READ_KEY: Caller(name="watcher", scopes=frozenset({Scope.READ})),
-            SUBMIT_KEY: Caller(name="program", scopes=frozenset({Scope.SUBMIT})),
-        }
-        self._idempotent: dict[str, str] = {}
-        self._numbers = itertools.count(1)
-        self._listeners: list[Callable[[Sequence[Event]], None]] = []
-        self._lock = threading.RLock()
 
-    # Methods that the API calls
-
+class FakeAccess(_Part):
     def authenticate(self, key: str | None) -> Caller:
-        if key not in self._keys:
+        if key not in self._service._keys:
             raise Unauthorized()
-        return self._keys[key]
+        return self._service._keys[key]
 
     def holder_of_key(self, key_hash: str) -> Caller:
-        for key, caller in self._keys.items():
+        for key, caller in self._service._keys.items():
             if hash_key(key) == key_hash and caller.attempt is None:
                 return caller
         raise Unauthorized()
@@ -128,44 +105,59 @@ class FakeService:
     def keys(self, caller: Caller) -> Sequence[Caller]:
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden("a key of scope admin is needed")
-        return sorted(self._keys.values(), key=lambda each: each.name)
+        return sorted(self._service._keys.values(), key=lambda each: each.name)
 
     def check_person(self, caller: Caller) -> None:
         if caller.attempt is not None:
             raise Forbidden("this call is not allowed with the key of a worker")
 
-    def remove_key(self, key: str) -> None:
-        del self._keys[key]
-
     def check_change(self, caller: Caller) -> None:
         if not caller.may_change:
             raise Forbidden(f"the key {caller.name!r} has read access only")
 
-    def submit(self, caller: Caller, submission: Submission) -> Accepted:
-        if self.failure is not None:
-            raise self.failure
-        with self._lock:
-            known = self._idempotent.get(submission.idempotency_key or "")
-            if known:
-                return Accepted(job=self._jobs[known], duplicate=True, left=LEFT)
-            self.submissions.append(submission)
-            job = self._new_job(caller, submission)
-            if submission.idempotency_key:
-                self._idempotent[submission.idempotency_key] = job.id
-        self.publish(job, EventKind.JOB_SUBMITTED, data={"request": job.request})
-        return Accepted(job=job, left=LEFT)
-
-    def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
-        known = self._idempotent.get(idempotency_key)
-        return self._jobs[known] if known else None
-
     def job(self, caller: Caller, job_id: str) -> Job:
-        with self._lock:
-            job = self._jobs.get(job_id)
-        if job is None or not self._may_see(caller, job):
+        with self._service._lock:
+            job = self._service._jobs.get(job_id)
+        if job is None or not self._service._may_see(caller, job):
             raise NotFound(f"there is no job {job_id}")
         return job
 
+
+class FakeSubmissions(_Part):
+    def submit(self, caller: Caller, submission: Submission) -> Accepted:
+        if self._service.failure is not None:
+            raise self._service.failure
+        with self._service._lock:
+            known = self._service._idempotent.get(submission.idempotency_key or "")
+            if known:
+                return Accepted(job=self._service._jobs[known], duplicate=True, left=LEFT)
+            self._service.submitted.append(submission)
+            job = self._service._new_job(caller, submission)
+            if submission.idempotency_key:
+                self._service._idempotent[submission.idempotency_key] = job.id
+        self._service.publish(job, EventKind.JOB_SUBMITTED, data={"request": job.request})
+        return Accepted(job=job, left=LEFT)
+
+    def find(self, caller: Caller, idempotency_key: str) -> Job | None:
+        known = self._service._idempotent.get(idempotency_key)
+        return self._service._jobs[known] if known else None
+
+    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
+        job = self._service.access.job(caller, job_id)
+        if not job.status.ended:
+            raise Conflict(f"job {job_id} has not ended")
+        if job.status is JobStatus.COMPLETED:
+            raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
+        timeout = config.get("default_timeout") or job.config.default_timeout
+        settings = replace(job.config, default_timeout=timeout)
+        self._service._jobs[job.id] = replace(
+            job, status=JobStatus.RUNNING, ended_at=None, config=settings
+        )
+        self._service.publish(job, EventKind.JOB_RETRIED)
+        return self._service._jobs[job.id]
+
+
+class FakeQueries(_Part):
     def jobs(
         self,
         caller: Caller,
@@ -178,8 +170,8 @@ class FakeService:
     ) -> Page:
         found = [
             job
-            for job in reversed(self._jobs.values())
-            if self._may_see(caller, job)
+            for job in reversed(self._service._jobs.values())
+            if self._service._may_see(caller, job)
             and status in (None, job.status)
             and parent in (None, job.parent_job_id)
             and depth in (None, job.depth)
@@ -195,9 +187,11 @@ class FakeService:
         with_tasks: bool = True,
         names: Collection[str] | None = None,
     ) -> Detail:
-        job = self.job(caller, job_id)
-        tasks = self._tasks[job.id] if with_tasks else []
-        return Detail(job=job, tasks=tasks, workers=self.workers(job), left=self.left)
+        job = self._service.access.job(caller, job_id)
+        tasks = self._service._tasks[job.id] if with_tasks else []
+        return Detail(
+            job=job, tasks=tasks, workers=self._service.workers_of(job), left=self._service.left
+        )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
         return self.tree(caller, job_id).workers
@@ -205,22 +199,25 @@ class FakeService:
     def attempts(
         self, caller: Caller, job_id: str, worker_ids: Collection[str]
     ) -> Sequence[Attempt]:
-        workers = self.workers(self.job(caller, job_id))
-        return [one for worker in workers for one in self._attempts.get(worker.key, ())]
+        workers = self._service.workers_of(self._service.access.job(caller, job_id))
+        return [one for worker in workers for one in self._service._attempts.get(worker.key, ())]
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
-        jobs = [self._jobs[one] for one in self._below(self.job(caller, job_id))]
+        jobs = [
+            self._service._jobs[one]
+            for one in self._service._below(self._service.access.job(caller, job_id))
+        ]
         return Tree(
             jobs=jobs,
-            tasks={job.id: self._tasks[job.id] for job in jobs},
-            workers=[worker for job in jobs for worker in self.workers(job)],
+            tasks={job.id: self._service._tasks[job.id] for job in jobs},
+            workers=[worker for job in jobs for worker in self._service.workers_of(job)],
         )
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
-        job = self.job(caller, job_id)
+        job = self._service.access.job(caller, job_id)
         members = self.subtree(caller, job_id)
-        with self._lock:
-            stored = self._events[job.root_id][after:]
+        with self._service._lock:
+            stored = self._service._events[job.root_id][after:]
         for start in range(0, len(stored), limit):
             # One page of the root job's events, of which a job's events rarely fill a page.
             page = [event for event in stored[start : start + limit] if event.job_id in members]
@@ -229,28 +226,55 @@ class FakeService:
         return []
 
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
-        return frozenset(self._below(self.job(caller, job_id)))
+        return frozenset(self._service._below(self._service.access.job(caller, job_id)))
 
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        job = self.job(caller, job_id)
-        for worker in self.workers(job):
+        job = self._service.access.job(caller, job_id)
+        for worker in self._service.workers_of(job):
             if worker.id == worker_id:
                 name = f"depth_{worker.depth}_{worker.id}.log"
                 return self.workspace(job) / "logs" / name
         raise NotFound(f"job {job_id} has no worker {worker_id}")
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
-        job = self.job(caller, job_id)
+        job = self._service.access.job(caller, job_id)
         if name == "FINAL_RESULT.md":
             return self.final_report(job)
         return self.workspace(job) / "reports" / name
 
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
-        self.job(caller, job_id)
+        self._service.access.job(caller, job_id)
         return {}
 
-    def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
-        self.job(caller, job_id)
+    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        return ()
+
+    def workspace(self, job: Job) -> Path:
+        return self._service.folder / f"job_{job.root_id}"
+
+    def final_report(self, job: Job) -> Path:
+        name = "FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md"
+        return self.workspace(job) / name
+
+    def worker_directory(self, worker: Worker) -> str:
+        return f"{self._service.folder}/job_{worker.root_id}/depth_{worker.depth}/{worker.id}"
+
+    def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
+        job = self._service.access.job(caller, job_id)
+        waiting = caller.worker_key and (
+            self._service._workers[caller.worker_key].status is WorkerStatus.WAITING
+        )
+        over = job.status.ended and job.run >= run
+        return job if over and not waiting else None
+
+    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        self._service._listeners.append(listener)
+        return lambda: self._service._listeners.remove(listener)
+
+
+class FakeCheckpoints(_Part):
+    def of_job(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
+        self._service.access.job(caller, job_id)
         return [
             Checkpoint(
                 worker_id="worker_1",
@@ -269,124 +293,103 @@ class FakeService:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
-        self.job(caller, job_id)
+        self._service.access.job(caller, job_id)
         return RolledBack(checkpoint=checkpoint or "1-before", commit="c" * 40, kept="1-left-1")
 
+
+class FakeRemoval(_Part):
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
-        if not self.job(caller, job_id).status.ended:
+        if not self._service.access.job(caller, job_id).status.ended:
             raise Conflict(f"job {job_id} has not ended")
         return [f"refs/orchestrator-kept/{job_id}/worker_1"]
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
-        if not self.job(caller, job_id).status.ended:
+        if not self._service.access.job(caller, job_id).status.ended:
             raise Conflict(f"job {job_id} has not ended")
         return [f"refs/heads/orchestrator/{job_id}/result"]
 
-    def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        return ()
 
+class FakeMerges(_Part):
     def choose(
         self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
     ) -> bool:
-        self.job(caller, job_id)
-        self.chosen = (task_id, worker_id)
+        self._service.access.job(caller, job_id)
+        self._service.chosen = (task_id, worker_id)
         return True
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        if not self.job(caller, job_id).status.ended:
+        if not self._service.access.job(caller, job_id).status.ended:
             raise Conflict(f"job {job_id} has not ended")
-        self.merged = choice
+        self._service.merged = choice
         return choice.strategy != "theirs"
 
     def is_merging(self, job_id: str) -> bool:
         return False
 
-    def workspace(self, job: Job) -> Path:
-        return self.folder / f"job_{job.root_id}"
 
-    def final_report(self, job: Job) -> Path:
-        name = "FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md"
-        return self.workspace(job) / name
-
-    def worker_directory(self, worker: Worker) -> str:
-        return f"{self.folder}/job_{worker.root_id}/depth_{worker.depth}/{worker.id}"
-
-    def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
-        job = self.job(caller, job_id)
-        waiting = caller.worker_key and (
-            self._workers[caller.worker_key].status is WorkerStatus.WAITING
-        )
-        over = job.status.ended and job.run >= run
-        return job if over and not waiting else None
-
+class FakeJobControl(_Part):
     def cancel(self, caller: Caller, job_id: str) -> Job:
-        job = self.job(caller, job_id)
+        job = self._service.access.job(caller, job_id)
         if job.status.ended:
             return job
-        self._jobs[job.id] = replace(job, cancelled_by=caller.name, reason="cancel asked for")
-        self.publish(job, EventKind.JOB_CANCEL_REQUESTED)
-        return self._jobs[job.id]
+        self._service._jobs[job.id] = replace(
+            job, cancelled_by=caller.name, reason="cancel asked for"
+        )
+        self._service.publish(job, EventKind.JOB_CANCEL_REQUESTED)
+        return self._service._jobs[job.id]
 
-    def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
-        job = self.job(caller, job_id)
-        if not job.status.ended:
-            raise Conflict(f"job {job_id} has not ended")
-        if job.status is JobStatus.COMPLETED:
-            raise Conflict(f"everything in job {job_id} succeeded; there is nothing to retry")
-        timeout = config.get("default_timeout") or job.config.default_timeout
-        settings = replace(job.config, default_timeout=timeout)
-        self._jobs[job.id] = replace(job, status=JobStatus.RUNNING, ended_at=None, config=settings)
-        self.publish(job, EventKind.JOB_RETRIED)
-        return self._jobs[job.id]
 
-    def give_feedback(
+class FakeFeedback(_Part):
+    def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
-        job = self.job(caller, job_id)
+        job = self._service.access.job(caller, job_id)
         if not job.status.ended:
             raise Conflict(f"{worker_id} has not ended", kind="running")
         if not TIP.startswith(request.commit):
             raise Outdated(f"the branch of {worker_id} has moved to {TIP[:12]}", TIP)
-        self.given = request
+        self._service.given = request
         job = replace(job, status=JobStatus.RUNNING, ended_at=None, run=job.run + 1)
-        self._jobs[job.id] = job
-        self.publish(job, EventKind.JOB_REOPENED)
+        self._service._jobs[job.id] = job
+        self._service.publish(job, EventKind.JOB_REOPENED)
         return FeedbackGiven(job_id=job.id, worker_id=worker_id, attempt=2, run=job.run)
 
-    def retry_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        return self.retry(caller, job_id, ConfigRequest())
 
-    def cancel_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        return self.job(caller, job_id)
+class FakeWorkers(_Part):
+    def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        return self._service.submissions.retry(caller, job_id, ConfigRequest())
 
+    def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        return self._service.access.job(caller, job_id)
+
+
+class FakeServerStatus(_Part):
     def agents(self) -> Sequence[Availability]:
         return [Availability(name="shell", description="runs a command")]
 
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
-        return self.node_states
+        return self._service.node_states
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        for at, each in enumerate(self.node_states):
+        for at, each in enumerate(self._service.node_states):
             if each.name == name:
-                self.node_states[at] = replace(each, drained=drained)
-                return self.node_states[at]
+                self._service.node_states[at] = replace(each, drained=drained)
+                return self._service.node_states[at]
         raise NotFound(f"unknown node {name!r}")
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         jobs: dict[str, int] = {}
-        for job in self._jobs.values():
+        for job in self._service._jobs.values():
             jobs[job.status] = jobs.get(job.status, 0) + 1
-        return {"jobs": jobs, "workers": {"pending": len(self._workers)}, "attempts": 0}
+        return {"jobs": jobs, "workers": {"pending": len(self._service._workers)}, "attempts": 0}
 
     def health(self) -> Health:
-        checks = {"store": "ok" if self.ready else "cannot be written"}
-        return Health(ready=self.ready, checks=checks, containment="none", version="test")
+        checks = {"store": "ok" if self._service.ready else "cannot be written"}
+        return Health(ready=self._service.ready, checks=checks, containment="none", version="test")
 
-    def subscribe(self, listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
-    # Locks: never held
+class FakeLocks(_Part):
+    """No lock is ever held."""
 
     def leases(self) -> Sequence[LockLease]:
         return []
@@ -394,7 +397,7 @@ class FakeService:
     def leases_on(self, name: str) -> Sequence[LockLease]:
         return []
 
-    def locks(self, caller: Caller) -> Sequence[LockView]:
+    def visible(self, caller: Caller) -> Sequence[LockView]:
         return []
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
@@ -403,24 +406,64 @@ class FakeService:
             "locks in the task"
         )
 
-    def lock_decided(self, call: LockCall) -> bool:
+    def is_decided(self, call: LockCall) -> bool:
         return True
 
-    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
+    def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
         return []
 
-    def lock_dropped(self, call: LockCall) -> None: ...
+    def drop(self, call: LockCall) -> None: ...
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
         raise NotFound(f"no lease on {names[0]} exists")
 
-    # Methods that tests call
+
+class FakeService:
+    """Jobs change only when a test calls ``finish``, ``spawn``, or ``publish``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reads = FakeReads(self)
+        self.access = FakeAccess(self)
+        self.submissions = FakeSubmissions(self)
+        self.queries = FakeQueries(self)
+        self.checkpoints = FakeCheckpoints(self)
+        self.removal = FakeRemoval(self)
+        self.merges = FakeMerges(self)
+        self.job_control = FakeJobControl(self)
+        self.feedback = FakeFeedback(self)
+        self.workers = FakeWorkers(self)
+        self.server_status = FakeServerStatus(self)
+        self.locks = FakeLocks(self)
+        self.ready = True
+        self.left: dict[str, object] = {**LEFT}
+        self.failure: Exception | None = None
+        self.node_states: list[NodeState] = []
+        self.submitted: list[Submission] = []
+        self.given: FeedbackRequest | None = None
+        self._jobs: dict[str, Job] = {}
+        self._tasks: dict[str, tuple[TaskSpec, ...]] = {}
+        self._workers: dict[WorkerKey, Worker] = {}
+        self._attempts: dict[WorkerKey, list[Attempt]] = {}
+        self._events: dict[str, list[Event]] = {}
+        self._keys: dict[str, Caller] = {
+            KEY: Caller(name="main", scopes=frozenset({Scope.ADMIN})),
+            READ_KEY: Caller(name="watcher", scopes=frozenset({Scope.READ})),
+            SUBMIT_KEY: Caller(name="program", scopes=frozenset({Scope.SUBMIT})),
+        }
+        self._idempotent: dict[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._listeners: list[Callable[[Sequence[Event]], None]] = []
+        self._lock = threading.RLock()
+
+    def remove_key(self, key: str) -> None:
+        del self._keys[key]
 
     @property
     def listeners(self) -> int:
         return len(self._listeners)
 
-    def workers(self, job: Job) -> Sequence[Worker]:
+    def workers_of(self, job: Job) -> Sequence[Worker]:
         return [worker for worker in self._workers.values() if worker.job_id == job.id]
 
     def worker_key(self, worker: Worker) -> str:
@@ -478,7 +521,7 @@ class FakeService:
         """End and retry the job in one step, so that no reader sees its end."""
         with self._lock:
             self.end(job, JobStatus.FAILED)
-            self.retry(caller, job.id, Submission(request="x").config)
+            self.submissions.retry(caller, job.id, Submission(request="x").config)
 
     def publish(
         self,
@@ -537,7 +580,7 @@ class FakeService:
         offset = 0
         if parent:
             jobs = (self._jobs[one] for one in parent.child_job_ids)
-            offset = sum(len(self.workers(one)) for one in jobs)
+            offset = sum(len(self.workers_of(one)) for one in jobs)
         for index, task in enumerate(tasks):
             worker = Worker(
                 id=f"{prefix}_{offset + index + 1}",

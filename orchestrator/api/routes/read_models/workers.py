@@ -55,7 +55,7 @@ def get_prompt(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
     asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
     path = service().reads.files.prompt_path(who, asked, name)
-    within = service().workspace(service().job(who, asked)).parent
+    within = service().queries.workspace(service().access.job(who, asked)).parent
     return text_file(path, PLAIN_TEXT, within=within)
 
 
@@ -81,7 +81,7 @@ def get_columns(job_id: str) -> Response:
     request.query(NoQuery)
     asked, who = checked_job_id(job_id), caller()
     kept: LatestColumns = current_app.extensions["orchestrator.columns"]
-    version = service().reads.version(service().job(who, asked))
+    version = service().reads.version(service().access.job(who, asked))
     return tagged_bytes(
         lambda: kept.of(
             asked, version, lambda: columns_answer(service().reads.snapshot(who, asked))

@@ -75,7 +75,7 @@ def issue_ticket() -> Response:
     reading.query(NoQuery)
     identify()
     key = given_key(request)
-    service().check_person(caller())
+    service().access.check_person(caller())
     if key is None:
         raise Forbidden("a ticket needs an API key, not a browser session")
     ticket, expires_at = browser_sessions().issue_ticket(hash_key(key))
@@ -103,7 +103,7 @@ def _proven_key(ticket: str | None) -> str:
     except (Unauthorized, ProblemError):
         limits.failed_logins.take(remote)
         raise
-    service().check_person(caller())
+    service().access.check_person(caller())
     return hash_key(given_key(request) or "")
 
 
@@ -120,7 +120,7 @@ def _check_logins(seconds: float) -> None:
 def _session_answer(
     session: BrowserSession, token: str | None = None
 ) -> answers.browser_session.BrowserSessionAnswer:
-    g.caller = service().holder_of_key(session.key_hash)
+    g.caller = service().access.holder_of_key(session.key_hash)
     request.environ[CALLER] = g.caller.full_name
     return answers.browser_session.BrowserSessionAnswer(
         name=g.caller.name,

@@ -25,7 +25,7 @@ blueprint.before_request(authenticate)
 
 
 def _outbox() -> OutboxCalls:
-    service().check_admin(caller(), "webhooks")
+    service().access.check_admin(caller(), "webhooks")
     return service().outbox
 
 
@@ -59,7 +59,7 @@ def list_deliveries() -> Response:
     wanted = EntryFilter(endpoint=query.endpoint, state=query.state or "", job_id=query.job)
     outbox = _outbox()
     if query.job:
-        service().job(caller(), query.job)
+        service().access.job(caller(), query.job)
     found = outbox.deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
         answers.outbox.DeliveriesAnswer(

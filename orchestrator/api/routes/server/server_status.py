@@ -29,7 +29,7 @@ blueprint.before_request(authenticate)
 @blueprint.get("/api/v1/server")
 def get_server() -> Response:
     request.query(NoQuery)
-    service().check_person(caller())
+    service().access.check_person(caller())
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     found = options.other_servers()
     others = [
@@ -46,7 +46,7 @@ def get_server() -> Response:
 @blueprint.get("/api/v1/keys")
 def list_keys() -> Response:
     request.query(NoQuery)
-    found = service().keys(caller())
+    found = service().access.keys(caller())
     keys = [
         answers.browser_session.KeyAnswer(name=each.name, scopes=sorted(each.scopes))
         for each in found
@@ -57,7 +57,7 @@ def list_keys() -> Response:
 @blueprint.get("/api/v1/doctor")
 def get_doctor() -> Response:
     request.query(NoQuery)
-    service().check_person(caller())
+    service().access.check_person(caller())
     if Scope.ADMIN not in caller().scopes:
         raise Forbidden(
             f"key {caller().name!r} may not read the checks of the installation; use a key with "
@@ -76,27 +76,31 @@ def get_doctor() -> Response:
 @blueprint.get("/api/v1/agents")
 def get_agents() -> Response:
     request.query(NoQuery)
-    return json_answer(agents_answer(service().agents()))
+    return json_answer(agents_answer(service().server_status.agents()))
 
 
 @blueprint.get("/api/v1/stats")
 def get_stats() -> Response:
     request.query(NoQuery)
-    return json_answer(answers.server.StatsAnswer.model_validate(dict(service().stats(caller()))))
+    return json_answer(
+        answers.server.StatsAnswer.model_validate(dict(service().server_status.stats(caller())))
+    )
 
 
 @blueprint.get("/metrics")
 def get_metrics() -> Response:
     request.query(NoQuery)
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]
-    text = metrics.text(service().stats(caller()), service().nodes(caller()))
+    text = metrics.text(
+        service().server_status.stats(caller()), service().server_status.nodes(caller())
+    )
     return Response(text, content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
 @blueprint.get("/api/v1/nodes")
 def get_nodes() -> Response:
     request.query(NoQuery)
-    found = service().nodes(caller())
+    found = service().server_status.nodes(caller())
     return json_answer(answers.server.NodesAnswer(nodes=[_node_answer(each) for each in found]))
 
 
@@ -113,7 +117,9 @@ def undrain_node(name: str) -> Response:
 def _drained(name: str, *, drained: bool) -> Response:
     request.query(NoQuery)
     request.body(requests.job.EmptyRequest, optional=True)
-    return json_answer(_node_answer(service().drain_node(caller(), name, drained=drained)))
+    return json_answer(
+        _node_answer(service().server_status.drain_node(caller(), name, drained=drained))
+    )
 
 
 def _node_answer(node: NodeState) -> answers.server.NodeAnswer:

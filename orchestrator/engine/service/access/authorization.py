@@ -143,6 +143,7 @@ class Access:
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:
+        """Return a job without its tasks and workers; see ``Queries.detail`` for them."""
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
             raise NoSuchJob(repr(job_id))

@@ -19,18 +19,33 @@ class JobControlCalls:
         self._access = access
 
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
+        """Start nothing new in a job and its descendants. Idempotent.
+
+        ``running`` decides whether running attempts finish or stop. The pause does not count as
+        wall time. Raise Conflict for a job that has ended.
+        """
+
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.pause(job_id, caller.name, running, now)
 
         return self._change(caller, job_id, action)
 
     def resume(self, caller: Caller, job_id: str) -> Job:
+        """End the pause of a job and its descendants. Idempotent.
+
+        Raise Conflict if a limit or ``pause_all`` paused the job.
+        """
+
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.resume(job_id, caller.name, now)
 
         return self._change(caller, job_id, action)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
+        """Pause every job, including jobs that are submitted later. Return the pause. Idempotent.
+
+        Raise Forbidden without the scope admin.
+        """
         self._access.check_admin(caller, "all jobs")
 
         def action(scheduler: Scheduler, now: float) -> Pause | None:
@@ -40,6 +55,7 @@ class JobControlCalls:
         return self._supervisor.call(action)
 
     def resume_all(self, caller: Caller) -> Pause | None:
+        """End the pause of all jobs. Idempotent. Raise Forbidden without the scope admin."""
         self._access.check_admin(caller, "all jobs")
 
         def action(scheduler: Scheduler, now: float) -> Pause | None:
@@ -49,6 +65,7 @@ class JobControlCalls:
         return self._supervisor.call(action)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
+        """Stop a job and all its descendants. Idempotent: a job that has ended stays unchanged."""
         self._access.changeable(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -90,6 +107,11 @@ class BudgetCalls:
         self._submitting = submitting
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
+        """Raise limits of a job that has not ended. A job that waits because of a limit continues.
+
+        Raise InvalidRequest if a new limit is not larger than the present limit. Raise Refused if a
+        new limit exceeds a ceiling.
+        """
         self._access.check_person(caller)
         self._access.changeable(caller, job_id)
         if not limits.given:

@@ -39,8 +39,15 @@ class PlanCalls:
         job_id: str,
         tasks: Sequence[TaskSpec],
         version: int,
-        keeps_env: frozenset[str],
+        keeps_env: frozenset[str] = frozenset(),
     ) -> Job:
+        """Replace the plan of a job that waits for approval.
+
+        ``version``: the version of the plan that the caller edited. ``keeps_env``: ids of tasks
+        that keep their environment. Raise Conflict if the job does not wait for approval, or its
+        plan has another version. Raise InvalidRequest or Refused for tasks that the job cannot
+        have.
+        """
         self._access.check_person(caller)
         job = self._access.workable(caller, job_id)
         check_tasks(tasks)
@@ -71,7 +78,11 @@ class PlanCalls:
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def approve(self, caller: Caller, job_id: str, comment: str) -> Job:
+    def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 
@@ -88,7 +99,11 @@ class PlanCalls:
                 raise
         return self._access.job(caller, job_id)
 
-    def reject(self, caller: Caller, job_id: str, comment: str) -> Job:
+    def reject(self, caller: Caller, job_id: str, comment: str = "") -> Job:
+        """End a job that waits for approval.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self._access.changeable(caller, job_id)
         self._access.check_person(caller)
 

@@ -25,6 +25,11 @@ class QuestionCalls:
     def answer(
         self, caller: Caller, job_id: str, task_id: str, decision: Decision, comment: str
     ) -> Job:
+        """Answer the question of a task that waits for a person.
+
+        Raise NotFound for an unknown task, and Conflict for a task that does not wait for an
+        answer.
+        """
         self._access.check_person(caller)
         self._access.changeable(caller, job_id)
         worker = self._worker(job_id, task_id)
@@ -41,6 +46,7 @@ class QuestionCalls:
         return self._access.job(caller, job_id)
 
     def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
+        """Return a task's question with the results of its dependencies. Raise NotFound."""
         self._access.job(caller, job_id)
         worker = self._worker(job_id, task_id)
         if worker.question is None:

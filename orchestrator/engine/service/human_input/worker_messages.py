@@ -54,6 +54,12 @@ class WorkerMessageCalls:
     def message(
         self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
     ) -> WorkerMessage:
+        """Send a message to a worker that has not ended.
+
+        The worker's agent reads the message before its next step. Idempotent by ``message_id``, a
+        UUID. Raise Forbidden if the caller is a worker. Raise Conflict if the worker has ended, or
+        its agent reads no messages.
+        """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
@@ -114,6 +120,10 @@ class WorkerMessageCalls:
                 self._pass_on(worker)
 
     def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
+        """Record that the calling worker's agent has read messages. Idempotent.
+
+        Raise Forbidden if the caller is not a worker.
+        """
         attempt = caller.attempt
         if attempt is None:
             raise Forbidden("only a worker, with its own key, may report that it has read messages")
@@ -124,6 +134,11 @@ class WorkerMessageCalls:
         self._supervisor.call(action)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
+        """Record the usage of the calling worker's attempt: the total since the attempt's start.
+
+        The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
+        is not a worker.
+        """
         attempt = caller.attempt
         if attempt is None:
             raise Forbidden("only a worker, with its own key, may report usage")

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.budgets import Estimate, estimate
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.ports import Page, Store, Tree, Workspace
+from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.engine.merge.merge_messages import in_words
@@ -29,6 +29,8 @@ CATCH_UP_SECONDS = 5.0
 EARLIER_WORKERS = 50
 #: Maximum bytes of a merge's record.
 RECORD_BYTES = 64 * 1024 * 1024
+
+Listener = Callable[[Sequence[Event]], None]
 
 
 class Queries:
@@ -59,6 +61,7 @@ class Queries:
         page: int,
         page_size: int,
     ) -> Page:
+        """Return the jobs that the caller may see, newest first."""
         offset = (page - 1) * page_size
         if caller.attempt is None:
             return self._store.list_jobs(
@@ -84,6 +87,11 @@ class Queries:
         with_tasks: bool = True,
         names: Collection[str] | None = None,
     ) -> Detail:
+        """Return the job with its workers, and with its tasks if ``with_tasks``.
+
+        ``names``: ids of the tasks to return; None means all tasks. For a job that awaits approval,
+        all tasks are returned.
+        """
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
         if job.awaits_approval:
@@ -110,6 +118,10 @@ class Queries:
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
+        """Return all workers of the job's tree.
+
+        If the caller is a worker, return only the workers of its child jobs and of jobs below them.
+        """
         job = self._access.job(caller, job_id)
         workers = self._store.workers_in_tree(job.root_id)
         if caller.worker_key is None:
@@ -119,10 +131,12 @@ class Queries:
     def attempts(
         self, caller: Caller, job_id: str, worker_ids: Collection[str]
     ) -> Sequence[Attempt]:
+        """Return the attempts of some of the job's workers."""
         job = self._access.job(caller, job_id)
         return self._store.attempts_of(job.root_id, worker_ids)
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
+        """Return the job and its descendants. The job comes first."""
         job = self._access.job(caller, job_id)
         whole = self._store.tree(job.root_id)
         if whole is None:
@@ -130,6 +144,7 @@ class Queries:
         return whole if job.is_root else _branch(whole, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
+        """Return events of the job and its descendants in order, with ``seq`` > ``after``."""
         job = self._access.job(caller, job_id)
         events = self._store.events(job.root_id, after, limit)
         if job.is_root:
@@ -142,11 +157,25 @@ class Queries:
             events = self._store.events(job.root_id, events[-1].seq, limit)
         return []
 
+    def subscribe(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with stored events, in order, in the publisher's thread.
+
+        Return a function that ends the subscription.
+        """
+
+        def observer(change: Change) -> None:
+            if change.events:
+                listener(change.events)
+
+        return self._publisher.add(observer)
+
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
+        """Return the ids of the job and its present descendants."""
         job = self._access.job(caller, job_id)
         return frozenset(each.id for each in _below(self._access.jobs_of(job.root_id), job_id))
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
+        """Return the path of a report. Raise NotFound if the report has not been written yet."""
         job = self._access.job(caller, job_id)
         path = self._workspace.report(job, name)
         if path is None or path.is_symlink() or not path.is_file():
@@ -157,7 +186,27 @@ class Queries:
             raise NotFound(f"report {name!r} is not available to this worker")
         return path
 
+    def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
+        """Return the path of the file with a worker's output of all attempts."""
+        return Path(self._workspace.log(self._access.worker(caller, job_id, worker_id)))
+
+    def workspace(self, job: Job) -> Path:
+        """Return the directory of the job's root job."""
+        return self._workspace.job_directory(job.root_id)
+
+    def final_report(self, job: Job) -> Path:
+        """Return the path of a job's summary report, which is written when the job ends."""
+        return self._workspace.final_report(job)
+
+    def worker_directory(self, worker: Worker) -> str:
+        """Return the path of the worker's directory, which may not exist."""
+        return self._workspace.worker_directory(worker)
+
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
+        """Return the merge record of an ended job; empty if nothing was merged.
+
+        Raise Conflict if the job has not ended.
+        """
         job = self._access.job(caller, job_id)
         if not job.status.ended:
             raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
@@ -167,6 +216,10 @@ class Queries:
         return {} if content is None else _object(content)
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
+        """Describe the outcome of an ended job's changes as text; empty for a job without changes.
+
+        The changes of child jobs are included, even if the job's own workers change no files.
+        """
         if not job.status.ended:
             return ()
         if job.facts.discarded:
@@ -182,6 +235,12 @@ class Queries:
             above = parent.parent_job_id if parent else None
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
+        """Return the job if a ``wait`` for it may end now, otherwise None.
+
+        ``run``: the run of the job that the caller waits for. A wait ends when this run, or a later
+        run, has ended. If the caller is a worker, the wait ends only after the worker has its slot
+        again.
+        """
         job = self._access.job(caller, job_id)
         key = caller.worker_key
         if not job.status.ended or job.run < run:

@@ -22,12 +22,14 @@ from orchestrator.core.errors import (
     OrchestratorError,
     Outdated,
 )
-from orchestrator.core.model.human_input import Comment, FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input import Comment, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller, Scope
-from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
+from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.read_models.queries import Queries
+from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
@@ -51,16 +53,6 @@ class EventRemark(Protocol):
     def as_json(self) -> dict[str, Any]: ...
 
 
-class Jobs(Protocol):
-    """The use cases that this module needs. Contracts: see ``Service``."""
-
-    def job(self, caller: Caller, job_id: str) -> Job: ...
-    def detail(self, caller: Caller, job_id: str) -> Detail: ...
-    def give_feedback(
-        self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
-    ) -> FeedbackGiven: ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stored:
     by: str
@@ -81,12 +73,16 @@ class EventFeedback:
 
     def __init__(
         self,
-        service: Jobs,
+        access: Access,
+        queries: Queries,
+        feedback: FeedbackCalls,
         workspace: Path,
         settle_seconds: float = SETTLE_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._service = service
+        self._access = access
+        self._queries = queries
+        self._feedback = feedback
         root = workspace / DIRECTORY
         self._pending, self._sending, self._seen = root / "pending", root / "sending", root / "seen"
         self._settle_seconds = settle_seconds
@@ -129,7 +125,7 @@ class EventFeedback:
         if len(parts) != 3 or parts[0] != BRANCHES or not parts[2].startswith("result"):
             raise NotFound(f"branch {cut(branch, 100)!r} is not the result of a job")
         own = parts[2].removeprefix("result_")
-        return self._service.job(_caller(""), parts[1] if own == "result" else own)
+        return self._access.job(_caller(""), parts[1] if own == "result" else own)
 
     # The thread
 
@@ -165,7 +161,7 @@ class EventFeedback:
         if self._now() - files[-1].stat().st_mtime < self._settle_seconds:
             return
         try:
-            if not self._service.job(_caller(""), directory.name).status.ended:
+            if not self._access.job(_caller(""), directory.name).status.ended:
                 return
         except NotFound:
             shutil.rmtree(directory)
@@ -198,7 +194,7 @@ class EventFeedback:
         if not remarks:
             return True
         caller = _caller(remarks[0].by)
-        workers = [each for each in self._service.detail(caller, job_id).workers if _head(each)]
+        workers = [each for each in self._queries.detail(caller, job_id).workers if _head(each)]
         if not workers:
             raise NotFound(f"no worker of job {job_id} has a branch")
         by_worker: dict[str, list[_Stored]] = {}
@@ -214,7 +210,7 @@ class EventFeedback:
         for on_lines in (True, False):
             request = _request(commit, key, remarks, on_lines=on_lines)
             try:
-                self._service.give_feedback(caller, worker.job_id, worker.id, request)
+                self._feedback.give(caller, worker.job_id, worker.id, request)
                 return
             except Outdated as error:
                 commit = error.commit

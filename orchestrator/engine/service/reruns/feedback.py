@@ -68,6 +68,12 @@ class FeedbackCalls:
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
+        """Send comments on an ended worker's change back to the worker, as one more attempt.
+
+        Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
+        Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not
+        exist. Raise Conflict if the worker has not ended, has no branch, or cannot run again.
+        """
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         if moved := self._moved():

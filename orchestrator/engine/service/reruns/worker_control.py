@@ -40,6 +40,11 @@ class WorkerRetryCalls:
         self._moved = moved
 
     def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+
+        The job may be running or ended. Raise Forbidden if the caller is a worker. Raise Conflict
+        if the worker succeeded, has not ended, or cannot run again.
+        """
         job, worker = self._asked(caller, job_id, worker_id)
         if moved := self._moved():
             raise Unavailable(moved)
@@ -65,6 +70,11 @@ class WorkerRetryCalls:
         return self._access.job(caller, job.id)
 
     def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        """Stop one worker and its child jobs. Its job continues. Idempotent.
+
+        An ended worker is unchanged. Raise Forbidden if the caller is a worker, and Conflict for a
+        planner or reviewer.
+        """
         self._access.changeable(caller, job_id)
         job, worker = self._asked(caller, job_id, worker_id)
         if worker.is_adviser:

@@ -44,7 +44,7 @@ def test_child_jobs_work_and_every_place_names_the_mode(make_site: MakeSite, mod
     assert ended["status"] == "completed", site.log(ended["job_id"], "worker_1")
     directory = site.directory(ended["job_id"])
     assert (directory / "depth_1" / "worker_1_1" / "made").read_text() == "found\n"
-    assert site.manager.service.health().containment == mode
+    assert site.manager.service.server_status.health().containment == mode
     figures = json.loads((directory / "reports" / "analytics.json").read_text())
     assert figures["containment"] == [mode]
     timeline = (directory / "reports" / "timeline.md").read_text()

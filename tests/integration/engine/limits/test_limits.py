@@ -285,7 +285,7 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
 ) -> None:
     job, key = hold(site, release)
     service = site.manager.service
-    caller = service.authenticate(key)
+    caller = service.access.authenticate(key)
     release.touch()
     site.wait(job)
 
@@ -295,7 +295,7 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
 
     late = Submission(request="late", tasks=(TaskSpec(id="a", command="true", agents=("shell",)),))
     with pytest.raises(Unauthorized):
-        service.submit(caller, late)
+        service.submissions.submit(caller, late)
     assert site.get("/jobs")["total"] == 1
     assert until(lambda: site.manager.supervisor.alive, "the loop goes on")
 

@@ -75,7 +75,7 @@ def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_it
 
     def noticed() -> str:
         site.submit("a look at the disk, at most twice a second", [shell("true")])
-        return site.manager.service.health().paused
+        return site.manager.service.server_status.health().paused
 
     until(noticed, "it is noticed")
     job_id = site.submit("one", [shell("echo done")])
@@ -86,7 +86,7 @@ def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_it
 
     assert reason.startswith("waiting for disk space: ")
     assert site.wait(job_id)["status"] == "completed"
-    assert site.manager.service.health().paused == ""
+    assert site.manager.service.server_status.health().paused == ""
 
 
 def test_what_runs_on_a_full_disk_ends_with_its_end_stored(site: InProcess, disk: Path) -> None:
@@ -204,7 +204,7 @@ def test_below_the_mark_on_the_repositorys_disk_nothing_starts(
 
     def noticed() -> str:
         site.submit("a look at the disk, at most twice a second", [shell("true")])
-        return site.manager.service.health().paused
+        return site.manager.service.server_status.health().paused
 
     paused = until(noticed, "it is noticed")
     job_id = site.submit("two", [edit("echo 2 > two.txt")])
@@ -227,7 +227,7 @@ def test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt(
 
     job_id = site.submit("two", [edit("echo 2 > two.txt")])
     reason = until(lambda: waits_for_space(site, job_id), "it says why it waits")
-    paused = site.manager.service.health().paused
+    paused = site.manager.service.server_status.health().paused
     _, events = attempts_and_events(site, job_id)
     filler.unlink()
 
@@ -236,7 +236,7 @@ def test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt(
     tried, after = attempts_and_events(site, job_id)
     assert tried == 1 and after[: len(events)] == events
     assert after.count("worker_started") == 1 and "worker_retrying" not in after
-    assert site.manager.service.health().paused == ""
+    assert site.manager.service.server_status.health().paused == ""
 
 
 def test_a_start_that_waits_for_space_is_cancelled_at_once(make_site: MakeSite, disk: Path) -> None:
@@ -328,9 +328,7 @@ def test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed(
     refused = small_site.call("POST", f"/jobs/{job_id}/remove", {})
     assert refused.status_code == 409 and f"discard {job_id}" in refused.json()["detail"]
     assert (worktree / "large1").exists(), "nothing was removed"
-    lost = small_site.manager.service._checkpoints._worktrees.checkpoints.repository.unlanded(
-        job_id
-    )
+    lost = small_site.manager.service.checkpoints._worktrees.checkpoints.repository.unlanded(job_id)
     assert lost[str(worktree)] == "uncommitted"
 
     assert small_site.call("POST", f"/jobs/{job_id}/discard", {}).status_code == 200

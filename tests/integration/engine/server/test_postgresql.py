@@ -55,7 +55,7 @@ def test_a_locked_or_read_only_database_is_named_by_health(
     plain = make_url(url).set(drivername="postgresql").render_as_string(False)
 
     def trouble() -> str:
-        return str(site.manager.service.health().checks["store"])
+        return str(site.manager.service.server_status.health().checks["store"])
 
     with psycopg.connect(plain) as own:
         own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
@@ -63,7 +63,7 @@ def test_a_locked_or_read_only_database_is_named_by_health(
         assert "lock timeout" in locked
         assert "\n" not in locked, "anybody may read it: it quotes no statement"
         assert site.post("one", [shell("true")]).status_code == 503
-    until(lambda: site.manager.service.health().ready, "it is ready again")
+    until(lambda: site.manager.service.server_status.health().ready, "it is ready again")
 
     with psycopg.connect(plain, options="-c default_transaction_read_only=off") as own:
         name = make_url(url).database
@@ -76,7 +76,7 @@ def test_a_locked_or_read_only_database_is_named_by_health(
         own.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
         own.commit()
         cut_off_others(own)
-    until(lambda: site.manager.service.health().ready, "it is ready again")
+    until(lambda: site.manager.service.server_status.health().ready, "it is ready again")
     assert site.run("three", [shell("true")])["status"] == "completed"
 
 
@@ -214,5 +214,5 @@ def test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing(
     assert going.error is None and absences > 1 and caller.refused
     assert not caller.wrong
     check_many(site, answer, effects, count)
-    assert site.manager.service.health().ready
+    assert site.manager.service.server_status.health().ready
     gateway.close()

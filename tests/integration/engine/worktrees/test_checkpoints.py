@@ -320,7 +320,7 @@ def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: 
     worker = site.manager.store.workers(job)[0]
     assert worker.result is not None and worker.result.failures[-1].checkpoint == "1-before"
     assert (
-        pending(worker, site.manager.service._checkpoints._worktrees.checkpoints.refs_of(worker))
+        pending(worker, site.manager.service.checkpoints._worktrees.checkpoints.refs_of(worker))
         is None
     )
     site.call("POST", f"/jobs/{job}/cancel", {})

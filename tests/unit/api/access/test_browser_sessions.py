@@ -133,8 +133,10 @@ def test_a_ticket_needs_a_key(anonymous: FlaskClient) -> None:
 
 
 def test_a_worker_gets_no_session(app: Flask, service: FakeService) -> None:
-    job = service.submit(service.authenticate(KEY), Submission(request="build it")).job
-    key = service.worker_key(service.workers(job)[0])
+    job = service.submissions.submit(
+        service.access.authenticate(KEY), Submission(request="build it")
+    ).job
+    key = service.worker_key(service.workers_of(job)[0])
     client = app.test_client()
     for path in (SESSION, TICKETS):
         assert kind(client.post(path, json={}, headers={"X-API-Key": key})) == (403, "forbidden")

@@ -88,7 +88,7 @@ def test_too_many_submissions_are_told_when_to_go_on(
     problem = json.loads(answers[-1].text)
     assert problem["type"] == "rate-limit"
     assert "limits.submissions_per_minute" in problem["detail"]
-    assert len(service.submissions) == 2
+    assert len(service.submitted) == 2
 
 
 def test_a_cancel_is_never_limited(client: FlaskClient) -> None:

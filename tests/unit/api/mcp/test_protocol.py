@@ -65,7 +65,7 @@ def test_the_tools_are_listed_as_the_file_says(client: FlaskClient) -> None:
 def test_workers_do_not_find_the_tools_of_people(
     client: FlaskClient, anonymous: FlaskClient, service: FakeService
 ) -> None:
-    worker = service.workers(submitted(client, service))[0]
+    worker = service.workers_of(submitted(client, service))[0]
     anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(worker)
     tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
 
@@ -97,7 +97,7 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
         tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
         assert [tool["name"] for tool in tools] == [t.name for t in TOOLS if not t.for_people]
         assert told in complaint(anonymous, "pause", job_id=job.id)
-    assert service.job(service.authenticate(KEY), job.id).pause is None
+    assert service.access.job(service.access.authenticate(KEY), job.id).pause is None
 
 
 def test_the_file_of_tools_is_made_from_the_table() -> None:
@@ -276,7 +276,7 @@ def test_a_worker_sees_its_own_subtree_alone(
     client: FlaskClient, anonymous: FlaskClient, service: FakeService
 ) -> None:
     mine, other = submitted(client, service), submitted(client, service)
-    anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(service.workers(mine)[0])
+    anonymous.environ_base["HTTP_X_API_KEY"] = service.worker_key(service.workers_of(mine)[0])
 
     assert "not-found" in complaint(anonymous, "status", job_id=other.id)
     for tool in ("status", "wait", "cancel", "result", "report"):

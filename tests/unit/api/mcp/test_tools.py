@@ -38,7 +38,7 @@ def test_a_job_is_started_with_its_tasks_and_config(
         workdir="project",
     )
 
-    [submission] = service.submissions
+    [submission] = service.submitted
     [task] = submission.tasks
     assert (task.command, submission.config.values.max_workers) == ("true", 2)
     assert (task.workdir, task.locks) == ("project", ("project",)), "as of the API"
@@ -55,7 +55,7 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
         for _ in range(2)
     ]
 
-    assert len(service.submissions) == 1
+    assert len(service.submitted) == 1
     assert [json.loads(text).get("duplicate") for text in texts] == [None, True]
 
 
@@ -81,7 +81,7 @@ def test_wrong_arguments_are_told_with_what_to_type(
     client: FlaskClient, service: FakeService, tool: str, arguments: Answer, hint: str
 ) -> None:
     assert hint in complaint(client, tool, **arguments)
-    assert not service.submissions
+    assert not service.submitted
 
 
 @pytest.mark.parametrize("arguments", [[], "job", 7, True])
@@ -153,7 +153,7 @@ def test_waiting_for_what_has_ended_answers_with_its_results(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)
-    service.finish(service.workers(job)[0], "all of it", files=("a.txt",))
+    service.finish(service.workers_of(job)[0], "all of it", files=("a.txt",))
     service.end(job)
 
     for tool in ("wait", "result"):
@@ -171,7 +171,7 @@ def test_whose_work_counts_among_candidates_is_told(
 ) -> None:
     job = submitted(client, service)
     standing = CandidateRank(place=place, by=Criterion.SIZE, why="3 more lines") if place else None
-    service.finish(service.workers(job)[0], standing=standing)
+    service.finish(service.workers_of(job)[0], standing=standing)
     service.end(job)
 
     [result] = values(client, "result", job_id=job.id)["results"]
@@ -183,7 +183,7 @@ def test_results_are_bounded_whatever_workers_leave(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service, tasks=[{"command": "true"}] * 60)
-    for number, worker in enumerate(service.workers(job)):
+    for number, worker in enumerate(service.workers_of(job)):
         service.finish(
             worker,
             "short" if number % 2 else "é" * 100_000,
@@ -213,7 +213,7 @@ def test_short_outputs_leave_their_room_to_long_ones() -> None:
 def test_what_agents_used_is_told_when_it_is_known(
     client: FlaskClient, service: FakeService
 ) -> None:
-    [worker] = service.workers(submitted(client, service))
+    [worker] = service.workers_of(submitted(client, service))
     used = Usage(steps=3, input_tokens=10)
 
     assert summaries._used([worker]) == {}
@@ -226,14 +226,14 @@ def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> 
     job = submitted(client, service)
 
     assert values(client, "cancel", job_id=job.id)["job_id"] == job.id
-    assert service.job(service.authenticate(KEY), job.id).cancelled_by
+    assert service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
 
 
 def test_one_worker_is_cancelled(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
 
     assert values(client, "cancel", job_id=job.id, worker_id="worker_1")["cancelled"] == "worker_1"
-    assert not service.job(service.authenticate(KEY), job.id).cancelled_by
+    assert not service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
 
 
 def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:
@@ -266,7 +266,7 @@ def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> Non
 
 def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
-    path = service.workspace(job) / "logs" / "depth_0_worker_1.log"
+    path = service.queries.workspace(job) / "logs" / "depth_0_worker_1.log"
     where = {"job_id": job.id, "worker_id": "worker_1"}
 
     assert "no output yet" in call(client, "logs", **where)["content"][0]["text"]
@@ -284,7 +284,7 @@ def test_a_report_is_cut_and_says_where_all_of_it_is(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)
-    path = service.final_report(job)
+    path = service.queries.final_report(job)
 
     assert "does not exist yet" in complaint(client, "report", job_id=job.id)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -299,7 +299,7 @@ def test_a_report_is_cut_and_says_where_all_of_it_is(
 
 def test_a_report_that_is_a_link_is_not_followed(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
-    path = service.final_report(job)
+    path = service.queries.final_report(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to("/etc/passwd")
 

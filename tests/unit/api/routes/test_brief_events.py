@@ -15,7 +15,9 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 @pytest.fixture
 def job(service: FakeService) -> Job:
-    return service.submit(service.authenticate(KEY), Submission(request="build it")).job
+    return service.submissions.submit(
+        service.access.authenticate(KEY), Submission(request="build it")
+    ).job
 
 
 def events(client: FlaskClient, job: Job, query: str) -> list[tuple[str, dict[str, Any]]]:
@@ -30,7 +32,7 @@ def events(client: FlaskClient, job: Job, query: str) -> list[tuple[str, dict[st
 def test_brief_events_have_the_new_state(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
-    worker = service.workers(job)[0]
+    worker = service.workers_of(job)[0]
     service.publish(job, EventKind.WORKER_STARTED, worker=worker, data={"agent": "x" * 500})
     used = {"steps": 2, "input_tokens": 10, "output_tokens": 5, "cost_usd": 0.123456}
     service.publish(job, EventKind.WORKER_USED, worker=worker, data=used)

@@ -24,13 +24,15 @@ from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 @pytest.fixture
 def job(service: FakeService) -> Job:
-    return service.submit(service.authenticate(KEY), Submission(request="build it")).job
+    return service.submissions.submit(
+        service.access.authenticate(KEY), Submission(request="build it")
+    ).job
 
 
 def child_of(service: FakeService, job: Job, request: str = "part") -> Job:
-    worker = service.workers(job)[0]
-    caller = service.authenticate(service.worker_key(worker))
-    return service.submit(caller, Submission(request=request)).job
+    worker = service.workers_of(job)[0]
+    caller = service.access.authenticate(service.worker_key(worker))
+    return service.submissions.submit(caller, Submission(request=request)).job
 
 
 def read(client: FlaskClient, path: str, status: HTTPStatus = HTTPStatus.OK) -> Any:
@@ -48,7 +50,7 @@ def test_a_submission_is_accepted_with_its_place(client: FlaskClient, service: F
     assert response.headers["Location"] == f"/api/v1/jobs/{answer['job_id']}/status"
     assert answer["links"]["status"] == response.headers["Location"]
     assert answer["left"] == {"depth": 3, "child_jobs": 20}
-    (submission,) = service.submissions
+    (submission,) = service.submitted
     assert submission.config.values.max_workers == 3
     assert submission.tasks[0].title == "one"
 
@@ -79,7 +81,7 @@ def test_a_job_without_a_finished_worker_has_no_results(client: FlaskClient, job
 def test_the_short_form_is_that_of_the_contract(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
-    service.finish(service.workers(job)[0], output="all good", files=("src/app.tsx",))
+    service.finish(service.workers_of(job)[0], output="all good", files=("src/app.tsx",))
     service.end(job)
     status = read(client, f"/api/v1/jobs/{job.id}/status")
     root = service.folder / f"job_{job.id}"
@@ -107,9 +109,9 @@ def test_a_recursive_worker_carries_the_results_of_its_last_child_job(
 ) -> None:
     first, second = child_of(service, job, "first"), child_of(service, job, "second")
     for child in (first, second):
-        service.finish(service.workers(child)[0], output=f"from {child.id}")
+        service.finish(service.workers_of(child)[0], output=f"from {child.id}")
         service.end(child)
-    service.finish(service.workers(job)[0], status=WorkerStatus.RECURSIVE_SUCCESS)
+    service.finish(service.workers_of(job)[0], status=WorkerStatus.RECURSIVE_SUCCESS)
     (row,) = read(client, f"/api/v1/jobs/{job.id}/results")["tasks"]
     assert row["status"] == "recursive_success"
     assert (row["child_job_id"], row["child_job_ids"]) == (second.id, [first.id, second.id])
@@ -121,7 +123,7 @@ def test_a_childs_final_report_is_under_reports(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
     child = child_of(service, job)
-    service.finish(service.workers(child)[0])
+    service.finish(service.workers_of(child)[0])
     results = read(client, f"/api/v1/jobs/{child.id}/results")
     assert results["final_report"].endswith(f"job_{job.id}/reports/job_{child.id}.md")
 
@@ -131,8 +133,8 @@ def test_all_workers_are_listed_in_their_order(client: FlaskClient, service: Fak
     job_id = client.post("/api/v1/orchestrate", json={"request": "x", "tasks": tasks}).json[
         "job_id"
     ]
-    job = service.job(service.authenticate(KEY), job_id)
-    service.finish(service.workers(job)[5], status=WorkerStatus.SKIPPED)
+    job = service.access.job(service.access.authenticate(KEY), job_id)
+    service.finish(service.workers_of(job)[5], status=WorkerStatus.SKIPPED)
     rows = read(client, f"/api/v1/jobs/{job_id}/results")["tasks"]
     assert [row["task_id"] for row in rows] == [task["id"] for task in tasks]
     assert rows[5]["status"] == "skipped"
@@ -142,7 +144,7 @@ def test_everything_about_a_job_has_its_attempts_and_children(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
     child = child_of(service, job)
-    service.finish(service.workers(job)[0])
+    service.finish(service.workers_of(job)[0])
     everything = read(client, f"/api/v1/jobs/{job.id}")
     assert everything["request"] == "build it"
     assert everything["child_job_ids"] == [child.id]
@@ -177,15 +179,15 @@ def test_deep_trees_are_answered(client: FlaskClient, service: FakeService, job:
     deepest = job
     for _ in range(120):
         deepest = child_of(service, deepest)
-        service.finish(service.workers(deepest)[0])
-    service.finish(service.workers(job)[0])
+        service.finish(service.workers_of(deepest)[0])
+    service.finish(service.workers_of(job)[0])
     read(client, f"/api/v1/jobs/{job.id}/tree")
     read(client, f"/api/v1/jobs/{job.id}/status")
 
 
 def test_jobs_come_newest_first_page_by_page(client: FlaskClient, service: FakeService) -> None:
-    caller = service.authenticate(KEY)
-    ids = [service.submit(caller, Submission(request="x")).job.id for _ in range(5)]
+    caller = service.access.authenticate(KEY)
+    ids = [service.submissions.submit(caller, Submission(request="x")).job.id for _ in range(5)]
     page = read(client, "/api/v1/jobs?page=2&page_size=2")
     assert [job["job_id"] for job in page["jobs"]] == [ids[2], ids[1]]
     assert (page["total"], page["page"], page["page_size"]) == (5, 2, 2)
@@ -226,7 +228,7 @@ def test_an_unchanged_answer_is_not_sent_again(
     service.left = {"wall_seconds": 1}
     again = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
     assert (again.status_code, again.data, again.headers["ETag"]) == (304, b"", tag)
-    service.finish(service.workers(job)[0])
+    service.finish(service.workers_of(job)[0])
     assert client.get(path, headers={"If-None-Match": tag}).status_code == HTTPStatus.OK
 
 
@@ -247,7 +249,9 @@ def test_a_retry_takes_overrides(client: FlaskClient, service: FakeService, job:
     body = {"config": {"default_timeout": 900}}
     response = client.post(f"/api/v1/jobs/{job.id}/retry", json=body)
     assert (response.status_code, response.json["status"]) == (HTTPStatus.ACCEPTED, "running")
-    assert service.job(service.authenticate(KEY), job.id).config.default_timeout == 900
+    assert (
+        service.access.job(service.access.authenticate(KEY), job.id).config.default_timeout == 900
+    )
 
 
 def test_a_retry_needs_no_body(client: FlaskClient, service: FakeService, job: Job) -> None:
@@ -324,7 +328,7 @@ def test_line_ends_in_an_event_stay_inside_its_data(
 
 
 def write_log(service: FakeService, job: Job, text: str) -> Path:
-    path = service.log_path(service.authenticate(KEY), job.id, "worker_1")
+    path = service.queries.log_path(service.access.authenticate(KEY), job.id, "worker_1")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
@@ -363,7 +367,7 @@ def test_a_followed_log_ends_with_its_worker(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
     write_log(service, job, "one\ntwo\n")
-    timer = threading.Timer(0.2, lambda: service.finish(service.workers(job)[0]))
+    timer = threading.Timer(0.2, lambda: service.finish(service.workers_of(job)[0]))
     timer.start()
     assert client.get(f"/api/v1/jobs/{job.id}/logs/worker_1?follow=true&tail=1").text == "two\n"
     timer.join()
@@ -378,7 +382,7 @@ def test_a_log_that_is_a_link_is_not_read(
     log.unlink()
     log.symlink_to(secret)
     for query in ("", "?follow=1"):
-        service.finish(service.workers(job)[0])
+        service.finish(service.workers_of(job)[0])
         assert "secret" not in client.get(f"/api/v1/jobs/{job.id}/logs/worker_1{query}").text
     log.unlink()
     log.hardlink_to(secret)
@@ -400,7 +404,7 @@ def test_reports_have_their_media_type(
     path = f"/api/v1/jobs/{job.id}/reports/{name}"
     read(client, path, HTTPStatus.NOT_FOUND)
     plain = name.removeprefix("reports/")
-    report = service.report_path(service.authenticate(KEY), job.id, plain)
+    report = service.queries.report_path(service.access.authenticate(KEY), job.id, plain)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text("# text")
     response = client.get(path)
@@ -572,7 +576,7 @@ def test_invented_methods_make_no_series_of_their_own(client: FlaskClient) -> No
 def test_a_worker_is_told_without_attempts_that_began_after_it_was_read(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
-    (worker,) = service.workers(job)
+    (worker,) = service.workers_of(job)
     service.worker_key(worker)
 
     (told,) = client.get(f"/api/v1/jobs/{job.id}").get_json()["workers"]

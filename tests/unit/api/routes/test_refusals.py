@@ -37,7 +37,9 @@ def app(shared_app: Flask, service: FakeService) -> Flask:
 
 @pytest.fixture
 def job(service: FakeService) -> Job:
-    return service.submit(service.authenticate(KEY), Submission(request="build it")).job
+    return service.submissions.submit(
+        service.access.authenticate(KEY), Submission(request="build it")
+    ).job
 
 
 def problem(response: TestResponse, status: int, kind: str) -> dict[str, Any]:
@@ -190,7 +192,7 @@ def test_a_wrong_value_is_pointed_at(
     found = problem(client.post(ORCHESTRATE, json=body), 422, "invalid-request")
     assert pointer in [error["pointer"] for error in found["errors"]]
     assert all(error["pointer"].startswith(pointer) for error in found["errors"])
-    assert not service.submissions
+    assert not service.submitted
 
 
 @pytest.mark.parametrize(
@@ -256,7 +258,7 @@ def test_a_variable_of_the_orchestrators_own_is_refused_by_name(
     assert found["errors"][0]["pointer"] == "/tasks/0/env/ORCHESTRATOR_API_KEY"
     assert "ORCHESTRATOR_API_KEY is set by the orchestrator" in found["detail"]
     assert "forged" not in json.dumps(found)
-    assert not service.submissions
+    assert not service.submitted
 
 
 def test_what_is_wrong_is_not_repeated_back(client: FlaskClient) -> None:
@@ -320,8 +322,10 @@ def test_unknown_workers_are_not_found(client: FlaskClient, job: Job, worker_id:
 def test_a_worker_sees_nothing_of_others(
     anonymous: FlaskClient, service: FakeService, job: Job
 ) -> None:
-    other = service.submit(service.authenticate(KEY), Submission(request="other")).job
-    headers = {"X-API-Key": service.worker_key(service.workers(job)[0])}
+    other = service.submissions.submit(
+        service.access.authenticate(KEY), Submission(request="other")
+    ).job
+    headers = {"X-API-Key": service.worker_key(service.workers_of(job)[0])}
     assert anonymous.get(f"/api/v1/jobs/{job.id}", headers=headers).status_code == 200
     for call in ("", "/status", "/events", "/tree", "/wait", "/logs/worker_1", "/reports/x.md"):
         response = anonymous.get(f"/api/v1/jobs/{other.id}{call}", headers=headers)

@@ -66,7 +66,7 @@ def test_a_labeled_issue_starts_one_job(anonymous: FlaskClient, service: FakeSer
     found = json.loads(first.text)
     assert (found["trigger"], found["status"]) == ("issues", "accepted")
     assert first.headers["Location"] == f"/api/v1/jobs/{found['job_id']}/status"
-    (submission,) = service.submissions
+    (submission,) = service.submitted
     (task,) = submission.tasks
     assert task.command is None and task.prompt == submission.request
     assert "$(touch /tmp/owned)" in task.prompt and "\n````text\nIt looks like" in task.prompt
@@ -76,7 +76,7 @@ def test_a_labeled_issue_starts_one_job(anonymous: FlaskClient, service: FakeSer
     assert again.status_code == 200
     assert json.loads(again.text)["status"] == "duplicate"
     assert json.loads(again.text)["job_id"] == found["job_id"]
-    assert len(service.submissions) == 1
+    assert len(service.submitted) == 1
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_wrong_signature_gets_no_reason(
     assert refused.status_code == 401
     detail = "event rejected: its signature or token does not match the trigger's secret"
     assert json.loads(refused.text)["detail"] == detail
-    assert not service.submissions
+    assert not service.submitted
 
 
 def test_a_ping_is_answered_without_a_body(anonymous: FlaskClient) -> None:
@@ -112,14 +112,14 @@ def test_other_events_are_ignored_with_the_condition(
     other = json.dumps({**json.loads(LABELED), "action": "opened"}).encode()
     found = json.loads(deliver(anonymous, other).text)
     assert (found["status"], found["reason"]) == ("ignored", "when.$.action is false")
-    assert not service.submissions
+    assert not service.submitted
 
 
 def test_a_form_of_github_is_read(anonymous: FlaskClient, service: FakeService) -> None:
     body = urlencode({"payload": LABELED.decode()}).encode()
     kind = "application/x-www-form-urlencoded"
     assert deliver(anonymous, body, **{"Content-Type": kind}).status_code == 202
-    assert "$(touch /tmp/owned)" in service.submissions[0].request
+    assert "$(touch /tmp/owned)" in service.submitted[0].request
 
 
 def test_a_large_body_is_refused(anonymous: FlaskClient, service: FakeService) -> None:
@@ -133,7 +133,7 @@ def test_a_signed_body_that_is_no_json_stores_nothing(
     anonymous: FlaskClient, service: FakeService, body: bytes
 ) -> None:
     assert deliver(anonymous, body).status_code == 400
-    assert not service.submissions
+    assert not service.submitted
 
 
 def test_the_limit_per_hour_holds(anonymous: FlaskClient, service: FakeService) -> None:
@@ -142,7 +142,7 @@ def test_the_limit_per_hour_holds(anonymous: FlaskClient, service: FakeService) 
     refused = deliver(anonymous, id="d-3")
     assert json.loads(refused.text)["limit"] == "triggers.issues.max_per_hour"
     assert 0 < int(refused.headers["Retry-After"]) <= 1800
-    assert len(service.submissions) == 2
+    assert len(service.submitted) == 2
 
 
 def test_another_service_sends_the_secret(anonymous: FlaskClient, service: FakeService) -> None:
@@ -154,7 +154,7 @@ def test_another_service_sends_the_secret(anonymous: FlaskClient, service: FakeS
     assert post(SECRET).status_code == 202
     assert post(SECRET).status_code == 202, "without a delivery id, each event starts a job"
     assert post(f"{SECRET}x").status_code == 401
-    assert len(service.submissions) == 2
+    assert len(service.submitted) == 2
 
 
 def test_unknown_names_and_methods(anonymous: FlaskClient) -> None:

@@ -43,7 +43,7 @@ class Jobs:
         workers = [worker(0, "a.py"), worker(1, "b.py"), worker(2, "c.py"), a_worker(JOB, 3)]
         return Detail(job=self.present, tasks=(), workers=workers)
 
-    def give_feedback(
+    def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
         error, self.error = self.error, None
@@ -80,7 +80,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def feedback(jobs: Jobs, clock: Clock, tmp_path: Path) -> EventFeedback:
-    return EventFeedback(jobs, tmp_path, 10.0, clock)
+    return EventFeedback(jobs, jobs, jobs, tmp_path, 10.0, clock)
 
 
 def put(feedback: EventFeedback, remark: Remark, delivery: str) -> bool:
@@ -129,7 +129,7 @@ def test_a_crash_between_giving_and_forgetting_repeats_with_the_same_key(
         patched.setattr("shutil.rmtree", crash)
         feedback.send_settled()
     put(feedback, LINE, "2")
-    again = EventFeedback(jobs, tmp_path, 10.0, clock)
+    again = EventFeedback(jobs, jobs, jobs, tmp_path, 10.0, clock)
     again.send_settled()
     assert len({request.key for _, _, request in jobs.given}) == 1 and len(jobs.given) == 2
     again.send_settled()
