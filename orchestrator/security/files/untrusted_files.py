@@ -11,6 +11,8 @@ from orchestrator.core import failpoints
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: Without O_NONBLOCK, a FIFO that a worker created would block the open call.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_NOT_NAMES = frozenset(("", ".", ".."))
+_PIECE_BYTES = 64 * 1024
 
 
 class NotPlain(OSError):
@@ -24,11 +26,19 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     worker could block the server, or make it read other files. A worker cannot redirect the call
     by replacing a directory. Raise FileNotFoundError, NotPlain, or another OSError.
     """
+    return os.fdopen(_opened(path, within), "rb", buffering=0)
+
+
+def _opened(path: Path | str, within: Path | str | None) -> int:
     whole = os.fspath(path)
-    root = os.fspath(within or os.path.dirname(whole) or ".")
-    beginning = root.rstrip("/") + "/" if within else whole[: whole.rfind("/") + 1]
+    if within is None:
+        if whole.rpartition("/")[2] in _NOT_NAMES:
+            raise NotPlain(f"{whole} is not a file")
+        return _plain(os.open(whole, _FILE), whole)
+    root = os.fspath(within)
+    beginning = root.rstrip("/") + "/"
     parts = whole.removeprefix(beginning).split("/")
-    if not whole.startswith(beginning) or not {"", ".", ".."}.isdisjoint(parts):
+    if not whole.startswith(beginning) or not _NOT_NAMES.isdisjoint(parts):
         raise NotPlain(f"{whole} is not a file below {root}")
     folder = os.open(root, _DIRECTORY)
     try:
@@ -42,21 +52,27 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     return _plain(handle, whole)
 
 
-def _plain(handle: int, path: str) -> BinaryIO:
+def _plain(handle: int, path: str) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(handle)
         raise NotPlain(f"{path} is not a regular file")
-    return os.fdopen(handle, "rb", buffering=0)
+    return handle
 
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
     """Return at most ``limit`` bytes of a file; None if ``open_plain`` cannot open the file."""
+    # Without a file object, because git's small files are read about 100 times per job.
     try:
-        with open_plain(path, within) as file:
-            return _read(file, limit)
+        handle = _opened(path, within)
     except OSError:
         return None
+    try:
+        return _read(handle, limit)
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
 
 
 def read_tail(path: Path | str, limit: int, within: Path | str | None = None) -> bytes:
@@ -65,17 +81,19 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
         with open_plain(path, within) as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(max(0, size - limit))
-            return _read(file, limit)
+            return _read(file.fileno(), limit)
     except OSError:
         return b""
 
 
-def _read(file: BinaryIO, limit: int) -> bytes:
-    # One unbuffered read may return less than requested.
-    found = file.read(limit)
-    while found and len(found) < limit and (more := file.read(limit - len(found))):
-        found += more
-    return found
+def _read(handle: int, limit: int) -> bytes:
+    # One read may return less than requested. Python allocates the requested size in advance, so
+    # the limit itself is not requested.
+    pieces, left = list[bytes](), limit
+    while left and (piece := os.read(handle, min(left, _PIECE_BYTES))):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces)
 
 
 #: Permissions of a file that only its owner may read.
