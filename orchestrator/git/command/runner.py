@@ -80,6 +80,10 @@ _ENVIRONMENT = {
 }
 
 
+#: Variables by which git finds programs and settings.
+_DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME")
+
+
 #: Maximum number of leftover locks that one call removes.
 _MOST_LOCKS = 10
 
@@ -315,8 +319,18 @@ def _object_of(answer: bytes) -> str:
 
 
 def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    return {**inherited, **_ENVIRONMENT, **env}
+    decisive = tuple(map(os.environ.get, _DECISIVE))
+    return {**_inherited(decisive, int(time.monotonic())), **_ENVIRONMENT, **env}
+
+
+@lru_cache(maxsize=4)
+def _inherited(_decisive: Sequence[str | None], _second: int) -> Mapping[str, str]:
+    """Return this process's environment without git's variables.
+
+    Cached until the next second, or a change of a decisive variable, because a read takes a third
+    of the CPU time of a git process's start.
+    """
+    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
 
 
 def _reports_full_disk(answer: GitOutput) -> bool:
