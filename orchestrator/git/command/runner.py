@@ -24,6 +24,7 @@ from orchestrator.git.command.git_sessions import (
     SharedPart,
     shared_part,
 )
+from orchestrator.git.command.recent_commits import RECENT
 
 #: Seconds between the checks whether git waits for a pipe or a lock.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
@@ -78,8 +79,6 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
-
-
 #: Variables by which git finds programs and settings.
 _DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME")
 
@@ -243,13 +242,20 @@ class Git:
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:
         part = shared_part(self.directory, self.env)
         if part is not None and not any(map(_NO_LINE.search, names)):
-            given = "".join(f"info {part.named(each)}\n" for each in names)
             with suppress(SessionFailed):
-                answers = self._session(part, _READER, os.fsencode(given), len(names))
-                return [_object_of(each) for each in answers]
+                return self._resolved(part, [part.named(each) for each in names])
         asked = ("rev-parse", "--verify", "--quiet", "--end-of-options")
         # Take the last line, because some versions of git print the option first.
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
+
+    def _resolved(self, part: SharedPart, names: Sequence[str]) -> Sequence[str]:
+        found = [RECENT.named(part, each) for each in names]
+        asked = [name for name, commit in zip(names, found, strict=True) if commit is None]
+        if not asked:
+            return [each or "" for each in found]
+        given = os.fsencode("".join(f"info {each}\n" for each in asked))
+        answers = iter(self._session(part, _READER, given, len(asked)))
+        return [_noted(part, next(answers)) if each is None else each for each in found]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit, or delete it if the commit is "". All refs change, or none.
@@ -281,7 +287,9 @@ class Git:
             with suppress(SessionFailed):
                 given = os.fsencode(f"{file.name}\n")
                 (answer,) = self._session(part, _HASHER, given, 1, CHANGE_SECONDS)
-                return answer.decode("ascii") if _OBJECT_ID.fullmatch(answer) else ""
+                if _OBJECT_ID.fullmatch(answer):
+                    RECENT.note(part, answer.decode("ascii"))
+                    return answer.decode("ascii")
         return ""
 
     def _session(
@@ -311,11 +319,18 @@ _NO_LINE = re.compile(r"[\n\r\0]|^$")
 _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
 
-def _object_of(answer: bytes) -> str:
-    """Return the object id in git's answer ``ID TYPE SIZE``; "" if the object is missing."""
+def _noted(part: SharedPart, answer: bytes) -> str:
+    """Return the object id in git's answer ``ID TYPE SIZE``; "" if the object is missing.
+
+    Note the commits.
+    """
     words = answer.split(b" ")
-    is_known = len(words) == 3 and words[1] in _TYPES and words[2].isdigit()
-    return words[0].decode("ascii") if is_known else ""
+    if len(words) != 3 or words[1] not in _TYPES or not words[2].isdigit():
+        return ""
+    found = words[0].decode("ascii")
+    if words[1] == b"commit":
+        RECENT.note(part, found)
+    return found
 
 
 def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:

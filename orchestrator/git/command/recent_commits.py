@@ -1,0 +1,114 @@
+"""Commits that git has read a moment ago, and refs that name such a commit.
+
+A job reads the same few refs about 30 times. A file of a ref is read faster than a session answers.
+"""
+
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator.git.command.git_sessions import AGE_SECONDS, SharedPart
+from orchestrator.security.files.untrusted_files import read_regular
+
+#: Matches the names that are read here: HEAD, or a full ref name without special characters.
+_NAME = re.compile(
+    r"(?P<ref>(?:worktrees/[\w-][\w.-]*/)?HEAD|refs(?:/[\w-][\w.-]*)+)(?:\^\{commit\})?", re.ASCII
+)
+_OBJECT_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})\n?")
+_SYMBOLIC = b"ref: "
+#: Maximum size of a file of a ref, in bytes.
+_LONGEST = 4096
+#: Maximum size of a file of packed refs that is searched, in bytes. A session is faster than a
+#: longer search.
+_MOST_PACKED = 64 * 1024
+_MOST_KEPT = 1024
+
+
+class _Unknown(Exception):
+    """Only git can answer."""
+
+
+class RecentCommits:
+    """The commits that git has read in the last AGE_SECONDS. Any thread may call.
+
+    A session may know a removed object as long, too.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._guard = threading.Lock()
+        #: The time of the read, by the shared directory and the commit.
+        self._read: dict[tuple[str, str], float] = {}
+
+    def note(self, part: SharedPart, commit: str) -> None:
+        key = part.common, commit
+        with self._guard:
+            self._read.pop(key, None)
+            self._read[key] = self._clock()
+            while len(self._read) > _MOST_KEPT:
+                del self._read[next(iter(self._read))]
+
+    def named(self, part: SharedPart, name: str) -> str | None:
+        """Return the commit of a ref or of HEAD; "" if the ref does not exist.
+
+        Return None if only git can answer. ``name``: as ``SharedPart.named`` returns it.
+        """
+        matched = _NAME.fullmatch(name)
+        if matched is None:
+            return None
+        try:
+            commit = _commit_of(part.common, matched["ref"])
+        except _Unknown:
+            return None
+        read = self._read.get((part.common, commit))
+        is_recent = read is not None and self._clock() < read + AGE_SECONDS
+        return commit if is_recent or not commit else None
+
+
+def _commit_of(common: str, ref: str) -> str:
+    content = read_regular(f"{common}/{ref}", _LONGEST)
+    if content is None:
+        return _packed(common, ref)
+    if content.startswith(_SYMBOLIC) and ref.endswith("HEAD"):
+        branch = os.fsdecode(content.removeprefix(_SYMBOLIC)).removesuffix("\n")
+        if branch.startswith("refs/heads/") and _NAME.fullmatch(branch):
+            return _commit_of(common, branch)
+    if not _OBJECT_ID.fullmatch(content):
+        raise _Unknown
+    return content.decode("ascii").removesuffix("\n")
+
+
+def _packed(common: str, ref: str) -> str:
+    """Return the commit of a ref without a file of its own. Raise _Unknown."""
+    # Without the first directory, git does not recognize the repository. With the second one, no
+    # ref has a file.
+    if not os.path.isdir(f"{common}/refs") or os.path.lexists(f"{common}/reftable"):
+        raise _Unknown
+    if not ref.startswith("refs/") or not _is_directory_or_missing(f"{common}/{ref}"):
+        raise _Unknown
+    path = f"{common}/packed-refs"
+    content = read_regular(path, _MOST_PACKED) or b""
+    if len(content) >= _MOST_PACKED or (not content and os.path.lexists(path)):
+        raise _Unknown
+    end = content.find(f" {ref}\n".encode())
+    if end < 0:
+        return ""
+    found = content[content.rfind(b"\n", 0, end) + 1 : end]
+    if not _OBJECT_ID.fullmatch(found):
+        raise _Unknown
+    return found.decode("ascii")
+
+
+def _is_directory_or_missing(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+
+
+RECENT = RecentCommits()

@@ -1,0 +1,112 @@
+"""Refs that name a recently read commit have the same answers as from git."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git.command.git_sessions import AGE_SECONDS, SessionFailed, SharedPart
+from orchestrator.git.command.recent_commits import RecentCommits
+from orchestrator.git.command.runner import SESSIONS, Git
+from tests.support.project import Project
+
+
+@pytest.fixture
+def part(project: Project) -> SharedPart:
+    project.git("branch", "side/a.b")
+    return SharedPart(str(project.path / ".git"), "")
+
+
+@pytest.fixture
+def recent(project: Project, part: SharedPart) -> RecentCommits:
+    found = RecentCommits()
+    found.note(part, project.git("rev-parse", "HEAD"))
+    return found
+
+
+NAMES = ("HEAD", "HEAD^{commit}", "refs/heads/side/a.b", "refs/heads/side/a.b^{commit}")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_refs_are_read_from_their_files(
+    recent: RecentCommits, part: SharedPart, project: Project, packed: bool
+) -> None:
+    if packed:
+        project.git("pack-refs", "--all")
+    head = project.git("rev-parse", "HEAD")
+    assert [recent.named(part, each) for each in NAMES] == [head] * len(NAMES)
+    assert [recent.named(part, f"refs/heads/{each}") for each in ("none", "side")] == ["", ""]
+
+
+def test_the_head_of_a_worktree_is_its_own(
+    recent: RecentCommits, part: SharedPart, project: Project, tmp_path: Path
+) -> None:
+    project.git("worktree", "add", "-q", "--detach", str(tmp_path / "side"))
+    first = project.git("rev-parse", "HEAD")
+    project.git("commit", "-q", "--allow-empty", "-m", "second")
+    assert recent.named(part, "worktrees/side/HEAD^{commit}") == first
+    assert recent.named(part, "HEAD^{commit}") is None
+
+
+def test_only_git_knows_a_commit_that_was_read_long_ago(part: SharedPart, project: Project) -> None:
+    now = 100.0
+    recent = RecentCommits(lambda: now)
+    assert recent.named(part, "HEAD") is None
+    recent.note(part, project.git("rev-parse", "HEAD"))
+    now += AGE_SECONDS - 0.1
+    assert recent.named(part, "HEAD")
+    now += 0.2
+    assert recent.named(part, "HEAD") is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("HEAD^{tree}", "HEAD~1", "refs/heads/side/a.b@{0}", "refs/heads/side/a.b:a.txt", "main"),
+        *("refs/../HEAD", "refs/heads/../../HEAD", "refs/heads/.invalid", "refs//heads/main"),
+        *("refs/heads/main\n", "worktrees/../HEAD", "config", "refs/heads/\u0661"),
+    ],
+)
+def test_only_git_reads_other_names(recent: RecentCommits, part: SharedPart, name: str) -> None:
+    assert recent.named(part, name) is None
+
+
+def test_only_git_reads_unusual_refs(
+    recent: RecentCommits, part: SharedPart, project: Project
+) -> None:
+    project.git("symbolic-ref", "refs/heads/symbolic", "refs/heads/main")
+    heads = project.path / ".git" / "refs" / "heads"
+    (heads / "link").symlink_to("main")
+    (heads / "empty").touch()
+    os.mkfifo(heads / "pipe")
+    for name in ("symbolic", "link", "empty", "pipe"):
+        assert recent.named(part, f"refs/heads/{name}") is None
+
+
+@pytest.mark.parametrize("name", ["reftable", "packed-refs"])
+def test_only_git_reads_an_unusual_repository(
+    recent: RecentCommits, part: SharedPart, project: Project, name: str
+) -> None:
+    assert recent.named(part, "refs/heads/none") == ""
+    place = project.path / ".git" / name
+    if name == "reftable":
+        place.mkdir()
+    else:
+        place.write_text("# large\n" * 10_000)
+    assert recent.named(part, "refs/heads/none") is None
+
+
+def test_a_second_question_needs_no_git(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    git, head = Git(str(project.path), {}), project.git("rev-parse", "HEAD")
+    assert git.resolve("refs/heads/main^{commit}") == head
+
+    def fail(*_: object) -> None:
+        raise SessionFailed
+
+    monkeypatch.setattr(SESSIONS, "ask", fail)
+    monkeypatch.setattr(os, "posix_spawnp", fail)
+    assert git.resolve_all(["refs/heads/main^{commit}", "HEAD", "refs/heads/none"]) == [
+        head,
+        head,
+        "",
+    ]
