@@ -132,6 +132,6 @@ def test_the_commands_of_the_readme_do_what_it_says(tmp_path: Path) -> None:
 
     (reader.project.path / "unused.py").write_text("import os\n")
     failing = reader.run("bin/orchestrator run --plan plan.yaml")
-    # "If `lint` fails, `size` is skipped, the job is `partial`, and the exit code is 6."
+    # "If `lint` fails, `size` is skipped. The job is then `partial`, and the exit code is 6."
     assert failing.returncode == 6, failing.stdout
     assert re.search(r"worker_3 +skipped", failing.stdout)

@@ -18,6 +18,7 @@ from orchestrator.core.gates.gate import GateOutcome, GateStatus
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.needs import NeedKind
 from tests.support.sources import source_nodes
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,17 @@ def test_every_name_of_the_glossary_exists() -> None:
 
     assert {kind for kind, _ in named} == set(known)
     assert not {(kind, name) for kind, name in named if name not in known[kind]}
+
+
+def test_every_kind_of_need_is_named_and_explained() -> None:
+    glossary = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    dashboard = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
+    row = re.search(r"^\| need \| ([^|]+)", glossary, re.MULTILINE)
+    table = dashboard.partition("| Kind of need |")[2].partition("\n\n")[0]
+
+    assert row is not None
+    assert set(re.findall(r"`(\w+)`", row[1])) == set(NeedKind)
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(NeedKind)
 
 
 def names_of_the_glossary() -> Iterator[tuple[str, str]]:

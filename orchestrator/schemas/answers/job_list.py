@@ -36,7 +36,7 @@ class JobSummary(Answer):
 
 
 class NeedAnswer(Answer):
-    """A need: a decision of a person, for which a job waits."""
+    """A need: what a person must do for a job."""
 
     kind: NeedKind
     job_id: str
