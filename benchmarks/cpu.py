@@ -41,14 +41,15 @@ def git(options: Options) -> Findings:
         for workers in options.pick(WORKERS, (1,)):
             figures += _of_git(size, workers, options)
     notes = (
-        "plain: add, reset, commit, merge, and remove by git",
-        f"in {tempfile.gettempdir()}; plain git takes more CPU time on a disk than in memory",
+        f"The repositories are in {tempfile.gettempdir()}. On a disk, plain git takes more CPU "
+        "time than in memory.",
     )
     return Findings(figures=figures, notes=notes)
 
 
 def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
-    what, counted = f"{size:,} files, {workers} workers", place() / "git.log"
+    many = "1 worker" if workers == 1 else f"{workers} workers"
+    what, counted = f"{size:,} files, {many}", place() / "git.log"
     own, plain = [], []
     with running_server(8) as server:
         project = make_repository(server.directory / "project", size)

@@ -37,7 +37,8 @@ PICTURES = {
 #: A load per processor from which other work on the machine counts.
 BUSY = 0.25
 _PLACES = {DISK: "On disk", MEMORY: "In memory (tmpfs)"}
-_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@-]+){2,}")
+#: A path of the machine. ``/dev/shm`` is shown, because it means the memory.
+_PATH = re.compile(r"(?<![\w.])(?!/dev/shm\b)(?:/[\w.+@-]+){2,}")
 
 Result = Mapping[str, Any]
 _Row = Mapping[str, Any]
@@ -101,7 +102,8 @@ def _lines(*sentences: str) -> Sequence[str]:
 _COLUMNS = 128
 _INTRODUCTION = (
     "This page has the results of the benchmarks. If other work ran on the machine, wall times are "
-    "too long; CPU times and ratios change less. p50 is the median, and p95 the 95th percentile."
+    "too long; CPU times and ratios change less. p50, p95, and p99 are percentiles: p99 is the "
+    "measured value that 99 of 100 values do not exceed."
 )
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. Times "
@@ -163,6 +165,14 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
+    "growth": (
+        '"CPU, 100 = 1" is the CPU time of a worker, divided by that of a worker in a job of 100 '
+        'workers. The rows "a worker of 1,000 / of 100" are ratios of the same kind.'
+    ),
+    "git": (
+        '"Plain" is the same work by git alone: add, reset, commit, merge, and remove worktrees. '
+        "`/dev/shm` is a directory in memory."
+    ),
     "streams": (
         '"Event to client" is the time from an event to its arrival at a watcher of the job.'
     ),
