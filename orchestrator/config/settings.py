@@ -165,7 +165,7 @@ class Workers(Section):
     agent: Word = "auto"
     """Agent of tasks that name no agent; auto: the best available agent."""
     planner: Word = "auto"
-    """Planner: rules, an agent's name, or auto (the job's agent, otherwise rules)."""
+    """Planner: rules, an agent's name, or auto (the job's agent; rules for simple requests)."""
     resolve: Word = "worker"
     """Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
@@ -177,7 +177,7 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Job with a cost cap, but an unknown price: refuse, or first (stop after the first worker)."""
+    """Jobs with a cost cap and an unknown price: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
@@ -187,7 +187,7 @@ class Workers(Section):
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
-    """Mechanism that ends all processes: auto, subreaper, cgroup, pidns, sandbox, or basic."""
+    """What ends all processes of a worker: auto, subreaper, cgroup, pidns, sandbox, or basic."""
     limits: WorkerLimitSettings = WorkerLimitSettings.by_default()
     """Limits of one worker and all its processes; null: no limit."""
     sandbox: SandboxSettings = SandboxSettings.by_default()
@@ -422,7 +422,7 @@ class ClusterSection(Section):
     """More machines that run workers (see docs/cluster.md)."""
 
     listen: Word | None = None
-    """Address on which nodes reach this server: 0.0.0.0:8786; null: one machine."""
+    """Address to listen on for nodes: 0.0.0.0:8786; null: no nodes."""
     certificates: PathText = Path("cluster")
     """Directory of the cluster's certificates and nodes; created by: bin/orchestrator nodes init"""
     slots_here: CountOrZero | None = None
