@@ -112,9 +112,9 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``destroy`` removes the directory later.
 
-        If an older copy of the store was restored, the job may be unfinished there. Then put its
-        directory back instead. Call this in the thread that calls ``begin``. Raise OSError or
-        StoreError.
+        If an older copy of the store was restored, the store may have the job as unfinished. Then
+        put the job's directory back, and delete nothing. Call this in the thread that calls
+        ``begin``. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

@@ -127,7 +127,8 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files of which the service also needs one; None: it needs no other.
+    ``besides``: variables and files; the service also needs one of these. None: it needs nothing
+    else.
     """
     if besides is None:
         return True

@@ -199,7 +199,7 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 def _job_of(
     surroundings: CliContext, job_id: str, lost: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
-    """Return the job; None if it was removed, but ``lost`` has commits of it.
+    """Return the job; None if the job was removed, and only its commits (``lost``) remain.
 
     Raise NotFound if the job does not exist, and ``lost`` is empty.
     """

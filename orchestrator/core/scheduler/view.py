@@ -258,7 +258,7 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job would have reached with ``config``; "" for no limit."""
+        """Return the limit that a job would still have reached with ``config``; "" if none."""
         return self._asks.still_reached(job, config, now)
 
     @property

@@ -62,9 +62,9 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Split parts by whether their dependencies are all among ``parts``.
+    """Separate the parts whose dependencies are all in ``parts`` from the other parts.
 
-    Return the parts with all dependencies, and the other parts, each with the id of a missing task.
+    Return the former parts, and the other parts, each with the id of a missing task.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

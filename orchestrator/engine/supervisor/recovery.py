@@ -133,7 +133,7 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
 
-    Further retries are then not free. Otherwise, a worker that removes its own files would be
+    Then the next attempt uses a retry. Otherwise, a worker that removes its own files would be
     retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()

@@ -111,9 +111,9 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return {stem: word} for each of ``words``, and for the words that are related to it.
+    """Return {stem: word} for the stems of ``words``, and for the stems of related words.
 
-    ``word`` is always one of ``words``.
+    ``word`` is always one of ``words``, also for the stem of a related word.
     """
     stems: dict[str, str] = {}
     for word in words:

@@ -46,8 +46,8 @@ def job_outcome(
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    None for a job that has not ended. The job itself ends later, after its reports are written:
-    they have this figure.
+    None for a job that has not ended. The job itself ends later: first, its reports are written,
+    which show this figure.
     """
     if not job.status.ended:
         return None

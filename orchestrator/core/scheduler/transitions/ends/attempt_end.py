@@ -175,7 +175,7 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on a stopped worker's attempt that a pause ended.
+        """Return the verdict on an attempt that a pause ended, if its worker is being stopped.
 
         None if neither the worker nor its job is being stopped, or if something other than a pause
         ended the attempt.
