@@ -108,16 +108,7 @@ class BranchMerge:
         Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
-        for worker in _refused_before(tree, job, workers):
-            self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
-        present = [each for each in workers if self._is_present(record, tree, job, each)]
-        losers = self._losers(tree, job, workers)
-        present = [each for each in present if not self._builds_on(record, tree, losers, each)]
-        parts = _parts(record, tree, job, present)
-        if job.config.merge_strategy == Strategy.THEIRS:
-            # The later part wins a conflict, so parts with better evidence come later.
-            parts = best_last(parts)
-        parts = in_order(parts, self._is_built_on_others)
+        parts = self._parts_to_merge(record, tree, job, workers)
         unrun = () if record.again else _not_wanted(tree, job)
         try:
             judge = self._judge(record, tree, job, parts, halted, unrun)
@@ -139,6 +130,37 @@ class BranchMerge:
             record.undone += [
                 each for each in found if each["child_job_id"] not in job.facts.taken_jobs
             ]
+        return self._outcome(record, tree, job, settled, inside, has_unrun=bool(unrun))
+
+    def _parts_to_merge(
+        self, record: MergeRecord, tree: Tree, job: Job, workers: Sequence[Worker]
+    ) -> Sequence[MergePart]:
+        """Return the changes that can be merged, in the order of the merge.
+
+        The record gets the other changes, with the reasons.
+        """
+        for worker in _refused_before(tree, job, workers):
+            self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
+        present = [each for each in workers if self._is_present(record, tree, job, each)]
+        losers = self._losers(tree, job, workers)
+        present = [each for each in present if not self._builds_on(record, tree, losers, each)]
+        parts = _parts(record, tree, job, present)
+        if job.config.merge_strategy == Strategy.THEIRS:
+            # The later part wins a conflict, so parts with better evidence come later.
+            parts = best_last(parts)
+        return in_order(parts, self._is_built_on_others)
+
+    def _outcome(
+        self,
+        record: MergeRecord,
+        tree: Tree,
+        job: Job,
+        settled: SearchResult,
+        inside: Sequence[Worker],
+        *,
+        has_unrun: bool,
+    ) -> MergeOutcome:
+        """Return the outcome of a merge. ``inside``: the workers whose changes are merged."""
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
@@ -146,7 +168,7 @@ class BranchMerge:
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
-        unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, bool(unrun))
+        unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, has_unrun)
         return MergeOutcome(
             refusals=refusals,
             missing=missing_from(record),
