@@ -108,8 +108,8 @@ class _Shim:
             self._unreported = 0
         if self._channel.has_unsent:
             self._channel.flush()
-        if output in ready:
-            self._read_output()
+        if output in ready and self._attempt is not None:
+            self._attempt.read_output(time.monotonic())
         if notices in ready and self._attempt is not None:
             self._attempt.reap(time.monotonic())
             self._report_if_done()
@@ -160,10 +160,6 @@ class _Shim:
         if self._lease_watch is not None and self._lease_watch.is_over(time.monotonic()):
             self._lease_watch = None
             attempt.end_lease(time.monotonic())
-
-    def _read_output(self) -> None:
-        if self._attempt is not None:
-            self._attempt.read_output(time.monotonic())
 
     def _take_signals(self) -> None:
         for number in os.read(self._signals, 4096):

@@ -280,7 +280,10 @@ def _some_jobs(figures: Analytics) -> Mapping[str, object]:
     jobs = figures.jobs
     if len(jobs) <= LISTED_WORKERS:
         return {}
-    ranks = [0 if each.job_id == figures.job_id else 1 + _is_complete(each) for each in jobs]
+    ranks = [
+        0 if each.job_id == figures.job_id else 1 + (each.status is JobStatus.COMPLETED)
+        for each in jobs
+    ]
     return {
         "jobs": tuple(jobs[at] for at in first_places(ranks, LISTED_WORKERS)),
         "jobs_omitted": {
@@ -288,10 +291,6 @@ def _some_jobs(figures: Analytics) -> Mapping[str, object]:
             "tree": f"GET /api/v1/jobs/{figures.job_id}/tree",
         },
     }
-
-
-def _is_complete(job: JobFigures) -> bool:
-    return job.status is JobStatus.COMPLETED
 
 
 def _some_comparisons(figures: Analytics) -> Mapping[str, object]:
