@@ -20,7 +20,11 @@ from orchestrator.core.model.attempt.attempt_result import (
     Exit,
     WorktreeState,
 )
-from orchestrator.core.model.attempt.delivered_work import DeliveredWork, altered_in_words
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
+    altered_in_words,
+    omitted_in_words,
+)
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
@@ -307,6 +311,9 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         if row.fits(exit, evidence):
             break
     reason = row.reason(exit, evidence)
+    if evidence.delivery and evidence.delivery.omitted:
+        # Also after a failure, because the missing changes may be its cause.
+        reason = "; ".join(filter(None, (reason, omitted_in_words(evidence.delivery.omitted))))
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
     return Verdict(
         status=row.status,

@@ -45,6 +45,9 @@ class DependencyResult:
     files_created: tuple[str, ...] = ()
     #: The worker's output, shortened to fit into a prompt.
     summary: str = ""
+    #: True if the dependent worker's files lack the changes, because they conflict with those of
+    #: another dependency.
+    is_omitted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

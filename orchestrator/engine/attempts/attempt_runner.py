@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core import failpoints
+from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
@@ -14,6 +15,7 @@ from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.dag import sources
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.scheduler_commands import (
     MakeContext,
@@ -460,7 +462,8 @@ class AttemptRunner:
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
-                changes = replace(changes, checkout=self._in_checkout(flight.worker, exit))
+                checkout, omitted = self._in_checkout(flight.worker, exit), self._omitted(flight)
+                changes = replace(changes, checkout=checkout, omitted=omitted)
             elif is_in_project(flight.task):
                 changes = self._in_project(flight)
             elif changes is None and not flight.worker.is_adviser:
@@ -492,6 +495,12 @@ class AttemptRunner:
         with suppress(RepositoryError, OSError):
             return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
         return ()
+
+    def _omitted(self, flight: RunningAttempt) -> tuple[str, ...]:
+        view, job_id = self._scheduler.view, flight.worker.job_id
+        needed = sources(view.tasks_of(job_id), flight.task)
+        workers = [chosen(view.candidates_of(job_id, each)) for each in needed]
+        return self._worktrees.omitted(flight.worker, [each.id for each in workers if each])
 
     def _in_project(self, flight: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.

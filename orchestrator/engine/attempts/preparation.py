@@ -430,6 +430,7 @@ def _weighed(
             checkout=tuple(_clean_name(each, flight) for each in changes.checkout),
             side_work=_side_work(flight, changes),
             commit=changes.commit,
+            omitted=changes.omitted,
             held_back=tuple(
                 replace(each, path=_clean_name(each.path, flight)) for each in changes.held_back
             ),
@@ -522,6 +523,7 @@ def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
                 "commit": result.commit,
                 "output": result.output,
                 "files_created": list(result.files_created),
+                "conflicts": result.is_omitted,
             }
             for task_id, result in assignment.dependency_results.items()
         }

@@ -17,7 +17,13 @@ from orchestrator.core.repository.git_refs import (
     of_child_job,
     of_job,
 )
-from orchestrator.core.repository.repository import Merge, Repository, merger_of, signature_of
+from orchestrator.core.repository.repository import (
+    Merge,
+    Repository,
+    Strategy,
+    merger_of,
+    signature_of,
+)
 
 
 class BranchHeads:
@@ -79,9 +85,22 @@ class BranchHeads:
         # the result.
         return self._joined(job, worker_id, own, result, merged)
 
-    def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        force = job.config.merge_strategy == "theirs"
-        return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
+    def merge(
+        self, job: Job, ours: str, theirs: str, message: str, *, union: bool = False
+    ) -> Merge:
+        """Merge two commits by the job's strategy.
+
+        ``union``: True if the added lines of both sides may be kept with the strategy ``auto``.
+        """
+        strategy = job.config.merge_strategy
+        return self._repository.merge(
+            ours,
+            theirs,
+            message,
+            merger_of(job),
+            force=strategy == Strategy.THEIRS,
+            union=union and strategy == Strategy.AUTO,
+        )
 
 
 def without_secrets(

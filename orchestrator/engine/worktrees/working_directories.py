@@ -25,6 +25,7 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
+    branch_of,
     checkpoint_refs,
     child_refs,
     of_worker,
@@ -159,6 +160,8 @@ class Changes:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
+    #: Workers of dependencies whose changes the worker's start lacks, because they conflict.
+    omitted: tuple[str, ...] = ()
     #: The worker's branch head.
     commit: str = ""
     #: All files that a worker without a worktree changed or removed. New files that
@@ -281,10 +284,18 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
-        """Add earlier commits and texts of conflicts to the assignment of a further attempt.
+        """Mark omitted dependencies. For a further attempt, add earlier commits and conflicts.
 
         Raise RepositoryError.
         """
+        results = assignment.dependency_results
+        names = [each.worker_id for each in results.values()]
+        if omitted := self.omitted(assignment.worker, names):
+            marked = {
+                task_id: replace(each, is_omitted=each.worker_id in omitted)
+                for task_id, each in results.items()
+            }
+            assignment = replace(assignment, dependency_results=marked)
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
     def _with_work(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
@@ -353,15 +364,32 @@ class Worktrees:
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        # Changes that conflict are omitted.
+        # Changes that conflict are omitted; ``omitted`` names them.
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
                 words = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
                 message = of_worker(words, assignment.worker)
-                merged = self._tips.merge(job, commit, tip, message)
+                merged = self._tips.merge(job, commit, tip, message, union=True)
                 commit = merged.commit or commit
         return commit
+
+    def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
+        """Return the dependencies whose changes the worker's start lacks, because they conflict.
+
+        ``dependencies``: the ids of the workers that did the tasks on which the worker's task
+        depends. Raise RepositoryError.
+        """
+        if len(dependencies) < 2:
+            # A single dependency has nothing to conflict with.
+            return ()
+        start = self._repository.tip(start_ref(worker))
+        tips = [self._repository.tip(branch_of(worker.root_id, each)) for each in dependencies]
+        return tuple(
+            each
+            for each, tip in zip(dependencies, tips, strict=True)
+            if tip and start and not self._repository.contains(start, tip)
+        )
 
     def tips_of(self, job: Job, worker_id: str) -> list[str]:
         """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""

@@ -209,6 +209,9 @@ class DeliveredWork:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
+    #: Workers of dependencies whose changes the worker's start lacks, because they conflict with
+    #: those of another dependency.
+    omitted: tuple[str, ...] = ()
     #: True if a person has since committed on the worker's branch: no gate judged that commit.
     by_hand: bool = False
     #: The branch head at the end of the attempt.
@@ -240,6 +243,13 @@ class DeliveredWork:
         )
         lines = (f"{words}: {listed(paths)}" for words, paths in found if paths)
         return (*lines, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
+
+
+def omitted_in_words(workers: Sequence[str]) -> str:
+    """Say which dependencies a worker's start lacks; empty if it lacks none."""
+    if not workers:
+        return ""
+    return f"started without the changes of conflicting dependencies: {listed(workers)}"
 
 
 def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:

@@ -275,6 +275,43 @@ def test_a_task_starts_from_what_its_dependencies_changed(made: MakeProject) -> 
     assert project.show(f"orchestrator/{ended['job_id']}/result", "c.txt") == "a\nb"
 
 
+def test_a_task_starts_from_the_lines_that_two_dependencies_added(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [
+        edit("echo a >> README.md", id="a"),
+        edit("echo b >> README.md", id="b"),
+        edit("cp README.md copy.md", id="c", depends_on=["a", "b"]),
+    ]
+
+    ended = site.run("x", tasks)
+
+    assert ended["status"] == "completed", ended
+    copy = project.show(f"orchestrator/{ended['job_id']}/result", "copy.md").splitlines()
+    assert sorted(copy[-2:]) == ["a", "b"]
+
+
+def test_a_worker_is_said_to_lack_a_dependency_that_conflicts(made: MakeProject) -> None:
+    site, _ = made()
+    look = 'cat "$ORCHESTRATOR_WORKER_DIR/dependencies.json"'
+    both = ["a", "b"]
+    tasks = [
+        edit("echo a > README.md", id="a"),
+        edit("echo b > README.md", id="b"),
+        edit(f"{look}; echo c > c.txt", id="c", depends_on=both),
+        edit("echo d > d.txt; exit 3", id="d", depends_on=both, retries=0),
+        edit("echo e > e.txt", id="e", depends_on=["b"]),
+    ]
+
+    ended = site.run("x", tasks, resolve="off")
+
+    _, _, third, fourth, fifth = rows(ended)
+    lacks = "started without the changes of conflicting dependencies: worker_2"
+    assert lacks in third["reason"] and lacks in fourth["reason"]
+    assert "started without" not in fifth["reason"]
+    found = json.loads(third["output"].partition("\n}")[0] + "\n}")
+    assert [found[each]["conflicts"] for each in both] == [False, True]
+
+
 def test_a_further_attempt_goes_on_where_the_one_before_stopped(made: MakeProject) -> None:
     site, project = made()
     script = "[ -e half.txt ] || { echo half > half.txt; touch .git.lock; exit 1; }; echo x > x.txt"

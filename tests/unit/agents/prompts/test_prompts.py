@@ -236,6 +236,14 @@ def test_the_changes_of_a_dependency_with_a_worktree_are_named_by_their_commit()
     assert "/d" not in prompt
 
 
+def test_a_worker_is_told_that_its_files_lack_a_conflicting_dependency() -> None:
+    result = DependencyResult(worker_id="w", directory="/d", output="x", branch="b", commit="1a")
+    sentence = "Your files lack these changes"
+    assert sentence not in prompt_document(assignment(dependency_results={"b": result}))
+    omitted = replace(result, is_omitted=True)
+    assert sentence in prompt_document(assignment(dependency_results={"b": omitted}))
+
+
 # -- files that a context names -----------------------------------------------------------------
 
 
