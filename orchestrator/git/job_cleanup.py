@@ -97,8 +97,8 @@ def _uncommitted(
 ) -> Iterator[tuple[str, str]]:
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
-    The name is the worker's if the commit is on top of the worker's branch head in ``tips``.
-    Otherwise it ends with ``+worktree``, so that the branch head is kept, too.
+    If the commit is on top of the worker's branch head in ``tips``, the name is the worker's name.
+    Otherwise, the name ends with ``+worktree``, so that the branch head is kept, too.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"

@@ -1,8 +1,9 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
 The file is replaced atomically. For a job with more than ``LISTED_WORKERS`` workers, it lists only
-that many, and their parent workers. The field ``workers_omitted`` has the number of the others, and
-names the places that list all: the API, and after the job's end the file ``ALL_WORKERS``.
+this number of workers, and their parent workers. The field ``workers_omitted`` has the number of
+omitted workers. It also names two places that list all workers: the API, and after the job's end
+the file ``ALL_WORKERS``.
 """
 
 import json

@@ -124,7 +124,7 @@ def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
 
 
 def is_foreign(path: str) -> bool:
-    """True for a hidden path, or a path below a name for vendored files, builds, or fixtures."""
+    """True for files in a directory that is hidden, or has vendored files, builds, or fixtures."""
     return any(each in _FOREIGN or each.startswith(".") for each in path.split("/")[:-1])
 
 

@@ -326,7 +326,7 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt. Ignored if the worker has a newer attempt."""
+        """Process the end of an attempt. Ignored if it is not the worker's current attempt."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return

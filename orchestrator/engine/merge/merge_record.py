@@ -166,7 +166,7 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks that workers changed and the result lacks, by worker.
+    """Return, by worker, the hunks that the worker changed, and that the result lacks.
 
     Another worker's hunk replaced them, or the parent worker of a child job undid them.
     """

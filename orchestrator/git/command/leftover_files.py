@@ -58,7 +58,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that do not change for LEFT_SECONDS: their owners count as dead."""
+    """Wait LEFT_SECONDS, and remove the locks that did not change: their owners count as dead."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

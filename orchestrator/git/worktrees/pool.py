@@ -47,7 +47,10 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """The file with facts about the worktree: its index's commit, a digest of git settings."""
+        """The file that describes how the worktree's files were written.
+
+        It has the commit of the index, and a digest of the git settings at that time.
+        """
         return self.path / "about"
 
 

@@ -185,8 +185,8 @@ class Family:
     def ended(self, job: Job) -> float:
         """Return when the job ended.
 
-        For an unfinished job, return the latest known end of an attempt, worker, or child job.
-        Never before the job's start, although clocks are sometimes set back.
+        For an unfinished job, return the latest known end of an attempt, worker, or child job. The
+        returned time is never before the job's start, even if a clock was set back.
         """
         if job.id not in self._ends:
             self._ends[job.id] = max([job.created_at, self.began(job), *self._known_ends(job)])
