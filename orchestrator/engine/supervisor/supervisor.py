@@ -169,9 +169,9 @@ T = TypeVar("T")
 
 #: Seconds for which a caller waits for the loop, before the call fails with a retry message.
 CALL_TIMEOUT_SECONDS = 30.0
-#: Seconds for which events gather while the shims have preloaded launches, which begin without a
-#: turn. One transaction then stores the ends of several workers. Short enough that shims do not run
-#: out of launches.
+#: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
+#: Events gather in this time, so that one transaction stores the ends of several workers. Short
+#: enough that shims do not run out of launches.
 GATHER_SECONDS = 0.01
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
@@ -203,6 +203,8 @@ class Inbox(Generic[T]):
         self._queue: SimpleQueue[T] = SimpleQueue()
         #: Id of the thread that waits; 0 if none waits.
         self._waiting = 0
+        #: When the launcher's latest events were taken, in monotonic seconds.
+        self._listened_at = 0.0
 
     def put(self, item: T) -> None:
         self._queue.put(item)
@@ -214,12 +216,16 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: if there are none, first let the launcher's events gather for this time.
-        An item that another thread puts into the queue ends the gathering.
+        ``gather_seconds``: if there are none, first let the launcher's events gather, until this
+        time has passed since events were last taken. The time includes the caller's work, because
+        a busy machine delays that work. An item that another thread puts into the queue ends the
+        gathering.
         """
         self._waiting = threading.get_ident()
-        if gather_seconds and self._queue.empty():
+        gather_seconds += self._listened_at - time.monotonic()
+        if gather_seconds > 0 and self._queue.empty():
             self._launcher.gather(gather_seconds)
+        self._listened_at = time.monotonic()
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
         return self.rest()

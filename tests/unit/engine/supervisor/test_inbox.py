@@ -74,12 +74,25 @@ def test_the_wait_ends_when_its_time_is_over() -> None:
 
 def test_events_gather_before_the_launcher_is_listened_to() -> None:
     inbox, launcher = made()
-    assert inbox.wait(0.0, 0.01) == []
-    assert (launcher.gathered, launcher.waited) == ([0.01], [0.0])
+    inbox.wait(0.0)
+    assert inbox.wait(0.0, 0.5) == []
+    (gathered,) = launcher.gathered
+    assert 0 < gathered < 0.5, "the time since the last events counts"
+    assert launcher.waited == [0.0, 0.0]
+
+
+def test_nothing_gathers_if_the_work_on_the_last_events_took_long() -> None:
+    inbox, launcher = made()
+    inbox.wait(0.0)
+    gather_seconds = 0.01
+    time.sleep(gather_seconds)
+    assert inbox.wait(0.0, gather_seconds) == []
+    assert launcher.gathered == []
 
 
 def test_a_put_from_another_thread_ends_the_gathering() -> None:
     inbox, launcher = made()
+    inbox.wait(0.0)
     other = threading.Thread(target=inbox.put, args=("a",))
     launcher.happens = lambda: None if other.ident else other.start()
     began = time.monotonic()
@@ -89,6 +102,7 @@ def test_a_put_from_another_thread_ends_the_gathering() -> None:
 
 def test_nothing_gathers_while_an_item_is_there() -> None:
     inbox, launcher = made()
+    inbox.wait(0.0)
     inbox.put("a")
     assert inbox.wait(None, HANG_SECONDS) == ["a"]
     assert launcher.gathered == []

@@ -23,9 +23,9 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
     attempt_of,
 )
 
-#: Maximum number of preloaded launches of one shim. Half of them take a shim longer than the time
-#: for which events gather (``engine.supervisor``).
-MOST_PER_SHIM = 16
+#: Maximum number of preloaded launches of one shim. Half of them take a shim longer than two turns
+#: of a supervisor that shares the processors with the workers.
+MOST_PER_SHIM = 32
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
@@ -36,12 +36,13 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
     """Return how many launches each busy shim may keep.
 
     ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
-    workers that could start, including preloaded ones. Near the end of a job, the number is
-    smaller, so that no shim keeps work while others are idle.
+    workers that could start, including preloaded ones. The first launches are few, so that the
+    shims get them soon. Near the end of a job, the number is smaller, so that no shim keeps work
+    while others are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
-    return min(MOST_PER_SHIM, waiting // (2 * running))
+    return min(MOST_PER_SHIM, short_in_a_row, waiting // (2 * running))
 
 
 def is_plain_job(job: Job) -> bool:

@@ -26,6 +26,7 @@ from orchestrator.core.model.scheduler_commands import Command, Start, Stop, Tak
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.transitions.running_workers.preloads import (
     MOST_PER_SHIM,
+    SHORT_IN_A_ROW,
     is_plain,
     launches_per_shim,
 )
@@ -64,9 +65,10 @@ def a_fast_job(count: int = 60, **config: Any) -> tuple[Story, Job]:
     ("short", "running", "waiting", "most"),
     [
         (3, 1, 100, 0),
-        (4, 1, 100, MOST_PER_SHIM),
+        (4, 1, 100, 4),
         (7, 8, 1000, 0),
-        (8, 8, 1000, MOST_PER_SHIM),
+        (8, 8, 1000, 8),
+        (40, 8, 1000, MOST_PER_SHIM),
         (9, 0, 1000, 0),
         (9, 4, 63, 7),
         (9, 4, 8, 1),
@@ -108,9 +110,9 @@ def test_after_short_tasks_the_next_launches_are_preloaded() -> None:
 
     keys = [each.key for each in preloads(story)]
 
-    assert keys == story.keys(job)[5 : 5 + MOST_PER_SHIM], "in the order of the tasks"
+    assert keys == story.keys(job)[5 : 5 + SHORT_IN_A_ROW], "in the order of the tasks"
     assert {story.status(key) for key in keys} == {WorkerStatus.PENDING}
-    assert [story.worker(key).attempt for key in keys] == [0] * MOST_PER_SHIM
+    assert [story.worker(key).attempt for key in keys] == [0] * SHORT_IN_A_ROW
     assert story.running == [story.key(job, 5)], "only one runs"
 
 
@@ -275,7 +277,7 @@ def test_a_restart_finds_preloaded_launches() -> None:
 
     unknown = {each.key: each for each in story.crash()}
 
-    assert len(unknown) == 1 + MOST_PER_SHIM
+    assert len(unknown) == 1 + SHORT_IN_A_ROW
     story.scheduler.begun(one, 1, story.now)
     story.scheduler.exited(other, 1, NEVER_BEGAN, DONE, story.now)
     story.scheduler.exited(third, 1, EXIT_1, DONE, story.now)
