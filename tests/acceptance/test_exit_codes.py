@@ -86,7 +86,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
         assert f"orchestrator merge {job_id} --strategy theirs" in told
     else:
         assert "worker_1: promised files are missing: half.txt" in told
-        assert f"to have the file created: bin/orchestrator retry {job_id}" in told
+        assert f"to create the file: bin/orchestrator retry {job_id}" in told
     assert asked(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
     assert shared.read_text() == "one\n"
     if name == "two":

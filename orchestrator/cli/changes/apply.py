@@ -72,7 +72,7 @@ class ApplyStep:
     type=click.Path(path_type=Path),
     help="Target directory (default: the project).",
 )
-@click.option("--dry-run", is_flag=True, help="Only show what would be copied.")
+@click.option("--dry-run", is_flag=True, help="Show which files would be copied; copy nothing.")
 @click.option(
     "--take",
     multiple=True,
@@ -93,10 +93,10 @@ def apply_command(
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
 
-    Copies the merged result; without one, copies the files in the workers' directories. Asks before
-    it overwrites a file. Removes no file. If several workers made different versions of a file,
-    --take must name one of them; otherwise the file is refused. Files of `workdir: project` tasks
-    are already in the project. Exit code 6: a file was refused.
+    Copies the merged result; without a merged result, copies the files in the workers' directories.
+    Asks before it overwrites a file. Removes no file. If several workers made different versions of
+    a file, the file is copied only if --take names one of these workers. Files of `workdir:
+    project` tasks are already in the project. Exit code 6: a file was not copied ("refused").
     """
     if target is None and not dry_run:
         surroundings.check_user("apply without --to")

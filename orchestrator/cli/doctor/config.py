@@ -39,7 +39,8 @@ def config_checks(
         fix = f"run {INSTALL_COMMAND if IS_INSTALLED else quoted(folder / 'install.sh')}"
         yield HealthCheck(name="config", ok=False, message=str(error), fix=fix), None
     else:
-        yield HealthCheck(name="config", ok=True, message=f"{path} is valid"), settings
+        valid = f"{path} is valid" if path.exists() else "the environment variables are valid"
+        yield HealthCheck(name="config", ok=True, message=valid), settings
     if path.exists():
         yield _mode(path), None
     if settings is not None and not (IS_INSTALLED and not path.exists()):
@@ -61,8 +62,11 @@ def _key(settings: "Settings", folder: Path) -> HealthCheck:
 
     key = settings.api.api_key.get_secret_value()
     if is_example(key):
-        message = 'looks like a published example; for a new key set api.api_key: ""'
-        return HealthCheck(name="api key", ok=None, message=f"{message}, and restart the server")
+        message = (
+            "api.api_key is a published example, which others know; for a new key, "
+            'set api.api_key: "" and restart the server'
+        )
+        return HealthCheck(name="api key", ok=None, message=message)
     if key:
         return HealthCheck(name="api key", ok=True, message="present")
     command = KEY_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")

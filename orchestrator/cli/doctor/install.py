@@ -59,7 +59,7 @@ def _packages(requirements: Path, folder: Path) -> HealthCheck:
     if wrong := _deviations(pins):
         fix = INSTALL_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
         return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {fix}")
-    return HealthCheck(name="packages", ok=True, message=f"{len(pins)} as pinned")
+    return HealthCheck(name="packages", ok=True, message=f"{len(pins)}, all in the pinned versions")
 
 
 def _grammars(requirements: Path, folder: Path) -> HealthCheck:
@@ -69,11 +69,13 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
         return _incomplete("grammars", requirements, error)
     wrong = _deviations(pins)
     if not wrong:
-        return HealthCheck(name="grammars", ok=True, message=f"{len(pins)} packages as pinned")
+        message = f"{len(pins)} packages, all in the pinned versions"
+        return HealthCheck(name="grammars", ok=True, message=message)
     if not any(pin.installed for pin in pins):
         wrong = "not installed"
     message = (
-        f"{wrong}; without grammars, survey reads Python only, and counts lines of other languages"
+        f"{wrong}; without grammars, the survey reads Python files only, and just counts the lines "
+        f"of other languages"
     )
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
     if IS_INSTALLED:

@@ -25,7 +25,7 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     ]
     if len(found) > _MOST_NAMED:
         named.append(f"{len(found) - _MOST_NAMED} more")
-    message = f"leftover after the end of the attempt: {', '.join(named)}"
+    message = f"still running after the end of the attempt: {', '.join(named)}"
     return message, " ".join(["kill -9", *(str(each.pid) for each in found)])
 
 

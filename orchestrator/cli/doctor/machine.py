@@ -132,7 +132,7 @@ def _open_files() -> HealthCheck:
     if soft != unlimited and soft < MIN_OPEN_FILES:
         fix = f"ulimit -n {4096 if hard == unlimited else min(4096, hard)}"
         return HealthCheck(name="open files", ok=False, message=f"ulimit -n is {shown}", fix=fix)
-    return HealthCheck(name="open files", ok=True, message=shown)
+    return HealthCheck(name="open files", ok=True, message=f"maximum {shown} (ulimit -n)")
 
 
 def _clock() -> HealthCheck:

@@ -133,7 +133,7 @@ def _chosen(_: str, facts: Facts) -> str:
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     named = f"{task}: " if task else ""
     why = f" ({reason})" if reason else ""
-    return f"{named}selected {order[0]} of {len(order)} candidates{why}"
+    return f"{named}{order[0]} chosen of {len(order)} candidates{why}"
 
 
 def _feedback(who: str, facts: Facts) -> str:
@@ -218,17 +218,21 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
-    """Return a line such as ``worker_1: gate pytest: base commit``; None if none is shown."""
+    """Return a line such as ``worker_1: running gate tests on the base commit``.
+
+    None if no line is shown.
+    """
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
-    gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
+    name = f"gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
+    gate = f"{by}{name}"
     # The line of gates_started already has the gates, and each gate's outcome has its seconds.
     is_own = bool(worker) and facts.get("on") == worker
     if kind == EventKind.GATE_RUN_STARTED:
-        return None if is_own else f"{gate}: {on}"
+        return None if is_own else f"{by}running {name} on the {on}"
     seconds = float(facts.get("seconds") or 0)
     if kind == EventKind.GATE_RUN_ENDED:
         is_shown = seconds >= LEAST_SHOWN_SECONDS and not is_own
-        return f"{gate}: {on} took {duration(seconds)}" if is_shown else None
+        return f"{gate} on the {on} ended after {duration(seconds)}" if is_shown else None
     outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
     if facts.get("cause") == "nothing_changed":
         return None

@@ -14,10 +14,10 @@ from orchestrator.cli.output.terminal import table
 Row = Mapping[str, Any]
 
 COUNTS = ("jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read")
-HEAD = ("JOBS", "WORKERS", "SUCCEEDED", "TOKENS IN", "TOKENS OUT", "CACHED", "COST")
+HEAD = ("JOBS", "WORKERS", "SUCCEEDED", "INPUT TOKENS", "OUTPUT TOKENS", "CACHED", "COST")
 NONE = "no worker ended in this period; use a longer period: --since 90d"
-ESTIMATED = "~ a part of the cost is computed from a price table"
-PARTIAL = "+ a part of the cost is unknown, and not included"
+ESTIMATED = "~ includes costs that were computed from a price table"
+PARTIAL = "+ some workers reported no cost; their cost is not included"
 
 
 @click.command("usage")
@@ -26,7 +26,7 @@ PARTIAL = "+ a part of the cost is unknown, and not included"
     default="agent",
     show_default=True,
     metavar="KEY",
-    help="Key of the rows: agent, model, day, job, or label:NAME.",
+    help="Grouping of the rows: agent, model, day, job, or label:NAME.",
 )
 @click.option(
     "--since",
@@ -34,7 +34,7 @@ PARTIAL = "+ a part of the cost is unknown, and not included"
     default="14d",
     show_default=True,
     metavar="AGE",
-    help="Maximum time since the end of a worker, such as 24h or 90d.",
+    help="Period, up to now, in which the workers ended, such as 24h or 90d.",
 )
 @json_option
 @pass_surroundings

@@ -30,8 +30,8 @@ from orchestrator.cli.plan.job_options import cap_options
 def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
     """Raise limits of JOB; a job paused at a limit continues.
 
-    With `--on-limit ask`, a job that reaches a limit is paused for at most `ask_seconds`, until a
-    person decides.
+    A job that was started with `--on-limit ask` pauses when it reaches a limit. It continues when
+    you raise the limit, and is stopped if you do not raise it within `ask_seconds`.
     """
     given = {name: value for name, value in limits.items() if value is not None}
     if not given:

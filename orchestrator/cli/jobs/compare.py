@@ -98,7 +98,7 @@ def _without_nulls(value: Any) -> Any:
 def comparison_lines(found: Answer) -> Iterator[str]:
     chosen = found.get("chosen")
     why = found["why"] or ONLY_ONE
-    yield f"chosen: {chosen} ({why})" if chosen else "no candidate is chosen (yet)"
+    yield f"chosen: {chosen} ({why})" if chosen else "no candidate has been chosen"
     rows = [_row(each) for each in found["candidates"]]
     yield printable(table([("CANDIDATE", "AGENT", "STATUS", "GATES", "TESTS", "REVIEW"), *rows]))
     yield ""
@@ -167,7 +167,7 @@ def _reviewer(reviewer: Answer) -> str:
     who = f"{reviewer['worker_id']} ({reviewer['agent']})"
     if reviewer["status"] == "success":
         return f"reviewed by {who}"
-    return f"no review: {who} {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
+    return f"no review: {who} is {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
 
 
 def _show_differences(surroundings: CliContext, found: Answer) -> None:

@@ -8,6 +8,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+from orchestrator.core.text.command_name import COMMAND
 
 PAGE_SIZE = 200
 #: Width of a need's text on a narrow terminal.
@@ -18,7 +19,7 @@ LEAST_WIDTH = 40
 @json_option
 @pass_surroundings
 def inbox_command(surroundings: CliContext) -> None:
-    """List jobs that wait for you, with the command for each need."""
+    """List jobs that wait for you, each with the next command."""
     with surroundings.client() as client:
         found = client.needs(page_size=PAGE_SIZE)
     if surroundings.as_json:
@@ -32,7 +33,8 @@ def inbox_command(surroundings: CliContext) -> None:
     if found["total"] > len(found["needs"]):
         rest = found["total"] - len(found["needs"])
         click.echo(
-            f"{rest} more: see the dashboard, or GET /api/v1/needs?page=2&page_size={PAGE_SIZE}",
+            f"{rest} more are not shown; show all: {COMMAND} open; or GET "
+            f"/api/v1/needs?page=2&page_size={PAGE_SIZE}",
             err=True,
         )
 

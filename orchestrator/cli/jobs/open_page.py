@@ -14,7 +14,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_surro
 @json_option
 @pass_surroundings
 def open_command(surroundings: CliContext, job_id: str | None, only_print: bool) -> None:
-    """Open the dashboard, or its page of JOB, in your browser.
+    """Open the dashboard, or its page about JOB, in your browser.
 
     The address contains a ticket that logs in one browser within 60 seconds. The ticket is in the
     fragment of the address, which browsers send to no server.

@@ -9,7 +9,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_surro
 from orchestrator.core.text.command_name import COMMAND
 
 _all_option = click.option(
-    "--all", "everything", is_flag=True, help="All jobs, including later jobs."
+    "--all", "everything", is_flag=True, help="All jobs, and jobs that are submitted later."
 )
 _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
 

@@ -124,7 +124,11 @@ def cap_line(caps: Answer) -> str:
 
 def used_line(usage: Answer) -> str:
     """Return the usage as a line such as ``Used: 14 steps, 1,300 input tokens``; "" if none."""
-    parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
+    parts = [
+        f"{usage[name]:,} {words.removesuffix('s') if usage[name] == 1 else words}"
+        for name, words in _USED.items()
+        if usage.get(name)
+    ]
     if not parts:
         return ""
     return f"Used:   {', '.join([*parts, _cost(usage)])}"
@@ -140,7 +144,7 @@ def _cost(usage: Answer) -> str:
 
 def summary_line(task: Answer, width: int) -> str:
     """Return one line about a worker: its reason, or the first and last line of its answer."""
-    marks = "(not selected) " if task.get("chosen") is False else ""
+    marks = "(not chosen) " if task.get("chosen") is False else ""
     reason = task.get("reason")
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
@@ -188,7 +192,7 @@ def brings_in(loss: Answer) -> bool:
 def purpose(loss: Answer) -> str:
     """Return the purpose of the command for a missing change, such as ``merge the changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
-        return "have the file created"
+        return "create the file"
     return "merge the changes" if brings_in(loss) else "show the changes"
 
 

@@ -52,8 +52,11 @@ def plan_command(
 ) -> int:
     """Split REQUEST into tasks by rules, and show the tasks.
 
-    Runs nothing, and needs no server. "-" reads REQUEST from standard input. To show an agent's
-    plan: bin/orchestrator run --plan-only REQUEST --planner AGENT
+    Runs nothing, and needs no server. "-" reads REQUEST from standard input.
+
+    \b
+    To show the plan of an agent:
+    bin/orchestrator run --plan-only REQUEST --planner AGENT
     """
     if schema:
         from orchestrator.schemas.agent_output.plan import plan_schema

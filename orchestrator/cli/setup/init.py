@@ -48,15 +48,15 @@ class Installed:
     flag_value="orchestrator",
     type=click.Path(path_type=Path),
     metavar="[DIR]",
-    help="Create the portable folder DIR (default: orchestrator) instead.",
+    help="Create the portable folder DIR (default: orchestrator); install no skill.",
 )
 @json_option
 @pass_surroundings
 def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
     """Install the skill for AI tools into the host project.
 
-    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. Changes a
-    differing existing file only with --force. Changes no other file.
+    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. An
+    existing file that differs is replaced only with --force. Changes no other file.
 
     With --folder DIR: create a portable folder of this version, without its tests. DIR must not
     exist.

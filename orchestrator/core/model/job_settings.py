@@ -371,7 +371,9 @@ class JobConfig:
         default="stop",
         on_retry=True,
         option=Option(
-            "--on-limit", "At a cap: stop (the job) or ask (pause the job, and ask a person)."
+            "--on-limit",
+            "Action at a cap: stop (the job), or ask (pause the job, and ask a person).",
+            value="stop|ask",
         ),
     )
     ask_seconds: float = setting(

@@ -48,7 +48,7 @@ KEYS = (
 )
 HELP = (
     "up, down, j, k   select a row            page up, page down, home, end",
-    "left, right      close or open a job     enter   log of the worker; again: close it",
+    "left, right      close or open a job     enter   open or close the worker's log",
     "d   changes of the worker, or of the job",
     "a   approve the plan of the job          r   retry the worker, or the job",
     "x   cancel the worker, or the job        m   send a message to the worker",

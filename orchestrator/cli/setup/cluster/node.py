@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import CliContext, pass_surroundings
 
 @click.group("node")
 def node_command() -> None:
-    """Run workers of a server on another machine."""
+    """Run workers on this machine for a server on another machine."""
 
 
 @node_command.command("join")
@@ -40,9 +40,9 @@ def join_command(
     state: Path | None,
     own_files: bool,
 ) -> int:
-    """Join the cluster of FILE, and run workers until a signal ends the command.
+    """Join the cluster that FILE names, and run its workers here.
 
-    SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
+    Runs until SIGTERM or Ctrl-C. Then the workers stop, and start again on other machines.
     """
     from orchestrator.agents.discovery.node_agents import found_on_node
     from orchestrator.git.worktrees.node_worktrees import NodeRepository

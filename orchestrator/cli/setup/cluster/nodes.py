@@ -75,7 +75,8 @@ name_argument = click.argument("name", callback=_named)
 def nodes_command(surroundings: CliContext, context: click.Context) -> None:
     """List and manage the machines that run workers.
 
-    Without a command: list them. A machine joins with: orchestrator node join FILE
+    Without a command, lists the machines. To add a machine, run `nodes add` here, and then `node
+    join` on the machine.
     """
     if context.invoked_subcommand is None:
         _list(surroundings)
@@ -128,9 +129,10 @@ def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: flo
 def add_command(
     surroundings: CliContext, name: str, slots: int | None, labels: tuple[str, ...], days: float
 ) -> None:
-    """Create a join file for the machine NAME, and print the commands that use it.
+    """Create a join file for the machine NAME.
 
-    For an existing name, the former certificate becomes invalid.
+    Prints the commands that copy and use the file. If the name exists, its former certificate
+    becomes invalid.
     """
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
@@ -173,7 +175,10 @@ def add_command(
 @click.option("--off", is_flag=True, hidden=True)
 @pass_surroundings
 def drain_command(surroundings: CliContext, name: str, off: bool) -> None:
-    """Start no more workers on the node NAME; its running workers continue."""
+    """Start no more workers on the node NAME.
+
+    Running workers of the node continue.
+    """
     _set_drained(surroundings, name, not off)
 
 
@@ -214,7 +219,10 @@ def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...])
 @name_argument
 @pass_surroundings
 def remove_command(surroundings: CliContext, name: str) -> None:
-    """Remove the node NAME and reject its certificate; its workers start again elsewhere."""
+    """Remove the node NAME and reject its certificate.
+
+    Its workers start again on other machines.
+    """
     _registry(surroundings).remove(name)
     (_directory(surroundings) / f"{name}.join").unlink(missing_ok=True)
     click.echo(f"{name}: removed")
@@ -224,9 +232,10 @@ def remove_command(surroundings: CliContext, name: str) -> None:
 @name_argument
 @pass_surroundings
 def forget_command(surroundings: CliContext, name: str) -> None:
-    """Start an unreachable node's workers elsewhere now, before its lease ends.
+    """Start the workers of an unreachable node on other machines.
 
-    Use this command only if the machine is switched off; otherwise its workers run twice.
+    Without this command, they start there when the node's lease ends. Use the command only if the
+    machine NAME is switched off; otherwise its workers run twice.
     """
     _registry(surroundings).forget(name)
     click.echo(f"if {name} is unreachable, its workers start again on other machines")

@@ -10,7 +10,7 @@ NONE = "no target is configured; add one to notify.targets in config.yaml: docs/
 
 @click.group("notify")
 def notify_command() -> None:
-    """Test notifications."""
+    """Send test notifications."""
 
 
 @notify_command.command("test")

@@ -26,7 +26,7 @@ def triggers_command() -> None:
 @json_option
 @pass_surroundings
 def list_command(surroundings: CliContext) -> None:
-    """List the triggers with their paths and conditions, without secrets."""
+    """List the triggers, with URL paths and conditions, without secrets."""
     found = [_shown(each) for each in _triggers(surroundings).values()]
     if surroundings.as_json:
         click.echo(json.dumps(found, indent=2))
@@ -44,9 +44,10 @@ def list_command(surroundings: CliContext) -> None:
 @json_option
 @pass_surroundings
 def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:
-    """Show the request that trigger NAME creates from the event in FILE (JSON).
+    """Show the request that a trigger creates from an event.
 
-    Starts nothing, and checks no signature. Exit code 1: a condition is false.
+    NAME is the trigger, and FILE contains the event as JSON. Starts nothing, and checks no
+    signature. Exit code 1: a condition is false.
     """
     from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
 

@@ -83,9 +83,9 @@ def deliveries_command(surroundings: CliContext, job_id: str, state: str | None)
 @json_option
 @pass_surroundings
 def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
-    """Send the message ID again.
+    """Send the message with this ID again.
 
-    The id stays the same, so that receivers recognize a repetition.
+    The ID stays the same, so that receivers can recognize the repetition.
     """
     with surroundings.client() as client:
         found = client.redeliver(delivery_id)

@@ -358,6 +358,6 @@ def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) 
     assert all(each["data"]["seconds"] > 0 for each in runs if each["kind"] == "gate_run_ended")
     progress = ProgressLines()
     said = [line for each in events if (line := progress.take(each))]
-    assert "worker_1: gate pytest: base commit" in said
-    assert "gate pytest: merged result" in said
+    assert "worker_1: running gate pytest on the base commit" in said
+    assert "running gate pytest on the merged result" in said
     assert site.get("/stats")["gates"] == {"passed": 2, "failed": 0, "did_not_run": 0}

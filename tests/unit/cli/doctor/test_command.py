@@ -129,7 +129,7 @@ def test_a_key_that_looks_like_an_example_is_told(
 
     (folder / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
     check = checks(orchestrator, capsys)["api key"]
-    assert check["ok"] is None and "looks like a published example" in check["message"]
+    assert check["ok"] is None and "is a published example" in check["message"]
 
 
 def test_a_port_that_another_program_has_is_a_failure(
@@ -211,7 +211,7 @@ def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_pat
     complete = install_check(tmp_path, "grammars")
 
     assert (missing.ok, some.ok, complete.ok) == (None, None, True)
-    assert missing.message.startswith("not installed; without grammars, survey reads Python only")
+    assert missing.message.startswith("not installed; without grammars, the survey reads Python ")
     assert some.message.startswith("no-such-grammar is not installed; click is ")
     assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
 

@@ -242,7 +242,7 @@ def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
     )
     order = {"order": ["worker_5", "worker_6"], "task_id": "docs"}
     assert said("candidate_chosen", "worker_5", reason="8 fewer lines", **order) == (
-        "docs: selected worker_5 of 2 candidates (8 fewer lines)"
+        "docs: worker_5 chosen of 2 candidates (8 fewer lines)"
     )
     assert said("planner_started", "planner", agent="claude") == "job j1: claude is planning"
     assert said("job_retried", workers=2) == "job j1: retrying 2 tasks that did not succeed"
@@ -344,10 +344,12 @@ def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
         )
 
     assert said("gate_run_started", gate="pytest", on="base commit") == (
-        "worker_1: gate pytest: base commit"
+        "worker_1: running gate pytest on the base commit"
     )
     slow = {"gate": "pytest", "on": "merged result", "seconds": 12.0}
-    assert said("gate_run_ended", **slow) == "worker_1: gate pytest: merged result took 12 s"
+    assert said("gate_run_ended", **slow) == (
+        "worker_1: gate pytest on the merged result ended after 12 s"
+    )
     assert said("gate_run_ended", **{**slow, "seconds": 0.4}) is None
     assert said("gate_run_ended", **{**slow, "on": "worker_1"}) is None
     why = "tests already fail on the base commit: ModuleNotFoundError: requests"

@@ -53,7 +53,7 @@ from tests.unit.core.factories import a_job
         ),
         (
             {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "cost_partial": True},
-            "Used:   1 steps, at least 0.5000 USD (estimated)",
+            "Used:   1 step, at least 0.5000 USD (estimated)",
         ),
         (
             {"steps": 2, "cache_read_tokens": 7, "cache_write_tokens": 3},
@@ -89,7 +89,7 @@ def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: An
 
     first, second = lines(answer, 100)[1:3]
 
-    assert first.endswith("(not selected) done")
+    assert first.endswith("(not chosen) done")
     assert second.endswith(" done") and "taken" not in second
 
 
