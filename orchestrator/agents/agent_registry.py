@@ -195,7 +195,7 @@ def survey_agent() -> ProgramAgent:
         name=SURVEY,
         argv=survey.command(sys.executable),
         env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
-        description="maps the host project; builds nothing",
+        description="surveys the host project without AI; builds nothing",
         reads_prompt=False,
         memory_bytes=64 * MIB,
         plans=False,

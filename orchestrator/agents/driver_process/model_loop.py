@@ -96,7 +96,9 @@ class ModelLoop:
             self._wind()
             return
         self._running = False  # a further signal must not raise a second exception
-        silent = f"the agent printed nothing for {self._spec.stall_seconds:g} s"
+        silent = (
+            f"the agent printed nothing for {self._spec.stall_seconds:g} s (workers.stall_seconds)"
+        )
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
 
 

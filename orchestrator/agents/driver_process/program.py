@@ -312,7 +312,8 @@ class Program:
         if self._watch.waits():
             self._heard = now
             return None
-        return EarlyStop(ErrorClass.TIMEOUT, f"the agent printed nothing for {patience.stall:g} s")
+        why = f"the agent printed nothing for {patience.stall:g} s (workers.stall_seconds)"
+        return EarlyStop(ErrorClass.TIMEOUT, why)
 
     def _ending(self, child: AgentProcess) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")

@@ -25,16 +25,16 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 def in_words(usage: Usage) -> str:
     amounts = [
         ("steps", usage.steps),
-        ("tokens in", usage.input_tokens),
-        ("tokens out", usage.output_tokens),
-        ("read from cache", usage.cache_read_tokens),
-        ("written to cache", usage.cache_write_tokens),
+        ("input tokens", usage.input_tokens),
+        ("output tokens", usage.output_tokens),
+        ("cache-read tokens", usage.cache_read_tokens),
+        ("cache-write tokens", usage.cache_write_tokens),
     ]
     words = [f"{value} {name}" for name, value in amounts if value is not None]
     if usage.cost_usd is not None:
         words.append(f"${usage.cost_usd:.4f}{' (estimated)' if usage.cost_estimated else ''}")
     if usage.partial and words:
-        words.append("some usage unreported")
+        words.append("not complete: the agent did not report all usage")
     return ", ".join(words) or "unknown"
 
 

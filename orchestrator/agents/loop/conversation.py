@@ -187,7 +187,7 @@ class Conversation:
         )
         if not self._denied:
             return outcome
-        words = f"denied: {', '.join(self._denied)}"
+        words = f"denied tools: {', '.join(self._denied)}"
         return replace(outcome, error_class=ErrorClass.DENIED, error=words)
 
 

@@ -120,7 +120,7 @@ def _divisions(
     divisions = divide(listing.files, paths)
     if not divisions or (around.has_server and around.depth < around.max_depth):
         return divisions
-    reason = "the environment names no server"
+    reason = "ORCHESTRATOR_API_URL or ORCHESTRATOR_API_KEY is not set"
     if around.has_server:
         reason = f"the maximum depth of child jobs is reached ({around.max_depth})"
     say(f"surveying all parts without child jobs: {reason}")

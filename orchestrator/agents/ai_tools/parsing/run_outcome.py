@@ -123,7 +123,7 @@ def _unexplained(report: RunReport, traces: str) -> ErrorClass:
 
 def _refused_tools(report: RunReport, _: Ending) -> Fault | None:
     names = ", ".join(report.denied)
-    return (ErrorClass.DENIED, f"denied: {names}") if report.denied else None
+    return (ErrorClass.DENIED, f"denied tools: {names}") if report.denied else None
 
 
 def _cut_off(report: RunReport, _: Ending) -> Fault | None:

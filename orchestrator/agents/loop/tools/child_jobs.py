@@ -80,4 +80,4 @@ class JobServer:
             answer = json_values.mapping(json.loads(line))
             if answer.get("id") == self._serial:
                 return answer
-        raise ValueError("the MCP server has ended")
+        raise ValueError("the MCP server of orchestrator has exited; do the work yourself")

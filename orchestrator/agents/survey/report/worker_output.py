@@ -67,7 +67,7 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
 def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
     matched = sum(row.code for row in result.matches)
     files = count(len(result.matches), "source file")
-    lines = [f"# What {title} has for this task", "", f"**{NOTHING_BUILT}**", ""]
+    lines = [f"# Survey of {title} for this task", "", f"**{NOTHING_BUILT}**", ""]
     lines += [f"Task: {code(task)}", ""]
     if result.matches:
         lines += [f"{files} with {count(matched, 'line')} of code match the task:", ""]
@@ -269,7 +269,7 @@ def _hot_spots(result: SurveyResult) -> list[str]:
 def _owners(result: SurveyResult) -> list[str]:
     best = sorted(result.owners.items(), key=lambda item: (-item[1].lines, item[0]))[:10]
     rows = [(code(name), owner.changes, owner.lines) for name, owner in best]
-    return table(("Author", "Files changed (each time)", "Lines added"), rows) if rows else []
+    return table(("Author", "Changes of files", "Lines added"), rows) if rows else []
 
 
 def _parts(result: SurveyResult) -> list[str]:

@@ -69,7 +69,7 @@ print(json.dumps(asdict(outcome)))
     ("name", "stall", "error_class", "error"),
     [
         ("answers", 60, "", ""),
-        ("hangs", 0.3, "timeout", "the agent printed nothing for 0.3 s"),
+        ("hangs", 0.3, "timeout", "the agent printed nothing for 0.3 s (workers.stall_seconds)"),
         ("endless", 60, "limit", "used up max_steps (3 steps)"),
         ("waits", 0.3, "", ""),
         ("breaks", 60, "api", "RuntimeError: it broke"),
