@@ -98,7 +98,7 @@ class BrowserSessions:
         with self._lock:
             session = self._sessions.get(hash_key(cookie))
             if session is None or session.expires_at <= now:
-                raise Unauthorized("the session has ended; log in again")
+                raise Unauthorized("the browser session has ended; log in again")
             if now - session.seen_at >= SEEN_SECONDS:
                 session = replace(session, seen_at=now)
                 self._sessions[session.cookie_hash] = session
@@ -128,7 +128,9 @@ class BrowserSessions:
         with self._lock:
             key_hash, expires_at = self._tickets.pop(hash_key(ticket), ("", 0.0))
         if expires_at <= self._clock():
-            raise Unauthorized(f"the ticket has expired or was used; type: {COMMAND} open")
+            raise Unauthorized(
+                f"the login ticket has expired or was used already; get another: {COMMAND} open"
+            )
         return key_hash
 
     def _save(self, now: float) -> None:

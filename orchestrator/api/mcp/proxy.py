@@ -32,7 +32,9 @@ class McpProxy:
         result.
         """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
-            return _wrong("child jobs are not available: this worker has no network")
+            return _wrong(
+                "child jobs are not available: this worker has no network; do the work yourself"
+            )
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
 
         def once() -> ServerReply:

@@ -29,10 +29,10 @@ MOST_CALLS = 64
 DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
-The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
-Model Context Protocol, over standard input and output. A key of scope admin also gets the tools for
-people, such as answer and land. In a worker, the tools use the worker's server and key. Elsewhere,
-they use the server that runs for this folder (start it: {COMMAND} serve).
+Serve the tools orchestrate, status, wait, cancel, result, logs, and report to AI tools, with the
+Model Context Protocol over standard input and output. With a key of scope admin, also serve tools
+for decisions of people, such as answer and land. In a worker, the tools use the worker's server and
+key. Elsewhere, they use the server that runs for this folder (start it: {COMMAND} serve).
 """
 
 

@@ -95,7 +95,7 @@ def refused(error: BaseException) -> Values:
         return text_result(str(error), is_error=True)
     problem = problem_of(error)
     left = problem.more.get("left")
-    more = f"; left: {summaries.as_text(left)}" if left else ""
+    more = f"; remaining: {summaries.as_text(left)}" if left else ""
     return text_result(f"{problem.type}: {problem.detail}{more}", is_error=True)
 
 

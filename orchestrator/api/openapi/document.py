@@ -33,7 +33,7 @@ TAGS = {
     "tasks": "Submit one description to several command-line tools.",
     "locks": "Acquire and release exclusive locks for workers.",
     "server": "The server itself.",
-    "sessions": "Log in and log out browsers.",
+    "sessions": "Start and end sessions of browsers.",
     "triggers": "Receive events of other services.",
     "pages": "Pages for people.",
 }

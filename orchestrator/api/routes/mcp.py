@@ -73,7 +73,7 @@ def _check_version(one: Request | None) -> None:
         if _header(header) != value:
             raise one.error(
                 protocol.HEADER_MISMATCH,
-                f"the header {header} and the body must have the same value",
+                f"the header {header} must have the value of the body: {value[:200]!r}",
             )
 
 

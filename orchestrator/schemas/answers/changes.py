@@ -16,7 +16,7 @@ class HunkAnswer(Answer):
     header: str
     """Text after the line numbers, such as the name of a function."""
     lines: list[str]
-    """With their first character: a blank, `-`, or `+`; a backslash begins a note of git."""
+    """Lines, each with its first character: a blank, `-`, or `+`; a backslash begins git's note."""
 
 
 class ChangedFileAnswer(Answer):

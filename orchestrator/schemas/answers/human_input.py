@@ -48,7 +48,7 @@ class FeedbackGivenAnswer(Answer):
     attempt: int
     """Number of the attempt that gets the comments."""
     run: int
-    """Present run of the job: feedback to an ended job begins the next one."""
+    """Number of the job's present run: feedback to an ended job begins the next run."""
     landed: list[str] = Field(default_factory=no_items)
     """Branches of the user that have the previous result; land the new result, too."""
     duplicate: bool = False

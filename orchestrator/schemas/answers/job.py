@@ -310,7 +310,7 @@ class JobAnswer(Answer):
     request: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next one."""
+    """Number of the present run: a retry or feedback begins the next run."""
     reason: str
     submitted_by: str
     cancelled_by: str | None = None

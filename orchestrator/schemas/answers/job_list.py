@@ -16,7 +16,7 @@ class JobSummary(Answer):
     job_id: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next one."""
+    """Number of the present run: a retry or feedback begins the next run."""
     reason: str
     request: str
     """The first 300 characters of the request."""
@@ -44,7 +44,7 @@ class NeedAnswer(Answer):
     worker_id: str | None = None
     task_id: str | None = None
     text: str
-    """One line."""
+    """The need as text, in one line."""
     since: datetime
     command: str
     """Command to type; empty: none."""

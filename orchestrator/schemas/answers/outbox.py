@@ -11,7 +11,7 @@ class EndpointAnswer(Answer):
 
     name: str
     kind: str
-    """webhook, notification, or callback (addresses of jobs)"""
+    """Kind of the receiver: webhook, notification, or callback (an address that a job names)."""
     address: str
     """Scheme and host; the rest is a secret."""
     events: list[str]
@@ -55,7 +55,7 @@ class DeliveryAnswer(Answer):
     seq: int
     """Number of the event in the root job."""
     endpoint: str
-    """webhook:NAME, notify:NAME, or callback"""
+    """Receiver: webhook:NAME, notify:NAME, or callback."""
     event: Topic
     state: EntryState
     attempts: int

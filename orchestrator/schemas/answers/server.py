@@ -27,17 +27,17 @@ class StatsAnswer(Answer):
 
 
 class AgentAnswer(Answer):
-    """An agent and its availability."""
+    """An agent and its availability.
+
+    Fields other than ``usable`` and ``nodes`` describe the server's machine.
+    """
 
     name: str
     description: str
     usable: bool
     """True if tasks can name the agent: it can work on the server's machine or on a node."""
     nodes: list[str]
-    """Nodes of the cluster on which the agent can work.
-
-    The next fields are about the server's machine.
-    """
+    """Nodes of the cluster on which the agent can work."""
     installed: bool
     path: str | None = None
     """Path of the agent's program."""

@@ -263,7 +263,7 @@ class StatusAnswer(Answer):
     job_id: str
     status: JobStatus
     run: int = 1
-    """Number of the present run: a retry or feedback begins the next one."""
+    """Number of the present run: a retry or feedback begins the next run."""
     reason: str
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
@@ -356,7 +356,7 @@ class TriggerAnswer(Answer):
     trigger: str
     """Name of the trigger."""
     status: TriggerOutcome
-    """accepted, queued, duplicate, or ignored."""
+    """Outcome of the event: accepted, queued, duplicate, or ignored."""
     reason: str = ""
     """Why the event was ignored."""
     job_id: str | None = None

@@ -272,7 +272,7 @@ class ConflictsAnswer(Answer):
     hindrances: dict[str, Hindrance] = Field(default_factory=dict)
     """By worker: the reason why no attempt resolves its conflicts."""
     files: list[MergedFileAnswer] = Field(default_factory=no_items)
-    """Files merged by line ends, by a union of added lines, or by a renamed directory."""
+    """Files that the server merged although git alone reports a conflict; `way` has the rule."""
     seconds: float = 0.0
     """Seconds of the merge with its gates, after the end of the last worker."""
     leaks: list[str] = Field(default_factory=no_items)

@@ -40,7 +40,7 @@ PATTERN_WORDS = {
     machine_labels.LABEL_PATTERN: "1 to 63 letters, digits, '.', '_', '/', and '-'",
     LINES_PATTERN: "the first and the last line, such as 120-180",
     COMMIT_PATTERN: "7 to 64 of the characters 0-9 and a-f",
-    TEXT_PATTERN: "more than blanks",
+    TEXT_PATTERN: "text that is not blank",
     GATE_NAME_PATTERN: "1 to 60 letters, digits, _ and -, the first one a letter or a digit",
     CHECKPOINT_PATTERN: "1 to 40 of the characters a-z, 0-9 and -",
 }

@@ -269,7 +269,9 @@ class TaskRequest(Wire):
             return
         other = sorted(self.model_fields_set - _OF_QUESTIONS)
         if other:
-            raise ValueError(f"a person answers a task with approve; remove {', '.join(other)}")
+            raise ValueError(
+                f"a task with approve asks a person, and runs nothing; remove {', '.join(other)}"
+            )
         if self.on_timeout is not None and self.timeout is None:
             raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")
         if not self.approve.strip():
@@ -384,7 +386,7 @@ class CallbackRequest(Wire):
         if self.callback_events is not None and self.callback_url is None:
             raise PydanticCustomError(
                 "callback_events",
-                "needs callback_url; add it, or remove the events",
+                "needs callback_url; add callback_url, or remove callback_events",
                 {"at": ("callback_events",)},
             )
         return self

@@ -203,7 +203,7 @@ class LogQuery(Query):
         named |= {"from": self.start is not None, "lines": self.lines is not None}
         given = [name for name, is_given in named.items() if is_given]
         if len(given) > 1 and set(given) != {"follow", "tail"}:
-            raise ValueError(f"{' and '.join(given)} cannot be combined")
+            raise ValueError(f"{' and '.join(given)} cannot be combined; pass one of them")
         if self.lines is not None:
             first, last = map(int, self.lines.split("-"))
             if first > last:

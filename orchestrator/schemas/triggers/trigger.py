@@ -104,7 +104,9 @@ class Trigger:
     def submission(self, event: TriggerEvent) -> Submission:
         """Return the submission of the job that an event starts. Raise InvalidRequest."""
         if self.template is None:
-            raise InvalidRequest(f"trigger {self.name} starts no job")
+            raise InvalidRequest(
+                f"trigger {self.name} starts no job, because it has 'action: feedback'"
+            )
         values = {name: _first(path.values(event.document)) for name, path in self.params.items()}
         delivery = self.delivery(event)
         return self.template.render(values).to_submission(delivery or None)

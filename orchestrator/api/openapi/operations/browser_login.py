@@ -14,14 +14,12 @@ SESSIONS = (
         path=SESSION,
         id="logIn",
         tag="sessions",
-        summary="Log in a browser, with the key or with a ticket",
+        summary="Start a browser session, with an API key or a ticket",
         description=(
             "The answer sets a cookie that replaces the key. A call that changes something also "
             "needs the `token` of this answer, in the header `X-Session-Token`. The session ends "
-            "12 hours after "
-            "its last call, 7 days after the login, or when its key is removed. After 10 failed "
-            "logins in a "
-            "minute: 429."
+            "12 hours after its last call, 7 days after the login, or when its key is removed. "
+            "429: more than 10 failed logins in a minute."
         ),
         body=LoginRequest,
         examples={"key": {}, "ticket": {"ticket": "..."}},
@@ -32,7 +30,7 @@ SESSIONS = (
         path=SESSION,
         id="getSession",
         tag="sessions",
-        summary="Show the browser session of the cookie",
+        summary="Get the browser session to which the cookie belongs",
         answers={OK: browser_session.BrowserSessionAnswer},
     ),
     Operation(
@@ -40,7 +38,7 @@ SESSIONS = (
         path=SESSION,
         id="logOut",
         tag="sessions",
-        summary="Log out: end the browser session of the cookie",
+        summary="End the browser session to which the cookie belongs",
         answers={HTTPStatus.NO_CONTENT: ()},
     ),
     Operation(
@@ -48,8 +46,8 @@ SESSIONS = (
         path=f"{SESSION}/tickets",
         id="issueTicket",
         tag="sessions",
-        summary="Issue a ticket for one login within 60 seconds",
-        description="The command `open` puts the ticket into the address of the browser.",
+        summary="Create a ticket for one login within 60 seconds",
+        description="The command `open` adds the ticket to the address that it opens.",
         answers={HTTPStatus.CREATED: browser_session.TicketAnswer},
     ),
     Operation(
@@ -57,7 +55,7 @@ SESSIONS = (
         path="/api/v1/server",
         id="getServer",
         tag="server",
-        summary="Show the project of the server, and this user's other servers",
+        summary="Get the server's project, and the other servers of the same user",
         answers={OK: browser_session.ServerAnswer},
     ),
     Operation(

@@ -30,7 +30,7 @@ READING = (
         path="/api/v1/needs",
         id="listNeeds",
         tag="jobs",
-        summary="List the needs of jobs that wait for a person",
+        summary="List the decisions that jobs need from a person",
         query=queries.PageQuery,
         answers={OK: job_list.NeedsAnswer},
         tagged=True,
@@ -235,8 +235,8 @@ READING = (
         tag="watching",
         summary="Get or follow the log of a worker",
         description=(
-            "With from: a range of bytes and Content-Range. With q: the numbers of the lines that "
-            "contain the text, as JSON."
+            "`from`: answer with a range of bytes, and with Content-Range. `q`: answer with the "
+            "numbers of the lines that contain this text, as JSON."
         ),
         query=queries.LogQuery,
         answers={OK: (TEXT, JSON), HTTPStatus.PARTIAL_CONTENT: (TEXT,)},

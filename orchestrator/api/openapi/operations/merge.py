@@ -72,8 +72,8 @@ MERGING = (
         tag="jobs",
         summary="Undo the landing of a job",
         description=(
-            "Only with a key of scope admin, never for a worker. 404: the result was not landed. "
-            '409: the branch has newer commits, or "dirty-checkout", with the paths in "files".'
+            "Needs a key of scope admin. 404: the result was not landed. 409: the branch has newer "
+            "commits. 409 `dirty-checkout`: `files` has the paths."
         ),
         body=job_requests.EmptyRequest,
         answers={OK: merging.UndoAnswer},

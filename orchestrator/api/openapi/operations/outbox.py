@@ -27,7 +27,7 @@ OUTBOX = (
         id="testWebhook",
         tag="server",
         summary="Send a test message to a webhook, and wait for the answer",
-        description=(f"Enables the endpoint if an answer 410 Gone had disabled it. {_ADMIN}"),
+        description=(f"Turns the endpoint on if an answer 410 Gone had turned it off. {_ADMIN}"),
         body=EmptyRequest,
         answers={OK: outbox.TestAnswer},
     ),

@@ -54,7 +54,7 @@ OF_TASKS = (
         path=f"{TASKS}/stats",
         id="getTaskStats",
         tag="tasks",
-        summary="Show running tasks, and executions and cost of each tool",
+        summary="Get running tasks, and the executions and the cost of each tool",
         answers={OK: tasks_api.TaskStats},
     ),
     Operation(
@@ -62,7 +62,7 @@ OF_TASKS = (
         path=TASK,
         id="getTask",
         tag="tasks",
-        summary="Show one task",
+        summary="Get a task",
         answers={OK: tasks_api.Task},
     ),
     Operation(
@@ -94,7 +94,7 @@ OF_TASKS = (
         path=f"{TASK}/conflicts",
         id="getTaskConflicts",
         tag="tasks",
-        summary="Show files of a tool that conflict with the result",
+        summary="List a tool's files that conflict with the result",
         description="409: the task is not completed, or has no successful result.",
         query=tasks_api.CliQuery,
         answers={OK: tasks_api.TaskConflicts},

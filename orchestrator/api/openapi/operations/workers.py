@@ -78,8 +78,8 @@ OF_WORKERS = (
             "The worker's agent reads the message, as data, before it calls the model again. "
             "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
             "message is stored, and survives restarts and retries. The worker's field `messages` "
-            "shows when it was delivered. 409: cannot-message, with what to do instead. 403: the "
-            "caller is a worker."
+            "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
+            "messages; `detail` has another way. 403: the caller is a worker."
         ),
         body=human_requests.MessageBody,
         body_required=True,

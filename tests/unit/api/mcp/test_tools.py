@@ -101,7 +101,7 @@ def test_a_limit_is_told_with_what_is_left(client: FlaskClient, service: FakeSer
     service.failure = Refused("the tree is too deep", kind="limit-depth", left={"depth": 0})
 
     assert complaint(client, "orchestrate", request="x") == (
-        'limit-depth: the tree is too deep; left: {"depth":0}'
+        'limit-depth: the tree is too deep; remaining: {"depth":0}'
     )
 
 
