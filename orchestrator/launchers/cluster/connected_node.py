@@ -306,7 +306,7 @@ def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_aft
                 f"{workers} may still run, because the node does not know this server's "
                 f"address; if the machine is switched off: {COMMAND} nodes forget {node.name}"
             )
-        return f"{workers} start again elsewhere in {seconds:.0f} s"
+        return f"{workers} start again on other machines in {seconds:.0f} s"
     if not node.trouble and entry is not None and entry.is_released:
         return "the node's Dask worker has ended, or is no longer needed"
     return node.trouble

@@ -224,7 +224,7 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
         flight.is_ending = True
     lost = [each for each in lost if not each.turn.locked()]
     if lost:
-        logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
+        logger.warning("node declared lost", extra={"action": "node_given_up", "node": node.name})
     why = f"node {node.name} was lost, and the worker with it"
     for flight in lost:
         if flight.files is None:

@@ -104,7 +104,7 @@ class Claim:
         # Another process may have published and renamed this file between the open and the lock
         # above.
         if not _is_at(self._descriptor, path):
-            raise ClaimRefused(f"{self._exit_path}: this attempt was given up")
+            raise ClaimRefused(f"{self._exit_path}: the server declared this attempt lost")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
             os.unlink(path)
             raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")

@@ -170,7 +170,8 @@ class ShimAttempt:
         The attempt's lock is not acquired, because another server may acquire it now.
         """
         self.record["started_at"] = time.time()
-        self._fail("cancel", ExitCause.LEASE_ENDED, "not started: the lease has ended", now)
+        why = "not started: the lease of its server or node had ended"
+        self._fail("cancel", ExitCause.LEASE_ENDED, why, now)
         return 0
 
     def _start_worker(self) -> int:

@@ -190,7 +190,7 @@ def test_an_input_that_is_a_fifo_is_refused(stage: Any) -> None:
 def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: str) -> None:
     late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     exit_record.tombstone(exit_path, "given up")
-    with pytest.raises(ClaimRefused, match="given up"):
+    with pytest.raises(ClaimRefused, match="declared this attempt lost"):
         Claim._locked(late, exit_path)
 
 

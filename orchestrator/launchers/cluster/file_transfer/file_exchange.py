@@ -27,6 +27,9 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 
 
+_NO_GIT = "the server cannot transfer the worktree, because the project is no git repository"
+
+
 class FileExchange:
     def __init__(self, worktrees: ServerWorktrees | None = None) -> None:
         self._worktrees = worktrees
@@ -76,7 +79,9 @@ class FileExchange:
         try:
             if files.worktree is not None:
                 if self._worktrees is None:
-                    raise UnusableFiles("the worktree cannot be sent")
+                    raise UnusableFiles(
+                        "the server cannot send the worktree, because it has no git repository"
+                    )
                 commits = self._worktrees.pack(files.worktree, known, extra)
                 chosen = files.worktree.directory, self._worktrees.others(files.worktree)
             roots = (*files.directories, *files.inputs, extra)
@@ -113,7 +118,9 @@ class FileExchange:
         UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
-            raise UnusableFiles("the worktree cannot be received")
+            raise UnusableFiles(
+                "the server cannot receive the worktree, because it has no git repository"
+            )
         if archive.sent(path) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         staging = _sibling(exit_path, "staging")
@@ -130,7 +137,9 @@ class FileExchange:
         ``known``: the commits that the node has. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
-            raise UnusableFiles("the worktree cannot be sent")
+            raise UnusableFiles(
+                "the server cannot send the worktree, because it has no git repository"
+            )
         extra = f"{path}.extra"
         archive.remove(extra)
         os.mkdir(extra, 0o700)

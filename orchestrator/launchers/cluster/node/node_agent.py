@@ -512,16 +512,19 @@ class NodeAgent:
         try:
             seen = (workspace / welcome["mark_name"]).read_text(encoding="ascii")
         except OSError as error:
-            return f"cannot read {workspace} ({error.strerror}); mount the server's workspace there"
+            return (
+                f"cannot read {workspace} ({error.strerror}); mount the server's workspace at this "
+                "path"
+            )
         if seen != welcome["mark"]:
             return (
-                f"{workspace} is not the server's workspace here; mount the server's workspace "
-                "there"
+                f"the directory {workspace} of this machine is not the server's workspace; mount "
+                "the server's workspace at this path"
             )
         unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
         if unseen:
             return (
-                "paths that workers use are missing or empty here: "
+                "paths that workers use are missing or empty on this machine: "
                 f"{', '.join(unseen)}; share each path with the server's machine, or join with "
                 "--own-files"
             )

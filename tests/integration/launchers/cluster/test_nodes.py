@@ -390,7 +390,7 @@ def test_a_machine_without_the_workspace_is_refused(site: ClusterSite, tmp_path:
     (site.directory / ".cluster").write_text("of another workspace")
     node = NodeProcess(join_file, tmp_path / "n1")
     assert node.process.wait(30) == 1
-    assert "is not the server's workspace here" in node.output
+    assert "of this machine is not the server's workspace" in node.output
     wait_until(lambda: "is not the server's workspace" in site.state().notice)
 
 
@@ -404,7 +404,7 @@ def test_a_machine_without_the_project_is_refused(
         site.cluster.project.mkdir()
     node = NodeProcess(join_file, tmp_path / "n1")
     assert node.process.wait(30) == 1
-    assert f"missing or empty here: {site.cluster.project}" in node.output
+    assert f"missing or empty on this machine: {site.cluster.project}" in node.output
     wait_until(lambda: "missing or empty here" in site.state().notice)
 
 
