@@ -116,7 +116,7 @@ def _record_text(record: Mapping[str, Any]) -> str:
 
 
 def _without(hunks: int) -> str:
-    return f", without {hunks} hunk{'s' * (hunks != 1)}" if hunks else ""
+    return f", except {hunks} hunk{'s' * (hunks != 1)}" if hunks else ""
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:

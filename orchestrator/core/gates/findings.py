@@ -395,7 +395,7 @@ def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
 
 
 #: Marks a test that also fails on the base commit, but for another reason.
-DIFFERS = "fails differently from the base"
+DIFFERS = "fails for another reason than on the base commit"
 #: Maximum number of characters of each of the two reasons.
 LONGEST_REASON = 100
 LOST = "passed on the base commit, but does not run now"

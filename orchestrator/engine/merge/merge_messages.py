@@ -127,7 +127,7 @@ HINDRANCES: Mapping[str, str] = {
     Hindrance.NO_RETRY: "no retry remains",
     Hindrance.UNRESOLVED: "the attempt to resolve conflicts failed",
     Hindrance.STOPPED: "the job was stopped",
-    Hindrance.NOT_ASKED: "a repeated merge does not start an attempt",
+    Hindrance.NOT_ASKED: "a repeated merge starts another attempt only with --resolve",
 }
 
 

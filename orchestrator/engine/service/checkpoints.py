@@ -11,6 +11,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT, in_order, number_of
@@ -110,7 +111,7 @@ class CheckpointCalls:
             # Read the worker again, because an attempt may have begun since. From here on, an
             # attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "then count the worker's changes")
+            self._check_is_still(worker, "then update the list of the worker's files")
             files = self._worktrees.own_files(worker)
             self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
@@ -143,8 +144,8 @@ class CheckpointCalls:
         place = self._worktrees.place_of(worker)
         if not worker.attempt or not self._has_branch(worker, place.branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(place.branch)}: it has not started, or has "
-                "no worktree"
+                f"{worker.id} has no branch {short(place.branch)}: it has not started, or has no "
+                f"worktree; list workers with checkpoints: {COMMAND} checkpoints {worker.job_id}"
             )
 
 

@@ -74,8 +74,8 @@ class MergeCalls:
         both = sorted({*choice.take} & {*choice.leave})
         if both:
             raise InvalidRequest(
-                f"{both[0]} cannot be both merged (take) and excluded (leave); remove {both[0]} "
-                "from one of the two lists"
+                f"{both[0]} cannot be both included and excluded; remove {both[0]} from one of the "
+                "two lists"
             )
         _check_has_branches(job)
         if choice.resolve:
@@ -153,7 +153,7 @@ class MergeCalls:
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
-                "resolve cannot be combined with take, leave, or a strategy other than auto"
+                "resolve cannot be combined with include, exclude, or a strategy other than auto"
             )
         self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
         if self._merge_queue.is_under_way(job.id):

@@ -424,7 +424,7 @@ class Landing:
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
             command, when = f"rm {quote(lock)} && {command}", ", if no other git process is running"
-        return f"to complete it by hand{when}: `{command}` (later changes of files are lost)"
+        return f"to complete it by hand{when}: `{command}` (discards later changes of files)"
 
     def _takes_back(self, before: str, after: str) -> str:
         parents = self._git.run("rev-parse", f"{after}^@").text.split()

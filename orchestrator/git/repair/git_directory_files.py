@@ -116,7 +116,7 @@ def written(git: Git, common: Path) -> bytes:
     """
     where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):
-        raise RepositoryError("git does not recognise the project as a repository")
+        raise RepositoryError("git does not recognize the project as a repository")
     admin = admin_of(git)
     names = ("config", "config.worktree", "shallow", "HEAD")
     paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])

@@ -37,7 +37,7 @@ class RestoreState(StrEnum):
     #: The present state is neither the one at the job's start nor the one at its end.
     CHANGED_SINCE = "changed since the job"
     #: A person must restore the state; ``restore`` cannot.
-    BY_HAND = "by hand"
+    BY_HAND = "must be restored by hand"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -214,4 +214,4 @@ def _of_other(change: RepositoryChange) -> str:
         case ChangedKind.LOCK:
             return "remove the lock file if no git process is running"
         case _:
-            return "restore does not change it"
+            return "orchestrator cannot restore this kind of change"

@@ -105,7 +105,7 @@ def _of_job(job: Job) -> Iterator[Need]:
         yield Need(kind=NeedKind.APPROVAL, **who, text=_line(text), since=since, command=command)
     if job.pause is not None and NeedKind.LIMIT in kinds_of_job(job):
         command = budget_command(job.pause)
-        at, text = job.pause.at, f"reached {job.pause.by}: {job.request}"
+        at, text = job.pause.at, f"limit reached: {job.pause.by}: {job.request}"
         yield Need(kind=NeedKind.LIMIT, **who, text=_line(text), since=at, command=command)
     for each in _conflicts(job):
         yield Need(

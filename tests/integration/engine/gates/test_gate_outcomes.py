@@ -202,7 +202,7 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
     assert same["status"] == "completed", same
     assert results(site, same["job_id"])["pytest"]["known"] == 1
     assert other["status"] == worse["status"] == "failed"
-    differs = "tests.test_old::test_old: fails differently from the base: "
+    differs = "tests.test_old::test_old: fails for another reason than on the base commit: "
     [finding] = (
         each
         for each in results(site, worse["job_id"])["pytest"]["failures"]

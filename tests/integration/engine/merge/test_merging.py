@@ -637,7 +637,7 @@ def test_the_command_line_merges_again(
     assert command("merge", job, "--strategy", "theirs") == 0
     told = capfd.readouterr().out.splitlines()
     assert told[1:4] == [
-        "merged: worker_1, without 1 hunk",
+        "merged: worker_1, except 1 hunk",
         "merged: worker_2",
         "replaced: src/app.py:2 of worker_1 by the version of worker_2: 2",
     ]

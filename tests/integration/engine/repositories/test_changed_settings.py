@@ -80,7 +80,7 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
     said = capfd.readouterr().err
     assert "setting core.editor changed (can be restored)\n    - nano\n    + vi\n" in said
     assert "\n    -exit 0\n    +exit 1\n" in said and " theirs\n" in said
-    assert "(by hand: git push origin --delete early)" in said
+    assert "(must be restored by hand: git push origin --delete early)" in said
     assert f": bin/orchestrator restore {job} --yes\n" in said
     assert project.git("config", "core.editor") == "vi"
 

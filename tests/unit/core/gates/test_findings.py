@@ -347,8 +347,8 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() ->
     assert result_of(GATE, failing(""), base, []).status is GateStatus.KNOWN
     assert (other.status, other.known) == (GateStatus.FAILED, 0)
     assert other.failures == (
-        "t::a: fails differently from the base: NameError: name 'x' is not defined "
-        "(base: KeyError: 'a')",
+        "t::a: fails for another reason than on the base commit: "
+        "NameError: name 'x' is not defined (base: KeyError: 'a')",
     )
 
 
