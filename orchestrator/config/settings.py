@@ -173,7 +173,7 @@ class Workers(Section):
     stall_seconds: SecondsOrZero = 600.0
     """Seconds without output after which an AI agent is stopped (default 10 min); 0: never."""
     resume_sessions: bool = True
-    """Allow a retry to resume its AI tool's session; false: each attempt starts a new session."""
+    """Allow retries to resume the session of the AI tool; false: start a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE

@@ -56,7 +56,7 @@ class WebhookSettings(Section):
     endpoints: Annotated[tuple[WebhookEndpoint, ...], Field(strict=False)] = ()
     """Receivers: [{name: ci, url: https://ci.example/hook, secret: env:HOOK_SECRET}]."""
     callback_secret: SecretStr | None = None
-    """Secret of the signatures of messages to callback_url of jobs; null: unsigned."""
+    """Secret that signs the messages to a job's callback_url; null: messages are not signed."""
     allow_hosts: Words = ()
     """Private hosts that may get messages, such as [localhost:5678]; other hosts must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10.0
