@@ -62,7 +62,7 @@ def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> N
         "disk_bytes": 3 * 2**30,
         "drained": False,
         **{"address": "10.0.0.7", "version": "0.1.0", "seen_seconds": 6.25},
-        **{"clock_skew_seconds": 0.0, "notice": "3 workers start again elsewhere in 5 s"},
+        **{"clock_skew_seconds": 0.0, "notice": "3 workers start again on other machines in 5 s"},
     }
     page.route("**/api/v1/nodes", lambda route: route.fulfill(json={"nodes": [node]}))
 

@@ -193,7 +193,7 @@ def test_workers_are_told_stopped_and_retried_and_the_job_is_paused(page: Page, 
         page.keyboard.press("x")
     expect(page.get_by_label("Selected workers")).to_contain_text("2 workers selected")
     page.get_by_role("button", name="Retry 2").click()
-    expect(page.get_by_text("2 workers to run again")).to_be_visible()
+    expect(page.get_by_text("2 workers will run again")).to_be_visible()
     with site.client() as client:
         client.cancel(job)
     said = [str(each.body) for each in site.models.requests if each.script == "held"]

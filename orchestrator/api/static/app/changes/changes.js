@@ -166,7 +166,7 @@ function Changes({ id, model }) {
   useTurns(model, worker, refresh);
   if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} />`;
   if (diff.error?.type === "no-repository") {
-    return html`<section class="card"><${Empty} icon="i-diff" title="There is no diff">${diff.error.message}<//></section>`;
+    return html`<section class="card"><${Empty} icon="i-diff" title="No changes to show">${diff.error.message}<//></section>`;
   }
   if (diff.error) return html`<${Failure} error=${diff.error} back=${`/jobs/${id}`} />`;
   if (diff.loading || rows.loading) return html`<${Loading} />`;

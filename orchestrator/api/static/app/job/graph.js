@@ -114,7 +114,7 @@ function useMerge(model, details) {
   useEffect(() => { given.refresh(); }, [model.status, details?.merge_state, !model.counts.running && !model.counts.pending]);
   if (!given.data) return null;
   const { merged, gates, merging, conflicts, missing } = given.data;
-  if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merges the branches" : "after all tasks" };
+  if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merging branches" : "after all tasks" };
   if (details.merge_state === "none") return null;
   const lacks = missing.length || conflicts.length;
   const judged = gates.map((gate) => `${gate.name} ${gate.outcome.replaceAll("_", " ")}`).join(", ");

@@ -68,7 +68,7 @@ function Facts({ model, i }) {
   return html`<dl class="facts">
     ${reason && html`<dt>Reason</dt><dd>${plain(reason)}</dd>`}
     ${model.state[i] === "pending" && waits.length > 0 && html`<dt>Waits for</dt><dd>${plain(waits.join(", "))}</dd>`}
-    ${used && html`<dt>Used</dt><dd class="num">${used}</dd>`}
+    ${used && html`<dt>Usage</dt><dd class="num">${used}</dd>`}
     ${model.files[i] > 0 && html`<dt>Files</dt><dd class="num">${model.files[i]}</dd>`}
     ${needed.length > 0 && html`<dt>Needed by</dt><dd>${plain(needed.slice(0, 5).join(", "))}${needed.length > 5 ? ` and ${needed.length - 5} more` : ""}</dd>`}
     ${(model.children.get(i) || []).map((job) => html`<dt key=${job}>Child job</dt><dd><a class="link mono" href=${`/jobs/${model.jobs[job].job_id}`}>${model.jobs[job].job_id}</a> ${model.jobs[job].status}</dd>`)}</dl>`;

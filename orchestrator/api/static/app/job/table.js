@@ -86,7 +86,7 @@ function Row({ model, row, selected, marked, select, mark }) {
     <td>${mayChange() && html`<input type="checkbox" class="mark" checked=${marked} aria-label=${`Select ${model.id[i]}`} onChange=${() => mark(i)} />`}<${State} state=${model.state[i]} /></td>
     <td class=${`full ${depth ? `ind${Math.min(depth, 3)}` : ""}`}><span class="t">${depth > 0 && html`<${Icon} name="i-tree" small=${true} />`}<a class="cut" href=${workerPath(model, i)} data-row data-worker=${model.id[i]}>${plain(model.name(i))}</a>
       <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">chosen</span>`}</span><span class="why">${why}</span></td>
-    <td class="soft">${model.agent(i)}</td><td class="r num" data-l="try">${model.attempt[i] || "–"}</td><td class="r num">${took}</td>
+    <td class="soft">${model.agent(i)}</td><td class="r num" data-l="attempt">${model.attempt[i] || "–"}</td><td class="r num">${took}</td>
     <td class="r num hide-s">${tokens(model.tokens[i])}</td><td class="r num">${model.cost[i] ? money(model.cost[i]) : "–"}</td>
     <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`, [shown]);
 }
@@ -98,7 +98,7 @@ const MAY_STOP = new Set(["running", "waiting", "pending"]);
 async function each(model, places, name, done) {
   const calls = places.map((i) => post(path("jobs", model.job, "workers", model.id[i], name)));
   const refused = (await Promise.allSettled(calls)).filter((call) => call.status === "rejected");
-  say(`${many(places.length - refused.length, "worker")} ${done}${refused.length ? `; ${refused.length} not: ${refused[0].reason.message}` : ""}`);
+  say(`${many(places.length - refused.length, "worker")} ${done}${refused.length ? `; ${refused.length} rejected: ${refused[0].reason.message}` : ""}`);
 }
 
 // The number of selected workers, and the actions for them.
@@ -106,7 +106,7 @@ function Marked({ model, marks, clear, refresh }) {
   if (!marks.size) return null;
   const of = (states) => [...marks].filter((i) => states.has(model.state[i]));
   const [again, stop] = [of(MAY_RETRY), of(MAY_STOP)];
-  const retry = async () => { await each(model, again, "retry", "to run again"); clear(); refresh(); };
+  const retry = async () => { await each(model, again, "retry", "will run again"); clear(); refresh(); };
   const cancel = async () => {
     const text = `Cancel ${many(stop.length, "worker")}? Their changes stay on their branches. Tasks that depend on them are skipped.`;
     if (!(await ask({ title: "Cancel workers", text, yes: "Cancel workers", danger: true }))) return;
@@ -123,7 +123,7 @@ function Marked({ model, marks, clear, refresh }) {
 function Head({ order, sort }) {
   const column = (name, word, kind = "") => html`<th class=${kind} aria-sort=${order === name ? "descending" : undefined}>
     <button type="button" class="sort" onClick=${() => sort(name)}>${word}${order === name ? " ↓" : ""}</button></th>`;
-  return html`<thead><tr>${column("state", "State")}${column("task", "Task")}<th>Agent</th><th class="r">Try</th>${column("time", "Time", "r")}
+  return html`<thead><tr>${column("state", "State")}${column("task", "Task")}<th>Agent</th><th class="r">Attempt</th>${column("time", "Time", "r")}
     ${column("tokens", "Tokens", "r hide-s")}${column("cost", "Cost", "r")}<th class="r hide-s">Gates</th><th class="r hide-s">Files</th></tr></thead>`;
 }
 
@@ -178,7 +178,7 @@ export function View({ model, refresh }) {
       ${before > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${before}px` }}></div></td></tr>`}
       ${rows.slice(from, to).map((row) => html`<${Row} key=${row.i} model=${model} row=${row} selected=${selected === row.i} select=${select} marked=${marks.has(row.i)} mark=${mark} />`)}
       ${after > 0 && html`<tr class="space" aria-hidden="true"><td colspan="9"><div style=${{ height: `${after}px` }}></div></td></tr>`}</tbody></table>
-      ${rows.length === 0 && html`<p class="pad muted">No worker matches.</p>`}</div>
+      ${rows.length === 0 && html`<p class="pad muted">No worker matches the filter.</p>`}</div>
     <${Marked} model=${model} marks=${marks} clear=${() => setMarks(NONE)} refresh=${refresh} />
     <p class="foot"><span>${many(rows.length, "worker")}</span><span class="hide-s"><kbd>j</kbd> <kbd>k</kbd> move · <kbd>Enter</kbd> log · <kbd>x</kbd> select · <kbd>r</kbd> retry · <kbd>d</kbd> changes</span></p>`;
 }

@@ -283,7 +283,7 @@ export function View({ model }) {
   };
   const height = Math.min(all.length * lane + AXIS + 12, Math.max(320, innerHeight - 320));
   return html`<div class="card"><header class="wrap"><h2 class="sr">Timeline</h2><${Key} />${model.isActive && html`<span class="live hide-s">live</span>`}
-      <div class="seg-c" role="group" aria-label="A lane is">${Object.entries(SHOWS).map(([name, word]) => html`<button key=${name} type="button"
+      <div class="seg-c" role="group" aria-label="Lanes of the timeline">${Object.entries(SHOWS).map(([name, word]) => html`<button key=${name} type="button"
         aria-pressed=${String(shows === name)} onClick=${() => note({ by: name })}>${word}</button>`)}</div>
       <button class="btn sm icon" aria-label="Zoom out" onClick=${() => by(1 / 1.6)}>−</button><button class="btn sm icon" aria-label="Zoom in" onClick=${() => by(1.6)}><${Icon} name="i-plus" /></button></header>
     <div class="lanes" tabindex="0" role="region" aria-label="Timeline, scroll to see all" style=${{ height: `${height}px` }} onScroll=${(event) => setScrolled(event.target.scrollTop)}>

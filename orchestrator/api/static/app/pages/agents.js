@@ -50,7 +50,7 @@ function Agents() {
   const works = data.agents.filter((agent) => word(agent)[0] === "success").length;
   return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work${data.agents.some((agent) => agent.nodes.length) ? "" : " here"}</span>
       <button type="button" class="btn sm" onClick=${refresh}><${Icon} name="i-retry" />Check again</button></header>
-    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Agent</th><th>Login</th><th class="r">Succeeded, 30 days</th><th class="r">A worker</th></tr></thead>
+    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Agent</th><th>Login</th><th class="r">Succeeded, 30 days</th><th class="r">Cost per worker</th></tr></thead>
       <tbody>${data.agents.map((agent) => html`<${Agent} key=${agent.name} agent=${agent} used=${used.get(agent.name)} />`)}</tbody></table></section>`;
 }
 
@@ -90,7 +90,7 @@ function Nodes() {
   const nodes = data?.nodes || [];
   if (!nodes.length) return null;
   const up = nodes.filter((node) => node.state === "up").length;
-  return html`<section class="card"><header><h2>Nodes</h2><span class="small muted">${up} of ${nodes.length} take workers</span></header>
+  return html`<section class="card"><header><h2>Nodes</h2><span class="small muted">${up} of ${nodes.length} accept workers</span></header>
     <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Last message</th>${isAdmin() && html`<th class="r">Action</th>`}</tr></thead>
       <tbody>${nodes.map((node) => html`<${Node} key=${node.name} node=${node} refresh=${refresh} />`)}</tbody></table></section>`;
 }
@@ -113,7 +113,7 @@ function Doctor() {
   const checks = error ? own : data?.checks || [];
   const bad = checks.filter((check) => check.ok === false).length;
   const shown = whole || error ? checks : checks.filter((check) => !check.ok);
-  return html`<section class="card" aria-busy=${loading || undefined}><header><h2>Doctor</h2><span class="small muted">${loading ? "checking" : bad ? `${bad} to fix` : "all well"}</span>
+  return html`<section class="card" aria-busy=${loading || undefined}><header><h2>Doctor</h2><span class="small muted">${loading ? "checking" : bad ? `${bad} to fix` : "no problems"}</span>
       ${!error && html`<button type="button" class="btn sm" disabled=${loading} onClick=${refresh}><${Icon} name="i-retry" />Check again</button>`}</header>
     <ul class="list">${health.data?.paused && html`<li><${State} state="paused">paused<//><span class="grow">${plain(health.data.paused)}</span></li>`}
       ${shown.map((check) => html`<${Check} key=${check.name + check.message} check=${check} />`)}

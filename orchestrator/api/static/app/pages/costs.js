@@ -114,10 +114,10 @@ const download = (rows) => save("costs.csv", csv(COLUMNS, rows.map((row) => COLU
 function Totals({ rows, keys, by }) {
   const lines = keys.map((key) => ({ key, rows: rows.filter((row) => (key === "others" ? !keys.includes(row.key) : row.key === key)) }));
   return html`<section class="card"><header><h2>By ${BY[by]?.toLowerCase() || titleOf(by)}</h2></header><table class="tbl cards"><thead><tr><th>${titleOf(by)}</th><th class="r">Workers</th><th class="r">Succeeded</th>
-      <th class="r">Tokens in</th><th class="r">Tokens out</th><th class="r">Cost</th></tr></thead><tbody>${lines.map(({ key, rows: own }) => html`<tr key=${key}>
+      <th class="r">Input tokens</th><th class="r">Output tokens</th><th class="r">Cost</th></tr></thead><tbody>${lines.map(({ key, rows: own }) => html`<tr key=${key}>
       <td class="full">${by === "job" && key !== "others" ? html`<a class="link mono" href=${`/jobs/${key}`}>${key}</a>` : plain(key) || unnamed(by)}</td>
-      <td data-l="Workers" class="r num">${count(sum(own, "workers"))}</td><td data-l="Succeeded" class="r num">${count(sum(own, "succeeded"))}</td><td data-l="Tokens in" class="r num">${tokens(sum(own, "tokens_in"))}</td>
-      <td data-l="Tokens out" class="r num">${tokens(sum(own, "tokens_out"))}</td><td data-l="Cost" class="r num">${costOf(own)}</td></tr>`)}</tbody></table></section>`;
+      <td data-l="Workers" class="r num">${count(sum(own, "workers"))}</td><td data-l="Succeeded" class="r num">${count(sum(own, "succeeded"))}</td><td data-l="Input tokens" class="r num">${tokens(sum(own, "tokens_in"))}</td>
+      <td data-l="Output tokens" class="r num">${tokens(sum(own, "tokens_out"))}</td><td data-l="Cost" class="r num">${costOf(own)}</td></tr>`)}</tbody></table></section>`;
 }
 
 function Labels({ by }) {

@@ -63,7 +63,7 @@ function Row({ job, changed }) {
   return html`<li><div class="job-l"><${Mark} state=${stateOf(job)} />
     <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no request)"}</a></b><${Meta} job=${job} /></div>
     <div class="prog"><${Bar} counts=${all} label=${progress(job)} /><span class="num">${progress(job)}</span></div>
-    <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />and more</span>`}</div>
+    <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />not complete</span>`}</div>
     <div class="time r num soft">${seconds(elapsed(job))}</div><${Actions} job=${job} changed=${changed} /></div></li>`;
 }
 

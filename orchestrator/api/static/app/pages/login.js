@@ -25,7 +25,7 @@ export function Login() {
       <div class="field"><label for="key">Key</label><input class=${`in mono ${wrong ? "bad" : ""}`} id="key" name="key" type="password"
         autocomplete="off" required aria-invalid=${wrong ? "true" : undefined} /></div>
       <button class="btn primary" disabled=${busy}>Log in</button>
-      <p class="hint">The key is api.api_key of config.yaml. This browser gets a session and does not keep the key.</p></form>
+      <p class="hint">The key is api.api_key of config.yaml. The browser gets a session, and does not store the key.</p></form>
     <div class="stack small soft"><p>On this machine there is a shorter way:</p><code class="cmd">bin/orchestrator open</code></div>
   </section></div></main>`;
 }

@@ -27,7 +27,7 @@ const commands = (text) => text.split("\n").map((each) => each.trim()).filter(Bo
 async function planOf(text) {
   const { load } = await import("../../vendor/js-yaml.js");
   const given = load(text) ?? {};
-  if (typeof given !== "object") throw new Error("A plan has a list of tasks; this is one text.");
+  if (typeof given !== "object") throw new Error("A plan is a mapping with the key “tasks”; this is only text.");
   const { request, config, tasks, workdir, ...other } = Array.isArray(given) ? { tasks: given } : given;
   const [unknown] = Object.keys(other);
   if (unknown) throw new Error(`Unknown field “${unknown}”; known: request, config, tasks, workdir`);
@@ -70,7 +70,7 @@ function Agents({ chosen, choose }) {
   const card = (name, words, about, usable = true) => html`<label key=${name} class=${usable ? "" : "off"}><input type="radio" name="agent" value=${name} checked=${chosen === name}
     disabled=${!usable} onChange=${() => choose(name)} /><span>${words}</span><span class="d">${about}</span></label>`;
   return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
-    ${card("auto", "Best available", best ? `now: ${best.name}` : "no AI agent is available: the rules and survey are used")}
+    ${card("auto", "Best available", best ? `now: ${best.name}` : "no AI agent is available: rules plan the job, and the agent survey runs it")}
     ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
     ${lacking.length > 0 && html`<details><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
       ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;

@@ -6,14 +6,14 @@ import { Dialog } from "./ask.js";
 export const sheet = store(false);
 
 const KEYS = [
-  ["Search here", "/"], ["This list", "?"], ["Next, previous row", "j", "k"], ["Open", "Enter"], ["Select a row, select none", "x", "Esc"],
+  ["Search this page", "/"], ["Show the keys", "?"], ["Next, previous row", "j", "k"], ["Open", "Enter"], ["Select a row, select none", "x", "Esc"],
   ["Up one level", "u"], ["Close, leave the field", "Esc"], ["New job", "n"], ["Jobs", "g", "j"],
   ["Costs", "g", "c"], ["Agents", "g", "a"], ["Needs you", "g", "n"],
-  ["Graph, table, timeline, changes, report", "1", "…", "5"], ["Log, changes of a worker", "l", "d"],
+  ["Graph, table, timeline, changes, report", "1", "…", "5"], ["Log of a worker, changes of a worker", "l", "d"],
   ["Retry", "r"], ["Pause or resume", "p"], ["Cancel (asks)", "c"], ["Message to a worker", "s"],
   ["Follow the log", "f"], ["Next, previous match", "Enter", "Shift Enter"], ["Copy the link to a line", "y"],
   ["Along the edges, within a column", "←", "→", "↑", "↓"], ["Open or close a child job", "o"],
-  ["Next, previous file", "]", "["], ["Viewed", "v"], ["Comment on a line", "Enter"],
+  ["Next, previous file", "]", "["], ["Mark the file as viewed", "v"], ["Comment on a line", "Enter"],
   ["Send comment, review, job", "Ctrl Enter"], ["Zoom the timeline", "+", "−"], ["Approve (asks)", "a"],
 ];
 
