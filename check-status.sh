@@ -6,7 +6,7 @@ usage() {
   cat <<'USAGE'
 Usage: ./check-status.sh [job_id] [options]
 
-Show the status of one job, or of all jobs. Without a server, the workspace is read.
+Show the status of one job, or of all jobs. Works with the server up or down.
 
   --json           print JSON
   -h, --help       show this text

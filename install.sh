@@ -10,8 +10,9 @@ Installs packages into .venv in this folder, writes config.yaml with a new API k
 creates the workspace directory. Changes nothing outside this folder. A second run is quick.
 
   --dev            install the packages of ./run-tests.sh, too
-  --no-grammars    install no grammars, which saves 24 MB; the survey then only counts lines of
-                   languages other than Python. Later runs need --grammars to install grammars
+  --no-grammars    install no grammars, with which the survey reads languages other than Python
+                   (24 MB); without grammars, the survey just counts the lines of these languages.
+                   To install the grammars later: ./install.sh --grammars
   --grammars       fail if the grammars cannot be installed; without this option, the other
                    packages are installed, and the survey works without grammars
   --offline DIR    install packages only from DIR; fill DIR on another machine with
@@ -138,8 +139,8 @@ logged() { "$@" >>"$log" 2>&1 </dev/null; }
 fail_with_log() {
   tail -n 12 "$log" >&2 || true
   fail "$1 (the whole log: $log)" \
-    'Without a network? See ./install.sh --help on --offline. Behind a proxy: set HTTPS_PROXY.' \
-    'A full disk or a read-only folder shows in the lines above.'
+    'If the lines above name a network error: behind a proxy, set HTTPS_PROXY; without a network,' \
+    'use ./install.sh --offline DIR. If they name a full disk: free space, and run the script again.'
 }
 
 venv_is_good() {

@@ -11,7 +11,7 @@ Usage: ./quick-start.sh "request" [options]
 Runs the request with live progress, and prints the paths of the result. Installs the folder at
 the first run. Uses the folder's running server; otherwise starts one and stops it at the end.
 
-  --demo           run a demo with scripted agents in a throw-away repository
+  --demo           run a demo with scripted agents in a separate repository
   --plan FILE      read the tasks from a YAML file; - for standard input
   --plan-only      show the plan and stop
   --agent NAME     the agent for tasks that name none

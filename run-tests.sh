@@ -11,8 +11,8 @@ Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
   --quick          the everyday part: no servers, crashes, or other slow tests
   --agents         only the tests with the real AI tools, which npm installs into .agents-tools
                    (1.2 GB); they talk to a model API on this machine. CI=true runs them, too
-  --nightly        also the tests that other runs exclude: a minute of everything at once, stories
-                   with every AI tool, and all examples of properties
+  --nightly        also the tests that other runs exclude: one minute of the soak test, each AI
+                   tool, crashes at every failpoint, and all Hypothesis examples
   -h, --help       show this text
 
 Other arguments are passed to pytest, for example: ./run-tests.sh tests/unit -k config
