@@ -66,7 +66,7 @@ def continue_command(
             asked = JobOptions(request=str(request), config=config)
             return run_to_its_end(surroundings, asked, keep_server)
         except Left:
-            click.echo(f"exited before the job ended; check the job: {COMMAND} status", err=True)
+            click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 

@@ -57,7 +57,7 @@ def run_command(
         try:
             return run_to_its_end(surroundings, job, keep_server, notify=notify)
         except Left:
-            click.echo(f"exited before the job ended; check the job: {COMMAND} status", err=True)
+            click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 

@@ -170,11 +170,13 @@ def _word(text: str, prefix: str = "") -> str:
 def _program(path: str) -> str:
     # The prefix ``:`` makes systemd expand no ``$`` in the command.
     if re.search(r"[\"'\\]", path):  # systemd rejects such a program, however it is quoted
-        raise ConfigError(f"a systemd unit cannot start {path!r}; rename it")
+        raise ConfigError(
+            f"the path {path!r} contains a quote or backslash, which systemd rejects; rename it"
+        )
     return _word(path, ":")
 
 
 def _checked(text: str) -> str:
     if _UNFIT.search(text):
-        raise ConfigError(f"a systemd unit cannot name {text!r}; rename it")
+        raise ConfigError(f"{text!r} contains a character that systemd rejects; rename it")
     return text
