@@ -405,7 +405,7 @@ def test_a_machine_without_the_project_is_refused(
     node = NodeProcess(join_file, tmp_path / "n1")
     assert node.process.wait(30) == 1
     assert f"missing or empty on this machine: {site.cluster.project}" in node.output
-    wait_until(lambda: "missing or empty here" in site.state().notice)
+    wait_until(lambda: "missing or empty on this machine" in site.state().notice)
 
 
 def test_a_jump_of_the_wall_clock_changes_no_lease(site: ClusterSite, tmp_path: Path) -> None:
