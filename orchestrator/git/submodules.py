@@ -216,7 +216,7 @@ def _keep(module: Submodule, commit: str, name: str) -> None:
     if source is None:
         raise RepositoryError(
             f"cannot save the changes in submodule {module.path}: your clone of the submodule no "
-            "longer exists"
+            "longer exists; restore it: git submodule update --init"
         )
     if _is_kept(source, commit, hidden=name.startswith(_HIDDEN)):
         return

@@ -77,7 +77,7 @@ class ApplyStep:
     "--take",
     multiple=True,
     metavar="WORKER",
-    help="Worker whose version of a file to copy, if versions differ.",
+    help="Worker whose version is copied, if workers made different versions of a file.",
 )
 @click.option("--yes", is_flag=True, help="Overwrite without confirmation.")
 @json_option

@@ -159,7 +159,7 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
     if surroundings.as_json:
         click.echo(json.dumps(answer))
     else:
-        click.echo(f"sent to {worker_id}; its agent reads the message before the next step")
+        click.echo(f"message sent to {worker_id}; its agent reads the message before the next step")
 
 
 @click.command("retry")
@@ -173,10 +173,16 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
     help="Timeout of one attempt, in seconds.",
 )
 @click.option(
-    "--max-workers", type=click.IntRange(min=1), metavar="N", help="Maximum workers in parallel."
+    "--max-workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Maximum number of workers that run in parallel.",
 )
 @click.option(
-    "--max-retries", type=click.IntRange(min=0), metavar="N", help="Maximum retries of a worker."
+    "--max-retries",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Maximum number of retries of a failed worker.",
 )
 @cap_options
 @json_option

@@ -27,9 +27,9 @@ TIMED_OUT = 124
 #: Seconds: the server answers a waiting call after 110 s at the latest.
 CALL_SECONDS = 150
 EPILOG = (
-    "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, 2 usage, "
-    "3 not held by this worker, 4 invalid key, 5 no answer from the server, 124 timed out, "
-    "130 interrupted."
+    "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, "
+    "2 invalid arguments, 3 not held by this worker, 4 invalid key, 5 no answer from the server, "
+    "124 timed out, 130 interrupted."
 )
 
 

@@ -127,9 +127,9 @@ def parser() -> argparse.ArgumentParser:
         prog="orchestrator spawn",
         description="Start a child job from a worker. Prints the id of the job; with --wait, "
         "prints its results.",
-        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 usage, 3 not found, 4 invalid key, "
-        "5 no answer from the server, 6 partial (or completed, but in conflict with this worker's "
-        "files), 7 limit reached, 130 interrupted.",
+        epilog="Exit codes: 0 ok, 1 failed or cancelled, 2 invalid arguments, 3 not found, "
+        "4 invalid key, 5 no answer from the server, 6 partial (or completed, but in conflict with "
+        "this worker's files), 7 limit reached, 130 interrupted.",
         # A fixed width, because reading the terminal's width at each start would load another
         # module.
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),

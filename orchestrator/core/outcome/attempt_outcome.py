@@ -77,7 +77,7 @@ _SIGKILL = 9
 
 def _died(exit: Exit, _: Evidence) -> str:
     # The kernel ends a process this way when the machine has no memory left.
-    hint = " (perhaps the machine had no memory left)" if exit.signal == _SIGKILL else ""
+    hint = " (possible cause: the machine ran out of memory)" if exit.signal == _SIGKILL else ""
     return f"killed by signal {exit.signal}{hint}"
 
 

@@ -430,4 +430,4 @@ def _paused(client: OrchestratorClient, job: JobLine) -> str:
 
 def _sent(client: OrchestratorClient, job_id: str, worker_id: str, text: str) -> str:
     client.message(job_id, worker_id, text)
-    return f"sent to {worker_id}; its agent reads the message before the next step"
+    return f"message sent to {worker_id}; its agent reads the message before the next step"

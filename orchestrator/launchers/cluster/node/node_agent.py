@@ -310,7 +310,7 @@ class NodeAgent:
         """
         if self._is_leaving:
             return
-        self._say("stopping: the workers of this node start again elsewhere")
+        self._say("stopping: the workers of this node start again on other machines")
         self._is_leaving = True
         self._leave_until = self._loop.time() + _LEAVE_SECONDS
         if self._link is not None:

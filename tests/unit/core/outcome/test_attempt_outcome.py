@@ -80,7 +80,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         Exit(ended_by=EndedBy.EXIT, signal=9),
         DONE,
         "failed",
-        "killed by signal 9 (perhaps the machine had no memory left)",
+        "killed by signal 9 (possible cause: the machine ran out of memory)",
         True,
     ),
     ("command not found", replace(EXIT_1, code=127), Evidence(), "failed", "code 127", False),
