@@ -182,7 +182,7 @@ class ProgressLines:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return what the job does after its last worker's end; "" before, and if it has ended."""
+        """Return what the job does between its last worker's end and its own end; "" otherwise."""
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)

@@ -213,7 +213,7 @@ class ShimPool:
         lease_file: str = "",
         first: SpawnerProcess | None = None,
     ) -> None:
-        """``first``: the pool's first spawner, before the call of ``begin``; None: start one."""
+        """``first`` is the first spawner, before its ``begin``; if None, one is started."""
         self._epoll = epoll
         self._plan = plan
         self._lease_file = lease_file

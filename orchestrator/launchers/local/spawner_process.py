@@ -98,7 +98,7 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """The PID of the keeper. Mode ``basic`` has no keeper: the PID of the spawner."""
+        """The PID of the keeper; in mode ``basic``, which has no keeper, the PID of the spawner."""
         return self._process.pid
 
     def fileno(self) -> int:

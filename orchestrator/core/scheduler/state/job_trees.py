@@ -119,7 +119,7 @@ class JobTrees:
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
     def pause_above(self, job: Job) -> Pause | None:
-        """Return the pause with which a new job begins: that of its parent job, or of all jobs."""
+        """Return the pause of the parent job, or of all jobs, with which a new job begins."""
         above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         return above or self.pause
 

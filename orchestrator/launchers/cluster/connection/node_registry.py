@@ -122,7 +122,7 @@ class NodeRegistry:
             del content["nodes"][name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
-        """Return why a node must not connect; empty if it may. Records its first connection."""
+        """Return why a node must not connect; "" if it may. Record the first connection."""
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:
             return (
