@@ -141,10 +141,10 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """Return how an entry changed.
+    """Return how an object of the repository was altered; "" means that it had no entry.
 
-    For a kind in ``_ENTRIES``, the object exists even without an entry, so a new or missing entry
-    means that the object changed.
+    An object of a kind in ``_ENTRIES`` has an entry only while it differs from its normal state. A
+    new or removed entry is therefore reported as a change of the object.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
