@@ -160,7 +160,7 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Before, the attempts that may still run on nodes must be known.
+        """Accept nodes. Call this when the attempts that may still run on nodes are known.
 
         ``listening``: a bound socket, which has refused connections so far. An earlier server's
         attempts on a node count as lost if the node does not connect before its lease ends.

@@ -88,8 +88,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool = True) -> Gate:
         """Return the gate.
 
-        ``new_only``: True if ``baseline`` is ``new-only`` by default for a command that is judged
-        by its exit code. For all other gates, ``new-only`` is the default.
+        ``new_only``: the default of ``baseline`` for a command that is judged by its exit code;
+        True is ``new-only``. All other gates have the default ``new-only``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(

@@ -1,7 +1,7 @@
 """Late results: exit records that appear after the server declared their attempts lost.
 
 A late result counts if no newer attempt has started and the worker has not ended. Otherwise the
-attempt's reason and an event only name its path.
+record is not used: the attempt's reason and an event only say where it is.
 """
 
 from collections.abc import Iterator, Sequence
