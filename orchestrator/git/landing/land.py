@@ -187,7 +187,7 @@ class Landing:
     def diff(self, *, stat: bool) -> bytes:
         """Return the job's changes, as a patch for git apply or as a summary."""
         result = self.result()
-        base = self._git.resolve(self._base)
+        base = self._start()
         how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
         quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
         return self._git.run("diff", *how, *quiet, base, result, "--").out
@@ -195,6 +195,14 @@ class Landing:
     @property
     def _base(self) -> str:
         return f"{hidden(self.root_id)}base/{self.job_id}"
+
+    def _start(self) -> str:
+        """Return the commit from which the job started.
+
+        A discarded job has no ref of this commit. If the undo of its landing has restored its
+        result branch, return the last common ancestor of the result and HEAD.
+        """
+        return self._git.resolve(self._base) or self._git.ask("merge-base", "HEAD", self.result())
 
     @property
     def _dirt(self) -> str:
@@ -206,8 +214,7 @@ class Landing:
 
     def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
-        base = self._git.resolve(self._base)
-        for found in changed(self._git, base, self.result()):
+        for found in changed(self._git, self._start(), self.result()):
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
@@ -215,8 +222,7 @@ class Landing:
         return short(name) if name else "HEAD (detached: on no branch)"
 
     def files(self) -> Sequence[str]:
-        base = self._git.resolve(self._base)
-        return [each.path for each in changed(self._git, base, self.result())]
+        return [each.path for each in changed(self._git, self._start(), self.result())]
 
     def land(self, how: LandOptions = LandOptions.ANY, title: str = "") -> Moved:
         branch, result = self.branch(), self.result()

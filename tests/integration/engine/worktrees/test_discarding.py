@@ -97,6 +97,23 @@ def test_what_has_landed_stays_and_can_be_undone(
     assert project.git("rev-parse", "main") == start
 
 
+@pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
+def test_a_discarded_result_lands_again_after_its_landing_was_undone(
+    site: InProcess, project: Project, capfd: Capture, up: bool
+) -> None:
+    job = ended(site)
+    for each in (("land", "--partial"), ("discard",), ("undo",)):
+        assert command(site, each[0], job, "--yes", *each[1:]) == 0
+    if not up:
+        site.stop()
+    capfd.readouterr()
+
+    assert command(site, "diff", job, "--stat", up=up) == 0
+    assert "a.txt" in capfd.readouterr().out
+    assert command(site, "land", job, "--yes", "--partial", up=up) == 0, capfd.readouterr().err
+    assert "a.txt" in project.files("main")
+
+
 def test_a_job_that_runs_is_not_discarded(
     site: InProcess, project: Project, capfd: Capture, tmp_path: Path
 ) -> None:
