@@ -17,6 +17,7 @@ from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.command_name import COMMAND
 
 FOLLOWED_LINES = 10
 
@@ -82,7 +83,10 @@ class _Files:
                 raise
             return False
         if self._worker_id and not self.find():
-            raise NotFound(f"job {self._job_id} has no log of worker {self._worker_id} (yet)")
+            raise NotFound(
+                f"job {self._job_id} has no log of worker {self._worker_id}: there is no such "
+                f"worker, or it has not started; list the workers: {COMMAND} status {self._job_id}"
+            )
         return True
 
     def find(self) -> list[LogFile]:

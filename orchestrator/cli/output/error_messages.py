@@ -17,7 +17,6 @@ _NEXT_STEP = {
     "not-found": f"list the jobs: {COMMAND} jobs",
     "workspace-busy": f"use the running server: {COMMAND} submit '...'",
     "config": f"config.template.yaml lists all settings; check the file: {COMMAND} config check",
-    "limit": "request less, or raise the limit in config.yaml (limits, recursion)",
 }
 
 

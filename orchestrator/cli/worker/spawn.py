@@ -293,7 +293,7 @@ def address() -> tuple[str, str]:
         raise CommandEnd(
             USAGE,
             "not in a worker: ORCHESTRATOR_API_URL and ORCHESTRATOR_API_KEY are not set; "
-            f'outside of workers, use: {COMMAND} submit "..."',
+            f'outside of workers, submit a job: {COMMAND} submit "..."',
         )
     return url, key
 

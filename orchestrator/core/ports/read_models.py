@@ -146,7 +146,7 @@ class UnusableAgent(NamedTuple):
 
     @property
     def hindrance(self) -> str:
-        return f"{self.reason}; {'; then '.join(self.fix)}" if self.fix else self.reason
+        return f"{self.reason}; to fix: {'; then '.join(self.fix)}" if self.fix else self.reason
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -144,8 +144,9 @@ class CheckpointCalls:
         place = self._worktrees.place_of(worker)
         if not worker.attempt or not self._has_branch(worker, place.branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(place.branch)}: it has not started, or has no "
-                f"worktree; list workers with checkpoints: {COMMAND} checkpoints {worker.job_id}"
+                f"{worker.id} has no branch {short(place.branch)}: it has not started, has no "
+                "worktree, or its branch was removed; list workers with checkpoints: "
+                f"{COMMAND} checkpoints {worker.job_id}"
             )
 
 

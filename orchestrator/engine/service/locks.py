@@ -6,6 +6,7 @@ from orchestrator.core.errors import Conflict, Forbidden, NotFound
 from orchestrator.core.locks.lock_table import LockKind, LockLease, LockView
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.supervisor.lock_calls import LockCall, LockCalls
 from orchestrator.engine.supervisor.supervisor import Supervisor
@@ -88,7 +89,7 @@ class LockService:
                 raise Conflict(
                     f"lock {name} is claimed by a task; to release the lock, cancel the task's job"
                 )
-            raise NotFound(f"no lease on {name} exists")
+            raise NotFound(f"no lease on {name} exists; list all locks: {COMMAND} locks")
         for lease in found:
             self._access.changeable(caller, lease.job_id)
         return found

@@ -185,7 +185,7 @@ def test_a_task_for_an_agent_that_cannot_work_is_refused_with_what_to_do(
         assert answer.json()["type"].endswith("agent-not-usable")
     assert "set ANTHROPIC_API_KEY" in no_key.json()["detail"]
     detail = no_program.json()["detail"]
-    assert "'/nowhere/codex' not found; correct orchestrator.codex_command" in detail
+    assert "'/nowhere/codex' not found; to fix: correct orchestrator.codex_command" in detail
 
 
 def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
@@ -219,7 +219,7 @@ def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
     assert usable == {"ghost": False, "script": True, "ours": True}
     assert refused.status_code == 422
     assert refused.json()["type"].endswith("agent-not-usable")
-    assert "command 'no-such-tool' not found; install it" in refused.json()["detail"]
+    assert "command 'no-such-tool' not found; to fix: install it" in refused.json()["detail"]
 
 
 # The user's agents

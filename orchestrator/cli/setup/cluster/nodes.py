@@ -37,7 +37,8 @@ _HEADS = (
 _GIB = 1024**3
 #: What the column says of ``own_files``.
 _FILES = {True: "own", False: "shared", None: "-"}
-NONE = f"no nodes; create certificates: {COMMAND} nodes init --address HOST:PORT"
+INIT = f"{COMMAND} nodes init --address HOST:PORT"
+NONE = f"no nodes; create certificates: {INIT}"
 
 days_option = click.option(
     "--days",
@@ -140,7 +141,7 @@ def add_command(
 
     authority, registry = CertificateAuthority(_directory(surroundings)), _registry(surroundings)
     if not authority.exists:
-        raise ConfigError(NONE)
+        raise ConfigError(f"the cluster has no certificates; create them: {INIT}")
     issued = authority.issue(name, days)
     path = _directory(surroundings) / f"{name}.join"
     found = JoinFile(

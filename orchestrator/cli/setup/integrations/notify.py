@@ -5,7 +5,9 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.setup.integrations.webhooks import show_tests
 
-NONE = "no target is configured; add one to notify.targets in config.yaml: docs/notifications.md"
+NONE = (
+    "no target is configured; add one to notify.targets in config.yaml; see docs/notifications.md"
+)
 
 
 @click.group("notify")

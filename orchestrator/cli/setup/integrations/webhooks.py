@@ -13,7 +13,9 @@ from orchestrator.core.text.command_name import COMMAND
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50
 LEAST_WIDTH = 40
-NONE = "no webhook is configured; add one to webhooks.endpoints in config.yaml: docs/webhooks.md"
+NONE = (
+    "no webhook is configured; add one to webhooks.endpoints in config.yaml; see docs/webhooks.md"
+)
 
 
 @click.group("webhooks")

@@ -81,7 +81,7 @@ def test_comments_are_never_attached_to_other_code(make_site: MakeSite, tmp_path
         ({"path": "none.txt"}, "has no text file 'none.txt'"),
         ({"text": " "}, "blank"),
         *nightly(
-            ({"side": "old"}, "the worker's start has no text file"),
+            ({"side": "old"}, "the worker's base commit has no text file"),
             ({"side": "left"}, "side"),
             ({"line": 3, "end_line": 2}, "end_line 2 is before line 3"),
         ),

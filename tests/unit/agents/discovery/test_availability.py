@@ -83,21 +83,24 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
     found = seen(CLAUDE, environ)
 
     assert found.installed and not found.usable
-    assert found.hindrance == ("no credentials found; run claude /login, or set ANTHROPIC_API_KEY")
+    assert found.hindrance == (
+        "no credentials found; to fix: run claude /login, or set ANTHROPIC_API_KEY"
+    )
 
 
 def test_a_program_that_is_missing_is_told_with_the_command_that_installs_it() -> None:
     found = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
 
     assert not found.installed and found.authenticated
-    assert found.hindrance == "command 'codex' not found; npm install -g @openai/codex"
+    assert found.hindrance == "command 'codex' not found; to fix: npm install -g @openai/codex"
 
 
 def test_a_wrong_command_in_the_settings_is_named() -> None:
     found = look(CLAUDE, "/nowhere/claude", {"ANTHROPIC_API_KEY": "k"})
 
     assert found.hindrance == (
-        "command '/nowhere/claude' not found; correct orchestrator.claude_command in config.yaml"
+        "command '/nowhere/claude' not found; "
+        "to fix: correct orchestrator.claude_command in config.yaml"
     )
 
 

@@ -139,9 +139,9 @@ def test_an_agent_that_no_machine_has_is_rejected_with_what_to_do_on_each(tmp_pa
         agents.get("mine").check(TASK)
 
     assert error.value.message == (
-        "task 'a': agent 'mine' is not available: here: command 'only-there' not found; install "
-        "it, or set agents.mine.command in config.yaml; n1, n2: command 'only-there' not found; "
-        "install it"
+        "task 'a': agent 'mine' is not available: here: command 'only-there' not found; to fix: "
+        "install it, or set agents.mine.command in config.yaml; "
+        "n1, n2: command 'only-there' not found; install it"
     )
 
 
