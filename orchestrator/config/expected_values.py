@@ -32,7 +32,10 @@ def schema_at(path: KeyPath) -> Schema:
 def expected_at(path: KeyPath) -> str:
     """Return a setting's expected value as text, such as ``a whole number from 0 to 65535``."""
     schema = schema_at(path)
-    return _in_words(schema) + (" or null" if schema.get("optional") else "")
+    words = _in_words(schema)
+    if not schema.get("optional"):
+        return words
+    return words + (", or null" if " or " in words else " or null")
 
 
 def unknown_key(path: KeyPath) -> str:

@@ -16,7 +16,7 @@ _NEXT_STEP = {
     "unauthorized": f"find the origin of the key: {COMMAND} config show --origin",
     "not-found": f"list the jobs: {COMMAND} jobs",
     "workspace-busy": f"use the running server: {COMMAND} submit '...'",
-    "config": f"config.template.yaml lists all settings; check the file: {COMMAND} config check",
+    "config": f"list all settings, with their defaults: {COMMAND} config template",
 }
 
 

@@ -255,10 +255,12 @@ class TaskRequest(Wire):
         if self.prompt and self.description and self.prompt != self.description:
             raise ValueError("has both prompt and description, which mean the same; remove one")
         if not (self.title.strip() or self.words.strip() or self.command or self.approve):
-            raise ValueError("needs a title, a prompt or a command, or a question (approve)")
+            raise ValueError("needs a title, prompt, command, or question (approve)")
         self._check_question()
         if self.review and len(self.agent or ()) < 2:
-            raise ValueError("review compares candidates: agent must be a list of at least two")
+            raise ValueError(
+                "review compares candidates: name at least two agents, or remove review"
+            )
         self._check_workdir(self.workdir)
         return self
 
@@ -326,7 +328,8 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     for task_id, times in Counter(ids).items():
         if times > 1:
             second = ids.index(task_id, ids.index(task_id) + 1)
-            raise fault_at((second, "id"), f"the id {task_id!r} is used {times} times")
+            words = f"the id {task_id!r} is used {times} times; give each task its own id"
+            raise fault_at((second, "id"), words)
     known = frozenset(ids)
     for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
         for place, needed in enumerate(task.depends_on):

@@ -49,10 +49,11 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
             return json.loads(text), None
         return _read_yaml(text)
     except json.JSONDecodeError as error:
-        raise invalid(f"{source}:{error.lineno}:{error.colno}: {error.msg}") from error
+        place = f"{source}:{error.lineno}:{error.colno}"
+        raise invalid(f"{place}: not valid JSON: {error.msg}") from error
     except yaml.YAMLError as error:
         reason = getattr(error, "problem", None) or error
-        raise invalid(f"{source}{_mark(error)}: {reason}") from error
+        raise invalid(f"{source}{_mark(error)}: not valid YAML: {reason}") from error
     except (RecursionError, ValueError) as error:
         raise invalid(f"{source}: cannot be read: {error}") from error
 

@@ -305,7 +305,7 @@ WRONG_FILES = {
     ],
     "workers: {limits: {memory: much, cpus: 1}}": [
         "1:20: workers.limits.memory: invalid value 'much';"
-        " must be a number of bytes, or a size such as 512M or 2G or null",
+        " must be a number of bytes, or a size such as 512M or 2G, or null",
         "1:34: workers.limits.cpus: unknown key (did you mean 'cpu'?)",
     ],
     "workers: {containment: docker}": [
@@ -348,7 +348,7 @@ def test_a_number_that_means_nothing_is_refused(tmp_path: Path, path: KeyPath, v
 def test_a_size_that_means_nothing_is_refused(tmp_path: Path, value: str) -> None:
     environ = {"ORCHESTRATOR_WORKERS__LIMITS": f"{{memory: {value}}}"}
     [line] = complaints(tmp_path, WITH_KEY, environ=environ)
-    assert line.endswith("must be a number of bytes, or a size such as 512M or 2G or null")
+    assert line.endswith("must be a number of bytes, or a size such as 512M or 2G, or null")
 
 
 CONFLICTS = {

@@ -337,7 +337,7 @@ def test_what_cannot_review_is_refused_at_once(made: MakeProject) -> None:
         assert response.status_code == 422, response.text
         assert words in response.text
     response = site.post("x", tasks=[tried(1, review="judge")])
-    assert (response.status_code, "at least two" in response.text) == (422, True)
+    assert (response.status_code, "at least two agents" in response.text) == (422, True)
 
 
 @pytest.mark.nightly

@@ -67,7 +67,11 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
         ("orchestrate", {"request": " "}, "must not be blank"),
         ("orchestrate", {"request": "x", "taks": []}, "did you mean 'tasks'?"),
         ("orchestrate", {"request": "x", "tasks": "a, b"}, "must be a list"),
-        ("orchestrate", {"request": "x", "tasks": [{}]}, "needs a title, a prompt or a command"),
+        (
+            "orchestrate",
+            {"request": "x", "tasks": [{}]},
+            "needs a title, prompt, command, or question",
+        ),
         ("orchestrate", {"request": "x", "config": {"max_worker": 1}}, "'max_workers'"),
         ("status", {"job_id": ["a"]}, 'Example of a call: {"job_id":"abc123"}'),
         ("wait", {}, "job_id: is required"),

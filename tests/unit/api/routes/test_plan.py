@@ -70,7 +70,7 @@ def test_given_ids_and_made_ones_never_meet() -> None:
     [
         ("request: x\ntasks:\n  - title: t\n    timeout: -1\n", "p.yaml:4:14: /tasks/0/timeout: "),
         ("request: x\ntasks:\n  - title: t\n    tmeout: 1\n", "did you mean 'timeout'?"),
-        ("request: x\nrequest: y\n", "p.yaml:2:1: 'request' occurs twice"),
+        ("request: x\nrequest: y\n", "p.yaml:2:1: not valid YAML: 'request' occurs twice"),
         ("request: x\ntasks: [\n", "p.yaml:3:1: "),
         ("request: x\n\tconfig: {}\n", "p.yaml:2:1: "),
         ("- a\n- b\n", "a plan is a mapping"),
