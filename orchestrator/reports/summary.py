@@ -182,7 +182,10 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
 
 def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
     found = {each.show: each.worker_id for each in outside if each.show}
-    return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
+    return [
+        Step(command=command, purpose=f"show the changes of {name}")
+        for command, name in found.items()
+    ]
 
 
 def as_text(steps: Sequence[Step]) -> str:

@@ -150,7 +150,8 @@ def summary_line(task: Answer, width: int) -> str:
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
     marks += "no changes: " if task.get("unchanged") and not is_failure else ""
     room = max(20, width - len(marks))
-    return marks + (first_line(reason, room) if reason else _answer(task, room))
+    text = first_line(reason, room) if reason else _answer(task, room)
+    return (marks + text).removesuffix(": ")
 
 
 def _answer(task: Answer, width: int) -> str:

@@ -301,7 +301,7 @@ def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
 
 def _both_kept(job: Job) -> str:
     paths = job.facts.both_kept
-    return f"kept the added lines of both sides in {listed(paths)}" if paths else ""
+    return f"the merge kept the added lines of both sides in {listed(paths)}" if paths else ""
 
 
 def _hunks(overruled: Overruled, job: Job) -> str:

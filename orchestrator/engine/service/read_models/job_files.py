@@ -73,7 +73,7 @@ class ChangeReads:
         if found is None:
             known = ", ".join(sorted(each["path"] for each in own)) or "none"
             raise NotFound(
-                f"{worker_id} has no conflict in {path!r}; files with its conflicts: {known}"
+                f"{worker_id} has no conflict in {path!r}; its files in conflict: {known}"
             )
         return self._versions(found)
 

@@ -418,7 +418,7 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
     ended = site.run("x", tasks)
 
     job = ended["job_id"]
-    told = ("completed", "kept the added lines of both sides in CHANGES.md")
+    told = ("completed", "the merge kept the added lines of both sides in CHANGES.md")
     assert (ended["status"], ended["reason"]) == told
     shown = project.show(f"orchestrator/{job}/result", "CHANGES.md")
     assert shown.split("\n")[2:] == ["- first", "- one", "- two", "- three"]

@@ -107,6 +107,12 @@ def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> N
     assert line_of(**{**task, "output": ""}) != ""
 
 
+def test_a_worker_without_changes_and_without_an_answer_is_shown_without_a_colon() -> None:
+    task = {"worker_id": "worker_1", "status": "success", "unchanged": True}
+    assert line_of(**task) == "no changes"
+    assert line_of(**task, output="done") == "no changes: done"
+
+
 def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
     task = {"worker_id": "worker_1", "status": "success", "output": f"{'a ' * 100}\nIt failed."}
     assert line_of(**task).endswith("... It failed.")
@@ -200,7 +206,10 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ),
         ["branch mine", "by worker_3", "bin/orchestrator restore j"],
     ),
-    "both_kept": (("a.txt", "b.txt"), ["kept the added lines of both sides in a.txt, b.txt"]),
+    "both_kept": (
+        ("a.txt", "b.txt"),
+        ["the merge kept the added lines of both sides in a.txt, b.txt"],
+    ),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "landed_on": (("main",), ["main has the result from before the feedback"]),
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),
