@@ -121,11 +121,15 @@ def _asked(who: str, facts: Facts) -> str:
     return f"{who} asks a person: {question} (task {facts.get('task_id')})"
 
 
+_DECIDED = {"approve": "approved", "reject": "rejected"}
+
+
 def _answered(who: str, facts: Facts) -> str:
     by = facts.get("by")
     comment = first_line(facts.get("comment"), REASON_CHARACTERS)
-    decided = f"by {by}" if by else "by its timeout"
-    return f"{who}: {facts.get('answer')} {decided}{f': {comment}' if comment else ''}"
+    how = f"by {by}" if by else "by its timeout"
+    decided = _DECIDED.get(str(facts.get("answer")), "answered")
+    return f"{who} {decided} {how}{f': {comment}' if comment else ''}"
 
 
 def _chosen(_: str, facts: Facts) -> str:

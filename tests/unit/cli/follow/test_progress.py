@@ -358,3 +358,17 @@ def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
     found = {"gate": "ruff", "outcome": "failed", "seconds": 2.0, "failures": ["a.py:1: x"]}
     assert said("gate_ended", **found) == "worker_1: gate ruff failed after 2.0 s: a.py:1: x"
     assert said("gate_ended", **{**unrun, "cause": "nothing_changed"}) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"answer": "approve", "by": "me"}, "worker_1 approved by me"),
+        ({"answer": "reject", "by": "me", "comment": "no"}, "worker_1 rejected by me: no"),
+        ({"answer": "reject", "by": ""}, "worker_1 rejected by its timeout"),
+    ],
+)
+def test_an_answer_to_a_question_is_told_in_the_past_tense(data: dict[str, str], line: str) -> None:
+    event = {"kind": "question_answered", "job_id": "j", "worker_id": "worker_1", "data": data}
+
+    assert ProgressLines().take(event) == line
