@@ -19,6 +19,7 @@ from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_ME
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
 from orchestrator.git.command import configuration, ref_files
+from orchestrator.git.command.checkout_status import status
 from orchestrator.git.command.configuration import SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git
@@ -57,7 +58,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     # Branches of jobs are not the user's, and jobs that were not landed may have many.
     found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
     found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
-    for index, field in enumerate(_status(git, top)):
+    for index, field in enumerate(status(git, top, ours)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
             found[f"{FILE}{path}"] = f"{field} {_seen(os.path.join(top, path))}"
@@ -108,7 +109,7 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
     Omits ignored files and the product's own folders.
     """
-    fields = [each for each in _status(git, top) if not each.startswith("!")]
+    fields = [each for each in status(git, top, ours) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
         path: f"{field} {_seen(os.path.join(top, path))}"
@@ -131,15 +132,6 @@ def ways_to_merge(git: Git, common: Path) -> str:
     attributes = common / "info" / "attributes"
     settings += attributes.read_bytes() if attributes.is_file() else b""
     return hashlib.sha256(settings).hexdigest() if settings else ""
-
-
-def _status(git: Git, top: str) -> list[str]:
-    # Git may fail, for example in a filter. This must not fail the job. ``top`` is set as the work
-    # tree, because a worker may have changed ``core.worktree`` to a huge directory.
-    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-    answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
-    # Leave out an ignored directory, whose content is not read.
-    return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
 
 
 def _flags(git: Git) -> dict[str, str]:

@@ -1,0 +1,140 @@
+"""The output of ``git status`` for the user's checkout, cached as long as no file has changed.
+
+Each job reads it at the start, after each attempt, and at the end.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import configuration
+from orchestrator.git.command.configuration import KEPT_SECONDS, SETTLED_SECONDS
+from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.runner import Git, has_lfs
+
+_HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
+#: Maximum size of an index whose status is cached, in bytes. A larger one has so many files that
+#: git is as fast as a comparison of the stamps.
+_MOST_INDEX_BYTES = 128 * 1024
+_MOST_KEPT = 16
+#: Files in the repository's directory that decide which files git ignores, or how it compares them.
+_DECIDING = ("info/exclude", "info/attributes", "info/sparse-checkout")
+#: Settings with which git reads further files.
+_UNUSUAL = (
+    *(b"core.sparsecheckout\n", b"core.worktree\n", b"include.", b"includeif."),
+    *(b"core.excludesfile\n%", b"core.attributesfile\n%"),
+)
+#: Settings that name a file with rules.
+_NAMING = (b"core.excludesfile", b"core.attributesfile")
+_IGNORED = "! "
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """Everything that decides the output of ``git status``."""
+
+    commit: str
+    settings: Sequence[bytes]
+    has_lfs: bool
+    #: Stamps of the index, and of the files with rules.
+    rules: Sequence[Stamp | None]
+    #: Directories whose content was not read, because git ignores them, or does not list them.
+    without: Collection[str]
+    files: FileStamps
+
+    def is_settled(self, before: float) -> bool:
+        """True if no file changed shortly before a time. A second change might not be visible."""
+        limit = int((before - SETTLED_SECONDS) * 1e9)
+        rules = (max(each[2:]) for each in self.rules if each)
+        return all(each < limit for each in rules) and are_older(self.files, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    until: float
+    #: None if the state was too complex, or not settled.
+    state: _State | None
+    fields: Sequence[str]
+
+
+_kept: dict[str, _Kept] = {}
+_guard = threading.Lock()
+
+
+def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
+    """Return the entries of ``git status``, without untracked and ignored directories.
+
+    Empty if git fails. ``ours``: the product's own folders, relative to ``top``. Entries below them
+    may be out of date.
+    """
+    with _guard:
+        kept = _kept.get(top)
+    fields = kept.fields if kept else ()
+    began, without = time.time(), _without(fields, ours)
+    state = _state(git, top, without)
+    if kept is None or state is None or kept.state != state or time.monotonic() > kept.until:
+        # Git may fail, for example in a filter. This must not fail the job. ``top`` is set as the
+        # work tree, because a worker may have changed ``core.worktree`` to a huge directory.
+        answer = git.run("status", *_HOW, env={"GIT_WORK_TREE": top}, accept=range(256))
+        fields = answer.fields if answer.code == 0 else ()
+        is_current = answer.code == 0 and _without(fields, ours) == without
+        is_settled = is_current and state is not None and state.is_settled(began)
+        until = time.monotonic() + KEPT_SECONDS
+        _keep(top, _Kept(until, state if is_settled else None, fields))
+    # Omit the directories, whose content is not read.
+    return [each for each in fields if not each.endswith("/")]
+
+
+def _keep(top: str, found: _Kept) -> None:
+    with _guard:
+        _kept.pop(top, None)
+        _kept[top] = found
+        while len(_kept) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+
+
+def _without(fields: Sequence[str], ours: Sequence[str]) -> frozenset[str]:
+    ignored = (each[2:-1] for each in fields if each.startswith(_IGNORED) and each.endswith("/"))
+    return frozenset((*ignored, *ours))
+
+
+def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
+    """Return the state that decides the output; None if only git can compare it."""
+    part = shared_part(git.directory, git.env)
+    if part is None:
+        return None
+    index = _stamp(f"{part.common}/{part.head}index")
+    if index is None or index[1] > _MOST_INDEX_BYTES:
+        return None
+    try:
+        settings = tuple(configuration.listed(git))
+    except RepositoryError:
+        return None
+    commit = git.resolve("HEAD")
+    if not commit or any(each.startswith(_UNUSUAL) for each in settings):
+        return None
+    files = stamps(top, without)
+    if files is None or ".gitmodules" in files:
+        return None
+    rules = (index, *map(_stamp, _rules(settings, part.common, top)))
+    return _State(commit, settings, has_lfs(), rules, without, files)
+
+
+def _rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
+    yield from (f"{common}/{each}" for each in _DECIDING)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    yield from (f"{home}/git/ignore", f"{home}/git/attributes", "/etc/gitattributes")
+    named = (each.partition(b"\n") for each in settings)
+    paths = (os.path.expanduser(os.fsdecode(path)) for name, _, path in named if name in _NAMING)
+    yield from (os.path.join(top, each) for each in paths)
+
+
+def _stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None

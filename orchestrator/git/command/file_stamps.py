@@ -1,0 +1,58 @@
+"""The stamps of all files below a directory, which show whether git would find a change.
+
+A process that changes a file also changes the stamp, because it cannot set the time of the change
+(``ctime``).
+"""
+
+import os
+import stat
+from collections.abc import Collection, Mapping
+
+#: Maximum number of files and directories. Git is faster than a longer search here.
+MOST_ENTRIES = 1_000
+
+#: The stamps by relative path.
+FileStamps = Mapping[str, tuple[int, ...]]
+
+
+class _TooComplex(Exception):
+    """There are too many files, or another repository."""
+
+
+def stamps(directory: str, without: Collection[str] = ()) -> FileStamps | None:
+    """Return the stamps of a checkout's files, without its ``.git``.
+
+    Return None if there are too many files, another repository, or an unreadable directory.
+    ``without``: relative paths of directories that are omitted.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    try:
+        _read(directory, "", without, found)
+    except (_TooComplex, OSError):
+        return None
+    return found
+
+
+def _read(
+    directory: str, prefix: str, without: Collection[str], found: dict[str, tuple[int, ...]]
+) -> None:
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            path = f"{prefix}{entry.name}"
+            if path == ".git":
+                continue
+            seen = entry.stat(follow_symlinks=False)
+            if entry.name == ".git" or len(found) >= MOST_ENTRIES:
+                raise _TooComplex
+            if not stat.S_ISDIR(seen.st_mode):
+                times = seen.st_mtime_ns, seen.st_ctime_ns
+                found[path] = seen.st_mode, seen.st_ino, seen.st_size, *times
+            elif path not in without:
+                # The times change with the entries of the directory, which have their own stamps.
+                found[path] = (seen.st_mode,)
+                _read(entry.path, f"{path}/", without, found)
+
+
+def are_older(files: FileStamps, nanoseconds: int) -> bool:
+    """True if each file was last changed before the given time (Unix time)."""
+    return all(each[-1] < nanoseconds for each in files.values() if len(each) > 1)
