@@ -79,8 +79,8 @@ _ENVIRONMENT = {
     "GIT_NO_LAZY_FETCH": "1",
     "GIT_NO_REPLACE_OBJECTS": "1",
 }
-#: Variables by which git finds programs and settings.
-_DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME")
+#: Variables by which git finds programs, settings, and the local time.
+_DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME", "TZ")
 
 
 #: Maximum number of leftover locks that one call removes.
