@@ -194,6 +194,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.QUESTION_ASKED: _asked,
     EventKind.QUESTION_ANSWERED: _answered,
     EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
+    EventKind.WORKER_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
     EventKind.JOB_RETRIED: _retried,
     EventKind.WORKER_MESSAGED: _messaged,
     EventKind.WORKER_MESSAGE_DELIVERED: lambda who, _: f"{who} has read a message",

@@ -88,8 +88,8 @@ class ProgressLines:
         if kind == EventKind.WORKER_USED:
             self._costs[worker] = facts.get("cost_usd")
             return
-        if kind in _NO_STATUS:
-            return
+        if kind not in _STATUS and kind not in _OTHERWISE:
+            return  # An event that leaves the status as it is, also one of a later version.
         job.workers.add(worker)
         self.activities.pop(worker, None)
         if kind == EventKind.WORKER_STARTED:
@@ -218,15 +218,7 @@ _STATUS: dict[str, str] = {
     EventKind.WORKER_WAITING: "waiting",
     EventKind.WORKER_RETRYING: "pending",
 }
-#: Events of a worker that leave its status as it is.
-_NO_STATUS = frozenset(
-    {
-        EventKind.WORKER_ROLLED_BACK,
-        EventKind.WORKER_MESSAGED,
-        EventKind.WORKER_MESSAGE_DELIVERED,
-        EventKind.WORKER_MESSAGE_UNDELIVERED,
-    }
-)
+#: The status after an event whose data has no status.
 _OTHERWISE: dict[str, str] = {
     EventKind.WORKER_SENT_BACK: "pending",
     EventKind.WORKER_ENDED: "ended",

@@ -266,8 +266,10 @@ def text_of(name: str) -> str:
 def read_tasks(name: str) -> list[Any]:
     try:
         tasks = json.loads(text_of(name))
-    except (OSError, ValueError) as error:
-        raise CommandEnd(USAGE, f"--tasks {name} cannot be read as JSON: {error}") from error
+    except OSError as error:
+        raise CommandEnd(USAGE, f"--tasks {name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise CommandEnd(USAGE, f"--tasks {name} is not valid JSON: {error}") from error
     tasks = tasks.get("tasks") if isinstance(tasks, dict) else tasks
     if not isinstance(tasks, list) or not tasks:
         raise CommandEnd(

@@ -12,6 +12,7 @@ from orchestrator.cli.output.job_ending import counts_of
 from orchestrator.cli.output.style import Style, wants_color
 from orchestrator.cli.output.terminal import duration, first_line, moment, printable, size, table
 from orchestrator.cli.output.text_width import columns, fit
+from orchestrator.core.events import EventKind
 
 
 def event(kind: str, worker: str | None = None, at: float = 100.0, **data: Any) -> dict[str, Any]:
@@ -372,3 +373,19 @@ def test_an_answer_to_a_question_is_told_in_the_past_tense(data: dict[str, str],
     event = {"kind": "question_answered", "job_id": "j", "worker_id": "worker_1", "data": data}
 
     assert ProgressLines().take(event) == line
+
+
+@pytest.mark.parametrize("kind", [*EventKind, "worker_of_a_later_version"])
+def test_each_kind_of_event_is_followed(kind: str) -> None:
+    """``cancel JOB WORKER`` ended ``run`` with a traceback, because its event had no status."""
+    event = {"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": {"by": "me"}}
+    lines = ProgressLines()
+
+    lines.take(event)
+    lines.take({"kind": EventKind.JOB_RETRIED, "job_id": "j", "data": {}})
+
+
+def test_the_cancel_of_one_worker_is_told() -> None:
+    event = {"kind": "worker_cancel_requested", "job_id": "j", "worker_id": "worker_1"}
+
+    assert ProgressLines().take(event | {"data": {"by": "me"}}) == "stopping worker_1 ..."
