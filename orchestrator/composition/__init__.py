@@ -1,5 +1,8 @@
 """The composition root: the only place that names concrete classes.
 
+- ``server``: A server's job manager: the parts that run jobs, use cases, outbox, leases, cluster
+- ``settings``: Settings converted to parts: agents, gates, receivers, triggers, the repository
+
 The names in ``__all__`` are imported on first use, because few commands need the database.
 """
 
@@ -7,9 +10,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.composition.agent_names import check_agents
-    from orchestrator.composition.agents import availability
-    from orchestrator.composition.assembly import build
     from orchestrator.composition.attachment import Attachment
     from orchestrator.composition.branches import (
         difference_between,
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
         unlanded,
         worker_difference,
     )
-    from orchestrator.composition.gates import gates_here
-    from orchestrator.composition.job_manager import JobManager
     from orchestrator.composition.offline import local_service, remove
     from orchestrator.composition.planning import (
         estimate_of,
@@ -30,34 +28,39 @@ if TYPE_CHECKING:
         role_text,
         roles,
     )
-    from orchestrator.composition.receivers import check_receivers
-    from orchestrator.composition.settings_map import containment_in_force, own_secrets
-    from orchestrator.composition.trigger_settings import triggers
+    from orchestrator.composition.server.assembly import build
+    from orchestrator.composition.server.job_manager import JobManager
+    from orchestrator.composition.settings.agent_names import check_agents
+    from orchestrator.composition.settings.agents import availability
+    from orchestrator.composition.settings.gates import gates_here
+    from orchestrator.composition.settings.receivers import check_receivers
+    from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
+    from orchestrator.composition.settings.trigger_settings import triggers
 
 #: Module that defines each exported name.
 _HOMES = {
     "Attachment": "attachment",
-    "JobManager": "job_manager",
-    "availability": "agents",
-    "build": "assembly",
-    "check_agents": "agent_names",
-    "check_receivers": "receivers",
-    "containment_in_force": "settings_map",
+    "JobManager": "server.job_manager",
+    "availability": "settings.agents",
+    "build": "server.assembly",
+    "check_agents": "settings.agent_names",
+    "check_receivers": "settings.receivers",
+    "containment_in_force": "settings.settings_map",
     "difference_between": "branches",
     "discard_kept": "branches",
     "estimate_of": "planning",
-    "gates_here": "gates",
+    "gates_here": "settings.gates",
     "kinds_of_work": "planning",
     "landing": "branches",
     "local_service": "offline",
-    "own_secrets": "settings_map",
+    "own_secrets": "settings.settings_map",
     "plan": "planning",
     "planner_of": "planning",
     "remove": "offline",
     "restoring": "branches",
     "role_text": "planning",
     "roles": "planning",
-    "triggers": "trigger_settings",
+    "triggers": "settings.trigger_settings",
     "unlanded": "branches",
     "worker_difference": "branches",
 }

@@ -14,8 +14,8 @@ from orchestrator.agents.driver_process.terminal_session import (
     in_terminal,
     resumable,
 )
-from orchestrator.composition.agents import registry
-from orchestrator.composition.assembly import repository_of
+from orchestrator.composition.settings.agents import registry
+from orchestrator.composition.settings.repository import repository_of
 from orchestrator.config import load, project_root
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, UnknownAgent

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.composition.assembly import build
+from orchestrator.composition.server.assembly import build
 from orchestrator.config import load
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.engine.service.service import Service

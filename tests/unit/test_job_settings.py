@@ -7,7 +7,7 @@ import click
 import pytest
 
 from orchestrator.cli.jobs.run import run_command
-from orchestrator.composition.settings_map import limits
+from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings
 from orchestrator.core.limits.quotas import Ceilings
 from orchestrator.core.model.job_settings import (

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from orchestrator.composition.receivers import tokens_of
+from orchestrator.composition.settings.receivers import tokens_of
 from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 from tests.integration.outbox.receiver import Receiver, receiving
 

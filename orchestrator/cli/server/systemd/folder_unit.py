@@ -64,7 +64,7 @@ def unit_of(
     ``for_user``: the unit is for systemd of the user, not of the machine. Raise ConfigError for
     settings that a server would reject.
     """
-    from orchestrator.composition.assembly import repository_of
+    from orchestrator.composition.settings.repository import repository_of
     from orchestrator.config import load, project_root
 
     folder = surroundings.folder

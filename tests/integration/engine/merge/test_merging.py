@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from orchestrator.composition import assembly
+from orchestrator.composition.server import engine_parts
 from orchestrator.core.gates.gate import Gate
 from orchestrator.engine.merge.merge_gates import MergeGates
 from tests.integration.engine.conftest import MakeSite
@@ -38,7 +38,7 @@ def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
     def merge_gates(repository: Any, gates: Any, workspace: Any) -> MergeGates:
         return MergeGates(repository, made, workspace)
 
-    monkeypatch.setattr(assembly, "MergeGates", merge_gates)
+    monkeypatch.setattr(engine_parts, "MergeGates", merge_gates)
     return made
 
 

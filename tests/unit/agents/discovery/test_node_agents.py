@@ -14,7 +14,7 @@ from orchestrator.agents.discovery.node_agents import (
     description,
     found_on_node,
 )
-from orchestrator.composition.agents import descriptions, registry
+from orchestrator.composition.settings.agents import descriptions, registry
 from orchestrator.config import Settings
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestrator.composition.server_lease import ServerLease
+from orchestrator.composition.server.server_lease import ServerLease
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError, StoreError

@@ -6,7 +6,7 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
-from orchestrator.composition.settings_map import masked, surroundings
+from orchestrator.composition.settings.settings_map import masked, surroundings
 from orchestrator.config import Settings, load, project_root
 from orchestrator.config.fields.choices import GatesByDefault
 from orchestrator.core.ports.launcher import Launcher

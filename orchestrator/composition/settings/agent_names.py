@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.composition.agents import registry
-from orchestrator.composition.trigger_settings import triggers
+from orchestrator.composition.settings.agents import registry
+from orchestrator.composition.settings.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent
 from orchestrator.core.model.job import RULES

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.composition.agent_names import check_agents
-from orchestrator.composition.trigger_settings import triggers
+from orchestrator.composition.settings.agent_names import check_agents
+from orchestrator.composition.settings.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
 from orchestrator.schemas.triggers.event_paths import EventPath

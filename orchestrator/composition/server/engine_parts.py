@@ -1,0 +1,407 @@
+"""Assembles the parts that run jobs: supervisor, scheduler, attempts, merges, reports, store."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.agents.prompts.role_prompts import RolePrompts
+from orchestrator.agents.prompts.shared_context import JobContexts
+from orchestrator.agents.survey.assignment import request_words
+from orchestrator.composition.server.outbox import outbox_service
+from orchestrator.composition.server.server_lease import claimant, lease_path
+from orchestrator.composition.settings.agents import descriptions, registry
+from orchestrator.composition.settings.gates import checks_of
+from orchestrator.composition.settings.receivers import Receivers, receivers
+from orchestrator.composition.settings.repository import repository_of
+from orchestrator.composition.settings.settings_map import (
+    containment,
+    headroom,
+    limits,
+    live_workers,
+    masked,
+    quotas,
+    surroundings,
+)
+from orchestrator.config import Settings, roles_directory
+from orchestrator.config.fields.choices import (
+    Attempts,
+    Containment,
+    Push,
+    UnknownPrice,
+)
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.outcome.agent_accounts import Needs
+from orchestrator.core.ports.attempt_files import NodeWorktree
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.scheduler.queue import placement
+from orchestrator.core.scheduler.queue.placement import Machine
+from orchestrator.core.scheduler.queue.ready_queue import RunTimes
+from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.attempt_runner import AttemptRunner
+from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.review_prompt import ReviewPrompts
+from orchestrator.engine.gates.gate_runner import GateRunner
+from orchestrator.engine.job_removal import Housekeeping, JobRemoval
+from orchestrator.engine.merge.merge_gates import MergeGates
+from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.merge.merge_runner import MergeRunner
+from orchestrator.engine.planning.rule_planner import RulesPlanner
+from orchestrator.engine.report_queue import ReportWriter
+from orchestrator.engine.runtime.lazy_part import lazy
+from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.supervisor_messages import Message
+from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.supervisor.lock_calls import LockCalls
+from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
+from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.spawner_process import SpawnerProcess
+from orchestrator.outbox.outbox_service import OutboxService
+from orchestrator.reports import Reports, write_report
+from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.workspace import (
+    JobLog,
+    Place,
+    StatusFiles,
+    WorkspaceJobFiles,
+    WorkspaceLayout,
+    run_times_file,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.git import GitRepository
+    from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
+
+DATABASE_NAME = "orchestrator.db"
+
+
+class EngineParts:
+    """The parts of one server that run jobs. Each part is created when it is first used."""
+
+    def __init__(self, folder: Path, settings: Settings, spawner: SpawnerProcess | None) -> None:
+        self.settings = settings
+        self.cluster: ClusterLauncher | None = None
+        self.workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
+        self.agents = registry(folder, settings, machines=self._machines)
+        self._roles = RolePrompts(roles_directory(settings, folder))
+        self.around = surroundings(folder, settings)
+        #: Functions that return git's directory, or None until it is known. They run no git.
+        self._git_directories: list[Callable[[], Path | None]] = []
+        self.repository = lazy(partial(self._new_repository, folder))
+        has_lease = settings.cluster.server_lease is not None
+        self.lease_path = lease_path(self.workspace.root) if has_lease else None
+        local = LocalLauncher(
+            containment(folder, settings, self._visible()), str(self.lease_path or ""), spawner
+        )
+        self.local = local
+        self.cluster = self._cluster_launcher(folder, local)
+        self.launcher: Launcher = self.cluster or local
+        self.processes = RunningProcesses()
+        self._inbox = Inbox[Message](self.launcher)
+        self.publisher = Publisher()
+        self.place = Place(self.workspace.root, self.around.project_root)
+
+    def _new_repository(self, folder: Path) -> "GitRepository":
+        repository = repository_of(folder, self.settings, self.workspace.root)
+        self._git_directories.append(repository.known_common)
+        return repository
+
+    def _machines(self) -> Sequence[Machine]:
+        return self.cluster.machines if self.cluster else ()
+
+    def _cluster_launcher(self, folder: Path, local: LocalLauncher) -> "ClusterLauncher | None":
+        if self.settings.cluster.listen is None:
+            return None
+        from orchestrator.composition.server.cluster import cluster_launcher
+
+        return cluster_launcher(
+            local,
+            self.settings,
+            self.workspace.root,
+            {
+                "home": self.around.home,
+                "project": self.around.project_root,
+                "python": Path(sys.executable),
+            },
+            self.agents,
+            descriptions(folder, self.settings, self.agents),
+            lambda: self.preparation.api_url,
+            self.repository,
+            self._demand,
+        )
+
+    def _demand(self, machine: Machine, most: int) -> int:
+        """Return how many waiting workers could run if there were more machines like ``machine``.
+
+        At most ``most``.
+        """
+        suits = partial(placement.could_run, machine)
+        return self.supervisor.call(
+            lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
+        )
+
+    def _visible(self) -> Sequence[str]:
+        """Return the paths that a sandbox shows even if they are below /tmp."""
+        if self.settings.workers.containment is not Containment.SANDBOX:
+            return ()
+        around = self.around
+        own = map(str, (around.home, around.project_root, around.workspace))
+        return [*own, *self.repository.directories()]
+
+    # Values and stores
+
+    @cached_property
+    def store(self) -> SqlStore:
+        url = self.settings.store.url
+        own = sqlite_url(self.workspace.root / DATABASE_NAME)
+        return SqlStore(
+            url.get_secret_value() if url else own,
+            alone=True,
+            claimant=claimant(self.settings.cluster.server_lease),
+        )
+
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        agents, workers = self.agents, self.settings.workers
+        return Scheduler(
+            max_workers=int(workers.max_workers),
+            max_live_workers=live_workers(self.settings),
+            prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
+            needs=Needs(
+                login=agents.needs_login,
+                mend=agents.login,
+                best_without=agents.best_without,
+                credential=agents.credential,
+            ),
+            quotas=quotas(self.settings),
+            run_times=self._run_times,
+        )
+
+    @cached_property
+    def _run_times(self) -> RunTimes:
+        workspace = self.workspace.root
+        times = RunTimes(run_times_file.read(workspace))
+        self.publisher.add(run_times_file.recorder(workspace, times.take_news), "events")
+        return times
+
+    @cached_property
+    def lock_calls(self) -> LockCalls:
+        return LockCalls(self.scheduler, self.store)
+
+    @cached_property
+    def submitting(self) -> SubmissionBuilder:
+        return SubmissionBuilder(
+            self.agents,
+            self._roles,
+            *limits(self.settings),
+            request_words.asks_to_build,
+            refuses_unpriced=self.settings.workers.unknown_price is UnknownPrice.REFUSE,
+            check_machine=self._check_machine,
+        )
+
+    def _check_machine(self, task: TaskSpec, agents: Sequence[str]) -> None:
+        here = Machine(slots=1, labels=self.settings.cluster.labels_here)
+        machines = self._machines() or (here,)
+        placement.check(task, machines, is_cluster=self.cluster is not None, agents=agents)
+
+    @cached_property
+    def _planning(self) -> AgentPlans:
+        return AgentPlans(self.scheduler, self.submitting, RulesPlanner())
+
+    @cached_property
+    def supervisor(self) -> Supervisor:
+        return Supervisor(
+            scheduler=self.scheduler,
+            store=self.store,
+            inbox=self._inbox,
+            attempts=self.attempts,
+            planning=self._planning,
+            merge_queue=self.merge_queue,
+            reporting=self.reporting,
+            publisher=self.publisher,
+            headroom=headroom(
+                self.settings,
+                self.agents,
+                self.workspace,
+                self._git_directories,
+                self.place.moved,
+                None if self.settings.cluster.listen is None else self._machines,
+            ),
+            lock_calls=self.lock_calls,
+            outbox=self._outbox,
+        )
+
+    # Messages to receivers outside
+
+    @cached_property
+    def _receivers(self) -> Receivers:
+        return receivers(self.settings)
+
+    @cached_property
+    def _outbox(self) -> Outbox:
+        return Outbox(self._receivers.subscriptions)
+
+    @cached_property
+    def outbox_service(self) -> OutboxService:
+        service = outbox_service(
+            self.settings,
+            self._receivers,
+            self.store,
+            self._outbox,
+            lambda: self.preparation.api_url,
+        )
+        self.publisher.add(service.sender.observe, "outbox")
+        return service
+
+    # Attempts, and the choice among candidates
+
+    @cached_property
+    def preparation(self) -> AttemptPreparation:
+        is_off = self.settings.git.push is Push.OFF
+
+        def refusals() -> Sequence[tuple[str, str]]:
+            return self.repository.push_refusals() if is_off else ()
+
+        return AttemptPreparation(self.agents, self.workspace, self.around, masked, refusals)
+
+    @cached_property
+    def worktrees(self) -> Worktrees:
+        search = self.around.environment.get("PATH") or os.defpath
+        fold = self.settings.git.attempts is Attempts.FOLD
+        return Worktrees(
+            self.repository,
+            self.agents,
+            self.workspace,
+            search,
+            fold_attempts=fold,
+            on_node=self._on_node,
+        )
+
+    def _on_node(self, worker: Worker, waits: bool) -> AbstractContextManager[NodeWorktree | None]:
+        if self.cluster is None:
+            return nullcontext()
+        return self.cluster.worktree(f"{worker.root_id}/{worker.id}", waits=waits)
+
+    @cached_property
+    def checks(self) -> GateRunner:
+        return checks_of(
+            self.launcher,
+            self.processes,
+            self.repository,
+            self.workspace,
+            self.around,
+            self.settings,
+            self._inbox.put,
+        )
+
+    @cached_property
+    def _contexts(self) -> SharedContextRuns:
+        shared = JobContexts(self.workspace.job_directory)
+        reads_prompt = self.agents.reads_prompt
+        return SharedContextRuns(
+            shared,
+            reads_prompt,
+            self.launcher,
+            self.processes,
+            self.workspace,
+            self.around,
+            self._inbox.put,
+        )
+
+    @cached_property
+    def attempts(self) -> AttemptRunner:
+        left_for = self.submitting.left_for
+        return AttemptRunner(
+            self.scheduler,
+            self.launcher,
+            self.processes,
+            self.preparation,
+            self.workspace,
+            AssignmentBuilder(self.workspace, self._contexts, self._roles, left_for),
+            self._contexts,
+            self._planning,
+            self.worktrees,
+            self.checks,
+            ReviewPrompts(self.scheduler, self.worktrees),
+            ProjectWork(
+                self.around.project_root,
+                self.around.home,
+                self.repository,
+                self.workspace,
+                self.settings.git.never_commit,
+            ),
+            self._inbox.put,
+            self.place.moved,
+        )
+
+    # Ended jobs
+
+    @cached_property
+    def _merge_runner(self) -> MergeRunner:
+        merge_gates = MergeGates(self.repository, self.checks, self.workspace)
+        records = MergeRecords(self.workspace, write_report)
+        return MergeRunner(self.repository, self.worktrees, merge_gates, records)
+
+    @cached_property
+    def merge_queue(self) -> MergeQueue:
+        return MergeQueue(self.store, self._merge_runner, self.reporting.once_more, self._inbox.put)
+
+    @cached_property
+    def reporting(self) -> ReportWriter:
+        reporter = Reports(
+            template_dir=self.settings.reports.template_dir, project=self.around.project_root
+        )
+        merges = self._merge_runner.reports
+        return ReportWriter(
+            self.store,
+            reporter,
+            self.workspace,
+            request_words.NOTHING_BUILT,
+            self._inbox.put,
+            merges,
+        )
+
+    @cached_property
+    def job_log(self) -> JobLog:
+        return JobLog(self.workspace, self.store.events)
+
+    @cached_property
+    def status_files(self) -> StatusFiles:
+        return StatusFiles(self.workspace, self.store.tree)
+
+    @cached_property
+    def _job_files(self) -> WorkspaceJobFiles:
+        return WorkspaceJobFiles(
+            self.workspace.root,
+            lambda *given: self.repository.forget(*given),
+            lambda *given: self.repository.secure(*given),
+        )
+
+    @cached_property
+    def removal(self) -> JobRemoval:
+        return JobRemoval(self.store, self._job_files)
+
+    @cached_property
+    def housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            store=self.store,
+            removal=self.removal,
+            loop=self.supervisor,
+            keep_seconds=self.settings.orchestrator.keep_jobs_seconds,
+            mend=self._mend,
+        )
+
+    def _mend(self, job: Job) -> None:
+        self.job_log.mend(job)
+        self.reporting.mend(job)
+        self.status_files.mend(job)

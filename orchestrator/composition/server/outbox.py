@@ -1,0 +1,49 @@
+"""Assembles the outbox: the parts that send messages to webhooks and people."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from orchestrator.composition.settings.receivers import Receivers
+from orchestrator.composition.settings.settings_map import masked, own_secrets
+from orchestrator.config import Settings
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.http_sender import Poster
+from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.outbox_service import OutboxService
+from orchestrator.outbox.webhooks import Webhooks
+from orchestrator.store import SqlStore
+
+
+def outbox_service(
+    settings: Settings,
+    receivers: Receivers,
+    store: SqlStore,
+    switch: Outbox,
+    api_url: Callable[[], str],
+) -> OutboxService:
+    """Return the outbox, which has not started.
+
+    ``switch`` selects the events that become messages. ``api_url`` returns the server's address for
+    links in messages, if ``api.public_url`` is not set.
+    """
+    mask = partial(masked, own_secrets(settings))
+    policy = AddressPolicy(settings.webhooks.allow_hosts)
+    poster = Poster(policy, settings.webhooks.timeout, time.time, mask)
+    public = settings.api.public_url
+    messages = Messages(store, lambda: public or api_url(), mask)
+    return OutboxService(
+        store=store.outbox,
+        webhooks=Webhooks(
+            receivers.endpoints, receivers.callback_keys, poster, messages, store, time.time
+        ),
+        notifications=Notifications(receivers.targets, poster, messages, store.outbox, clock.now),
+        subscriptions=receivers.subscriptions,
+        policy=policy,
+        switch=switch,
+        now=clock.now,
+        trouble=receivers.trouble,
+    )

@@ -1,0 +1,1 @@
+"""Settings converted to parts: agents, gates, receivers, triggers, the repository."""
