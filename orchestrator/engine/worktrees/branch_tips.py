@@ -134,11 +134,10 @@ def without_held_back(
     nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
     Idempotent.
     """
-    before = repository.tip(f"{tip}^")
     inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
     if not inside:
         return tip, tuple(held)
-    commit = repository.folded(onto, before, tip, message)
+    commit = repository.folded(onto, repository.tip(f"{tip}^"), tip, message)
     is_folded = commit != tip
     if is_folded:
         repository.point(branch, commit)
