@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.commit import commit_tree, free, put_modules, tree_of
+from orchestrator.git.commits.commit import commit_tree, fixed, free, put_modules, tree_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ READY = "orchestrator-ready"
 _KEPT = "refs/orchestrator/kept"
 _HIDDEN = "refs/orchestrator/"
 _LINK = "160000"
+_MOST_PLAIN = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,33 @@ def has(git: Git, commit: str) -> bool:
 
 def links(git: Git, commit: str) -> dict[str, str]:
     """Return the commit of each submodule, by path."""
-    if not git.resolve(f"{commit}:.gitmodules"):
+    if not _has_modules(git, commit):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
     return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
+
+
+#: Commits that have no submodules, with the directory of their repository. A job asks about the
+#: same two commits seven times.
+_plain: dict[tuple[str, str], None] = {}
+_guard = threading.Lock()
+
+
+def _has_modules(git: Git, commit: str) -> bool:
+    key = fixed(git, commit)
+    if key is None:
+        return bool(git.resolve(f"{commit}:.gitmodules"))
+    with _guard:
+        if key in _plain:
+            return False
+    tree, modules = git.resolve_all([f"{commit}^{{tree}}", f"{commit}:.gitmodules"])
+    # Without its tree, a commit shows no files.
+    if tree and not modules:
+        with _guard:
+            _plain[key] = None
+            while len(_plain) > _MOST_PLAIN:
+                del _plain[next(iter(_plain))]
+    return bool(modules)
 
 
 def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:

@@ -58,9 +58,18 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
 
 def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
     """Return the cache key of a difference; None if the names may later mean other commits."""
+    key = fixed(git, end)
+    return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
+
+
+def fixed(git: Git, commit: str) -> tuple[str, str] | None:
+    """Return the repository's shared directory and the commit, as a cache key.
+
+    None if the name may later mean another commit, or if the directory is unknown.
+    """
     part = shared_part(git.directory, git.env)
-    is_fixed = len(start) in ID_LENGTHS and len(end) in ID_LENGTHS
-    return (part.common, start, end) if part and is_fixed else None
+    is_id = len(commit) in ID_LENGTHS and commit.isalnum()
+    return (part.common, commit) if part and is_id else None
 
 
 def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.git import GitRepository
+from orchestrator.git import GitRepository, submodules
+from orchestrator.git.command.runner import Git
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -243,3 +244,25 @@ def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
     repository.forget("1", str(workspace), str(workspace))
     left = sub.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
     assert left.splitlines() == [f"{BRANCH}2"]
+
+
+def test_a_commit_without_submodules_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = Project(tmp_path / "plain").begin({"a.txt": "a\n"})
+    git, head = Git(str(plain.path), {}), plain.git("rev-parse", "HEAD")
+    # The name of this branch is as long as the name of a commit.
+    branch = f"refs/heads/{'x' * 29}"
+    plain.git("update-ref", branch, head)
+    assert submodules.links(git, head) == submodules.links(git, branch) == {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Git, "resolve_all", lambda *_: pytest.fail("git was asked again"))
+        assert submodules.links(git, head) == {}
+
+    plain.write(".gitmodules", "")
+    plain.git("update-index", "--add", "--cacheinfo", f"160000,{head},inner")
+    plain.git("add", ".gitmodules")
+    plain.git("commit", "-q", "-m", "a submodule")
+    plain.git("update-ref", branch, "HEAD")
+    assert submodules.links(git, branch) == submodules.links(git, "HEAD") == {"inner": head}
