@@ -20,7 +20,7 @@ from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.human_input import Comment, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
-from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family, WorkerFigures, attempt_ended
@@ -114,6 +114,8 @@ class WorkerView:
     output: str
     output_length: int
     files_created: Sequence[str]
+    #: True if the worker ran a command in a directory without the project's files.
+    is_outside_project: bool
     log_truncated: bool
     #: Results of the latest attempt's gates.
     gates: Sequence[GateResult]
@@ -342,6 +344,7 @@ def worker_view(
         output=room.take(output),
         output_length=len(output),
         files_created=figures.files_created,
+        is_outside_project=_is_outside_project(family, worker),
         log_truncated=bool(result and result.log_truncated),
         gates=result.gates if result else (),
         refused_child_jobs=figures.refused_child_jobs,
@@ -367,6 +370,12 @@ def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[Perso
             word = PersonsWord(at=each.at, subject=worker.id, text=text, comments=each.comments)
             found.append(word)
     return sorted(found, key=lambda each: each.at)
+
+
+def _is_outside_project(family: Family, worker: Worker) -> bool:
+    task, job = family.task(worker), family.job(worker.job_id)
+    is_own = task.workdir == Workdir.OWN and not task.needs_worktree(job.config.git)
+    return bool(task.command) and is_own
 
 
 def _has_log(attempt: Attempt) -> bool:

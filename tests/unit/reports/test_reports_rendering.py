@@ -224,6 +224,25 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
     assert "- Child job [c1](reports/job_c1.md): failed." in report
 
 
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        pytest.param(TaskSpec(id="a", command="make"), True, id="own directory"),
+        pytest.param(TaskSpec(id="a", command="make", workdir="project"), False, id="project"),
+        pytest.param(TaskSpec(id="a", command="make", git="on"), False, id="worktree"),
+        pytest.param(TaskSpec(id="a", prompt="make"), False, id="prompt"),
+    ],
+)
+def test_a_failed_command_says_that_it_ran_without_the_files_of_the_project(
+    tmp_path: Path, task: TaskSpec, said: bool
+) -> None:
+    planted = Planted()
+    job = planted.job("x", status=JobStatus.FAILED, span=(0, 9))
+    planted.worker(job, "worker_1", task, (0, 9), status=WorkerStatus.FAILED, reason="exit code 2")
+    Reports().render(planted.tree, ROOT, tmp_path)
+    assert ("without the project's files" in (tmp_path / "FINAL_RESULT.md").read_text()) == said
+
+
 def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
     planted = Planted()
     planted.job("x")
