@@ -15,10 +15,10 @@ from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
 from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.local.launcher import Listener, LocalLauncher
+from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 STOP_SECONDS = 60.0
 
@@ -52,7 +52,7 @@ class Cluster:
             port=self.port,
             directory=self.place,
             slots_here=0,
-            terms=LeaseTerms(),
+            terms=NodeLeaseTerms(),
             workspace=self.directory,
             least_memory_bytes=0,
         )

@@ -20,7 +20,7 @@ from benchmarks.jobs import wait_for_end
 from benchmarks.options import Options, place
 from benchmarks.server import FOLDER, Client, Server, running_server
 from benchmarks.worktrees import make_repository
-from orchestrator.launchers.process.start import start_worker
+from orchestrator.launchers.process.worker_process import start_worker
 
 SIZES = (100, 5_000)
 WORKERS = (1, 8)

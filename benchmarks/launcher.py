@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.local.launcher import Listener, LocalLauncher
+from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 
 
 class Loop:

@@ -13,11 +13,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME, Link, Message, tls
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.cluster.node.node_agent import NodeAgent, NodeSettings
+from orchestrator.launchers.cluster.node.node_daemon import NodeDaemon, NodeSettings
 
 
 class Member:
@@ -41,7 +41,7 @@ class Member:
         welcome = await self._link.receive()
         if welcome["do"] != "welcome":
             raise RuntimeError(f"{settings.name}: {welcome}")
-        self._terms = LeaseTerms(**welcome["terms"])
+        self._terms = NodeLeaseTerms(**welcome["terms"])
         self._link.post(
             {"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": [], "login": ""}]}
         )
@@ -71,7 +71,7 @@ async def run(directory: Path, count: int, seconds: float) -> None:
     for number in range(count):
         found = JoinFile.read(directory / f"m{number}.join")
         members.append(Member(found.unpack(directory / f"m{number}", 4)))
-    hello = NodeAgent(members[0].settings, lambda line: None, list)._hello()
+    hello = NodeDaemon(members[0].settings, lambda line: None, list)._hello()
     tasks = []
     for member in members:
         await member.connect(hello)
@@ -85,7 +85,7 @@ async def run(directory: Path, count: int, seconds: float) -> None:
             member.is_idle = is_idle
         if not is_idle:
             # Until all pauses of nodes without workers are over.
-            await asyncio.sleep(LeaseTerms().idle_beat)
+            await asyncio.sleep(NodeLeaseTerms().idle_beat)
             print("beating", flush=True)
         before = sum(each.answers for each in members)
         await asyncio.sleep(seconds)

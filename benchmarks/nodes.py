@@ -28,9 +28,9 @@ from benchmarks.processes import children, memory_of
 from benchmarks.server import FOLDER, Client, running_server, until
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
-from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.local_launcher import LocalLauncher
 
 MIB = 1024 * 1024
 #: Workers of a node at the same time.
@@ -353,7 +353,7 @@ def _members(options: Options) -> Iterator[Figure]:
         argv, cwd=cluster.directory, env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
-        terms, share = LeaseTerms(), 5 * count / 1000
+        terms, share = NodeLeaseTerms(), 5 * count / 1000
         yield from _beats(members, f"{count:,} simulated nodes without workers", count,
                           count / terms.idle_beat, share)  # fmt: skip
         yield from _beats(members, f"{count:,} simulated nodes with workers", count,

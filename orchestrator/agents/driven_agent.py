@@ -16,7 +16,7 @@ from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.ai_tools.invocation.windows import INTEROP
 from orchestrator.agents.discovery.availability import check_fits
-from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec
+from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec_file
 from orchestrator.agents.prices import price_table
 from orchestrator.agents.program_agent import last_line, output_document
 from orchestrator.agents.prompts.prompt import (
@@ -173,9 +173,9 @@ class DrivenAgent:
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
         attempt_spec = self._spec(assignment)
-        control = {spec.NAME: spec.to_json(attempt_spec), **_messages(assignment)}
+        control = {spec_file.NAME: spec_file.to_json(attempt_spec), **_messages(assignment)}
         if attempt_spec.resume:
-            control[spec.RESUME_PROMPT] = resume_document(assignment)
+            control[spec_file.RESUME_PROMPT] = resume_document(assignment)
         return Invocation(
             argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES),
             files=files,
@@ -185,10 +185,10 @@ class DrivenAgent:
             control=control,
         )
 
-    def _spec(self, assignment: Assignment) -> spec.Spec:
+    def _spec(self, assignment: Assignment) -> spec_file.Spec:
         task, terms = assignment.task, self.terms
         model = task.model or self.model()
-        return spec.Spec(
+        return spec_file.Spec(
             agent=self.name,
             tool=self.tool,
             command=self.argv,

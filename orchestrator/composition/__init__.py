@@ -20,7 +20,7 @@ if TYPE_CHECKING:
         worker_difference,
     )
     from orchestrator.composition.offline import local_service, remove
-    from orchestrator.composition.planning import (
+    from orchestrator.composition.plan_preview import (
         estimate_of,
         kinds_of_work,
         plan,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     )
     from orchestrator.composition.server.assembly import build
     from orchestrator.composition.server.job_manager import JobManager
-    from orchestrator.composition.settings.agent_names import check_agents
-    from orchestrator.composition.settings.agents import availability
+    from orchestrator.composition.settings.agent_name_checks import check_agents
+    from orchestrator.composition.settings.available_agents import availability
     from orchestrator.composition.settings.gates import gates_here
     from orchestrator.composition.settings.receivers import check_receivers
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
@@ -41,25 +41,25 @@ if TYPE_CHECKING:
 _HOMES = {
     "Attachment": "attachment",
     "JobManager": "server.job_manager",
-    "availability": "settings.agents",
+    "availability": "settings.available_agents",
     "build": "server.assembly",
-    "check_agents": "settings.agent_names",
+    "check_agents": "settings.agent_name_checks",
     "check_receivers": "settings.receivers",
     "containment_in_force": "settings.settings_map",
     "difference_between": "branches",
     "discard_kept": "branches",
-    "estimate_of": "planning",
+    "estimate_of": "plan_preview",
     "gates_here": "settings.gates",
-    "kinds_of_work": "planning",
+    "kinds_of_work": "plan_preview",
     "landing": "branches",
     "local_service": "offline",
     "own_secrets": "settings.settings_map",
-    "plan": "planning",
-    "planner_of": "planning",
+    "plan": "plan_preview",
+    "planner_of": "plan_preview",
     "remove": "offline",
     "restoring": "branches",
-    "role_text": "planning",
-    "roles": "planning",
+    "role_text": "plan_preview",
+    "roles": "plan_preview",
     "triggers": "settings.trigger_settings",
     "unlanded": "branches",
     "worker_difference": "branches",

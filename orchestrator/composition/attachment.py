@@ -14,7 +14,7 @@ from orchestrator.agents.driver_process.terminal_session import (
     in_terminal,
     resumable,
 )
-from orchestrator.composition.settings.agents import registry
+from orchestrator.composition.settings.available_agents import registry
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.config import load, project_root
 from orchestrator.core.dataclass import dataclass

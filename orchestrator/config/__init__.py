@@ -12,18 +12,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.config.fields.kinds import Processors
+    from orchestrator.config.fields.value_types import Processors
     from orchestrator.config.loading import Loaded, load
-    from orchestrator.config.project import Project, project_of, project_root, roles_directory
-    from orchestrator.config.rendering import (
+    from orchestrator.config.project_directory import (
+        Project,
+        project_of,
+        project_root,
+        roles_directory,
+    )
+    from orchestrator.config.sections.agents import UserAgent
+    from orchestrator.config.setting_checks import is_loopback
+    from orchestrator.config.settings import ModelPrice, Settings
+    from orchestrator.config.template_and_schema import (
         render_schema,
         render_starter,
         render_template,
         visible,
     )
-    from orchestrator.config.sections.agents import UserAgent
-    from orchestrator.config.setting_checks import is_loopback
-    from orchestrator.config.settings import ModelPrice, Settings
     from orchestrator.config.yaml.key_paths import FILE_NAME
 
 #: Module that defines each exported name.
@@ -31,19 +36,19 @@ _HOMES = {
     "FILE_NAME": "yaml.key_paths",
     "Loaded": "loading",
     "ModelPrice": "settings",
-    "Processors": "fields.kinds",
-    "Project": "project",
+    "Processors": "fields.value_types",
+    "Project": "project_directory",
     "Settings": "settings",
     "UserAgent": "sections.agents",
     "is_loopback": "setting_checks",
     "load": "loading",
-    "project_of": "project",
-    "project_root": "project",
-    "render_schema": "rendering",
-    "render_starter": "rendering",
-    "render_template": "rendering",
-    "roles_directory": "project",
-    "visible": "rendering",
+    "project_of": "project_directory",
+    "project_root": "project_directory",
+    "render_schema": "template_and_schema",
+    "render_starter": "template_and_schema",
+    "render_template": "template_and_schema",
+    "roles_directory": "project_directory",
+    "visible": "template_and_schema",
 }
 
 __all__ = [

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from orchestrator.config.fields.kinds import AGENT_NAME_PATTERN, AGENT_NAME_RULE
-from orchestrator.config.setting_kinds import setting_paths
+from orchestrator.config.fields.value_types import AGENT_NAME_PATTERN, AGENT_NAME_RULE
+from orchestrator.config.setting_types import setting_paths
 from orchestrator.config.settings import Settings
 from orchestrator.config.yaml.key_paths import KeyPath, dotted
 

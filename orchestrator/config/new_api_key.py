@@ -57,7 +57,7 @@ def ensure_key(folder: Path) -> bool:
     if the key cannot be inserted safely.
     """
     # Imported when needed: most folders have a key.
-    from orchestrator.config.rendering import render_starter
+    from orchestrator.config.template_and_schema import render_starter
     from orchestrator.config.yaml.key_insertion import lacks_key, with_key
 
     path = folder / FILE_NAME

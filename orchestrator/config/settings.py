@@ -26,7 +26,7 @@ from orchestrator.config.fields.choices import (
     Unjudged,
     UnknownPrice,
 )
-from orchestrator.config.fields.kinds import (
+from orchestrator.config.fields.value_types import (
     AUTO,
     AgentName,
     Bytes,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.config.expected_values import schema_at
 from orchestrator.config.layer import Layer, Origin
-from orchestrator.config.setting_kinds import is_optional, is_text
+from orchestrator.config.setting_types import is_optional, is_text
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
 from orchestrator.config.yaml.yaml_text import Position, YamlText, read_yaml
 

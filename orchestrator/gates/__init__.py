@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.gates.detect.resolve import GateResolver
+    from orchestrator.gates.detect.requested_gates import GateResolver
     from orchestrator.gates.parsers.report_formats import GateReports
     from orchestrator.gates.secret_scan import Secrets
 
 #: Module of each public name. Modules are imported when the name is first used.
 _HOMES = {
     "GateReports": "parsers.report_formats",
-    "GateResolver": "detect.resolve",
+    "GateResolver": "detect.requested_gates",
     "Secrets": "secret_scan",
 }
 

@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.git.commits.changed_files import between, of_worker
+    from orchestrator.git.commits.commit_diffs import between, of_worker
     from orchestrator.git.commits.never_commit import NeverCommit
     from orchestrator.git.environments.copied_files import CopyRules
     from orchestrator.git.landing.authorship import signature_of_user
@@ -39,8 +39,8 @@ _HOMES = {
     "PullRequest": "landing.pull_request",
     "Restorable": "repair.user_refs_and_settings",
     "RestoreState": "repair.user_refs_and_settings",
-    "between": "commits.changed_files",
-    "of_worker": "commits.changed_files",
+    "between": "commits.commit_diffs",
+    "of_worker": "commits.commit_diffs",
     "signature_of_user": "landing.authorship",
 }
 

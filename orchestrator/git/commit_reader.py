@@ -17,8 +17,8 @@ from orchestrator.git import start_commit, submodules
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits import changed_files
-from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import commit_creation as commits
+from orchestrator.git.commits import commit_diffs
 from orchestrator.git.merge import merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
@@ -180,16 +180,16 @@ class Committed(ABC):
         return present(self.place().git, commit, texts)
 
     def work(self, start: str, end: str) -> BranchWork:
-        return changed_files.work(self.place().git, start, end)
+        return commit_diffs.work(self.place().git, start, end)
 
     def size(self, start: str, end: str) -> ChangeSize:
-        return changed_files.size(self.place().git, start, end)
+        return commit_diffs.size(self.place().git, start, end)
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
-        return changed_files.lines(self.place().git, start, end)
+        return commit_diffs.lines(self.place().git, start, end)
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        return changed_files.patch(self.place().git, start, end, most_bytes)
+        return commit_diffs.patch(self.place().git, start, end, most_bytes)
 
     def tracks(self, commit: str, path: str) -> bool:
         return start_commit.tracks(self.place().git, commit, path)

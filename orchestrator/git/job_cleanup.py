@@ -21,7 +21,7 @@ from orchestrator.git import submodules
 from orchestrator.git.command import frozen_config
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.environments.copied_files import carried
 from orchestrator.git.landing import squash
 from orchestrator.git.repository_location import GitLocation

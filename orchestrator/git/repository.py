@@ -17,20 +17,20 @@ from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
 from orchestrator.git import job_cleanup, start_commit, submodules
-from orchestrator.git.command import configuration, frozen_config, user_repository
+from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed
-from orchestrator.git.commits import changed_files, nested_repositories, never_commit
-from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import commit_creation as commits
+from orchestrator.git.commits import commit_diffs, nested_repositories, never_commit
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
-from orchestrator.git.environments.toolchains import Toolchains
+from orchestrator.git.environments.installed_packages import InstalledPackages
 from orchestrator.git.job_cleanup import has_traces
 from orchestrator.git.merge import side_work
-from orchestrator.git.repair import broken_worktrees, git_directory
-from orchestrator.git.repair.git_directory import RepositoryBackup
-from orchestrator.git.repair.git_directory_files import GitDirectorySnapshot, moved, read
+from orchestrator.git.repair import broken_worktrees, git_directory_repair
+from orchestrator.git.repair.git_directory_repair import RepositoryBackup
+from orchestrator.git.repair.git_directory_snapshot import GitDirectorySnapshot, moved, read
 from orchestrator.git.repository_location import (
     GitLocation,
     check_has_files,
@@ -130,7 +130,7 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     The user may have such settings, too, and git applies the setting with the longest matching
     address. Therefore each remote has a setting for its full address.
     """
-    listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
+    listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
     for name, _, address in found:
         # A rule of the kind pushInsteadOf does not apply to a pushurl.
@@ -155,7 +155,7 @@ def relocate(place: GitLocation, workspace: Path) -> None:
         # worktrees.
         place.git.run("worktree", "repair", *found, accept=range(256))
     for job in workspace.glob("job_*"):
-        path = job / git_directory.NAME
+        path = job / git_directory_repair.NAME
         before = read(path)
         if before is not None and _is_moved(before, place, job.name.removeprefix("job_")):
             new = moved(before, place.top, str(place.common))
@@ -200,7 +200,7 @@ class GitRepository(Committed):
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
         # A worker of another job may have broken the shared files.
-        git_directory.put_back_at_work(self._workspace)
+        git_directory_repair.put_back_at_work(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
@@ -293,11 +293,11 @@ class GitRepository(Committed):
         copied_files.carry(place.git, to, found.admin, self._rules, self._ours(place))
         self._toolchains(found).derive(found.admin)
 
-    def _toolchains(self, found: Found) -> Toolchains:
+    def _toolchains(self, found: Found) -> InstalledPackages:
         place = self.place()
         project = place.prefix.rstrip("/")
         ours = self._ours(place)
-        return Toolchains(place.git, ours, found.directory, project, self._rules.derive)
+        return InstalledPackages(place.git, ours, found.directory, project, self._rules.derive)
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
         chains = self._toolchains(self.place().whole(directory))
@@ -560,7 +560,7 @@ class GitRepository(Committed):
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
-        return changed_files.rewritten(self.place().worktrees.git_of(found), commit)
+        return commit_diffs.rewritten(self.place().worktrees.git_of(found), commit)
 
     def restore(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
@@ -577,7 +577,7 @@ class GitRepository(Committed):
         try:
             RepositoryBackup(Path(directory)).note(place.git, place.common)
         except RepositoryError:
-            git_directory.put_back_at_work(self._workspace)
+            git_directory_repair.put_back_at_work(self._workspace)
             RepositoryBackup(Path(directory)).note(place.git, place.common)
 
     def put_back(self, directory: str) -> Sequence[str]:

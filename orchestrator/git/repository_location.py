@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import configuration
+from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
@@ -63,8 +63,8 @@ def check_has_files(git: Git) -> None:
     """Raise RepositoryError for a bare repository."""
     # In the usual case, no process is needed.
     is_plain = os.path.lexists(os.path.join(git.directory, ".git"))
-    is_plain = is_plain and configuration.value(git, "core.bare") == "false"
-    if is_plain and not configuration.value(git, "core.worktree"):
+    is_plain = is_plain and git_config.value(git, "core.bare") == "false"
+    if is_plain and not git_config.value(git, "core.worktree"):
         return
     if git.ask("rev-parse", "--is-inside-work-tree") == "false":
         raise RepositoryError(

@@ -15,7 +15,7 @@ from orchestrator.git import submodules
 from orchestrator.git.command import user_repository
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.command.user_repository import path_of, within
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")

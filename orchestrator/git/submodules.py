@@ -20,7 +20,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.commit import commit_tree, fixed, free, put_modules, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, fixed, free, put_modules, tree_of
 
 logger = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from orchestrator.core.ports.outbox import (
 )
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox import webhooks as hooks
-from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import GONE, after_attempt
-from orchestrator.outbox.delivery.due_entries import MOST_OF_ENDPOINT, Sender
+from orchestrator.outbox.delivery.delivery_threads import MOST_OF_ENDPOINT, Sender
 from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.delivery.messages import moment
 from orchestrator.outbox.notifications import notifications as notes

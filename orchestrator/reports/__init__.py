@@ -3,6 +3,6 @@
 - ``figures``: Numbers of a job: usage, time, the critical path
 """
 
-from orchestrator.reports.rendering import ReportError, Reports, write_report
+from orchestrator.reports.report_writer import ReportError, Reports, write_report
 
 __all__ = ["ReportError", "Reports", "write_report"]

@@ -9,8 +9,8 @@ from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, Outside
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree import Family
-from orchestrator.reports.filters import job_word, plural
+from orchestrator.reports.figures.job_tree_index import Family
+from orchestrator.reports.template_filters import job_word, plural
 from orchestrator.reports.template_values import WorkerView
 
 

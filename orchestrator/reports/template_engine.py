@@ -26,8 +26,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.reports import filters, summary
-from orchestrator.reports.filters import cell, duration, href, size
+from orchestrator.reports import summary, template_filters
+from orchestrator.reports.template_filters import cell, duration, href, size
 from orchestrator.reports.template_values import ChildJobLine, WorkerView, bar_name
 
 #: Content of a cell without a value.
@@ -60,25 +60,25 @@ def _child_job(job: ChildJobLine, up: str) -> str:
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.
-    "cell": filters.cell,
-    "code": filters.code,
-    "document": filters.document,
-    "fence": filters.fence,
-    "href": filters.href,
-    "inline": filters.inline,
-    "last_lines": filters.last_lines,
+    "cell": template_filters.cell,
+    "code": template_filters.code,
+    "document": template_filters.document,
+    "fence": template_filters.fence,
+    "href": template_filters.href,
+    "inline": template_filters.inline,
+    "last_lines": template_filters.last_lines,
     # Numbers, times, and states.
-    "dollars": filters.dollars,
+    "dollars": template_filters.dollars,
     "as_text": summary.as_text,
     "bar_name": bar_name,
-    "duration": filters.duration,
-    "lower_first": filters.lower_first,
-    "moment": filters.moment,
-    "number": filters.number,
-    "of_those_that_know": filters.of_those_that_know,
-    "percent": filters.percent,
-    "plural": filters.plural,
-    "size": filters.size,
+    "duration": template_filters.duration,
+    "lower_first": template_filters.lower_first,
+    "moment": template_filters.moment,
+    "number": template_filters.number,
+    "of_those_that_know": template_filters.of_those_that_know,
+    "percent": template_filters.percent,
+    "plural": template_filters.plural,
+    "size": template_filters.size,
     # A row of a long table: Python formats it in half the time of a template.
     "worker_row": worker_row,
 }
@@ -120,9 +120,9 @@ def _filled(environment: Environment, name: str, context: Mapping[str, object]) 
 def _note(path: Path, error: Exception) -> str:
     line = getattr(error, "lineno", None)
     place = f"{path}:{line}" if line else str(path)
-    reason = filters.inline(f"{type(error).__name__}: {error}")
+    reason = template_filters.inline(f"{type(error).__name__}: {error}")
     return (
-        f"> **Your template {filters.code(place)} could not be used:** {reason}\n"
+        f"> **Your template {template_filters.code(place)} could not be used:** {reason}\n"
         "> This report uses the built-in template."
     )
 
@@ -220,7 +220,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     environment.filters.update(_FILTERS)
     environment.globals.update(
         headline=summary.headline,
-        shell=filters.shell,
+        shell=template_filters.shell,
         command=COMMAND,
         is_installed=IS_INSTALLED,
     )

@@ -1,7 +1,7 @@
 """The values that templates get about workers and jobs.
 
 Texts are exactly as workers and users wrote them. A template must filter all values except ids,
-states, and numbers (see ``filters.py``).
+states, and numbers (see ``template_filters.py``).
 """
 
 import re
@@ -23,8 +23,8 @@ from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree import Family, WorkerFigures, attempt_ended
-from orchestrator.reports.filters import bounded, one_line
+from orchestrator.reports.figures.job_tree_index import Family, WorkerFigures, attempt_ended
+from orchestrator.reports.template_filters import bounded, one_line
 
 #: Maximum number of earlier attempts in a report, in addition to the last one.
 EARLIER_ATTEMPTS = 5

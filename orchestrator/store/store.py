@@ -50,11 +50,11 @@ from orchestrator.store.database.connections import Connections, as_store_errors
 from orchestrator.store.database.job_queries import last_seq, snapshot, values
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
+from orchestrator.store.job_tree_cache import JobTreeCache, tree_of
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
-from orchestrator.store.recent_trees import RecentTrees, tree_of
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
 Value = TypeVar("Value")
@@ -298,7 +298,7 @@ class SqlStore:
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
         self._orders = WorkerOrders()
         #: Trees of this server; None if another process may write into the database, too.
-        self._trees = RecentTrees() if alone else None
+        self._trees = JobTreeCache() if alone else None
         self._versions = Versions()
         #: Messages to external receivers.
         self.outbox: Final = SqlOutbox(self._read, self._write_separately)

@@ -5,18 +5,18 @@ from orchestrator.workspace.ext4 import spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
-from orchestrator.workspace.server_lock import LOCK_NAME, ServerLock
 from orchestrator.workspace.status_file import StatusFiles
+from orchestrator.workspace.workspace_lock import LOCK_NAME, WorkspaceLock
 
 __all__ = [
     "LOCK_NAME",
     "FileLandingJournal",
     "JobLog",
     "Place",
-    "ServerLock",
     "StatusFiles",
     "WorkspaceJobFiles",
     "WorkspaceLayout",
+    "WorkspaceLock",
     "attach",
     "is_attached",
     "spread",

@@ -4,7 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from orchestrator.workspace.server_lock import acquired
+from orchestrator.workspace.workspace_lock import acquired
 
 #: Name of the locked file in a worker's directory.
 ATTACHED = "attached.lock"

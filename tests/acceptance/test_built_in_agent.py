@@ -23,8 +23,8 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 
 import time
 
-from orchestrator.agents.ai_tools.parsing.run_outcome import RunReport, concluded
-from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.agents.activity.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
 
 

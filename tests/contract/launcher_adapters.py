@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch, Launcher, Proof
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.local.launcher import Listener, LocalLauncher
+from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
 from tests.integration.launchers.conftest import Reports, wait_until
 from tests.support.cluster import TestCluster, node
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.api.serializers.columns import columns_answer
+from orchestrator.api.serializers.worker_columns import columns_answer
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy

@@ -70,9 +70,9 @@ ROWS = (
         injection="templates, HTML, Markdown, control sequences",
         promise="no effect in reports, pages, terminals, and prompts",
         tests=(
-            "unit/reports/test_reports_filters.py::test_a_workers_markdown_holds_nothing_active",
+            "unit/reports/test_template_filters.py::test_a_workers_markdown_holds_nothing_active",
             (
-                "unit/reports/test_reports_filters.py::"
+                "unit/reports/test_template_filters.py::"
                 "test_plain_text_has_no_controls_and_can_be_written"
             ),
             "unit/reports/test_reports_templates.py::test_text_of_a_worker_is_never_a_template",
@@ -114,13 +114,13 @@ ROWS = (
         injection="redirects, mapped addresses, rebinding names",
         promise="the address is rejected",
         tests=(
-            "unit/outbox/delivery/test_addresses.py::test_a_hostile_address_is_refused",
-            "unit/outbox/delivery/test_addresses.py::test_a_hostile_address_is_refused_at_sending_too",
+            "unit/outbox/delivery/test_allowed_addresses.py::test_a_hostile_address_is_refused",
+            "unit/outbox/delivery/test_allowed_addresses.py::test_a_hostile_address_is_refused_at_sending_too",
             (
-                "unit/outbox/delivery/test_addresses.py::"
+                "unit/outbox/delivery/test_allowed_addresses.py::"
                 "test_a_name_that_changes_its_address_between_two_looks_is_refused"
             ),
-            "unit/outbox/delivery/test_addresses.py::test_every_address_of_a_name_must_be_public",
+            "unit/outbox/delivery/test_allowed_addresses.py::test_every_address_of_a_name_must_be_public",
             "integration/outbox/test_webhooks.py::test_a_redirect_is_not_followed",
         ),
     ),

@@ -362,7 +362,7 @@ ROWS = (
                 "test_files_that_are_held_back_need_no_space_to_commit_the_others"
             ),
             (
-                "unit/git/commits/test_quarantine.py::"
+                "unit/git/commits/test_object_quarantine.py::"
                 "test_a_killed_commit_leaves_nothing_once_it_was_repeated"
             ),
         ),

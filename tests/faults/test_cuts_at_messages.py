@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from tests.integration.launchers.cluster.conftest import ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess
@@ -44,7 +44,7 @@ async def cutting_receive(self):
 Link.post, Link.receive = cutting_post, cutting_receive
 """
 #: No lease ends in these tests.
-TERMS = LeaseTerms(beat=0.2, notice=1.5, lease=60.0)
+TERMS = NodeLeaseTerms(beat=0.2, notice=1.5, lease=60.0)
 #: Direction, kind, and whether the other side, or for "down" the node, still gets the message.
 DAILY = [
     ("up", "hello", "before"),

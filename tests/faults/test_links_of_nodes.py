@@ -16,8 +16,8 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.launchers.cluster.conftest import TICKING, ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
@@ -32,7 +32,7 @@ LINES = "".join(f"{n}\n" for n in range(1, 41))
 class FarSite(ClusterSite):
     """A launcher whose node n1 is at the end of a wire."""
 
-    def __init__(self, directory: Path, wire: WiredNamespace, terms: LeaseTerms) -> None:
+    def __init__(self, directory: Path, wire: WiredNamespace, terms: NodeLeaseTerms) -> None:
         self.wire = wire
         super().__init__(directory, terms, host="0.0.0.0")
 
@@ -68,9 +68,9 @@ def far(wire: WiredNamespace, tmp_path: Path, request: pytest.FixtureRequest) ->
     site.end()
 
 
-PATIENT = LeaseTerms(beat=0.2, notice=20.0, lease=60.0)
+PATIENT = NodeLeaseTerms(beat=0.2, notice=20.0, lease=60.0)
 #: The connection is not closed before the lease has ended.
-SLOW_TO_NOTICE = LeaseTerms(beat=0.2, notice=20.0, lease=3.0, slack=2.0)
+SLOW_TO_NOTICE = NodeLeaseTerms(beat=0.2, notice=20.0, lease=3.0, slack=2.0)
 
 
 def test_answers_that_are_late_but_within_the_lease_cost_nothing(far: FarSite) -> None:

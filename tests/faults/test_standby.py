@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.workspace import ServerLock
+from orchestrator.workspace import WorkspaceLock
 from tests.faults.site import store_settings
 from tests.integration.engine.site import ServerProcess, shell, until, whole_lines
 
@@ -102,9 +102,9 @@ def test_a_standby_is_refused_if_the_holder_is_not_on_this_machine(tmp_path: Pat
 
 
 def test_the_holder_of_a_lock_is_found_by_its_open_file(tmp_path: Path) -> None:
-    lock = ServerLock(tmp_path)
+    lock = WorkspaceLock(tmp_path)
     assert not lock.is_held_here()
     lock.acquire()
-    assert ServerLock(tmp_path).is_held_here()
+    assert WorkspaceLock(tmp_path).is_held_here()
     lock.release()
-    assert not ServerLock(tmp_path).is_held_here()
+    assert not WorkspaceLock(tmp_path).is_held_here()

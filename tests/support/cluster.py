@@ -11,11 +11,11 @@ from pathlib import Path
 
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand
 from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.local_launcher import LocalLauncher
 
 REPOSITORY = Path(__file__).parents[2]
 _PROGRAM = (
@@ -24,14 +24,14 @@ _PROGRAM = (
     "from orchestrator.launchers.cluster.node.node_process import run; "
     "own = {'own_files': sys.argv[4] == 'own'}; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
-    "from orchestrator.agents.discovery.node_agents import found_on_node; "
+    "from orchestrator.agents.discovery.node_availability import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
     "from orchestrator.git.worktrees.node_worktrees import NodeRepository; "
     "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "
     "sys.exit(run(found, lambda line: print(line, flush=True), look, repository))"
 )
 #: Short, so that a test of a lost node takes seconds.
-QUICK = LeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)
+QUICK = NodeLeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)
 
 
 def free_port() -> int:
@@ -48,7 +48,7 @@ class TestCluster:
     def __init__(
         self,
         directory: Path,
-        terms: LeaseTerms = QUICK,
+        terms: NodeLeaseTerms = QUICK,
         host: str = "127.0.0.1",
         plan: ContainmentPlan | None = None,
     ) -> None:

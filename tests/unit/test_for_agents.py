@@ -11,7 +11,7 @@ import yaml
 
 from orchestrator import __version__
 from orchestrator.api.mcp.protocol import HANDSHAKE, STATELESS
-from orchestrator.api.mcp.tools import BY_NAME
+from orchestrator.api.mcp.tool_table import BY_NAME
 from orchestrator.cli.output.exit_codes import ExitCode
 
 FOLDER = Path(__file__).resolve().parents[2]

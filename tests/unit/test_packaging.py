@@ -64,8 +64,8 @@ def test_messages_name_the_command_as_it_was_installed() -> None:
     literal = re.compile(r"(?<![\w/}])bin/orchestrator |\./install\.sh")
     may = {
         "core/text/command_name.py",
-        "config/rendering.py",
-        "config/fields/kinds.py",
+        "config/template_and_schema.py",
+        "config/fields/value_types.py",
         "cli/doctor/install.py",
     }
     found = [

@@ -20,10 +20,10 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_environment,
     shell_files,
 )
-from orchestrator.agents.driver_process import logins, result_file, session_file, spec
+from orchestrator.agents.driver_process import logins, result_file, session_file, spec_file
 from orchestrator.agents.driver_process.mailbox import Mailbox, Receipts
-from orchestrator.agents.driver_process.program import Patience, Program
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.program_run import Patience, Program
+from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, UsageReporter
 from orchestrator.agents.driver_process.watchdog import (
     EarlyStop,
@@ -68,9 +68,9 @@ def main() -> int:
 
     An environment variable names the attempt's control directory.
     """
-    control = Path(os.environ.pop(spec.VARIABLE))
-    os.environ.pop(spec.SESSIONS_VARIABLE, None)
-    attempt_spec, journal = spec.read(control), PeopleLog()
+    control = Path(os.environ.pop(spec_file.VARIABLE))
+    os.environ.pop(spec_file.SESSIONS_VARIABLE, None)
+    attempt_spec, journal = spec_file.read(control), PeopleLog()
     driver = Driver(control, attempt_spec, journal)
     signal.signal(signal.SIGTERM, driver.on_term)
     try:
@@ -246,7 +246,7 @@ def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
     ask = ask_for(attempt_spec, control)
     call = call_for(attempt_spec.tool)(ask)
     if not attempt_spec.windows:
-        return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
+        return replace(call, prompt=control / spec_file.RESUME_PROMPT) if call.resumes else call
     # few agents need this module
     from orchestrator.agents.ai_tools.invocation.windows import on_windows
 

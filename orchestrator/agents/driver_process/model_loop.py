@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.activity.outside_edits import Edits
 from orchestrator.agents.driver_process.mailbox import Mailbox
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.agents.driver_process import logins, session_file, spec
+from orchestrator.agents.driver_process import logins, session_file, spec_file
 from orchestrator.agents.driver_process.main import ask_for, environment, prepared
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.known_agents import known
@@ -39,7 +39,7 @@ def resumable(attempts: Path, worker_id: str) -> Resumable | None:
         if session is None or not session.usable:
             continue
         try:
-            attempt_spec = spec.read(control)
+            attempt_spec = spec_file.read(control)
         except (OSError, ValueError, KeyError, TypeError):
             continue
         tool = known(attempt_spec.tool)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent
-from orchestrator.agents.loop.model_http import transport
+from orchestrator.agents.loop.model_http import http_post
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure, refused
 from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
@@ -27,7 +27,7 @@ class ModelCaller:
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
         self._settings = settings
-        self._to = transport.endpoint(settings.base_url)
+        self._to = http_post.endpoint(settings.base_url)
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
@@ -75,7 +75,7 @@ class ModelCaller:
     def _once(self, path: str, body: bytes) -> object:
         times = self._settings.timeouts
         whole = self._to.path + path
-        reply = transport.post(
+        reply = http_post.post(
             self._to, whole, self._headers, body, connect=times.connect, call=times.call
         )
         if not 200 <= reply.status < 300:

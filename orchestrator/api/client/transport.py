@@ -1,6 +1,6 @@
 """HTTP for the client: one session with bounded retries. Error answers become exceptions.
 
-The module ``remote`` is used for a server on another machine or with TLS.
+The module ``remote_session`` is used for a server on another machine or with TLS.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
-from orchestrator.api.client.loopback import LoopbackResponse, LoopbackSession
+from orchestrator.api.client.loopback_session import LoopbackResponse, LoopbackSession
 from orchestrator.api.client.retry import Retry, Waiting
 
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -73,7 +73,7 @@ class Transport:
     def _by_requests(self) -> Any:
         if self._remote is None:
             # Imported here, because the import takes longer than most commands.
-            from orchestrator.api.client.remote import RemoteSession
+            from orchestrator.api.client.remote_session import RemoteSession
 
             session = RemoteSession()
             # A proxy for the internet cannot reach servers on this machine.
@@ -151,7 +151,7 @@ class Transport:
             if isinstance(response, LoopbackResponse):
                 yield response.pieces()
             else:
-                from orchestrator.api.client.remote import pieces
+                from orchestrator.api.client.remote_session import pieces
 
                 yield pieces(response)
 

@@ -16,7 +16,7 @@ from werkzeug.wsgi import wrap_file
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import LogQuery
+from orchestrator.schemas.requests.query_parameters import LogQuery
 from orchestrator.security.files.untrusted_files import open_plain
 
 BLOCK_BYTES = 64 * 1024

@@ -14,7 +14,7 @@ from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.core.text.json_values import strict_json
 from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults, unknown_name
-from orchestrator.schemas.requests.queries import Query
+from orchestrator.schemas.requests.query_parameters import Query
 
 BodyModel = TypeVar("BodyModel", bound=Wire)
 QueryModel = TypeVar("QueryModel", bound=Query)

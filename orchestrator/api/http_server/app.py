@@ -22,7 +22,7 @@ from orchestrator.api.routes import (
     jobs,
     locks,
     mcp,
-    merge,
+    merge_and_landing,
     pages,
     reports,
     response_caching,
@@ -36,9 +36,9 @@ from orchestrator.api.routes.server import browser_login, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.serializers.answer_parts import job_path
-from orchestrator.api.serializers.columns import LatestColumns
-from orchestrator.api.serializers.job_cards import LatestCards
+from orchestrator.api.serializers.job_lists import LatestCards
 from orchestrator.api.serializers.status_answer import StatusRows
+from orchestrator.api.serializers.worker_columns import LatestColumns
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import routes as tasks
@@ -75,7 +75,7 @@ BLUEPRINTS = (
     all_jobs.blueprint,
     changes.blueprint,
     worker_calls.blueprint,
-    merge.blueprint,
+    merge_and_landing.blueprint,
     streams.blueprint,
     reports.blueprint,
     server_status.blueprint,

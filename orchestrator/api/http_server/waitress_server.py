@@ -15,7 +15,7 @@ from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
 from orchestrator.api.http.poll_cache import Repeats
-from orchestrator.api.http_server.connections import (
+from orchestrator.api.http_server.connection_limits import (
     KEPT_CONNECTIONS,
     LARGEST_HEADER_BYTES,
     Dispatcher,

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, text_result
-from orchestrator.api.mcp.tool_list import definitions
+from orchestrator.api.mcp.tools_file import definitions
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.home_directory import home_here
 

@@ -16,7 +16,7 @@ from orchestrator.api.http.problems import problem_of
 from orchestrator.api.http.request import checked_job_id, checked_report_name, checked_worker_id
 from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
-from orchestrator.api.mcp.tools import BY_NAME, McpTool
+from orchestrator.api.mcp.tool_table import BY_NAME, McpTool
 from orchestrator.api.serializers.answer_parts import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.core.dataclass import dataclass

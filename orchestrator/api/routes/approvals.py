@@ -15,7 +15,7 @@ from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.schemas import requests
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("approvals", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

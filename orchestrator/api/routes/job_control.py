@@ -20,7 +20,7 @@ from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas import answers, requests
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("job_control", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

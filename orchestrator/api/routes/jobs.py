@@ -19,7 +19,7 @@ from orchestrator.api.routes.response_caching import (
 )
 from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
-from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
+from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
 from orchestrator.api.serializers.status_answer import (
     Asked,
@@ -34,7 +34,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import JobQuery, JobsQuery, NoQuery, StatusQuery
+from orchestrator.schemas.requests.query_parameters import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 blueprint.before_request(authenticate)

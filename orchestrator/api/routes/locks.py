@@ -21,7 +21,7 @@ from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCall
 from orchestrator.schemas import calls
-from orchestrator.schemas.requests.queries import LONGEST_WAIT_SECONDS, NoQuery
+from orchestrator.schemas.requests.query_parameters import LONGEST_WAIT_SECONDS, NoQuery
 
 blueprint = Blueprint("locks", __name__, url_prefix="/api/v1/locks")
 blueprint.before_request(authenticate)

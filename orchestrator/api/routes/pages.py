@@ -10,7 +10,7 @@ from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response_caching import JSON, json_answer
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("pages", __name__)
 

@@ -7,7 +7,7 @@ from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_report_name
 from orchestrator.core.errors import NotFound
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("reports", __name__, url_prefix="/api/v1/jobs/<job_id>/reports")
 blueprint.before_request(authenticate)

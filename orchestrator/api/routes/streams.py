@@ -35,7 +35,12 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.requests.queries import EventFields, EventsQuery, LogQuery, WaitQuery
+from orchestrator.schemas.requests.query_parameters import (
+    EventFields,
+    EventsQuery,
+    LogQuery,
+    WaitQuery,
+)
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)

@@ -25,7 +25,7 @@ from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:
     from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent

@@ -26,7 +26,7 @@ from orchestrator.api.serializers.checkpoints import (
 )
 from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas import answers, requests
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("worker_calls", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

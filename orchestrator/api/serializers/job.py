@@ -43,7 +43,7 @@ from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import MOST_WHOLE_WORKERS, JobQuery
+from orchestrator.schemas.requests.query_parameters import MOST_WHOLE_WORKERS, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 

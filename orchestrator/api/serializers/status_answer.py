@@ -17,7 +17,7 @@ from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, 
 from orchestrator.api.serializers.results import StatusParts
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Worker
-from orchestrator.schemas.requests.queries import StatusTasks
+from orchestrator.schemas.requests.query_parameters import StatusTasks
 
 #: Maximum number of jobs whose rows are stored, and of stored answers for one version of a job.
 MOST_JOBS, MOST_BODIES = 16, 64

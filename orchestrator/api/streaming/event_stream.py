@@ -10,7 +10,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from orchestrator.api.serializers.events import brief_values, event_values
-from orchestrator.api.serializers.job_cards import feed_values
+from orchestrator.api.serializers.job_lists import feed_values
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.dataclass import dataclass

@@ -37,7 +37,7 @@ from orchestrator.schemas.calls.tasks_api import (
 )
 from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 
 def create_task() -> Response:

@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    from orchestrator.config.project import ProjectUnknown, project_of
+    from orchestrator.config.project_directory import ProjectUnknown, project_of
 
     if settings is None:
         return

@@ -95,7 +95,7 @@ def run_to_its_end(
 
     display: Any = display_for(surroundings)
     if notify:
-        from orchestrator.cli.follow.notifying import NotifyingDisplay
+        from orchestrator.cli.follow.run_notifications import NotifyingDisplay
 
         display = NotifyingDisplay(display, approves=bool(job.config.get("approve")))
     with server_at(surroundings, display.say, keep_server, job.unchecked_plan) as url:
@@ -104,7 +104,7 @@ def run_to_its_end(
 
 def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -> int:
     from orchestrator.cli.follow.follow import follow
-    from orchestrator.cli.output.streams import reader_may_leave
+    from orchestrator.cli.output.standard_streams import reader_may_leave
     from orchestrator.cli.plan.plan_review import start
 
     with surroundings.client_at(url) as client:

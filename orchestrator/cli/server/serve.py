@@ -64,7 +64,7 @@ def serve_command(
         import_module(name)
     from orchestrator.cli.server.home_setup import prepare_home
     from orchestrator.cli.server.server_process import serve
-    from orchestrator.launchers.local.spawner_process import SpawnerProcess
+    from orchestrator.launchers.local.spawner_client import SpawnerProcess
     from orchestrator.launchers.spawner import early_fork
 
     if check_plan:

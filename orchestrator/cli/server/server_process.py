@@ -36,9 +36,9 @@ from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.runtime.machine import DiskReserve
+from orchestrator.engine.runtime.machine_resources import DiskReserve
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
-from orchestrator.launchers.local.spawner_process import SpawnerProcess
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files.untrusted_files import replace_file
 

@@ -99,7 +99,7 @@ def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
 
 def _host_project(surroundings: CliContext) -> Path:
     from orchestrator.config import load
-    from orchestrator.config.project import project_root
+    from orchestrator.config.project_directory import project_root
 
     loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
     return project_root(loaded.settings, surroundings.folder)

@@ -12,7 +12,7 @@ SCOPES = ("read", "submit", "admin")
 
 
 def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
-    from orchestrator.config.fields.kinds import KEY_NAME_PATTERN
+    from orchestrator.config.fields.value_types import KEY_NAME_PATTERN
 
     if not re.match(KEY_NAME_PATTERN, name):
         raise click.BadParameter(

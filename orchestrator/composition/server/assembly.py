@@ -4,14 +4,14 @@ from pathlib import Path
 
 from orchestrator.composition.server.engine_parts import EngineParts
 from orchestrator.composition.server.job_manager import JobManager
-from orchestrator.composition.server.server_lease import ServerLease
+from orchestrator.composition.server.server_lease_renewal import ServerLease
 from orchestrator.composition.server.use_cases import UseCases
 from orchestrator.config import Settings
 from orchestrator.config.fields.choices import OnShutdown
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
-from orchestrator.launchers.local.launcher import Listener
-from orchestrator.launchers.local.spawner_process import SpawnerProcess
-from orchestrator.workspace import ServerLock
+from orchestrator.launchers.local.local_launcher import Listener
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
+from orchestrator.workspace import WorkspaceLock
 
 
 def build(folder: Path, settings: Settings, spawner: SpawnerProcess | None = None) -> JobManager:
@@ -45,7 +45,7 @@ def build(folder: Path, settings: Settings, spawner: SpawnerProcess | None = Non
         landings=service.landings,
         pass_on_messages=service.worker_messages.pass_on_again,
         worktree_cleanup=WorktreeCleanup(parts.worktrees, parts.checks.baselines, parts.workspace),
-        lock=ServerLock(parts.workspace.root),
+        lock=WorkspaceLock(parts.workspace.root),
         lease=_lease(parts),
         place=parts.place,
         relocate=lambda: parts.repository.relocate(),

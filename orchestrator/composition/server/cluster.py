@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator.agents.agent_registry import AgentRegistry
-from orchestrator.agents.discovery.node_agents import Description
+from orchestrator.agents.discovery.node_availability import Description
 from orchestrator.config import Settings
 from orchestrator.core.ports.attempt_files import ServerWorktrees
 from orchestrator.launchers.cluster.cluster_launcher import (
@@ -16,9 +16,9 @@ from orchestrator.launchers.cluster.cluster_launcher import (
     ClusterSettings,
     Demand,
 )
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
-from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.local_launcher import LocalLauncher
 
 
 def cluster_launcher(
@@ -47,7 +47,7 @@ def cluster_launcher(
         directory=cluster.certificates,
         slots_here=slots,
         labels_here=cluster.labels_here,
-        terms=LeaseTerms(
+        terms=NodeLeaseTerms(
             lease=cluster.lease,
             absence=workers.orphan_timeout,
             refusal_is_absence=cluster.refusal_is_absence,

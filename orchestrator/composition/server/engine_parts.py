@@ -12,8 +12,8 @@ from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
 from orchestrator.agents.survey.assignment import request_words
 from orchestrator.composition.server.outbox import outbox_service
-from orchestrator.composition.server.server_lease import claimant, lease_path
-from orchestrator.composition.settings.agents import descriptions, registry
+from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
+from orchestrator.composition.settings.available_agents import descriptions, registry
 from orchestrator.composition.settings.gates import checks_of
 from orchestrator.composition.settings.receivers import Receivers, receivers
 from orchestrator.composition.settings.repository import repository_of
@@ -34,7 +34,7 @@ from orchestrator.config.fields.choices import (
     UnknownPrice,
 )
 from orchestrator.core.model.job import Job, TaskSpec, Worker
-from orchestrator.core.outcome.agent_accounts import Needs
+from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.queue import placement
@@ -44,7 +44,7 @@ from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
@@ -58,14 +58,14 @@ from orchestrator.engine.runtime.lazy_part import lazy
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Message
 from orchestrator.engine.submission.agent_plan import AgentPlans
-from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
-from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.working_directories import Worktrees
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.spawner_process import SpawnerProcess
+from orchestrator.launchers.local.local_launcher import LocalLauncher
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
@@ -333,7 +333,7 @@ class EngineParts:
             self.worktrees,
             self.checks,
             ReviewPrompts(self.scheduler, self.worktrees),
-            ProjectWork(
+            ChangesWithoutWorktree(
                 self.around.project_root,
                 self.around.home,
                 self.repository,

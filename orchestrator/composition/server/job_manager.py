@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestrator.composition.server.server_lease import ServerLease
+from orchestrator.composition.server.server_lease_renewal import ServerLease
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError, StoreError
@@ -16,7 +16,7 @@ from orchestrator.engine.attempts.attempt_runner import (
     AttemptRunner,
     running_attempt_id,
 )
-from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportWriter
@@ -30,7 +30,7 @@ from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.exit_record.exit_record import break_lock
-from orchestrator.launchers.local.launcher import Listener
+from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.security.files import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
@@ -38,9 +38,9 @@ from orchestrator.store.database.server_lease import HeldLease
 from orchestrator.workspace import (
     JobLog,
     Place,
-    ServerLock,
     StatusFiles,
     WorkspaceLayout,
+    WorkspaceLock,
     spread,
 )
 
@@ -77,7 +77,7 @@ class JobManager:
     #: Gives running attempts the messages that they missed because of a crash.
     pass_on_messages: Callable[[Sequence[Attempt]], None]
     worktree_cleanup: WorktreeCleanup
-    lock: ServerLock
+    lock: WorkspaceLock
     #: The lease with which a server on another machine can replace this one; None without the
     #: setting ``cluster.server_lease``.
     lease: ServerLease | None

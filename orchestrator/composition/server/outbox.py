@@ -9,7 +9,7 @@ from orchestrator.composition.settings.settings_map import masked, own_secrets
 from orchestrator.config import Settings
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.outbox_entries import Outbox
-from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import Poster
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications

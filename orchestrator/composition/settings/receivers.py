@@ -13,7 +13,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports.outbox import CALLBACK, Subscription
 from orchestrator.outbox import webhooks as hooks
-from orchestrator.outbox.delivery.addresses import ForbiddenUrl, check_form
+from orchestrator.outbox.delivery.allowed_addresses import ForbiddenUrl, check_form
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of

@@ -12,12 +12,12 @@ from orchestrator.agents.agent_registry import AgentRegistry
 from orchestrator.composition.settings.receivers import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
-from orchestrator.config.fields.kinds import Processors
+from orchestrator.config.fields.value_types import Processors
 from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.machine import Bounds, DiskReserve, Headroom
+from orchestrator.engine.runtime.machine_resources import Bounds, DiskReserve, Headroom
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,

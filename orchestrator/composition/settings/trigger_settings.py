@@ -13,7 +13,7 @@ from orchestrator.core.errors import ConfigError, InvalidRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.schemas.requests.plan_text import loaded_yaml
 from orchestrator.schemas.triggers.event_paths import EventPath
-from orchestrator.schemas.triggers.template import JobTemplate
+from orchestrator.schemas.triggers.job_template import JobTemplate
 from orchestrator.schemas.triggers.trigger import KIND, Condition, Trigger
 
 LONGEST_TITLE = 120

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from orchestrator.config.fields.kinds import Bytes, ClassPath, Section, Text, Variable, Words
+from orchestrator.config.fields.value_types import Bytes, ClassPath, Section, Text, Variable, Words
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
 #: Agents that need no command here: config.yaml only changes their known values.

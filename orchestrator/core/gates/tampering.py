@@ -16,6 +16,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.failure_comparison import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import (
     LONGEST_SHOWN,
@@ -28,7 +29,6 @@ from orchestrator.core.gates.findings import (
 )
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
-from orchestrator.core.gates.same_failure import digest_of
 from orchestrator.core.text.path_patterns import matches
 
 #: Tables of pyproject.toml that build, install, or release, and judge nothing.

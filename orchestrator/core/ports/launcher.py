@@ -54,7 +54,7 @@ class Launch:
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
-    #: File with the end of the attempt's lease (see launchers.process.node_lease); empty if it has
+    #: File with the end of the attempt's lease (see launchers.process.lease_file); empty if it has
     #: no lease. The shim reads the file four times a second. It stops the attempt after the end.
     lease_file: str = ""
     #: Node of a cluster that runs the attempt; empty: the server's machine.

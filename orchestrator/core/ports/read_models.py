@@ -13,8 +13,8 @@ from orchestrator.core.limits.budgets import Estimate
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.agent_accounts import LoginsSeen
 from orchestrator.core.outcome.job.needs import Need, WorkerAction
+from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 
 Login = Literal["yes", "no", "unknown"]
 

@@ -27,13 +27,13 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Work
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
-from orchestrator.core.outcome.agent_accounts import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
+from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -49,13 +49,17 @@ from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRest
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
 from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
-from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import (
+from orchestrator.core.scheduler.transitions.reruns import Reruns
+from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
+from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import (
     LeaseManager,
     TaskLocks,
 )
-from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
-from orchestrator.core.scheduler.transitions.running_workers.preloads import Began, Ended, Preloads
+from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
+    Began,
+    Ended,
+    Preloads,
+)
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
@@ -109,9 +113,7 @@ class Scheduler:
         self._merge_retries = MergeRetries(
             self._trees, self._stops, self._job_end, self._task_locks
         )
-        self._reopening = Reopening(
-            self._trees, self._planning, self._job_end, self._running.attach
-        )
+        self._reruns = Reruns(self._trees, self._planning, self._job_end, self._running.attach)
         self._restoring = JobTreeRestore(
             self._trees,
             self._running,
@@ -534,14 +536,14 @@ class Scheduler:
         Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
         Return the number of workers that run again.
         """
-        return self._reopening.retry(job_id, by, now)
+        return self._reruns.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
         """Run one unsuccessful worker again, and the tasks that were skipped because of it.
 
         The job may be running or ended. Return the number of workers.
         """
-        return self._reopening.retry_worker(worker, by, now)
+        return self._reruns.retry_worker(worker, by, now)
 
     def give_feedback(
         self,
@@ -557,7 +559,7 @@ class Scheduler:
         The job may be running or ended. ``agent``: the agent of the attempt; empty: the same as
         before. ``landed``: the user's branches that have the job's result.
         """
-        self._reopening.give_feedback(worker, feedback, agent, landed, now)
+        self._reruns.give_feedback(worker, feedback, agent, landed, now)
 
     def choose(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
         """Store a person's choice of a candidate of an ended job.
@@ -568,7 +570,7 @@ class Scheduler:
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge an ended job again, and start new attempts of workers in conflict."""
-        self._reopening.resolve_again(job_id, by, now)
+        self._reruns.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Start and resume workers within the limits, and return the commands since the last turn.

@@ -16,8 +16,8 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
 from orchestrator.core.model.states import Workdir, WorkerStatus
-from orchestrator.core.outcome.agent_accounts import LoginsSeen
 from orchestrator.core.outcome.job.job_outcome import has_judged
+from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks

@@ -12,7 +12,11 @@ from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace
-from orchestrator.engine.attempts.preparation import RunningAttempt, attempt_id, is_in_project
+from orchestrator.engine.attempts.launch_and_evidence import (
+    RunningAttempt,
+    attempt_id,
+    is_in_project,
+)
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

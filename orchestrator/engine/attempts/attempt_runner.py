@@ -30,7 +30,7 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
-from orchestrator.engine.attempts.preparation import (
+from orchestrator.engine.attempts.launch_and_evidence import (
     AttemptPreparation,
     Issued,
     RunningAttempt,
@@ -51,7 +51,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
     Post,
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
-from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, Worktrees
@@ -100,7 +100,7 @@ class AttemptRunner:
         worktrees: Worktrees,
         checks: GateRunner,
         reviewing: ReviewPrompts,
-        project_work: ProjectWork,
+        without_worktree: ChangesWithoutWorktree,
         post: Post,
         moved: Callable[[], str] = str,
     ) -> None:
@@ -120,11 +120,11 @@ class AttemptRunner:
         self._planning = planning
         self._worktrees = worktrees
         self._reviewing = reviewing
-        self._project_work = project_work
+        self._without_worktree = without_worktree
         self._background = BackgroundPool()
         self._checks = checks
         self._attempt_gates = AttemptGates(
-            checks, worktrees, workspace, str(project_work.project), post
+            checks, worktrees, workspace, str(without_worktree.project), post
         )
         #: Names of the processes that prepare worktrees, by attempt.
         self._setting_up: dict[str, str] = {}
@@ -312,12 +312,12 @@ class AttemptRunner:
         if assignment.worker.is_reviewer:
             return self._reviewing.equipped(assignment), None
         if is_in_project(assignment.task):
-            self._project_work.begin(assignment.worker)
+            self._without_worktree.begin(assignment.worker)
             return assignment, None
         rule = self._worktrees.rule
         if not rule.wanted(assignment.job, assignment.task, assignment.worker):
             if self._is_watched(assignment.worker, assignment.task):
-                self._project_work.watch(assignment.worker)
+                self._without_worktree.watch(assignment.worker)
             return assignment, None
         ground = self._worktrees.open(assignment)
         return self._worktrees.equipped(assignment, ground), ground
@@ -507,21 +507,21 @@ class AttemptRunner:
 
         Excludes files that a child job's gates have judged, unless a file has changed since.
         """
-        changes = self._project_work.changes(flight.worker, flight.task)
+        changes = self._without_worktree.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
-        changes = self._project_work.with_shared(changes, others)
+        changes = self._without_worktree.with_shared(changes, others)
         judged = self._scheduler.view.judged_below(flight.worker)
         left = (
             each
             for each in changes.touched
-            if each not in judged or not self._project_work.is_older(each, judged[each])
+            if each not in judged or not self._without_worktree.is_older(each, judged[each])
         )
         return replace(changes, touched=tuple(left))
 
     def _own_changes(self, flight: RunningAttempt) -> Changes:
         worker, task = flight.worker, flight.task
         builds = self._worktrees.rule.changes_files(worker.agent, task)
-        changes = self._project_work.own_changes(worker, task, flight.before, builds=builds)
+        changes = self._without_worktree.own_changes(worker, task, flight.before, builds=builds)
         below = self._scheduler.view.changed_below(worker)
         if below is None:
             return changes

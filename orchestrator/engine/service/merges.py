@@ -21,7 +21,7 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.reruns.rerun_checks import check_conflicts
-from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

@@ -12,7 +12,7 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 _WINDOW_SECONDS = 60.0

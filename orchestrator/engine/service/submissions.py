@@ -23,7 +23,7 @@ from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.reruns.rerun_checks import check_rerun
-from orchestrator.engine.submission.submit import (
+from orchestrator.engine.submission.job_creation import (
     ResolvedSubmission,
     SubmissionBuilder,
     check_retry,

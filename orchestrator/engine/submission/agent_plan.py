@@ -14,7 +14,7 @@ from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Planner
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks
+from orchestrator.engine.submission.job_creation import SubmissionBuilder, check_tasks
 
 if TYPE_CHECKING:
     from orchestrator.schemas.agent_output.plan import Plan

@@ -33,11 +33,11 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.preparation import Issued
+from orchestrator.engine.attempts.launch_and_evidence import Issued
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.machine import Headroom
+from orchestrator.engine.runtime.machine_resources import Headroom
 from orchestrator.engine.runtime.supervisor_messages import (
     AttemptBegun,
     AttemptEnded,

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import configuration
-from orchestrator.git.command.configuration import KEPT_SECONDS, SETTLED_SECONDS
+from orchestrator.git.command import git_config
 from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
+from orchestrator.git.command.git_config import KEPT_SECONDS, SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git, has_lfs
 
@@ -111,7 +111,7 @@ def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
     if index is None or index[1] > _MOST_INDEX_BYTES:
         return None
     try:
-        settings = tuple(configuration.listed(git))
+        settings = tuple(git_config.listed(git))
     except RepositoryError:
         return None
     commit = git.resolve("HEAD")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.git.command import configuration
+from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
@@ -72,7 +72,7 @@ def _default(name: str) -> str:
 
 
 def _asked(git: Git) -> bytes:
-    return configuration.matching(git, _PATTERN)
+    return git_config.matching(git, _PATTERN)
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
@@ -135,7 +135,7 @@ class FrozenIgnoreRules:
 
 
 def _of_user(git: Git) -> Path:
-    named = configuration.value(git, "core.excludesfile")
+    named = git_config.value(git, "core.excludesfile")
     if named.startswith(("~", "%")):
         named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")

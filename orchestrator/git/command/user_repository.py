@@ -18,9 +18,9 @@ from pathlib import Path
 from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_MERGE, RefMove
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
-from orchestrator.git.command import configuration, ref_files
+from orchestrator.git.command import git_config, ref_files
 from orchestrator.git.command.checkout_status import status
-from orchestrator.git.command.configuration import SETTLED_SECONDS
+from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
@@ -79,7 +79,7 @@ def branch(git: Git) -> str:
 def settings(common: Path) -> dict[str, str]:
     """Return the repository's own settings by name. Each value is a JSON list of strings."""
     config = common / "config"
-    listed = configuration.of_file(config)
+    listed = git_config.of_file(config)
     if listed is None:
         return {"git config": content(config)}
     values: dict[str, list[str | None]] = {}
@@ -128,7 +128,7 @@ def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
 
 def ways_to_merge(git: Git, common: Path) -> str:
     """Return a digest of the settings and attributes by which git merges files; "" if none."""
-    settings = configuration.matching(git, _MERGING)
+    settings = git_config.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     settings += attributes.read_bytes() if attributes.is_file() else b""
     return hashlib.sha256(settings).hexdigest() if settings else ""

@@ -15,7 +15,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.staged import Staged
+from orchestrator.git.commits.staged_entries import Staged
 from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 )
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.staged import LINK, Staged
+from orchestrator.git.commits.staged_entries import LINK, Staged
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Name of the file in a worktree's own part of the repository with the list of held-back files.

@@ -26,7 +26,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.user_repository import path_of
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree

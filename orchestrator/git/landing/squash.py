@@ -6,7 +6,7 @@ from orchestrator.core.repository.git_refs import BRANCHES, landed_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.formatting import cut
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.landing.authorship import coauthor
 
 #: Maximum length of a subject that tools show without a line break.

@@ -18,7 +18,7 @@ from orchestrator.core.repository.repository import (
     Signature,
 )
 from orchestrator.git.command.runner import Git, failure
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import (
     Side,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.merge.merge_tree import tried
 
 _FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"

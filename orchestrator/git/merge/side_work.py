@@ -28,9 +28,9 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import nested_repositories
-from orchestrator.git.commits.commit import commit_tree, contains, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees

@@ -8,7 +8,7 @@ from itertools import chain
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Merge, Signature, Undone, UndonePlace
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits import commit as commits
+from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.hunks import key
 

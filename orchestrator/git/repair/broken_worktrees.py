@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.commit import free
+from orchestrator.git.commits.commit_creation import free
 from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular

@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import within
-from orchestrator.git.commits.commit import commit_tree
+from orchestrator.git.commits.commit_creation import commit_tree
 from orchestrator.git.environments import copied_files
 
 #: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.

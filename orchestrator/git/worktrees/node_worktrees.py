@@ -25,7 +25,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit import bring, commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import bring, commit_tree, tree_of
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

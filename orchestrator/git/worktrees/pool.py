@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.git.command import configuration
+from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -155,7 +155,7 @@ class WorktreePool:
             return None
 
     def _written_by(self) -> str:
-        settings = b"\0".join(configuration.listed(self._git))
+        settings = b"\0".join(git_config.listed(self._git))
         attributes = self._common / "info" / "attributes"
         settings += attributes.read_bytes() if attributes.exists() else b""
         return hashlib.sha256(settings).hexdigest()

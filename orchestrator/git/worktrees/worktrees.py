@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import configuration, fifo_guard
+from orchestrator.git.command import fifo_guard, git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.files.untrusted_files import read_regular
@@ -62,7 +62,7 @@ def register(git: Git, common: Path, directory: str, branch: str) -> Path | None
 
 def _is_unusual(git: Git) -> bool:
     try:
-        settings = configuration.listed(git)
+        settings = git_config.listed(git)
     except RepositoryError:
         return True
     names = (each.partition(b"\n")[0] for each in settings)

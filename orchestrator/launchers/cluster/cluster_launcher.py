@@ -29,14 +29,14 @@ from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.queue.placement import HERE, Machine
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.connection.link import is_filled, tcp_socket, tls
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.security.worker_environment import worker_environment
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ClusterSettings:
     directory: Path
     slots_here: int
     labels_here: Mapping[str, str] = field(default_factory=dict)
-    terms: LeaseTerms
+    terms: NodeLeaseTerms
     workspace: Path
     #: Paths outside the workspace that a node must see, too.
     shared: Sequence[Path] = ()

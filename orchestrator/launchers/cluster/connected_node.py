@@ -25,8 +25,8 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
-from orchestrator.launchers.process.start import never_started
+from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused
+from orchestrator.launchers.process.worker_process import never_started
 
 logger = logging.getLogger(__name__)
 

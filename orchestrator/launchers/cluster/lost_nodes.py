@@ -25,7 +25,7 @@ from orchestrator.launchers.cluster.connected_node import (
     lost_end,
     size_of,
 )
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.files.untrusted_files import replace_file
@@ -190,7 +190,9 @@ class LateEnds:
                 yield from of_node.values()
 
 
-def longest_lease(terms: LeaseTerms, entry: NodeEntry | None, addresses: Sequence[str]) -> float:
+def longest_lease(
+    terms: NodeLeaseTerms, entry: NodeEntry | None, addresses: Sequence[str]
+) -> float:
     """Return how many seconds a node's workers may still run after this server's start.
 
     A node may know only a former address of the server. If that address refuses a connection, the

@@ -37,8 +37,8 @@ from orchestrator.launchers.cluster.connected_node import (
     state_of,
     stored_end,
 )
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window, packed, unpacked
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.file_transfer import file_exchange
@@ -116,7 +116,7 @@ class NodeLinks:
         self,
         *,
         loop: asyncio.AbstractEventLoop,
-        terms: LeaseTerms,
+        terms: NodeLeaseTerms,
         registry: NodeRegistry,
         context: ssl.SSLContext,
         api: Target,

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.launchers.containment.pid_namespace import Namespaces
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import SpawnFailed
+from orchestrator.launchers.process.worker_process import SpawnFailed
 
 _INIT = (
     "import sys; sys.path[0] = sys.argv[1]; "

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import proc, rlimits
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import SpawnFailed, start_worker
+from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
 
 #: Period of the ``cpu`` limit, in microseconds.
 _PERIOD = 100_000

@@ -13,7 +13,7 @@ import sys
 
 from orchestrator.launchers.process import rlimits
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import SpawnFailed, start_worker
+from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
 
 _PR_SET_PDEATHSIG = 1
 _MS_REC, _MS_PRIVATE = 0x4000, 0x40000

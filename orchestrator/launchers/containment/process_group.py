@@ -12,7 +12,7 @@ from resource import struct_rusage
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import proc
-from orchestrator.launchers.process.start import Enter, start_worker
+from orchestrator.launchers.process.worker_process import Enter, start_worker
 
 
 class ProcessGroups(Subreaper):

@@ -8,7 +8,7 @@ from resource import struct_rusage
 
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import Enter, open_input, start_worker
+from orchestrator.launchers.process.worker_process import Enter, open_input, start_worker
 
 
 class Subreaper:

@@ -13,7 +13,7 @@ from orchestrator.launchers.containment.factory import family_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import SpawnFailed
+from orchestrator.launchers.process.worker_process import SpawnFailed
 
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7

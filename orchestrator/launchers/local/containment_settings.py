@@ -15,7 +15,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.local.spawner_process import SpawnerProcess
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.security.files.product_files import PACKAGES
 
 _WATCHED = (

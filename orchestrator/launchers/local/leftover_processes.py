@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.launchers.exit_record.claim import run_path
+from orchestrator.launchers.exit_record.attempt_claim import run_path
 from orchestrator.launchers.process import proc
 
 

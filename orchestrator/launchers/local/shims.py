@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.launchers.local.spawner_process import ShimGone, SpawnerProcess
+from orchestrator.launchers.local.spawner_client import ShimGone, SpawnerProcess
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Channel, Message
 

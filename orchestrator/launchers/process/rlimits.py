@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.start import Enter
+from orchestrator.launchers.process.worker_process import Enter
 
 _WATCH_SECONDS = 0.1
 #: A check is followed by a pause of this many times its processor time, so that checks take at most

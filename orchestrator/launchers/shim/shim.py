@@ -18,9 +18,9 @@ from collections import deque
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.factory import family_for, held_by_family
-from orchestrator.launchers.exit_record.claim import encoded
+from orchestrator.launchers.exit_record.attempt_claim import encoded
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.launchers.process.node_lease import LeaseWatch
+from orchestrator.launchers.process.lease_file import LeaseWatch
 from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
 from orchestrator.launchers.shim.shim_attempt import ShimAttempt, sooner
 

@@ -9,11 +9,11 @@ from signal import SIGCONT, SIGTERM
 from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused, encoded
+from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, encoded
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
-from orchestrator.launchers.process.start import SpawnFailed, make_directory, never_started
+from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
 from orchestrator.security.secrets.masking import Masker
 

@@ -9,7 +9,7 @@ import signal
 from typing import Any
 
 from orchestrator.launchers.process import proc
-from orchestrator.launchers.process.node_lease import LOOK_SECONDS, LeaseWatch
+from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
 
 #: Seconds after the first look at an ended lease in which the server exits itself.
 EXIT_SECONDS = 1.0

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from orchestrator import __version__
 from orchestrator.core.dataclass import dataclass
-from orchestrator.outbox.delivery.addresses import AddressPolicy, ForbiddenUrl, Unresolved
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl, Unresolved
 from orchestrator.outbox.delivery.deadline import Deadline
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ seconds, memory is bytes, and null means unknown, never zero.
   processor.
 - ``caps``: the job's caps on usage that are set: ``max_steps``, ``max_tokens``, ``max_cost_usd``.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
-  and ``seconds`` of own work; see ``job_tree.py``.
+  and ``seconds`` of own work; see ``job_tree_index.py``.
 - ``bottleneck``: id of the worker with the longest step.
 - ``queued_seconds``: sum over the workers of the time between being ready to start and the start.
 - ``waited_seconds``: sum over the workers of the time in which child jobs were unfinished.
@@ -83,7 +83,7 @@ from orchestrator.core.outcome.job.job_outcome import (
     listed_workers,
     worker_pages_call,
 )
-from orchestrator.reports.figures.job_tree import (
+from orchestrator.reports.figures.job_tree_index import (
     CriticalPath,
     Family,
     WorkerFigures,

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from orchestrator.schemas.answers import browser_session as browser_session
     from orchestrator.schemas.answers import candidates as candidates
     from orchestrator.schemas.answers import changes as changes
-    from orchestrator.schemas.answers import columns as columns
     from orchestrator.schemas.answers import gates as gates
     from orchestrator.schemas.answers import human_input as human_input
     from orchestrator.schemas.answers import job as job
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.schemas.answers import outbox as outbox
     from orchestrator.schemas.answers import server as server
     from orchestrator.schemas.answers import status as status
+    from orchestrator.schemas.answers import worker_columns as worker_columns
     from orchestrator.schemas.answers import workers as workers
 
 __getattr__ = first_use(__name__)

@@ -19,7 +19,7 @@ from orchestrator.schemas.fields.bounded_types import (
     checked_text,
 )
 from orchestrator.schemas.requests.job import CallbackRequest
-from orchestrator.schemas.requests.queries import Query
+from orchestrator.schemas.requests.query_parameters import Query
 
 CliName = Annotated[Word, StringConstraints(max_length=100)]
 Strategy = Literal["theirs", "auto", "manual"]

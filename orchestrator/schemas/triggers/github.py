@@ -8,7 +8,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.human_input import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
-from orchestrator.schemas.triggers.template import clean
+from orchestrator.schemas.triggers.job_template import clean
 
 #: Associations of authors whose comments a worker gets; on a public repository anyone can comment.
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})

@@ -9,7 +9,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.submission import Submission
 from orchestrator.schemas.triggers.event_paths import EventPath
-from orchestrator.schemas.triggers.template import JobTemplate
+from orchestrator.schemas.triggers.job_template import JobTemplate
 from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
 
 #: Headers with the kind of an event, and with its delivery id, of every service.

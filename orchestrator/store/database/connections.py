@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.core.ports import Change
-from orchestrator.store.database import file_lock, job_queries, postgresql
+from orchestrator.store.database import database_lock, job_queries, postgresql
 from orchestrator.store.database.change_writer import ChangeWriter
 
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Connections:
         PostgreSQL is locked by the writer's connection instead.
         """
         if self._write_engine.dialect.name == "sqlite":
-            self._locks = file_lock.take(str(self._write_engine.url.database))
+            self._locks = database_lock.take(str(self._write_engine.url.database))
 
     def write_separately(self, action: Callable[[Connection], None]) -> None:
         """Run an action in a transaction of a second connection, without waiting for the disk.
@@ -192,7 +192,7 @@ class Connections:
         # Closed last, so that the writer moves the write-ahead log into the database.
         self.writer.close()
         self._write_engine.dispose()
-        file_lock.release(self._locks)
+        database_lock.release(self._locks)
 
     def write(self, change: Change) -> None:
         """Write all of a change, or none of it.

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.database.file_lock import in_use
+from orchestrator.store.database.database_lock import in_use
 
 #: Timeouts of the client library, after which a silent database server counts as lost. All are
 #: seconds, except the number of probes in ``keepalives_count``. The URL may set other values.

@@ -12,8 +12,8 @@ from typing import Any
 
 from orchestrator.agents.activity import transcript
 from orchestrator.agents.activity.agent_events import AgentOutcome
-from orchestrator.agents.driver_process import result_file, spec
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process import result_file, spec_file
+from orchestrator.agents.driver_process.spec_file import Spec
 from tests.integration.engine.site import whole_lines
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -40,12 +40,12 @@ class Rig:
         self.control.mkdir(exist_ok=True)
         self.work.mkdir(exist_ok=True)
         self.spec = replace(self.spec, **changes)
-        (self.control / spec.NAME).write_text(spec.to_json(self.spec))
+        (self.control / spec_file.NAME).write_text(spec_file.to_json(self.spec))
         (self.work / "prompt.md").write_text("Build it")
         given = {
             "STAND_IN": stand_in,
             "ORCHESTRATOR_WORKER_DIR": str(self.work),
-            spec.VARIABLE: str(self.control),
+            spec_file.VARIABLE: str(self.control),
         }
         with (self.work / "prompt.md").open() as prompt:
             return subprocess.Popen(

@@ -14,7 +14,7 @@ import pytest
 from orchestrator.agents.activity import transcript
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process import result_file
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.integration.agents.rig import Rig, stop
 from tests.integration.engine.site import until

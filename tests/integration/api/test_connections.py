@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 from flask import Flask
 
-from orchestrator.api.http_server import connections
+from orchestrator.api.http_server import connection_limits
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
 from orchestrator.core.model.submission import Caller, Submission
 from orchestrator.core.ports.read_models import Detail
@@ -88,7 +88,7 @@ def test_a_half_sent_head_ends_the_connection(
         stop = threading.Event()
         stack.callback(stop.set)
         threading.Thread(target=drip, args=(slow, stop), daemon=True).start()
-        monkeypatch.setattr(connections, "HEAD_SECONDS", 0.2)
+        monkeypatch.setattr(connection_limits, "HEAD_SECONDS", 0.2)
 
         assert answered(silent) == b""
         answer = answered(slow)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.process import start
-from orchestrator.launchers.process.start import start_worker
+from orchestrator.launchers.process import worker_process
+from orchestrator.launchers.process.worker_process import start_worker
 
 #: Run without a shell.
 DIRECT = (
@@ -100,11 +100,13 @@ def test_both_ways_agree(place: Path) -> None:
 
 def test_only_plain_commands_start_no_shell(place: Path) -> None:
     env = _environment(place)
-    words = {each: start.direct_words(["bash", "-c", each], env) for each in (*DIRECT, *BY_BASH)}
+    words = {
+        each: worker_process.direct_words(["bash", "-c", each], env) for each in (*DIRECT, *BY_BASH)
+    }
     assert [each for each in DIRECT if not words[each]] == []
     assert [each for each in BY_BASH if words[each]] == []
     assert words["  /bin/ls   -a\t. "] == ["/bin/ls", "-a", "."]
-    assert not start.direct_words(["sh", "-c", "ls"], env)
+    assert not worker_process.direct_words(["sh", "-c", "ls"], env)
 
 
 def test_every_builtin_and_keyword_is_bashs_own() -> None:
@@ -113,7 +115,7 @@ def test_every_builtin_and_keyword_is_bashs_own() -> None:
     )
     names = listed.stdout.split()
     assert len(names) > 50
-    assert [each for each in names if start.direct_words(["bash", "-c", each], {})] == []
+    assert [each for each in names if worker_process.direct_words(["bash", "-c", each], {})] == []
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.spawner_process import SpawnerProcess
+from orchestrator.launchers.local.local_launcher import LocalLauncher
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import proc
 from orchestrator.launchers.spawner import early_fork
 

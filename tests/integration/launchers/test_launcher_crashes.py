@@ -181,7 +181,7 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
             raise refusals.pop()
         return lost_attempts.settle(*given, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)
@@ -198,7 +198,7 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
         assert go_on.wait(60)
         return lost_attempts.settle(*given, **more)
 
-    monkeypatch.setattr("orchestrator.launchers.local.launcher.settle", settle)
+    monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")
     stage.reports.pid("a")
     os.kill(stage.shim_of("a"), 9)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import NO_ANSWER, Poster
 
 LONG = b"x" * 100_000

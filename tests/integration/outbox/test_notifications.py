@@ -20,8 +20,8 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
-from orchestrator.outbox.delivery.addresses import AddressPolicy
-from orchestrator.outbox.delivery.due_entries import Sender
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
+from orchestrator.outbox.delivery.delivery_threads import Sender
 from orchestrator.outbox.delivery.http_sender import Poster
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications import mail, other_services

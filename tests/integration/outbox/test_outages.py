@@ -11,9 +11,9 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
-from orchestrator.outbox.delivery.addresses import AddressPolicy
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
-from orchestrator.outbox.delivery.due_entries import MOST_AT_ONCE, MOST_OF_ENDPOINT, Sender
+from orchestrator.outbox.delivery.delivery_threads import MOST_AT_ONCE, MOST_OF_ENDPOINT, Sender
 from orchestrator.outbox.delivery.http_sender import Outcome, Poster
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from orchestrator.composition.server.server_lease import LeaseObserver
+from orchestrator.composition.server.server_lease_renewal import LeaseObserver
 from orchestrator.core.errors import StoreError, WorkspaceBusy
 from orchestrator.core.ports import Change
 from orchestrator.store import SqlStore
@@ -134,7 +134,9 @@ def test_an_observer_begins_again_after_it_lost_the_database(
     first = server(url, "one")
     first.open()
     now = 100.0
-    monkeypatch.setattr("orchestrator.composition.server.server_lease.boot_time", lambda: now)
+    monkeypatch.setattr(
+        "orchestrator.composition.server.server_lease_renewal.boot_time", lambda: now
+    )
     target = make_url(url)
     gateway = Gateway(target.host or "127.0.0.1", target.port or 5432)
     through = target.set(host="127.0.0.1", port=gateway.port)

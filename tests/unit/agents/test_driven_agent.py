@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driven_agent import DrivenAgent, Terms
-from orchestrator.agents.driver_process import spec
+from orchestrator.agents.driver_process import spec_file
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
@@ -22,7 +22,7 @@ def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
     """The remaining budget of a worker after its previous attempts."""
     worker = a_worker(result=WorkerResult(usage=used) if used else None)
     given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
-    return CallLimits(**json.loads(AGENT.command(given).control[spec.NAME])["limits"])
+    return CallLimits(**json.loads(AGENT.command(given).control[spec_file.NAME])["limits"])
 
 
 LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_cost_usd=0.2)
@@ -45,7 +45,7 @@ def test_who_may_only_look_has_nobody_else_change_things(
     config = a_config(enable_recursion=True, max_depth=3)
     given = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
 
-    assert json.loads(agent.command(given).control[spec.NAME])["recursive"] is recursive
+    assert json.loads(agent.command(given).control[spec_file.NAME])["recursive"] is recursive
 
 
 @pytest.mark.parametrize("adviser", [WorkerKind.PLANNER, WorkerKind.REVIEWER])
@@ -54,7 +54,7 @@ def test_who_plans_or_reviews_may_only_look(adviser: WorkerKind) -> None:
     worker = a_worker(kind=adviser)
     given = Assignment(job=a_job(config=config), worker=worker, task=TaskSpec(id="a"))
 
-    told = json.loads(AGENT.command(given).control[spec.NAME])
+    told = json.loads(AGENT.command(given).control[spec_file.NAME])
 
     assert (told["policy"], told["recursive"]) == ("read-only", False)
 
@@ -91,5 +91,5 @@ def test_a_loop_is_told_where_its_prompt_begins_to_differ_from_others() -> None:
     given = Assignment(job=job, worker=worker, task=task, shared="What all are told\n")
     command = replace(AGENT, tool="anthropic", argv=()).command(given)
 
-    length = json.loads(command.control[spec.NAME])["more"]["shared_length"]
+    length = json.loads(command.control[spec_file.NAME])["more"]["shared_length"]
     assert str(command.files["prompt.md"])[:length] == "What all are told\n"

@@ -26,7 +26,7 @@ from orchestrator.config import (
 )
 from orchestrator.config.expected_values import schema_at, settings_schema
 from orchestrator.config.new_api_key import ensure_key, load_with_key
-from orchestrator.config.setting_kinds import is_optional, is_text, setting_paths
+from orchestrator.config.setting_types import is_optional, is_text, setting_paths
 from orchestrator.config.settings import NAMED
 from orchestrator.config.yaml.key_insertion import with_key
 from orchestrator.config.yaml.key_paths import KeyPath

@@ -20,7 +20,7 @@ from orchestrator.core.model.scheduler_commands import (
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.reruns.rerun_checks import check_reopens, check_rerun

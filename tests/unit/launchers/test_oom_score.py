@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.process import start
+from orchestrator.launchers.process import worker_process
 
 
 def score(pid: int | str) -> int:
@@ -15,7 +15,7 @@ def score(pid: int | str) -> int:
 
 
 def test_what_a_worker_started_before_it_was_marked_is_marked_too() -> None:
-    wanted = min(1000, score("self") + start.OOM_SCORE_ADDED)
+    wanted = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
     with subprocess.Popen(["bash", "-c", "(sleep 60; :) & wait"]) as worker:
         try:
             children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
@@ -25,7 +25,7 @@ def test_what_a_worker_started_before_it_was_marked_is_marked_too() -> None:
             grandchildren = Path(f"/proc/{child}/task/{child}/children")
             while not (found := grandchildren.read_text().split()):
                 time.sleep(0.005)
-            start.offer_to_oom_killer(worker.pid)
+            worker_process.offer_to_oom_killer(worker.pid)
             pids = (worker.pid, int(child), int(found[0]))
             assert [score(pid) for pid in pids] == [wanted] * 3
         finally:
@@ -38,7 +38,7 @@ def start_shell(script: str) -> tuple[int, str]:
     """Run a script as a worker. Return its exit code, and its output."""
     reading, writing = os.pipe()
     with open(os.devnull, "rb") as nothing:
-        pid = start.start_worker(
+        pid = worker_process.start_worker(
             ["sh", "-c", script], "/", dict(os.environ), nothing.fileno(), writing
         )
     os.close(writing)
@@ -52,9 +52,9 @@ def test_a_worker_has_a_higher_score_than_its_parent(
     may_raise_own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not may_raise_own:
-        monkeypatch.setattr(start, "_own_score", lambda pid: None)
+        monkeypatch.setattr(worker_process, "_own_score", lambda pid: None)
     own = score("self")
-    wanted = min(1000, own + start.OOM_SCORE_ADDED)
+    wanted = min(1000, own + worker_process.OOM_SCORE_ADDED)
     script = f"until [ $(cat /proc/self/oom_score_adj) = {wanted} ]; do sleep 0.01; done"
     assert start_shell(script) == (0, "")
     assert score("self") == own
@@ -62,12 +62,12 @@ def test_a_worker_has_a_higher_score_than_its_parent(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the score of a shim")
 def test_a_worker_of_root_has_the_score_from_its_first_instruction() -> None:
-    wanted = min(1000, score("self") + start.OOM_SCORE_ADDED)
+    wanted = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
     assert start_shell("cat /proc/self/oom_score_adj") == (0, f"{wanted}\n")
 
 
 def test_a_failed_start_leaves_the_score_of_the_parent() -> None:
     own = score("self")
-    with open(os.devnull, "r+b") as nothing, pytest.raises(start.SpawnFailed):
-        start.start_worker(["/missing"], "/", {}, nothing.fileno(), nothing.fileno())
+    with open(os.devnull, "r+b") as nothing, pytest.raises(worker_process.SpawnFailed):
+        worker_process.start_worker(["/missing"], "/", {}, nothing.fileno(), nothing.fileno())
     assert score("self") == own

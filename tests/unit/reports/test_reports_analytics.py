@@ -14,7 +14,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
-from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.figures.job_tree_index import Family
 
 
 def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:

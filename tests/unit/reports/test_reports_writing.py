@@ -9,7 +9,7 @@ import trees
 from planted import ROOT
 
 from orchestrator.reports import Reports
-from orchestrator.reports.rendering import ReportError, write_report
+from orchestrator.reports.report_writer import ReportError, write_report
 
 
 def test_a_report_and_its_directories_are_for_the_owner_alone(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
-from orchestrator.workspace import JobLog, ServerLock, StatusFiles, WorkspaceLayout
+from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
 from tests.integration.engine.site import until
 
@@ -337,7 +337,7 @@ def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_pat
 
 
 def test_one_process_holds_a_workspace_at_a_time(tmp_path: Path) -> None:
-    first, second = ServerLock(tmp_path), ServerLock(tmp_path)
+    first, second = WorkspaceLock(tmp_path), WorkspaceLock(tmp_path)
     first.acquire()
 
     with pytest.raises(WorkspaceBusy, match=rf"in use by another server \(process {os.getpid()}\)"):
@@ -353,7 +353,7 @@ def test_a_lock_without_a_name_in_it_is_respected(tmp_path: Path) -> None:
     fcntl.flock(handle, fcntl.LOCK_EX)
 
     with pytest.raises(WorkspaceBusy, match="process unknown"):
-        ServerLock(tmp_path).acquire()
+        WorkspaceLock(tmp_path).acquire()
 
     os.close(handle)
 

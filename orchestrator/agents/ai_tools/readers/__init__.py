@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from orchestrator.agents.activity.agent_events import Reader
-from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.core.errors import InvalidRequest
 
 

@@ -6,8 +6,8 @@ The output stream of Codex reports these facts late or never.
 import re
 from collections.abc import Iterable, Mapping
 
-from orchestrator.agents.ai_tools.parsing.error_class import clipped
-from orchestrator.agents.ai_tools.parsing.usage_meter import minus, plus
+from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import minus, plus
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object

@@ -18,20 +18,20 @@ from orchestrator.agents.activity.agent_events import (
     TextEvent,
     ToolEvent,
 )
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.run_outcome import (
+from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.tool_calls import (
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
     edited,
     log_line,
     plain_error,
     summary,
 )
-from orchestrator.agents.ai_tools.parsing.usage_meter import (
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     KnownUsage,
     Meter,
     Steps,

@@ -19,15 +19,15 @@ from orchestrator.agents.activity.agent_events import (
     TextEvent,
     ToolEvent,
 )
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.run_outcome import (
+from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
-from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Meter, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object

@@ -4,8 +4,8 @@ import time
 from collections import deque
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, Ending, TextEvent
-from orchestrator.agents.ai_tools.parsing.run_outcome import RunReport, concluded
-from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.core.text import json_values
 
 #: Lines at the end of the output that are kept.

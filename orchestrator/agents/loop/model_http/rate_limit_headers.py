@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from orchestrator.agents.ai_tools.parsing.rate_limit_reset import (
+from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import (
     resets_at as in_words,
 )
 from orchestrator.core.text import json_values

@@ -5,7 +5,7 @@ from orchestrator.api.openapi.operations.browser_login import SESSIONS
 from orchestrator.api.openapi.operations.job_control import JOB_CONTROL
 from orchestrator.api.openapi.operations.jobs import READING
 from orchestrator.api.openapi.operations.locks import LOCKING
-from orchestrator.api.openapi.operations.merge import MERGING
+from orchestrator.api.openapi.operations.merge_and_landing import MERGING
 from orchestrator.api.openapi.operations.operation import Operation
 from orchestrator.api.openapi.operations.outbox import OUTBOX
 from orchestrator.api.openapi.operations.server import SERVER

@@ -6,14 +6,14 @@ from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, O
 from orchestrator.schemas.answers import (
     candidates,
     changes,
-    columns,
     job,
     job_list,
     status,
+    worker_columns,
     workers,
 )
 from orchestrator.schemas.calls import merging
-from orchestrator.schemas.requests import queries
+from orchestrator.schemas.requests import query_parameters
 
 READING = (
     Operation(
@@ -22,7 +22,7 @@ READING = (
         id="listJobs",
         tag="jobs",
         summary="List jobs, newest first",
-        query=queries.JobsQuery,
+        query=query_parameters.JobsQuery,
         answers={OK: job_list.JobsAnswer},
     ),
     Operation(
@@ -31,7 +31,7 @@ READING = (
         id="listNeeds",
         tag="jobs",
         summary="List the decisions that jobs need from a person",
-        query=queries.PageQuery,
+        query=query_parameters.PageQuery,
         answers={OK: job_list.NeedsAnswer},
         tagged=True,
     ),
@@ -42,7 +42,7 @@ READING = (
         tag="jobs",
         summary="Get all details of a job",
         description="For a job with more than 1,000 workers, the answer has one page of workers.",
-        query=queries.JobQuery,
+        query=query_parameters.JobQuery,
         answers={OK: job.JobAnswer},
         tagged=True,
     ),
@@ -52,7 +52,7 @@ READING = (
         id="getStatus",
         tag="jobs",
         summary="Get the status and results of a job",
-        query=queries.StatusQuery,
+        query=query_parameters.StatusQuery,
         answers={OK: status.StatusAnswer},
         tagged=True,
     ),
@@ -84,7 +84,7 @@ READING = (
         tag="jobs",
         summary="Get the texts of a file in conflict",
         description="409 `no-repository`: the job does not use git.",
-        query=queries.VersionsQuery,
+        query=query_parameters.VersionsQuery,
         answers={OK: changes.VersionsAnswer},
         errors=(CONFLICT,),
         tagged=True,
@@ -99,7 +99,7 @@ READING = (
             "`Accept: text/x-diff` returns a patch. 409 `no-repository`: the job does not use git. "
             "413: more than 8 MiB; `links` has one URL for each file."
         ),
-        query=queries.DiffQuery,
+        query=query_parameters.DiffQuery,
         answers={OK: changes.DiffAnswer},
         errors=(CONFLICT,),
         tagged=True,
@@ -138,7 +138,7 @@ READING = (
         id="listWorkers",
         tag="jobs",
         summary="List the workers of a job by page",
-        query=queries.WorkersQuery,
+        query=query_parameters.WorkersQuery,
         answers={OK: workers.WorkersAnswer},
         tagged=True,
     ),
@@ -175,7 +175,7 @@ READING = (
         id="getUsage",
         tag="server",
         summary="Get usage and cost by agent, model, day, job, or label",
-        query=queries.UsageQuery,
+        query=query_parameters.UsageQuery,
         answers={OK: job_list.UsageRowsAnswer},
         tagged=True,
     ),
@@ -190,7 +190,7 @@ READING = (
             "column are equal, the column is this value instead of a list. For 10,000 workers, the "
             "answer is a tenth as large as the tree."
         ),
-        answers={OK: columns.ColumnsAnswer},
+        answers={OK: worker_columns.ColumnsAnswer},
         tagged=True,
     ),
     Operation(
@@ -204,7 +204,7 @@ READING = (
             "ends after the job's last event. The server disconnects slow readers; a reader can "
             "resume with Last-Event-ID."
         ),
-        query=queries.EventsQuery,
+        query=query_parameters.EventsQuery,
         answers={OK: ("text/event-stream",)},
         headers={
             "Last-Event-ID": "Id of the last received event; the stream starts after this event."
@@ -222,7 +222,7 @@ READING = (
             "the server restarts. After an unknown id, the first event is `reset`: read "
             "the lists again."
         ),
-        query=queries.FeedQuery,
+        query=query_parameters.FeedQuery,
         answers={OK: ("text/event-stream",)},
         headers={
             "Last-Event-ID": "Id of the last received event; the stream starts after this event."
@@ -238,7 +238,7 @@ READING = (
             "`from`: answer with a range of bytes, and with Content-Range. `q`: answer with the "
             "numbers of the lines that contain this text, as JSON."
         ),
-        query=queries.LogQuery,
+        query=query_parameters.LogQuery,
         answers={OK: (TEXT, JSON), HTTPStatus.PARTIAL_CONTENT: (TEXT,)},
     ),
     Operation(
@@ -256,7 +256,7 @@ READING = (
         id="waitForJob",
         tag="watching",
         summary="Wait until a job has ended, or until the timeout",
-        query=queries.WaitQuery,
+        query=query_parameters.WaitQuery,
         answers={OK: status.WaitAnswer},
     ),
 )

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pydantic import BaseModel
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.schemas.requests import queries
+from orchestrator.schemas.requests import query_parameters
 
 JSON = "application/json"
 TEXT = "text/plain"
@@ -29,7 +29,7 @@ class Operation:
     tag: str
     summary: str
     description: str = ""
-    query: type[queries.Query] = queries.NoQuery
+    query: type[query_parameters.Query] = query_parameters.NoQuery
     body: type[BaseModel] | None = None
     body_required: bool = False
     #: Bodies by purpose. "Try it out" in /docs sends the first body: it must be valid, because

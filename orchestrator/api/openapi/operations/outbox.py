@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
 from orchestrator.schemas.answers import outbox
-from orchestrator.schemas.requests import queries
+from orchestrator.schemas.requests import query_parameters
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.server import NotifyTestRequest
 
@@ -38,7 +38,7 @@ OUTBOX = (
         tag="server",
         summary="List messages to receivers, the latest first",
         description=_ADMIN,
-        query=queries.DeliveriesQuery,
+        query=query_parameters.DeliveriesQuery,
         answers={OK: outbox.DeliveriesAnswer},
         errors=_MISSING,
     ),

@@ -13,13 +13,13 @@ from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response_caching import tagged_answer
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
-from orchestrator.api.serializers.job_cards import need_answer
+from orchestrator.api.serializers.job_lists import need_answer
 from orchestrator.api.streaming.event_stream import FeedStream
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.schemas import answers
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
-from orchestrator.schemas.requests.queries import FeedQuery, PageQuery, UsageQuery
+from orchestrator.schemas.requests.query_parameters import FeedQuery, PageQuery, UsageQuery
 
 blueprint = Blueprint("all_jobs", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

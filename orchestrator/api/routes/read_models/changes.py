@@ -20,7 +20,7 @@ from orchestrator.api.routes.response_caching import JSON, tagged_answer, tagged
 from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import DiffQuery, VersionsQuery
+from orchestrator.schemas.requests.query_parameters import DiffQuery, VersionsQuery
 
 blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)

@@ -9,12 +9,12 @@ from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response_caching import tagged_answer, tagged_bytes
-from orchestrator.api.serializers.columns import LatestColumns, columns_answer
+from orchestrator.api.serializers.worker_columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.read_models import WorkerFilter
 from orchestrator.engine.runtime import clock
 from orchestrator.schemas import answers
-from orchestrator.schemas.requests.queries import NoQuery, WorkersQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery, WorkersQuery
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)

@@ -25,7 +25,7 @@ from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
 from orchestrator.schemas import answers, requests
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 from orchestrator.security.secrets.keys import hash_key
 
 blueprint = Blueprint("session", __name__)

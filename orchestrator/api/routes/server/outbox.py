@@ -18,7 +18,7 @@ from orchestrator.core.ports.outbox import (
     TestResult,
 )
 from orchestrator.schemas import answers, requests
-from orchestrator.schemas.requests.queries import DeliveriesQuery, NoQuery
+from orchestrator.schemas.requests.query_parameters import DeliveriesQuery, NoQuery
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

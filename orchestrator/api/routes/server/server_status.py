@@ -20,7 +20,7 @@ from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas import answers, requests
-from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("server", __name__)
 blueprint.before_request(authenticate)

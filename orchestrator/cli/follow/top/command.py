@@ -12,7 +12,7 @@ from orchestrator.cli.command_context import CliContext, pass_surroundings
 from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource
-from orchestrator.cli.follow.top.view import View
+from orchestrator.cli.follow.top.visible_rows import View
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import style_of
 from orchestrator.core.dataclass import dataclass

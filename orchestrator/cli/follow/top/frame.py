@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
-from orchestrator.cli.follow.top.view import Row, View
+from orchestrator.cli.follow.top.visible_rows import Row, View
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import first_line, printable
 from orchestrator.cli.output.text_width import columns, fit, padded

@@ -12,7 +12,7 @@ from orchestrator.cli.follow.top.frame import HELP, Frame, Pane
 from orchestrator.cli.follow.top.screen import Screen
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.snapshots import AnySource
-from orchestrator.cli.follow.top.view import Row, View
+from orchestrator.cli.follow.top.visible_rows import Row, View
 from orchestrator.cli.output.style import Style
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.text.command_name import COMMAND

@@ -149,7 +149,7 @@ def _outermost(paths: Iterator[Path]) -> Iterator[Path]:
 
 
 def _is_temporary(path: Path) -> bool:
-    from orchestrator.config.project import SHARED_TEMPORARY
+    from orchestrator.config.project_directory import SHARED_TEMPORARY
 
     return any(path.is_relative_to(each) for each in SHARED_TEMPORARY)
 

@@ -9,7 +9,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import GitUse, Workdir
-from orchestrator.core.outcome.agent_accounts import KNOWN_SECONDS
+from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
 
 #: Name of the server's own machine, and the word for it in a task's ``node``.

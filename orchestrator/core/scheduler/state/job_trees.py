@@ -16,8 +16,8 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.agent_accounts import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.outcome.logins_and_throttles import AgentLogins, Needs
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import (
     NO_RANK,

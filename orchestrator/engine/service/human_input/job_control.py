@@ -9,7 +9,7 @@ from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 

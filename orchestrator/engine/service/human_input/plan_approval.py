@@ -13,7 +13,11 @@ from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks, check_workdir
+from orchestrator.engine.submission.job_creation import (
+    SubmissionBuilder,
+    check_tasks,
+    check_workdir,
+)
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 

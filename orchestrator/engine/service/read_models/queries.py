@@ -19,7 +19,7 @@ from orchestrator.engine.merge.merge_messages import in_words
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.submission.submit import SubmissionBuilder
+from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.security.files.untrusted_files import read_regular
 

@@ -30,7 +30,7 @@ from orchestrator.engine.service.reruns.rerun_checks import (
     check_reopens,
     check_worker_ended,
 )
-from orchestrator.engine.submission.submit import check_retry
+from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.attempt_files import NodeWorktrees
 from orchestrator.launchers.cluster.connection.link import tcp_socket
-from orchestrator.launchers.cluster.node.node_agent import (
+from orchestrator.launchers.cluster.node.node_daemon import (
     Look,
-    NodeAgent,
+    NodeDaemon,
     NodeSettings,
 )
 from orchestrator.launchers.process import proc
@@ -79,7 +79,7 @@ def run(
             parent = os.getpid()
             serving = os.fork()
             if serving == 0:
-                _serve(partial(NodeAgent, settings, say, look, worktrees), api, parent)
+                _serve(partial(NodeDaemon, settings, say, look, worktrees), api, parent)
             if stopping:
                 os.kill(serving, signal.SIGTERM)
             _, status = os.waitpid(serving, 0)
@@ -91,7 +91,7 @@ def run(
         api.close()
 
 
-def _serve(make_agent: Callable[[], NodeAgent], api: socket.socket, parent: int) -> None:
+def _serve(make_daemon: Callable[[], NodeDaemon], api: socket.socket, parent: int) -> None:
     """Serve the node in this forked process. Never returns."""
     code = 70
     try:
@@ -99,7 +99,7 @@ def _serve(make_agent: Callable[[], NodeAgent], api: socket.socket, parent: int)
         if os.getppid() == parent:
             # Use a separate process group, so that Ctrl-C reaches only the parent.
             os.setpgid(0, 0)
-            code = asyncio.run(_run(make_agent(), api))
+            code = asyncio.run(_run(make_daemon(), api))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -108,9 +108,9 @@ def _serve(make_agent: Callable[[], NodeAgent], api: socket.socket, parent: int)
         os._exit(code)
 
 
-async def _run(agent: NodeAgent, api: socket.socket) -> int:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.leave)
-    return await agent.run(api)
+async def _run(daemon: NodeDaemon, api: socket.socket) -> int:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, daemon.leave)
+    return await daemon.run(api)
 
 
 def api_socket(directory: Path) -> socket.socket:

@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Change
-from orchestrator.core.scheduler.transitions.running_workers import preloads
+from orchestrator.core.scheduler.transitions.running_workers import preloaded_launches
 from orchestrator.engine.supervisor import supervisor
 from orchestrator.launchers.local import shims
 from tests.integration.engine.conftest import MakeSite
@@ -29,7 +29,7 @@ SHORT = 8
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every task as short, so that launches wait behind a running task."""
-    monkeypatch.setattr(preloads, "SHORT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(preloaded_launches, "SHORT_SECONDS", HANG_SECONDS)
     monkeypatch.setattr(shims, "KEPT_SECONDS", HANG_SECONDS)
 
 

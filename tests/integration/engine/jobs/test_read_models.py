@@ -13,7 +13,7 @@ import requests
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.serializers import job as job_serializer
-from orchestrator.schemas.requests.queries import JobQuery
+from orchestrator.schemas.requests.query_parameters import JobQuery
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.engine.runtime.machine import SIZE
+from orchestrator.engine.runtime.machine_resources import SIZE
 from orchestrator.security.files import scratch_directory
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import shell, until

@@ -11,7 +11,7 @@ from orchestrator.cli.follow.top.frame import Frame
 from orchestrator.cli.follow.top.main_loop import Refresher
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource
-from orchestrator.cli.follow.top.view import View
+from orchestrator.cli.follow.top.visible_rows import View
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 

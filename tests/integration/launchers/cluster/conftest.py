@@ -15,7 +15,7 @@ import pytest
 from orchestrator.core.ports.launcher import Proof
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.process import proc
@@ -113,7 +113,7 @@ class ClusterSite(LauncherSite):
     def __init__(
         self,
         directory: Path,
-        terms: LeaseTerms = QUICK,
+        terms: NodeLeaseTerms = QUICK,
         host: str = "127.0.0.1",
         plan: ContainmentPlan | None = None,
     ) -> None:
@@ -175,7 +175,7 @@ def site(tmp_path: Path) -> Iterator[ClusterSite]:
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[ClusterSite]:
     """A cluster whose lease is longer than any break of a connection in a test."""
-    site = ClusterSite(tmp_path, LeaseTerms(beat=0.2, notice=1.0, lease=60.0))
+    site = ClusterSite(tmp_path, NodeLeaseTerms(beat=0.2, notice=1.0, lease=60.0))
     site.listen()
     yield site
     site.end()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports.launcher import Proof
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.lost_nodes import longest_lease
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.launchers.conftest import wait_until
@@ -115,7 +115,7 @@ def test_a_new_server_waits_longer_only_for_nodes_that_do_not_know_its_addresses
     tmp_path: Path, known: tuple[str, ...], current: tuple[str, ...], absence: float,
     is_longer: bool,
 ) -> None:  # fmt: skip
-    site = ClusterSite(tmp_path, LeaseTerms(absence=absence))
+    site = ClusterSite(tmp_path, NodeLeaseTerms(absence=absence))
     try:
         registry, terms = site.cluster.registry, site.cluster.terms
         site.cluster.add("n1")

@@ -16,8 +16,8 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Proof
 from orchestrator.launchers.cluster import node_links
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME, tls
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_process import api_socket
@@ -374,9 +374,9 @@ def test_a_node_that_differs_is_refused_with_what_to_do(
 ) -> None:
     join_file = site.cluster.add("n1")
     program = (
-        "import sys; from orchestrator.launchers.cluster.node import node_agent; "
-        "hello = node_agent.NodeAgent._hello; "
-        f"node_agent.NodeAgent._hello = lambda self: hello(self) | {{{field!r}: {value!r}}}; "
+        "import sys; from orchestrator.launchers.cluster.node import node_daemon; "
+        "hello = node_daemon.NodeDaemon._hello; "
+        f"node_daemon.NodeDaemon._hello = lambda self: hello(self) | {{{field!r}: {value!r}}}; "
     )
     node = NodeProcess(join_file, tmp_path / "n1", before=program)
     assert node.process.wait(30) == 1
@@ -490,7 +490,7 @@ def test_a_renewed_certificate_replaces_the_former_one(site: ClusterSite) -> Non
 
 
 #: Between two beats of a node without workers there are 8 s.
-RARE = LeaseTerms(beat=1.0, notice=1.5, lease=60.0)
+RARE = NodeLeaseTerms(beat=1.0, notice=1.5, lease=60.0)
 
 
 @pytest.fixture

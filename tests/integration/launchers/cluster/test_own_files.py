@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.cluster.connection.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(
 class OwnFilesSite:
     """A server's directory, and a node that does not see it."""
 
-    def __init__(self, directory: Path, terms: LeaseTerms = QUICK) -> None:
+    def __init__(self, directory: Path, terms: NodeLeaseTerms = QUICK) -> None:
         (directory / "server").mkdir(exist_ok=True)
         self.directory = directory
         self.site = ClusterSite(directory / "server", terms)
@@ -95,7 +95,7 @@ def own(tmp_path: Path) -> Iterator[OwnFilesSite]:
 
 @pytest.fixture
 def patient(tmp_path: Path) -> Iterator[OwnFilesSite]:
-    own = OwnFilesSite(tmp_path, LeaseTerms(beat=0.2, notice=1.0, lease=60.0))
+    own = OwnFilesSite(tmp_path, NodeLeaseTerms(beat=0.2, notice=1.0, lease=60.0))
     yield own
     own.site.end()
 

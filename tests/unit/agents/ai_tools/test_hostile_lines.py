@@ -18,8 +18,8 @@ from orchestrator.agents.activity.agent_events import (
     ToolEvent,
     UsageEvent,
 )
-from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.rate_limit_reset import resets_at
+from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at
 from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.known_agents import READERS

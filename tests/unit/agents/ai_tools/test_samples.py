@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.agents.activity.agent_events import FinalAnswerEvent, UsageEvent
-from orchestrator.agents.ai_tools.parsing.usage_meter import plus
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import plus
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.ai_tools.samples import SAMPLES, read_sample
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.agents.driver_process.main import ask_for
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.spec_file import Spec
 
 
 def test_each_node_has_its_own_directory_for_files_that_attempts_share(tmp_path: Path) -> None:

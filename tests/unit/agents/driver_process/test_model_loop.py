@@ -18,7 +18,7 @@ from orchestrator.agents.driver_process.model_loop import ModelLoop
 from orchestrator.agents.activity.agent_events import (
     AgentOutcome, FinalAnswerEvent, TextEvent, ToolEvent, UsageEvent,
 )
-from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits

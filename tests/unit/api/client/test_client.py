@@ -29,7 +29,7 @@ from orchestrator.api.client.client import (
 )
 from orchestrator.api.client.errors import ConnectionLost
 from orchestrator.api.client.follow import events_of, text_lines
-from orchestrator.api.client.loopback import LoopbackResponse
+from orchestrator.api.client.loopback_session import LoopbackResponse
 from orchestrator.api.client.retry import seconds_until
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
@@ -240,7 +240,7 @@ def test_events_go_on_after_a_restart_of_the_server() -> None:
 def test_a_stream_of_a_server_here_needs_no_requests(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "orchestrator.api.client.remote", None)
+    monkeypatch.setitem(sys.modules, "orchestrator.api.client.remote_session", None)
 
     with OrchestratorClient(api.url, KEY) as client:
         client.orchestrate("x")

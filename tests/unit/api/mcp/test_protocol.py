@@ -7,8 +7,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from orchestrator.api.mcp.tool_execution import ANSWERS
-from orchestrator.api.mcp.tool_list import FILE, definitions
-from orchestrator.api.mcp.tools import TOOLS, definitions_text
+from orchestrator.api.mcp.tool_table import TOOLS, definitions_text
+from orchestrator.api.mcp.tools_file import FILE, definitions
 from tests.unit.api.fake_service import KEY, READ_KEY, SUBMIT_KEY, FakeService
 from tests.unit.api.mcp_calls import (
     META,
@@ -102,7 +102,7 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
 
 def test_the_file_of_tools_is_made_from_the_table() -> None:
     assert FILE.read_text() == definitions_text(), (
-        "python -m orchestrator.api.mcp.tools prints what belongs in tools.json"
+        "python -m orchestrator.api.mcp.tool_table prints what belongs in tools.json"
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.composition.settings.agent_names import check_agents
+from orchestrator.composition.settings.agent_name_checks import check_agents
 from orchestrator.composition.settings.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
@@ -138,7 +138,7 @@ def test_a_wrong_trigger_is_refused_with_its_place(
 
 
 def test_the_example_in_the_template_is_a_trigger(tmp_path: Path) -> None:
-    from orchestrator.config.rendering import EXAMPLE_TRIGGER
+    from orchestrator.config.template_and_schema import EXAMPLE_TRIGGER
 
     settings = Settings.model_construct(triggers={"issues": EXAMPLE_TRIGGER})
     assert triggers(tmp_path, settings)[0].template

@@ -6,7 +6,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.rule_planner import RulesPlanner, SplitRule, split
 from orchestrator.engine.planning.work_kinds import kinds
-from orchestrator.engine.submission.submit import check_tasks
+from orchestrator.engine.submission.job_creation import check_tasks
 
 # Kind, and the titles of its tasks.
 KINDS = [

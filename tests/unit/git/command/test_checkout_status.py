@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git.command import checkout_status, file_stamps
-from orchestrator.git.command.configuration import SETTLED_SECONDS
+from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.runner import Git
 from tests.support.project import Project
 

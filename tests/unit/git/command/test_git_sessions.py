@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import configuration, ref_files
+from orchestrator.git.command import git_config, ref_files
 from orchestrator.git.command.git_sessions import IDLE_SECONDS, SESSIONS, shared_part
 from orchestrator.git.command.runner import Git
 from tests.support.project import Project
@@ -163,7 +163,7 @@ def _check_places(git: Git, project: Project, *places: str) -> None:
 
 def test_a_changed_configuration_is_read(git: Git, project: Project) -> None:
     def driver() -> bytes:
-        return configuration.matching(git, r"^merge\..*\.driver$")
+        return git_config.matching(git, r"^merge\..*\.driver$")
 
     config = project.path / ".git/config"
     past = time.time() - 100
@@ -173,7 +173,7 @@ def test_a_changed_configuration_is_read(git: Git, project: Project) -> None:
         assert driver() == f"merge.x.driver\nprogram {number}\0".encode()
     # The same size, in place, with the former time: only a change of the inode's time shows it.
     os.utime(config, (past, past))
-    settled = time.monotonic() + 2 * configuration.SETTLED_SECONDS
+    settled = time.monotonic() + 2 * git_config.SETTLED_SECONDS
     while time.monotonic() < settled:
         assert driver() == b"merge.x.driver\nprogram 2\0"
     text = config.read_text()
@@ -189,8 +189,8 @@ def test_a_changed_configuration_is_read(git: Git, project: Project) -> None:
 def test_an_included_file_is_read_each_time(git: Git, project: Project, tmp_path: Path) -> None:
     more = tmp_path / "more"
     project.git("config", "include.path", str(more))
-    settled = time.monotonic() + 2 * configuration.SETTLED_SECONDS
+    settled = time.monotonic() + 2 * git_config.SETTLED_SECONDS
     while time.monotonic() < settled:
-        assert configuration.value(git, "merge.default") == ""
+        assert git_config.value(git, "merge.default") == ""
     more.write_text("[merge]\n\tdefault = union\n")
-    assert configuration.value(git, "merge.default") == "union"
+    assert git_config.value(git, "merge.default") == "union"

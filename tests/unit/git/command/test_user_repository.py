@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.git import GitRepository
 from orchestrator.git.command import user_repository
-from orchestrator.git.command.configuration import SETTLED_SECONDS
+from orchestrator.git.command.git_config import SETTLED_SECONDS
 from tests.support.project import Project
 
 Change = Callable[[Project], object]

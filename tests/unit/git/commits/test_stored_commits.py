@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit import commit_tree
+from orchestrator.git.commits.commit_creation import commit_tree
 from tests.support.project import Project
 
 WORKER = Signature(name="worker_1 (shell)", email="worker_1@a1b2.orchestrator.invalid")

@@ -10,8 +10,8 @@ from orchestrator.core.model.scheduler_commands import (
     Start,
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.outcome.agent_accounts import AgentThrottle
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.outcome.logins_and_throttles import AgentThrottle
+from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
 from orchestrator.core.scheduler.queue.placement import (
     HERE,
     Unplaced,
@@ -20,7 +20,7 @@ from orchestrator.core.scheduler.queue.placement import (
     needs_server_files,
 )
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
-from orchestrator.core.scheduler.transitions.running_workers.claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
 
 #: Seconds until a worker is placed again if no machine of the cluster could start it.
 PLACEMENT_SECONDS = 1.0

@@ -15,7 +15,7 @@ from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
 from orchestrator.cli.follow.top.screen import decoded
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.snapshots import of_columns
-from orchestrator.cli.follow.top.view import Order, View
+from orchestrator.cli.follow.top.visible_rows import Order, View
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import local_time
 

@@ -1,0 +1,146 @@
+"""The outcome of a program's run, from its messages and its exit.
+
+The rules in ``_ROWS`` are tried in order; the first rule that matches decides.
+"""
+
+from collections.abc import Callable
+from dataclasses import field, replace
+
+from orchestrator.agents.activity.agent_events import AgentOutcome, Ending
+from orchestrator.agents.ai_tools.reader_parts.error_class import classify, is_internal
+from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+ERROR_CHARS = 500
+#: A program with a longer output did more than reject its arguments.
+REFUSAL_CHARS = 2000
+
+Fault = tuple[ErrorClass, str]
+FINE: Fault = (ErrorClass.NONE, "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunReport:
+    text: str = ""
+    fault: Fault = FINE
+    usage: Usage = field(default_factory=Usage)
+    session: str = ""
+    denied: tuple[str, ...] = ()
+    resets_at: float | None = None
+    #: True if the program wrote something that the reader understood.
+    began: bool = False
+    #: True if the program reported a successful end.
+    finished: bool = False
+    #: True if ``usage`` is complete.
+    accounted: bool = False
+    #: The end of its standard output, for programs that write their errors there.
+    trace: str = ""
+    #: True if the program's exit codes from 128 on are not signals.
+    codes_of_its_own: bool = False
+    #: True if the program has no last event: only its exit code shows its end.
+    only_its_code: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """True if the program has returned its whole result, and reported success."""
+        return self.finished and not self.only_its_code and bool(self.text.strip())
+
+
+def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
+    """Return the outcome of a program's run.
+
+    ``now``: the Unix time from which a text such as "try again in 20s" counts.
+    """
+    kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
+    used = _usage(report.usage)
+    accounted = report.accounted and used is report.usage
+    return AgentOutcome(
+        text=report.text,
+        error_class=kind,
+        error=log_line(words, ERROR_CHARS),
+        # A program that refused to begin used nothing.
+        usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
+        session=report.session,
+        denied=report.denied,
+        resets_at=_reset(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
+        note=""
+        if kind or not ending.code
+        else f"exit code {ending.code}, although the agent reported a result",
+    )
+
+
+def _usage(usage: Usage) -> Usage:
+    # Every model call uses tokens, so 0 tokens means that the number is unknown.
+    if not usage.steps or usage.input_tokens is None or _is_any(usage):
+        return usage
+    return Usage(steps=usage.steps)
+
+
+def _is_any(usage: Usage) -> bool:
+    counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
+    return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
+
+
+def _reset(report: RunReport, ending: Ending, now: float) -> float | None:
+    texts = (report.fault[1], ending.stopped_because, ending.stderr, report.trace)
+    found = (resets_at(text, now) for text in texts)
+    return report.resets_at or next((each for each in found if each is not None), None)
+
+
+def _stopped_by_us(_: RunReport, ending: Ending) -> Fault | None:
+    # After our SIGTERM, some programs end with code 0 and report success.
+    because = ending.stopped_because or "stopped"
+    return (ending.stopped_for, because) if ending.stopped_for else None
+
+
+def _reported_fault(report: RunReport, _: Ending) -> Fault | None:
+    return report.fault if report.fault[0] else None
+
+
+def _signalled(report: RunReport, ending: Ending) -> Fault | None:
+    number = ending.signal
+    if number is None and not report.codes_of_its_own and 128 < (ending.code or 0) < 160:
+        number = (ending.code or 0) - 128
+    return (ErrorClass.KILLED, f"killed by signal {number}") if number else None
+
+
+def _bad_code(report: RunReport, ending: Ending) -> Fault | None:
+    if not ending.code or report.complete:
+        return None
+    traces = f"{ending.stderr.strip()}\n{report.trace.strip()}".strip()
+    last = traces.rpartition("\n")[2]
+    words = f"exit code {ending.code}" + (f": {last}" if last else "")
+    kind = classify(traces, otherwise=_unexplained(report, traces))
+    return (ErrorClass.INTERNAL if kind is ErrorClass.API and is_internal(traces) else kind), words
+
+
+def _unexplained(report: RunReport, traces: str) -> ErrorClass:
+    refused = not report.began and len(traces) <= REFUSAL_CHARS
+    return ErrorClass.CONFIG if refused and not is_internal(traces) else ErrorClass.INTERNAL
+
+
+def _refused_tools(report: RunReport, _: Ending) -> Fault | None:
+    names = ", ".join(report.denied)
+    return (ErrorClass.DENIED, f"denied tools: {names}") if report.denied else None
+
+
+def _cut_off(report: RunReport, _: Ending) -> Fault | None:
+    early = report.began and not report.finished
+    return (ErrorClass.KILLED, "the agent ended before its final result") if early else None
+
+
+def _empty(report: RunReport, _: Ending) -> Fault | None:
+    return None if report.text.strip() else (ErrorClass.EMPTY, "the agent's answer has no text")
+
+
+_ROWS: tuple[Callable[[RunReport, Ending], Fault | None], ...] = (
+    _stopped_by_us,
+    _reported_fault,
+    _signalled,
+    _bad_code,
+    _refused_tools,
+    _cut_off,
+    _empty,
+)

@@ -1,0 +1,291 @@
+"""The table of MCP tools, and the description of the tools for clients.
+
+After a change, write the output of ``python -m orchestrator.api.mcp.tool_table`` to ``tools.json``.
+``orchestrator mcp`` lists the tools from that file, without loading this module.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from orchestrator.api.mcp.tools_file import FOR_PEOPLE
+from orchestrator.core.dataclass import dataclass
+from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.requests import mcp
+
+Schema = dict[str, Any]
+
+#: Arguments that tools accept but do not list. Either the server knows better values for them, or
+#: they are not worth a caller's tokens, or they are the second name of another argument.
+OMITTED = frozenset(
+    {
+        "current_depth",
+        "gates",
+        "locks",
+        "description",
+        "execution_mode",
+        "labels",
+        "retry_backoff_seconds",
+    }
+)
+
+#: Maximum values in schemas are not listed from this value on, because they are not worth a
+#: caller's tokens.
+FAR_AWAY = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class McpTool:
+    """One tool. ``example`` is shown to a caller with wrong arguments."""
+
+    name: str
+    description: str
+    arguments: type[Wire]
+    example: Mapping[str, Any]
+    reads_only: bool = True
+    #: True for a tool that changes something and can do damage.
+    destructive: bool = field(default=False)
+    #: True for a tool of administrators: only keys with the scope admin can list it, and may
+    #: call it.
+    for_people: bool = field(default=False)
+
+    def definition(self) -> Schema:
+        return {
+            "name": self.name,
+            "description": self.description,
+            **({"_meta": FOR_PEOPLE} if self.for_people else {}),
+            "inputSchema": input_schema(self.arguments),
+            "annotations": {
+                "readOnlyHint": self.reads_only,
+                "destructiveHint": self.destructive,
+                "idempotentHint": self.reads_only or self.destructive,
+                "openWorldHint": not self.reads_only and not self.destructive,
+            },
+        }
+
+
+JOB = {"job_id": "abc123"}
+
+TOOLS = (
+    McpTool(
+        name="orchestrate",
+        description=(
+            "Start a job, and return its job_id at once. Workers run its tasks in parallel, each "
+            "in its own process. In a worker, the job becomes a child job. Pass tasks if you know "
+            "them (id, prompt or command, depends_on); otherwise the request is split into tasks. "
+            "Then call wait. The answer has the remaining depth, time, workers, and child jobs."
+        ),
+        arguments=mcp.OrchestrateArguments,
+        example={
+            "request": "Review every module of src",
+            "tasks": [{"prompt": "Review src/a.py"}, {"command": "make test"}],
+        },
+        reads_only=False,
+    ),
+    McpTool(
+        name="status",
+        description=(
+            "Get the status of a job: its workers by status and by name, and the remaining quota. "
+            "Without job_id: the newest jobs. To wait for the end, call wait instead."
+        ),
+        arguments=mcp.StatusArguments,
+        example=JOB,
+    ),
+    McpTool(
+        name="wait",
+        description=(
+            'Wait for the end of a job, at most 45 seconds. {"retry": true}: the job is running; '
+            'call wait again. {"retry": false}: the job has ended; the answer has its results.'
+        ),
+        arguments=mcp.WaitArguments,
+        example={**JOB, "timeout_seconds": 40},
+    ),
+    McpTool(
+        name="cancel",
+        description="Cancel a job, or a worker with its child jobs. Finished work is kept.",
+        arguments=mcp.CancelArguments,
+        example=JOB,
+        reads_only=False,
+        destructive=True,
+    ),
+    McpTool(
+        name="result",
+        description=(
+            "Get the results of a job's workers so far: status, shortened output, created files, "
+            "directory, and log. The answer also has the path of the final report. Read these "
+            "files for details."
+        ),
+        arguments=mcp.JobArguments,
+        example=JOB,
+    ),
+    McpTool(
+        name="logs",
+        description="Get the last lines of a worker's log, also while the worker runs.",
+        arguments=mcp.LogsArguments,
+        example={**JOB, "worker_id": "worker_1", "lines": 50},
+    ),
+    McpTool(
+        name="report",
+        description="Get a report of an ended job, in Markdown; a long report is shortened.",
+        arguments=mcp.ReportArguments,
+        example={**JOB, "name": "FINAL_RESULT.md"},
+    ),
+    McpTool(
+        name="feedback",
+        description=(
+            "Send comments on lines of an ended worker's change to the worker, which starts "
+            "another attempt on its branch. An ended job runs again and is merged again; then "
+            "call wait."
+        ),
+        arguments=mcp.FeedbackArguments,
+        example={
+            **JOB,
+            "worker_id": "worker_1",
+            "comments": [{"path": "src/app.py", "line": 12, "text": "Use the constant."}],
+        },
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="retry",
+        description=(
+            "Retry the unsuccessful tasks of a job, or one worker and the tasks that were skipped "
+            "because of it. Then call wait."
+        ),
+        arguments=mcp.RetryArguments,
+        example={**JOB, "worker_id": "worker_1"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="choose",
+        description="Choose another candidate of a task of an ended job, and repeat the merge.",
+        arguments=mcp.ChooseArguments,
+        example={**JOB, "task_id": "api", "worker_id": "worker_2", "reason": "simpler"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="answer",
+        description=(
+            "Approve or reject the question of a task that waits for a person, or the plan of a "
+            "job. Call this tool only if your user made the decision."
+        ),
+        arguments=mcp.AnswerArguments,
+        example={**JOB, "task_id": "ok", "decision": "approve", "comment": "only to staging"},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="pause",
+        description=(
+            "Pause a job and its child jobs: nothing new starts until resume. The pause does not "
+            "count as wall time."
+        ),
+        arguments=mcp.PauseArguments,
+        example=JOB,
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="resume",
+        description="Resume a paused job and its child jobs.",
+        arguments=mcp.JobArguments,
+        example=JOB,
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="budget",
+        description=(
+            "Raise limits of a job; a job that is paused because it reached a limit continues."
+        ),
+        arguments=mcp.BudgetArguments,
+        example={**JOB, "max_cost_usd": 5.0},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="message",
+        description=(
+            "Send a message to a running worker. The worker's agent reads the message before its "
+            "next step."
+        ),
+        arguments=mcp.MessageArguments,
+        example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="land",
+        description=(
+            "Land the result of a job on the branch that is checked out, if the user asked for it."
+        ),
+        arguments=mcp.LandArguments,
+        example={**JOB, "check": True},
+        reads_only=False,
+        for_people=True,
+    ),
+    McpTool(
+        name="undo",
+        description="Undo the landing of a job, if the user asked for it.",
+        arguments=mcp.JobArguments,
+        example=JOB,
+        reads_only=False,
+        destructive=True,
+        for_people=True,
+    ),
+)
+
+BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
+
+
+def input_schema(model: type[Wire]) -> Schema:
+    """Return a JSON Schema without references, titles, and nulls: some models cannot read these."""
+    whole = model.model_json_schema()
+    definitions = whole.pop("$defs", {})
+    found: Schema = _plain(whole, definitions)
+    found.pop("description", None)
+    return found
+
+
+def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_plain(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if reference := schema.get("$ref"):
+        # The field's own description takes precedence over its type's description.
+        target = definitions[reference.rsplit("/", 1)[1]]
+        return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
+    kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
+    if properties := kept.pop("properties", None):
+        shown = {k: _plain(v, definitions) for k, v in properties.items() if k not in OMITTED}
+        return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": shown}
+    return {name: _plain(value, definitions) for name, value in kept.items()}
+
+
+def _without_null(schema: Schema) -> Schema:
+    # Null, empty defaults, and limits that no caller can reach say nothing to a model.
+    kept = {name: value for name, value in schema.items() if not _is_irrelevant(name, value)}
+    choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
+    if len(choices) == 1:
+        return {**_without_null(choices[0]), **kept}
+    return {**kept, "anyOf": choices} if choices else kept
+
+
+def _is_irrelevant(name: str, value: object) -> bool:
+    if name == "default":
+        return value in (None, "", [], {})
+    limit = isinstance(value, int | float) and value >= FAR_AWAY
+    return limit and name in ("maximum", "maxLength", "maxItems")
+
+
+def definitions_text() -> str:
+    return json.dumps([tool.definition() for tool in TOOLS], indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(definitions_text())

@@ -1,0 +1,17 @@
+"""Reads ``tools.json``, the list of tools for clients, so that no heavy module is loaded."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).with_name("tools.json")
+#: Marks a tool that only keys with the scope admin may call.
+FOR_PEOPLE = {"orchestrator/callers": "people"}
+
+
+@cache
+def definitions(*, for_admin: bool) -> list[dict[str, Any]]:
+    """Return the tools. ``for_admin`` adds the tools that need the scope admin."""
+    found: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))
+    return [each for each in found if for_admin or each.get("_meta") != FOR_PEOPLE]

@@ -1,0 +1,92 @@
+"""Calls that show conflicts, repeat a merge, choose a candidate, and land or undo a result."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.serializers.answer_parts import job_path
+from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
+from orchestrator.api.serializers.results import missing_changes, outside_work, workers_by_job
+from orchestrator.schemas import calls, requests
+from orchestrator.schemas.requests.query_parameters import NoQuery
+
+blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/conflicts")
+def get_conflicts(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return json_answer(_answer(checked_job_id(job_id)))
+
+
+@blueprint.post("/merge")
+def merge_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    request = reading.body(calls.merging.MergeRequest, optional=True)
+    choice = request.to_choice()
+    if service().merges.merge(caller(), checked_job_id(job_id), choice):
+        return json_answer(_answer(job_id))
+    if choice.resolve:
+        # The merge is still running, and its record does not exist before its end.
+        strategy = service().access.job(caller(), job_id).config.merge_strategy
+        begun = calls.merging.ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
+        return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+@blueprint.post("/tasks/<task_id>/choice")
+@blueprint.post("/tasks/<task_id>/choose")
+def choose_candidate(job_id: str, task_id: str) -> Response:
+    reading.query(NoQuery)
+    # A caller that may not see the job gets no information about the job's calls, either.
+    service().access.job(caller(), checked_job_id(job_id))
+    request = reading.body(calls.merging.ChoiceRequest)
+    if service().merges.choose(caller(), job_id, task_id, request.worker_id, request.reason):
+        return json_answer(_answer(job_id))
+    return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
+
+
+@blueprint.post("/land")
+def land_job(job_id: str) -> Response:
+    reading.query(NoQuery)
+    # A caller that may not see the job gets no information about its calls either.
+    service().access.job(caller(), checked_job_id(job_id))
+    body = reading.body(calls.merging.LandBody, optional=True)
+    answer = landing_plan_answer if body.check else land_answer
+    return json_answer(answer(service(), caller(), job_id, body.to_request()))
+
+
+@blueprint.post("/undo")
+def undo_landing(job_id: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(requests.job.EmptyRequest, optional=True)
+    return json_answer(undo_answer(service(), caller(), checked_job_id(job_id)))
+
+
+def _answer(job_id: str) -> calls.merging.ConflictsAnswer:
+    detail = service().queries.detail(caller(), job_id, with_tasks=False)
+    job = detail.job
+    workers = workers_by_job(service(), caller(), detail)
+    record = service().queries.merge_record(caller(), job_id)
+    fields = {
+        "job_id": job_id,
+        "status": job.status,
+        "strategy": job.config.merge_strategy,
+        **record,
+        "unmerged": record.get("left_out") or {},
+        "unapplied": record.get("handed"),
+        "gates": [
+            {**gate, "baseline_findings": gate.get("known", 0)} for gate in record.get("gates", ())
+        ],
+        "missing": missing_changes(service(), caller(), job),
+        "made_not_in_result": outside_work(service(), caller(), job, workers),
+        "merging": service().merges.is_merging(job_id),
+    }
+    return calls.merging.ConflictsAnswer(**fields)

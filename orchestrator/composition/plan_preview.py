@@ -1,0 +1,72 @@
+"""Previews a request's tasks, planner, and roles. Needs no server."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
+from orchestrator.composition.settings.available_agents import registry
+from orchestrator.config import load, roles_directory
+from orchestrator.core.limits.budgets import Estimate, estimate
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
+from orchestrator.engine.planning.work_kinds import WorkKind, kinds
+from orchestrator.engine.submission.job_creation import check_tasks
+
+
+def plan(folder: Path, request: str, agent: str) -> Split:
+    """Return the tasks that the rules make from a request, with the tasks' agents. Run nothing.
+
+    Raise InvalidRequest if the request asks for nothing.
+    """
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    agents = registry(folder, settings)
+    made = split(request)
+    check_tasks(made.tasks)
+    tasks = [replace(task, agents=(agents.resolve(agent, task),)) for task in made.tasks]
+    return replace(made, tasks=tasks)
+
+
+def kinds_of_work() -> Sequence[WorkKind]:
+    """Return the kinds of work that the rules know, in the order in which the rules check them."""
+    return kinds()
+
+
+def roles(folder: Path) -> Sequence[Role]:
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    return RolePrompts(roles_directory(settings, folder)).roles()
+
+
+def role_text(folder: Path, name: str) -> str:
+    """Return the text that an agent with this role gets. Raise UnknownRole."""
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    found = RolePrompts(roles_directory(settings, folder))
+    found.check(name)
+    return found.text(name)
+
+
+def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
+    """Return which planner would plan the request: ``rules``, or an agent.
+
+    ``planner`` and ``agent``: the names that the user gave, or None.
+    """
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    workers = settings.workers
+    wanted = planner or workers.planner
+    if wanted == "auto" and not worth_planning(request):
+        return "rules"
+    return registry(folder, settings).planner(wanted, agent or workers.agent)
+
+
+def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
+    """Estimate the usage of one worker for each of ``agents``, and one for each of ``reviewers``.
+
+    Ignores the usage of earlier workers.
+    """
+    settings = load(folder, environ=os.environ, require_key=False).settings
+    known = registry(folder, settings)
+    workers, reviewing = (
+        [known.resolve(name, TaskSpec(id="any")) for name in names] for names in (agents, reviewers)
+    )
+    return estimate(workers, known.uses_model, lambda agent: (), reviewing)

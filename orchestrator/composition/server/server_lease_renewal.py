@@ -1,0 +1,227 @@
+"""The lease of this server in PostgreSQL, and the lease of a server on another machine.
+
+The lease's duration counts from the time at which the latest renewal was sent, as for a node's
+lease (Gray and Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a
+file.
+"""
+
+import hashlib
+import logging
+import os
+import socket
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.core.errors import StoreError, Unavailable
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession, busy
+
+logger = logging.getLogger(__name__)
+
+#: Maximum seconds between two renewals, and their number during a lease.
+_RENEWAL_SECONDS, _RENEWALS = 1.0, 8
+#: Seconds for which the end of the server waits for a renewal that hangs.
+_END_SECONDS = 5.0
+
+
+def claimant(seconds: float | None) -> Claimant:
+    """Return the identity with which this server claims a database.
+
+    ``seconds``: duration of the server's lease; None: the server has no lease.
+    """
+    name = f"{socket.gethostname()} (process {os.getpid()})"
+    return Claimant(machine=machine(), name=name, seconds=seconds or 0.0)
+
+
+def machine() -> str:
+    """Return the identity of this machine, which changes when the machine restarts.
+
+    Each container counts as a machine, because the processes of another container are not visible.
+    """
+    try:
+        container = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        container = 0
+    return f"{proc.boot_id()} {container}"
+
+
+def lease_path(workspace: Path) -> Path:
+    """Return the path of the lease's file, on a local disk. Create its directory.
+
+    Raise Unavailable if the directory belongs to another user.
+    """
+    directory = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
+    name = hashlib.sha256(f"{workspace.resolve()} {machine()}".encode()).hexdigest()[:16]
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        found = directory.lstat()
+    except OSError as error:
+        raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise Unavailable(f"{directory} is not a directory of this user only; remove it")
+    return directory / f"{name}.lease"
+
+
+def _exit(why: str) -> None:
+    logger.error("the server exits: %s", why)
+    os._exit(1)
+
+
+class ServerLease:
+    """The lease that this server holds. Threads renew the lease, and notice its end."""
+
+    def __init__(
+        self,
+        session: LeaseSession,
+        seconds: float,
+        path: Path,
+        has_stopped_all: Callable[[], bool],
+    ) -> None:
+        """``has_stopped_all`` returns True if no worker of this machine runs any more."""
+        self.observer = LeaseObserver(session)
+        self.path = path
+        self._on_lost: Callable[[str], None] = _exit
+        self._has_stopped_all = has_stopped_all
+        self._session = session
+        self._seconds = seconds
+        self._file: LeaseFile | None = None
+        self._epoch = 0
+        self._ends_at = 0.0
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._renewing = threading.Thread(target=self._renew_on, name="lease", daemon=True)
+
+    def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
+        """Renew the lease, and start the threads that keep renewing it.
+
+        ``epoch``: number of this server's claim of the database. A thread calls ``on_lost`` with a
+        reason if the lease ends, or if another server claims the database. ``on_lost`` must end the
+        process. Raise StoreError. Raise Unavailable if the lease's file cannot be written.
+        """
+        self._on_lost = on_lost or _exit
+        self._epoch = epoch
+        try:
+            self._file = LeaseFile(str(self.path))
+        except OSError as error:
+            raise Unavailable(f"cannot write {self.path}: {error.strerror}") from error
+        if not self._renew():
+            raise StoreError("another server has claimed the database at this moment; retry")
+        self._renewing.start()
+        threading.Thread(target=self._watch, name="lease-end", daemon=True).start()
+
+    def recovered(self) -> None:
+        """Record that all attempts on the former server's machine have ended. Raise StoreError."""
+        with self._lock:
+            self._session.recovered(self._epoch)
+
+    def end(self) -> None:
+        """End the renewals. Release the lease if no worker runs any more. Idempotent."""
+        self._ending.set()
+        if self._renewing.is_alive():
+            self._renewing.join(_END_SECONDS)
+        if self._file is None or self._renewing.is_alive():
+            return
+        if self._has_stopped_all():
+            try:
+                self._session.release(self._epoch)
+            except StoreError as error:
+                logger.warning("cannot release the server's lease: %s", error)
+        self._session.close()
+
+    def _renew(self) -> bool:
+        sent_at = boot_time()
+        with self._lock:
+            if not self._session.renew(self._epoch):
+                return False
+        assert self._file is not None
+        try:
+            self._file.extend(sent_at + self._seconds)
+        except OSError as error:
+            logger.warning("cannot write %s: %s", self.path, error.strerror)
+        else:
+            self._ends_at = sent_at + self._seconds
+        return True
+
+    def _renew_on(self) -> None:
+        pause, has_failed = min(_RENEWAL_SECONDS, self._seconds / _RENEWALS), False
+        while not self._ending.wait(pause):
+            try:
+                if not self._renew():
+                    self._on_lost("another server has replaced this server")
+                has_failed = False
+            except StoreError as error:
+                if not has_failed:
+                    logger.warning("cannot renew the server's lease: %s", error)
+                has_failed = True
+
+    def _watch(self) -> None:
+        while not self._ending.wait(max(0.01, self._ends_at - boot_time())):
+            if boot_time() >= self._ends_at:
+                self._on_lost(
+                    f"the server's lease (cluster.server_lease: {self._seconds:g}) ended, because "
+                    "the database did not answer, or the server was suspended; workers are "
+                    "stopped, and start again without using a retry"
+                )
+                return
+
+
+class LeaseObserver:
+    """Observes the lease of a server on another machine, until the lease has certainly ended.
+
+    Measures only with the clock of this machine, because the clocks of two machines may differ.
+    """
+
+    def __init__(self, session: LeaseSession) -> None:
+        self._session = session
+        self._machine = machine()
+        self._found: HeldLease | None = None
+        self._since = 0.0
+        #: True if the server has renewed its lease since the first look.
+        self.is_renewed = False
+
+    @property
+    def has_ended(self) -> bool:
+        """True if the lease ended so long ago that no worker of the other machine runs any more.
+
+        Also True if ``look`` found no lease.
+        """
+        # Imported here, because few servers have a lease.
+        from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+
+        if self._found is None:
+            return True
+        return boot_time() - self._since > NodeLeaseTerms(lease=self._found.seconds).fenced_after
+
+    def look(self) -> HeldLease | None:
+        """Return the lease of a server on another machine; None if there is none.
+
+        Raise StoreError. After an error, the observation starts again, because the database may
+        have lost a renewal.
+        """
+        try:
+            found = self._session.read()
+        except StoreError:
+            self._found = None
+            raise
+        if found is None or not found.seconds or found.machine == self._machine:
+            self._found = None
+        elif found != self._found:
+            self.is_renewed = self._found is not None
+            self._found, self._since = found, boot_time()
+        return self._found
+
+    def wait(self) -> HeldLease | None:
+        """Wait for the end of a lost server's lease, and return the lease; None if there is none.
+
+        Raise WorkspaceBusy if the other server renews its lease. Raise StoreError.
+        """
+        while (found := self.look()) is not None and not self.has_ended:
+            if self.is_renewed:
+                raise busy(found)
+            time.sleep(_RENEWAL_SECONDS / 4)
+        return found

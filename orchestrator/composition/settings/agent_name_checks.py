@@ -1,0 +1,50 @@
+"""Checks the settings for names of agents that do not exist."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestrator.composition.settings.available_agents import registry
+from orchestrator.composition.settings.trigger_settings import triggers
+from orchestrator.config import Settings
+from orchestrator.core.errors import ConfigError, UnknownAgent
+from orchestrator.core.model.job import RULES
+from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER
+
+_NO_AGENTS = ("", AUTO, RULES, RESOLVE_WORKER, RESOLVE_OFF)
+_SETTINGS = ("agent", "planner", "resolve")
+
+
+def check_agents(folder: Path, settings: Settings) -> None:
+    """Raise ConfigError with one line for each unknown agent that the settings name.
+
+    Checks the agents of workers and of triggers. If a trigger is invalid, the function ``triggers``
+    reports it, and no trigger is checked here.
+    """
+    agents = registry(folder, settings)
+    problems = []
+    for place, name in _named(folder, settings):
+        try:
+            if name not in _NO_AGENTS:
+                agents.get(name)
+        except UnknownAgent as error:
+            problems.append(f"config.yaml: {place}: {error.message}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _named(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
+    for each in _SETTINGS:
+        yield f"workers.{each}", getattr(settings.workers, each)
+    try:
+        found = triggers(folder, settings)
+    except ConfigError:
+        return
+    for trigger in found:
+        if trigger.template is None:
+            continue
+        job = trigger.template.render(dict.fromkeys(trigger.params, "example")).to_submission()
+        for each in _SETTINGS:
+            yield f"triggers.{trigger.name}: config.{each}", getattr(job.config.values, each) or ""
+        for task in job.tasks:
+            for name in task.agents:
+                yield f"triggers.{trigger.name}: task {task.id}", name

@@ -1,0 +1,305 @@
+"""The available agents: known agents, agents of config.yaml, and agents of installed packages."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from orchestrator.agents.agent_registry import AgentRegistry, Look, built_in
+from orchestrator.agents.discovery.availability import (
+    Fresh,
+    credential_stamp,
+    local_models,
+    local_url,
+    look,
+    look_for_program,
+    needs_login,
+)
+from orchestrator.agents.discovery.availability import program_argv as argv_of
+from orchestrator.agents.discovery.node_availability import (
+    AgentOnNodes,
+    Description,
+    description,
+    program_description,
+)
+from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
+from orchestrator.config import ModelPrice, Settings, UserAgent
+from orchestrator.config.sections.agents import AgentOutput
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
+from orchestrator.core.ports import Agent
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.scheduler.queue.placement import Machine
+
+GROUP = "orchestrator.agents"
+_MEMORY_BYTES = 512 * 1024 * 1024
+
+
+def registry(
+    folder: Path,
+    settings: Settings,
+    environ: Mapping[str, str] = os.environ,
+    machines: Callable[[], Sequence[Machine]] = tuple,
+) -> AgentRegistry:
+    """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
+
+    ``machines`` returns the machines of the cluster, the server's own machine first. Without a
+    cluster, there are none.
+    """
+    terms = _terms(folder, settings)
+    looks: dict[str, Look] = {}
+    program_looks: dict[str, Look] = {}
+    agents: dict[str, Agent] = {each.name: each for each in built_in()}
+    for each in KNOWN:
+        fresh = Fresh(
+            partial(
+                look,
+                each,
+                settings.orchestrator.command_of(each),
+                environ,
+                windows=str(settings.orchestrator.execution_mode) == "windows",
+                inherit=_inherited(settings, each),
+            )
+        )
+        looks[each.name] = found = AgentOnNodes(fresh, machines)
+        agents[each.name] = _driven(each, settings, terms, found, environ)
+    agents.update(_installed())
+    for name, user in settings.agents.items():
+        if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
+            looks.pop(name, None)
+            if user.class_ is not None:
+                agents[name] = _loaded(name, user.class_)
+                continue
+            found = AgentOnNodes(_program_look(name, user, terms, environ), machines)
+            program_looks[name] = found
+            agents[name] = _users(name, user, terms, found)
+    return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
+
+
+def descriptions(
+    folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
+) -> Sequence[Description]:
+    """Describe all agents, so that the nodes of a cluster can find the agents' programs."""
+    return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
+
+
+def _description(
+    folder: Path, settings: Settings, agent: Agent, environ: Mapping[str, str]
+) -> Description:
+    user, tool = settings.agents.get(agent.name), known(agent.name)
+    if user is not None and user.command:
+        path = _variables(user)[1].get("PATH")
+        return program_description(agent.name, user.command[0], f"{folder}/bin", path)
+    if tool is not None and isinstance(agent, DrivenAgent):
+        windows = str(settings.orchestrator.execution_mode) == "windows"
+        command = settings.orchestrator.command_of(tool)
+        return description(tool, command, environ, windows=windows)
+    # All machines share the packages of an agent that is defined in Python.
+    return {"name": agent.name}
+
+
+def _terms(folder: Path, settings: Settings) -> Terms:
+    workers = settings.workers
+    return Terms(
+        home=str(folder),
+        shared=str(settings.orchestrator.workspace_root / "agents"),
+        policy=workers.policy,
+        stall_seconds=workers.stall_seconds,
+        resume_sessions=workers.resume_sessions,
+        grace_seconds=workers.grace_seconds,
+        log_limit_bytes=workers.log_limit_bytes,
+        prices={each.model: _price_values(each) for each in workers.prices},
+    )
+
+
+def _price_values(price: ModelPrice) -> dict[str, float]:
+    return {name: each for name, each in price if name != "model" and each is not None}
+
+
+def _is_change(name: str, user: UserAgent) -> bool:
+    return known(name) is not None and not user.command and user.class_ is None
+
+
+def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
+    user = settings.agents.get(each.name)
+    return tuple(user.inherit) if user is not None else ()
+
+
+def _driven(
+    each: KnownTool,
+    settings: Settings,
+    terms: Terms,
+    found: AgentOnNodes,
+    environ: Mapping[str, str],
+) -> DrivenAgent:
+    command = settings.orchestrator.command_of(each)
+    agent = DrivenAgent(
+        name=each.name,
+        tool=each.name,
+        terms=terms,
+        description=each.description,
+        argv=argv_of(command) if each.program else (),
+        pass_env=each.pass_env,
+        env=each.env,
+        caches_prompts=each.caches_prompts,
+        plans=each.plans,
+        login=each.login if needs_login(each) else "",
+        memory_bytes=each.memory_bytes,
+        model=partial(_model, each, environ),
+        more={"base_url": local_url(each, environ)} if each.local_url else {},
+        credential=partial(found.credential, partial(credential_stamp, each, environ)),
+        hindrance=found.hindrance,
+    )
+    user = settings.agents.get(each.name)
+    return agent if user is None else _changed(agent, user)
+
+
+def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
+    passed, given = _variables(user)
+    return replace(
+        agent,
+        model=(lambda: user.model) if user.model else agent.model,
+        policy=user.policy or "",
+        inherit=tuple(user.inherit),
+        description=user.description or agent.description,
+        pass_env=(*agent.pass_env, *passed),
+        env={**agent.env, **given},
+        caches_prompts=user.caches_prompts or agent.caches_prompts,
+        memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
+        plans=agent.plans if user.plans is None else user.plans,
+        changes_files=user.changes_files,
+    )
+
+
+def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
+    named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
+    if named or each.model or not each.local_url:
+        return named or each.model
+    return next(iter(local_models(local_url(each, environ))), "")
+
+
+def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
+    if not user.command:
+        raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
+    around = {**environ, **_variables(user)[1]}
+    return partial(
+        look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", around
+    )
+
+
+def _users(name: str, user: UserAgent, terms: Terms, found: AgentOnNodes) -> Agent:
+    passed, given = _variables(user)
+    agent = ProgramAgent(
+        name=name,
+        argv=tuple(user.command),
+        description=user.description,
+        pass_env=passed,
+        env=given,
+        output_from_log=user.output is AgentOutput.LOG,
+        caches_prompts=user.caches_prompts,
+        memory_bytes=_MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes,
+        plans=user.plans,
+        changes_files=user.changes_files,
+        hindrance=found.hindrance,
+    )
+    if user.reader is not None:
+        return _read(agent, user, terms)
+    own = {} if "BASH_ENV" in passed else {"BASH_ENV": str(LOGIN_SHELL)}
+    return replace(agent, env={**own, **given})
+
+
+def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
+    """Return an agent whose program prints events in the format of a known AI tool."""
+    return DrivenAgent(
+        name=agent.name,
+        tool="custom",
+        terms=terms,
+        argv=agent.argv,
+        description=agent.description,
+        model=lambda: user.model,
+        policy=user.policy or "",
+        pass_env=agent.pass_env,
+        env=agent.env,
+        caches_prompts=agent.caches_prompts,
+        memory_bytes=agent.memory_bytes,
+        plans=agent.plans,
+        changes_files=agent.changes_files,
+        hindrance=agent.hindrance,
+        more={
+            "reader": user.reader,
+            "model_option": user.model_option,
+            "policies": {
+                "full": user.policies.full,
+                "edit": user.policies.edit,
+                "read-only": user.policies.read_only,
+            },
+        },
+    )
+
+
+def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
+    given = dict(each.split("=", 1) for each in user.env if "=" in each)
+    return tuple(each for each in user.env if "=" not in each), given
+
+
+def _loaded(name: str, path: str) -> Agent:
+    module, _, attribute = path.partition(":")
+    try:
+        agent: Agent = getattr(import_module(module), attribute)()
+    except Exception as error:
+        raise ConfigError(f"agents.{name}.class: cannot load {path}: {error}") from error
+    return _checked(agent, name, f"agents.{name}.class: {path}")
+
+
+def _checked(agent: Agent, name: str, where: str) -> Agent:
+    lacking = [each for each in ("check", "command", "evidence") if not hasattr(agent, each)]
+    if lacking:
+        raise ConfigError(
+            f"{where} is not an agent: the class lacks {', '.join(lacking)}; add the methods"
+        )
+    if getattr(agent, "name", None) != name:
+        raise ConfigError(f"{where}: the attribute 'name' of the class must be {name!r}")
+    return agent
+
+
+def _installed() -> Iterator[tuple[str, Agent]]:
+    if not _may_be_installed():
+        return
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP):
+        yield point.name, _loaded(point.name, point.value)
+
+
+def _may_be_installed() -> bool:
+    """True if a package in the import path may have agents.
+
+    Faster than ``entry_points``, which reads the metadata of every package.
+    """
+    for folder in sys.path:
+        if os.path.isfile(folder):
+            return True  # an archive
+        with suppress(OSError), os.scandir(folder or os.curdir) as found:
+            if any(map(_has_agents, found)):
+                return True
+    return False
+
+
+def _has_agents(entry: os.DirEntry[str]) -> bool:
+    if not entry.name.lower().endswith("-info"):
+        return False
+    try:
+        return GROUP.encode() in Path(entry, "entry_points.txt").read_bytes()
+    except OSError:
+        return False
+
+
+def availability(
+    folder: Path, settings: Settings, environ: Mapping[str, str]
+) -> Sequence[Availability]:
+    return registry(folder, settings, environ).available()

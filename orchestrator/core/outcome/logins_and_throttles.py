@@ -1,0 +1,186 @@
+"""Logins of agents, and throttles after rate limits (back-off). Pure.
+
+Until a login is known to work, a job starts only one worker with it. If the login fails, the
+waiting workers of the same agent end without a start, because each would get the same error.
+
+After a rate limit, an agent is paused. After the pause, fewer workers use it at a time.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.outcome.attempt_outcome import Verdict
+
+#: Seconds for which an observed state of a login remains valid.
+KNOWN_SECONDS = 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """Functions that get an agent's name, and return facts about the agent's credential."""
+
+    #: Returns True if the agent requires a key or a login.
+    login: Callable[[str], bool] = lambda agent: False
+    #: Returns how to fix a failed login, as text; "" if unknown.
+    mend: Callable[[str], str] = lambda agent: ""
+    #: Returns the best agent that can work here, except the given agents; "" if there is none. Used
+    #: if the user left the agent open.
+    best_without: Callable[[Collection[str]], str] = lambda refused: ""
+    #: Returns a fingerprint of the agent's credential, which is cheap to compute. It changes when
+    #: the user logs in again.
+    credential: Callable[[str], str] = lambda agent: ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginsSeen:
+    works: bool
+    why: str
+    at: float
+    #: Fingerprint of the agent's credential at the time when its login failed.
+    credential: str = ""
+    #: How to fix the login, as text.
+    mend: str = ""
+
+
+class AgentLogins:
+    """States of logins, by agent. Agents with the same name share an account."""
+
+    def __init__(self, needs: Needs) -> None:
+        self._needs = needs
+        self._seen: dict[str, LoginsSeen] = {}
+
+    def doubtful(self, agent: str, now: float) -> bool:
+        """True if the agent requires a login that is not known to work."""
+        seen = self._fresh(agent, now)
+        return self._needs.login(agent) and not (seen and seen.works)
+
+    def worked(self, agent: str, now: float) -> None:
+        if self._needs.login(agent):
+            self._seen[agent] = LoginsSeen(True, "", now)
+
+    def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
+        """Record a failed login if the verdict reports one.
+
+        Return the verdict. If a login failed, its reason then also says how to fix the login.
+        """
+        if not verdict.login_refused:
+            return verdict
+        mend, credential = self._needs.mend(agent), self._needs.credential(agent)
+        self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, mend)
+        return (
+            replace(verdict, reason=f"{verdict.reason}; to fix the login: {mend}")
+            if mend
+            else verdict
+        )
+
+    def seen(self, now: float) -> Mapping[str, LoginsSeen]:
+        """Return the known states of logins, by agent.
+
+        Omits old states, and failures of credentials that have changed since.
+        """
+        return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
+
+    def refused(self, now: float) -> Mapping[str, str]:
+        """Return agents whose login failed recently, with reasons. Any thread may call."""
+        return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
+
+    def fallback(self, agent: str, now: float) -> str:
+        """Return the best agent whose login has not failed.
+
+        "" if it is ``agent``, or if there is none.
+        """
+        found = self._needs.best_without(self.refused(now))
+        return "" if found == agent else found
+
+    def _fresh(self, agent: str, now: float) -> LoginsSeen | None:
+        seen = self._seen.get(agent)
+        if seen is None or now - seen.at >= KNOWN_SECONDS:
+            return None
+        return seen if seen.works or seen.credential == self._needs.credential(agent) else None
+
+
+#: Seconds without starts after a rate limit that names no time. Each further rate limit doubles the
+#: seconds, up to the second value.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+#: Maximum seconds to wait for the time that a provider names. A later time is not believed.
+LONGEST_RESET_SECONDS = 6 * 3600.0
+#: Seconds until a worker is checked again if its agent has reached its number of workers.
+LOOK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(slots=True)
+class _Account:
+    #: Number of workers that may run at the same time.
+    limit: float
+    #: The value of ``limit`` before the first rate limit. When ``limit`` reaches it again, the
+    #: throttle is removed.
+    before: int
+    paused_until: float
+    pause: float = FIRST_PAUSE_SECONDS
+
+
+class AgentThrottle:
+    """Throttles of agents, by name: agents with the same name share an account.
+
+    The number of workers grows by addition and shrinks by division (Chiu and Jain, 1989), as in
+    TCP. An agent whose account was never limited has no throttle.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, int] = {}
+        self._accounts: dict[str, _Account] = {}
+
+    @property
+    def is_limiting(self) -> bool:
+        return bool(self._accounts)
+
+    def started(self, agent: str) -> None:
+        self._running[agent] = self._running.get(agent, 0) + 1
+
+    def gone(self, agent: str) -> None:
+        self._running[agent] -= 1
+
+    def refused(self, agent: str, resets_at: float | None, now: float) -> float:
+        """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
+
+        Call this throttle's ``gone`` for the worker first.
+        """
+        running = self._running.get(agent, 0) + 1
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = _Account(running, running, now)
+        # Several rate limits at about the same time halve the number only once.
+        if now >= account.paused_until:
+            account.limit = max(1.0, min(account.limit, running) / 2)
+            until = _bounded(resets_at, now) or now + account.pause
+            account.paused_until = until
+            account.pause = min(account.pause * 2, LONGEST_PAUSE_SECONDS)
+        elif resets_at is not None:
+            account.paused_until = max(account.paused_until, _bounded(resets_at, now) or now)
+        return account.paused_until
+
+    def succeeded(self, agent: str) -> None:
+        account = self._accounts.get(agent)
+        if account is None:
+            return
+        account.limit += 1 / account.limit
+        account.pause = FIRST_PAUSE_SECONDS
+        if account.limit > account.before:
+            del self._accounts[agent]
+
+    def held_until(self, agent: str, now: float) -> float | None:
+        """Return when one more worker of the agent may start, or when to ask again; None: now."""
+        account = self._accounts.get(agent)
+        if account is None:
+            return None
+        if now < account.paused_until:
+            return account.paused_until
+        full = self._running.get(agent, 0) >= max(1, int(account.limit))
+        return now + LOOK_AGAIN_SECONDS if full else None
+
+
+def _bounded(resets_at: float | None, now: float) -> float | None:
+    if resets_at is None or resets_at <= now:
+        return None
+    return min(resets_at, now + LONGEST_RESET_SECONDS)

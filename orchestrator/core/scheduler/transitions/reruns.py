@@ -1,0 +1,154 @@
+"""Runs ended workers again, in an ended or a running job.
+
+A retry runs the unsuccessful workers. Feedback runs one worker again, whatever its outcome was.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.failure import FEEDBACK, before
+from orchestrator.core.model.dag import PlanProgress
+from orchestrator.core.model.human_input import MOST_ROUNDS, Feedback
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
+from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
+
+#: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
+#: time.
+Attach = Callable[[WorkerKey, str, float], None]
+
+
+class Reruns:
+    def __init__(
+        self, trees: JobTrees, planning: PlanApproval, job_end: JobEnd, attach: Attach
+    ) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._planning = planning
+        self._job_end = job_end
+        self._attach = attach
+
+    def retry(self, job_id: str, by: str, now: float) -> int:
+        workers = self._trees.workers_of(job_id)
+        succeeded = tasks_succeeded(workers)
+        facts = self._unit_of_work.jobs[job_id].facts
+        half = facts.half_done
+        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
+        refused = facts.refused
+        for worker in workers:
+            if worker.id in refused and worker.status.succeeded:
+                # A later merge rejection may retry the worker. Then the worker has a new retry
+                # budget.
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
+        self._rewind_all(again)
+        self._reopen(job_id, by, now, retried=len(again), earlier_parts=earlier)
+        return len(again)
+
+    def resolve_again(self, job_id: str, by: str, now: float) -> None:
+        for worker in self._trees.workers_of(job_id):
+            if worker.status.succeeded:
+                self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
+        self._reopen(job_id, by, now, retried=0)
+
+    def retry_worker(self, worker: Worker, by: str, now: float) -> int:
+        again = [worker, *self._skipped_after(worker)]
+        self._rewind_all(again)
+        self._run_again(worker.job_id, again, by, now, retried=len(again))
+        return len(again)
+
+    def give_feedback(
+        self, worker: Worker, feedback: Feedback, agent: str, landed: Sequence[str], now: float
+    ) -> None:
+        result = worker.result or WorkerResult()
+        rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
+        # If this attempt fails and is rolled back, the next one starts from the change with the
+        # comments.
+        good = before(worker.attempt + 1)
+        result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
+        changes = {"result": result, "agent": agent or worker.agent}
+        count = len(feedback.comments)
+        comments = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+        again = self._rewind(worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes)
+        job = self._trees.job_of(worker)
+        payload: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
+        payload |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
+        self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **payload)
+        facts = job.facts
+        kept = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
+        earlier = tuple(dict.fromkeys((*facts.landed_on, *landed)))
+        self._run_again(job.id, [again], feedback.by, now, landed_on=earlier, **kept)
+
+    def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
+        plan = self._trees.plans[worker.job_id]
+        hopeful = {worker.task_id}
+        for task in plan.tasks.values():
+            own = [self._unit_of_work.workers[key] for key in plan.workers_of(task.id)]
+            skipped = [each for each in own if each.status is WorkerStatus.SKIPPED]
+            inside = hopeful.intersection(task.depends_on)
+            if (
+                inside
+                and skipped
+                and all(needed in hopeful or plan.done(needed) for needed in task.depends_on)
+            ):
+                hopeful.add(task.id)
+                yield from skipped
+
+    def _run_again(
+        self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
+    ) -> None:
+        job = self._unit_of_work.jobs[job_id]
+        if job.status.ended:
+            self._reopen(job_id, by, now, **how)
+            return
+        facts = replace(job.facts, landed_on=how.get("landed_on", job.facts.landed_on))
+        if facts != job.facts:
+            self._unit_of_work.update_job(job_id, facts=facts)
+        self._trees.reinstall(job, self._progress(job_id), [each.key for each in again])
+
+    def _reopen(
+        self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
+    ) -> None:
+        before = self._unit_of_work.jobs[job_id]
+        run, facts = before.run + 1, {"landed_on": before.facts.landed_on, **facts}
+        job = self._planning.begin_again(job_id, now, started_at=now, ended_at=None, run=run)
+        job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
+        if retried is not None:
+            payload: dict[str, Any] = {"by": by, "workers": retried, "run": run}
+            self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **payload)
+        self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
+        self._trees.install(job, self._progress(job_id))
+        self._trees.watch_wall_time(job)
+        # A person may have changed the job's limit.
+        self._trees.slots.add_job(job, self._trees.ancestors(job))
+        if job.parent_key is not None:
+            self._attach(job.parent_key, job_id, now)
+        self._job_end.check_job(job_id, now)
+
+    def _progress(self, job_id: str) -> PlanProgress:
+        tasks = list(self._trees.plans[job_id].tasks.values())
+        return PlanProgress(tasks, self._trees.workers_of(job_id))
+
+    def _rewind_all(self, workers: Sequence[Worker]) -> None:
+        for worker in workers:
+            self._rewind(worker, "", "")
+
+    def _rewind(self, worker: Worker, failure: str, reason: str, **changes: Any) -> Worker:
+        return self._unit_of_work.move_worker(
+            worker.key,
+            WorkerStatus.PENDING,
+            reason=reason,
+            failure=failure,
+            budget_from=worker.attempt,
+            not_before=0.0,
+            ended_at=None,
+            cancelled_by=None,
+            **changes,
+        )

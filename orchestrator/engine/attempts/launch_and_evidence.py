@@ -1,0 +1,531 @@
+"""Builds the launch of an attempt before its start, and reads its evidence after its end."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.file_kinds import code_in
+from orchestrator.core.model.attempt.attempt_result import (
+    EndedBy,
+    Evidence,
+    Exit,
+    PromptSize,
+    WorktreeState,
+)
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
+    Intent,
+    SideWork,
+    by_attempt,
+    normalized,
+    promises_changes,
+)
+from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.model.attempt.final_text import FinalText, final_text
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.states import Workdir
+from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
+from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
+from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.core.repository.repository import signature_of
+from orchestrator.engine.planning.task_intent import intent_of_task
+from orchestrator.engine.runtime.common_environment import (
+    GATE_REPORT,
+    WorkerEnvironment,
+    base_environment,
+    project_programs,
+)
+from orchestrator.engine.runtime.machine_resources import PortRanges
+from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
+from orchestrator.security.files import scratch_directory as scratch
+from orchestrator.security.files import search_boundary
+from orchestrator.security.worker_environment import (
+    not_for_this_machine,
+    secrets_in,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What one attempt gets: an API key, a node, and the proof of origin of its exit record."""
+
+    key: str = field(repr=False)
+    proof: Proof
+    #: Node of a cluster; empty: the server's machine.
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningAttempt:
+    """A started attempt, with the files that its directory had before the start."""
+
+    worker: Worker
+    before: Mapping[str, tuple[int, int]]
+    #: Values that are masked in the worker's output: its key, and the other secrets that it
+    #: received.
+    secrets: tuple[str, ...] = field(repr=False)
+    prompt: PromptSize | None = None
+    #: The worker's task. The next field is the worker's worktree; None if it works in a plain
+    #: directory.
+    task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
+    ground: WorkerWorktree | None = None
+    #: The worker's own directory for temporary files; empty if it has none.
+    scratch: str = ""
+
+
+def is_in_project(task: TaskSpec) -> bool:
+    """True if the task's worker starts in the user's checkout."""
+    return task.workdir == Workdir.PROJECT
+
+
+def attempt_id(worker: Worker) -> str:
+    return f"{worker.root_id}/{worker.id}/{worker.attempt}"
+
+
+#: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
+CLOCK_SECONDS = 2.0
+#: Maximum number of paths of unjudged code that are stored.
+MOST_CODE = 100
+#: Name of the file with the prompt, for agents that read a prompt.
+PROMPT = "prompt.md"
+
+#: The changes of an attempt whose directory was empty before and after it.
+_NOTHING = Changes((), changed=False, has_work=False)
+
+#: Replaces secrets in a text, in every encoding.
+Mask = Callable[[Sequence[str], str], str]
+
+
+class AttemptPreparation:
+    def __init__(
+        self,
+        agents: Agents,
+        workspace: Workspace,
+        around: WorkerEnvironment,
+        mask: Mask,
+        push_refusals: Callable[[], Sequence[tuple[str, str]]] = tuple,
+    ) -> None:
+        """``push_refusals`` returns git settings that keep AI agents from pushing."""
+        self._push_refusals = push_refusals
+        self._agents = agents
+        self._workspace = workspace
+        self._around = around
+        self._mask = mask
+        #: Variables of the server's environment that every worker gets.
+        self._base = base_environment(around)
+        self._bin, self._home = str(around.bin), str(around.home)
+        self._project = str(around.project_root)
+        self._server_lock = str(around.server_lock)
+        self._ports = PortRanges()
+        #: The address of the server for workers; empty until the server listens.
+        self.api_url = ""
+
+    def prepare(
+        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None = None
+    ) -> tuple[Launch, RunningAttempt]:
+        """Create the attempt's directory, files, and environment. Raise OSError."""
+        worker, task = assignment.worker, assignment.task
+        agent = self._agents.get(worker.agent)
+        command = agent.command(assignment)
+        directory = self._workspace.prepare_worker(worker, _files(command, assignment))
+        before: Mapping[str, tuple[int, int]] = {}
+        if worker.attempt > 1:
+            self._workspace.mark_attempt(worker, worker.attempt)
+            before = {} if ground else self._workspace.snapshot(worker, task.writes)
+        environment = self._environment(assignment, command, directory, issued.key, ground)
+        environment |= self._control_directories(assignment, command)
+        if ground is not None or is_in_project(task):
+            environment |= self._git_environment(environment, worker, ground)
+        name = attempt_id(worker)
+        place = self._project if is_in_project(task) else ""
+        # A shell command in its own directory starts faster without the search for used ports, and
+        # without a directory for temporary files.
+        is_long = ground is not None or bool(place) or PROMPT in command.files
+        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
+        own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
+        if own_scratch:
+            scratch.make(own_scratch)
+            environment |= {"TMPDIR": own_scratch, GATE_REPORT: f"{own_scratch}/gate-report"}
+        launch = Launch(
+            attempt_id=name,
+            argv=command.argv,
+            cwd=ground.cwd if ground else place or directory,
+            make_cwd=not (ground or place),
+            env=environment,
+            stdin=f"{directory}/{command.stdin}" if command.stdin else None,
+            log=self._workspace.log(worker),
+            exit_path=self._workspace.exit_record(worker, worker.attempt),
+            proof=issued.proof,
+            timeout=task.timeout or assignment.job.config.default_timeout,
+            grace=self._around.grace_seconds,
+            log_limit_bytes=self._around.log_limit_bytes,
+            lease_lock=self._server_lock,
+            lease_seconds=self._around.orphan_timeout,
+            secrets=(*self._around.secrets, *secrets_in(environment)),
+            node=issued.node,
+            files=self._files(assignment, command, directory, ground) if issued.node else None,
+        )
+        size = _size(command, assignment)
+        return launch, RunningAttempt(
+            worker, before, launch.secrets, size, task, ground, own_scratch
+        )
+
+    def _files(
+        self,
+        assignment: Assignment,
+        command: Invocation,
+        directory: str,
+        ground: WorkerWorktree | None,
+    ) -> AttemptFiles | None:
+        """Return the files to copy to a node with its own file system.
+
+        Return None for an attempt in the user's project, which is not copied to nodes.
+        """
+        if is_in_project(assignment.task):
+            return None
+        worker = assignment.worker
+        directories = [directory]
+        texts = [f"{directory}/{name}" for name in _files(command, assignment)]
+        if command.control:
+            control = self._workspace.control(worker, worker.attempt)
+            directories += [control, *filter(None, [assignment.sessions])]
+            texts += [f"{control}/{name}" for name in command.control]
+        needed = [each.directory for each in assignment.dependency_results.values()]
+        return AttemptFiles(
+            directories=tuple(directories),
+            inputs=tuple(dict.fromkeys(needed)),
+            texts=tuple(texts),
+            left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
+            worktree=_worktree(assignment.task, ground) if ground else None,
+        )
+
+    def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
+        if not command.control:
+            return {}
+        worker = assignment.worker
+        control = self._workspace.prepare_control(worker, worker.attempt, command.control)
+        found = {"ORCHESTRATOR_CONTROL_DIR": control}
+        if assignment.sessions:
+            os.makedirs(assignment.sessions, 0o700, exist_ok=True)
+            found["ORCHESTRATOR_SESSIONS_DIR"] = assignment.sessions
+        return found
+
+    def _git_environment(
+        self, environment: Mapping[str, str], worker: Worker, ground: WorkerWorktree | None
+    ) -> dict[str, str]:
+        own = _of_worktree(worker, ground) if ground else {}
+        refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
+        return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
+
+    def release(self, attempt: str, own_scratch: str = "") -> None:
+        """Release an attempt's ports, and remove its directory for temporary files. Idempotent."""
+        self._ports.release(attempt)
+        if own_scratch:
+            scratch.remove(own_scratch)
+
+    def found(
+        self, worker: Worker, task: TaskSpec, ground: WorkerWorktree | None = None
+    ) -> RunningAttempt:
+        """Return an attempt that an earlier server started.
+
+        ``secrets`` of the result lacks the attempt's API key, which only the earlier server knew.
+        The key becomes invalid at the attempt's end.
+        """
+        around = self._around
+        passed = {**around.environment, **task.env}
+        secrets = (*around.secrets, *secrets_in(passed))
+        own_scratch = scratch.directory_of(around.workspace, attempt_id(worker))
+        return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
+
+    def nothing_left(self, flight: RunningAttempt) -> Changes | None:
+        """Return the changes of an attempt whose directory is empty, without a scan.
+
+        None if a scan is needed, for example because the attempt works in a worktree.
+        """
+        worker = flight.worker
+        special = (
+            flight.ground is not None
+            or is_in_project(flight.task)
+            or bool(flight.task.writes)
+            or worker.is_planner
+            or worker.is_reviewer
+        )
+        if special or not self._workspace.is_bare(worker):
+            return None
+        return replace(_NOTHING, changed=True) if flight.before else _NOTHING
+
+    def evidence(
+        self,
+        flight: RunningAttempt,
+        exit: Exit,
+        changes: Changes | None = None,
+        *,
+        has_open_children: bool = False,
+    ) -> Evidence:
+        """Return the evidence of an attempt. Changes nothing.
+
+        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if
+        config.yaml no longer has the agent of an earlier server's attempt.
+        """
+        worker = flight.worker
+        agent = self._agents.get(worker.agent)
+        # Most successful commands print nothing, so their log need not be read.
+        silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
+        known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
+        if silent and changes is _NOTHING and known is not None:
+            return known
+        directory = Path(self._workspace.worker_directory(worker))
+        printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
+        control = Path(self._workspace.control(worker, worker.attempt))
+        evidence = agent.evidence(directory, printed, exit, control)
+        evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
+        if evidence.session is not None:
+            kept = after(worker.attempt) if flight.ground else ""
+            session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
+            evidence = replace(evidence, session=session)
+        if changes is None:
+            now = self._workspace.snapshot(worker, flight.task.writes)
+            changes = Changes(tuple(now), now != flight.before, has_work=bool(now))
+        if changes.faults is not None:
+            faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
+            evidence = replace(evidence, worktree=WorktreeState(faults=faults))
+        if changes.files or changes.changed or changes.has_work:
+            evidence = replace(
+                evidence,
+                files_created=changes.files,
+                files_changed=changes.changed,
+                has_work=changes.has_work,
+            )
+        if changes.size is not None:
+            evidence = replace(evidence, change=changes.size)
+        outside = self._outside(evidence.outside, exit)
+        builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
+        evidence = _weighed(
+            evidence, flight, changes, outside, builds=builds, deferred=has_open_children
+        )
+        return self._without_secrets(evidence, flight, printed)
+
+    def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
+        """Return the files that an agent reports to have written outside of its worktree.
+
+        Only files of the checkout and of the user's home directory count, if they are newer than
+        the attempt.
+        """
+        if not paths:
+            return []
+        places = [self._project, self._around.environment.get("HOME", "")]
+        users = [f"{os.path.realpath(each)}{os.sep}" for each in places if each]
+        workspace = self._workspace.job_directory("").parent
+        own = tuple(f"{os.path.realpath(each)}{os.sep}" for each in (self._home, workspace))
+        return [
+            path
+            for path in paths
+            if path.startswith(tuple(users))
+            and not path.startswith(own)
+            and _modified_at(path) >= exit.started_at - CLOCK_SECONDS
+        ]
+
+    def _without_secrets(
+        self, evidence: Evidence, flight: RunningAttempt, printed: str
+    ) -> Evidence:
+        """Return the evidence with masked secrets. The log was masked when it was written."""
+
+        def clean(text: str) -> str:
+            return text if text in printed else self._mask(flight.secrets, text)
+
+        if not evidence.files_created and evidence.output in printed and evidence.error in printed:
+            return evidence
+        return replace(
+            evidence,
+            output=clean(evidence.output),
+            error=clean(evidence.error),
+            files_created=tuple(_clean_name(each, flight) for each in evidence.files_created),
+        )
+
+    def _environment(
+        self,
+        assignment: Assignment,
+        command: Invocation,
+        directory: str,
+        token: str,
+        ground: WorkerWorktree | None,
+    ) -> dict[str, str]:
+        worker, job = assignment.worker, assignment.job
+        own = {
+            "ORCHESTRATOR_API_URL": self.api_url,
+            "ORCHESTRATOR_API_KEY": token,
+            "ORCHESTRATOR_JOB_ID": job.id,
+            "ORCHESTRATOR_WORKER_ID": worker.id,
+            "ORCHESTRATOR_DEPTH": str(job.config.claimed_depth + job.depth),
+            "ORCHESTRATOR_MAX_DEPTH": str(job.config.claimed_depth + job.config.max_depth),
+            "ORCHESTRATOR_WORKER_DIR": directory,
+            "ORCHESTRATOR_PROJECT_ROOT": self._project,
+            "ORCHESTRATOR_HOME": self._home,
+            # If there is no .venv, "orchestrator" in the worker runs with the Python of the server.
+            "ORCHESTRATOR_PYTHON": sys.executable,
+        }
+        if self._around.offline:
+            own["ORCHESTRATOR_OFFLINE"] = "1"
+        server = self._around.environment
+        passed = _passed(command.pass_env, server)
+        base = self._base
+        if ground is not None:
+            base = {
+                **base,
+                **search_boundary.variables_of(ground.directory, ground.cwd),
+                **ground.tools.variables,
+            }
+        environment = {**base, **passed, **command.env, **assignment.task.env, **own}
+        environment.update(not_for_this_machine(environment))
+        # The worker must find the command ``orchestrator``, whatever the search path is.
+        path = environment.get("PATH") or os.defpath
+        own_programs: Sequence[str] = ground.tools.path if ground is not None else ()
+        if is_in_project(assignment.task):
+            own_programs = project_programs(self._around.project_root)
+        environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
+        return environment
+
+
+def _weighed(
+    evidence: Evidence,
+    flight: RunningAttempt,
+    changes: Changes,
+    outside: Sequence[str],
+    *,
+    builds: bool,
+    deferred: bool,
+) -> Evidence:
+    """Add a ``DeliveredWork`` to the evidence, which compares the changes with the task.
+
+    An attempt that does not work on files gets none. If no file changed, also classify the agent's
+    final text. ``builds``: True if the agent's work is to change files. ``deferred``: True if
+    unfinished child jobs may still create the promised files.
+    """
+    task, changed = flight.task, changes.has_work or bool(changes.saved)
+    is_agent, final = evidence.output_required, FinalText.ANSWER
+    if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
+        final = final_text(evidence.output)
+    has_worktree = flight.ground is not None
+    code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
+    is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
+    if is_held and not flight.worker.is_adviser:
+        builds = builds or (has_worktree and is_agent)
+        intent = intent_of_task(task) if builds else Intent.ANSWER
+        promised = promises_changes(task.role, task.writes, is_agent=builds)
+        named = [each for each in outside if not _is_named(each, changes.checkout)]
+        asked = intent is Intent.CHANGE and final is not FinalText.ALREADY
+        delivery = DeliveredWork(
+            changed=changed,
+            expected=promised or asked,
+            intent=intent,
+            deferred=final if deferred else None,
+            missing=changes.missing,
+            saved=tuple(_clean_name(each, flight) for each in changes.saved),
+            outside=tuple(_clean_name(each, flight) for each in named),
+            checkout=tuple(_clean_name(each, flight) for each in changes.checkout),
+            side_work=_side_work(flight, changes),
+            commit=changes.commit,
+            omitted=changes.omitted,
+            held_back=tuple(
+                replace(each, path=_clean_name(each.path, flight)) for each in changes.held_back
+            ),
+            has_worktree=has_worktree,
+            code=tuple(_clean_name(each, flight) for each in code),
+        )
+        evidence = replace(evidence, delivery=delivery)
+    return evidence if deferred else replace(evidence, final_text=final)
+
+
+def _worktree(task: TaskSpec, ground: WorkerWorktree) -> WorktreeFiles:
+    inside = os.path.relpath(ground.cwd, ground.directory)
+    return WorktreeFiles(
+        directory=ground.directory,
+        branch=ground.branch,
+        commit=ground.before,
+        promised=tuple(os.path.normpath(f"{inside}/{normalized(each)}") for each in task.writes),
+    )
+
+
+def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
+    work = [replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work]
+    worker = flight.worker
+    delivery = worker.result.delivery if worker.result else None
+    return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
+
+
+def _is_named(path: str, others: Sequence[str]) -> bool:
+    return any(path.endswith(f"/{each}") for each in others)
+
+
+def _modified_at(path: str) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
+    names = {each for each in patterns if each in server}
+    wild = [each for each in patterns if "*" in each]
+    names |= {name for name in server for each in wild if fnmatchcase(name, each)}
+    return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
+
+
+def _of_worktree(worker: Worker, ground: WorkerWorktree) -> dict[str, str]:
+    signature = signature_of(worker)
+    return {
+        "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,
+        "GIT_AUTHOR_NAME": signature.name,
+        "GIT_AUTHOR_EMAIL": signature.email,
+        "GIT_COMMITTER_NAME": signature.name,
+        "GIT_COMMITTER_EMAIL": signature.email,
+    }
+
+
+def _clean_name(name: str, flight: RunningAttempt) -> str:
+    # Search only for the unencoded secret, because file names do not encode keys.
+    return "***" if any(secret in name for secret in flight.secrets) else name
+
+
+def _size(command: Invocation, assignment: Assignment) -> PromptSize | None:
+    if not assignment.shared or PROMPT not in command.files:
+        return None
+    prompt, shared = command.files[PROMPT], assignment.shared
+    found = assignment.dependency_results.values()
+    return PromptSize(
+        whole=_bytes(prompt),
+        shared=_bytes(shared) if prompt.startswith(shared) else 0,
+        left_out=sum(_bytes(each.output) - _bytes(each.summary) for each in found),
+    )
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
+
+
+def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
+    files = dict(command.files)
+    if assignment.answer_schema:
+        kind = "review" if assignment.worker.is_reviewer else "plan"
+        files[f"{kind}.schema.json"] = assignment.answer_schema
+    files |= {f"{each.worker_id}.patch": each.patch for each in assignment.entries if each.patch}
+    if assignment.dependency_results:
+        found = {
+            task_id: {
+                "worker_id": result.worker_id,
+                "directory": result.directory,
+                "branch": result.branch,
+                "commit": result.commit,
+                "output": result.output,
+                "files_created": list(result.files_created),
+                "conflicts": result.is_omitted,
+            }
+            for task_id, result in assignment.dependency_results.items()
+        }
+        files["dependencies.json"] = json.dumps(found, ensure_ascii=False, indent=1)
+    return files

@@ -1,0 +1,407 @@
+"""This machine's resources for workers: memory, disk space, descriptors, and port ranges."""
+
+import errno
+import logging
+import os
+import resource
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.states import WaitKind
+from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.placement import Machine
+
+_MEMINFO = Path("/proc/meminfo")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_DESCRIPTORS = Path("/proc/self/fd")
+_PRESSURE = Path("/proc/pressure/memory")
+
+
+def available_memory_bytes() -> int | None:
+    """Return the memory that is usable without swapping; None if the kernel does not report it."""
+    try:
+        lines = _MEMINFO.read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def boot_id() -> str:
+    """Return an id that changes with each start of the machine; "" if there is none."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def memory_pressure_percent() -> float | None:
+    """Return the percentage of the last ten seconds in which a process waited for memory.
+
+    None if the kernel does not report it (Linux PSI).
+    """
+    try:
+        some = _PRESSURE.read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None
+    figures = dict(part.split("=", 1) for part in some.split()[1:])
+    return float(figures["avg10"])
+
+
+def free_descriptors() -> int | None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        return soft - len(os.listdir(_DESCRIPTORS))
+    except OSError as error:
+        return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else None
+
+
+def free_files(directory: Path) -> int | None:
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_favail if found.f_files else None
+
+
+def free_disk_bytes(directory: Path) -> int | None:
+    """Return how many bytes an ordinary user may still write in a directory; None if unknown."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize
+
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which a reading stays valid.
+FRESH_SECONDS = 0.5
+#: Seconds until the kernel's available memory includes a new worker's memory.
+SETTLE_SECONDS = 5.0
+MIB = 1024 * 1024
+#: Minimum number of free files in the workspace's file system. A worker creates a few.
+LEAST_FILES = 64
+#: Number of descriptors that stay free for reads and writes while workers run and end.
+LEAST_DESCRIPTORS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    least_memory_bytes: int
+    least_disk_bytes: int
+    #: Maximum memory pressure: the percentage of time in which processes wait for memory.
+    most_pressure: float = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readings:
+    """Functions that read the machine's figures. They return None for an unknown figure."""
+
+    memory: Callable[[], int | None] = available_memory_bytes
+    pressure: Callable[[], float | None] = memory_pressure_percent
+    disk: Callable[[Path], int | None] = free_disk_bytes
+    files: Callable[[Path], int | None] = free_files
+    descriptors: Callable[[], int | None] = free_descriptors
+    clock: Callable[[], float] = time.monotonic
+
+
+RESERVE_BYTES = 4 * 1024 * 1024
+#: Errors of file systems that cannot reserve blocks.
+_UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
+
+
+class DiskReserve:
+    """A reserve of disk space, so that the last state can be written even on a full disk.
+
+    ``hold`` and ``release`` are idempotent.
+    """
+
+    def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
+        self._path = root / ".disk-reserve"
+        self._size = size
+        self._held = False
+
+    def hold(self) -> None:
+        """Allocate the reserve.
+
+        On a full disk, there is none, and later writes report the error.
+        """
+        if self._held and self._path.exists():
+            return
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            handle = os.open(self._path, flags, 0o600)
+        except OSError:
+            return
+        try:
+            _allocate(handle, self._size)
+            self._held = True
+        except OSError:
+            self.drop()
+        finally:
+            os.close(handle)
+
+    def release(self) -> bool:
+        """Free the space for the next writer. Return True if there was a reserve."""
+        given = self.drop()
+        if given:
+            logger.warning("removed %s to free space, because the disk may be full", self._path)
+        return given
+
+    def drop(self) -> bool:
+        """Remove the reserve when the server will write nothing more.
+
+        Return True if there was one.
+        """
+        self._held = False
+        try:
+            os.unlink(self._path)
+        except OSError:
+            return False
+        return True
+
+
+def _allocate(handle: int, size: int) -> None:
+    try:
+        os.posix_fallocate(handle, 0, size)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        os.write(handle, bytes(size))
+
+
+class Headroom:
+    """Decides whether the machine has resources for further workers.
+
+    Only one thread may call the methods; any thread may read ``paused``. The machine's figures are
+    read at most twice a second. A new worker's expected memory counts as used for some seconds,
+    because the figures do not include it yet.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bounds: Bounds,
+        forecast: Callable[[str], int],
+        reserve: DiskReserve,
+        readings: Readings | None = None,
+        git_directories: Sequence[Callable[[], Path | None]] = (),
+        moved: Callable[[], str] = str,
+        machines: Callable[[], Sequence[Machine]] | None = None,
+    ) -> None:
+        """``directory``: the workspace.
+
+        ``git_directories``: functions that return git's directory, or None until it is known. The
+        sequence may grow. ``moved`` returns an error text if the workspace or git's directory was
+        moved; otherwise "". ``machines`` returns the machines of the cluster; it is None without a
+        cluster.
+        """
+        self._machines = machines
+        self._moved = moved
+        self._directory = directory
+        self._git_directories = git_directories
+        self._bounds = bounds
+        self._forecast = forecast
+        self._reserve = reserve
+        self._from = readings or Readings()
+        self._read_at = float("-inf")
+        self._memory: int | None = None
+        self._pressure: float | None = None
+        #: Number of free descriptors at the latest reading, minus those of workers that have
+        #: started since. None: unknown.
+        self._descriptors: int | None = None
+        #: Memory that is reserved for recently started workers: (end of the reservation, bytes).
+        self._expected: deque[tuple[float, int]] = deque()
+        #: Sum of the reserved bytes. Stored, because hundreds of workers may start in a second.
+        self._expected_bytes = 0
+        self.paused = ""
+        #: Name of the resource that is available again, for the log.
+        self._again = ""
+        #: True if the reserve was released. It is reserved again when the disk has enough space.
+        self._gave_up_reserve = False
+        #: True if the latest turn held a worker back. Then the next check must come soon.
+        self.held_back = False
+
+    def room(self) -> Capacity:
+        self._refresh()
+        self.held_back = bool(self.paused) or self._gave_up_reserve
+        paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
+        return Capacity(
+            paused=paused,
+            lack=self._lack,
+            machines=self._machines() or None if self._machines else None,
+            memory_needed=self._forecast,
+        )
+
+    def gone(self, agent: str, seconds: float) -> None:
+        """Record that a worker ended after ``seconds``: its expected memory no longer counts."""
+        if seconds >= SETTLE_SECONDS:
+            return
+        needed = self._forecast(agent)
+        # The reservation does not name its worker, so remove the oldest one of the same size.
+        # Memory then stays reserved for too long rather than for too short a time.
+        for at, (_, expected) in enumerate(self._expected):
+            if expected == needed:
+                del self._expected[at]
+                self._expected_bytes -= needed
+                return
+
+    def store_failed(self) -> None:
+        """Release the reserve, because storing the state failed, possibly on a full disk."""
+        self._reserve.release()
+        self._gave_up_reserve = True
+
+    def close(self) -> None:
+        """Remove the reserve, because the server will write nothing more. Idempotent."""
+        self._reserve.drop()
+
+    def _refresh(self) -> None:
+        now = self._from.clock()
+        if now - self._read_at < FRESH_SECONDS:
+            return
+        self._read_at = now
+        self._memory, self._pressure = self._from.memory(), self._from.pressure()
+        self._descriptors = self._from.descriptors()
+        while self._expected and self._expected[0][0] <= now:
+            self._expected_bytes -= self._expected.popleft()[1]
+        self._look_at_disk()
+
+    def _look_at_disk(self) -> None:
+        moved = self._moved()
+        paused = moved or self._too_little_disk()
+        if bool(paused) != bool(self.paused):
+            logger.warning(paused or f"{self._again} again: workers start")
+        if paused:
+            self._again = (
+                "the workspace and the project are in place" if moved else "disk space is free"
+            )
+        if not paused:
+            self._reserve.hold()
+            self._gave_up_reserve = False
+        self.paused = paused
+
+    def _too_little_disk(self) -> str:
+        known = (find() for find in self._git_directories)
+        directories = (self._directory, *filter(None, known))
+        return next(filter(None, map(self._too_little_under, directories)), "")
+
+    def _too_little_under(self, directory: Path) -> str:
+        free, least = self._from.disk(directory), self._bounds.least_disk_bytes
+        if free is not None and free < least:
+            return (
+                f"waiting for disk space: {free // MIB} MiB free under {directory}, "
+                f"{least // MIB} MiB needed (workers.min_free_disk_bytes)"
+            )
+        files = self._from.files(directory)
+        if files is not None and files < LEAST_FILES:
+            return (
+                f"waiting for disk space: only {files} more files can be created under "
+                f"{directory}, {LEAST_FILES} needed"
+            )
+        return ""
+
+    def _lack(self, agent: str) -> Lack | None:
+        needed = self._forecast(agent)
+        lack = self._too_few_descriptors() or self._too_much_pressure()
+        if lack is None and self._memory is not None:
+            lack = self._too_little_memory(self._memory, needed)
+        if lack is not None:
+            self.held_back = True
+        else:
+            self._expected.append((self._from.clock() + SETTLE_SECONDS, needed))
+            self._expected_bytes += needed
+            if self._descriptors is not None:
+                self._descriptors -= 1
+        return lack
+
+    def _too_few_descriptors(self) -> Lack | None:
+        if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
+            return None
+        why = "waiting for file descriptors: the server has few free descriptors (see ulimit -n)"
+        return Lack(WaitKind.DESCRIPTORS, why)
+
+    def _too_much_pressure(self) -> Lack | None:
+        if self._pressure is None or self._pressure <= self._bounds.most_pressure:
+            return None
+        return Lack(
+            WaitKind.MEMORY,
+            f"waiting for memory: memory pressure {self._pressure:.0f} %, maximum "
+            f"{self._bounds.most_pressure:g} % (workers.max_memory_pressure)",
+        )
+
+    def _too_little_memory(self, available: int, needed: int) -> Lack | None:
+        left = available - self._expected_bytes - needed
+        if left >= self._bounds.least_memory_bytes:
+            return None
+        return Lack(
+            WaitKind.MEMORY,
+            f"waiting for memory: needs {needed // MIB} MiB plus a reserve of "
+            f"{self._bounds.least_memory_bytes // MIB} MiB (workers.min_available_memory_bytes), "
+            f"{available // MIB} MiB available",
+        )
+
+
+#: First and last port. They are below the ports that Linux uses for outgoing connections.
+FIRST, LAST = 20_000, 32_000
+#: Number of ports of one worker.
+SIZE = 10
+_RANGES = (LAST - FIRST) // SIZE
+
+
+class PortRanges:
+    """Allocates ranges of ports to the workers of one server. Any thread may call.
+
+    The ranges of an earlier server's workers are recognised by their open ports.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        #: First port of each attempt's range, in the order of allocation.
+        self._held: dict[str, int] = {}
+        self._taken: set[int] = set()
+        # Start at random, so that servers of other projects probably use other ports.
+        self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
+
+    def take(self, attempt: str, *, looked_at: bool) -> int:
+        """Allocate a range of ports to an attempt, and return its first port.
+
+        ``looked_at``: True to skip ranges in which another program listens.
+        """
+        with self._lock:
+            for _ in range(_RANGES):
+                number, self._next = self._next, (self._next + 1) % _RANGES
+                if number not in self._taken and not (looked_at and _is_used(number)):
+                    break
+            self._held[attempt] = number
+            self._taken.add(number)
+            return FIRST + number * SIZE
+
+    def release(self, attempt: str) -> None:
+        """Release the attempt's range. Idempotent."""
+        with self._lock:
+            number = self._held.pop(attempt, None)
+            if number is not None:
+                self._taken.discard(number)
+
+
+def _is_used(number: int) -> bool:
+    first = FIRST + number * SIZE
+    return not all(map(_is_free, range(first, first + SIZE)))
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,438 @@
+"""Job creation: turns a submission into a stored job, in the supervisor's thread."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import field, replace
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.limits import admission, quotas
+from orchestrator.core.limits.admission import (
+    check_timeouts,
+    child_config,
+    raised_config,
+    retry_config,
+    root_config,
+    within_root,
+)
+from orchestrator.core.limits.quotas import KeyLimits
+from orchestrator.core.model import dag
+from orchestrator.core.model.dag import planner_of
+from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.states import JobStatus, Workdir
+from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.outcome.job.reason import held_for_approval
+from orchestrator.core.ports import Agents, Roles
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.repository.repository import Base
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.engine.gates.gate_selection import GatePlan
+from orchestrator.engine.submission.agent_choice import AgentChoice
+
+_STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
+
+
+def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
+    """Raise Unauthorized if the calling worker's attempt has ended since its key was checked."""
+    asking = caller.attempt
+    current = asking and scheduler.view.attempts.get(asking.key)
+    if asking is None or current is None or current.number != asking.number:
+        raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+
+
+def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ancestry:
+    view = scheduler.view
+    parent = view.workers[key]
+    parent_job = view.job_of(parent)
+    ancestors = [parent_job, *view.ancestors(parent_job)]
+    above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
+    tasks = [view.task_of(worker) for worker in (parent, *above)]
+    size = view.size_of(parent_job)
+    return quotas.Ancestry(
+        parent_job=parent_job,
+        parent=parent,
+        ancestors=ancestors,
+        worker_digests=frozenset(
+            admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
+        ),
+        child_jobs_in_root=size.child_jobs,
+        workers_in_root=size.workers,
+        budget=size.budget,
+        now=now,
+    )
+
+
+def same_child(
+    scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
+) -> Job | None:
+    """Return the worker's latest child job with the request fingerprint ``digest``, or None.
+
+    The child job must be unfinished or completed, and not stopped. ``discarded``: ids of child jobs
+    that do not count, because the worker discarded their results.
+    """
+    for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
+        job = scheduler.view.jobs[job_id]
+        if job.digest == digest and job.status not in _STARTED_AGAIN and job.stop_cause is None:
+            return job
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedSubmission:
+    """A submission, with all values that are determined before the supervisor stores it."""
+
+    submission: Submission
+    caller: Caller
+    job_id: str
+    #: The tasks to run, given or planned.
+    tasks: tuple[TaskSpec, ...]
+    plan_source: str
+    digest: str
+    #: Earlier child jobs with the same request, whose results the worker no longer has.
+    discarded: frozenset[str] = frozenset()
+    #: The start commit of workers that may change files.
+    base: Base = field(default_factory=Base)
+    gates: GatePlan = field(default_factory=GatePlan)
+
+
+class SubmissionBuilder:
+    def __init__(
+        self,
+        agents: Agents,
+        roles: Roles,
+        defaults: JobConfig,
+        ceilings: quotas.Ceilings,
+        asks_to_build: Callable[[str], bool] = lambda request: False,
+        *,
+        refuses_unpriced: bool = True,
+        check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
+    ) -> None:
+        """``check_machine`` raises InvalidRequest for a task that no machine can run with its
+        agents.
+        """
+        self._agents = agents
+        self._choice = AgentChoice(agents, roles, check_machine)
+        self._defaults = defaults
+        self._ceilings = ceilings
+        #: What happens if a job has a cost cap and a model's price is unknown. True: the job is
+        #: rejected. False: the job stops after its first worker.
+        self._refuses_unpriced = refuses_unpriced
+        #: Returns True if a request asks to create or change something.
+        self._asks_to_build = asks_to_build
+
+    @property
+    def choice(self) -> AgentChoice:
+        return self._choice
+
+    @property
+    def agent(self) -> str:
+        """The agent for a root job's tasks that name no agent."""
+        return self._defaults.agent
+
+    def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+        """Add a job. Raise InvalidRequest or Refused; then no job is added.
+
+        The rejection of a child job is recorded in the calling worker's own job.
+        """
+        admission.check_supported(asked.submission.config, self._defaults)
+        if asked.caller.worker_key is None:
+            return self._submit_root(scheduler, asked, now)
+        try:
+            return self._submit_child(scheduler, asked, asked.caller.worker_key, now)
+        except Refused as error:
+            scheduler.refused(asked.caller.worker_key, asked.submission.request, error, now)
+            raise
+
+    def agents(self) -> Sequence[Availability]:
+        return self._agents.available()
+
+    def uses_model(self, agent: str) -> bool:
+        """True if the agent uses a model; False if the agent is no longer in config.yaml."""
+        return agent in self._agents.names() and self._agents.uses_model(agent)
+
+    def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
+        """Return a job's settings for its retry. Raise InvalidRequest or Refused."""
+        return retry_config(config, asked, self._ceilings)
+
+    def raised_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
+        """Return a job's settings with raised limits. Raise InvalidRequest or Refused."""
+        return raised_config(config, asked, self._ceilings)
+
+    def _is_to_build(self, asked: ResolvedSubmission) -> bool:
+        if asked.tasks and all(task.command is not None for task in asked.tasks):
+            return False
+        return self._asks_to_build(asked.submission.request)
+
+    def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+        _check_quotas(scheduler, asked.caller.full_name, now)
+        config = root_config(asked.submission.config, self._defaults, self._ceilings)
+        config = _within_key(config, asked, scheduler.view.limits_of(asked.caller.full_name))
+        check_timeouts(asked.tasks, self._ceilings)
+        base = asked.base
+        config = replace(config, base=base.commit, base_branch=base.branch)
+        config = replace(config, include_dirty=base.dirty, git_note=base.note)
+        config = replace(config, has_submodules=base.has_submodules)
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
+        config = replace(config, asks_to_build=self._is_to_build(asked))
+        job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
+        return Accepted(job=job, left=self.left_of(job, scheduler.view.size_of(job), now))
+
+    def _submit_child(
+        self, scheduler: Scheduler, asked: ResolvedSubmission, key: WorkerKey, now: float
+    ) -> Accepted:
+        check_attempt(scheduler, asked.caller)
+        line = ancestry_of(scheduler, key, now)
+        if line.parent.is_adviser:
+            who = "planner" if line.parent.is_planner else "reviewer"
+            raise Refused(
+                f"a {who} may not start child jobs; answer without child jobs",
+                kind="recursion-disabled",
+            )
+        if line.parent_job.stop_cause is not None:
+            raise Conflict(
+                "the job of this worker is being cancelled; the worker may not start child jobs"
+            )
+        again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
+        if again is not None:
+            scheduler.attach(key, again.id, now)
+            return self._accepted_child(scheduler, again, line, duplicate=True)
+        scheduler.view.check_day(line.root.submitted_by, now)
+        admission.check_child(asked.submission.config, line, self._ceilings)
+        prompt = None if asked.submission.tasks else asked.digest
+        admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
+        config = child_config(asked.submission.config, line)
+        asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
+        check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
+        base = asked.base.commit or line.parent_job.config.base
+        config = replace(config, base=base, git_note=asked.base.note)
+        found = asked.base.has_submodules or line.parent_job.config.has_submodules
+        config = replace(config, has_submodules=found)
+        config = replace(config, asks_to_build=self._is_to_build(asked))
+        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
+        job = replace(
+            _job(asked, config, now),
+            root_id=key.root_id,
+            depth=line.parent_job.depth + 1,
+            parent_worker_id=key.worker_id,
+            parent_job_id=line.parent_job.id,
+        )
+        job = self._take_in(scheduler, asked, job, line.workers_in_root, now)
+        return self._accepted_child(scheduler, job, ancestry_of(scheduler, key, now))
+
+    def _take_in(
+        self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
+    ) -> Job:
+        self._choice.check_names(asked.submission.config)
+        refused = scheduler.view.logins_refused(now)
+        agent = self._choice.planning_agent(job.config, asked.submission, refused)
+        if agent is not None:
+            admission.check_total(job.config, already, 1)
+            job = replace(
+                job,
+                status=JobStatus.PLANNING,
+                plan_source=agent,
+                reason=f"being planned by {agent}",
+            )
+            planner = planner_of(job, agent, _planner_name(scheduler, job))
+            scheduler.submit(job, (), (), now, planner)
+            self._choice.record_fallback(scheduler, job, now)
+            return job
+        if job.config.approve:
+            job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
+        first = _next_number(scheduler, job)
+        workers = self._admitted(job, asked.tasks, already, first, refused)
+        tasks = self._choice.with_reviewers(asked.tasks, refused)
+        scheduler.submit(job, tasks, workers, now)
+        self._choice.record_fallback(scheduler, job, now)
+        return job
+
+    def admitted(
+        self,
+        scheduler: Scheduler,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        refused: Collection[str] = (),
+    ) -> list[Worker]:
+        """Return new workers for the tasks of a planned job.
+
+        Raise InvalidRequest or Refused if the job cannot have these tasks.
+        """
+        already = scheduler.view.size_of(job).workers
+        return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
+
+    def edited(
+        self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
+    ) -> tuple[Sequence[TaskSpec], list[Worker]]:
+        """Return the tasks and workers of an edited plan, which replaces the present plan.
+
+        No worker of the present plan may have started. Raise InvalidRequest or Refused.
+        """
+        check_timeouts(tasks, self._ceilings)
+        refused = scheduler.view.logins_refused(now)
+        replaced = len(scheduler.view.workers_of(job.id))
+        already = scheduler.view.size_of(job).workers - replaced
+        first = 1 if job.is_root else _next_number(scheduler, job) - replaced
+        workers = self._admitted(job, tasks, already, first, refused)
+        return self._choice.with_reviewers(tasks, refused), workers
+
+    def _admitted(
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        already: int,
+        first: int,
+        refused: Collection[str],
+    ) -> list[Worker]:
+        workers = self._workers(job, tasks, first, refused)
+        self._check_prices(job, tasks, workers)
+        admission.check_size(tasks, len(workers), self._ceilings)
+        admission.check_total(job.config, already, len(workers))
+        return workers
+
+    def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
+        if not self._refuses_unpriced:
+            return
+        by_id = {task.id: task for task in tasks}
+        places: Counter[str] = Counter()
+        for worker in workers:
+            task = by_id[worker.task_id].of_candidate(places[worker.task_id])
+            places[worker.task_id] += 1
+            capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
+            if worker.is_question:
+                continue
+            if capped and self._agents.is_priced(worker.agent, task.model) is False:
+                model = task.model or "its model"
+                raise Refused(
+                    f"cannot enforce max_cost_usd for task {task.id!r}: the price of {model} "
+                    f"({worker.agent}) is unknown; set workers.prices in config.yaml (0 for a "
+                    "local model), or set workers.unknown_price to first",
+                    kind="unknown-price",
+                )
+
+    def _accepted_child(
+        self, scheduler: Scheduler, job: Job, line: quotas.Ancestry, duplicate: bool = False
+    ) -> Accepted:
+        return Accepted(
+            job=job,
+            duplicate=duplicate,
+            left=self.left_of(job, scheduler.view.size_of(job), line.now),
+            caller_left=self._left_for(line),
+        )
+
+    def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
+        """Return the remaining quota of a job: what a new worker of the job could use."""
+        return quotas.left_of(
+            job,
+            self._ceilings,
+            child_jobs_in_root=tree.child_jobs,
+            workers_in_root=tree.workers,
+            budget=tree.budget,
+            now=now,
+        )
+
+    def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
+        return self._left_for(ancestry_of(scheduler, worker.key, now))
+
+    def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
+        return quotas.what_is_left(line, self._ceilings)
+
+    def _workers(
+        self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
+    ) -> list[Worker]:
+        prefix = job.parent_worker_id or "worker"
+        pairs = [
+            (task, name)
+            for task in tasks
+            for name in self._choice.of_task(job.config, task, refused)
+        ]
+        return [
+            Worker(
+                id=f"{prefix}_{first + index}",
+                job_id=job.id,
+                root_id=job.root_id,
+                task_id=task.id,
+                index=index,
+                depth=job.depth,
+                agent=name,
+            )
+            for index, (task, name) in enumerate(pairs)
+        ]
+
+
+def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
+    """Raise LimitReached if the job's API key has reached a limit on cost or running jobs."""
+    root = scheduler.view.jobs.get(job.root_id, job)
+    if job.is_root:
+        _check_quotas(scheduler, job.submitted_by, now)
+    else:
+        scheduler.view.check_day(root.submitted_by, now)
+
+
+def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
+    scheduler.view.check_day(key_name, now)
+    scheduler.view.check_running_jobs(key_name)
+
+
+def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
+    name, most = asked.caller.full_name, limits.max_workers
+    if most is None:
+        return config
+    wanted = asked.submission.config.get("max_workers")
+    if wanted is not None and wanted > most:
+        raise Refused(
+            f"max_workers is {wanted}, above the limit {most} of the key; use {most} or less, or "
+            f"raise api.keys[{name}].limits.max_workers in config.yaml",
+            kind="limit-workers",
+            left={"max_workers": most},
+        )
+    return replace(config, max_workers=min(config.max_workers, most))
+
+
+def check_tasks(tasks: Sequence[TaskSpec]) -> None:
+    """Raise InvalidRequest if there are no tasks, or if their dependencies are invalid."""
+    if not tasks:
+        raise InvalidRequest("no tasks; add tasks to the plan, or describe the work in the request")
+    dag.check(tasks)
+
+
+def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
+    """Raise InvalidRequest if a task uses ``workdir: project``, but the parent worker does not."""
+    wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
+    if wanted and parent.workdir != Workdir.PROJECT:
+        raise InvalidRequest(
+            f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent worker "
+            "uses it; remove 'workdir: project'"
+        )
+
+
+def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
+    return Job(
+        id=asked.job_id,
+        root_id=asked.job_id,
+        depth=0,
+        request=asked.submission.request,
+        config=config,
+        digest=asked.digest,
+        submitted_by=asked.caller.full_name,
+        idempotency_key=asked.submission.idempotency_key,
+        plan_source=asked.plan_source,
+        created_at=now,
+        callback=asked.submission.callback,
+    )
+
+
+def _next_number(scheduler: Scheduler, job: Job) -> int:
+    # The workers of all child jobs of a worker are numbered together.
+    key = job.parent_key
+    return 1 if key is None else scheduler.view.workers[key].child_workers + 1
+
+
+def _planner_name(scheduler: Scheduler, job: Job) -> str:
+    # A worker may start several child jobs with planners, so each planner's name has a number.
+    key = job.parent_key
+    if key is None:
+        return PLANNER
+    number = len(scheduler.view.workers[key].child_job_ids) + 1
+    return f"{key.worker_id}_{PLANNER}_{number}"

@@ -1,0 +1,288 @@
+"""Finds the changes of workers without a worktree: in the project, or in their own directories."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from enum import IntEnum
+from glob import iglob
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.delivered_work import held_by, normalized
+from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.ports import Workspace
+from orchestrator.core.repository.repository import Checkout, Repository
+from orchestrator.core.text.path_patterns import matches
+from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
+from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
+
+logger = logging.getLogger(__name__)
+
+#: Maximum number of files that are compared without a repository.
+MOST_COMPARED = 200_000
+RECORD_BYTES = 256 * 1024 * 1024
+#: Maximum number of files of a promised directory that are checked.
+MOST_SOUGHT = 10_000
+#: Directories that tools fill. They are not searched.
+_PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
+
+#: Name of the file with the project's state before an attempt. It is next to the attempt's exit
+#: record, so that the next server can compare. Earlier changes of the user are not the worker's.
+_NAME = "{}.project.json"
+
+
+class _Promise(IntEnum):
+    MISSING = 0
+    #: The file exists, but nothing shows that the worker wrote it.
+    PRESENT = 1
+    WRITTEN = 2
+
+
+class ChangesWithoutWorktree:
+    """Finds the changes of workers without a worktree. Any thread may call."""
+
+    def __init__(
+        self,
+        project: Path,
+        home: Path,
+        repository: Repository,
+        space: Workspace,
+        never_commit: Sequence[str] = (),
+    ) -> None:
+        """``never_commit``: patterns of new files that are no work, such as caches of tools."""
+        self.project = project
+        self._never_commit = never_commit
+        self._home = home
+        self._repository = repository
+        self._workspace = space
+
+    def begin(self, worker: Worker) -> None:
+        """Record the project's state before an attempt. Idempotent.
+
+        Raise OSError or RepositoryError.
+        """
+        os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
+        now = self._now()
+        path = Path(self._path(worker, worker.attempt))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        record = {"files": dict(now.files), "commit": now.commit}
+        replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
+
+    def watch(self, worker: Worker) -> None:
+        """Record the project's state before an attempt that works in another directory.
+
+        An error is only logged, except a lack of disk space.
+        """
+        try:
+            self.begin(worker)
+        except (RepositoryError, OSError) as error:
+            if is_shortage(error):
+                raise
+            logger.warning(
+                "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
+            )
+
+    def changes(self, worker: Worker, task: TaskSpec) -> Changes:
+        """Return the changes that all attempts of the worker made in the project.
+
+        ``Changes.changed`` is True if the latest attempt made some of them.
+        """
+        promised = {normalized(each) for each in task.writes}
+        reports = [each for each in REPORT_NAMES if each not in promised]
+        found, latest, judged = self._in_project(worker, reports)
+        files = sorted(each for each in found if os.path.lexists(self.project / each))
+        promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
+        return Changes(
+            tuple(files[:MOST_FILES]),
+            changed=latest,
+            has_work=bool(judged) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            touched=judged,
+        )
+
+    def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
+        """Mark the files that other, concurrent workers may have changed.
+
+        A removed file is marked, too, because the time of its removal is unknown.
+        """
+        paths = sorted({*changes.files, *changes.touched}) if others else []
+        at = {path: _changed_at(str(self.project / path)) for path in paths}
+        shared = [
+            path
+            for path in paths
+            if not at[path] or any(_worked(each, at[path]) for each in others)
+        ]
+        return replace(changes, checkout=tuple(shared[:MOST_FILES]))
+
+    def is_older(self, path: str, at: float) -> bool:
+        """True if a file of the project exists, and was not changed after the time ``at``."""
+        written_at = _changed_at(str(self.project / path))
+        return 0.0 < written_at <= at
+
+    def own_changes(
+        self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
+    ) -> Changes:
+        """Return the changes of a worker without a worktree: in its directory and in the project.
+
+        ``before``: the earlier files of the directory. ``builds``: True if the agent's work is to
+        change files. If it is False, files in the directory belong to the result only if the
+        project has no git. Changes in the project are found only if its state was recorded at the
+        start.
+        """
+        now = self._workspace.snapshot(worker, task.writes)
+        try:
+            there, latest, judged = self._in_project(worker)
+        except (RepositoryError, OSError):
+            logger.warning(
+                "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
+            )
+            there, latest, judged = set(), False, ()
+        home = self._workspace.worker_directory(worker)
+        promises = [
+            max(self._kept(worker, each, home, now), self._kept(worker, each, "", there))
+            for each in task.writes
+        ]
+        work, work_before = self._without_caches(now), self._without_caches(before)
+        is_result = builds or (bool(now) and not self._repository.exists())
+        result = work if is_result else ()
+        return Changes(
+            tuple(now),
+            changed=work != work_before or latest,
+            has_work=bool(work or judged) or _Promise.WRITTEN in promises,
+            missing=_missing(task, promises),
+            checkout=tuple(sorted(there)),
+            touched=(*result, *judged),
+        )
+
+    def _in_project(
+        self, worker: Worker, reports: Sequence[str] = ()
+    ) -> tuple[set[str], bool, tuple[str, ...]]:
+        """Return three values about changes in the project; empty if its state was not recorded.
+
+        1. All paths that differ since the first attempt.
+        2. True if the latest attempt changed a path that counts as work.
+        3. The paths that count as work, in order.
+
+        ``reports``: names of files to move out of the project, because they are the worker's
+        report.
+        """
+        before = self._before(worker, worker.attempt)
+        if before is None:
+            return set(), False, ()
+        now = self._now()
+        latest = self._different(before, now)
+        moved = self._move_reports(worker, reports, before, now) if latest else set()
+        first = self._before(worker, 1) or before
+        found = {*self._different(first, now), *latest} - moved
+        work = sorted(each for each in found if not self._is_never_committed(each, now, first))
+        return found, not (latest - moved).isdisjoint(work), tuple(work)
+
+    def _without_caches(self, files: Mapping[str, object]) -> Mapping[str, object]:
+        return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
+
+    def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
+        seen = now.files.get(path) or before.files.get(path, "")
+        is_new = seen.startswith("? ") or not now.commit
+        return is_new and matches(path, self._never_commit)
+
+    def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
+        """Return the state of a promised path: written, only present, or missing.
+
+        ``place``: the directory to search. "" means the project, where a file from before the
+        worker's start counts as missing.
+        """
+        if held_by(promised, touched):
+            return _Promise.WRITTEN
+        # By the file system's clock, as the times of the files.
+        began = _changed_at(self._path(worker, 1))
+        found = [*_found(place or str(self.project), normalized(promised))]
+        # Lists of changes do not contain ignored files, so compare the files' times.
+        if began and any(_changed_at(each) >= began for each in found):
+            return _Promise.WRITTEN
+        return _Promise.PRESENT if place and found else _Promise.MISSING
+
+    def _different(self, before: Checkout, now: Checkout) -> set[str]:
+        names = {*before.files, *now.files}
+        found = {each for each in names if before.files.get(each) != now.files.get(each)}
+        if before.commit and now.commit and before.commit != now.commit:
+            committed = self._repository.changed(before.commit, now.commit)
+            found |= {os.path.relpath(each, f"./{now.prefix}") for each in committed}
+        return found
+
+    def _move_reports(
+        self, worker: Worker, reports: Sequence[str], before: Checkout, now: Checkout
+    ) -> set[str]:
+        made = {name for name in reports if name in now.files and name not in before.files}
+        untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
+        for name in untracked:
+            shutil.move(self.project / name, f"{self._workspace.worker_directory(worker)}/{name}")
+        return untracked
+
+    def _now(self) -> Checkout:
+        found = self._repository.checkout_files()
+        if found is not None:
+            return found
+        ours = (str(self._home), str(self._workspace.job_directory("x").parent))
+        walk = _walk(str(self.project), "", lambda path: path in ours)
+        return Checkout(dict(islice(walk, MOST_COMPARED)))
+
+    def _before(self, worker: Worker, attempt: int) -> Checkout | None:
+        try:
+            found = json.loads(read_regular(Path(self._path(worker, attempt)), RECORD_BYTES) or b"")
+            files: Mapping[str, str] = found["files"]
+            return Checkout(files, str(found["commit"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _path(self, worker: Worker, attempt: int) -> str:
+        return _NAME.format(self._workspace.control(worker, attempt))
+
+
+def _worked(worker: Worker, at: float) -> bool:
+    began, ended = worker.started_at or 0.0, worker.ended_at
+    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
+
+
+def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
+    pairs = zip(task.writes, promises, strict=True)
+    return tuple(path for path, kept in pairs if kept is _Promise.MISSING)
+
+
+def _found(place: str, path: str) -> Iterator[str]:
+    is_there = os.path.lexists(f"{place}/{path}")
+    names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
+    for name in islice(names, MOST_SOUGHT):
+        whole = f"{place}/{name}"
+        yield whole
+        below = (f"{top}/{each}" for top, _, files in os.walk(whole) for each in files)
+        yield from islice(below, MOST_SOUGHT)
+
+
+def _changed_at(path: str) -> float:
+    try:
+        return os.lstat(path).st_ctime
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    try:
+        with os.scandir(directory) as found:
+            entries = sorted(found, key=lambda each: each.name)
+    except OSError:
+        return
+    for entry in entries:
+        name = prefix + entry.name
+        if entry.is_dir(follow_symlinks=False):
+            is_cache = entry.name in _PASSED_OVER or entry.name.endswith("_cache")
+            if not is_cache and not is_ours(entry.path):
+                yield from _walk(entry.path, f"{name}/", is_ours)
+        else:
+            seen = entry.stat(follow_symlinks=False)
+            yield name, f"{seen.st_size} {seen.st_mtime_ns}"

@@ -1,0 +1,501 @@
+"""Commits that the orchestrator creates from the files of a worktree."""
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.model.attempt.delivered_work import HeldBack
+from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command import fifo_guard
+from orchestrator.git.command.frozen_config import FrozenIgnoreRules
+from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.ref_files import ID_LENGTHS
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.user_repository import within
+from orchestrator.git.commits import nested_repositories as nested
+from orchestrator.git.commits import never_commit, object_quarantine
+from orchestrator.git.commits.nested_repositories import Nested
+from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
+from orchestrator.git.commits.staged_entries import Staged, as_new, staged
+from orchestrator.security.files.untrusted_files import read_regular
+
+_MOST_KEPT = 256
+#: Maximum number of paths of a cached difference.
+_MOST_CACHED_PATHS = 500
+
+#: The kind of each change as git's letter, and its path.
+Differences = Sequence[tuple[str, str]]
+
+_kept: dict[tuple[str, str, str], Differences] = {}
+_guard = threading.Lock()
+
+
+def differing_paths(git: Git, start: str, end: str) -> Differences:
+    key = _key(git, start, end)
+    with _guard:
+        present = _kept.get(key) if key else None
+    if present is not None:
+        return present
+    fields = git.run(
+        "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
+    ).fields
+    found = list(zip(fields[::2], fields[1::2], strict=True))
+    _keep(key, found)
+    return found
+
+
+def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
+    """Return the cache key of a difference; None if the names may later mean other commits."""
+    key = fixed(git, end)
+    return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
+
+
+def fixed(git: Git, commit: str) -> tuple[str, str] | None:
+    """Return the repository's shared directory and the commit, as a cache key.
+
+    None if the name may later mean another commit, or if the directory is unknown.
+    """
+    part = shared_part(git.directory, git.env)
+    is_id = len(commit) in ID_LENGTHS and commit.isalnum()
+    return (part.common, commit) if part and is_id else None
+
+
+def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
+    if key is None or len(found) > _MOST_CACHED_PATHS:
+        return
+    with _guard:
+        _kept[key] = found
+        while len(_kept) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
+
+
+#: Without this, git would remove files that were created outside a sparse checkout.
+_NOT_SPARSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.sparseCheckout",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
+
+#: Matches names and addresses from which git removes nothing.
+_CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
+#: Maximum size of a HEAD that is read without git, in bytes.
+_LONGEST_LINK = 4096
+#: Maximum number of paths in one call of git.
+_MOST_PATHS = 500
+
+
+def commit_tree(
+    git: Git, tree: str, parents: Sequence[str], message: str, signature: Signature
+) -> str:
+    above = [word for parent in parents for word in ("-p", parent)]
+    text = message.encode("utf-8", "replace")
+    if _is_plain(tree, parents, text, signature) and _have_all(git, tree, parents):
+        commit = git.store_commit(_commit_object(tree, parents, text, signature))
+        if commit:
+            return commit
+    return git.run("commit-tree", *above, tree, given=text, env=signed(signature)).text
+
+
+def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bool:
+    names = (tree, *parents)
+    are_ids = all(len(each) in ID_LENGTHS and each.isalnum() for each in names)
+    are_clean = all(map(_CLEAN.fullmatch, (signature.name, signature.email)))
+    return are_ids and are_clean and len({*names}) == len(names) and b"\0" not in text
+
+
+def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
+    # If an object is missing, ``commit-tree`` reports which one.
+    names = [f"{tree}^{{tree}}", *(f"{each}^{{commit}}" for each in parents)]
+    return git.resolve_all(names) == [tree, *parents]
+
+
+def _commit_object(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bytes:
+    now = time.localtime()
+    at = f"{int(time.mktime(now))} {time.strftime('%z', now)}"
+    who = f"{signature.name} <{signature.email}> {at}"
+    lines = (
+        f"tree {tree}",
+        *(f"parent {each}" for each in parents),
+        f"author {who}",
+        f"committer {who}",
+    )
+    return "\n".join((*lines, "", "")).encode() + text
+
+
+def signed(signature: Signature) -> Mapping[str, str]:
+    return {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", signature.name), ("EMAIL", signature.email))
+    }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommitRules:
+    patterns: FrozenIgnoreRules
+    #: The worker's start commit.
+    start: str
+    #: Paths that are never committed, even if the present .gitignore does not list them.
+    without: Sequence[str] = ()
+    #: New files that are not committed, unless the task promises them.
+    never: NeverCommit = NOTHING
+    promised: Sequence[str] = ()
+    #: Prefix of refs for commits of the branch that the worker has abandoned.
+    abandoned: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedFiles:
+    """The nested repositories and held-back files that were found while adding to an index."""
+
+    nested: Sequence[Nested]
+    #: Files that were added to the index, and then removed from it, so that they are not committed.
+    held: Sequence[HeldBack]
+    #: Objects that only held-back files use.
+    unwanted: Collection[str]
+    #: Each path that differs between the start commit and the index; None if files were removed
+    #: from the index since the comparison.
+    differences: Differences | None = None
+
+
+#: Adds all files to an index, except the given ones.
+_Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
+
+
+def commit_rest(
+    git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
+) -> tuple[str, AddedFiles]:
+    """Commit uncommitted changes on top of HEAD, even if HEAD is not on ``branch``.
+
+    Then set ``branch`` to the new commit, and HEAD to ``branch``. Return the commit.
+    """
+    head, present, current = _head(git)
+    start = git.resolve(f"{rules.start}^{{commit}}")
+    rules = replace(rules, start=start) if start else rules
+    tree, found = _tree_of_files(git, rules, _add_all)
+    if tree != present:
+        head = commit_tree(git, tree, [head], message, signature)
+    if start and found.differences is not None:
+        # The worker's changes are read next, so this saves a process.
+        _keep(_key(git, start, head), found.differences)
+    # The agent may have switched to a branch of its own, or have moved this branch.
+    if current != branch:
+        _keep_abandoned(git, branch, head, rules.abandoned)
+        git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
+    git.point({branch: head})
+    return head, found
+
+
+def _head(git: Git) -> tuple[str, str, str]:
+    """Return HEAD's commit, the commit's tree, and the full name of HEAD's branch.
+
+    If HEAD is detached, the third value is not a full ref name.
+    """
+    link = read_regular(f"{git.env['GIT_DIR']}/HEAD", _LONGEST_LINK) or b""
+    branch, is_plain = os.fsdecode(link.strip()), link.startswith(b"ref: refs/heads/")
+    commit, tree = git.resolve_all(["HEAD^{commit}", "HEAD^{tree}"])
+    if is_plain and tree and not branch.endswith("/.invalid"):
+        return commit, tree, branch.removeprefix("ref: ")
+    asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+    # Git does not print the last value if an agent has named a branch HEAD.
+    commit, tree, *names = git.run("rev-parse", *asked).text.split("\n")
+    return commit, tree, names[0] if names else ""
+
+
+def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
+    """Save the old head of the branch on a ref, if ``head`` does not contain it.
+
+    Does nothing during an unfinished rebase, which still has the old commits.
+    """
+    rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
+    old = git.resolve(f"{branch}^{{commit}}")
+    if not prefix or not old or any(map(os.path.exists, rebases)):
+        return
+    if not contains(git, head, old):
+        git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
+
+
+def _tree_of_files(
+    git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str] | None = None
+) -> tuple[str, AddedFiles]:
+    try:
+        return _fitting(git, rules, add, modules or {})
+    except RepositoryError:
+        # Objects of the index are missing: a `git gc --prune=now` removed them, or a full disk or a
+        # crash interrupted the previous commit.
+        git.run("read-tree", "HEAD")
+        return _fitting(git, rules, add, modules or {})
+
+
+def _fitting(
+    git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
+) -> tuple[str, AddedFiles]:
+    """Write the tree of a commit. If the disk is full, retry without held-back files.
+
+    The first try stores the held-back files, too: to find them beforehand, every commit would need
+    one more process.
+    """
+    try:
+        return _written(git, rules, add, modules)
+    except OSError as error:
+        without = _held_beforehand(git, rules) if is_full_disk(error) else ()
+        if not without:
+            raise
+        return _written(git, rules, add, modules, without)
+
+
+def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
+    listed = git.run("ls-files", "--others", "--exclude-standard", "-z").fields
+    new = {each: as_new(each) for each in listed if not each.endswith("/")}
+    held = never_commit.held(git, rules.never, rules.start, new.values(), rules.promised)
+    return [new[each] for each in held.files]
+
+
+def _written(
+    git: Git,
+    rules: CommitRules,
+    add: _Add,
+    modules: Mapping[str, str],
+    without: Sequence[Staged] = (),
+) -> tuple[str, AddedFiles]:
+    with object_quarantine.opened(git) as apart:
+        found = add(apart.git, rules, without)
+        apart.drop(found.unwanted)
+        _leave_out(apart.git, rules.without)
+        put_modules(apart.git, modules)
+        return apart.git.run("write-tree").text, found
+
+
+def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
+    """Add all files of an ended attempt. If git cannot read a file, make it readable first."""
+    try:
+        return _add(git, rules, without)
+    except RepositoryError:
+        make_readable(git.directory)
+        return _add(git, rules, without)
+
+
+def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
+    """Add all files to the index, including those of nested repositories.
+
+    ``without``: files that are already held back.
+    """
+    unborn: Sequence[str] = ()
+    left_out = [each.path for each in without]
+    try:
+        _add_but(git, left_out)
+    except RepositoryError:
+        unborn = nested.unborn(git)
+        if not unborn:
+            raise
+        _add_but(git, [*left_out, *unborn])
+    changed = staged(git, rules.start)
+    links = [each.path for each in changed if each.is_new_link]
+    others = [each for each in links if nested.is_worktree(git, each)]
+    if others:
+        _leave_out(git, others)
+        links = [each for each in links if each not in others]
+    submodules = nested.declared(git) if links else set()
+    entered = nested.enter(git, [*unborn, *(each for each in links if each not in submodules)])
+    kept = (nested.at(git, each) for each in links if each in submodules)
+    inner = [*entered, *kept, *nested.among(git, changed)]
+    hidden = rules.patterns.add_hidden(git)
+    changed = staged(git, rules.start) if entered or hidden else changed
+    held = never_commit.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
+    _leave_out(git, held.files)
+    out = {*held.files}
+    unwanted = {each.object for each in changed if each.path in out}
+    unwanted -= {each.object for each in changed if each.path not in out}
+    removed = any(within(each.path, path) for path in rules.without for each in changed)
+    is_whole = not (others or out or without or removed)
+    differences = [(each.kind, each.path) for each in changed] if is_whole else None
+    return AddedFiles(inner, held.found, unwanted, differences)
+
+
+def _add_but(git: Git, paths: Sequence[str]) -> None:
+    if not paths:
+        git.run("add", "--all", "--sparse", "--", ".")
+        return
+    # Pass the paths on standard input, because they may be too long for a command line.
+    given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
+    listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+    how = ("add", "--all", "--sparse", *listed)
+    git.run("--no-literal-pathspecs", *how, given=os.fsencode(given))
+
+
+def make_readable(directory: str) -> None:
+    """Make files usable that git cannot add: files without read permission, FIFOs, and sockets."""
+    for parent, names, files in os.walk(directory):
+        for name in names:
+            _allow(os.path.join(parent, name), 0o700)
+        for name in files:
+            _allow(os.path.join(parent, name), 0o400)
+            _rename_special(os.path.join(parent, name))
+
+
+def _allow(path: str, mode: int) -> None:
+    with suppress(FileNotFoundError):
+        present = os.lstat(path).st_mode
+        if not stat.S_ISLNK(present) and present & mode != mode:
+            os.chmod(path, present & 0o7777 | mode)
+
+
+def _rename_special(path: str) -> None:
+    # the old path of a FIFO, socket, or device then counts as removed
+    if fifo_guard.is_special(path):
+        os.rename(path, free(path))
+
+
+def free(name: str) -> str:
+    """Return an unused name that begins with ``name``, so that no file is overwritten."""
+    number = 1
+    while os.path.lexists(f"{name}-{number}"):
+        number += 1
+    return f"{name}-{number}"
+
+
+def _leave_out(git: Git, paths: Sequence[str]) -> None:
+    if paths:
+        given = os.fsencode("".join(f"{path}\0" for path in paths))
+        listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+        how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
+        git.run("rm", *how, *listed, given=given)
+
+
+def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
+    lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
+    if lines:
+        git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
+
+
+def snapshot(
+    git: Git,
+    admin: Path,
+    message: str,
+    signature: Signature,
+    modules: Mapping[str, str],
+    rules: CommitRules,
+) -> tuple[str, AddedFiles]:
+    """Commit all files with a private index, so that a running agent is not disturbed.
+
+    ``modules``: the new commits of changed submodules, by path.
+    """
+    head, present, _ = _head(git)
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        index = os.path.join(directory, "index")
+        if (admin / "index").exists():
+            shutil.copy2(admin / "index", index)
+        inside = Git(git.directory, {**git.env, "GIT_INDEX_FILE": index})
+        tree, found = _tree_of_files(inside, rules, _add, modules)
+    return head if tree == present else commit_tree(git, tree, [head], message, signature), found
+
+
+def bring(git: Git, now: str, then: str) -> None:
+    """Change the worktree's files from the commit ``now`` to ``then``, with a private index.
+
+    Git checks all files before it changes one.
+    """
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
+        git.run("read-tree", now, env=env)
+        git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
+        git.run("read-tree", "-m", "-u", now, then, env=env)
+
+
+def tree_of(git: Git, commit: str) -> str:
+    name = f"{commit}^{{tree}}"
+    return git.resolve(name) or git.run("rev-parse", "--verify", name).text
+
+
+def contains(git: Git, commit: str, ancestor: str) -> bool:
+    """True if ``ancestor`` is ``commit`` or is in its history."""
+    if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
+        return True
+    return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
+
+
+def changed(git: Git, start: str, end: str) -> list[str]:
+    return [path for status, path in differing_paths(git, start, end) if status != "D"]
+
+
+def touched(git: Git, start: str, end: str) -> dict[str, bool]:
+    """Return every path that differs between the commits; True if ``start`` has the path."""
+    return {path: status != "A" for status, path in differing_paths(git, start, end)}
+
+
+#: Minimum similarity, in percent, of a file that was moved and changed.
+_LEAST_SIMILAR = 50
+
+
+def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
+    """Return the moved files by their new path.
+
+    The value is the old path, and True if the content is unchanged.
+    """
+    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
+    found = git.run("diff-tree", *how, start, end).fields
+    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return {after: (before, status == "R100") for status, before, after in threes}
+
+
+def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
+    """Implements ``core.repository.repository.Repository.lay_out``.
+
+    HEAD and its branch stay as they are.
+    """
+    entries = _entries(git, base, sorted({each for each in swap.values() if each}))
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        git.run("read-tree", commit, env=env)
+        lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+        given = os.fsencode("".join(lines))
+        git.run("update-index", "-z", "--index-info", given=given, env=env)
+        tree = git.run("write-tree", env=env).text
+    git.run("read-tree", "--reset", "-u", tree)
+
+
+def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for begin in range(0, len(paths), _MOST_PATHS):
+        some = paths[begin : begin + _MOST_PATHS]
+        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
+            entry, path = field.split("\t", 1)
+            found[path] = entry
+    return found
+
+
+def _index_line(path: str, entry: str | None) -> str:
+    return f"{entry}\t{path}\0" if entry else f"0 {'0' * 40}\t{path}\0"
+
+
+def restore(git: Git, commit: str) -> None:
+    """Set the files, and the worktree's own branch, to a commit.
+
+    Ignored files and held-back files stay.
+    """
+    git.run("read-tree", "--reset", "-u", commit)
+    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
+    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    # Never move a checked-out branch of the user.
+    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
+    if own and git.resolve("HEAD^{commit}") != commit:
+        git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)
+
+
+def changed_any(git: Git, start: str, end: str) -> bool:
+    """True if any file differs between the commits, including removed files."""
+    return tree_of(git, start) != tree_of(git, end)

@@ -1,0 +1,247 @@
+"""Installed packages of a project (virtual environments, ``node_modules``) for its worktrees."""
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.repository.repository import Tools
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import within
+from orchestrator.git.environments import copied_files, virtualenvs
+from orchestrator.git.environments.virtualenvs import PathMove
+
+#: Seconds after a change of the index in which it may change again without a visible difference of
+#: its time.
+_SETTLED_SECONDS = 0.1
+_MOST_KEPT = 16
+
+_kept: dict[str, tuple[Stamp, Sequence[str]]] = {}
+_guard = threading.Lock()
+
+
+def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
+    """Return tracked files with one of the names. Cached while the index is unchanged."""
+    part = shared_part(checkout.directory, checkout.env)
+    index = f"{part.common}/{part.head}index" if part else ""
+    began, stamp = time.time(), _index_stamp(index)
+    with _guard:
+        present = _kept.get(index)
+    if present is not None and present[0] == stamp:
+        return present[1]
+    how = ("--no-literal-pathspecs", "ls-files", "-z", "--")
+    found = checkout.run(*how, *(f":(glob)**/{each}" for each in names)).fields
+    if stamp is not None and max(stamp[2:]) < (began - _SETTLED_SECONDS) * 1e9:
+        with _guard:
+            _kept[index] = stamp, found
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+    return found
+
+
+def _index_stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
+
+
+NODE_MODULES = "node_modules"
+PROGRAMS = ".bin"
+#: Entries of ``node_modules`` for which no link is created. Tools write to them while they run;
+#: ``.pnpm`` needs no link, because the links of its packages lead to it.
+_LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
+#: Small files of the package manager.
+_STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
+
+#: A function that takes a real path in the checkout and returns the same path in the worktree, or
+#: None if the path is no source of the project.
+Moved = Callable[[str], str | None]
+
+
+def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
+    """Fill ``target`` with links to the packages in ``source``.
+
+    Return True if one of the packages is a source directory of the project. Idempotent: existing
+    entries stay, but a link that should lead to such a source is corrected.
+    """
+    os.makedirs(target, exist_ok=True)
+    leads_to_sources = False
+    for entry in list(os.scandir(source)):
+        to = f"{target}/{entry.name}"
+        if entry.name in _LEFT_OUT:
+            continue
+        if entry.name in _STATE:
+            if not os.path.lexists(to):
+                shutil.copyfile(entry.path, to)
+        elif not entry.is_symlink() and (entry.name == PROGRAMS or entry.name.startswith("@")):
+            leads_to_sources |= derive_node_modules(entry.path, to, moved)
+        else:
+            inside = moved(os.path.realpath(entry.path)) if entry.is_symlink() else None
+            leads_to_sources |= inside is not None
+            _link(inside or entry.path, to, is_source=inside is not None)
+    return leads_to_sources
+
+
+def _link(source: str, target: str, *, is_source: bool) -> None:
+    if is_source and os.path.islink(target) and os.readlink(target) != source:
+        os.unlink(target)
+    with suppress(FileExistsError):
+        os.symlink(source, target)
+
+
+logger = logging.getLogger(__name__)
+
+ENVIRONMENTS = (".venv", "venv")
+#: Files next to which their packages are installed.
+_MANIFESTS = ("package.json", "pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt")
+_MOST_PLACES = 200
+#: Name of the environment in the directory for the programs of a gate or worker.
+_ENVIRONMENT = "environment"
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPackages:
+    """Installed packages of one worktree. Directories are real paths."""
+
+    #: The user's checkout, and the product's own paths in it, relative to its top.
+    checkout: Git
+    ours: Sequence[str]
+    worktree: str
+    #: Path of the host project from the top of the repository; empty if it is the top.
+    project: str
+    #: False if the worktree gets its packages from ``git.setup``.
+    derives: bool = True
+
+    @property
+    def _top(self) -> str:
+        return self.checkout.directory
+
+    @property
+    def _sources(self) -> PathMove:
+        return PathMove(self._top, self.worktree)
+
+    def derive(self, admin: Path) -> None:
+        """Make the checkout's installed packages usable in the worktree.
+
+        Idempotent: existing packages stay. Derived packages do not count as a worker's work.
+        Packages that cannot be derived are skipped.
+        """
+        for place in self._places() if self.derives else ():
+            for name in ENVIRONMENTS:
+                source, target = self._both(place, name)
+                if virtualenvs.is_environment(source) and not os.path.lexists(target):
+                    copied_files.note(admin, os.path.join(place, name))
+                    _attempt(source, target, self._sources)
+            source, target = self._both(place, NODE_MODULES)
+            if os.path.isdir(source) and not os.path.islink(target):
+                if not os.path.lexists(target):
+                    copied_files.note(admin, os.path.join(place, NODE_MODULES))
+                self._link_modules(source, target)
+
+    def _both(self, place: str, name: str) -> tuple[str, str]:
+        return os.path.join(self._top, place, name), os.path.join(self.worktree, place, name)
+
+    def _link_modules(self, source: str, target: str) -> bool:
+        try:
+            return derive_node_modules(source, target, self._moved)
+        except OSError:
+            logger.warning("cannot link all of node_modules into a worktree", exc_info=True)
+            return True
+
+    def _moved(self, real: str) -> str | None:
+        """Return the path in the worktree that corresponds to a source of the checkout.
+
+        None if it is an installed package, or outside of the checkout.
+        """
+        inside = os.path.relpath(real, self._top)
+        parts = inside.split("/")
+        is_source = parts[0] != ".." and NODE_MODULES not in parts
+        if not is_source or any(within(inside, each) for each in self.ours):
+            return None
+        return os.path.join(self.worktree, inside)
+
+    def _places(self) -> list[str]:
+        listed = tracked_manifests(self.checkout, _MANIFESTS)
+        found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
+        mine = (each for each in found if not any(within(each, own) for own in self.ours))
+        there = [each for each in mine if os.path.isdir(os.path.join(self.worktree, each))]
+        return there[:_MOST_PLACES]
+
+    # -- programs ------------------------------------------------------------------------------
+
+    def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
+        """Return the directories to put before a search path, and variables to set.
+
+        ``programs``: a directory for programs, which this method empties and fills. ``search``: the
+        rest of the search path. ``trusted``: True to ignore programs that a worker installed.
+        """
+        path: list[str] = []
+        variables: dict[str, str] = {}
+        with suppress(FileNotFoundError):
+            os.unlink(programs) if os.path.islink(programs) else shutil.rmtree(programs)
+        environment = self._environment(f"{programs}/{_ENVIRONMENT}", search, trusted)
+        if environment:
+            path.append(f"{environment}/bin")
+            variables["VIRTUAL_ENV"] = environment
+        path += self._node_programs(trusted)
+        return Tools(path=tuple(path), variables=variables, checkout=self._top)
+
+    def _environment(self, made: str, search: str, trusted: bool) -> str:
+        for name in ENVIRONMENTS:
+            source, target = self._both(self.project, name)
+            if not self.derives and virtualenvs.is_environment(target):
+                return target
+            if self.derives and virtualenvs.is_environment(source):
+                is_linked = os.path.islink(f"{target}/bin")
+                if not trusted and not is_linked and virtualenvs.is_environment(target):
+                    return target
+                added = virtualenvs.packages_of(target)
+                return made if _attempt(source, made, self._sources, added) else source
+        if not self.derives:
+            return ""
+        # An environment that is active or elsewhere counts only if it leads to the checkout's
+        # sources.
+        for source in _environments_on(search):
+            if virtualenvs.leads_to(source, self._sources):
+                return made if _attempt(source, made, self._sources) else ""
+        return ""
+
+    def _node_programs(self, trusted: bool) -> Iterator[str]:
+        for place in dict.fromkeys([self.project, ""]):
+            source, target = self._both(place, NODE_MODULES)
+            if not self.derives:
+                yield f"{target}/{PROGRAMS}"
+                continue
+            found = f"{source}/{PROGRAMS}"
+            if not os.path.isdir(found):
+                continue
+            leads = self._link_modules(source, target)
+            is_own = leads or not trusted
+            yield f"{target}/{PROGRAMS}" if is_own else found
+
+
+def _attempt(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> bool:
+    try:
+        virtualenvs.derive(source, target, sources, added)
+    except OSError:
+        logger.warning(
+            "cannot link a Python environment into a worktree: %s", source, exc_info=True
+        )
+        shutil.rmtree(target, ignore_errors=True)
+        return False
+    return True
+
+
+def _environments_on(search: str) -> Iterator[str]:
+    for directory in dict.fromkeys(search.split(os.pathsep)):
+        if os.path.basename(directory) == "bin" and os.path.isabs(directory):
+            above = os.path.dirname(directory)
+            if virtualenvs.is_environment(above):
+                yield above

@@ -1,0 +1,285 @@
+"""Restores the files by which git recognizes a repository: HEAD, configuration, branches, and tags.
+
+All worktrees share these files, so one broken file would fail every worker. Only files that git
+cannot use are restored, because any other change may be the user's intention.
+Broken files are saved in the job's directory, with a list of the repairs.
+"""
+
+import os
+import shutil
+import stat
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command.frozen_config import note_once
+from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.repair.git_directory_snapshot import (
+    GitDirectorySnapshot,
+    admin_of,
+    configure,
+    deciding,
+    present,
+    read,
+    written,
+)
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
+
+#: Name of the directory with broken files in a root job's directory.
+BROKEN = "repository-broken"
+#: Name of a file in that directory, with one line for each repair.
+_NOTES = "told.txt"
+_MOST_NOTE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenFiles:
+    #: The root job's directory.
+    job: Path
+
+    def notes(self) -> list[str]:
+        found = read_regular(self.job / BROKEN / _NOTES, _MOST_NOTE_BYTES) or b""
+        return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
+
+    def note(self, line: str) -> None:
+        """Add the line to the reports of all jobs whose workers may have broken the file."""
+        working = at_work(self.job.parent)
+        for job in {self.job, *(each.parents[2] for each in working)}:
+            (job / BROKEN).mkdir(exist_ok=True, mode=0o700)
+            with (job / BROKEN / _NOTES).open("a", encoding="utf-8", errors="replace") as file:
+                file.write(f"{line}{_who(job, working)}\n")
+
+    def keep(self, path: str) -> str:
+        """Move the file away, so that a new file can replace it. Return its new path, as text."""
+        if not os.path.lexists(path):
+            return ""
+        place = self._free(path)
+        mode = os.lstat(path).st_mode
+        if stat.S_ISFIFO(mode):
+            # The directory is empty.
+            os.unlink(path)
+            return ""
+        if stat.S_ISREG(mode) and os.access(path, os.R_OK):
+            shutil.copyfile(path, place)
+        else:
+            shutil.move(path, place)
+        return f"; the former content is saved as {place}"
+
+    def _free(self, path: str) -> str:
+        (self.job / BROKEN).mkdir(exist_ok=True, mode=0o700)
+        number = 1
+        while os.path.lexists(place := f"{self.job / BROKEN}/{os.path.basename(path)}-{number}"):
+            number += 1
+        return place
+
+
+def at_work(workspace: Path) -> Sequence[Path]:
+    return sorted(workspace.glob("job_*/depth_*/*/worktree"))
+
+
+def _who(job: Path, working: Sequence[Path]) -> str:
+    own = [each.parent.name for each in working if each.parents[2] == job]
+    others = [
+        f"{each.parent.name} of {each.parents[2].name}"
+        for each in working
+        if each.parents[2] != job
+    ]
+    names = ", ".join([*own, *others])
+    return f" (workers with a worktree at that time: {names})" if names else ""
+
+
+#: Command whose output has the lines of a file of packed refs.
+_ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
+
+
+def noted(git: Git) -> bytes:
+    """Return all refs as text, in the format of a packed-refs file.
+
+    Raise RepositoryError if the directory has no repository that git recognizes. A repository in a
+    directory above does not count.
+    """
+    # Without this, git would use the repository of a directory above.
+    return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
+
+
+def listed(content: bytes) -> dict[str, str]:
+    """Return the commits in a packed-refs file, by ref. Invalid lines are omitted."""
+    lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
+    pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
+
+
+def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
+    """Set refs to their saved commits. A ref that cannot be set is skipped.
+
+    ``missing``: restore only refs that no longer exist.
+    """
+    there = listed(noted(git)) if missing else {}
+    for name in refs.keys() - there.keys():
+        git.ask("update-ref", *ITSELF, name, refs[name])
+
+
+#: Name of the file with the original content, in a root job's directory.
+NAME = "repository-before.json"
+REFS = "refs-before"
+INDEX = "index-before"
+_MOST_BYTES = 64 * 1024 * 1024
+#: Maximum size of a saved index in bytes (about 150,000 files). A larger index is not saved with
+#: every job.
+_LARGEST_INDEX = 16 * 1024 * 1024
+#: Seconds until the second check. An editor may empty a file before it writes it.
+PAUSE_SECONDS = 0.3
+#: One lock for all root jobs, because they share the repository.
+_PUTTING_BACK = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryBackup:
+    #: The root job's directory.
+    job: Path
+
+    def note(self, git: Git, common: Path) -> None:
+        """Back up the state before any agent starts. Idempotent: only the first call writes.
+
+        Raise RepositoryError if git cannot use the present state.
+        """
+        if (self.job / NAME).exists():
+            return
+        refs = noted(git)
+        content = written(git, common)
+        index = f"{admin_of(git)}/index"
+        note_once(self.job / REFS, lambda: refs)
+        note_once(self.job / INDEX, lambda: _small(index))
+        note_once(self.job / NAME, lambda: content)
+
+    def put_back(self) -> Sequence[str]:
+        """Restore the repository. Idempotent.
+
+        Return texts on all that was restored since the backup. Raise RepositoryError if the
+        repository no longer exists.
+        """
+        before = read(self.job / NAME)
+        if before is not None and not before.is_untouched():
+            with _PUTTING_BACK:
+                _Again(before, BrokenFiles(self.job)).put_back()
+        return BrokenFiles(self.job).notes()
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    before: GitDirectorySnapshot
+    broken_files: BrokenFiles
+
+    def put_back(self) -> None:
+        if not os.path.isdir(self.before.common):
+            raise RepositoryError(f"the repository {self.before.common} no longer exists")
+        if self.before.is_usable():
+            return
+        time.sleep(PAUSE_SECONDS)
+        refs_are_gone = self._make_directories()
+        for path in self.before.unusable():
+            what = "could not be used by git" if os.path.lexists(path) else "was removed"
+            self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
+        for path in self.before.configs:
+            for mend in (self._settle, self._exchange_config):
+                if not self.before.works():
+                    mend(path)
+        if self.before.works():
+            self._put_back_large(refs_are_gone)
+
+    def _put_back_large(self, refs_are_gone: bool) -> None:
+        if not self.before.has_index():
+            self._exchange_index()
+        if refs_are_gone or not self.before.has_refs():
+            self._put_back_refs(refs_are_gone)
+
+    def _make_directories(self) -> bool:
+        """Create missing directories. Return True if the directory of the refs was missing."""
+        gone = list(self.before.missing())
+        for path in gone:
+            kept = self.broken_files.keep(path)
+            if os.path.isfile(path):
+                os.unlink(path)
+            os.mkdir(path)
+            content = "with its content from before the job" if path.endswith("/refs") else "empty"
+            self._note(path, "was not a directory", f"recreated {content}{kept}")
+        # With a reftable, this directory is always empty.
+        in_table = os.path.isdir(f"{self.before.common}/reftable")
+        return f"{self.before.common}/refs" in gone and not in_table
+
+    def _settle(self, path: str) -> None:
+        # Only the settings by which git recognizes the repository are restored, because the user
+        # may have changed other settings.
+        now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
+        names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
+        if not names:
+            return
+        kept = self.broken_files.keep(path)
+        for name in names:
+            configure(path, name, then.get(name))
+        what = f"had invalid values of {', '.join(names)}"
+        self._note(path, what, f"restored to their values before the job{kept}")
+
+    def _exchange_config(self, path: str) -> None:
+        # If git still fails with the backup, another file is the cause. The present configuration
+        # then stays.
+        now = present(path)
+        kept = self._exchange(path)
+        if self.before.works():
+            what = "had invalid settings"
+            self._note(path, what, f"restored to its state before the job{kept}")
+        elif now is not None:
+            replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
+
+    def _exchange(self, path: str) -> str:
+        kept, content = self.broken_files.keep(path), self.before.files[path]
+        if content is None:
+            Path(path).unlink(missing_ok=True)
+        else:
+            replace_file(Path(path), content, mode=self.before.modes.get(path, 0o644))
+        return kept
+
+    def _exchange_index(self) -> None:
+        path = self.before.index
+        content = read_regular(self.broken_files.job / INDEX, _LARGEST_INDEX)
+        if content:
+            kept = self.broken_files.keep(path)
+            replace_file(Path(path), content, mode=0o644)
+            self._note(
+                path, "could not be used by git", f"restored to its state before the job{kept}"
+            )
+
+    def _put_back_refs(self, all_gone: bool) -> None:
+        """Restore refs to their state before the job.
+
+        ``all_gone``: the directory of the refs was missing. Otherwise the packed-refs file is
+        broken, and its readable lines have priority over the saved refs.
+        """
+        git, path = Git(self.before.top, {}), self.before.packed_refs
+        refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
+        if all_gone and self.before.has_refs():
+            put_back(git, refs, missing=False)
+            return
+        packed = listed(read_regular(path, _MOST_BYTES) or b"")
+        kept = self.broken_files.keep(path)
+        Path(path).unlink(missing_ok=True)
+        refs = {**packed, **refs} if all_gone else {**refs, **packed}
+        put_back(git, refs, missing=not all_gone)
+        what = "refs were restored; unreadable refs have their state before the job"
+        self._note(path, "could not be used by git", f"{what}{kept}")
+
+    def _note(self, path: str, what: str, now: str) -> None:
+        self.broken_files.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
+
+
+def put_back_at_work(workspace: Path) -> None:
+    for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
+        RepositoryBackup(job).put_back()
+
+
+def _small(path: str) -> bytes:
+    content = read_regular(path, _LARGEST_INDEX + 1) or b""
+    return content if len(content) <= _LARGEST_INDEX else b""

@@ -1,0 +1,232 @@
+"""Snapshot of the repository files that git reads first."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError
+from orchestrator.git.command import git_config
+from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.runner import Git, GitOutput
+from orchestrator.git.repair.broken_worktrees import is_head
+from orchestrator.security.files.untrusted_files import read_regular
+
+#: Settings that decide whether git recognises the directory as this repository.
+_DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
+_MOST_BYTES = 64 * 1024 * 1024
+_DIRECTORIES = ("objects", "refs")
+#: Size, time, and inode of a file; None if there is no file.
+Stamp = tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GitDirectorySnapshot:
+    """The snapshot of the repository files at the start of a job. Paths are absolute."""
+
+    top: str
+    common: str
+    #: The kind of object ids, and the top of the checkout, as ``_where`` returns them.
+    where: str
+    #: The user's own part of the repository. For a worktree, it differs from the common directory.
+    admin: str
+    #: Size, time, and inode of files that are too large to be read each time. A difference shows a
+    #: change.
+    stamps: Mapping[str, Stamp]
+    #: Contents of the files; None for a file that does not exist. Links and special files are not
+    #: read.
+    files: Mapping[str, bytes | None]
+    modes: Mapping[str, int]
+
+    @property
+    def configs(self) -> list[str]:
+        return [path for path in self.files if os.path.basename(path).startswith("config")]
+
+    @property
+    def index(self) -> str:
+        return f"{self.admin}/index"
+
+    @property
+    def packed_refs(self) -> str:
+        return f"{self.common}/packed-refs"
+
+    def is_untouched(self) -> bool:
+        same = all(present(path) == content for path, content in self.files.items())
+        unchanged = all(_stamp(path) == stamp for path, stamp in self.stamps.items())
+        return same and unchanged and not list(self.missing())
+
+    def is_usable(self) -> bool:
+        sound = not [*self.missing(), *self.unusable()] and self.works()
+        return sound and self.has_index() and self.has_refs()
+
+    def has_index(self) -> bool:
+        if self.stamps.get(self.index) and not _stamp(self.index):
+            return False
+        return self._succeeds("ls-files", "--", "nothing")
+
+    def has_refs(self) -> bool:
+        return self._succeeds("for-each-ref", "--format=%(refname)")
+
+    def _succeeds(self, *arguments: str) -> bool:
+        return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
+
+    def works(self) -> bool:
+        """True if git recognizes the directory as the checkout's repository."""
+        with suppress(RepositoryError):
+            return _where(Git(self.top, {})) == self.where
+        return False
+
+    def missing(self) -> Iterator[str]:
+        """Yield the paths of required directories that do not exist, or are not directories."""
+        places = (f"{self.common}/{name}" for name in _DIRECTORIES)
+        yield from (each for each in places if not os.path.isdir(each))
+        worktrees = f"{self.common}/worktrees"
+        if os.path.lexists(worktrees) and not os.path.isdir(worktrees):
+            yield worktrees
+
+    def unusable(self) -> list[str]:
+        """Return the paths of required files that are missing, or that git cannot parse."""
+        return [path for path in self.files if not self._is_usable(path)]
+
+    def _is_usable(self, path: str) -> bool:
+        if path.endswith("/shallow"):
+            return all(map(_is_id, (present(path) or b"").split()))
+        if not os.path.lexists(path) or present(path) == b"":
+            # An empty file is always damage, because no person empties it.
+            return not self.files[path]
+        if path.endswith("/HEAD"):
+            return is_head(Path(path))
+        return _is_plain(path) and _outside("--file", path, "--list").code == 0
+
+
+def configure(path: str, name: str, value: str | None) -> None:
+    """Set a value in a git configuration file; None removes the setting."""
+    how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
+    _outside("--file", path, *how)
+
+
+def written(git: Git, common: Path) -> bytes:
+    """Return the snapshot as JSON, for ``read``.
+
+    The caller must first read the refs with git, which shows that git can use the repository: this
+    function usually runs no git. If it runs git, and git fails, it raises RepositoryError.
+    """
+    where = _usual_where(git) or _where(git)
+    if not where.endswith(f" {git.directory}"):
+        raise RepositoryError("git does not recognize the project as a repository")
+    admin = admin_of(git)
+    names = ("config", "config.worktree", "shallow", "HEAD")
+    paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
+    files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
+    stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
+    found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
+    return json.dumps({**found, "stamps": stamps, "files": files}).encode()
+
+
+def admin_of(git: Git) -> str:
+    """Return the directory with the checkout's own HEAD and index.
+
+    It is ``.git``, or the part of it that belongs to a linked worktree.
+    """
+    part = shared_part(git.directory, git.env)
+    if part and not os.path.islink(f"{git.directory}/.git"):
+        return f"{part.common}/{part.head}".rstrip("/")
+    return git.run("rev-parse", "--absolute-git-dir").line
+
+
+def _where(git: Git) -> str:
+    asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
+    return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
+
+
+def _usual_where(git: Git) -> str:
+    """Derive the result of ``_where`` from settings, without git; "" if they do not suffice.
+
+    Call this only if git recognizes the repository.
+    """
+    is_plain = git_config.value(git, "core.bare") == "false"
+    if not is_plain or git_config.value(git, "core.worktree"):
+        return ""
+    return f"{git_config.value(git, 'extensions.objectformat') or 'sha1'} {git.directory}"
+
+
+def _noted(path: str) -> tuple[str, int] | None:
+    content = present(path)
+    if content is None:
+        return None
+    return content.decode("latin-1"), stat.S_IMODE(os.stat(path).st_mode)
+
+
+def read(path: Path) -> GitDirectorySnapshot | None:
+    with suppress(ValueError, TypeError, KeyError, AttributeError):
+        found = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
+        modes = {name: each[1] for name, each in found["files"].items() if each}
+        where = {each: found[each] for each in ("top", "common", "where", "admin")}
+        stamps = {path: each and tuple(each) for path, each in found["stamps"].items()}
+        return GitDirectorySnapshot(**where, stamps=stamps, files=files, modes=modes)
+    return None
+
+
+def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, object]:
+    """Return the snapshot with the new paths of a moved repository and checkout.
+
+    The result is a JSON object, as ``read`` expects it in a file.
+    """
+    places = {before.common: common, before.top: top}
+
+    def here(path: str) -> str:
+        for old, new in places.items():
+            if path == old or path.startswith(f"{old}/"):
+                return f"{new}{path.removeprefix(old)}"
+        return path
+
+    files = {
+        here(path): None if content is None else (content.decode("latin-1"), before.modes[path])
+        for path, content in before.files.items()
+    }
+    return {
+        "top": top,
+        "common": common,
+        "where": before.where.replace(before.top, top),
+        "admin": here(before.admin),
+        "stamps": {here(path): stamp for path, stamp in before.stamps.items()},
+        "files": files,
+    }
+
+
+def _stamp(path: str) -> Stamp:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _is_id(word: bytes) -> bool:
+    return len(word) in (40, 64) and not word.strip(b"0123456789abcdef")
+
+
+def present(path: str) -> bytes | None:
+    return read_regular(path, _MOST_BYTES)
+
+
+def _is_plain(path: str) -> bool:
+    return present(path) is not None
+
+
+def deciding(config: bytes) -> dict[str, str]:
+    """Return the settings by which git decides if a directory is a repository."""
+    asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
+    answer = _outside(*asked, given=config)
+    pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
+    return {name: value if sign else "true" for name, sign, value in pairs}
+
+
+def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
+    # outside of any repository, because the job's repository may be broken
+    git = Git("/", {"GIT_DIR": os.devnull})
+    return git.run("config", *arguments, given=given, accept=range(256))

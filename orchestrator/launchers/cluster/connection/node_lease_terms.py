@@ -1,0 +1,42 @@
+"""The times of the leases of nodes."""
+
+from orchestrator.core.dataclass import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeLeaseTerms:
+    """Times of a node's lease, in seconds.
+
+    The server's answer to a heartbeat extends the lease, counted from the time when the node sent
+    the heartbeat. Therefore a late answer never makes the lease end later than the server assumes
+    (Gray and Cheriton, "Leases", 1989).
+    """
+
+    #: Interval between two beats of a node that has workers.
+    beat: float = 0.5
+    #: Time without an expected message after which the connection is closed. Then no worker starts
+    #: on the node until it has connected again.
+    notice: float = 2.0
+    #: Time for which a node's workers may run without an answer from the server.
+    lease: float = 8.0
+    #: Maximum time from the end of a lease until the last worker is dead: next check, grace time,
+    #: kill, and clock drift.
+    slack: float = 2.5
+    #: Maximum time for which refused connections extend the lease, from the first refusal on; 0:
+    #: no limit.
+    absence: float = 0.0
+    #: True if a refused connection shows that no server is running.
+    refusal_is_absence: bool = True
+
+    @property
+    def idle_beat(self) -> float:
+        """The interval between two heartbeats of a node without workers.
+
+        At most half of the lease, so that enough of the lease always remains to start a worker.
+        """
+        return max(self.beat, min(8 * self.beat, self.lease / 2))
+
+    @property
+    def fenced_after(self) -> float:
+        """Seconds after the latest answer to a node until all its workers have certainly ended."""
+        return self.lease * 1.01 + self.slack

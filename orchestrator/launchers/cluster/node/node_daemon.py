@@ -1,0 +1,1160 @@
+"""The daemon of a node: runs workers on this machine for the server to which it is connected.
+
+Exit records, locks, and logs of attempts are in a directory of this machine. If this process ends,
+shims keep running, and a new process finds them by these files.
+"""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from orchestrator import __version__
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import (
+    ContainmentUnavailable,
+    OrchestratorError,
+    RepositoryError,
+)
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
+from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
+from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.connection.link import (
+    CHUNK,
+    SERVER_NAME,
+    WINDOW,
+    Link,
+    Message,
+    Window,
+    is_filled,
+    packed,
+    tls,
+    unpacked,
+)
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+from orchestrator.launchers.cluster.connection.server_addresses import (
+    ServerAddresses,
+    host_and_port,
+)
+from orchestrator.launchers.cluster.connection.tunnel import Tunnel
+from orchestrator.launchers.cluster.file_transfer.archive import (
+    ArchiveFigures,
+    UnusableFiles,
+    as_full_disk,
+)
+from orchestrator.launchers.cluster.file_transfer.node_files import (
+    RETURNED,
+    NodeFiles,
+    attempt_files,
+)
+from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
+from orchestrator.launchers.local.containment_settings import (
+    ContainmentPlan,
+    Mode,
+    Sandbox,
+    WorkerLimits,
+)
+from orchestrator.launchers.local.local_launcher import LocalLauncher
+from orchestrator.launchers.local.shims import IDLE_SECONDS
+from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.launchers.process.worker_process import never_started
+from orchestrator.security.files.product_files import FOLDER
+
+logger = logging.getLogger(__name__)
+
+#: Maximum seconds for which a worker's API call waits while the server is unreachable.
+_HOLD_SECONDS = 110.0
+_DIAL_SECONDS = 2.0
+_WELCOME_SECONDS = 10.0
+#: Seconds before the next attempt to connect: normally, and after a rejection.
+_PAUSE_SECONDS, _REJECTED_SECONDS = 0.25, 5.0
+#: Seconds between two searches for agents.
+_AGENTS_SECONDS = 5.0
+#: Maximum seconds for which a stopping node waits until the server has its workers' ends.
+_LEAVE_SECONDS = 15.0
+#: Maximum seconds for which an ended worker's files wait for space on a full disk, and the seconds
+#: between two attempts.
+_FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
+#: Output files that are sent to the server: paths below the attempt's directory.
+FILES = {"log": "log", "raw": "raw/log"}
+#: The same for attempts whose files come back. Their archive is complete when it has its name.
+_NAMES = {**FILES, "files": RETURNED}
+#: Maximum number of empty directories that are kept for later attempts.
+_MOST_SPARES = 64
+#: OpenSSL's names of the errors by which a peer rejects this machine's certificate. After the
+#: handshake, every other TLS error means that the connection is broken.
+_REJECTIONS = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
+#: Ends without a result.
+_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeSettings:
+    name: str
+    #: Addresses of the server, HOST:PORT.
+    addresses: Sequence[str]
+    slots: int
+    #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
+    directory: Path
+    #: True if this machine does not share the server's file system.
+    own_files: bool = False
+    #: The product's folder on this machine.
+    home: Path = FOLDER
+
+
+#: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
+#: ``reason`` why it cannot work (empty: it can), the steps that ``fix`` it, and a ``login`` stamp.
+Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+
+
+class _Held:
+    """An attempt whose end the server has not confirmed yet."""
+
+    def __init__(self, attempt_id: str, directory: str) -> None:
+        self.id, self.directory = attempt_id, directory
+        self.exit_path = f"{directory}/exit.json"
+        self.digest = ""
+        #: Size of the server's files when the attempt started.
+        self.bases = dict.fromkeys(FILES, 0)
+        self.sent = dict.fromkeys(FILES, 0)
+        self.exit: Exit | None = None
+        self.is_reported = False
+        #: True if the server does not expect the attempt.
+        self.is_unwanted = False
+        self.watch = -1
+        #: Directory for temporary files that this node created for the attempt; empty: none.
+        self.scratch = ""
+        #: The attempt's files if this node has its own file system; they come back before its end.
+        self.files: AttemptFiles | None = None
+        #: True until the attempt has its files. The next field is the exit of an attempt that was
+        #: stopped in this time.
+        self.is_preparing = False
+        self.stopped: Exit | None = None
+        #: The description of the files that come back; None: none do.
+        self.returned: Message | None = None
+        #: Held while the attempt's files are created, copied, changed, or packed.
+        self.turn = asyncio.Lock()
+        #: True from the end of the worker's processes.
+        self.has_ended = False
+        #: The first error of the arriving result of a child job.
+        self.result_error: OSError | None = None
+
+    def save(self) -> None:
+        """Store what the next process of this node needs. Raise OSError."""
+        kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
+        kept["files"] = None if self.files is None else asdict(self.files)
+        content = json.dumps(kept).encode("ascii")
+        with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+
+    def load(self) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            kept = json.loads(Path(self.directory, "launch.json").read_text(encoding="ascii"))
+            self.digest, self.bases = kept["digest"], kept["bases"]
+            self.scratch = kept["scratch"]
+            if kept["files"] is not None:
+                self.files = attempt_files(kept["files"])
+                self.sent["files"] = 0
+
+    def next_piece(self, file: str) -> bytes:
+        try:
+            found = os.open(f"{self.directory}/{_NAMES[file]}", _READ_FLAGS)
+        except OSError:
+            return b""
+        try:
+            return os.pread(found, CHUNK, self.sent[file])
+        except OSError:
+            return b""
+        finally:
+            os.close(found)
+
+
+class NodeDaemon:
+    """The serving process of a node. Only the event loop's thread may call."""
+
+    def __init__(
+        self,
+        settings: NodeSettings,
+        say: Callable[[str], None],
+        look: Look,
+        worktrees: NodeWorktrees | None = None,
+    ) -> None:
+        """``say`` shows a line to the person who started the node.
+
+        ``look`` searches for agents, in a separate thread. ``worktrees`` is required for a node
+        with its own file system. Raise OSError.
+        """
+        self._settings, self._say, self._look = settings, say, look
+        self._directory = settings.directory
+        (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._files: NodeFiles | None = None
+        if settings.own_files:
+            self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
+        self._working: set[asyncio.Task[None]] = set()
+        #: True at first, and after each connection.
+        self._may_prune = True
+        self._lease = LeaseFile(str(self._directory / "lease"))
+        self._terms = self._stored_terms()
+        self._addresses = ServerAddresses(self._directory, settings.addresses)
+        self._absent_since: float | None = None
+        self._launcher: LocalLauncher | None = None
+        self._idle_shims: asyncio.Task[None] | None = None
+        self._held: dict[str, _Held] = {}
+        self._by_watch: dict[int, _Held] = {}
+        self._growth = FileGrowthWatch(FILES["log"])
+        #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
+        #: directory takes longer than everything else that this process does for a short worker.
+        self._spares: list[tuple[str, int]] = []
+        shutil.rmtree(self._directory / "spare", ignore_errors=True)
+        (self._directory / "spare").mkdir(mode=0o700, exist_ok=True)
+        self._link: Link | None = None
+        #: The server's address of the link.
+        self._where = ""
+        self._tunnel: Tunnel | None = None
+        #: True if the server expects few beats, because this node has no workers.
+        self._is_idle = False
+        self._expected = asyncio.Event()
+        #: Time at which each unanswered beat was sent, by the beat's number.
+        self._beats: dict[int, float] = {}
+        self._grown: dict[str, None] = {}
+        self._on_way = 0
+        #: The unconfirmed bytes of worktree states on the present connection.
+        self._window = Window()
+        self._something = asyncio.Event()
+        self._linked = asyncio.Event()
+        self._is_leaving = False
+        self._leave_until = 0.0
+        self._printed = ""
+        self._api_port = 0
+        #: Values of the server's environment that this machine's own values replace.
+        self._foreign: Mapping[str, str] = {}
+        #: Descriptions of the agents that the server knows.
+        self._described: Sequence[Mapping[str, Any]] = ()
+
+    async def run(self, api: Any) -> int:
+        """Serve until ``leave`` is called, or until the server rejects the node's first connection.
+
+        Return the exit code. ``api``: the socket for the workers' API calls.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._growth.fileno(), self._files_grew)
+        self._api_port = api.getsockname()[1]
+        server = await asyncio.start_server(self._accepted, sock=api)
+        try:
+            while not self._is_done:
+                if self._may_prune:
+                    self._may_prune = False
+                    await self._prune()
+                pause = await self._connect()
+                if pause is None:
+                    return 1
+                await asyncio.sleep(0.0 if self._is_done else pause)
+        finally:
+            server.close()
+            self._loop.remove_reader(self._growth.fileno())
+            if self._launcher is not None:
+                self._loop.remove_reader(self._launcher.fileno())
+                if self._idle_shims is not None:
+                    self._idle_shims.cancel()
+                self._launcher.close(stop=False)
+        return 0
+
+    async def _prune(self) -> None:
+        """Remove old commits, unless this node has an attempt."""
+        if self._files is not None and not self._working and not self._stored():
+            try:
+                await asyncio.to_thread(self._files.prune)
+            except (OSError, OrchestratorError) as error:
+                logger.warning(
+                    "cannot remove old commits: %s", error, extra={"action": "node_prune"}
+                )
+
+    @property
+    def _is_done(self) -> bool:
+        return self._is_leaving and (not self._held or self._loop.time() > self._leave_until)
+
+    def leave(self) -> None:
+        """Stop all workers. Idempotent.
+
+        Then ``run`` returns when the server has the ends of all workers, or after a timeout.
+        """
+        if self._is_leaving:
+            return
+        self._say("stopping: the workers of this node start again on other machines")
+        self._is_leaving = True
+        self._leave_until = self._loop.time() + _LEAVE_SECONDS
+        if self._link is not None:
+            self._link.post({"is": "leaving"})
+        for held in self._held.values():
+            self._stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._is_done and self._link is not None:
+            self._link.abort()
+
+    def _print(self, line: str) -> None:
+        if line != self._printed:
+            self._printed = line
+            self._say(line)
+
+    # Connections
+
+    async def _connect(self) -> float | None:
+        """Connect to the first address that answers, and serve until the connection breaks.
+
+        Return the seconds to wait before the next attempt; None if the node must end, because the
+        server rejects it and no worker is running.
+        """
+        dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
+        for where in self._addresses.in_turn():
+            try:
+                link = await asyncio.wait_for(self._dial(where), _DIAL_SECONDS)
+            except ConnectionRefusedError:
+                refusals += 1
+                failures.append(f"no server listens at {where}")
+            except ssl.SSLError as error:
+                insecure += 1
+                failures.append(f"no secure connection to {where}: {error.reason or error}")
+            except (OSError, TimeoutError) as error:
+                failures.append(f"cannot reach {where}: {str(error) or 'timeout'}")
+            else:
+                sent = boot_time()
+                welcome = await self._greet(link, where)
+                if welcome is not None:
+                    if insecure:
+                        self._print("; ".join(failures))
+                    return await self._serve(link, where, welcome, sent)
+                failures.append(
+                    f"{where} closed the connection; {self._rejected_certificate(where)}"
+                )
+        if refusals == len(failures):
+            self._server_is_absent(dialled)
+        self._print(f"{'; '.join(failures)}; retrying")
+        return _REJECTED_SECONDS if insecure == len(failures) else _PAUSE_SECONDS
+
+    async def _dial(self, address: str) -> Link:
+        """Return a connection to an address.
+
+        Raise ConnectionRefusedError if all IP addresses of the host refuse it, otherwise OSError.
+        """
+        context = tls(self._directory, "node", is_server=False)
+        context.check_hostname = True
+        errors: list[OSError] = []
+        host, port = host_and_port(address)
+        # asyncio itself does not distinguish a refusal by all IP addresses from other errors
+        for *_, place in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                _, link = await self._loop.create_connection(
+                    Link, str(place[0]), port, ssl=context, server_hostname=SERVER_NAME
+                )
+                return link
+            except OSError as error:
+                errors.append(error)
+        raise next(
+            (each for each in errors if not isinstance(each, ConnectionRefusedError)), errors[0]
+        )
+
+    def _server_is_absent(self, dialled: float) -> None:
+        """Extend the lease after all addresses refused the connection: no server is running.
+
+        Without a server, no other machine starts this node's attempts, and a new server waits for
+        the end of the lease. ``dialled``: boot time just before the connection attempts.
+        """
+        terms = self._terms
+        if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:
+            return
+        if self._absent_since is None:
+            self._absent_since = dialled
+        if not terms.absence or dialled < self._absent_since + terms.absence:
+            self._lease.extend(dialled + terms.lease)
+
+    async def _greet(self, link: Link, where: str) -> Message | None:
+        link.post(self._hello())
+        try:
+            return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
+        except (OSError, TimeoutError) as error:
+            link.abort()
+            if isinstance(error, ssl.SSLError) and error.reason in _REJECTIONS:
+                return {"do": "refused", "why": self._rejected_certificate(where)}
+            return None
+
+    async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
+        """Serve a connection until it breaks. ``sent``: boot time before ``hello`` was sent.
+
+        Return the seconds to wait before the next connection; None if the node must end.
+        """
+        if welcome["do"] == "refused":
+            link.abort()
+            self._print(f"rejected: {welcome['why']}")
+            return _REJECTED_SECONDS if self._stored() else None
+        why = self._unseen(welcome) or self._unable(welcome)
+        if why:
+            link.post({"is": "unfit", "why": why})
+            with suppress(OSError):
+                await link.drained()
+            link.abort()
+            self._print(f"this machine cannot be a node: {why}")
+            return None
+        self._take_addresses(link, where, welcome["addresses"])
+        self._absent_since = None
+        self._lease.extend(sent + self._terms_now.lease)
+        self._print(f"connected to {where} as {self._settings.name}")
+        self._where = where
+        await self._serve_welcomed(link, welcome)
+        return _PAUSE_SECONDS
+
+    def _take_addresses(self, link: Link, where: str, addresses: Sequence[str]) -> None:
+        if self._addresses.take(where, addresses):
+            link.post({"is": "addresses", "addresses": addresses})
+
+    def _rejected_certificate(self, where: str) -> str:
+        name = self._settings.name
+        return (
+            f"the certificate of {name} may have expired, or {where} has another authority; create "
+            f"a new certificate on the server: {COMMAND} nodes add {name}"
+        )
+
+    async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
+        self._link, self._tunnel, self._window = link, Tunnel(link), Window()
+        self._is_idle = False
+        self._beats.clear()
+        self._grown.clear()
+        self._on_way = 0
+        self._reconcile(link, welcome["files"], welcome["late"])
+        self._linked.set()
+        self._may_prune = True
+        tasks = [
+            asyncio.ensure_future(each(link)) for each in (self._beat, self._send, self._report)
+        ]
+        try:
+            while not self._is_done:
+                message = await link.receive()
+                self._take(link, message)
+        except OSError:
+            pass
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._tunnel.close()
+            self._window.close()
+            link.abort()
+            self._link, self._tunnel = None, None
+            self._linked.clear()
+
+    def _hello(self) -> Message:
+        return {
+            "is": "hello",
+            "name": self._settings.name,
+            "instance": self._instance(),
+            "version": __version__,
+            "python": list(sys.version_info[:2]),
+            "uid": os.getuid(),
+            "own_files": self._settings.own_files,
+            "known": list(self._files.known) if self._files else [],
+            "slots": self._settings.slots,
+            "time": time.time(),
+            "attempts": {held.id: held.bases for held in self._stored()},
+        }
+
+    def _stored(self) -> list[_Held]:
+        if self._launcher is not None:
+            return list(self._held.values())
+        found = [
+            _Held(unquote(each.name), str(each))
+            for each in (self._directory / "attempts").iterdir()
+        ]
+        for held in found:
+            held.load()
+        return found
+
+    def _instance(self) -> str:
+        path = self._directory / "instance"
+        if not path.exists():
+            path.write_text(secrets.token_hex(8), encoding="ascii")
+        return path.read_text(encoding="ascii").strip()
+
+    def _unseen(self, welcome: Message) -> str:
+        """Return why this machine does not see the server's files; empty if it does."""
+        if self._files is not None:
+            return ""
+        workspace = Path(welcome["workspace"])
+        try:
+            seen = (workspace / welcome["mark_name"]).read_text(encoding="ascii")
+        except OSError as error:
+            return (
+                f"cannot read {workspace} ({error.strerror}); mount the server's workspace at this "
+                "path"
+            )
+        if seen != welcome["mark"]:
+            return (
+                f"the directory {workspace} of this machine is not the server's workspace; mount "
+                "the server's workspace at this path"
+            )
+        unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
+        if unseen:
+            return (
+                "paths that workers use are missing or empty on this machine: "
+                f"{', '.join(unseen)}; share each path with the server's machine, or join with "
+                "--own-files"
+            )
+        return ""
+
+    def _unable(self, welcome: Message) -> str:
+        """Apply the server's settings.
+
+        Return why this machine cannot start the server's workers; empty if it can.
+        """
+        if self._files is not None:
+            self._files.connected(welcome["places"], sys.executable)
+        self._store_terms(NodeLeaseTerms(**welcome["terms"]))
+        self._foreign, self._described = welcome["environment"], welcome["agents"]
+        try:
+            self._open_launcher(self._here(_plan(welcome["plan"])))
+        except ContainmentUnavailable as error:
+            return error.message
+        except OSError as error:
+            return f"cannot start workers: {error}"
+        return ""
+
+    def _store_terms(self, terms: NodeLeaseTerms) -> None:
+        """Store the terms for the next process of this node, which may start without a server."""
+        if terms != self._stored_terms():
+            new = self._directory / "terms.new"
+            # Replace the file as a whole, so that a full disk does not destroy the former terms.
+            with suppress(OSError):
+                new.write_text(json.dumps(asdict(terms)))
+                new.replace(self._directory / "terms.json")
+        self._terms = terms
+
+    @property
+    def _terms_now(self) -> NodeLeaseTerms:
+        return self._terms or NodeLeaseTerms()
+
+    def _stored_terms(self) -> NodeLeaseTerms | None:
+        try:
+            return NodeLeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _reconcile(
+        self,
+        link: Link,
+        expected: Mapping[str, Mapping[str, int]],
+        late: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        """Send output and ends of the attempts that the server expects, and stop all others.
+
+        ``expected`` and ``late``: for each attempt, the positions from which its files are sent.
+        The server counted ``late`` attempts as lost, but still accepts their results.
+        """
+        for attempt_id, sizes in expected.items():
+            held = self._held.get(attempt_id)
+            if held is None:
+                # The attempt never started here: its start was lost with the former connection.
+                lost = Exit(
+                    ended_by=EndedBy.LOST,
+                    cause=ExitCause.LEASE_ENDED,
+                    error="the connection to its node was lost",
+                    ended_at=time.time(),
+                )
+                self._post_end(attempt_id, lost, "")
+                continue
+            self._send_from(held, sizes)
+        for attempt_id in [each for each in self._held if each not in expected]:
+            held = self._held[attempt_id]
+            if attempt_id in late and held.exit and held.exit.ended_by not in _NO_RESULT:
+                self._send_from(held, late[attempt_id])
+                continue
+            if attempt_id in late:
+                link.post({"is": "no_result", "attempt": attempt_id})
+            self._drop(held)
+        self._something.set()
+        if self._files is not None:
+            # The connection may have broken while the files of an attempt arrived.
+            self._files.forget_others(self._held)
+            self._work(self._sweep())
+
+    def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
+        held.sent.update(sizes)
+        held.is_reported = False
+        self._grown[held.id] = None
+
+    def _send_again(self, attempt_id: str) -> None:
+        held = self._held.get(attempt_id)
+        if held is not None and held.is_reported:
+            self._send_from(held, {"files": 0})
+            self._something.set()
+
+    def _drop(self, held: _Held) -> None:
+        """Stop and forget an attempt that the server does not expect."""
+        held.is_unwanted = True
+        if held.exit is not None:
+            self._forget(held.id)
+        else:
+            self._stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+
+    def _stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
+        held = self._held.get(attempt_id)
+        if held is not None and held.is_preparing:
+            ended = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
+            held.stopped = held.stopped or ended
+        elif self._launcher is not None:
+            self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
+
+    async def _beat(self, link: Link) -> None:
+        """Send heartbeats. Close the connection if the server does not answer in time."""
+        terms, number = self._terms_now, 0
+
+        def check(sent: float) -> None:
+            if link.heard_at < sent:
+                link.abort()
+
+        while True:
+            self._expected.clear()
+            number += 1
+            self._beats[number] = boot_time()
+            figures = {"memory": available_memory(), "disk": free_disk(self._directory)}
+            link.post({"is": "beat", "n": number, **figures})
+            self._loop.call_later(terms.notice, check, self._loop.time())
+            with suppress(TimeoutError):
+                pause = terms.idle_beat if self._is_idle else terms.beat
+                await asyncio.wait_for(self._expected.wait(), pause)
+
+    async def _report(self, link: Link) -> None:
+        reported: Sequence[Mapping[str, Any]] | None = None
+        while True:
+            # In a thread, because a search may wait for a service of this machine.
+            try:
+                found = await self._loop.run_in_executor(None, self._look, self._described)
+            except Exception:
+                logger.exception("cannot search for agents", extra={"action": "node_agents"})
+                found = reported or []
+            if found != reported:
+                reported = found
+                link.post({"is": "agents", "agents": found})
+            await asyncio.sleep(_AGENTS_SECONDS)
+
+    def _take(self, link: Link, message: Message) -> None:
+        assert self._launcher is not None
+        if message.get("is") == "tcp":
+            if self._tunnel is not None:
+                self._tunnel.take(message)
+            return
+        match message["do"]:
+            case "ok":
+                self._is_idle = message["idle"]
+                self._extend(message["n"])
+            case "expect":
+                self._is_idle = False
+                self._expected.set()
+            case "start":
+                self._start(link, message)
+            case "files":
+                self._receive(link, message["attempt"], message["at"], unpacked(message["data"]))
+            case "stop":
+                how = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
+                self._stop(message["attempt"], *how)
+            case "waiting":
+                self._launcher.waiting(message["attempt"], message["on"])
+            case "got":
+                self._on_way -= message["bytes"]
+                self._something.set()
+            case "kept":
+                self._forget(message["attempt"])
+            case "snapshot":
+                self._work(self._send_snapshot(link, self._window, message))
+            case "result":
+                self._receive_result(link, message)
+            case "bring":
+                self._work(self._bring(link, message))
+            case "file":
+                self._work(self._store_file(message))
+            case "had":
+                self._window.confirm(message["bytes"])
+            case "again":
+                self._send_again(message["attempt"])
+            case "addresses":
+                self._take_addresses(link, self._where, message["addresses"])
+
+    def _extend(self, number: int) -> None:
+        sent = self._beats.pop(number, None)
+        if sent is not None:
+            self._lease.extend(sent + self._terms_now.lease)
+            self._beats = {each: at for each, at in self._beats.items() if each > number}
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
+        except TimeoutError:
+            writer.close()
+            return
+        if self._tunnel is None:
+            writer.close()
+        else:
+            await self._tunnel.accepted(reader, writer)
+
+    # Attempts
+
+    def _open_launcher(self, plan: ContainmentPlan) -> None:
+        if self._launcher is not None:
+            return
+        launcher = LocalLauncher(plan)
+        launcher.open(self)
+        self._launcher = launcher
+        # In this thread, because a message to another thread costs more than most events.
+        self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
+        self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
+        for each in (self._directory / "attempts").iterdir():
+            held = self._hold(unquote(each.name))
+            held.load()
+            if self._files is not None:
+                self._files.adopt(held.id)
+            if not launcher.adopt(held.id, held.exit_path, held.digest):
+                self._note_end(held.id, launcher.settle(held.id, held.exit_path, held.digest))
+
+    async def _end_idle_shims(self, launcher: LocalLauncher) -> None:
+        while launcher.listen(0.0):
+            await asyncio.sleep(IDLE_SECONDS)
+
+    def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
+        if self._files is None:
+            return plan
+        sandbox, places = plan.sandbox, self._files.paths("")
+        return replace(
+            plan,
+            sandbox=replace(
+                sandbox,
+                hide=tuple(map(places.text, sandbox.hide)),
+                writable=tuple(map(places.text, sandbox.writable)),
+                visible=(str(self._settings.home), *self._files.shown),
+            ),
+        )
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        self._post({"is": "started", "attempt": attempt_id, "pid": pid})
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        # nothing is preloaded on a node
+        ...
+
+    def returned(self, attempt_id: str) -> None:
+        # nothing is preloaded on a node
+        ...
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        self._note_end(attempt_id, exit)
+
+    def _post(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.post(message)
+
+    def _hold(self, attempt_id: str) -> _Held:
+        directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
+        held = _Held(attempt_id, directory)
+        if self._spares and not os.path.exists(directory):
+            spare, held.watch = self._spares.pop()
+            os.rename(spare, directory)
+        else:
+            Path(directory).mkdir(mode=0o700, exist_ok=True)
+            held.watch = self._growth.add(directory)
+        self._held[attempt_id] = self._by_watch[held.watch] = held
+        return held
+
+    def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
+        if self._files is not None:
+            self._files.receive(attempt_id, at, data)
+        link.post({"is": "had", "bytes": len(data)})
+
+    def _start(self, link: Link, message: Message) -> None:
+        fields = dict(message["launch"])
+        attempt_id = fields["attempt_id"]
+        try:
+            held = self._hold(attempt_id)
+            held.digest, held.bases = fields["proof"]["digest"], dict(message["bases"])
+            env = self._environment(fields["env"])
+            if message["files"] is not None:
+                held.files = attempt_files(message["files"])
+                held.sent["files"] = 0
+            held.scratch = _made_scratch(env)
+            held.save()
+        except OSError as error:
+            self._not_started(attempt_id, error)
+            return
+        if held.files is None or self._files is None:
+            self._launch(held, fields, env)
+            return
+        held.is_preparing = True
+        sent = ArchiveFigures(message["sent"]["bytes"], message["sent"]["digest"])
+        self._work(self._prepare(held, held.files, sent, fields, env))
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _prepare(
+        self,
+        held: _Held,
+        files: AttemptFiles,
+        sent: ArchiveFigures,
+        fields: dict[str, Any],
+        env: Mapping[str, str],
+    ) -> None:
+        assert self._files is not None
+        try:
+            async with held.turn:
+                await asyncio.to_thread(self._files.unpack, held.id, files, sent)
+        except (OSError, OrchestratorError) as error:
+            self._not_started(held.id, as_full_disk(error, str(self._directory)))
+            return
+        held.is_preparing = False
+        if held.stopped is not None:
+            self._finish(held, held.stopped)
+            return
+        paths = self._files.paths(held.id)
+        env = {name: paths.text(value) for name, value in env.items()}
+        fields["argv"] = [paths.text(each) for each in fields["argv"]]
+        fields["cwd"] = paths.text(fields["cwd"])
+        fields["stdin"] = fields["stdin"] and paths.text(fields["stdin"])
+        self._launch(held, fields, env)
+
+    def _not_started(self, attempt_id: str, error: OSError | OrchestratorError) -> None:
+        if isinstance(error, OSError):
+            ended_by, cause, why = never_started(error)
+        else:
+            ended_by, cause, why = "spawn_failed", ExitCause.NONE, str(error)
+        self._forget(attempt_id)
+        self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
+
+    def _launch(self, held: _Held, fields: dict[str, Any], env: Mapping[str, str]) -> None:
+        assert self._launcher is not None
+        fields.update(
+            argv=tuple(fields["argv"]),
+            secrets=tuple(fields["secrets"]),
+            proof=Proof(**fields["proof"]),
+            env=env,
+            log=f"{held.directory}/{FILES['log']}",
+            exit_path=held.exit_path,
+            lease_lock="",
+            lease_seconds=0.0,
+            lease_file=f"{self._directory}/lease",
+        )
+        self._launcher.start(Launch(**fields))
+
+    def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return a worker's environment, with this machine's values in place of the server's."""
+        env = dict(given)
+        for name, foreign in self._foreign.items():
+            if name == "PATH":
+                continue
+            if env.get(name) == foreign:
+                del env[name]
+                if name in os.environ:
+                    env[name] = os.environ[name]
+        # Replace only the end of the search path, which is the server's. The path begins with
+        # directories of the workspace and the project.
+        path, foreign = env.get("PATH", ""), self._foreign.get("PATH", "")
+        if foreign and path.endswith(foreign):
+            env["PATH"] = path.removesuffix(foreign) + os.environ.get("PATH", os.defpath)
+        env["ORCHESTRATOR_API_URL"] = f"http://127.0.0.1:{self._api_port}"
+        env["ORCHESTRATOR_NODE"] = self._settings.name
+        return env
+
+    def _note_end(self, attempt_id: str, exit: Exit) -> None:
+        held = self._held.get(attempt_id)
+        if held is None:
+            return
+        held.has_ended = True
+        ran = exit.cause not in RAN_NOTHING and not held.is_unwanted
+        if ran and held.files is not None and self._files is not None:
+            self._work(self._pack(held, held.files, exit))
+        else:
+            self._finish(held, exit)
+
+    async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
+        """Pack an ended attempt's files into an archive, before the attempt's end is reported."""
+        assert self._files is not None
+        path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
+        while held.returned is None:
+            try:
+                async with held.turn:
+                    figures = await asyncio.to_thread(self._files.pack, held.id, files, path)
+                held.returned = asdict(figures)
+            except (OSError, OrchestratorError) as error:
+                is_full = is_full_disk(as_full_disk(error, str(self._directory)))
+                if is_full and self._loop.time() < ends and not held.is_unwanted:
+                    # Other workers of this node may end, and free the space that the archive needs.
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                else:
+                    held.returned = {"error": str(error)}
+        self._finish(held, exit)
+
+    # Worktrees of running attempts
+
+    async def _send_snapshot(self, link: Link, window: Window, message: Message) -> None:
+        held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        path = f"{held.directory}/snapshot"
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            try:
+                worktree = held.files.worktree
+                sent = await asyncio.to_thread(self._files.snapshot, held.id, worktree, path)
+                with open(path, "rb") as file:
+                    while data := file.read(CHUNK):
+                        text, at = packed(data), file.tell() - len(data)
+                        await window.take(len(text))
+                        link.post({**answer, "at": at, "data": text})
+                        await link.drained()
+            except ConnectionError:
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post({**answer, "sent": asdict(sent)})
+
+    async def _store_file(self, message: Message) -> None:
+        held, path = self._held.get(message["attempt"]), message["path"]
+        if held is None or held.files is None or self._files is None:
+            return
+        async with held.turn:
+            if held.has_ended:
+                return
+            try:
+                place = held.id, held.files, path, unpacked(message["data"])
+                await asyncio.to_thread(self._files.store, *place)
+            except (OSError, UnusableFiles) as error:
+                logger.warning(
+                    "cannot store a file of a worker: %s", error,
+                    extra={"action": "node_late_file", "attempt": held.id},
+                )  # fmt: skip
+
+    def _failure(self, error: OSError | OrchestratorError) -> Message:
+        is_full = is_full_disk(as_full_disk(error, str(self._directory)))
+        return {"error": str(error), "is_full": is_full}
+
+    def _receive_result(self, link: Link, message: Message) -> None:
+        held, data = self._held.get(message["attempt"]), unpacked(message["data"])
+        if held is not None:
+            if message["at"] == 0:
+                held.result_error = None
+            try:
+                how = "wb" if message["at"] == 0 else "ab"
+                with open(f"{held.directory}/result", how) as file:
+                    file.write(data)
+            except OSError as error:
+                held.result_error = held.result_error or error
+        link.post({"is": "had", "bytes": len(data)})
+
+    async def _bring(self, link: Link, message: Message) -> None:
+        held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            path = f"{held.directory}/result"
+            about = held.id, held.files.worktree, path, sent, change
+            try:
+                if held.result_error is not None:
+                    raise held.result_error
+                await asyncio.to_thread(self._files.bring, *about)
+            except RepositoryError as error:
+                failure = self._failure(error)
+                link.post(
+                    {**answer, **(failure if failure["is_full"] else {"refused": str(error)})}
+                )
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post(answer)
+
+    def _finish(self, held: _Held, exit: Exit) -> None:
+        held.exit = exit
+        if held.is_unwanted:
+            self._forget(held.id)
+            return
+        self._grown[held.id] = None
+        self._something.set()
+
+    def _forget(self, attempt_id: str) -> None:
+        held = self._held.pop(attempt_id, None)
+        if held is not None:
+            held.has_ended = True
+            self._by_watch.pop(held.watch, None)
+            self._empty(held)
+            if held.scratch:
+                shutil.rmtree(held.scratch, ignore_errors=True)
+        if self._files is not None:
+            # Also if the attempt was stopped while its files arrived, before its start.
+            self._files.forget(attempt_id)
+            self._work(self._sweep())
+        self._end_if_done()
+
+    async def _sweep(self) -> None:
+        assert self._files is not None
+        await asyncio.to_thread(self._files.sweep)
+
+    def _empty(self, held: _Held) -> None:
+        """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
+        spare = f"{self._directory}/spare/{held.watch}"
+        try:
+            if len(self._spares) >= _MOST_SPARES:
+                raise OSError("no more spare directories are needed")
+            for each in os.listdir(held.directory):
+                os.unlink(f"{held.directory}/{each}")
+            os.rename(held.directory, spare)
+        except OSError:
+            self._growth.remove(held.watch)
+            shutil.rmtree(held.directory, ignore_errors=True)
+        else:
+            self._spares.append((spare, held.watch))
+
+    # Logs and ends
+
+    def _files_grew(self) -> None:
+        for watch in self._growth.grown():
+            held = self._by_watch.get(watch)
+            if held is not None:
+                self._grown[held.id] = None
+                self._something.set()
+
+    async def _send(self, link: Link) -> None:
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                for attempt_id in list(self._grown):
+                    if self._on_way < WINDOW:
+                        self._send_piece(link, attempt_id)
+                await link.drained()
+        except OSError:
+            link.abort()
+
+    def _send_piece(self, link: Link, attempt_id: str) -> None:
+        """Send the next piece of an attempt's files, or its end if no piece remains."""
+        held = self._held.get(attempt_id)
+        if held is None or held.is_reported or held.is_unwanted:
+            self._grown.pop(attempt_id, None)
+            return
+        # Read this before the files: if the attempt has ended by now, its files are complete.
+        ended = held.exit
+        for file in held.sent:
+            data = held.next_piece(file)
+            if data:
+                place = {"file": file, "at": held.sent[file]}
+                link.post({"is": "piece", "attempt": held.id, **place, "data": packed(data)})
+                held.sent[file] += len(data)
+                self._on_way += len(data)
+                self._something.set()
+                return
+        self._grown.pop(attempt_id, None)
+        if ended is not None:
+            held.is_reported = True
+            self._post_end(held.id, ended, _record(held.exit_path), held.returned)
+
+    def _post_end(
+        self, attempt_id: str, exit: Exit, record: str, files: Message | None = None
+    ) -> None:
+        fields = {name: getattr(exit, name) for name in Exit.__dataclass_fields__}
+        fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
+        fields_of_end = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
+        self._post({"is": "ended", **fields_of_end})
+
+
+def _answer_of(kind: str, request: Message) -> Message:
+    return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
+
+
+def _record(exit_path: str) -> str:
+    try:
+        with open(exit_path, "rb", buffering=0) as file:
+            return file.read().split(b"\n", 1)[0].decode("ascii")
+    except (OSError, ValueError):
+        return ""
+
+
+def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
+    sandbox: dict[str, Any] = dict(fields["sandbox"])
+    sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
+    return replace(
+        ContainmentPlan(mode=Mode(fields["mode"]), strict=fields["strict"]),
+        limits=WorkerLimits(**fields["limits"]),
+        sandbox=Sandbox(**sandbox),
+    )
+
+
+def _made_scratch(env: Mapping[str, str]) -> str:
+    """Create the directory for temporary files that ``env`` names, if it is missing here.
+
+    Return its path; empty if nothing was created. Raise OSError.
+    """
+    directory = env.get("TMPDIR", "")
+    if not directory or os.path.isdir(directory):
+        return ""
+    os.makedirs(directory, 0o700)
+    return directory
+
+
+def available_memory() -> int | None:
+    """Return the bytes that are available without swapping; None if unknown."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as figures:
+            found = next(line for line in figures if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    return int(found.split()[1]) * 1024
+
+
+def free_disk(directory: Path) -> int | None:
+    """Return the free bytes of the directory's disk; None if unknown."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,572 @@
+"""The launcher that runs workers on this machine, each under a shim.
+
+If a shim cannot report how its attempt ended, a background thread finds the end. ``Listener`` is
+for programs without an event loop.
+"""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+
+from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.outcome.full_disk import NO_ROOM
+from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
+from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
+from orchestrator.launchers.local.adopted_attempts import Adopted
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
+from orchestrator.launchers.local.lost_attempts import settle
+from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
+from orchestrator.launchers.local.spawner_client import SpawnerProcess
+from orchestrator.launchers.process.channel import Message
+from orchestrator.launchers.process.worker_process import never_started
+from orchestrator.security.secrets.masking import Masker
+
+logger = logging.getLogger(__name__)
+
+_THREADS = 2
+_RETRY_SECONDS = 0.5
+
+
+class Inquiries:
+    """Finds the ends of attempts in the background, for example by a scan of all processes."""
+
+    def __init__(self, report: Callable[[str, Exit], None]) -> None:
+        """``report`` is called with an attempt's id and its end, from any thread."""
+        self._report = report
+        self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
+        # Start the first thread now, because later the system may have no thread free.
+        self._threads.submit(int)
+        self._closing = threading.Event()
+
+    def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        # If no further thread can be started, the existing threads still process the queue.
+        with suppress(RuntimeError):
+            self._threads.submit(self._ask_until_known, attempt_id, ask)
+
+    def close(self) -> None:
+        """Wait for running queries, and discard queued ones: the next server repeats them.
+
+        Idempotent.
+        """
+        self._closing.set()
+        self._threads.shutdown(cancel_futures=True)
+
+    def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
+        # A query may fail, for example, because the disk is full. The worker's next attempt must
+        # not begin before the end of this attempt is known.
+        while not self._closing.is_set():
+            try:
+                self._report(attempt_id, ask())
+                return
+            except Exception:
+                logger.exception(
+                    "cannot report the end of an attempt; retrying", extra={"action": "inquiry"}
+                )
+            self._closing.wait(_RETRY_SECONDS)
+
+
+#: Seconds that ``close`` allows for killing and publishing, in addition to the workers' grace
+#: time.
+_CLOSE_SECONDS = 15.0
+_CLOSE_LOOK_SECONDS = 0.5
+#: Maximum seconds of one wait: epoll rejects more than 24 days.
+_LONGEST_SECONDS = 3600.0
+#: Error of an attempt whose leftover processes were adopted by no process of the product.
+_UNHELD = "all supervising processes were killed; processes of the worker may remain"
+
+
+class LocalLauncher:
+    """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
+
+    Any thread may call; one thread listens. A call writes to a shim's socket without blocking; the
+    listening thread sends what remains. ``_lock`` guards the whole state, and is not held while
+    events are reported.
+    """
+
+    def __init__(
+        self,
+        asked: ContainmentPlan | None = None,
+        lease_file: str = "",
+        spawner: SpawnerProcess | None = None,
+    ) -> None:
+        """``asked`` is the requested containment of workers; ``open`` checks that it works.
+
+        ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
+        all attempts, and the spawner kills this process. ``spawner``: a spawner whose ``begin`` was
+        not called yet; None: ``open`` starts a spawner.
+        """
+        self._forked = spawner
+        self._lease_file = lease_file
+        self._asked = asked or ContainmentPlan()
+        self._plan: ContainmentPlan | None = None
+        self._lock = threading.Lock()
+        self._attempts: dict[str, ShimLink | Adopted] = {}
+        self._adopted: dict[int, Adopted] = {}
+        self._longest_grace = 0.0
+        #: Attempts that were started on a second shim, because the first shim never began them.
+        self._begun_anew: set[str] = set()
+        #: Attempts whose shim died without a living spawner or keeper.
+        self._unheld: set[str] = set()
+        #: Ends that no shim has reported. The listening thread reports them.
+        self._found_out: deque[tuple[str, Exit]] = deque()
+        self._inquiries = Inquiries(self._report_soon)
+        #: By serial number: shims with preloaded launches that are not sent yet.
+        self._unsent: dict[int, ShimLink] = {}
+        self._is_listening = False
+        self._wake_lock = threading.Lock()
+        self._is_open = False
+        #: Worker limits that are not enforced exactly; "" if there are none, or before ``open``.
+        self.limits_notice = ""
+        #: True if ``close`` has stopped all attempts.
+        self.has_stopped_all = False
+
+    @property
+    def containment(self) -> str:
+        return self.plan.mode
+
+    @property
+    def plan(self) -> ContainmentPlan:
+        """The requested containment plan; after ``open``, the effective plan."""
+        return self._plan or self._asked
+
+    @property
+    def keeper_pid(self) -> int:
+        with self._lock:
+            return self._pool.spawner.pid
+
+    def open(self, events: LauncherEvents) -> None:
+        """Prepare for attempts.
+
+        Raise ContainmentUnavailable if the requested containment does not work.
+        """
+        spawner = self._forked
+        if spawner is not None and spawner.has_ended:
+            spawner.close()
+            spawner = None
+        spawner = spawner or SpawnerProcess.start()
+        try:
+            self._plan = choose(self._asked, spawner)
+        except ContainmentUnavailable:
+            spawner.close()
+            raise
+        self.limits_notice = self._plan.notice()
+        for soft_spot in self._plan.soft_spots():
+            logger.warning(soft_spot, extra={"action": "containment"})
+        self._events = events
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._wake_poll = select.poll()
+        self._wake_poll.register(self._wake, select.POLLIN)
+        self._pool = ShimPool(self._epoll, self._plan, self._lease_file, spawner)
+        # Begin now, so that an unsuitable machine fails at once.
+        _ = self._pool.spawner
+        self._is_open = True
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while ``listen`` has work.
+
+        An event loop must also call ``listen`` from time to time, to end surplus idle shims.
+        """
+        return self._epoll.fileno()
+
+    def start(self, launch: Launch) -> None:
+        launch = self._leased(launch)
+        with self._lock:
+            self._longest_grace = max(self._longest_grace, launch.grace)
+            self._start_on_shim(launch, lambda link: link.start(launch))
+
+    def _leased(self, launch: Launch) -> Launch:
+        return replace(launch, lease_file=self._lease_file) if self._lease_file else launch
+
+    def preload(self, launch: Launch) -> bool:
+        launch = self._leased(launch)
+        with self._lock:
+            link = self._pool.least_loaded()
+            if link is None:
+                return False
+            self._longest_grace = max(self._longest_grace, launch.grace)
+            self._attempts[launch.attempt_id] = link
+            link.preload(launch)
+            # The listening thread sends the launch, so that a shim gets all launches of a turn
+            # at once.
+            self._unsent[link.serial] = link
+        if self._is_listening:
+            self.wake()
+        return True
+
+    def _send_preloads(self) -> None:
+        with self._lock:
+            links, self._unsent = self._unsent, {}
+            for link in links.values():
+                if link.is_open:
+                    link.flush()
+                    self._pool.watch(link)
+
+    def take_back(self, attempt_id: str) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if isinstance(holder, ShimLink):
+                holder.take_back(attempt_id)
+
+    def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
+        try:
+            link = self._pool.take()
+        except OSError as error:
+            self._fail(launch, *never_started(error))
+            return
+        self._attempts[launch.attempt_id] = link
+        begin(link)
+        if link.has_unsent:
+            self._pool.watch(link)
+
+    def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
+        now, why = time.time(), f"cannot start the supervising process: {why}"
+        ended = Exit(
+            ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
+        )
+        self._report_soon(launch.attempt_id, ended)
+
+    def stop(
+        self,
+        attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.stop(attempt_id, ended_by, stopped_by, cause)
+
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if holder is not None:
+                holder.waiting(attempt_id, waiting)
+
+    def adopt(
+        self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
+    ) -> bool:
+        adopted = Adopted.adopt(attempt_id, exit_path, digest)
+        if adopted is None:
+            return False
+        with self._lock:
+            self._attempts[attempt_id] = adopted
+            self._adopted[adopted.fileno()] = adopted
+            self._epoll.register(adopted, select.EPOLLIN)
+        return True
+
+    @property
+    def adopted(self) -> int:
+        return len(self._adopted)
+
+    def expect_late(
+        self,
+        attempt_id: str,
+        exit_path: str,
+        digest: str,
+        *,
+        node: str,
+        log: str,
+        is_replaced: bool,
+    ) -> None:
+        # the shims of this machine write their exit records themselves
+        ...
+
+    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+        return settle(attempt_id, exit_path, digest=digest)
+
+    def close(self, stop: bool) -> None:
+        if not self._is_open:
+            return
+        if stop:
+            self._stop_all()
+            self.has_stopped_all = not self._attempts
+        self._inquiries.close()
+        with self._lock, self._wake_lock:
+            self._is_open = False
+            for adopted in self._adopted.values():
+                adopted.close()
+            self._pool.close()
+            os.close(self._wake)
+            self._epoll.close()
+
+    def _stop_all(self) -> None:
+        # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
+        with self._lock:
+            for attempt_id, holder in self._attempts.items():
+                holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
+            give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+        while self._attempts and time.monotonic() < give_up_at:
+            self.listen(_CLOSE_LOOK_SECONDS)
+
+    def wake(self) -> None:
+        # Without the lock, ``close`` could close the descriptor now, and a new file could get the
+        # same number.
+        with self._wake_lock:
+            if self._is_open:
+                os.eventfd_write(self._wake, 1)
+
+    def _report_soon(self, attempt_id: str, ended: Exit) -> None:
+        self._found_out.append((attempt_id, ended))
+        self.wake()
+
+    # The methods below run in the listening thread.
+
+    def listen(self, seconds: float | None) -> bool:
+        if not self._is_open:
+            return False
+        self._is_listening = True
+        if self._unsent:
+            self._send_preloads()
+        found = self._epoll.poll(self._patience(seconds))
+        self._is_listening = False
+        for descriptor, ready in found:
+            self._guarded(self._serve, descriptor, ready)
+        while self._found_out:
+            self._guarded(self._report_end, *self._found_out.popleft())
+        return True
+
+    def gather(self, seconds: float) -> None:
+        if self._is_open:
+            self._send_preloads()
+            self._wake_poll.poll(seconds * 1000)
+
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
+        try:
+            step(*arguments)
+        except Exception:
+            logger.exception("launcher event failed", extra={"action": "launcher_event"})
+
+    def _patience(self, seconds: float | None) -> float:
+        with self._lock:
+            if not self._pool.has_surplus:
+                return _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
+            self._pool.let_idle_go()
+        return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
+
+    def _serve(self, descriptor: int, ready: int) -> None:
+        with self._lock:
+            link = self._pool.at(descriptor)
+            adopted = self._adopted.get(descriptor)
+        if link is not None:
+            self._serve_shim(link, ready)
+        elif adopted is not None:
+            self._adopted_ended(adopted)
+        elif descriptor == self._wake:
+            os.eventfd_read(self._wake)
+        else:
+            self._serve_spawner()
+
+    def _serve_shim(self, link: ShimLink, ready: int = select.EPOLLIN) -> None:
+        with self._lock:
+            if ready & select.EPOLLOUT:
+                link.flush()
+                self._pool.watch(link)
+            messages, connected = link.receive()
+        for message in messages:
+            self._take_message(link, message)
+        if not connected:
+            self._shim_fell(link)
+
+    def _take_message(self, link: ShimLink, message: Message) -> None:
+        launch = link.launch
+        if "failed" in message:
+            logger.error("shim failed", extra={"action": "shim_failed", "error": message["failed"]})
+        elif launch is not None and "started" in message:
+            link.has_begun()
+            self._events.started(launch.attempt_id, message["started"])
+        elif launch is not None and "ended" in message:
+            self._take_end(link, launch, message)
+        for attempt_id in message.get("returned", ()):
+            self._take_returned(link, attempt_id)
+
+    def _take_end(self, link: ShimLink, launch: Launch, message: Message) -> None:
+        if message.get("pid"):
+            self._events.started(launch.attempt_id, message["pid"])
+        ended = message["ended"]
+        with self._lock:
+            link.launch, link.is_leaving = None, not message["clean"]
+            if message["clean"] and not link.is_busy:
+                self._pool.release(link)
+        if ended.get("refused"):
+            self._inquire(launch)
+        else:
+            self._report_end(launch.attempt_id, exit_from(ended))
+        if "next" in message:
+            self._take_start(link, message["next"])
+        elif message["clean"] and link.preloaded:
+            # The shim reported the end before it read the preloaded launch, and begins the launch
+            # as soon as it reads it.
+            self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
+
+    def _take_start(self, link: ShimLink, message: Message) -> None:
+        attempt_id = message["begun"]
+        with self._lock:
+            link.begins_next(attempt_id)
+            if message.get("pid"):
+                link.has_begun()
+        if message.get("pid"):
+            self._events.started(attempt_id, message["pid"])
+        self._events.begun(attempt_id, message["at"])
+
+    def _take_returned(self, link: ShimLink, attempt_id: str) -> None:
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+            known = link.preloaded.pop(attempt_id, None)
+            link.is_slow = True
+            if known is not None and not (link.is_busy or link.is_leaving):
+                self._pool.release(link)
+        self._events.returned(attempt_id)
+
+    def _shim_fell(self, link: ShimLink) -> None:
+        with self._lock:
+            is_alone = self._pool.fell(link)
+        if is_alone:
+            self._lose(link, ())
+
+    def _serve_spawner(self) -> None:
+        with self._lock:
+            gone = self._pool.gone()
+        for link, strays in gone:
+            # Read twice, because two things may be unread: the shim's last message, and the end of
+            # its stream.
+            for _ in range(2):
+                if link.is_open:
+                    self._serve_shim(link)
+            self._lose(link, strays)
+
+    def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
+        """Handle the death of a shim during an attempt.
+
+        If its spawner reported the death, its leftover processes are dead, too.
+        """
+        preloaded, launch = list(link.preloaded.values()), link.launch
+        has_begun = link.may_have_begun
+        link.preloaded, link.launch = {}, None
+        for each in preloaded:
+            if link.refused:
+                self._take_returned(link, each.attempt_id)
+            else:
+                self._inquire(each)
+        if launch is None:
+            return
+        if link.refused:
+            self._fail(launch, EndedBy.LOST, ExitCause.NO_ROOM, f"{NO_ROOM}: {link.refused}")
+            return
+        if not has_begun and self._never_began(launch):
+            with self._lock:
+                self._start_on_shim(launch, lambda new: new.take_over(link, launch))
+            return
+        if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
+            self._unheld.add(launch.attempt_id)
+        self._inquire(launch, strays, has_begun=has_begun, with_server=link.stops_with_server)
+
+    def _inquire(
+        self,
+        launch: Launch,
+        strays: tuple[Stray, ...] = (),
+        *,
+        has_begun: bool = False,
+        with_server: bool = False,
+    ) -> None:
+        """Watch an attempt that no connected shim serves, or begin to find its end if it has ended.
+
+        The attempt may still run if its shim has not exited yet, or if a power loss has removed the
+        record of its start.
+        """
+        if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
+            asked = partial(_settled, launch, strays, has_begun, with_server)
+            self._inquiries.begin(launch.attempt_id, asked)
+
+    def _never_began(self, launch: Launch) -> bool:
+        """True if the shim was killed before it began the attempt.
+
+        True only once for each attempt: otherwise, an attempt that kills every shim would be
+        restarted forever.
+        """
+        if launch.attempt_id in self._begun_anew:
+            return False
+        self._begun_anew.add(launch.attempt_id)
+        return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
+
+    def _adopted_ended(self, adopted: Adopted) -> None:
+        with self._lock:
+            del self._adopted[adopted.fileno()]
+            self._epoll.unregister(adopted)
+            adopted.close()
+        self._inquiries.begin(adopted.attempt_id, adopted.ended)
+
+    def _report_end(self, attempt_id: str, ended: Exit) -> None:
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+            self._begun_anew.discard(attempt_id)
+        if attempt_id in self._unheld:
+            self._unheld.discard(attempt_id)
+            if ended.ended_by is EndedBy.LOST:
+                ended = replace(ended, error=f"{ended.error}; {_UNHELD}")
+        self._events.ended(attempt_id, ended)
+
+
+def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool) -> Exit:
+    masker = Masker(launch.secrets)
+    masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+    digest = launch.proof.digest
+    return settle(
+        launch.attempt_id,
+        launch.exit_path,
+        masked,
+        masker,
+        digest=digest,
+        has_begun=has_begun,
+        with_server=with_server,
+    )
+
+
+class Listener:
+    """A context manager that reports the ends of attempts while its block runs.
+
+    Can be entered once.
+    """
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._begun = threading.Event()
+        self._leaving = False
+        self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread now, because the system may have no thread free later. Idempotent."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def __enter__(self) -> None:
+        self.start()
+        self._begun.set()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leaving = True
+        self._launcher.wake()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        self._begun.wait()
+        while not self._leaving and self._launcher.listen(None):
+            pass

@@ -1,0 +1,558 @@
+"""Writes the reports of a job: renders their pages, and replaces their files.
+
+Each file is written completely or not at all. Workers run as the same user as the server, and could
+create links at the paths of reports. Therefore directories are opened one by one without following
+links, and files are created under a new name and then renamed.
+"""
+
+import os
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, first_places, listed_workers
+from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
+from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
+from orchestrator.reports.figures.job_tree_index import Family, WorkerFigures
+from orchestrator.reports.summary import (
+    MOST_COMMANDS,
+    Step,
+    next_steps,
+    summary_of,
+    unmerged,
+    ways_in,
+    ways_to_see,
+)
+from orchestrator.reports.template_engine import Templates
+from orchestrator.reports.template_filters import duration, one_line, plural
+from orchestrator.reports.template_values import (
+    NO_LINES,
+    ChildJobLine,
+    JobView,
+    MadeFile,
+    ReportSpace,
+    WorkerView,
+    job_line,
+    job_view,
+    made_files,
+    timeline,
+    words_of_people,
+    worker_output,
+)
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ReportError(OrchestratorError):
+    """A report could not be written."""
+
+    kind = "report"
+
+
+def write_report(directory: Path, name: str, text: str) -> Path:
+    """Write the file ``directory/name``, or replace it. Raise ReportError.
+
+    ``name`` may contain directories, but ``directory`` must exist. Files have mode 0600, and new
+    directories 0700. A directory at the file's path is renamed and kept.
+    """
+    path = PurePosixPath(name)
+    try:
+        with _opened(directory, path.parent.parts) as folder:
+            _replace(folder, path.name, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ReportError(f"cannot write the report {directory / name}: {reason}") from error
+    return directory / name
+
+
+@contextmanager
+def _opened(directory: Path, parts: tuple[str, ...]) -> Iterator[int]:
+    folder = os.open(directory, _DIRECTORY)
+    try:
+        for part in parts:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=folder)
+            inner = os.open(part, _DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        failpoints.reached(f"{name}: before the rename")
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError:
+            # A worker has created a directory at the report's path.
+            kept = f"{name}.renamed-{secrets.token_hex(4)}"
+            os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        failpoints.reached(f"{name}: after the rename")
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
+    """Write reports, given as names and texts. Return their paths.
+
+    Raise ReportError if a report could not be written. All others are still written, unless the
+    disk is full.
+    """
+    written, errors = [], []
+    for name, text in reports:
+        try:
+            written.append(write_report(directory, name, text))
+        except ReportError as error:
+            if is_shortage(error):
+                raise
+            # An invalid place created by a worker must not prevent other reports.
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return written
+
+
+#: Maximum characters of workers' output in a report. ``FINAL_ROOM`` is the total for
+#: FINAL_RESULT.md. The other ``..._ROOM`` are pairs: per worker, and in total. GitHub shows no
+#: Markdown file above 512 kB.
+FINAL_ROOM = 120_000
+#: Maximum characters of one worker's output in FINAL_RESULT.md: if the job has many workers, and if
+#: it has only one.
+FINAL_SHARE = (8_000, 40_000)
+LEVEL_ROOM = (20_000, 300_000)
+FAILURE_ROOM = (2_000, 60_000)
+
+#: Maximum number of entries of one kind in FINAL_RESULT.md; the rest is counted, and is in other
+#: reports.
+FINAL_ENTRIES = 40
+FINAL_FILES = 200
+#: Maximum number of comments of one round of feedback in FINAL_RESULT.md.
+FINAL_COMMENTS = 20
+LEVEL_FILES = 1_000
+
+#: Maximum characters of a reason in FINAL_RESULT.md, for a worker that was not started.
+FINAL_REASON = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Final:
+    job: JobView
+    successes: Sequence[WorkerView]
+    #: Unsuccessful workers, at all depths, whose task no candidate completed.
+    missed: Sequence[WorkerView]
+    failures: Sequence[WorkerView]
+    not_run: Sequence[WorkerView]
+    #: Unsuccessful workers whose task another candidate completed.
+    replaced: Sequence[WorkerView]
+
+    def described(self) -> Mapping[str, int]:
+        """Return the length of each worker's output in FINAL_RESULT.md, by worker id.
+
+        Only for workers that this file describes.
+        """
+        found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
+        found += [
+            worker
+            for worker in self.not_run[:FINAL_ENTRIES]
+            if not worker.started and len(worker.reason) <= FINAL_REASON
+        ]
+        found += [each for each in self.replaced if len(each.reason) <= FINAL_REASON]
+        return {worker.id: len(worker.output) for worker in found}
+
+
+class Pages:
+    """The reports of one job and of all jobs below it: their content and its length.
+
+    ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
+    report that shows results; it is removed from the workers' outputs.
+    """
+
+    def __init__(
+        self,
+        templates: Templates,
+        family: Family,
+        job: Job,
+        directory: Path,
+        notice: str = "",
+        merges: Mapping[str, MergeReport] = NO_MERGES,
+        project: Path | None = None,
+        processors: int = 1,
+    ) -> None:
+        self._templates = templates
+        self._family = family
+        self._job = job
+        self._directory = directory
+        self._notice = notice
+        self._merges = merges
+        self._project = os.path.relpath(project, directory) if project else ""
+        self._processors = processors
+        self.figures = self._figures(job)
+        self._of_worker = {each.worker_id: each for each in self.figures.workers}
+
+    def final_result(self) -> str:
+        final = self._final
+        status = final.job.line.status
+        return self._fill(
+            "FINAL_RESULT.md.j2",
+            up="",
+            job=final.job,
+            notice=self._notice,
+            summary=summary_of(
+                self._family, self._job, self._merge, self._outside, final.missed, self.figures
+            ),
+            next_steps=next_steps(self._job, status, self._merge, self._outside, final.missed),
+            changes=self._merge.notes,
+            outside=self._outside,
+            merge_commands=self._merge_commands(),
+            figures=self.figures,
+            failures=final.failures,
+            not_run=final.not_run,
+            replaced=final.replaced,
+            successes=final.successes,
+            people=words_of_people(self._family, self._workers_in_tree()),
+            comment_limit=FINAL_COMMENTS,
+            child_jobs=self._child_jobs(),
+            files=self._all_files,
+            entry_limit=FINAL_ENTRIES,
+            level_share=LEVEL_ROOM[0],
+            file_limit=FINAL_FILES,
+        )
+
+    def _workers_in_tree(self) -> Iterator[Worker]:
+        for job in self._family.descendants(self._job):
+            yield from self._family.workers(job.id)
+
+    @property
+    def _merge(self) -> MergeReport:
+        return self._merges.get(self._job.id, NO_MERGE)
+
+    @cached_property
+    def _outside(self) -> Sequence[OutsideWork]:
+        return self._family.unmerged_changes.made_not_in_result(self._job)
+
+    def _merge_commands(self) -> Sequence[Step]:
+        shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
+        rows = self._outside[:FINAL_ENTRIES]
+        there = {each.command for each in shown}
+        return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
+
+    def _child_jobs(self) -> Sequence[ChildJobLine]:
+        below = self._family.descendants(self._job)
+        lines = [job_line(self._family, each) for each in below if each is not self._job]
+        return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
+
+    def level(self, depth: int) -> str:
+        """Return the report of all jobs of one depth.
+
+        For depth 0, it has the outputs that FINAL_RESULT.md shortens. For other depths, it has no
+        outputs, because FINAL_RESULT.md and the reports of child jobs have them.
+        """
+        no_room = ReportSpace(0, 0)
+        below = self._family.descendants(self._family.tree.root)
+        own = [each for each in self.figures.workers if each.depth == depth]
+        listed = {each.worker_id for each in listed_workers(own)}
+        found = [job for job in below if job.depth == depth and not job.is_root]
+        completed = [self._family.status(job) is JobStatus.COMPLETED for job in found]
+        shown = [found[at] for at in first_places(completed, LISTED_WORKERS)]
+        jobs = [self._view(job, no_room, listed) for job in shown]
+        files = self._files(own)
+        if depth == 0:
+            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM), listed)]
+        if len(self._all_files) <= FINAL_FILES:
+            files = ()
+        return self._fill(
+            "LEVEL_REPORT.md.j2",
+            up="../",
+            depth=depth,
+            deepest=self.figures.depths[-1].depth,
+            jobs=jobs,
+            jobs_omitted=len(found) - len(shown),
+            notice=self._notice,
+            figures=next(each for each in self.figures.depths if each.depth == depth),
+            files=files,
+            file_limit=LEVEL_FILES,
+        )
+
+    def job(self, job: Job) -> str:
+        view = self._view(job, ReportSpace(*LEVEL_ROOM))
+        figures = self.figures if job is self._job else self._figures(job)
+        merge = self._merges.get(job.id, NO_MERGE)
+        outside = self._family.unmerged_changes.made_not_in_result(job)
+        failed = [each for each in view.workers if each.has_failed and not each.replaced]
+        rest = (each for each in view.workers if not each.succeeded and not each.replaced)
+        missed = [*failed, *(each for each in rest if not each.has_failed)]
+        outside_of: dict[str, list[OutsideWork]] = {}
+        for row in outside:
+            outside_of.setdefault(row.worker_id, []).append(row)
+        return self._fill(
+            "job.md.j2",
+            up="../",
+            job=view,
+            notice=self._notice,
+            summary=summary_of(self._family, job, merge, outside, missed, figures),
+            changes=merge.notes,
+            outside=outside,
+            outside_of=outside_of,
+            ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
+            figures=figures,
+            failures=failed,
+            not_run=missed[len(failed) :],
+            replaced=[each for each in view.workers if each.replaced],
+            successes=[each for each in view.workers if each.succeeded and each.counts],
+            files=self._files((self._of_worker[each.id] for each in view.workers), merge.lines),
+            entry_limit=min(len(view.workers), LISTED_WORKERS),
+            level_share=LEVEL_ROOM[0],
+            file_limit=LEVEL_FILES,
+        )
+
+    def _figures(self, job: Job) -> Analytics:
+        return analytics_of(self._family, job, self._processors)
+
+    @cached_property
+    def _all_files(self) -> Sequence[MadeFile]:
+        return self._files(self.figures.workers, self._merge.lines)
+
+    @cached_property
+    def _final(self) -> _Final:
+        view = self._view(self._job, self._final_room())
+        unsuccessful = self._unsuccessful()
+        missed = [worker for worker in unsuccessful if not worker.replaced]
+        return _Final(
+            job=view,
+            successes=[each for each in view.workers if each.succeeded and each.counts],
+            missed=missed,
+            failures=self._failures(missed),
+            not_run=[worker for worker in missed if not worker.has_failed],
+            replaced=[worker for worker in unsuccessful if worker.replaced],
+        )
+
+    def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
+        view, described = self._final.job, self._final.described()
+        workers = [each for each in view.workers if each.id in only]
+        return replace(
+            view,
+            request="",
+            workers=[self._rest_of(each, described.get(each.id), room) for each in workers],
+            workers_omitted=len(view.workers) - len(workers),
+        )
+
+    def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
+        """Return a worker without the details that FINAL_RESULT.md already has.
+
+        ``described``: length of the output in FINAL_RESULT.md; None if it does not describe the
+        worker.
+        """
+        rest = worker if described is None else worker.measured()
+        if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
+            return _with_output(rest, "", 0)
+        output = room.once(worker_output(self._family.worker(worker.id)))
+        longer = _with_output(rest, room.take(output), len(output))
+        return _without(self._notice, longer)
+
+    def _files(
+        self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
+    ) -> Sequence[MadeFile]:
+        outside = {each.worker_id for each in self._outside if not each.in_part}
+        return made_files(workers, self._family.in_project, self._project, lines, outside)
+
+    def timeline(self) -> str:
+        return self._fill(
+            "timeline.md.j2",
+            job=job_line(self._family, self._job),
+            figures=self.figures,
+            timeline=timeline(self._family, self._job, self.figures),
+        )
+
+    def _fill(self, template: str, **context: object) -> str:
+        paths = {"directory": str(self._directory), "all_results": self._all_results_call}
+        return self._templates.fill(template, {**paths, **context})
+
+    @property
+    def _all_results_call(self) -> str:
+        has_all = len(self.figures.workers) <= LISTED_WORKERS
+        return "" if has_all else f"GET /api/v1/jobs/{self._job.id}/results"
+
+    def _final_room(self) -> ReportSpace:
+        least, most = FINAL_SHARE
+        workers = len(self._family.workers(self._job.id))
+        return ReportSpace(min(most, max(least, FINAL_ROOM // max(1, workers))), FINAL_ROOM)
+
+    def _view(self, job: Job, room: ReportSpace, only: Collection[str] | None = None) -> JobView:
+        view = job_view(self._family, job, self._of_worker, room, only)
+        workers = [_without(self._notice, worker) for worker in view.workers]
+        return replace(view, workers=workers) if self._notice else view
+
+    def _unsuccessful(self) -> Sequence[WorkerView]:
+        no_room = ReportSpace(0, 0)
+        found: dict[str, set[str]] = {}
+        for each in self.figures.workers:
+            if not each.status.succeeded:
+                found.setdefault(each.job_id, set()).add(each.worker_id)
+        return [
+            worker
+            for each in self.figures.jobs
+            if each.job_id in found
+            for worker in self._view(
+                self._family.job(each.job_id), no_room, found[each.job_id]
+            ).workers
+        ]
+
+    def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
+        room = ReportSpace(*FAILURE_ROOM)
+        return [
+            replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
+            for worker in missed
+            if worker.has_failed
+        ]
+
+
+def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
+    if (worker.output, worker.output_length) == (output, length):
+        return worker
+    return replace(worker, output=output, output_length=length)
+
+
+def _without(notice: str, worker: WorkerView) -> WorkerView:
+    """Return the worker without the notice in its output."""
+    sentence = f"**{notice}**\n\n"
+    if not notice or sentence not in worker.output:
+        return worker
+    output = worker.output.replace(sentence, "", 1)
+    return replace(worker, output=output, output_length=worker.output_length - len(sentence))
+
+
+class Reports:
+    """Writes reports for people about a job tree.
+
+    ``template_dir``: the user's own templates, which replace shipped templates of the same name.
+    """
+
+    def __init__(
+        self,
+        *,
+        template_dir: Path | None = None,
+        project: Path | None = None,
+        processors: int | None = None,
+    ) -> None:
+        """``processors``: number of processors that workers share; None: those of this process."""
+        self._templates = Templates(template_dir)
+        self._processors = processors or _usable_processors()
+        #: Directory of the files of `workdir: project` tasks, for links.
+        self._project = project
+
+    def prepare(self) -> None:
+        self._templates.prepare()
+
+    def render(
+        self,
+        tree: Tree,
+        job_id: str,
+        directory: Path,
+        *,
+        notice: str = "",
+        merges: Mapping[str, MergeReport] = NO_MERGES,
+    ) -> list[Path]:
+        """Write the reports of a job, and return their paths.
+
+        ``directory``: the root job's directory, which must exist. For a root job, also write the
+        reports of its child jobs again, because they are complete only now. ``notice``: Markdown
+        for the top of each report. ``merges``: the outcome of each job's merge, by job.
+
+        Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
+        Raise ReportError if a report cannot be written, after writing all others.
+        """
+        family = Family(tree)
+        job = family.job(job_id)
+        pages = Pages(
+            self._templates,
+            family,
+            job,
+            directory.absolute(),
+            notice,
+            merges,
+            self._project,
+            self._processors,
+        )
+        reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
+        return write_all(directory, reports)
+
+
+def _usable_processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
+
+
+def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
+    yield f"reports/job_{job.id}.md", pages.job(job)
+
+
+def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
+    for job in family.tree.jobs:
+        if not job.is_root:
+            yield from _of_child(pages, job)
+    for each in pages.figures.depths:
+        yield f"depth_{each.depth}/LEVEL_{each.depth}_REPORT.md", pages.level(each.depth)
+    yield "reports/tree.txt", "\n".join(text_tree(family, family.tree.root)) + "\n"
+    yield "reports/timeline.md", pages.timeline()
+    yield "reports/analytics.json", as_json(pages.figures)
+    # Last, so that all targets of its links exist.
+    yield "FINAL_RESULT.md", pages.final_result()
+
+
+def text_tree(family: Family, job: Job) -> Iterator[str]:
+    """Yield the lines of ``tree.txt`` for a job and the jobs below it."""
+    yield _line_of_job(family, job)
+    yield from _lines_below(family, job, "")
+
+
+def _lines_below(family: Family, job: Job, margin: str) -> Iterator[str]:
+    workers = family.workers(job.id)
+    for worker in workers:
+        last = worker is workers[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_worker(family, worker)
+        yield from _lines_of_child_jobs(family, worker, margin + ("    " if last else "│   "))
+
+
+def _lines_of_child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
+    children = family.child_jobs(worker)
+    for child in children:
+        last = child is children[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_job(family, child)
+        yield from _lines_below(family, child, margin + ("    " if last else "│   "))
+
+
+def _line_of_job(family: Family, job: Job) -> str:
+    status = family.status(job).value
+    wall = duration(family.wall_seconds(job))
+    workers = plural(len(family.workers(job.id)), "worker")
+    return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
+
+
+def _line_of_worker(family: Family, worker: Worker) -> str:
+    name = one_line(family.label(worker), 60)
+    runs = family.runs(worker)
+    took = f", {duration(sum(end - start for start, end in runs))}" if runs else ""
+    return f"{worker.id}: {worker.status.value}{took}: {name} ({one_line(worker.agent, 30)})"

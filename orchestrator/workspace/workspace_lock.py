@@ -1,0 +1,102 @@
+"""Lock of a workspace, so that only one server at a time uses the workspace.
+
+The kernel releases the lock when its holder exits.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from orchestrator.core.errors import Unavailable, WorkspaceBusy
+
+LOCK_NAME = "server.lock"
+#: Seconds for which the lock is retried, because a shim without a server acquires it briefly to
+#: find out if a server runs.
+_PATIENCE_SECONDS = 0.2
+_PAUSE_SECONDS = 0.01
+
+
+class WorkspaceLock:
+    """The lock of a workspace, held until ``release`` or the end of the process."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / LOCK_NAME
+        self._handle: int | None = None
+
+    def acquire(self) -> None:
+        """Acquire the lock, or raise WorkspaceBusy with the holder's name.
+
+        Raise Unavailable if the file cannot be written.
+        """
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            handle = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise Unavailable(
+                f"cannot write to the workspace {self._path.parent}: {error.strerror}; make it "
+                "writable, or set orchestrator.workspace_root to another directory"
+            ) from error
+        if not acquired(handle):
+            holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
+            os.close(handle)
+            raise WorkspaceBusy(
+                f"workspace {self._path.parent} is in use by another server (process {holder}); "
+                f"use it, or stop it: kill {holder}"
+            )
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        self._handle = handle
+
+    def seize(self) -> None:
+        """Acquire the lock of a server whose machine was lost. Raise Unavailable.
+
+        The caller must be sure that the other server is dead. The file is replaced, because a
+        shared file system may release the lock of a lost machine late or never.
+        """
+        path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            handle = os.open(path, flags, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            os.replace(path, self._path)
+        except OSError as error:
+            raise Unavailable(f"cannot write {path}: {error.strerror}") from error
+        self._handle = handle
+
+    def is_held_here(self) -> bool:
+        """True if a process of this machine, in the same PID namespace, holds the lock."""
+        try:
+            lock = self._path.stat()
+            holder = int(self._path.read_text(encoding="ascii"))
+            opened = os.listdir(f"/proc/{holder}/fd")
+        except (OSError, ValueError):
+            return False
+        return any(_is_file(f"/proc/{holder}/fd/{each}", lock) for each in opened)
+
+    def release(self) -> None:
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+
+def _is_file(path: str, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), found)
+    except OSError:
+        return False
+
+
+def acquired(handle: int) -> bool:
+    """Acquire the lock of an open file. Return False if it is still held after a short wait."""
+    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(_PAUSE_SECONDS)

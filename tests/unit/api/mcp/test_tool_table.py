@@ -1,0 +1,310 @@
+"""The tools of ``POST /mcp``: their answers, and their errors for wrong arguments."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from orchestrator.api.mcp import summaries
+from orchestrator.api.mcp.tool_execution import LOG_CHARACTERS, REPORT_CHARACTERS
+from orchestrator.api.mcp.tool_table import TOOLS
+from orchestrator.core.errors import Refused
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
+from orchestrator.schemas.requests.mcp import WaitArguments
+from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
+from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
+
+
+@pytest.fixture
+def app(shared_app: Flask, service: FakeService) -> Flask:
+    shared_app.extensions["orchestrator.service"] = service
+    return shared_app
+
+
+def test_a_job_is_started_with_its_tasks_and_config(
+    client: FlaskClient, service: FakeService
+) -> None:
+    answer = values(
+        client,
+        "orchestrate",
+        request="Check",
+        tasks=[{"command": "true", "agent": "shell"}],
+        config={"max_workers": 2},
+        workdir="project",
+    )
+
+    [submission] = service.submitted
+    [task] = submission.tasks
+    assert (task.command, submission.config.values.max_workers) == ("true", 2)
+    assert (task.workdir, task.locks) == ("project", ("project",)), "as of the API"
+    [tool] = [each for each in TOOLS if each.name == "orchestrate"]
+    assert "workdir" in tool.definition()["inputSchema"]["properties"]
+    assert answer["its_workers_have_left"] == LEFT
+    assert answer["next"] == f'wait {{"job_id": "{answer["job_id"]}"}}'
+
+
+def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: FakeService) -> None:
+    body = message("tools/call", {"name": "orchestrate", "arguments": {"request": "x"}})
+    texts = [
+        post(client, body, **{"Idempotency-Key": "k"}).get_json()["result"]["content"][0]["text"]
+        for _ in range(2)
+    ]
+
+    assert len(service.submitted) == 1
+    assert [json.loads(text).get("duplicate") for text in texts] == [None, True]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "hint"),
+    [
+        ("orchestrate", {}, 'request: is required. Example of a call: {"request":'),
+        ("orchestrate", {"request": 7}, "must be text"),
+        ("orchestrate", {"request": " "}, "must not be blank"),
+        ("orchestrate", {"request": "x", "taks": []}, "did you mean 'tasks'?"),
+        ("orchestrate", {"request": "x", "tasks": "a, b"}, "must be a list"),
+        (
+            "orchestrate",
+            {"request": "x", "tasks": [{}]},
+            "needs a title, prompt, command, or question",
+        ),
+        ("orchestrate", {"request": "x", "config": {"max_worker": 1}}, "'max_workers'"),
+        ("status", {"job_id": ["a"]}, 'Example of a call: {"job_id":"abc123"}'),
+        ("wait", {}, "job_id: is required"),
+        ("wait", {"job_id": "a", "timeout_seconds": "long"}, "must be a number"),
+        ("logs", {"job_id": "a"}, "worker_id: is required"),
+        ("logs", {"job_id": "a", "worker_id": "worker_1", "lines": 0}, "at least 1"),
+        ("results", {"job_id": "a"}, "did you mean 'result'?"),
+    ],
+)
+def test_wrong_arguments_are_told_with_what_to_type(
+    client: FlaskClient, service: FakeService, tool: str, arguments: Answer, hint: str
+) -> None:
+    assert hint in complaint(client, tool, **arguments)
+    assert not service.submitted
+
+
+@pytest.mark.parametrize("arguments", [[], "job", 7, True])
+def test_arguments_that_are_no_object_are_told_too(client: FlaskClient, arguments: Any) -> None:
+    body = message("tools/call", {"name": "status", "arguments": arguments})
+
+    assert post(client, body).get_json()["result"]["isError"]
+
+
+@pytest.mark.parametrize("job_id", ["nosuch", "../../etc", "a/b", "x" * 150, "ü"])
+def test_what_is_not_there_is_told(client: FlaskClient, job_id: str) -> None:
+    for tool in ("status", "wait", "cancel", "result", "report"):
+        assert complaint(client, tool, job_id=job_id).startswith("not-found: ")
+
+
+def test_a_limit_is_told_with_what_is_left(client: FlaskClient, service: FakeService) -> None:
+    service.failure = Refused("the tree is too deep", kind="limit-depth", left={"depth": 0})
+
+    assert complaint(client, "orchestrate", request="x") == (
+        'limit-depth: the tree is too deep; remaining: {"depth":0}'
+    )
+
+
+def test_a_failure_of_the_server_is_told_without_its_inside(
+    client: FlaskClient, service: FakeService
+) -> None:
+    service.failure = RuntimeError("secret place")
+
+    assert complaint(client, "orchestrate", request="x") == (
+        "internal: internal server error; read the cause in logs/orchestrator.log"
+    )
+
+
+def test_status_names_the_workers_and_what_is_left(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+
+    answer = values(client, "status", job_id=f"job_{job.id}")
+
+    assert (answer["job_id"], answer["status"], answer["retry"]) == (job.id, "pending", True)
+    assert [one["worker_id"] for one in answer["by_name"]] == ["worker_1"]
+    assert answer["left"] == LEFT
+
+
+def test_status_without_a_job_lists_the_newest(client: FlaskClient, service: FakeService) -> None:
+    jobs = [submitted(client, service).id for _ in range(12)]
+
+    answer = values(client, "status")
+
+    assert [one["job_id"] for one in answer["jobs"]] == jobs[:1:-1]
+    assert answer["total"] == 12
+
+
+def test_waiting_is_over_after_its_time(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+
+    for seconds in (0, 0.05):
+        answer = values(client, "wait", job_id=job.id, timeout_seconds=seconds)
+        assert (answer["status"], answer["retry"]) == ("pending", True)
+
+
+def test_waiting_takes_no_longer_than_clients_do() -> None:
+    assert WaitArguments(job_id="a").seconds == 40
+    assert WaitArguments(job_id="a", timeout_seconds=1e9).seconds == 44
+
+
+def test_waiting_for_what_has_ended_answers_with_its_results(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    service.finish(service.workers_of(job)[0], "all of it", files=("a.txt",))
+    service.end(job)
+
+    for tool in ("wait", "result"):
+        answer = values(client, tool, job_id=job.id)
+        assert (answer["status"], answer["retry"]) == ("completed", False)
+        [one] = answer["results"]
+        assert (one["output"], one["files_created"]) == ("all of it", ["a.txt"])
+        assert one["log"].endswith("/logs/depth_0_worker_1.log")
+        assert answer["final_report"].endswith("/FINAL_RESULT.md")
+
+
+@pytest.mark.parametrize(("place", "told"), [(1, True), (2, False), (None, None)])
+def test_whose_work_counts_among_candidates_is_told(
+    client: FlaskClient, service: FakeService, place: int | None, told: bool | None
+) -> None:
+    job = submitted(client, service)
+    standing = CandidateRank(place=place, by=Criterion.SIZE, why="3 more lines") if place else None
+    service.finish(service.workers_of(job)[0], standing=standing)
+    service.end(job)
+
+    [result] = values(client, "result", job_id=job.id)["results"]
+
+    assert result.get("chosen") is told
+
+
+def test_results_are_bounded_whatever_workers_leave(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service, tasks=[{"command": "true"}] * 60)
+    for number, worker in enumerate(service.workers_of(job)):
+        service.finish(
+            worker,
+            "short" if number % 2 else "é" * 100_000,
+            WorkerStatus.FAILED,
+            tuple(f"file_{n}" for n in range(500)),
+        )
+    service.end(job, JobStatus.FAILED)
+
+    result = call(client, "result", job_id=job.id)
+    answer = json.loads(result["content"][0]["text"])
+
+    assert len(result["content"][0]["text"]) < 60_000
+    assert (len(answer["results"]), answer["more_workers"]) == (50, 10)
+    assert answer["results"][0]["output_cut"] and len(answer["results"][0]["output"]) > 400
+    assert answer["results"][1]["output"] == "short"
+    assert answer["results"][0]["more_files"] == 480
+
+
+def test_short_outputs_leave_their_room_to_long_ones() -> None:
+    assert summaries._share([]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._share([10, 20]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._share([0, 10**6]) == summaries.OUTPUT_CHARACTERS
+    assert summaries._share([10**6, 10**6]) == summaries.OUTPUT_CHARACTERS // 2
+    assert summaries._share([10**6] * 10_000) >= summaries.SHORTEST_OUTPUT
+
+
+def test_what_agents_used_is_told_when_it_is_known(
+    client: FlaskClient, service: FakeService
+) -> None:
+    [worker] = service.workers_of(submitted(client, service))
+    used = Usage(steps=3, input_tokens=10)
+
+    assert summaries._used([worker]) == {}
+    assert summaries._used([replace(worker, result=WorkerResult(usage=used))]) == {
+        "used": {"steps": 3, "input_tokens": 10}
+    }
+
+
+def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+
+    assert values(client, "cancel", job_id=job.id)["job_id"] == job.id
+    assert service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
+
+
+def test_one_worker_is_cancelled(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+
+    assert values(client, "cancel", job_id=job.id, worker_id="worker_1")["cancelled"] == "worker_1"
+    assert not service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
+
+
+def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    service.end(job)
+    asked = {
+        "job_id": job.id,
+        "worker_id": "worker_1",
+        "comments": [{"path": "a.py", "line": 3, "text": "Use the constant."}],
+        "commit": TIP[:8],
+    }
+
+    answer = values(client, "feedback", **asked)
+
+    assert (answer["attempt"], answer["run"], answer["next"]) == (2, 2, "call wait")
+    assert service.given and service.given.comments[0].line == 3
+    service.end(job)
+    told = call(client, "feedback", **{**asked, "commit": "f" * 8})["content"][0]["text"]
+    assert told.startswith("outdated: ")
+
+
+def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    service.end(job, JobStatus.FAILED)
+
+    answer = values(client, "retry", job_id=job.id, worker_id="worker_1")
+
+    assert (answer["job_id"], answer["status"]) == (job.id, "running")
+
+
+def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    path = service.queries.workspace(job) / "logs" / "depth_0_worker_1.log"
+    where = {"job_id": job.id, "worker_id": "worker_1"}
+
+    assert "no output yet" in call(client, "logs", **where)["content"][0]["text"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"".join(b"line %d \x1b[31mred\xff\n" % n for n in range(2000)))
+    few = call(client, "logs", **where, lines=2)["content"][0]["text"]
+    path.write_bytes(b"x" * 5_000_000)
+    much = call(client, "logs", **where, lines=1000)["content"][0]["text"]
+
+    assert few == "line 1998 [31mred\ufffd\nline 1999 [31mred\ufffd\n"
+    assert len(much) < LOG_CHARACTERS + 10
+
+
+def test_a_report_is_cut_and_says_where_all_of_it_is(
+    client: FlaskClient, service: FakeService
+) -> None:
+    job = submitted(client, service)
+    path = service.queries.final_report(job)
+
+    assert "does not exist yet" in complaint(client, "report", job_id=job.id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("# Report\n")
+    assert call(client, "report", job_id=job.id)["content"][0]["text"] == "# Report\n"
+    path.write_text("é" * 1_000_000)
+    text = call(client, "report", job_id=job.id, name="FINAL_RESULT.md")["content"][0]["text"]
+    assert len(text) < REPORT_CHARACTERS + 300
+    assert text.endswith(f"(shortened; whole report: {path})")
+    assert "not-found" in complaint(client, "report", job_id=job.id, name="../../config.yaml")
+
+
+def test_a_report_that_is_a_link_is_not_followed(client: FlaskClient, service: FakeService) -> None:
+    job = submitted(client, service)
+    path = service.queries.final_report(job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to("/etc/passwd")
+
+    assert "root:" not in complaint(client, "report", job_id=job.id)

@@ -1,0 +1,244 @@
+"""From a submission to a job, on the scheduler's own state."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.agents.agent_registry import AgentRegistry, built_in
+from orchestrator.agents.prompts.role_prompts import RolePrompts
+from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
+from orchestrator.core.limits import admission, quotas
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import default_config
+from orchestrator.core.model.scheduler_commands import Start
+from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
+from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
+from orchestrator.engine.submission.job_creation import (
+    ResolvedSubmission,
+    SubmissionBuilder,
+    check_tasks,
+)
+
+ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))
+
+
+class Desk:
+    """Submits jobs to its own scheduler."""
+
+    def __init__(self, **ceilings: int) -> None:
+        self.scheduler = Scheduler(max_workers=4)
+        agents = AgentRegistry(built_in())
+        self._submitting = SubmissionBuilder(
+            agents, RolePrompts(), default_config(), quotas.Ceilings(**ceilings)
+        )
+        self._number = 0
+
+    def submit(
+        self,
+        request: str = "x",
+        *tasks: TaskSpec,
+        caller: Caller = ADMIN,
+        config: ConfigRequest | None = None,
+    ) -> Accepted:
+        self._number += 1
+        given = tasks or (task("a"),)
+        submission = Submission(request=request, tasks=given, config=config or ConfigRequest())
+        asked = ResolvedSubmission(
+            submission=submission,
+            caller=caller,
+            job_id=f"job{self._number}",
+            tasks=given,
+            plan_source="given",
+            digest=admission.digest(request, given),
+        )
+        return self._submitting.submit(self.scheduler, asked, 1.0)
+
+    def start_all(self) -> list[Caller]:
+        """Start all ready workers; return their callers."""
+        commands = self.scheduler.turn(1.0)
+        return [
+            Caller(
+                name=each.key.worker_id,
+                attempt=self.scheduler.view.attempts[each.key],
+            )
+            for each in commands
+            if isinstance(each, Start)
+        ]
+
+
+def task(name: str, **more: object) -> TaskSpec:
+    return TaskSpec(id=name, command="true", **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_workers_are_numbered_by_task_and_then_by_candidate(desk: Desk) -> None:
+    candidates = ("shell", "auto")
+
+    desk.submit("x", task("a", agents=candidates), task("b"))
+
+    workers = desk.scheduler.view.workers.values()
+    assert [(each.id, each.task_id, each.agent) for each in workers] == [
+        ("worker_1", "a", "shell"),
+        ("worker_2", "a", "shell"),
+        ("worker_3", "b", "shell"),
+    ]
+
+
+def test_a_child_jobs_workers_carry_the_name_of_the_one_that_asked(desk: Desk) -> None:
+    desk.submit("x", task("a"), task("b"))
+    _, second = desk.start_all()
+
+    desk.submit("one", task("a"), task("b"), caller=second)
+    child = desk.submit("two", caller=second)
+
+    assert [key.worker_id for key in desk.scheduler.view.workers][2:] == [
+        "worker_2_1",
+        "worker_2_2",
+        "worker_2_3",
+    ]
+    assert (child.job.depth, child.job.root_id, child.job.parent_worker_id) == (
+        1,
+        "job1",
+        "worker_2",
+    )
+
+
+def test_what_is_refused_changes_nothing(desk: Desk) -> None:
+    with pytest.raises(UnknownAgent):
+        desk.submit("x", task("a"), task("b", agents=("nobody",)))
+    for unused in ("agent", "planner", "resolve"):
+        with pytest.raises(UnknownAgent):
+            desk.submit("x", task("a"), config=ConfigRequest(**{unused: "nobody"}))
+    with pytest.raises(Refused):
+        desk.submit("x", config=ConfigRequest(max_workers=1000))
+    with pytest.raises(InvalidRequest):
+        desk.submit("x", TaskSpec(id="a", prompt="words", agents=("shell",)))
+
+    change = desk.scheduler.take_changes()
+    assert not (change.new_jobs or change.new_workers or change.events)
+
+
+def test_an_attempt_that_is_over_can_start_nothing(desk: Desk) -> None:
+    desk.submit()
+    [caller] = desk.start_all()
+    assert caller.attempt is not None
+    exit = Exit(ended_by=EndedBy.EXIT, code=0)
+    desk.scheduler.exited(caller.attempt.key, caller.attempt.number, exit, Evidence(), 2.0)
+
+    with pytest.raises(Unauthorized):
+        desk.submit("late", caller=caller)
+
+
+def test_workers_of_two_trees_are_not_the_same_submitter(desk: Desk) -> None:
+    desk.submit("one")
+    desk.submit("two")
+
+    assert {each.full_name for each in desk.start_all()} == {"job1/worker_1", "job2/worker_1"}
+    assert ADMIN.full_name == "admin"
+
+
+def test_a_child_jobs_settings_are_clamped_to_what_its_parent_has(desk: Desk) -> None:
+    desk.submit(config=ConfigRequest(max_workers=3, max_recursion_depth=2))
+    [caller] = desk.start_all()
+
+    child = desk.submit(
+        "part", caller=caller, config=ConfigRequest(max_workers=50, max_recursion_depth=9)
+    )
+
+    assert (child.job.config.max_workers, child.job.config.max_depth) == (3, 2)
+    assert (child.left["depth"], child.caller_left["depth"]) == (1, 2)
+
+
+def test_no_task_of_a_root_job_may_ask_for_more_time_than_a_job_may_take(desk: Desk) -> None:
+    desk.submit("x", task("a", timeout=86_400.0))
+
+    with pytest.raises(Refused, match="timeout of task 'b' is 86401, above") as refused:
+        desk.submit("y", task("a"), task("b", timeout=86_401.0))
+
+    assert (refused.value.kind, refused.value.left) == ("limit-wall", {"timeout": 86_400.0})
+
+
+def test_the_tasks_of_a_child_job_have_no_more_time_than_the_root() -> None:
+    desk = Desk()
+    desk.submit(config=ConfigRequest(max_wall_seconds=60.0))
+    [caller] = desk.start_all()
+
+    child = desk.submit("part", task("a", timeout=5.0), task("b", timeout=1e9), caller=caller).job
+
+    tasks = desk.scheduler.view.tasks_of(child.id)
+    assert [each.timeout for each in tasks.values()] == [5.0, 60.0]
+
+
+def test_a_graph_that_cannot_be_carried_out_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="no tasks"):
+        check_tasks(())
+    with pytest.raises(InvalidRequest):
+        check_tasks((task("a", depends_on=("b",)), task("b", depends_on=("a",))))
+
+
+def refuse(desk: Desk, caller: Caller, times: int) -> None:
+    for number in range(times):
+        with pytest.raises(Refused):
+            desk.submit(f"more {number}", caller=caller)
+
+
+def test_a_refused_child_job_is_told_on_the_job_of_the_worker_that_asked() -> None:
+    desk = Desk(max_child_jobs_per_worker=0)
+    job = desk.submit("x").job
+    [caller] = desk.start_all()
+    desk.scheduler.take_changes()
+
+    refuse(desk, caller, 1)
+
+    [event] = desk.scheduler.take_changes().events
+    assert (event.kind, event.job_id, event.worker_id) == ("child_job_refused", job.id, "worker_1")
+    assert event.data == {
+        "limit": "limit-children",
+        "detail": "limit reached: no child jobs of this worker remaining; "
+        "do the rest of the work in this worker",
+        "request": "more 0",
+        "number": 1,
+    }
+
+
+def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> None:
+    desk = Desk(max_child_jobs_per_worker=0)
+    desk.submit("x")
+    [caller] = desk.start_all()
+    desk.scheduler.take_changes()
+
+    refuse(desk, caller, MOST_REFUSAL_EVENTS + 40)
+    events = desk.scheduler.take_changes().events
+    assert caller.attempt is not None
+    exit = Exit(ended_by=EndedBy.EXIT, code=1)
+    desk.scheduler.exited(caller.attempt.key, 1, exit, Evidence(), 2.0)
+
+    assert [event.data["number"] for event in events] == list(range(1, MOST_REFUSAL_EVENTS + 1))
+    assert "only counted" in str(events[-1].data["detail"])
+    result = desk.scheduler.view.workers[caller.attempt.key].result
+    assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
+
+
+def test_the_next_attempt_counts_on() -> None:
+    desk = Desk(max_child_jobs_per_worker=0)
+    desk.submit("x", task("a", retries=1))
+    [first] = desk.start_all()
+    refuse(desk, first, MOST_REFUSAL_EVENTS)
+    assert first.attempt is not None
+    key = first.attempt.key
+    desk.scheduler.exited(key, 1, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 2.0)
+    desk.scheduler.turn(100.0)
+    again = replace(first, attempt=desk.scheduler.view.attempts[key])
+    desk.scheduler.take_changes()
+
+    refuse(desk, again, 2)
+    assert not desk.scheduler.take_changes().events
+    desk.scheduler.exited(key, 2, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 101.0)
+
+    result = desk.scheduler.view.workers[key].result
+    assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 2
