@@ -267,8 +267,9 @@ _MERGER = "merge"
 def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers. Fetches are excluded.
 
-    All moves of one ref by one worker are one item, from the first to the last commit. Logs without
-    a change after ``since`` are not read.
+    All moves of one ref by one worker are one item, from the first to the last commit. Moves that
+    were undone are omitted: the ref was later at the commit before them, as after ``restore``. Logs
+    without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -294,19 +295,31 @@ def _is_newer(path: Path, since: float) -> bool:
 
 
 def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
-    found: dict[tuple[str, bool], RefMove] = {}
+    found: dict[str, RefMove] = {}
+    is_push = ref.startswith("refs/remotes/")
     for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
         who, _, message = line.partition(b"\t")
         before, after, worker_id = _entry(os.fsdecode(who), address)
-        is_push = ref.startswith("refs/remotes/")
-        if worker_id in ("", _MERGER) or is_push is not message.startswith(_PUSHED):
-            continue
-        earlier = found.get((worker_id, is_push))
-        first = earlier.before if earlier else before
-        found[worker_id, is_push] = RefMove(
-            worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
-        )
+        if worker_id not in ("", _MERGER) and is_push is message.startswith(_PUSHED):
+            earlier = found.get(worker_id)
+            first = earlier.before if earlier else before
+            found[worker_id] = RefMove(
+                worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
+            )
+        # A push cannot be undone here. HEAD may be at the commit before, but on another branch.
+        if not is_push and ref != "HEAD" and before != after:
+            found = _without_undone(found, after)
     yield from found.values()
+
+
+def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefMove]:
+    """Return the moves up to the last time that the ref was at ``commit``."""
+    kept: dict[str, RefMove] = {}
+    for worker_id, move in found.items():
+        if move.before == commit:
+            break
+        kept[worker_id] = move
+    return kept
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
