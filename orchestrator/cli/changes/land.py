@@ -19,7 +19,7 @@ from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_ending import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
 from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
-from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus, MergeState
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import fence
 from orchestrator.security.files.untrusted_files import read_regular
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from orchestrator.git import Landing
 
 _MOST_REPORT = 16 << 20
+_HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
 
 
 @click.command("diff")
@@ -240,8 +241,9 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
+    present = named | _merged_by_a_person(job)
     for task in tasks_of(job):
-        if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in named:
+        if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in present:
             found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
     text = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
     if not found:
@@ -250,7 +252,19 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     yield f"{text}. The job's result lacks:"
     yield from found
     if not named and job.get("reason"):
-        yield f"  {job['reason']}"
+        yield f"Also: {job['reason']}"
+
+
+def _merged_by_a_person(job: Mapping[str, Any]) -> set[str]:
+    """Return the unsuccessful workers of an ended job whose changes are in its result.
+
+    Changes of an unsuccessful worker are merged only by ``merge --include``.
+    """
+    if not JobStatus(job["status"]).ended or job.get("merge_state") not in _HAS_RESULT:
+        return set()
+    outside = {each["worker_id"] for each in job.get("made_not_in_result") or ()}
+    made = {each["worker_id"] for each in tasks_of(job) if each.get("files_created")}
+    return made - outside
 
 
 def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:

@@ -232,6 +232,28 @@ def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     assert project.path.joinpath("a.py").exists()
 
 
+def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, _ = made()
+    failing = [edit(f"echo {n} > {n}.txt; exit 1", retries=0) for n in "bc"]
+    job = site.run("x", [edit("echo a > a.txt"), *failing])["job_id"]
+    merge(site, job, take=["worker_2"])
+    capfd.readouterr()
+    start = f"Error: job {job} is partial; nothing was changed"
+    end = f"to land the incomplete result: bin/orchestrator land {job} --partial\n"
+
+    assert command(site, "land", job, "--yes") == 6
+    assert capfd.readouterr().err == (
+        f"{start}. The job's result lacks:\n  worker_3 (failed): exit code 1\n"
+        f"Also: merged by a person: worker_2\n{end}"
+    )
+    merge(site, job, take=["worker_3"])
+    assert command(site, "land", job, "--yes") == 6
+    taken = "merged by a person: worker_2, worker_3"
+    assert capfd.readouterr().err == f"{start}: {taken}\n{end}"
+
+
 def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
     site, _ = made()
     flag = tmp_path / "flag"
