@@ -51,8 +51,9 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     """Remove ended jobs from disk and database.
 
     Also removes results of gates on base commits that are older than AGE. Never removes unfinished
-    jobs. Changes that have not landed stay on git refs, which the output lists; `discard` removes
-    the refs. Works with the server up or down.
+    jobs. A merged result that has not landed stays on its branch. Other changes that have not
+    landed stay on git refs, which the output lists. `discard` removes both. Works with the server
+    up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than
