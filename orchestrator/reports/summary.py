@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import SURVEY, Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
@@ -51,8 +52,8 @@ def headline(
 MOST_NAMED = 5
 #: Maximum number of commands that merge changes.
 MOST_COMMANDS = 4
-#: Agents without a model, and therefore without cost.
-_FREE = frozenset({"shell", SURVEY})
+#: Agents without a model, and therefore without cost. A person answers a task that is a question.
+_FREE = frozenset({"shell", SURVEY, PERSON})
 
 #: Causes for which changes of a successful worker are unmerged: all causes except a failed worker,
 #: a candidate that was not chosen, and a rolled-back attempt.
@@ -85,7 +86,7 @@ class Summary:
     unsuccessful: Sequence[Unsuccessful]
     #: Number of merged workers with further unmerged changes.
     in_part: int
-    #: True if an agent may have cost money.
+    #: True if a worker has cost money, or an agent may have.
     has_cost: bool
 
 
@@ -120,7 +121,8 @@ def summary_of(
             for status, title in _WORDS.items()
             if (found := [each for each in missed if each.status is status])
         ],
-        has_cost=any(each.agent not in _FREE for each in figures.workers),
+        has_cost=bool(figures.cost_usd.value)
+        or any(each.agent not in _FREE for each in figures.workers),
     )
 
 

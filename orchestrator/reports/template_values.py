@@ -113,7 +113,8 @@ class WorkerView:
     #: The output, cut for the report, and the length of the whole output in characters.
     output: str
     output_length: int
-    files_created: Sequence[str]
+    #: Files that the worker created, changed, or removed.
+    files: Sequence[str]
     #: True if the worker ran a command in a directory without the project's files.
     is_outside_project: bool
     log_truncated: bool
@@ -343,7 +344,7 @@ def worker_view(
         peak_memory_bytes=figures.peak_memory_bytes,
         output=room.take(output),
         output_length=len(output),
-        files_created=figures.files_created,
+        files=(*figures.files_created, *figures.files_removed),
         is_outside_project=_is_outside_project(family, worker),
         log_truncated=bool(result and result.log_truncated),
         gates=result.gates if result else (),
@@ -394,14 +395,14 @@ def made_files(
     lines: Mapping[str, tuple[int, int]] = NO_LINES,
     unmerged: Collection[str] = (),
 ) -> Sequence[MadeFile]:
-    """Return every created or changed file once, with all its workers.
+    """Return every created, changed, or removed file once, with all its workers.
 
     ``in_project``: workers that created their files in ``project``, a path relative to the root
     job's directory. ``lines``: numbers of added and removed lines of the merged result, by file.
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:
-        for path in worker.files_created:
+        for path in (*worker.files_created, *worker.files_removed):
             maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
             makers.setdefault(path, []).append(maker)
     there = {

@@ -436,6 +436,7 @@ def _weighed(
             ),
             has_worktree=has_worktree,
             code=tuple(_clean_name(each, flight) for each in code),
+            removed=tuple(_clean_name(each, flight) for each in changes.removed),
         )
         evidence = replace(evidence, delivery=delivery)
     return evidence if deferred else replace(evidence, final_text=final)

@@ -164,6 +164,8 @@ class Changes:
     omitted: tuple[str, ...] = ()
     #: The worker's branch head.
     commit: str = ""
+    #: Files that the worker removed in all attempts; at most ``MOST_FILES``.
+    removed: tuple[str, ...] = ()
     #: All files that a worker without a worktree changed or removed. New files that
     #: ``git.never_commit`` names are omitted.
     touched: tuple[str, ...] = ()
@@ -482,6 +484,7 @@ class Worktrees:
         files = self._repository.changed(start or tip, tip)
         others = self.of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
+        gone = {*self._repository.touched(start or tip, tip)} - {*files} - others
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
@@ -498,6 +501,7 @@ class Worktrees:
             side_work=folded.work,
             held_back=self._promises.saved(worker, ground.directory, held),
             commit=tip,
+            removed=tuple(sorted(gone))[:MOST_FILES],
         )
 
     def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:

@@ -313,7 +313,7 @@ def read_session(found: Found) -> Session:
 def _read_delivery(found: Found) -> DeliveredWork:
     paths = {
         name: tuple(found.get(name, ()))
-        for name in ("missing", "saved", "outside", "checkout", "omitted", "code")
+        for name in ("missing", "saved", "outside", "checkout", "omitted", "code", "removed")
     }
     deferred = found.get("deferred")
     own = {

@@ -1,10 +1,12 @@
 """The next steps of a result: each command once, and only commands that apply."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from planted import ROOT, Planted
 
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
+from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
@@ -59,3 +61,33 @@ def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
         f"bin/orchestrator land {ROOT} --partial # merge the result into your branch",
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2",
     ]
+
+
+def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("x", status=JobStatus.COMPLETED)
+    planted.worker(job, "worker_1", TaskSpec(id="build"), (0, 1))
+    planted.worker(job, "worker_2", TaskSpec(id="ok"), (1, 2), agent=PERSON)
+    Reports().render(planted.tree, ROOT, tmp_path)
+    final = (tmp_path / "FINAL_RESULT.md").read_text()
+    assert "Time: 0 s." in final and "cost" not in final.lower()
+
+
+def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    place = project / "workspace" / f"job_{ROOT}"
+    place.mkdir(parents=True)
+    planted = Planted()
+    job = planted.job("x", status=JobStatus.COMPLETED, merge_state=MergeState.MERGED)
+    here = TaskSpec(id="here", workdir="project")
+    planted.worker(job, "worker_1", here, (0, 1), files=["here.txt"])
+    merged = DeliveredWork(changed=True)
+    planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 1), files=["b.txt"], delivery=merged)
+    lines = {"b.txt": (1, 0)}
+    merges = {ROOT: replace(RESULT, lines=lines)}
+    Reports(project=project).render(planted.tree, ROOT, place, merges=merges)
+    final = (place / "FINAL_RESULT.md").read_text()
+    assert (
+        "| [here.txt](../../here.txt) | in the checkout | [worker_1](depth_0/worker_1/) |" in final
+    )
+    assert "| b.txt | +1 −0 | [worker_2](depth_0/worker_2/) |" in final

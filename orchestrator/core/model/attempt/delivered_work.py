@@ -220,6 +220,8 @@ class DeliveredWork:
     has_worktree: bool = True
     #: Code that a worker without a worktree changed or removed.
     code: tuple[str, ...] = ()
+    #: Files that a worker with a worktree removed in all attempts.
+    removed: tuple[str, ...] = ()
 
     @property
     def lacks_changes(self) -> bool:

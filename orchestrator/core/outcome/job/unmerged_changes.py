@@ -382,7 +382,7 @@ class UnmergedChanges:
             why=missing.why,
             branch=missing.branch,
             files=len(missing.paths)
-            or next((each.file_count for each in workers if each.id == missing.worker_id), 0),
+            or next((_file_count(each) for each in workers if each.id == missing.worker_id), 0),
             in_part=missing.in_part,
             command=way.command,
             show=_show(missing),
@@ -407,7 +407,7 @@ class UnmergedChanges:
             cause=cause,
             why=why,
             branch=branch,
-            files=worker.file_count,
+            files=_file_count(worker),
             command=command or show,
             show=show,
             brings_in=bool(command),
@@ -484,3 +484,7 @@ def _lost(worker: Worker) -> str:
     standing = worker.result.standing if worker.result else None
     words = standing.why if standing else ""
     return f"lost the comparison: {words}" if words else "lost the comparison"
+
+
+def _file_count(worker: Worker) -> int:
+    return len(worker.result.touched_files) if worker.result else 0

@@ -233,6 +233,27 @@ def test_what_a_worker_has_git_ignore_hides_no_file_of_another(
     assert record(site, ended["job_id"])["leaks"]
 
 
+def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(made: MakeProject) -> None:
+    site, _ = made()
+    tasks = [edit("git rm -q src/app.py README.md"), edit("echo new >> src/app.py")]
+
+    ended = site.run("x", tasks)
+
+    job = ended["job_id"]
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "not judged: no tests found" in ended["reason"]
+    assert "README.md echo done | editor | done | 2 |" in final
+    assert "| README.md | +0 −1 | [worker_1](depth_0/worker_1/) |" in final
+    who = "[worker_1](depth_0/worker_1/); not merged: [worker_2](depth_0/worker_2/)"
+    assert f"| src/app.py | +0 −3 | {who} |" in final
+    [row, _] = ended["results"]["tasks"]
+    assert row["files_created"] == []
+    # The worker that removed the file is merged after the other one.
+    again = site.run("y", [tasks[1], tasks[0]])
+    [left] = again["made_not_in_result"]
+    assert (left["worker_id"], left["files"]) == ("worker_2", 2)
+
+
 def test_with_theirs_the_later_worker_wins_also_over_a_deletion(made: MakeProject) -> None:
     site, project = made()
     tasks = [
