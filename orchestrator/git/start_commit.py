@@ -32,8 +32,8 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
-            "uncommitted changes belong to HEAD, and cannot be combined with another base; omit "
-            "base, or check out the base first"
+            "uncommitted changes can be included only if the job starts from HEAD; omit base, or "
+            "check out the base first"
         )
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}

@@ -425,7 +425,7 @@ ROWS = (
     ),
     Row(
         number=66,
-        fault="a sandbox hides the directory around the folder",
+        fault="a sandbox hides the directory that contains the product's folder",
         injection="folder and project below `/tmp`",
         promise="workers can read the folder and the project",
         tests=(

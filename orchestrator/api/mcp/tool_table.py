@@ -135,9 +135,8 @@ TOOLS = (
     McpTool(
         name="feedback",
         description=(
-            "Send comments on lines of an ended worker's change to the worker, which starts "
-            "another attempt on its branch. An ended job runs again and is merged again; then "
-            "call wait."
+            "Send an ended worker comments on lines of its change. The worker starts another "
+            "attempt on its branch. An ended job runs again and is merged again; then call wait."
         ),
         arguments=mcp.FeedbackArguments,
         example={

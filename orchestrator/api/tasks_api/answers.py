@@ -117,7 +117,10 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
         if (worker is best and best is not None) if cli_name is None else name == cli_name:
             if worker is None or not worker.status.succeeded:
                 why = obstacle if worker is None else worker.reason
-                raise Conflict(f"{name} did not succeed: {why}; name another cli_name")
+                raise Conflict(
+                    f"cli_name {name} did not succeed: {why}; "
+                    "send the cli_name of a successful worker"
+                )
             return name, worker
     if cli_name is None:
         raise Conflict(f"task {task_id} has no successful result to merge")

@@ -1,1 +1,1 @@
-"""Settings converted to parts: agents, gates, receivers, triggers, the repository."""
+"""Creates agents, gates, receivers, triggers, and the repository from settings."""

@@ -85,7 +85,7 @@ class NotifyTarget(Section):
 
 
 class Notify(Section):
-    """Notifications of people: a job needs you, or has ended (see docs/notifications.md)."""
+    """Notifications to people: a job needs you, or has ended (see docs/notifications.md)."""
 
     targets: Annotated[tuple[NotifyTarget, ...], Field(strict=False)] = ()
     """Targets: [{name: me, url: env:NTFY_URL, min_seconds: 60}]."""

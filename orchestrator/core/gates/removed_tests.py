@@ -46,8 +46,8 @@ class RemovedTest:
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
 
-        If the test's file is unknown, the tasks must be allowed to alter every file that can remove
-        tests.
+        If the test's file is unknown, this is true only if the tasks may alter each of the files
+        that may contain it.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)

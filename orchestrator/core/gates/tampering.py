@@ -105,8 +105,8 @@ class JudgeAlteration:
     #: Files to replace for the second run, by path. The value is a path of the base, whose content
     #: the file gets. A file with the value None is removed.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Altered files by which gates already judged before the change. New tests are excluded,
-    #: because they judge nothing on the base.
+    #: Altered files that decided how gates judge before the change. New tests are excluded, because
+    #: they judge nothing on the base.
     judges: tuple[str, ...] = ()
     #: Files that decide how gates judge, and that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()

@@ -546,8 +546,8 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
 
     An attempt that exits with code 0 during a shutdown or a pause has finished. Any other attempt
     is lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node.
-    A server stops the shims of an earlier server by a signal, so a signal counts as a shutdown for
-    ``adopted`` attempts.
+    ``adopted``: an earlier server started the attempt. Servers stop the shims of such attempts by a
+    signal, so a signal counts as a shutdown.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)

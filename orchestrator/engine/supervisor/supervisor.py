@@ -305,7 +305,8 @@ class Supervisor:
     def paused(self) -> str:
         """The reason why no worker starts; empty if workers start."""
         pause = self._scheduler.view.pause
-        by = f"all jobs are paused by {pause.by}; resume: {COMMAND} resume --all" if pause else ""
+        resume = f"resume: {COMMAND} resume --all"
+        by = f"all jobs are paused by key {pause.by}; {resume}" if pause else ""
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     @property

@@ -60,7 +60,7 @@ AgentName = Annotated[
 
 
 class CandidateRequest(Wire):
-    """One candidate, and settings that override the task's."""
+    """One candidate, and settings that override those of the task."""
 
     name: AgentName
     """Name of the agent, or auto."""

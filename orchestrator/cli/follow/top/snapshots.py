@@ -137,7 +137,9 @@ class ServerSource:
     def _answer(self, *parts: str, **query: object) -> Answer:
         found = self._get(*parts, **query).document
         if not found:
-            raise ClientError(f"the answer from {self._address.url} is not from this API")
+            raise ClientError(
+                f"the answer from {self._address.url} is not from this API; check the address"
+            )
         return found
 
     def _get(self, *parts: str, **query: object) -> ServerReply:

@@ -155,8 +155,8 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    There are none if the worker's own changes do not count (``Worker.counts``). Two kinds of child
-    jobs are skipped: withdrawn child jobs, and child jobs whose request a later child job
+    There are none if the worker's own changes do not count (``Worker.counts``). A withdrawn child
+    job is skipped. A child job is also skipped if a later child job with the same request
     completed. ``children``: all child jobs of the worker, in their order.
     """
     if not worker.counts:

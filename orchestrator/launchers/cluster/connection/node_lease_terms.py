@@ -7,9 +7,9 @@ from orchestrator.core.dataclass import dataclass
 class NodeLeaseTerms:
     """Times of a node's lease, in seconds.
 
-    The server's answer to a heartbeat extends the lease, counted from the time when the node sent
-    the heartbeat. Therefore a late answer never makes the lease end later than the server assumes
-    (Gray and Cheriton, "Leases", 1989).
+    The server's answer to a heartbeat extends the lease. The node counts the extension from the
+    time when it sent the heartbeat, so its lease has ended when the server assumes that it has,
+    even if the answer was late (Gray and Cheriton, "Leases", 1989).
     """
 
     #: Interval between two beats of a node that has workers.

@@ -59,7 +59,7 @@ def test_everything_is_paused_and_jobs_that_come_later_wait(site: InProcess) -> 
     job = site.submit("x", [shell("true")])
     health = site.call("GET", "/../../health").json()
 
-    assert "all jobs are paused by default" in health["paused"]
+    assert "all jobs are paused by key default" in health["paused"]
     assert health["ready"]
     assert site.status(job)["status"] == "pending"
     assert site.call("POST", f"/jobs/{job}/resume").status_code == 409

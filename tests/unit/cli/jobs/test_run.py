@@ -135,7 +135,7 @@ def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: 
     assert "worker_1 started (shell)" in err
     assert "job j1: completed after 0.0 s; 1 worker, 1 succeeded" in out
     assert "Result:    /w/job_j1/FINAL_RESULT.md" in out
-    assert server_of(product) is None
+    assert server_of(product) is None, err
     assert "serving at" in (product / "logs" / "server.log").read_text()
 
 

@@ -46,8 +46,8 @@ class Pauses:
             )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
-                f"all jobs are paused by {pause.by}; to resume all jobs, including job {job_id}: "
-                f"{COMMAND} resume --all"
+                f"all jobs are paused by key {pause.by}; to resume all jobs, including job "
+                f"{job_id}: {COMMAND} resume --all"
             )
         self._resume_each(self._trees.subtree(job_id), by, now)
 
