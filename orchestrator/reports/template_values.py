@@ -57,9 +57,12 @@ class ChildJobLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FailedAttempt:
+class EarlierAttempt:
     number: int
+    #: Why the attempt failed; empty if it succeeded.
     reason: str
+    #: True if the next attempt began with comments of a person.
+    has_comments: bool = False
     #: The classified failure; None for attempts of an earlier release.
     failure: Failure | None = None
 
@@ -97,7 +100,7 @@ class WorkerView:
     reason: str
     attempts: int
     #: The latest retried attempts.
-    earlier_attempts: Sequence[FailedAttempt]
+    earlier_attempts: Sequence[EarlierAttempt]
     #: The classified failure of the last attempt, if it failed.
     failure: Failure | None
     #: The latest session of the worker's tool, if it had several attempts.
@@ -311,6 +314,7 @@ def worker_view(
 ) -> WorkerView:
     result, attempts = worker.result, family.attempts(worker)
     output = room.once(worker_output(worker))
+    commented = {each.attempt for each in result.feedback} if result else set()
     return WorkerView(
         id=worker.id,
         job_id=worker.job_id,
@@ -328,9 +332,10 @@ def worker_view(
         reason=worker.reason,
         attempts=figures.attempts,
         earlier_attempts=[
-            FailedAttempt(
+            EarlierAttempt(
                 number=attempt.number,
                 reason=attempt.reason,
+                has_comments=attempt.number + 1 in commented,
                 failure=worker.failure_of(attempt.number),
             )
             for attempt in attempts[:-1][-EARLIER_ATTEMPTS:]

@@ -6,7 +6,7 @@ from pathlib import Path
 from planted import ROOT, Planted
 
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
-from orchestrator.core.model.human_input import PERSON
+from orchestrator.core.model.human_input import PERSON, Feedback
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
@@ -91,3 +91,20 @@ def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> 
         "| [here.txt](../../here.txt) | in the checkout | [worker_1](depth_0/worker_1/) |" in final
     )
     assert "| b.txt | +1 −0 | [worker_2](depth_0/worker_2/) |" in final
+
+
+def test_the_report_says_why_another_attempt_followed_a_success(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("x", status=JobStatus.COMPLETED)
+    comments = (Feedback(at=2.0, by="bob", attempt=2, commit="1" * 40, summary="Shorter"),)
+    commented = TaskSpec(id="commented")
+    planted.worker(job, "worker_1", commented, (0, 1), (2, 3), output="a", feedback=comments)
+    planted.worker(job, "worker_2", TaskSpec(id="sent back"), (0, 1), (2, 3), output="b")
+    planted.attempts = [replace(each, reason="") for each in planted.attempts]
+    Reports().render(planted.tree, ROOT, tmp_path)
+    final = (tmp_path / "FINAL_RESULT.md").read_text()
+    level = (tmp_path / "depth_0" / "LEVEL_0_REPORT.md").read_text()
+    first = "succeeded, and a person commented on its changes"
+    second = "succeeded, but its changes could not be merged with those of other workers"
+    assert f"worker_1: Attempt 1 {first}." in final and f"| worker_1 | 1 | {first} |" in level
+    assert f"worker_2: Attempt 1 {second}." in final and f"| worker_2 | 1 | {second} |" in level

@@ -119,7 +119,7 @@ def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGa
     assert (found["merged"], found["left_out"]) == (["worker_1", "worker_3", "worker_2"], {})
     assert project.worktrees() == []
     level = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
-    assert "| 1 | succeeded, but its changes conflicted" in level
+    assert "| 1 | succeeded, but its changes could not be merged" in level
 
 
 def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
