@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import SURVEY, Job
+from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.repository.merge_report import MergeReport
@@ -156,6 +157,12 @@ def _about_result(job: Job, status: JobStatus, merge: MergeReport) -> Iterator[S
 
 def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
     own = [each.id for each in missed if each.job_id == job.id]
+    # A retry also runs successful workers that lack promised files.
+    own += [
+        each.worker_id
+        for each in job.facts.missing
+        if each.cause is LossCause.NOT_MADE and each.job_id == job.id and each.worker_id not in own
+    ]
     if not own or status is JobStatus.COMPLETED:
         return []
     return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(own)}")]

@@ -63,6 +63,13 @@ def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
     ]
 
 
+def test_workers_that_lack_promised_files_are_retried(tmp_path: Path) -> None:
+    planted = planted_with(LossCause.NOT_MADE, WorkerStatus.SUCCESS)
+    assert next_steps(planted, tmp_path)[2:] == [
+        f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2"
+    ]
+
+
 def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("x", status=JobStatus.COMPLETED)
