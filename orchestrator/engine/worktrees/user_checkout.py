@@ -30,6 +30,9 @@ BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
 #: Name of the file, next to `checkout.json`, with the states before and after each change.
 AFTER = "checkout-changes.json"
+#: Name of the file that exists from the end of a run of the job until its next attempt. Changes in
+#: the meantime are the user's.
+AT_REST = "checkout-at-rest"
 #: The key for the whole configuration in files of earlier versions.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
 #: A file system stores the time of the kernel's last tick, which may be this many seconds ago.
@@ -47,15 +50,49 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """Record the state before any worker of the job tree begins. Later calls change nothing."""
+        """Record the state before any worker of the job tree begins.
+
+        Later calls add what the user has changed since the end of the job's previous run.
+        """
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
         with self._looking:
             if path.exists():
+                if os.path.lexists(directory / AT_REST):
+                    self._adopt(root_id)
                 return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._repository.note(str(directory))
             replace_file(path, json.dumps(dict(self._repository.checkout_state())).encode())
+
+    def _adopt(self, root_id: str) -> None:
+        """Add the user's changes since the end of the previous run to the state before the job."""
+        directory = self._workspace.job_directory(root_id)
+        before, ended = self._before(root_id), self._ended(root_id)
+        state = self._repository.checkout_state()
+        # Without a whole state before the job, every change is reported.
+        names = {*before, *state} if before else ()
+        users = {
+            name for name in names if state.get(name) != ended.get(name, (before or {}).get(name))
+        }
+        if before and users:
+            path = directory / BEFORE
+            times = os.lstat(path)
+            kept = {name: seen for name, seen in before.items() if name not in users}
+            adopted = {name: state[name] for name in users if name in state}
+            replace_file(path, json.dumps({**kept, **adopted}).encode())
+            # ``changes`` reads logs of refs from this time on.
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        (directory / AT_REST).unlink(missing_ok=True)
+
+    def _ended(self, root_id: str) -> Mapping[str, str | None]:
+        """Return the changed entries with their values at the end of the previous run.
+
+        A value is None if the entry did not exist.
+        """
+        directory = self._workspace.job_directory(root_id)
+        noted = _object(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
+        return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
 
     def put_back(self, root_id: str) -> Sequence[str]:
         """Restore files of the repository that git needs, if a worker broke them.
@@ -82,6 +119,8 @@ class UsersCheckout:
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
         """Return the changes since the recorded state, and the present state for ``changed_files``.
 
+        Call this at the end of a run. Changes that the user made between runs are omitted.
+
         A change names its author if git's logs show the author. The present state is None if no
         state was recorded. The states before and after the changes are stored for ``restore``.
         """
@@ -89,9 +128,10 @@ class UsersCheckout:
         if before is None:
             return [], None
         found, state = self._settled(before)
-        noted = {name: [before.get(name, ""), after] for name, after in found.items()}
         directory = self._workspace.job_directory(root_id)
+        noted = {name: [before.get(name, ""), after] for name, after in found.items()}
         replace_file(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
+        replace_file(directory / AT_REST, b"")
         moves = self._repository.ref_moves(root_id, os.lstat(directory / BEFORE).st_mtime)
         movers = {each.ref: each.worker_id for each in moves if not each.is_push}
         named = [change_of(name, str(noted[name][0]), found[name]) for name in sorted(found)]

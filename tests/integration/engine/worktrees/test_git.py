@@ -86,6 +86,27 @@ def test_workers_change_the_project_side_by_side_and_one_branch_has_it_all(
     assert project.worktrees() == []
 
 
+def test_what_the_user_changes_between_two_runs_is_not_the_jobs(
+    made: MakeProject, tmp_path: Path
+) -> None:
+    site, project = made()
+    flag = tmp_path / "flag"
+    tasks = [edit(f"echo a > a.txt; git tag -f t1; test -e {flag}", retries=0), edit("echo b > b")]
+    ended = site.run("x", tasks)
+    job = ended["job_id"]
+
+    def named(answer: Answer) -> list[tuple[str, str, str]]:
+        return [(e["kind"], e["name"], e["worker_id"]) for e in answer["repository_changes"]]
+
+    assert (ended["status"], named(ended)) == ("partial", [("tag", "t1", "worker_1")])
+    flag.touch()
+    project.git("config", "own.name", "x")
+    project.git("branch", "mine")
+    assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
+    again = site.wait(job)
+    assert (again["status"], named(again)) == ("completed", [("tag", "t1", "worker_1")])
+
+
 def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
     site, project = made("a project with spaces")
     project.write("README.md", "stashed\n")

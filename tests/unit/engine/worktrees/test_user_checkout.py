@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.model.repository_changes import RefMove, state_name
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.worktrees import user_checkout
-from orchestrator.engine.worktrees.user_checkout import UsersCheckout
+from orchestrator.engine.worktrees.user_checkout import BEFORE, UsersCheckout
 from orchestrator.workspace.layout import WorkspaceLayout
 
 LOCK = "git index.lock"
@@ -59,3 +59,25 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
 
     assert [state_name(each) for each in changes] == told
     assert state in after
+
+
+def test_what_the_user_changes_between_two_runs_is_not_the_jobs(tmp_path: Path) -> None:
+    job = "0badc0de"
+    start = {"setting a": "1", "file x": "1", "how files are merged": "m"}
+    of_run = {**start, "setting a": "2", "refs/heads/w": "c1"}
+    users = {**of_run, "setting own": "1", "refs/heads/w": "c2", "how files are merged": "n"}
+    del users["file x"]
+    again = {**users, "refs/tags/t": "c3"}
+    looks = Looks(start, of_run, users, again)
+    checkout = UsersCheckout(cast(Repository, cast(Any, looks)), WorkspaceLayout(tmp_path))
+
+    def named() -> list[str]:
+        return [state_name(each) for each in checkout.changes(job)[0]]
+
+    checkout.note(job)
+    began = (tmp_path / f"job_{job}" / BEFORE).stat().st_mtime
+    assert named() == ["refs/heads/w", "setting a"]
+    checkout.note(job)
+    checkout.note(job)
+    assert (tmp_path / f"job_{job}" / BEFORE).stat().st_mtime == began
+    assert named() == ["refs/tags/t", "setting a"]
