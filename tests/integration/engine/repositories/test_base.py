@@ -68,7 +68,7 @@ def test_what_cannot_be_had_is_refused(host: Host) -> None:
     host.project.git("branch", "old")
     host.project.commit({"later.txt": "later\n"}, "later")
     said = refused(host.site, edit("true"), base="old", include_dirty=True)
-    assert "belong to HEAD" in said
+    assert "only if the job starts from HEAD" in said
 
 
 def test_without_a_repository_a_base_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
