@@ -221,7 +221,14 @@ class Pages:
             summary=summary_of(
                 self._family, self._job, self._merge, self._outside, final.missed, self.figures
             ),
-            next_steps=next_steps(self._job, status, self._merge, self._outside, final.missed),
+            next_steps=next_steps(
+                self._job,
+                status,
+                self._merge,
+                self._outside,
+                final.missed,
+                has_loose_files=self._has_loose_files(),
+            ),
             changes=self._merge.notes,
             outside=self._outside,
             merge_commands=self._merge_commands(),
@@ -237,6 +244,13 @@ class Pages:
             entry_limit=FINAL_ENTRIES,
             level_share=LEVEL_ROOM[0],
             file_limit=FINAL_FILES,
+        )
+
+    def _has_loose_files(self) -> bool:
+        in_project = self._family.in_project
+        return any(
+            each.files_created and each.status.succeeded and each.worker_id not in in_project
+            for each in self.figures.workers
         )
 
     def _workers_in_tree(self) -> Iterator[Worker]:

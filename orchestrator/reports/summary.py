@@ -138,21 +138,30 @@ def next_steps(
     merge: MergeReport,
     outside: Sequence[OutsideWork],
     missed: Sequence[WorkerView],
+    *,
+    has_loose_files: bool = False,
 ) -> list[Step]:
-    """Return the commands that most readers of a root job's result need, in order."""
+    """Return the commands that most readers of a root job's result need, in order.
+
+    ``has_loose_files``: True if successful workers left files in their own plain directories.
+    """
     ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
     # A retry also repairs changes that the gates rejected, so show its command only once.
     ways = [each for each in ways if each.command not in {step.command for step in retry}]
-    return [*_about_result(job, status, merge), *ways, *retry]
+    return [*_about_result(job, status, merge, has_loose_files), *ways, *retry]
 
 
-def _about_result(job: Job, status: JobStatus, merge: MergeReport) -> Iterator[Step]:
+def _about_result(
+    job: Job, status: JobStatus, merge: MergeReport, has_loose_files: bool
+) -> Iterator[Step]:
     if merge.branch:
         yield Step(command=f"{COMMAND} diff {job.id}", purpose="show the merged change")
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         land = f"{COMMAND} land {job.id}{partial}"
         yield Step(command=land, purpose="merge the result into your branch")
+    elif has_loose_files and not job.config.base:
+        yield Step(command=f"{COMMAND} apply {job.id}", purpose="copy the files into your project")
 
 
 def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
