@@ -58,6 +58,14 @@ pytestmark = pytest.mark.slow
 Run = Callable[..., subprocess.Popen[str]]
 
 
+@pytest.fixture(autouse=True)
+def hangup() -> Iterator[None]:
+    """Let commands inherit the default action of SIGHUP: with nohup, the tests would ignore it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def product(tmp_path: Path) -> Iterator[Path]:
     """The product in its own folder, with the fake server, which is stopped at the end."""
