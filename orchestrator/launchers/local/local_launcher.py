@@ -306,7 +306,8 @@ class LocalLauncher:
     def _stop_all(self) -> None:
         # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
         with self._lock:
-            for attempt_id, holder in self._attempts.items():
+            # In reverse order: a shim that stops its worker must not begin the next launch.
+            for attempt_id, holder in reversed(self._attempts.items()):
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
         while self._attempts and time.monotonic() < give_up_at:
