@@ -4,9 +4,7 @@ import gc
 import json
 import logging
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +26,7 @@ from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.standby import open_after_others
+from orchestrator.cli.server.stop_signal import StopSignal
 from orchestrator.cli.server.systemd_notifier import Notifier
 from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, build, own_secrets
@@ -92,7 +91,8 @@ def serve(
         logger.warning(note)
     # Short turns of the interpreter, so that a call does not wait while a large report is written.
     sys.setswitchinterval(SWITCH_SECONDS)
-    stop = _on_signals()
+    stop = StopSignal()
+    stop.install()
     manager = build(folder, settings, spawner)
     project = project_root(settings, folder)
     on_lost = partial(_leave, manager)
@@ -158,7 +158,7 @@ def _serve(
     project: Path,
     previous: ServerRecord | None,
     ports: Sequence[int],
-    stop: threading.Event,
+    stop: StopSignal,
     on_ready: OnReady,
     systemd: Notifier,
     options: ApiOptions,
@@ -310,12 +310,12 @@ def _ports(
 def _wait_for_stop(
     manager: JobManager,
     server: HttpServer,
-    stop: threading.Event,
+    stop: StopSignal,
     systemd: Notifier,
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait until a signal's handler sets ``stop``. Wake up at intervals, so that handlers can run.
+    """Wait until ``stop`` is set. Wake up at intervals.
 
     Meanwhile, ping the watchdog if the supervisor is alive, and stop listening on former ports that
     no worker uses. ``note`` writes the server's record, and returns False if the disk is full. It
@@ -371,17 +371,3 @@ def _write_record(path: Path, server: HttpServer, project: Path, started_at: flo
             raise
         return False
     return True
-
-
-def _on_signals() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _stop_or_leave(stop))
-    return stop
-
-
-def _stop_or_leave(stop: threading.Event) -> None:
-    # A second signal ends the process at once.
-    if stop.is_set():
-        os._exit(130)
-    stop.set()

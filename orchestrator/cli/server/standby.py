@@ -4,10 +4,10 @@ If the other server runs on another machine, the standby server observes its lea
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable
 
+from orchestrator.cli.server.stop_signal import StopSignal
 from orchestrator.composition import JobManager
 from orchestrator.core.errors import Conflict, StoreAway, StoreError, WorkspaceBusy
 
@@ -23,7 +23,7 @@ _DATABASE_SECONDS = 30.0
 
 
 def open_after_others(
-    manager: JobManager, stop: threading.Event, on_lost: Callable[[str], None]
+    manager: JobManager, stop: StopSignal, on_lost: Callable[[str], None]
 ) -> bool:
     """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
     first.
