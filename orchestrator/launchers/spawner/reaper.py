@@ -192,8 +192,10 @@ class Reaper:
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
         orphans = self._family.detached(spared)
-        self._family.kill(spared)
         self._note(orphans)
+        # Only those that are noted. The next pass notes and kills the ones adopted meanwhile.
+        for process in orphans:
+            proc.send_signal(process, signal.SIGKILL)
         self._heed_time(orphans)
         if not orphans:
             self._report()
