@@ -155,12 +155,19 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    There are none if the worker's own changes do not count (``Worker.counts``). A withdrawn child
-    job is skipped. A child job is also skipped if a later child job with the same request
-    completed. ``children``: all child jobs of the worker, in their order.
+    There are none if the worker's own changes do not count (``Worker.counts``). ``children``: see
+    ``not_replaced``.
     """
-    if not worker.counts:
-        return
+    if worker.counts:
+        yield from not_replaced(children)
+
+
+def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
+    """Yield the child jobs that were not withdrawn, and that no later child job replaced.
+
+    A child job is replaced if a later one with the same request completed. ``children``: all child
+    jobs of one worker, in their order.
+    """
     made_up, found = set[str](), []
     for child in reversed(children):
         if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
@@ -311,15 +318,16 @@ class UnmergedChanges:
         if job.facts.discarded:
             return []
         found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
-        for each in self._jobs_that_count(job):
+        for each, counts in self._jobs_below(job):
+            if each is not job:
+                # The facts of the top job include the other losses of this job, but not those that
+                # a person chose, and none below a worker that failed.
+                losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
+                found += (self._missing(loss, job) for loss in losses if loss.is_made)
             found += self._of_job(each, job)
         return found
 
     def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
-        if job is not top:
-            # The facts of the top job include all other losses, but not those that a person chose
-            # in a child job.
-            yield from (self._missing(each, top) for each in job.facts.missing if each.chosen)
         if job.merge_state is MergeState.FAILED:
             command = merge_chain("", job.id, self._above(job.id, top))
             for worker in self._counting(job):
@@ -425,20 +433,29 @@ class UnmergedChanges:
         known = (each for each in worker.child_job_ids if each in self.jobs)
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
-    def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        yield job
+    def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
+        """Yield the job, and the jobs below it whose changes the result could have.
+
+        With each: True if the facts of the top job include its lost changes.
+        """
+        yield job, counts
         for worker in self.workers.get(job.id, ()):
-            if not worker.child_job_ids or not worker.counts:
+            if worker.chosen is False or not worker.status.ended:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
-            for child in counting(worker, children):
-                yield from self._jobs_that_count(child)
+            for child in not_replaced(children):
+                yield from self._jobs_below(child, counts and worker.counts)
 
     def _above(self, job_id: str, top: Job) -> list[str]:
+        """Return the jobs above a job, from its parent to ``top``, as arguments of ``merge``."""
         found = []
         while job_id != top.id and job_id in self.jobs:
-            job_id = self.jobs[job_id].parent_job_id or top.id
-            found.append(job_id)
+            job = self.jobs[job_id]
+            job_id = job.parent_job_id or top.id
+            workers = self.workers.get(job_id, ())
+            parent = next((each for each in workers if each.id == job.parent_worker_id), None)
+            counts = parent is None or parent.counts
+            found.append(job_id if counts else f"{job_id} --include {job.parent_worker_id}")
         return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.engine.merge.test_recursive_merging import spawning
 from tests.integration.engine.site import KEY, Answer, InProcess, shell
 from tests.support.project import Project, agents, edit
 
@@ -235,3 +236,21 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     assert loss_of(after) is None, after
     status = "partial" if takes else "completed"
     assert (after["status"], after["missing"]) == (status, []), after["reason"]
+
+
+def test_the_changes_of_a_failed_worker_below_a_failed_worker_are_shown_and_merged(
+    site: InProcess,
+) -> None:
+    child = [edit("echo c > failed.txt; exit 3"), edit("echo d > done.txt")]
+    job = site.run("x", [edit(spawning("echo p > parent.txt", child, "exit 4"))])["job_id"]
+
+    rows = site.status(job)["made_not_in_result"]
+    below = next(each for each in rows if each["worker_id"] == "worker_1_1")
+    typed(site, f"set +e; {below['command']}")
+
+    assert [each["worker_id"] for each in rows] == ["worker_1", "worker_1_1"]
+    assert "+c" in typed(site, below["show"]).stdout
+    project = Project(site.folder.parent)
+    files = project.files(f"orchestrator/{job}/result")
+    assert {"done.txt", "failed.txt", "parent.txt"} <= set(files)
+    assert site.status(job)["made_not_in_result"] == []
