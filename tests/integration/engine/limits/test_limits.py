@@ -335,6 +335,20 @@ def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(
     assert "| Child jobs rejected by a limit | 1 |" in timeline
 
 
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_that_a_worker_of_a_child_job_could_not_start_is_in_the_final_result(
+    site: InProcess,
+) -> None:
+    deeper = "orchestrator spawn deeper --command true || true"
+    child = f'orchestrator spawn child --command "{deeper}" --wait'
+
+    ended = site.run("x", [shell(child)], max_recursion_depth=1)
+
+    final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert ended["status"] == "completed", final
+    assert "1 child job rejected because a limit was reached" in final
+
+
 def test_what_is_left_means_the_same_in_every_answer(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, max_total_workers=4, max_recursion_depth=2)
     body = [shell(HOLD, env={"RELEASE": str(release)})]
