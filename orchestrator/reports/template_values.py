@@ -59,8 +59,9 @@ class ChildJobLine:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierAttempt:
     number: int
-    #: Why the attempt failed; empty if it succeeded.
+    #: Why the attempt failed, or what its changes lack although it succeeded; may be empty.
     reason: str
+    has_failed: bool
     #: True if the next attempt began with comments of a person.
     has_comments: bool = False
     #: The classified failure; None for attempts of an earlier release.
@@ -335,6 +336,7 @@ def worker_view(
             EarlierAttempt(
                 number=attempt.number,
                 reason=attempt.reason,
+                has_failed=_has_failed(worker, attempt),
                 has_comments=attempt.number + 1 in commented,
                 failure=worker.failure_of(attempt.number),
             )
@@ -382,6 +384,13 @@ def _is_outside_project(family: Family, worker: Worker) -> bool:
     task, job = family.task(worker), family.job(worker.job_id)
     is_own = task.workdir == Workdir.OWN and not task.needs_worktree(job.config.git)
     return bool(task.command) and is_own
+
+
+def _has_failed(worker: Worker, attempt: Attempt) -> bool:
+    # Attempts of earlier releases have no classified failure.
+    end = attempt.exit
+    has_bad_exit = end is None or end.ended_by is not EndedBy.EXIT or end.code != 0
+    return worker.failure_of(attempt.number) is not None or has_bad_exit
 
 
 def _has_log(attempt: Attempt) -> bool:

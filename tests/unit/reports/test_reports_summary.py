@@ -5,6 +5,7 @@ from pathlib import Path
 
 from planted import ROOT, Planted
 
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.human_input import PERSON, Feedback
 from orchestrator.core.model.job import TaskSpec
@@ -107,7 +108,8 @@ def test_the_report_says_why_another_attempt_followed_a_success(tmp_path: Path) 
     commented = TaskSpec(id="commented")
     planted.worker(job, "worker_1", commented, (0, 1), (2, 3), output="a", feedback=comments)
     planted.worker(job, "worker_2", TaskSpec(id="sent back"), (0, 1), (2, 3), output="b")
-    planted.attempts = [replace(each, reason="") for each in planted.attempts]
+    passed = Exit(ended_by=EndedBy.EXIT, code=0)
+    planted.attempts = [replace(each, reason="", exit=passed) for each in planted.attempts]
     Reports().render(planted.tree, ROOT, tmp_path)
     final = (tmp_path / "FINAL_RESULT.md").read_text()
     level = (tmp_path / "depth_0" / "LEVEL_0_REPORT.md").read_text()

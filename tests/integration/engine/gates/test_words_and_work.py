@@ -238,6 +238,8 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
 
     assert (again["status"], again["reason"], again["missing"]) == ("completed", "", [])
     assert only(again)["files_created"] == ["docs/a.md", "docs/b.md"]
+    report = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert "Attempt 1 succeeded: promised files are missing: docs/b.md." in report
 
 
 def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
