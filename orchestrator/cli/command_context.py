@@ -123,8 +123,8 @@ class CliContext:
     def use_project(self, named: Path) -> None:
         """Use the directory ``named`` (``--project``) as the project.
 
-        If the home is in the current project, use the home in ``named`` from now on, unless
-        ``--home`` was given. Raise ConfigError if the new home is not private.
+        If the present home is in a project, and ``--home`` was not given, the home in ``named``
+        replaces it. Raise ConfigError if the new home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}

@@ -242,7 +242,10 @@ BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
 def input_schema(model: type[Wire]) -> Schema:
-    """Return a JSON Schema without references, titles, and nulls: some models cannot read these."""
+    """Return a JSON Schema without references, titles, and nulls.
+
+    Some AI models cannot read schemas that contain these.
+    """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
     found: Schema = _plain(whole, definitions)

@@ -69,9 +69,9 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """Return the schema without null types.
+    """Return the schema of an answer without null types.
 
-    For answers, which omit fields without a value.
+    Answers omit a field without a value, so no field of an answer is null.
     """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]

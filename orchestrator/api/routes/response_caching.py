@@ -40,7 +40,7 @@ COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image
 
 
 class Compressed:
-    """Recently compressed answers by ETag, so that each is compressed once for many readers.
+    """Cache of compressed answers, by ETag. An answer with many readers is compressed once.
 
     Any thread may call.
     """
@@ -126,8 +126,8 @@ class _Read(Generic[Value]):
 class SharedReads(Generic[Value]):
     """Reads that concurrent callers share. Any thread may call.
 
-    Only callers that came before a read began share it, so no caller gets an old value. Without
-    sharing, each reader of a large job would hold the whole job in memory.
+    A caller that comes during a read waits for the next read, because the running read may lack
+    newer changes. Without sharing, each reader of a large job would hold the whole job in memory.
     """
 
     def __init__(self) -> None:

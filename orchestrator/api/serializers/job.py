@@ -1,4 +1,4 @@
-"""A job as one complete answer with the leases of its workers, and a job tree as an answer."""
+"""Answers with a complete job, including its workers' locks, and answers with a job tree."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _state_of(job: Job) -> dict[str, Any]:
 def _page(detail: Detail, query: JobQuery) -> Detail:
     """Return the requested page of workers, with their tasks.
 
-    Without a page in the query, all workers of a small job, or the first page of a large job.
+    If the query names no page, return all workers of a small job, or the first page of a large job.
     """
     if query.page is None and len(detail.workers) <= MOST_WHOLE_WORKERS:
         return detail

@@ -237,7 +237,7 @@ def _task_results(
 ) -> list[answers.status.TaskResult]:
     """Return the task results of ``job``, or of its descendant ``job_id``.
 
-    Empty until a worker has ended, and for jobs that are nested deeper than DEEPEST_NESTING.
+    The list is empty until a worker has ended, and for jobs nested deeper than DEEPEST_NESTING.
     """
     own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
     if not any(worker.status.ended for worker in own):

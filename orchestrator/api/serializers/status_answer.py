@@ -97,9 +97,9 @@ class JobRows:
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
-        """Return the answer for a version of the tree; None if there is none for this version.
+        """Return the stored answer; None if it is not for this ``version`` of the tree.
 
-        Takes no lock: another thread holds the lock while that thread encodes rows.
+        Does not take the lock, because another thread may hold it for as long as it encodes rows.
         """
         current = self.current
         if current is None or version != current.version:
@@ -163,8 +163,8 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    None if the answer could take more than about a millisecond, or need a query: for example, if
-    the job is large or has child jobs.
+    Return None if the answer might need a query or more than about a millisecond, for example
+    because the job is large or has child jobs.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:

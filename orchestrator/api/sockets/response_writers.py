@@ -44,7 +44,7 @@ class WriterOwner(Protocol):
 
 
 class ResponseWriter(Protocol):
-    """Output of a waiting connection, which accepts bytes without blocking.
+    """The output of a waiting connection. Writing to it does not block.
 
     Used in the socket loop's thread only.
     """

@@ -52,7 +52,7 @@ class Timers(Generic[T]):
     def forget(self, owner: T) -> None:
         """Drop all calls of an owner. Idempotent.
 
-        Otherwise, an ended wait would stay in memory until its timeout.
+        Without this, a connection that has ended would stay in memory until its last call is due.
         """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
@@ -81,7 +81,7 @@ CLOSE_SECONDS = 5.0
 class LoopConnection(Protocol):
     """An object that waits for events on behalf of a connection.
 
-    Called in the socket loop's thread.
+    All its methods except ``concerns`` are called in the socket loop's thread.
     """
 
     @property

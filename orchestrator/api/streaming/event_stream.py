@@ -1,6 +1,6 @@
-"""Events as Server-Sent Events: of one job, and of all jobs.
+"""Streams of Server-Sent Events: the events of one job, or the changes of all jobs.
 
-Stored events are sent first, then live events, without gaps or repetitions.
+A job's stored events are sent first, then its live events, without gaps or repetitions.
 """
 
 import json
@@ -284,7 +284,7 @@ class FeedFrames:
 class FeedStream(WaitingConnection):
     """Sends changes of all jobs as fast as the reader receives them.
 
-    If a reader has missed changes, it tells the reader to read everything again.
+    Tells a reader that has missed changes to read everything again.
     """
 
     def __init__(

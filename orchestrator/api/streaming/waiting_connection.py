@@ -113,7 +113,10 @@ Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Threads:
-    """Limits how many threads of the HTTP server wait because the socket loop cannot."""
+    """Limits the number of request threads that wait.
+
+    Such a thread waits only if the socket loop cannot take over its connection.
+    """
 
     def __init__(self, limit: int) -> None:
         self._free = threading.BoundedSemaphore(limit)

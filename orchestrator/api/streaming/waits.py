@@ -104,7 +104,7 @@ class PendingWait(WaitingConnection):
 class PendingLock(PendingWait):
     """A call that waits for leases.
 
-    It waits until they are rejected, or until they are granted and the worker has a slot.
+    The wait ends when the leases are rejected, or when they are granted and the worker has a slot.
     """
 
     def __init__(
@@ -146,5 +146,5 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 def _dropped(done: Future[None]) -> None:
     """Ignore the result of dropping a lock request.
 
-    If this failed, the request stays until the end of the worker's attempt.
+    A request that could not be dropped stays until the end of the worker's attempt.
     """

@@ -41,7 +41,7 @@ from orchestrator.schemas.requests.query_parameters import NoQuery
 
 
 def create_task() -> Response:
-    """Submit a task. Raise a 403 for workers: their child jobs are no tasks."""
+    """Submit a task. Raise a 403 if the caller is a worker, because child jobs are no tasks."""
     reading.query(NoQuery)
     service().access.check_person(caller())
     body = reading.body(TaskBody)

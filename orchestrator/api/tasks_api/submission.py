@@ -1,4 +1,4 @@
-"""Converts the body of a task to a submission: names of tools, labels, and ids."""
+"""Converts the body of a task request to a submission, and task ids to job ids."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -59,8 +59,9 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    Labels name the unavailable tools, with the commands that repair them. Raise a 422 for an
-    unknown tool, or if no tool is available.
+    The submission has labels with the names of all tools. A further label says why a tool is
+    unavailable, and which command repairs it. Raise a 422 for an unknown tool, or if no tool is
+    available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})

@@ -138,8 +138,8 @@ def _by_path(
 ) -> Mapping[str, PlanSource]:
     """Return the source from which each path is copied.
 
-    If workers made different contents of a path, ``take`` must name one of them; otherwise the path
-    is refused. Raise InvalidRequest if ``take`` names a worker without files.
+    If several workers made different versions of a file, ``take`` must name one of these workers;
+    otherwise the file is refused. Raise InvalidRequest if ``take`` names a worker without files.
     """
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:

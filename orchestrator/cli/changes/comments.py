@@ -1,4 +1,4 @@
-"""Parses comments on lines of code, which people write in options, in a file, or in a diff."""
+"""Parses comments on lines of code. People write them in options, in a file, or in a diff."""
 
 import re
 from collections.abc import Iterator

@@ -93,9 +93,9 @@ def choose_command(
 ) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
-    JOB must have ended. The new result contains WORKER's changes, but not the changes of the
-    previous candidate and of tasks that depend on it. To undo, choose the previous candidate. The
-    exit code is that of `status JOB`. Needs a running server.
+    JOB must have ended. The new result contains WORKER's changes. It lacks the changes of the
+    previous candidate, and of tasks that depend on TASK. To undo, choose the previous candidate.
+    The exit code is that of `status JOB`. Needs a running server.
     """
     with surroundings.client() as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")
@@ -120,7 +120,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield, for each replaced part of a file, the workers that wrote it, and a text."""
+    """Yield, for each replaced part of a file, the part's authors (workers) and a line of text."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield the checks of the configuration, each with None instead of settings.
+    """Yield the checks of the configuration.
 
-    Exception: the settings are yielded with the check that finds config.yaml valid.
+    The settings are yielded with the check that finds config.yaml valid, and None is yielded with
+    every other check.
     """
     path = folder / "config.yaml"
     if not path.exists():

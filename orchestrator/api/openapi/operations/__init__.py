@@ -1,4 +1,4 @@
-"""Every call in one table; a test compares it with the application's routes."""
+"""The table of all calls, which a test compares with the application's routes."""
 
 from orchestrator.api.openapi.operations.approvals import APPROVALS
 from orchestrator.api.openapi.operations.browser_login import SESSIONS
