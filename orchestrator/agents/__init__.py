@@ -1,13 +1,13 @@
 """Agents: each turns a task into a command, and the command's results into evidence.
 
-- ``activity``: Reports of a working agent: lines become events and a transcript
+- ``activity``: Output of a working agent: its events and its transcript
 - ``ai_tools``: Claude Code, Codex, and other AI tools: how each is called, how its output is read
 - ``discovery``: Which agents this machine and the nodes of a cluster can run
 - ``driver_process``: The process that runs an AI tool or a model loop, and watches it
 - ``loop``: Built-in agents: a loop over a model's HTTP interface
 - ``prices``: Prices of models: the built-in table, and the cost of a usage
 - ``prompts``: Texts that agents read: prompts, roles, shared context
-- ``survey``: The agent ``survey``: a static analyser that maps the project without AI
+- ``survey``: The agent ``survey``: a static analyzer that maps the project without AI
 
 ``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``. ``agent_registry``
 finds an agent by its name.

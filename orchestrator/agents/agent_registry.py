@@ -60,8 +60,8 @@ class AgentRegistry:
 
         ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
         agent is ``auto``, too, the best AI agent that can work is used, or ``survey`` if no AI
-        agent can work. An agent in ``refused`` (its login failed) is then used only if no other AI
-        agent can work.
+        agent can work. ``refused`` has the agents whose logins failed. They are used only if no
+        other AI agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -74,7 +74,7 @@ class AgentRegistry:
     def best_without(self, refused: Collection[str]) -> str:
         """Return the best usable AI agent that is not in ``refused``.
 
-        "" if there is none, or if the default agent is not ``auto``.
+        The result is "" if there is no such agent, or if the default agent is not ``auto``.
         """
         if self._preferred != AUTO:
             return ""
@@ -84,8 +84,8 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` is the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent, or
-        InvalidRequest for an agent that cannot plan.
+        ``auto`` is the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent for an
+        unknown agent, and InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
@@ -117,7 +117,7 @@ class AgentRegistry:
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """True if the cost of a model's usage can be computed.
 
-        None if the model is unknown until the agent reports usage.
+        The result is None if the model is unknown until the agent reports usage.
         """
         if not self.uses_model(name):
             return True

@@ -1,4 +1,4 @@
-"""Agents that the driver runs: from a task to the driver's input, and from results to evidence.
+"""Agents that the driver runs: they turn tasks into the driver's input, and results into evidence.
 
 A tool gets a JSON schema in a form that all model services accept. OpenAI's strict mode requires
 all properties and knows few keywords. Claude Code rejects ``$schema``, and some services fail on
@@ -159,7 +159,7 @@ class DrivenAgent:
     def is_priced(self, model: str | None) -> bool | None:
         """True if the cost of a model's usage can be computed.
 
-        None if the model is unknown until the agent reports usage.
+        The result is None if the model is unknown until the agent reports usage.
         """
         if self.reader in _REPORT_COST:
             return True

@@ -1,1 +1,1 @@
-"""Output of agents: lines become events of one form for all programs, and a transcript."""
+"""Reads the output of agents: turns lines into events of one form, and into a transcript."""

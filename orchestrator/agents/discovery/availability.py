@@ -1,4 +1,5 @@
-"""Availability of the known agents on this machine, and how to install or log in to missing agents.
+"""Availability of the known agents on this machine, and how to make the other agents available.
+
 Runs no program.
 """
 
@@ -127,8 +128,7 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files; the service also needs one of these. None: it needs nothing
-    else.
+    ``besides``: variables and files, of which the service also needs one; None if it needs none.
     """
     if besides is None:
         return True
@@ -175,7 +175,7 @@ def _has_content(path: Path) -> bool:
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
     """Return the address of a service on this machine.
 
-    A variable such as OLLAMA_HOST may set it, as ``host:port`` or a URL.
+    A variable such as OLLAMA_HOST may set the address, as ``host:port`` or a URL.
     """
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:

@@ -279,8 +279,8 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
 def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that attempts of the tool share; None if it is unusable.
 
-    Each node has its own directory: logins are in the node's home, and two machines must not use
-    one database at once.
+    Each node has its own directory, because logins are in the node's home, and because two machines
+    must not use one database at once.
     """
     if not attempt_spec.shared:
         return None

@@ -25,7 +25,7 @@ Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutc
 class Stopped(BaseException):
     """Raised to end the loop now.
 
-    Handlers of ordinary errors do not catch it: it is a BaseException.
+    It is a BaseException, so that handlers of ordinary errors do not catch it.
     """
 
     def __init__(self, why: EarlyStop) -> None:

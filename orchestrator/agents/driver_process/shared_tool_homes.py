@@ -71,7 +71,7 @@ def _lock(descriptor: int) -> bool:
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return False if ``over`` returned True before the setup exited.
 
-    A setup that fails is not repeated: it would fail again.
+    Return True for a setup that failed, because repeating it would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

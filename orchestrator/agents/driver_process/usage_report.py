@@ -1,6 +1,6 @@
 """Reports the attempt's usage to the server while it runs. The server may answer "stop".
 
-Errors do not affect the agent: the server may be restarting, or too old for this call.
+Errors do not affect the agent, because the server may be restarting, or too old for this call.
 """
 
 import threading

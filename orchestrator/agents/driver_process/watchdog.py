@@ -117,7 +117,7 @@ class Watchdog:
             )
 
     def close(self, why: str) -> None:
-        """Stop the agent for the reason ``why``, once an event shows that its work continues.
+        """Stop the agent for the reason ``why``, when an event shows that the agent continues.
 
         Any thread may call.
         """

@@ -115,9 +115,7 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages from people that arrived during the last call. Return True if there are
-        any.
-        """
+        """Add people's messages that arrived during the last call. Return True if there are any."""
         words = self._mail.take_words()
         if words:
             self._dialect.give([], words)

@@ -94,9 +94,10 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema for a JSON object, because APIs accept no other type, and a flag.
+    """Return a schema for a JSON object, and True if the object contains the requested value.
 
-    The flag is True if ``schema`` is for another type. The object then has the value as ``answer``.
+    APIs accept only schemas for objects. If ``schema`` is for another type, the value becomes the
+    property ``answer`` of an object.
     """
     if schema.get("type") == "object":
         return dict(schema), False

@@ -25,7 +25,7 @@ _LEFT = {
 
 
 def limits(assignment: Assignment) -> list[str]:
-    """Return one line for each limit of the task; always a line for its timeout."""
+    """Return one line for each limit of the task. The first line is the timeout."""
     return [*_own(assignment), *_left(assignment.left)]
 
 

@@ -102,7 +102,7 @@ def given_cookie(given: Request) -> str | None:
 def cookie_name(given: Request) -> str:
     """Return the name of the session's cookie.
 
-    It has the port, because a browser sends cookies of ``localhost`` to every port.
+    The name contains the port, because a browser sends cookies of ``localhost`` to every port.
     """
     port = given.host.rpartition(":")[2]
     suffix = f"_{port}" if port.isdigit() else ""

@@ -66,7 +66,7 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory``: where to store the sessions; None: they end with the server."""
+        """``directory``: where the sessions are stored. If it is None, they end with the server."""
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
         self._lock = threading.Lock()

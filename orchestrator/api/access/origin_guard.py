@@ -204,8 +204,8 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 def host_name(host: str) -> str:
     """Return the host of a Host header: in lower case, without the port.
 
-    An IPv6 address keeps its brackets. "" if the header is invalid, for example because it names
-    two hosts.
+    An IPv6 address keeps its brackets. The result is "" if the header is invalid, for example
+    because it names two hosts.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""

@@ -63,7 +63,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Raise ClientError if there is none: then another program answered.
+    Raise ClientError if there is none, because then another program has answered.
     """
     try:
         answer = response.json()

@@ -251,8 +251,8 @@ class OrchestratorClient(FollowCalls):
         """Land a job's result on the branch that is checked out.
 
         Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
-        ``check=True`` only checks the landing. Raises ConflictError; if files prevent the landing,
-        its problem lists them in ``files``.
+        ``check=True`` only checks the landing. Raises ConflictError. If files prevent the landing,
+        the error's ``problem`` lists them in ``files``.
         """
         return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
 
@@ -295,7 +295,10 @@ class OrchestratorClient(FollowCalls):
                 return answer
 
     def unlock(self, names: Sequence[str]) -> Answer:
-        """Release this worker's leases; with an API key, the leases of any worker."""
+        """Release this worker's leases.
+
+        With a person's API key, release leases of workers whose jobs the key may change.
+        """
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 
     def locks(self) -> Answer:
@@ -310,7 +313,8 @@ class OrchestratorClient(FollowCalls):
         """Repeat the merge of a job, and return the result when it has ended.
 
         Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``
-        (resolver of conflicts). With ``resolve``, the job runs again; its end is awaited first.
+        (resolver of conflicts). With ``resolve``, the job runs again, and this call first waits
+        for the job's end.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):

@@ -125,7 +125,7 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        None if unknown: quota is free once a job that uses it has ended.
+        The value is None if the time is unknown. Quota is then free when a job that uses it ends.
         """
         return self.problem.get("free_at")
 

@@ -25,8 +25,8 @@ class FollowCalls(ClientCalls):
         """Wait for a job's end, and return its status.
 
         ``timed_out`` is true if ``timeout`` seconds pass first. ``run``: the number of the run to
-        wait for; a later run counts, too. The wait continues through a restart of the server
-        that is shorter than ``timeout``.
+        wait for; the end of a later run also ends the wait. The wait continues through a restart of
+        the server that is shorter than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:

@@ -1,7 +1,7 @@
 """HTTP client for a server on this machine, with the standard library only.
 
-Importing ``requests`` takes longer than most commands. Each call has its own connection. Proxy
-settings are ignored. Redirects are not followed.
+It does not use ``requests``, whose import takes longer than most commands. Each call has its own
+connection. Proxy settings are ignored. Redirects are not followed.
 """
 
 import json as json_text
@@ -23,8 +23,8 @@ class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
     The constructor raises ConnectionLost if the head is incomplete or is not HTTP. With
-    ``at_once``, or for an error status, it also reads the body, and raises ConnectionLost if this
-    is incomplete.
+    ``at_once``, or for an error status, it also reads the body, and raises ConnectionLost if the
+    body is incomplete.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:

@@ -1,6 +1,6 @@
 """HTTP with ``requests``, for servers on another machine or with TLS.
 
-A separate module, because importing ``requests`` takes longer than most commands.
+It is a separate module, because importing ``requests`` takes longer than most commands.
 """
 
 from collections.abc import Iterator

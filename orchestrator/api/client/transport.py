@@ -108,7 +108,7 @@ class Transport:
         idempotency_key: str | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> TransportReply:
-        """Send a POST request, with the errors of ``get``.
+        """Send a POST request. Raise the same errors as ``get``.
 
         All its retries have the same Idempotency-Key, so the server acts once.
         """
@@ -122,11 +122,11 @@ class Transport:
         )
 
     def put(self, path: str, body: Mapping[str, Any]) -> TransportReply:
-        """Send a PUT request, with the errors of ``get``."""
+        """Send a PUT request. Raise the same errors as ``get``."""
         return self._call(self.retry(self.retry_seconds), "PUT", path, json=body)
 
     def delete(self, path: str, body: Mapping[str, Any]) -> TransportReply:
-        """Send a DELETE request, with the errors of ``get``."""
+        """Send a DELETE request. Raise the same errors as ``get``."""
         return self._call(self.retry(self.retry_seconds), "DELETE", path, json=body)
 
     @contextmanager
@@ -135,7 +135,7 @@ class Transport:
     ) -> Iterator[Iterator[bytes]]:
         """Send a GET request. In a ``with`` block, yield the pieces of the body as they arrive.
 
-        The request raises the errors of ``get``; the iterator of pieces raises ConnectionLost.
+        The request raises the same errors as ``get``. The iterator of pieces raises ConnectionLost.
         """
         response: Any = self._call(
             retry,

@@ -42,7 +42,7 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
     """Return the request's body, which contains a person's text.
 
-    Raises like ``body``, but a 413 if the only fault is a text that is too long.
+    Raise the same errors as ``body``. If the only faults are texts that are too long, raise a 413.
     """
     try:
         return body(model, optional=optional)
@@ -150,9 +150,9 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """Return the header ``Last-Event-ID``, or ``from_query`` without this header.
+    """Return the header ``Last-Event-ID``; ``from_query`` if the header is missing.
 
-    Raise a 422 if it is invalid.
+    Raise a 422 if the header is invalid.
     """
     given = request.headers.get("Last-Event-ID", "").strip()
     if not given:

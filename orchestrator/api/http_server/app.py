@@ -48,7 +48,7 @@ from orchestrator.security.secrets.masking import Masker
 
 
 class LazyRule(Rule):
-    """A werkzeug URL rule that compiles the functions that build its URL at their first use.
+    """A werkzeug URL rule that compiles its URL builder at the first use.
 
     It overrides an internal method of werkzeug. A test builds a path, to detect changes in
     werkzeug.

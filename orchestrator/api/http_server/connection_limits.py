@@ -145,7 +145,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def _drop_rest(self) -> None:
         """End the answer, then drop further data until the client closes the connection.
 
-        Wait at most REST_SECONDS for that.
+        Wait at most REST_SECONDS for the client.
         """
         with self.requests_lock:
             self._dropped_until = time.monotonic() + REST_SECONDS

@@ -65,9 +65,9 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: a number of connections.
+        """Above ``limit`` connections, a new connection may end an older connection.
 
-        Above it, a new connection ends an older connection whose client does not read.
+        It ends the oldest connection whose client does not read.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

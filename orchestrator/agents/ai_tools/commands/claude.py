@@ -122,8 +122,8 @@ def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """Return the environment variable with the directory of the user's login.
 
     Claude then renews the login under a lock in this directory, like the user's other sessions.
-    Empty if ``own``, the user's configuration directory, is read-only: Claude then gets only a link
-    to the login file.
+    ``own`` is the user's configuration directory. If it is read-only, the result is empty, and
+    Claude gets only a link to the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

@@ -142,7 +142,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions about hooks, as decisions about this attempt's copy of the hooks.
+    """Return the user's decisions about hooks, for this attempt's copy of the hooks.
 
     Codex stores a decision under the path of the file that defines the hook. In these paths, the
     attempt's directory ``config`` replaces the user's directory ``own``.
@@ -186,7 +186,7 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
     """Return the settings of a model provider for the user's base URL or API key.
 
-    Empty if Codex can use its default provider.
+    The result is empty if Codex can use its default provider.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")

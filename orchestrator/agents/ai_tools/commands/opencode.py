@@ -87,7 +87,7 @@ def _database(ask: Ask) -> dict[str, str]:
 def _home(ask: Ask) -> AgentHome | None:
     """Return the shared home, with the command that creates its database.
 
-    None if the attempt does not share a home.
+    The result is None if the attempt does not share a home.
     """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None

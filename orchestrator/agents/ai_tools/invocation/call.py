@@ -132,9 +132,10 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return a link, as {link: target}, from ``directory`` to the worker's directory of sessions.
+    """Return {link: target} for a link from ``directory`` to the worker's stored sessions.
 
-    The worker's later attempts use the same sessions. Empty if they are not stored.
+    The link lets later attempts use the same sessions. The result is empty if sessions are not
+    stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
@@ -142,8 +143,8 @@ def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
-    Empty with a read-only policy, because a server may change files. The product's own server is
-    omitted: with the user's key, the worker would bypass its limits.
+    The result is empty if the policy is read-only, because a server may change files. The
+    product's own server is omitted, because a worker with the user's key would bypass its limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
         return {}

@@ -38,8 +38,8 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 def resets_at(text: str, now: float) -> float | None:
     """Return the reset time (Unix time) in a message.
 
-    None if the message has no time, or has an unknown time zone. A time without a zone is in this
-    machine's zone, because the program runs here.
+    The result is None if the message has no time, or has an unknown time zone. A time without a
+    zone is in this machine's zone, because the program runs here.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
@@ -105,7 +105,10 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the Unix time of a date and a time of day; without a date, of the next such time."""
+    """Return the Unix time of a date and a time of day.
+
+    Without a date, return the next occurrence of the time of day.
+    """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     if not found[1]:

@@ -53,8 +53,9 @@ def _without(total: float | None, before: float | None) -> float | None:
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:
-    """Return the usage with an estimated cost, if the program reported none and the model has a
-    price.
+    """Return the usage, with an estimated cost if the program reported none.
+
+    The cost is unknown if the model has no price.
     """
     if usage.cost_usd is not None:
         return usage

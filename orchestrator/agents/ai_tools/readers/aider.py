@@ -91,7 +91,8 @@ class AiderReader:
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of aider's history, and collect the model's answer.
 
-        aider's own messages begin with "> " and end with two blanks, possibly several lines later.
+        A message of aider itself begins with "> " and ends with two blanks, possibly several lines
+        later.
         A line that begins with "#### " is the prompt or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")

@@ -31,8 +31,8 @@ class OllamaChat(Chat):
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the next request.
 
-        Raise ModelFailure if the prompt exceeds the context window: Ollama would silently drop its
-        start.
+        Raise ModelFailure if the prompt exceeds the context window, because Ollama would silently
+        drop the prompt's start.
         """
         window = self._settings.context_tokens
         if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:

@@ -26,7 +26,7 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 class ChatCompletions(Chat):
     """A conversation in the format of chat completions.
 
-    It has no cache marks: these servers cache the stable start of a prompt anyway.
+    It has no cache marks, because these servers cache the stable start of a prompt anyway.
     """
 
     def __init__(self, settings: LoopSettings) -> None:

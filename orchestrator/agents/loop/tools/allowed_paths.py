@@ -10,7 +10,7 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AllowedPaths:
-    """Paths that tools may use: all, or if ``confined`` only paths below ``root``.
+    """Paths that tools may use: all paths, or only paths below ``root`` if ``confined`` is True.
 
     The path of ``root`` must contain no links.
     """
@@ -33,7 +33,8 @@ class AllowedPaths:
     def to_change(self, given: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
 
-        Also raise ToolRefused for git's own files: git would run hooks and filters from them.
+        Also raise ToolRefused for git's own files, because git runs hooks and filters that they
+        define.
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:

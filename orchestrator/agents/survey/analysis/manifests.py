@@ -1,6 +1,6 @@
 """Recognizes configuration files; reads dependencies and entry points from manifests.
 
-Never raises because of a manifest's content: an invalid manifest names nothing.
+An invalid manifest raises no error, and has no dependencies and no entry points.
 """
 
 import configparser

@@ -168,7 +168,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """Changes by one author: the numbers of changes of files and of added lines."""
+    """The number of changes to files by one author, and the number of lines that they added."""
 
     changes: int = 0
     lines: int = 0

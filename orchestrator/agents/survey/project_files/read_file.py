@@ -65,7 +65,7 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyze a file. Never raises: see the field ``state``.
+    """Read and analyze a file. Never raises. The field ``state`` shows if the file was read.
 
     ``keep_text``: the result contains the text.
     """

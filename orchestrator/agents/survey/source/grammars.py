@@ -4,7 +4,7 @@ The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
 ``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are only for
-conditions inside the query. ``top.<kind>`` counts only in files that export nothing.
+conditions inside the query. Captures ``top.<kind>`` are used only for files that export nothing.
 """
 
 from __future__ import annotations
@@ -84,10 +84,7 @@ def is_machine_made(text: str) -> bool:
 
 
 def read_with_grammar(text: str, language: str) -> SourceFile | None:
-    """Analyze ``text``; None if the grammar is missing.
-
-    Never raises because of the content.
-    """
+    """Analyze ``text``. Return None if the grammar is missing. Invalid text raises no error."""
     grammar = _grammar(language)
     if grammar is None:
         return None

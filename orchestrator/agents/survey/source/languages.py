@@ -8,9 +8,7 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """The comment syntax of a language: markers of line comments, and pairs around block
-    comments.
-    """
+    """The comment syntax of a language: line comment markers, and pairs around block comments."""
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()

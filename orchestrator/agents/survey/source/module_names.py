@@ -21,9 +21,9 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels``, from the root on, are above the package; all if there is none.
+    """Return how many of ``levels``, from the root on, are above the outermost package.
 
-    Inside a package, a directory needs no ``__init__.py``.
+    Return the number of all ``levels`` if there is no package.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
@@ -55,7 +55,7 @@ class ModuleIndex:
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
         """Return the surveyed files that ``importer`` imports by ``module``.
 
-        Empty if the import refers to another project.
+        The result is empty if the import refers to another project.
         """
         if language == "Python":
             return self._python_targets(importer, module, names)
@@ -71,7 +71,8 @@ class ModuleIndex:
     def neighbour(self, importer: str, module: str) -> str:
         """Return the Python file ``module`` in the directory of ``importer``; "" if there is none.
 
-        Also "" for an importer in a package: Python does not search its directory.
+        The result is also "" if the importer is in a package, because Python does not search the
+        importer's directory then.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")
