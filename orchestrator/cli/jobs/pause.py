@@ -25,8 +25,9 @@ def pause_command(
 ) -> None:
     """Pause JOB and its child jobs, or all jobs.
 
-    Nothing new starts until `resume`. Running attempts continue to their end. With --stop, they are
-    stopped, and run again after the pause; this uses no retry. A pause does not count as wall time.
+    Nothing new starts until `resume`. Running attempts continue to their end. With --stop, running
+    attempts are stopped, and run again after the pause, without using a retry. A pause does not
+    count as wall time.
     """
     _check_one(job_id, everything)
     running = "stop" if stop else "finish"

@@ -102,8 +102,8 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
     """Return the status from the server, or from the job's files if no server runs.
 
-    With ``--json``, this is the API's answer. Otherwise, it has the workers of all child jobs, too.
-    Raise NotFound.
+    With ``--json``, the status is the API's answer. Otherwise, the workers of all child jobs are
+    added. Raise NotFound.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()

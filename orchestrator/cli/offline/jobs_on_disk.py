@@ -187,7 +187,7 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
     """Return the ids of the workers of a child job and its descendants.
 
-    None for a root job: all workers in its directory belong to it.
+    None for a root job, because all workers in a root job's directory belong to the job.
     """
     if _status(workspace / f"job_{job_id}") is not None:
         return None

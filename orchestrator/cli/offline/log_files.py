@@ -82,8 +82,8 @@ def follow_files(
 ) -> Iterator[tuple[str, str]]:
     """Yield each worker and line as it is written, until ``ended`` returns True.
 
-    Files that ``find`` adds later are read from their start. Of each file that exists at first,
-    only the last ``tail`` lines are yielded, and new lines.
+    Of a file that the first call of ``find`` returns, only the last ``tail`` lines and new lines
+    are yielded. Of a file that a later call adds, all lines are yielded.
     """
     followed: dict[Path, _Follower] = {}
     try:

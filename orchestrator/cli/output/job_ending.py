@@ -76,7 +76,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands that merge or show changes which the result lacks.
 
-    Omits the command for a file that no worker created, because the job's reason has it.
+    Omits the command for a file that no worker created, because the job's reason has that command.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)

@@ -51,12 +51,15 @@ def hang_up() -> None:
 
 
 def discard_terminals() -> None:
-    """Discard all further output to terminals: a write error would prevent stopping the job."""
+    """Discard all further output to terminals.
+
+    Otherwise, an error while writing could prevent this process from stopping the job.
+    """
     _discard(None)
 
 
 def _discard(broken: os.stat_result | None) -> None:
-    """Discard all further output to the file ``broken``; None: to terminals."""
+    """Discard all further output to the file ``broken``, or to terminals if ``broken`` is None."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
         found = os.fstat(output)

@@ -15,8 +15,8 @@ def status_with_all_workers(
 ) -> Answer:
     """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 
-    ``child_results`` of a worker: the results of its last child job, as in the API, or of all its
-    child jobs if ``of_last_child_jobs`` is False.
+    As in the API, a worker's field ``child_results`` has the results of the worker's last child
+    job. If ``of_last_child_jobs`` is False, the field has the results of all its child jobs.
     """
     # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)

@@ -161,9 +161,9 @@ def asked(
 ) -> JobOptions:
     """Return the job that the options and the plan file describe.
 
-    Raise click.UsageError without a request, and InvalidRequest for an invalid plan. With
-    ``is_checked_later``, the plan may stay unchecked (``unchecked_plan``): if the server rejects
-    the job, call ``check_plan``.
+    Raise click.UsageError without a request, and InvalidRequest for an invalid plan. If
+    ``is_checked_later`` is True, the fields of the plan may stay unchecked. ``unchecked_plan`` of
+    the result then names the plan file. If the server rejects the job, pass it to ``check_plan``.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":

@@ -93,7 +93,7 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
 def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
     """Return the plan of a job that the user has not started.
 
-    If an agent makes the plan, this submits the job. The job then waits for approval.
+    If an agent makes the plan, submit the job, which then waits for approval.
     """
     if planning_agent(surroundings, job) is None:
         return planned(surroundings, job)

@@ -235,9 +235,9 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the configured port if it is free, otherwise the crashed server's port if it is free.
+    """Return the configured port; if it is in use, the port of the crashed server.
 
-    Otherwise return 0: any free port.
+    If both are in use, return 0, which means any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -250,9 +250,9 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port, or if the address cannot be checked.
+    """True if no process listens on the port, or if ``host`` cannot be resolved.
 
-    The server itself reports an error in the address.
+    The server reports the error if it cannot resolve ``host`` either.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -278,7 +278,7 @@ def _ready(
     """Wait for the folder's server, even if another command started it, and return its record.
 
     Raise ConfigError or InvalidRequest if ``process`` rejects the settings or the plan. Raise
-    Unavailable if it exits for another reason, or if no server is ready in time.
+    Unavailable if ``process`` exits for another reason, or if no server is ready in time.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:

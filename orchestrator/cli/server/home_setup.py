@@ -71,9 +71,9 @@ def _create(folder: Path) -> bool:
 
 
 def write_command(folder: Path) -> Path:
-    """Write ``bin/orchestrator`` to the home ``folder``: it runs this installation with this home.
+    """Write ``bin/orchestrator``, which runs this installation with the home ``folder``.
 
-    Raise OSError.
+    The program is written to that home. Raise OSError.
     """
     program = folder / "bin" / "orchestrator"
     given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
@@ -99,8 +99,8 @@ def _write_companions(folder: Path) -> None:
 def _exclude(folder: Path) -> str:
     """Exclude the home from the project's git. Return an addition to the caller's message.
 
-    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: a clone
-    would then contain settings.
+    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home, because a
+    clone would then contain settings.
     """
     from orchestrator.git.command.user_repository import exclude, tracked_below
 

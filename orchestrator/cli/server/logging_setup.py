@@ -48,7 +48,10 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
-    """Log to ``logging.log_dir``/orchestrator.log, rotated by size, and warnings to stderr."""
+    """Write the log to ``logging.log_dir``/orchestrator.log, and warnings also to stderr.
+
+    The file is rotated by size.
+    """
     chosen = settings.logging
     mask = Masker(secrets).text
     file = PrivateLog(chosen.log_dir / "orchestrator.log")

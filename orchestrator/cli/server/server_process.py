@@ -293,9 +293,8 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    Workers of the previous server still call the port of that server. Therefore this port is
-    included, unless a flag sets the port that workers use (``is_flag``), and sets it to another
-    value than 0.
+    The port of the previous server is included, because workers of that server still call it. It is
+    omitted only if a flag sets the port that workers use (``is_flag``) to a value other than 0.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -315,11 +314,11 @@ def _wait_for_stop(
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait until ``stop`` is set. Wake up at intervals.
+    """Wait until ``stop`` is set.
 
-    Meanwhile, ping the watchdog if the supervisor is alive, and stop listening on former ports that
-    no worker uses. ``note`` writes the server's record, and returns False if the disk is full. It
-    is called until the record is current. ``recorded``: True if the record is already current.
+    At intervals, ping the watchdog if the supervisor is alive, and stop listening on former ports
+    that no worker uses. If the server's record is not current, also call ``note``, which writes the
+    record, and returns False if the disk is full. ``recorded``: True if the record is current now.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.launcher.adopted:

@@ -1,6 +1,6 @@
 """A standby server waits until no other server uses its workspace.
 
-If the other server runs on another machine, the standby server observes its lease.
+If the other server runs on another machine, the standby server observes that server's lease.
 """
 
 import logging

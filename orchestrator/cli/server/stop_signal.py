@@ -7,10 +7,11 @@ from queue import Empty, SimpleQueue
 
 
 class StopSignal:
-    """Set by the first SIGTERM or SIGINT. The second one ends the process at once.
+    """Set by the first SIGTERM or SIGINT. The second signal ends the process at once.
 
-    This is no ``threading.Event``: a handler runs in the main thread, possibly while that thread
-    holds the event's lock, and would then wait forever. A SimpleQueue may be filled by a handler.
+    A ``threading.Event`` cannot be used here, because a signal handler runs in the main thread. If
+    that thread held the event's lock, the handler would wait forever. A handler may fill a
+    SimpleQueue.
     """
 
     def __init__(self) -> None:
@@ -26,7 +27,10 @@ class StopSignal:
         return self._is_set
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most ``seconds``. Return True as soon as a signal has arrived, also earlier."""
+        """Wait for a signal, at most ``seconds``. Return True if a signal has arrived.
+
+        If it arrived before this call, return at once.
+        """
         if not self._is_set:
             with suppress(Empty):
                 self._arrived.get(timeout=seconds)

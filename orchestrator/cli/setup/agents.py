@@ -31,7 +31,7 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents that the running server finds, because workers have its environment.
+    """Return the agents that the running server finds in its environment, which workers share.
 
     Without a server, search for the agents in this command's environment.
     """

@@ -105,7 +105,7 @@ def entry_point(surroundings: CliContext) -> list[str]:
 
 
 def not_carried(environ: Mapping[str, str]) -> list[str]:
-    """Return the variables of ``environ`` that contain settings, but that the unit does not set."""
+    """Return the names of settings in ``environ`` that the unit does not set."""
     carried = {home_directory.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
