@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes.
 
-- ``server``: A server's job manager: the parts that run jobs, use cases, outbox, leases, cluster
+- ``server``: A server's job manager: use cases, outbox, leases, cluster, and parts that run jobs
 - ``settings``: Creates agents, gates, receivers, triggers, and the repository from settings
 
 The names in ``__all__`` are imported on first use, because few commands need the database.

@@ -4,8 +4,8 @@
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
 - ``yaml``: The text of ``config.yaml``: paths of values, reading it, adding an API key
 
-The names in ``__all__`` are imported on first use, because a command that starts a server needs no
-models.
+The names in ``__all__`` are imported on first use, because the modules of the settings take long to
+import, and a command that starts a server does not need them.
 """
 
 from importlib import import_module

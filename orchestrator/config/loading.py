@@ -63,7 +63,10 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be read or parsed. Errors on missing settings would then mislead."""
+    """True if the file cannot be read or parsed.
+
+    Then missing settings are not reported, because they would follow from this problem.
+    """
     return bool(file.problems) and not file.values
 
 

@@ -470,8 +470,8 @@ class Settings(Section):
     def of_sections(cls, given: Mapping[str, Any]) -> Self:
         """Return the settings with the ``given`` sections, and defaults for all others.
 
-        Raise ValidationError. Only the given sections are checked, because the validators of all
-        sections take a fiftieth of a server's start.
+        Raise ValidationError. Only the given sections are checked, because building the
+        validators of all sections would take 2 % of a server's start.
         """
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
         if given.keys() <= kinds.keys() - set(NAMED):

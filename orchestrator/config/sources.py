@@ -187,6 +187,7 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 def _plain_text(text: str, path: KeyPath) -> str | None:
     """Return a variable's text as it is, or None if it means null.
 
-    It is not read as YAML, so that an API key of digits stays text, and ``#`` starts no comment.
+    The text is not read as YAML, so that an API key of digits stays text, and ``#`` starts no
+    comment.
     """
     return None if is_optional(path) and text in ("", "~", "null") else text

@@ -82,7 +82,7 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
 def render_schema() -> str:
     """Return the text of ``config.schema.json``.
 
-    Sections may be empty, as in a new config.yaml.
+    The schema allows empty sections, because a new config.yaml has them.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = settings_schema()

@@ -1,1 +1,1 @@
-"""Commands for workers: ``spawn``, ``lock`` and MCP. The first two need no installed package."""
+"""Commands for workers: ``spawn`` and ``lock``, without installed packages, and MCP."""

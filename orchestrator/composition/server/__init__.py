@@ -1,1 +1,1 @@
-"""A server's job manager: the parts that run jobs, use cases, outbox, leases, cluster."""
+"""A server's job manager: use cases, outbox, leases, cluster, and parts that run jobs."""

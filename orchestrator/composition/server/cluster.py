@@ -35,8 +35,8 @@ def cluster_launcher(
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use. ``described``: how a node
-    finds the agents' programs. ``demand`` returns how many waiting workers could run on
-    more machines like the given one.
+    finds the agents' programs. ``demand`` gets a machine and a maximum number. It returns how many
+    waiting workers could run if there were more machines like this one.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -143,7 +143,7 @@ class EngineParts:
     def _demand(self, machine: Machine, most: int) -> int:
         """Return how many waiting workers could run if there were more machines like ``machine``.
 
-        At most ``most``.
+        The result is at most ``most``.
         """
         suits = partial(placement.could_run, machine)
         return self.supervisor.call(

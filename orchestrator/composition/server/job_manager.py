@@ -1,4 +1,4 @@
-"""The running parts of the product: opened, started and stopped in order."""
+"""Opens, starts, and stops the parts of a server in order."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -93,7 +93,7 @@ class JobManager:
         """Lock the workspace, and open the store. Start no part.
 
         ``ended``: the expired lease of a server on another machine. If it is None, this call waits
-        until any such lease has expired. ``on_lost``: see ``ServerLease.begin``.
+        until such a lease has expired, if there is one. ``on_lost``: see ``ServerLease.begin``.
 
         Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """

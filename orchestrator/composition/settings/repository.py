@@ -1,7 +1,7 @@
 """Objects for the project's repository.
 
-Each function imports the package ``git``, because a server needs it for the first job, and it has
-sixty modules.
+Each function imports the package ``git`` itself. The package has sixty modules, and a server does
+not need them before its first job.
 """
 
 from pathlib import Path

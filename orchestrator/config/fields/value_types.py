@@ -39,10 +39,10 @@ class Section(DescribedFields, BaseModel):
 
     @classmethod
     def by_default(cls) -> Self:
-        """Return the section with its defaults, unchecked.
+        """Return the section with its defaults, without a check of the values.
 
-        A check would build the section's validator at every start. A test checks the defaults
-        instead.
+        A check would build the section's validator at every start, which takes time. A test checks
+        the defaults instead.
         """
         return cls.model_construct()
 
@@ -68,7 +68,7 @@ def empty_for_null(value: object) -> object:
 
 
 def bytes_of(value: object) -> object:
-    """Convert ``512M``, ``512MiB``, and ``512MB`` to bytes (unit: 1024)."""
+    """Convert ``512M``, ``512MiB``, or ``512MB`` to bytes. One M is 1024 * 1024 bytes."""
     if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
         return value
     digits = re.match(r"[0-9.]+", value)

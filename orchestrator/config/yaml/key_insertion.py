@@ -42,7 +42,7 @@ def _api(value: object) -> dict[str, object]:
 def _edits(text: str, entry: str) -> Iterator[str]:
     """Yield texts with ``entry`` inserted in different ways, the most natural way first.
 
-    A text may be invalid, so the caller must check it.
+    Some texts may be invalid, so the caller must check each text.
     """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
