@@ -46,7 +46,7 @@ _FAILED = lazy_pattern(
 def failing_tests(printed: str) -> str:
     """Return the names of the first failing tests, and the number of further failing tests.
 
-    "" if ``printed`` has no failing test in the format of a known test runner.
+    The result is "" if ``printed`` has no failing test in the format of a known test runner.
     """
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
@@ -166,7 +166,7 @@ EXIT_KEY = "exit"
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
     """Add a finding for the exit code if the run failed without a finding.
 
-    ``is_error``: the run crashed before it wrote its report.
+    ``is_error``: True if the run crashed before it wrote its report.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:
@@ -179,7 +179,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """True if the result must be compared with the gate's findings on the base.
 
-    ``touched``: each changed path, and True if the base has it.
+    ``touched``: the changed paths; the value is True if the base has the path.
     """
     if ran.missing:
         return False
@@ -247,8 +247,8 @@ def _decide(ran: Ran) -> _Decide:
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     """Return the result of a gate that could not judge the change.
 
-    The result blocks the change if a person requested the gate, or if the gate is the scan for
-    secrets, which needs no program. It never blocks with the cause NOTHING_CHANGED.
+    The result can block the change only if a person requested the gate, or if the gate is the
+    built-in scan for secrets. A result with the cause NOTHING_CHANGED never blocks.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
@@ -339,8 +339,8 @@ def _judged(
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     """Return a digest of the new findings and the missing tests.
 
-    For tests, it includes messages, because a changed message shows progress. "" if an exit code is
-    the only finding.
+    The digest of tests includes their messages, because a changed message shows progress. The
+    result is "" if an exit code is the only finding.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -406,7 +406,7 @@ def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
     """Return the findings that ``before`` does not have.
 
     If a finding occurs more often than before, the additional occurrences are new. Moved tests, and
-    findings in moved files, are not new. A test that fails for another reason than before is new.
+    findings in moved files, are not new. A test failure with another reason than before is new.
     """
     known: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:

@@ -45,7 +45,10 @@ class GateReport(StrEnum):
 
 
 class GateSource(StrEnum):
-    """Origin of a gate. A missing program blocks only if a person requested the gate."""
+    """Origin of a gate.
+
+    A gate whose program is missing blocks a change only if a person requested the gate.
+    """
 
     #: The request or the plan of a person names the gate.
     ASKED = "asked"

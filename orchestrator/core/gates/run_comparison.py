@@ -20,15 +20,15 @@ MOST_NAMED_OF_BASE = 3
 
 
 def needs_another(first: Ran) -> bool:
-    """True if the run has findings, so that a second run must confirm them."""
+    """True if the run has findings, which a second run must confirm."""
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
 
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
-    If the second run has no verdict, return only this run. All findings of the change then count as
-    new.
+    If the second run has no verdict, return the second run. Then all findings of the change count
+    as new.
     """
     if second.broken:
         return second
@@ -162,7 +162,10 @@ _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
 def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
-    """True if a second run must confirm this run, because it rejects the work of several tasks."""
+    """True if a second run must confirm a rejection of a merged result.
+
+    Such a rejection concerns the work of several tasks.
+    """
     is_of_result = check.place is GatePlace.RESULT and bool(check.base)
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 

@@ -48,7 +48,7 @@ _OF_SETUP = ("metadata", "options")
 def judging_part(path: str, text: str) -> object:
     """Return the part of a file that configures gates; equal parts mean equal gates.
 
-    The whole text if the format is unknown, or the file cannot be parsed.
+    Return the whole text if the format is unknown, or if the file cannot be parsed.
     """
     read = _READERS.get(path.rpartition("/")[2])
     try:
@@ -124,10 +124,10 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Return ``leaves``. If other code also changed, restrict their permissions to alter tests.
+    """Return ``leaves``, with fewer permissions to alter tests if the change alters product code.
 
-    Tasks may then only repair failing tests. Otherwise a change could break code, and weaken the
-    tests that would show the error.
+    With such a change, a task may only repair tests that fail on the base. Otherwise a change could
+    break code, and also weaken the tests that would show the error.
     """
 
     def held(leave: Leave) -> Leave:
@@ -157,10 +157,11 @@ def alteration(
 ) -> JudgeAlteration:
     """Return how the work altered the gate's judging files.
 
-    ``touched``: each changed path, and True if the base has it. ``moves``: moved files, by new
-    path. ``equal``: changed files in which the part that configures gates is unchanged.
-    ``removed``: the paths of ``touched`` that the work removed. ``is_compared``: True for a
-    candidate; its second run omits its new tests, even if it altered no judging file.
+    ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
+    files, by new path. ``equal``: changed files in which the part that configures gates is
+    unchanged. ``removed``: the paths of ``touched`` that the work removed. ``is_compared``: True
+    for a candidate. A candidate's second run omits the candidate's new tests, even if it altered no
+    judging file.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -213,9 +214,10 @@ def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def needs_base_of(now: Ran, second: Ran) -> bool:
-    """True if the second run must be compared with the run on the base.
+    """True if ``second`` can be judged only with the results of the gate on the base.
 
-    ``second``: the run with the base's versions of tests and configuration.
+    ``now``: the run on the worker's result. ``second``: the run on the same result, but with the
+    base's versions of tests and configuration.
     """
     return not second.passed or now.reading.passed is not None
 
@@ -256,8 +258,10 @@ def swayed(
 ) -> list[Flaw]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
-    ``second``: the run with the base's versions of these files. Empty if the gate has no verdict on
-    the base. ``repairs``: True to omit tests that fail on the base.
+    The result is empty if the gate has no verdict on the base.
+
+    ``second``: the run with the base's versions of these files. ``repairs``: True to omit tests
+    that fail on the base.
     """
     if base is None or base.broken:
         return []
@@ -272,7 +276,11 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """As ``swayed``, for gates that count tests. New tests are omitted: they may need new code."""
+    """As ``swayed``, for gates that count tests.
+
+    A test that does not run in the second run counts only if it passed on the base, because the
+    second run may not have the worker's new tests.
+    """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
     flaws = [
@@ -320,8 +328,8 @@ def with_rewrites(
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    In files that the worker changed (``touched``), places are compared: such a file is returned if
-    the gate changes a place in it that the gate does not change on the base.
+    A file that the worker changed (``touched``) is returned only if the gate changes a place in it
+    that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (
