@@ -118,7 +118,7 @@ def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
 def _frozen_methods(cls: type, *, has_slots: bool) -> dict[str, Any]:
     """Return the methods of a frozen class that reject changes to fields.
 
-    With slots, also the methods that ``copy`` and ``pickle`` call.
+    For a class with slots, also return the methods that ``copy`` and ``pickle`` call.
     """
     names = tuple(each.name for each in dataclasses.fields(cls))
 

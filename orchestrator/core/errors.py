@@ -8,7 +8,7 @@ OrchestratorError
 │   ├── PlanCycle
 │   └── Refused          a limit was reached; has the remaining quota
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up for now; has the time when it is free again
+├── LimitReached         a limit is used up for now; may have the time at which this ends
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action

@@ -1,7 +1,7 @@
 """Reviewers: workers that rank the candidates of a task.
 
-All rules for workers apply to a reviewer, but its job's list of workers does not contain it. Tasks
-that depend on the reviewed task wait for its reviewer.
+All rules for workers apply to a reviewer, but a job's list of workers does not contain reviewers.
+Tasks that depend on the reviewed task wait for its reviewer.
 """
 
 import json
@@ -52,7 +52,7 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
     """Return the opinions of a reviewer that has ended, by worker id.
 
-    Empty if its answer is not valid.
+    The result is empty if the reviewer's answer is not valid.
     """
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}

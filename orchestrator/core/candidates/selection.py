@@ -1,4 +1,7 @@
-"""Selects one of a task's candidates: compares their evidence, in the order of ``Criterion``. Pure.
+"""Selects one of a task's candidates by their evidence. Pure.
+
+The criteria are applied in the order of ``Criterion``. A later criterion decides only if all
+earlier criteria are equal.
 
 The choice does not depend on the order in which the candidates ended.
 """
@@ -124,7 +127,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Before a choice, the first successful worker counts.
+    ``workers``: all workers of one task. Before a candidate is chosen, the first successful worker
+    counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -227,8 +231,8 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many of the base's tests passed for the candidate.
 
-    If its changes do not concern the gate, return the lowest number of all candidates, so that no
-    candidate wins because of this gate.
+    If the candidate's changes do not concern the gate, return the lowest number that a successful
+    candidate has. Then the gate gives this candidate no advantage.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0

@@ -320,10 +320,10 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor job has the same request.
+    """Raise Refused if the request repeats the work of an ancestor, so that it would never end.
 
-    Also if the calling worker, or a worker above it, has the same task. Such a request would repeat
-    itself without end.
+    This is so if an ancestor job has the same request, or if the calling worker or a worker above
+    it has the same task.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

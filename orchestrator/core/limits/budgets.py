@@ -133,7 +133,7 @@ def passed(
 ) -> tuple[CapPassed, ...]:
     """Return the limits that ``spent`` exceeds.
 
-    ``at_least``: True if ``spent`` is incomplete, so that more was used.
+    ``at_least``: True if ``spent`` is incomplete, and the real usage is higher.
     """
     caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
     return tuple(

@@ -1,4 +1,4 @@
-"""Quotas: limits on the size of job trees, and on a key's costs per day and running jobs. Pure.
+"""Quotas: limits on the size of job trees, and on a key's daily cost and running jobs. Pure.
 
 Days are UTC. Sums per day are stored, and the removal of old jobs does not change them.
 """
@@ -39,7 +39,7 @@ class Ceilings:
 class Ancestry:
     """The stored ancestors of a new child job.
 
-    Limits are checked against them, because callers can make false statements about ancestors.
+    Limits are checked with these ancestors, because a caller could report wrong ones.
     """
 
     #: The job of the calling worker.

@@ -216,7 +216,10 @@ class LockManager:
             self._leases.pop(key, None)
 
     def attempt_ended(self, key: WorkerKey) -> tuple[str, ...]:
-        """Release the leases of an attempt that has ended. Return their names. Idempotent."""
+        """Release the leases of an attempt that has ended, and remove its queued requests.
+
+        Return the names of the leases. Idempotent.
+        """
         if not self._leases and not self._requests:
             return ()
         for entry in [each for each in self._requests if each.key == key]:
@@ -228,7 +231,8 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted and for which a call waits.
 
-        Empty if nothing has changed since the last call, unless ``look_again`` was called.
+        The result is empty if nothing has changed since the last call, unless ``look_again`` was
+        called.
         """
         if not self._changed:
             return []

@@ -194,14 +194,14 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the turn in which the task's last worker ended. In a later turn, the end of the
-        task is already stored.
+        Call this in the same turn as the end of the task's last worker, because the end of the task
+        is stored with that turn.
         """
         self._open[task_id] += 1
         self.open_workers += 1
 
     def add_reviewer(self, reviewer: Worker) -> None:
-        """Add a reviewer. The task is not done before its reviewer has ended."""
+        """Add a reviewer. The task is done only after its reviewer has ended."""
         self._count(reviewer)
         self.open_workers += 1
 
@@ -212,9 +212,10 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Record that a worker has ended. Return the dependent tasks whose start is now decided.
+        """Record that a worker has ended. Return the tasks that can now start, or never start.
 
-        If ``is_ready`` is False for such a task, it can never start.
+        The returned tasks depend on this task. ``is_ready`` is False for a task that can never
+        start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

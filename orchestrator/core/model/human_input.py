@@ -31,7 +31,7 @@ class WorkerMessage:
 def delivered(
     messages: Sequence[WorkerMessage], ids: Collection[str], attempt: int, now: float
 ) -> tuple[WorkerMessage, ...]:
-    """Return all messages. Those in ``ids`` are marked as read in ``attempt``."""
+    """Return all messages. Messages with an id in ``ids`` are marked as read in ``attempt``."""
     return tuple(
         replace(each, attempt=attempt, delivered_at=each.delivered_at or now)
         if each.id in ids

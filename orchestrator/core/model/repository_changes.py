@@ -141,10 +141,11 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """Return how an object of the repository was altered; "" means that it had no entry.
+    """Return how an object of the repository was altered.
 
-    An object of a kind in ``_ENTRIES`` has an entry only while it differs from its normal state. A
-    new or removed entry is therefore reported as a change of the object.
+    ``before`` and ``after``: the object's entries; "" if it had none. An object of a kind in
+    ``_ENTRIES`` has an entry only while it differs from its normal state. A new or removed entry of
+    such an object is therefore reported as a change.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
@@ -190,7 +191,7 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the changed object's key in the state of a checkout: the ``name`` of ``change_of``."""
+    """Return the object's key in the state of a checkout, which is ``name`` in ``change_of``."""
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

@@ -229,7 +229,7 @@ class LossCause(StrEnum):
 class OutsideCause(StrEnum):
     """Why existing changes of a worker are not in the job's result.
 
-    Includes failed workers, and candidates that were not chosen.
+    The worker may have failed, or it may be a candidate that was not chosen.
     """
 
     #: the changes conflict with other changes, or build on excluded changes

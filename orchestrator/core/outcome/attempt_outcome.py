@@ -337,10 +337,10 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 def judged_last(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
-    """Return the exit and evidence for a second judgement, after a worker's child jobs have ended.
+    """Return the exit and evidence for a second judgment, after a worker's child jobs have ended.
 
-    It judges only the worker's changes and final text, so the exit is a success. The first
-    judgement, at the end of the worker's process, judged all else.
+    The second judgment concerns only the worker's changes and final text, so the returned exit is a
+    success. The first judgment, at the end of the worker's process, covered everything else.
     """
     evidence = Evidence(
         output=output,

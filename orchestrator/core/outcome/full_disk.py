@@ -20,7 +20,7 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 
 def is_shortage(error: BaseException | None) -> bool:
-    """True if a full disk or another shortage caused the error, so that a retry may succeed."""
+    """True if a full disk or another shortage caused the error. A retry may then succeed."""
     return _any(error, _SHORTAGES)
 
 

@@ -62,7 +62,7 @@ class AgentLogins:
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login if the verdict reports one.
 
-        Return the verdict. If a login failed, its reason then also says how to fix the login.
+        Return the verdict. After a failed login, add to its reason how to fix the login, if known.
         """
         if not verdict.login_refused:
             return verdict
@@ -88,7 +88,7 @@ class AgentLogins:
     def fallback(self, agent: str, now: float) -> str:
         """Return the best agent whose login has not failed.
 
-        "" if it is ``agent``, or if there is none.
+        Return "" if this is ``agent`` itself, or if there is no such agent.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found
@@ -170,7 +170,10 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return when one more worker of the agent may start, or when to ask again; None: now."""
+        """Return the time until which no further worker of the agent may start; None if it may now.
+
+        At that time, call again.
+        """
         account = self._accounts.get(agent)
         if account is None:
             return None

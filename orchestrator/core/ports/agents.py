@@ -129,7 +129,8 @@ class Agent(Protocol):
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         """Return the evidence in ``directory``. ``log_tail``: the end of the attempt's log.
 
-        ``control``: the attempt's control directory; it does not exist if it has no files.
+        ``control``: the attempt's control directory. The directory does not exist if the command
+        has no files for it (``Invocation.control``).
         """
 
 
@@ -152,8 +153,8 @@ class Agents(Protocol):
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """Return True if the price of the agent's model is known.
 
-        None if the model itself is unknown until the agent reports usage. ``model``: None for the
-        default model.
+        Return None if the model itself is unknown until the agent reports usage. ``model``: None
+        for the default model.
         """
 
     def uses_model(self, name: str) -> bool:

@@ -248,7 +248,7 @@ class DeliveredWork:
 
 
 def omitted_in_words(workers: Sequence[str]) -> str:
-    """Say which dependencies a worker's start lacks; empty if it lacks none."""
+    """Return a remark on dependencies whose changes a worker started without; "" if none."""
     if not workers:
         return ""
     return f"started without the changes of conflicting dependencies: {listed(workers)}"
@@ -279,7 +279,8 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
     """True if the task requires a change, so that a worker without a change fails.
 
-    If ``writes`` is empty, only the role of an agent can require a change.
+    A task without ``writes`` requires a change only if ``is_agent`` is True, and the role's work is
+    a change of files.
     """
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 

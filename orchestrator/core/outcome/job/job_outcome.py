@@ -46,8 +46,8 @@ def job_outcome(
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    None for a job that has not ended. The job itself ends later: first, its reports are written,
-    which show this figure.
+    Return None for a job that has not ended. The job's own end is not used, because the reports
+    show this figure, and they are written before the job ends.
     """
     if not job.status.ended:
         return None
@@ -119,9 +119,9 @@ def unjudged_files(
     Call this only if a gate has a result. A result on the merged state covers all files. A result
     of one worker covers only this worker's files.
 
-    ``present``: changed files that still exist: by the path in the project, the path in workers'
-    results. ``below``: facts of the workers' child jobs. A file that only child jobs changed counts
-    as judged, unless ``below`` lists it as unjudged.
+    ``present``: the changed files that still exist. Each key is a file's path in the project, and
+    its value is the path in workers' results. ``below``: facts of the workers' child jobs. A file
+    that only child jobs changed counts as judged, unless ``below`` lists it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]

@@ -61,8 +61,8 @@ UNDONE = "changes of child jobs undone"
 def reason_of(job: Job) -> str:
     """Return one sentence for each fact of the job, joined by "; ". Pure.
 
-    The most serious fact comes first. "" if there are no facts. No code reads a reason to decide
-    anything.
+    The most serious fact comes first. The result is "" if there are no facts. No code reads a
+    reason to decide anything.
 
     To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
     function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that
@@ -322,9 +322,9 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code.
+    """Return why no gate judged the changed code, or a part of it.
 
-    If some gates judged it, return which gates did not run, and which files no gate judged.
+    For a part, return which gates did not run, and which files no gate judged.
     """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 

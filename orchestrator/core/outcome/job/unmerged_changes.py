@@ -85,7 +85,7 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Yield side work that the result lacks, because it conflicts with its worker's own branch.
+    """Yield side work that is not in the result because of conflicts with the worker's branch.
 
     Side work is branches, worktrees, and stash entries that an agent created itself. ``workers``:
     workers with merged changes. Side work of a rolled-back attempt is left out on purpose.
@@ -155,8 +155,8 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    There are none if the worker's own changes do not count (``Worker.counts``). ``children``: see
-    ``not_replaced``.
+    The result is empty if the worker's own changes do not count (``Worker.counts``). ``children``:
+    see ``not_replaced``.
     """
     if worker.counts:
         yield from not_replaced(children)
@@ -436,7 +436,7 @@ class UnmergedChanges:
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
         """Yield the job, and the jobs below it whose changes the result could have.
 
-        With each: True if the facts of the top job include its lost changes.
+        A job's second value is True if the facts of the top job include the job's lost changes.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):
