@@ -137,7 +137,7 @@ class BranchMerge:
     ) -> Sequence[MergePart]:
         """Return the changes that can be merged, in the order of the merge.
 
-        The record gets the other changes, with the reasons.
+        Add the other changes to ``record``, with the reasons why they are excluded.
         """
         for worker in _refused_before(tree, job, workers):
             self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
@@ -193,7 +193,7 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return True if no gate judged the code, and the files that are known to be unjudged.
+        """Return whether no gate judged the code, and the files that are known to be unjudged.
 
         ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
         skipped.
@@ -214,10 +214,10 @@ class BranchMerge:
         return are_all_code(passed_over, changed), passed_over
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
-        """True if the worker's changes are available.
+        """True if the worker's changes are available, or the worker needs no worktree.
 
-        A removed branch is restored from the checkpoints. If that is not possible, the worker is
-        excluded from the result.
+        If the branch was removed, it is restored from the checkpoints. If that is not possible, the
+        worker is excluded from the result.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -303,7 +303,7 @@ class BranchMerge:
     ) -> Judge:
         """Return a function that runs the gates on a commit and returns their results.
 
-        ``unrun``: results of skipped gates. The function returns them with the other results.
+        ``unrun``: results of skipped gates. The returned function adds them to the other results.
         """
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
