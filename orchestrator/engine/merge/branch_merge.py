@@ -389,7 +389,10 @@ class BranchMerge:
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Fast-forward the worker's branch to ``commit``, which has its child jobs' results."""
+        """Fast-forward the worker's branch to ``commit``, unless the worker still has a worktree.
+
+        ``commit`` contains the results of the worker's child jobs.
+        """
         branch = worker_branch(worker)
         tip = self._repository.tip(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))

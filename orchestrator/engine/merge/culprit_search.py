@@ -1,8 +1,9 @@
 """Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
-Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, there may be twice as many: the additional runs search for an earlier change
-that makes both culprits fail, which is then the only culprit.
+If all of n changes pass, the gates run once. Otherwise they run about log2(n) + 1 times for each
+culprit. From the second culprit on, the number of runs may double, because the search also checks
+whether one earlier change makes both culprits fail. Only that earlier change then counts as a
+culprit.
 """
 
 from collections.abc import Callable, Sequence
@@ -57,8 +58,8 @@ class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base``: the commit to merge into. It counts as passed: gates judge only later changes.
 
-        A union keeps the lines of both sides. If the gates fail after the union of a part, this
-        part is merged again without the union, and then has a conflict.
+        A part may be merged as a union, which keeps the lines of both sides. If the gates then
+        fail, the part is merged again without the union, and has a conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -120,7 +121,7 @@ class CulpritSearch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the smallest number of steps, above ``good``, with which the gates fail."""
+        """Return the number of the first step, after step ``good``, with which the gates fail."""
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -153,7 +154,7 @@ class CulpritSearch:
     def _cause(self, good: int) -> MergePart | None:
         """Return an earlier part that is the real cause of the newest two culprits, or None.
 
-        The gates pass on both culprits and all other parts without the returned part.
+        Without the returned part, the gates pass on both culprits together with all other parts.
         """
         if not good or len(self._culprits) == self._final:
             return None

@@ -39,7 +39,7 @@ Halted = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Changes of tests that the tasks in a merge may make."""
+    """What the tasks of a merge may change in tests."""
 
     leaves: tuple[Leave, ...] = ()
     #: Names of gates whose tests at least one of the tasks may remove.

@@ -64,7 +64,8 @@ def split(
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Separate the parts whose dependencies are all in ``parts`` from the other parts.
 
-    Return the former parts, and the other parts, each with the id of a missing task.
+    Return two lists: the parts with all dependencies, and the other parts, each with the id of a
+    missing task.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

@@ -37,7 +37,7 @@ class _Work:
 class MergeQueue:
     """Merges queued jobs. Any thread may call.
 
-    The next server repeats merges that were not finished.
+    If the server stops before a merge has ended, the next server repeats the merge.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class MergeQueue:
         self._closed = threading.Event()
 
     def ask(self, render: Render) -> None:
-        """Queue a job's merge. The message ``JobMerged`` follows."""
+        """Queue a job's merge. When the merge has ended, the queue posts the message ``JobMerged``.
+        """
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:

@@ -166,9 +166,9 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return, by worker, the hunks that the worker changed, and that the result lacks.
+    """Return the workers' hunks that are missing in the result, grouped by worker.
 
-    Another worker's hunk replaced them, or the parent worker of a child job undid them.
+    Another worker's hunk replaced the hunk, or the parent worker of a child job undid it.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -213,7 +213,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of hunks that ``winners`` replaced, by the worker that wrote the hunk."""
+    """Return, for each worker, the places of its hunks that changes of ``winners`` replaced."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:

@@ -354,8 +354,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker from the result, as a person requested.
 
-    If gates or a conflict excluded the worker before, the record keeps that cause, which applies
-    again if the person reverts the choice.
+    If gates or a conflict excluded the worker before, the record keeps that cause. The cause
+    applies again if the person reverts the choice.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -402,7 +402,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the base commit of the job, otherwise of a descendant; "" if there is none."""
+    """Return the base commit of the job or, if it has none, of a descendant; "" without both."""
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)

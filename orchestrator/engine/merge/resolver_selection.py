@@ -1,4 +1,4 @@
-"""Selects the workers that must resolve their merge conflicts, and says why others cannot."""
+"""Selects the workers that must resolve their merge conflicts, and records why others cannot."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ class ResolverSelection:
     ) -> Iterator[MergeRejection]:
         """Yield a rejection for each worker whose agent must resolve its conflicts.
 
-        Yields nothing if the job's setting ``resolve`` is off.
+        Yields nothing if the job's setting ``resolve`` is off, or if a person repeats the merge.
         """
         if not job.config.resolve or record.again or not record.commit:
             return

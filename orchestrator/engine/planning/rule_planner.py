@@ -95,8 +95,8 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    "and", "or", "then", and commas before a marker are removed, because they follow the previous
-    item's text. A removed "then" becomes the first word of the next item.
+    An "and", "or", "then", or comma at the end of an item is removed, because it only introduces
+    the next item. If a "then" is removed, the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -313,7 +313,8 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 def _role(verb: str) -> str | None:
     """Return "testing" or "documentation" if the verb clearly requests one of them, else None.
 
-    In case of doubt, None: a task with one of these roles fails if it changes no file.
+    The result is None in case of doubt, because a task with one of these roles fails if it changes
+    no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"

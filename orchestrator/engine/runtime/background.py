@@ -198,7 +198,8 @@ class BackgroundPool:
     def later(self, work: Callable[[], None]) -> None:
         """Run work in a thread.
 
-        After ``close``, do nothing: the next server finds the same work in its stored state.
+        After ``close``, do nothing, because the next server finds the same work in the stored
+        state.
         """
         try:
             self._threads.submit(_logged, work)

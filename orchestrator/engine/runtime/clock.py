@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[str, float] | None:
 def _began() -> list[float]:
     """Return the time of the machine's start, by the wall clock at the first call.
 
-    A cached list of one item, so that ``keep`` can replace the item.
+    The result is a cached list of one item, so that ``keep`` can replace the item.
     """
     return [time.time() - _elapsed()]
 

@@ -1,4 +1,4 @@
-"""Lazy parts: created at their first use, with the modules that they need."""
+"""Lazy parts: objects that are created, and whose modules are imported, at their first use."""
 
 import threading
 from collections.abc import Callable

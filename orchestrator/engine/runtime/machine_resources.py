@@ -45,7 +45,7 @@ def boot_id() -> str:
 def memory_pressure_percent() -> float | None:
     """Return the percentage of the last ten seconds in which a process waited for memory.
 
-    None if the kernel does not report it (Linux PSI).
+    Return None if the kernel does not report it (Linux PSI).
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -132,7 +132,8 @@ class DiskReserve:
     def hold(self) -> None:
         """Allocate the reserve.
 
-        On a full disk, there is none, and later writes report the error.
+        On a full disk, no reserve is allocated, and no error is raised: later writes report the
+        error.
         """
         if self._held and self._path.exists():
             return
@@ -157,10 +158,7 @@ class DiskReserve:
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve when the server will write nothing more.
-
-        Return True if there was one.
-        """
+        """Remove the reserve. Return True if there was a reserve. Idempotent."""
         self._held = False
         try:
             os.unlink(self._path)
@@ -242,7 +240,8 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker ended after ``seconds``: its expected memory no longer counts."""
+        """Record that a worker ended after ``seconds``. Its expected memory then no longer counts.
+        """
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)

@@ -1,6 +1,6 @@
 """Use cases that the API and the command line call.
 
-- ``access``: Access to stored jobs: which jobs a caller may see and change, changes of job trees
+- ``access``: Access to stored jobs, and changes of job trees
 - ``human_input``: Use cases by which people control a job: plans, questions, pauses, messages
 - ``read_models``: Use cases that list many jobs or workers, or read one job or worker
 - ``reruns``: Use cases that run ended work again: retries, and feedback on a worker's change

@@ -39,7 +39,7 @@ class CheckpointCalls:
     def of_job(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
         """Return the checkpoints of the job's own workers, oldest first for each worker.
 
-        Empty if the job has no worktrees.
+        The result is empty if the job has no worktrees.
         """
         found: list[Checkpoint] = []
         if not self._access.job(caller, job_id).config.base:

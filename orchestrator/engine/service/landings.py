@@ -115,7 +115,7 @@ class LandingCalls:
         return moved
 
     def recover(self) -> None:
-        """Store the landings that git completed, but that a crash kept out of the store.
+        """Store the landings that git completed before a crash, but that are not stored yet.
 
         Never raises.
         """
@@ -180,7 +180,8 @@ class LandingCalls:
     def _changed_nothing(self, job: Job) -> str:
         """Return a message that a completed job has nothing to land; "" in doubt.
 
-        Such a job changed nothing, or its workers created files only in the user's checkout.
+        A job has nothing to land if it changed nothing, or if its workers created files only in the
+        user's checkout.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):

@@ -13,7 +13,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """A worker's leases; people may list and end leases.
+    """Implements the calls by which workers acquire leases, and people list and end leases.
 
     Changes run in the supervisor's thread, one after the other.
     """
@@ -29,8 +29,9 @@ class LockService:
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         """Request leases for the calling worker: all of them or none.
 
-        Raise Deadlock. Raise Locked if another worker holds one of the locks and ``wait`` is False.
-        Raise Forbidden if the caller is not a worker.
+        Raise Deadlock if the wait would close a cycle of waiting workers. Raise Locked if another
+        worker holds one of the locks and ``wait`` is False. Raise Forbidden if the caller is not a
+        worker.
         """
         attempt = caller.attempt
         if attempt is None:
@@ -45,7 +46,8 @@ class LockService:
     def is_decided(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
-        A worker that released its slot gets its leases only when it has a slot again.
+        If the worker released its slot during the call, the leases are returned only after the
+        worker has a slot again.
         """
         return call.decided and not (
             call.failure is None and self._supervisor.waits_for_slot(call.key)

@@ -22,7 +22,7 @@ _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_
 class Throughput:
     """Counts workers that ended in the last minute, and gate outcomes since the server's start.
 
-    An observer of stored changes. Any thread may call ``per_minute``.
+    The object is an observer of stored changes. Any thread may call ``per_minute``.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,8 @@ class ServerStatus:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, or "".
 
-        ``drain`` drains the named node (True), or undoes that (False); None without a cluster.
+        ``drain`` drains the named node if its second argument is True, and ends the drain
+        otherwise. It is None without a cluster.
         """
         self._supervisor = supervisor
         self._store = store

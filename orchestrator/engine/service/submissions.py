@@ -92,7 +92,7 @@ class JobBases:
     def keep(self, job: Job, config: ConfigRequest) -> None:
         """Protect the base commit of an accepted job with a ref.
 
-        The user may delete the branch that contains the commit.
+        The ref is needed because the user may delete the branch that contains the commit.
         """
         if not (job.config.base and job.is_root and _asked(config)):
             return

@@ -109,8 +109,9 @@ class SubmissionBuilder:
         refuses_unpriced: bool = True,
         check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
     ) -> None:
-        """``check_machine`` raises InvalidRequest for a task that no machine can run with its
-        agents.
+        """``check_machine`` gets a task and its agents.
+
+        It raises InvalidRequest if no machine can run the task with these agents.
         """
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)

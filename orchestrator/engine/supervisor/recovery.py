@@ -59,8 +59,8 @@ def take_up(
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
-    Running attempts continue under their shims. The ends of all others are reported at once, so
-    their gates may start before this call returns.
+    Running attempts continue under their shims. The ends of all other attempts are reported at
+    once, so their gates may start before this call returns.
 
     ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
     ``REPLACED``); these attempts then use no retry. ``break_lock`` is called once for each attempt
@@ -133,7 +133,7 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
 
-    Then the next attempt uses a retry. Otherwise, a worker that removes its own files would be
+    In that case, the next attempt uses a retry, so that a worker that removes its own files is not
     retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()

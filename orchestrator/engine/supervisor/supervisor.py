@@ -90,7 +90,7 @@ class Publisher:
         """Add an observer; return a function that removes it.
 
         ``part``: a field of ``Change``, such as "outbox". The observer gets only changes in which
-        this field has values. Without it, the observer gets all changes.
+        this field has values. If ``part`` is empty, the observer gets all changes.
         """
         added = observer, part
         with self._lock:
@@ -194,8 +194,8 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """A queue of messages to one thread, which also listens to the launcher while it waits.
 
-    Any thread may put messages; only one thread may take them. If one thread listened and another
-    took messages, they would compete for the interpreter each time a worker ends.
+    Any thread may put messages; only one thread may take them. The same thread takes messages and
+    listens, because two threads would compete for the interpreter each time a worker ends.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -216,10 +216,10 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: if there are none, first let the launcher's events gather, until this
-        time has passed since events were last taken. The time includes the caller's work, because
-        a busy machine delays that work. An item that another thread puts into the queue ends the
-        gathering.
+        ``gather_seconds``: if no item is queued, first let the launcher's events gather, until this
+        many seconds have passed since the previous call took events. The work that the caller did
+        since then is part of this time, because a busy machine delays that work. The gathering ends
+        early if another thread puts an item into the queue.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()

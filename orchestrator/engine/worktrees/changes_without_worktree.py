@@ -163,14 +163,14 @@ class ChangesWithoutWorktree:
     def _in_project(
         self, worker: Worker, reports: Sequence[str] = ()
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Return three values about changes in the project; empty if its state was not recorded.
+        """Return three values about changes in the project.
 
         1. All paths that differ since the first attempt.
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        ``reports``: names of files to move out of the project, because they are the worker's
-        report.
+        The values are empty if the project's state was not recorded. ``reports``: names of files to
+        move out of the project, because they are the worker's report.
         """
         before = self._before(worker, worker.attempt)
         if before is None:

@@ -74,7 +74,8 @@ class Checkpoints:
         """Run a pending rollback. Then create the checkpoint before the attempt.
 
         ``made_anew``: True if the worktree was just created. ``fold`` adds the results of child
-        jobs to a commit, because a rollback keeps them: completed child jobs do not run again.
+        jobs to a commit. A rollback keeps these results, because completed child jobs do not run
+        again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -148,7 +149,8 @@ class Checkpoints:
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
         """Save the worktree's ignored files. Return their commit; "" after an error.
 
-        Missing ignored files, such as caches, must not make an attempt fail.
+        An error is only logged, because missing ignored files, such as caches, must not make an
+        attempt fail.
         """
         who = signature_of(place.worker)
         try:

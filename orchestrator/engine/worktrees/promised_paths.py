@@ -1,4 +1,4 @@
-"""Checks after an attempt whether the promised paths of its task exist."""
+"""Checks after an attempt whether the paths that its task promised to write exist."""
 
 import os
 import shutil

@@ -25,7 +25,7 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """The setup commands as a gate, because they need a log, a timeout, and containment."""
+        """The setup commands, run as a gate to get a log, a timeout, and containment."""
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:
@@ -51,7 +51,7 @@ NO_SETUP = Setup()
 def _mark_of(worktree: str) -> Path | None:
     """Return the path of the file that shows that the setup has run.
 
-    None if a worker has removed the worktree's link to the repository.
+    Return None if a worker has removed the worktree's link to the repository.
     """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")

@@ -217,9 +217,9 @@ class Worktrees:
         """Return the base for a worker's child job; empty if none of its tasks requests a worktree.
 
         The base is the present state of the worker's worktree, with uncommitted work. If the worker
-        has no worktree, it is the base of the worker's job. If that job has no base, it is the
-        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
-        reached, or if the worker is ending there.
+        has no worktree, the base of the worker's job is returned. If that job has no base, the
+        present commit of the project is returned. Raise Unavailable if the worktree is on a node
+        that cannot be reached, or if the worker is ending there.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()

@@ -40,7 +40,7 @@ class WorktreeRule:
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
         """True if one of the tasks requests a worktree.
 
-        ``agent``: for tasks that name no agent. ``git``: the setting of the job.
+        ``agent``: the agent for tasks that name none. ``git``: the setting of the job.
         """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
@@ -132,7 +132,7 @@ class WorktreeCleanup:
                 self._drop_baselines(event.root_id)
 
     def close(self) -> None:
-        """Begin no further removals. The rest is removed when the job ends. Idempotent."""
+        """Begin no further removals. The job's end removes the remaining worktrees. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _drop_baselines(self, root_id: str) -> None:

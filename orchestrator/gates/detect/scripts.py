@@ -149,7 +149,7 @@ class Calls:
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
         """Return the texts of the scripts that a command runs; None if they are unknown.
 
-        Empty if they were already followed.
+        The result is empty if the scripts were already followed.
         """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
@@ -244,7 +244,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
     """Return the recipes of a make target and of its prerequisites.
 
-    None if one of them has no rule.
+    Return None if one of these targets has no rule.
     """
     left, seen, found = [target], {target}, list[str]()
     while left:

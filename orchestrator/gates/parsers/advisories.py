@@ -1,6 +1,7 @@
 """Reports of bandit, and of tools that request advisories about packages from a server.
 
-A tool that got no answer from its server has checked nothing. Then ``NoAdvisories`` is raised.
+``NoAdvisories`` is raised if a tool got no answer from its server, because the tool has then
+checked nothing.
 """
 
 from collections.abc import Iterator

@@ -109,7 +109,7 @@ class Access:
             )
 
     def check_person(self, caller: Caller) -> None:
-        """Raise Forbidden for a worker: only people may approve."""
+        """Raise Forbidden if the caller is a worker, because only a person may make this call."""
         if caller.attempt is not None:
             raise Forbidden(
                 "this call is not allowed with the key of a worker; use an API key from config.yaml"

@@ -19,8 +19,8 @@ Check = Callable[[Scheduler, Job], None]
 class StoredTrees:
     """The stored job trees.
 
-    Only the supervisor's turn may call ``restore`` and ``bring_back``. Any thread may call the
-    other methods.
+    ``restore`` and ``bring_back`` may be called only within a turn of the supervisor. Any thread
+    may call the other methods.
     """
 
     def __init__(

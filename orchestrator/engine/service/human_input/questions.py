@@ -46,7 +46,10 @@ class QuestionCalls:
         return self._access.job(caller, job_id)
 
     def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
-        """Return a task's question with the results of its dependencies. Raise NotFound."""
+        """Return a task's question with the results of its dependencies.
+
+        Raise NotFound if the task does not exist, or its question has not been asked.
+        """
         self._access.job(caller, job_id)
         worker = self._worker(job_id, task_id)
         if worker.question is None:

@@ -98,7 +98,8 @@ class WorkerMessageCalls:
     def _pass_on(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.
 
-        Errors are only logged, because the next attempt and the next server write them again.
+        Errors are only logged, because the messages are written again at the next attempt, and by
+        the next server.
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return

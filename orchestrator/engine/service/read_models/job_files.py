@@ -36,8 +36,8 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    Callers never name commits: they come from the job's own refs and record. Every method raises
-    NoRepository for a job without git, and TooLarge if the answer would be too large.
+    Callers never name commits: the commits come from the job's own refs and record. Every method
+    raises NoRepository for a job without git, and TooLarge if the answer would be too large.
     """
 
     def __init__(

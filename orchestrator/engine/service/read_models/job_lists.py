@@ -89,7 +89,8 @@ class ReadModels:
     ) -> ListedPage:
         """Return jobs that the caller may see, newest first.
 
-        ``kinds``: only jobs that have a need of one of these kinds, or whose descendants have one.
+        ``kinds``: return only jobs that have a need of one of these kinds, and the root jobs of
+        such jobs.
         """
         if kinds:
             found = [need for need in self.needs(caller) if need.kind in kinds]
@@ -139,7 +140,7 @@ class ReadModels:
         return lambda item: caller.sees_all or item.submitted_by == caller.name
 
     def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return the usage of workers. Raise Forbidden for a worker."""
+        """Return the usage of workers. Raise Forbidden if the caller is a worker."""
         self._access.check_person(caller)
         by = None if caller.sees_all else caller.name
         return self._store.usage(replace(wanted, submitted_by=by))
