@@ -1,6 +1,6 @@
 """The host project's repository, accessed by the program git.
 
-- ``command``: Running git: its settings, its locks, names of refs; reading the user's checkout
+- ``command``: Running git, with its settings, locks, and refs; reading the user's checkout
 - ``commits``: Reading and creating commits of worktrees
 - ``environments``: Ignored files, environments and packages of a project, in its worktrees
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request

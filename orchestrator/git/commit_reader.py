@@ -90,8 +90,8 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 def may_add_markers(git: Git, start: str, end: str) -> bool:
     """Return False if ``end`` certainly has no conflict markers that ``start`` lacks.
 
-    Then git need not search for them. This reads only a patch, which is cached for the worker's
-    gates.
+    In that case, git need not search for markers. This function reads only a patch, which is cached
+    for the worker's gates.
     """
     if not _is_next(git, start, end):
         return True

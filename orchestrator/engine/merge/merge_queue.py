@@ -54,8 +54,7 @@ class MergeQueue:
         self._closed = threading.Event()
 
     def ask(self, render: Render) -> None:
-        """Queue a job's merge. When the merge has ended, the queue posts the message ``JobMerged``.
-        """
+        """Queue a job's merge. The queue posts ``JobMerged`` when the merge has ended."""
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:

@@ -240,8 +240,7 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker ended after ``seconds``. Its expected memory then no longer counts.
-        """
+        """Record that a worker ended after ``seconds``. Its expected memory no longer counts."""
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)

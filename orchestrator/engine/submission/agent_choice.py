@@ -88,7 +88,7 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback: the best agent's login failed, and another was selected."""
+        """Record an agent fallback, if the best agent is not used because its login failed."""
         refused = scheduler.view.logins_refused(now)
         if not refused:
             return

@@ -23,7 +23,7 @@ class _Part:
     def rule(self, name: str, index: object) -> dict[str, Any]:
         """Return the rule with this index, otherwise the rule with the id ``name``.
 
-        Empty if the report does not describe the rule.
+        The result is empty if the report does not describe the rule.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]

@@ -1,6 +1,6 @@
-"""The output of ``git status`` for the user's checkout, cached as long as no file has changed.
+"""The output of ``git status`` for the user's checkout, cached until a file changes.
 
-Each job reads it at the start, after each attempt, and at the end.
+Each job needs the output at the start, after each attempt, and at the end.
 """
 
 import os
@@ -35,7 +35,7 @@ _IGNORED = "! "
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Everything that decides the output of ``git status``."""
+    """Everything on which the output of ``git status`` depends."""
 
     commit: str
     settings: Sequence[bytes]
@@ -47,7 +47,10 @@ class _State:
     files: FileStamps
 
     def is_settled(self, before: float) -> bool:
-        """True if no file changed shortly before a time. A second change might not be visible."""
+        """True if no file changed shortly before the time ``before``.
+
+        After a recent change, another change might leave the file's times unchanged.
+        """
         limit = int((before - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)
         return all(each < limit for each in rules) and are_older(self.files, limit)
@@ -68,8 +71,8 @@ _guard = threading.Lock()
 def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     """Return the entries of ``git status``, without untracked and ignored directories.
 
-    Empty if git fails. ``ours``: the product's own folders, relative to ``top``. Entries below them
-    may be out of date.
+    The result is empty if git fails. ``ours``: the product's own folders, relative to ``top``.
+    Entries for files in these folders may be out of date.
     """
     with _guard:
         kept = _kept.get(top)
@@ -103,7 +106,7 @@ def _without(fields: Sequence[str], ours: Sequence[str]) -> frozenset[str]:
 
 
 def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
-    """Return the state that decides the output; None if only git can compare it."""
+    """Return the state of the checkout; None if the output must not be cached."""
     part = shared_part(git.directory, git.env)
     if part is None:
         return None

@@ -1,6 +1,6 @@
 """The stamps of all files below a directory, which show whether git would find a change.
 
-A process that changes a file also changes the stamp, because it cannot set the time of the change
+No process can change a file and keep its stamp, because no process can set the time of the change
 (``ctime``).
 """
 

@@ -105,9 +105,10 @@ class FrozenIgnoreRules:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that git ignores only because of later ignore rules.
+        """Add to the index the new files that only later ignore rules hide.
 
-        These rules were added after the job's start. Return True if there are such files.
+        Later rules are rules that were added after the job's start. Return True if there are such
+        files.
         """
         if not self.have_changed():
             return False

@@ -1,4 +1,4 @@
-"""Git's configuration: read once, and cached as long as its files are unchanged."""
+"""Git's configuration: read once, and cached until one of its files changes."""
 
 import os
 import re

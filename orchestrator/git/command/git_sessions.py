@@ -56,7 +56,7 @@ class SharedPart:
     def stamp(self) -> Stamp | None:
         """Return a value that changes with the repository or its configuration.
 
-        None if the repository was removed.
+        Return None if the repository was removed.
         """
         try:
             found = os.stat(self.common), os.stat(f"{self.common}/config")
@@ -72,8 +72,8 @@ def stamp_of(found: os.stat_result) -> Stamp:
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """Return the shared directory of the repository that a git command uses.
 
-    None if it is unknown, or if no session may answer the command. ``directory``, ``env``: the
-    command's directory and environment.
+    Return None if the directory is unknown, or if no session may answer the command. ``directory``,
+    ``env``: the command's directory and environment.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
@@ -168,9 +168,9 @@ class Sessions:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        """Send ``given`` to a session that runs ``command``. Return the answer, of ``lines`` lines.
+        """Send ``given`` to a session that runs ``command``. Return the answer's lines.
 
-        Raise SessionFailed.
+        ``lines``: the number of lines that git answers. Raise SessionFailed.
         """
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:

@@ -118,7 +118,7 @@ def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int
 def _open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of every file that this user's processes have open.
 
-    None if they are unknown.
+    Return None if the open files are unknown.
     """
     found = set()
     if not os.path.isdir("/proc/self/fd"):

@@ -34,7 +34,7 @@ class _Unknown(Exception):
 class RecentCommits:
     """The commits that git has read in the last AGE_SECONDS. Any thread may call.
 
-    A session may know a removed object as long, too.
+    A removed commit may still be found here during this time. A git session has the same delay.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -94,7 +94,8 @@ ITSELF = ("--no-deref",)
 def has_lfs() -> bool:
     """True if git-lfs can be run on this machine.
 
-    Cached only until the next second, because a user may install git-lfs while the server runs.
+    The answer is cached only until the next second, because a user may install git-lfs while the
+    server runs.
     """
     return _has_lfs(os.environ.get("PATH", os.defpath), int(time.monotonic()))
 
@@ -322,7 +323,7 @@ _TYPES = (b"commit", b"tree", b"blob", b"tag")
 def _noted(part: SharedPart, answer: bytes) -> str:
     """Return the object id in git's answer ``ID TYPE SIZE``; "" if the object is missing.
 
-    Note the commits.
+    If the object is a commit, record it as a recent commit.
     """
     words = answer.split(b" ")
     if len(words) != 3 or words[1] not in _TYPES or not words[2].isdigit():
@@ -342,8 +343,8 @@ def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
 def _inherited(_decisive: Sequence[str | None], _second: int) -> Mapping[str, str]:
     """Return this process's environment without git's variables.
 
-    Cached until the next second, or a change of a decisive variable, because a read takes a third
-    of the CPU time of a git process's start.
+    The result is cached until the next second, or until a decisive variable changes. Without the
+    cache, reading the environment takes a third of the CPU time of a git process's start.
     """
     return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
 
@@ -382,7 +383,7 @@ _FULL = (
 def failure(what: str, answer: GitOutput) -> Exception:
     """Return the exception for a failed command.
 
-    For a full disk, it is an OSError, so that the work is retried later.
+    If the disk is full, the exception is an OSError, so that the work is retried later.
     """
     if _reports_full_disk(answer):
         return _full(what, answer)

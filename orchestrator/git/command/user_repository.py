@@ -1,4 +1,4 @@
-"""Reads the user's own checkout, to verify that a job left it unchanged, and the ref logs.
+"""Reads ref logs, and reads the user's own checkout to verify that a job left it unchanged.
 
 Only ``info/exclude`` is written, so that git does not show the product's directories, such as the
 workspace. Ref logs show which refs workers changed: each entry has its creator's email address.
@@ -43,7 +43,7 @@ _guard = threading.Lock()
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """Return the state of the checkout, as values by description.
+    """Return the state of the checkout: a text for each ref, setting, and uncommitted file.
 
     Equal states mean that nothing has changed. ``ours``: the product's own folders, relative to the
     top, whose changes do not count.
@@ -267,9 +267,9 @@ _MERGER = "merge"
 def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers. Fetches are excluded.
 
-    All moves of one ref by one worker are one item, from the first to the last commit. Moves that
-    were undone are omitted: the ref was later at the commit before them, as after ``restore``. Logs
-    without a change after ``since`` are not read.
+    All moves of one ref by one worker are one item, from the first to the last commit. A move that
+    was undone is omitted: later, the ref was again at the commit from before the move, for example
+    after ``restore``. Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -313,7 +313,10 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefMove]:
-    """Return the moves up to the last time that the ref was at ``commit``."""
+    """Return the moves that remain after the ref has moved back to ``commit``.
+
+    The first move that began at ``commit`` is undone, and so are all later moves.
+    """
     kept: dict[str, RefMove] = {}
     for worker_id, move in found.items():
         if move.before == commit:

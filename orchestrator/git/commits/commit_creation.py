@@ -65,7 +65,7 @@ def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
 def fixed(git: Git, commit: str) -> tuple[str, str] | None:
     """Return the repository's shared directory and the commit, as a cache key.
 
-    None if the name may later mean another commit, or if the directory is unknown.
+    Return None if the name may later mean another commit, or if the directory is unknown.
     """
     part = shared_part(git.directory, git.env)
     is_id = len(commit) in ID_LENGTHS and commit.isalnum()
@@ -180,7 +180,8 @@ def commit_rest(
 ) -> tuple[str, AddedFiles]:
     """Commit uncommitted changes on top of HEAD, even if HEAD is not on ``branch``.
 
-    Then set ``branch`` to the new commit, and HEAD to ``branch``. Return the commit.
+    Then set ``branch`` to the new commit, and HEAD to ``branch``. Return HEAD's commit, and the
+    nested repositories and held-back files.
     """
     head, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
@@ -245,8 +246,8 @@ def _fitting(
 ) -> tuple[str, AddedFiles]:
     """Write the tree of a commit. If the disk is full, retry without held-back files.
 
-    The first try stores the held-back files, too: to find them beforehand, every commit would need
-    one more process.
+    The first try also stores the held-back files, because finding them beforehand would need one
+    more process for every commit.
     """
     try:
         return _written(git, rules, add, modules)
@@ -432,7 +433,7 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return every path that differs between the commits; True if ``start`` has the path."""
+    """Return the paths that differ between the commits, each with True if ``start`` has it."""
     return {path: status != "A" for status, path in differing_paths(git, start, end)}
 
 

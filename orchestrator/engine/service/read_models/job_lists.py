@@ -195,7 +195,10 @@ class ReadModels:
         return found if job.is_root else _branch(found, job_id)
 
     def version(self, job: Job | ListedJob) -> int:
-        """Return a number that grows with each change of the job's tree, while the server runs."""
+        """Return a number that grows with each change of the job's tree.
+
+        The number starts at 0 in each process.
+        """
         return self._store.version(job.root_id)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
