@@ -241,7 +241,7 @@ def _refs_below(git: Git, prefix: str) -> set[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    False, too, if a branch of the user has the changes as rewritten commits.
+    Changes in rewritten commits on a branch of the user count, too.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
@@ -257,8 +257,8 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 def has_traces(common: Path, root_id: str) -> bool:
     """Return False if the repository certainly has no refs of a job, otherwise True.
 
-    Only reads git's files, because it is called for every removed job. True if git does not store
-    refs in such files, but for example in a reftable.
+    Only reads git's files, because it is called for every removed job. If git stores refs in a
+    reftable, the result is always True.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -127,8 +127,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield git settings, as name and value, that make pushes fail. Fetching still works.
 
-    The user may have such settings, too, and git applies the setting with the longest matching
-    address. Therefore each remote has a setting for its full address.
+    Git applies the setting with the longest matching address. Therefore each remote gets a setting
+    for its full address, which has priority over such settings of the user.
     """
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -180,7 +180,8 @@ logger = logging.getLogger(__name__)
 class GitRepository(Committed):
     """The project's repository. Paths are absolute.
 
-    Each call searches for the repository, because a project may become a repository later.
+    Each call searches for the repository until it is found, because a project may become a
+    repository later.
     """
 
     def __init__(
@@ -368,8 +369,8 @@ class GitRepository(Committed):
     ) -> str:
         """Commit the worktree's changes. Return the commit.
 
-        ``promised``: paths of files that the task must create; None: the paths of the previous call
-        for this worktree.
+        ``promised``: paths of files that the task must create. None means the paths of the previous
+        call for this worktree.
         """
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)

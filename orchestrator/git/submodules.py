@@ -137,8 +137,8 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 def _check_out(module: Submodule) -> bool:
     """Check out a submodule. If its first checkout fails, empty its directory and return False.
 
-    It may fail because the user's repository is a partial clone, and lacks files of the commit. If
-    a later checkout fails, raise RepositoryError.
+    The first checkout may fail because the user's repository is a partial clone that lacks files of
+    the commit. If a later checkout fails, raise RepositoryError.
     """
     _relink(module)
     try:
@@ -271,8 +271,9 @@ def snapshot(
 ) -> Mapping[str, str]:
     """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The submodule's files, index, and HEAD stay as they are. The user's submodule repository gets
-    the commit as a ref below ``name``; for a submodule without such changes, it gets HEAD's commit.
+    The files, index, and HEAD of each submodule stay as they are. The user's repository of the
+    submodule gets a ref below ``name``. The ref names the new commit, or HEAD's commit if there are
+    no uncommitted changes.
     """
     found = {}
     for module in _live(git, admin, top, "HEAD"):

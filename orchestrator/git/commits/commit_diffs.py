@@ -78,8 +78,8 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including the changes of its child jobs.
 
-    ``attempt``: return the changes at the end of this attempt. Raise NotFound without a branch or
-    checkpoint.
+    With ``attempt``, return the changes at the end of this attempt. Raise NotFound if the worker
+    has no branch, or the attempt has no checkpoint.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")

@@ -120,7 +120,7 @@ def _ignored(
 ) -> set[str]:
     """Return the names of ignored files in the nested repository at ``path``.
 
-    Its own `.gitignore` files do not apply to ``tracked``, the files that it tracks.
+    ``tracked``: the files that this repository tracks. Its `.gitignore` files do not apply to them.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -145,7 +145,8 @@ def _is_file(directory: str, name: str) -> bool:
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
     """Yield nested repositories that contain files in ``changed``.
 
-    Git adds these files to the index itself if the index already has files of the repository.
+    Git adds a nested repository as a link only if the index has none of the repository's files.
+    Otherwise git adds the files, and only this function finds the repository.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
@@ -166,8 +167,8 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    An earlier history stays under another ref if the later history does not contain it. A history
-    that cannot be fetched is only logged: the worker's commit has the files.
+    An earlier history stays under another ref if the later history does not contain it. If a fetch
+    fails, only a warning is logged, because the worker's commit has the files.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -211,10 +212,10 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Return the refs whose commits must be kept, by the names of the new refs.
+    """Return the refs to fetch, by the names of the new refs.
 
-    These are HEAD, and branches and the stash if they have commits that HEAD lacks. For a shallow
-    clone, it is only HEAD.
+    These are HEAD, and each branch or stash that has commits that HEAD lacks. For a shallow clone,
+    return only HEAD.
     """
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":

@@ -199,7 +199,7 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 def unharmed(admin: Path) -> list[str]:
     """Return options that make ``git clean`` keep held-back files.
 
-    The worker may have used them for its own checks.
+    These files stay because the worker's own checks may have used them.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

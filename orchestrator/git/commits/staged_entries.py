@@ -38,7 +38,10 @@ def as_new(path: str) -> Staged:
 
 
 def staged(git: Git, start: str) -> Sequence[Staged]:
-    """Return the entries of the index that differ from the commit ``start``, or else from HEAD."""
+    """Return the entries of the index that differ from the commit ``start``.
+
+    If git cannot read ``start``, compare the index with HEAD.
+    """
     how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
     answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
     if answer.code:

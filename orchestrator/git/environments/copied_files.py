@@ -217,10 +217,10 @@ def _copy_directory(source: str, target: str) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Create a directory with a link to each entry, instead of one link to the directory.
+    """Create a link to a file. For a directory, create a directory with a link to each entry.
 
-    A rule such as ``node_modules/`` in .gitignore would not match one link. And a worker that adds
-    entries would change the linked directory itself.
+    A .gitignore rule such as ``node_modules/`` does not match a link to the directory. And through
+    such a link, a worker would add entries to the user's directory.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

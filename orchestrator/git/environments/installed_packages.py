@@ -69,7 +69,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     """Fill ``target`` with links to the packages in ``source``.
 
     Return True if one of the packages is a source directory of the project. Idempotent: existing
-    entries stay, but a link that should lead to such a source is corrected.
+    entries stay, except links for such source directories, which are corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False
@@ -158,7 +158,8 @@ class InstalledPackages:
     def _moved(self, real: str) -> str | None:
         """Return the path in the worktree that corresponds to a source of the checkout.
 
-        None if it is an installed package, or outside of the checkout.
+        Return None if ``real`` is in an installed package, in the product's own folders, or outside
+        of the checkout.
         """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")

@@ -50,7 +50,10 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if a file was changed after the interruption: its content matches neither commit."""
+    """True if a file was changed after the interruption.
+
+    Such a file matches neither commit, and is not a partly written file of ``after``.
+    """
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -86,7 +89,7 @@ def _is_unlocked(git: Git) -> bool:
 def _is_git_at(top: str) -> bool:
     """True if git may be running in a directory.
 
-    The directory of another user's git is not readable, so that git counts as running anywhere.
+    A git process of another user may run in any directory, because its directory is not readable.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

@@ -61,8 +61,9 @@ def _committing(top: str, paths: Sequence[str]) -> str:
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    ``dirt``: the commit with the uncommitted work with which the job started. As the merge base, it
-    avoids a conflict if the user has committed a line and a worker has changed it.
+    ``dirt``: the commit with the uncommitted work with which the job started. It is the merge base,
+    because the user may have committed this work since then. With an earlier base, lines of this
+    work that a worker has changed would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -300,7 +301,7 @@ class Landing:
         return squash.squash(self._git, landed, before, words, who)
 
     def _as_users(self, before: str, after: str) -> str:
-        """Rewrite commits after ``before``, up to ``after``, as the user's own. Return the last."""
+        """Rewrite commits after ``before`` as the user's own. Return the rewritten ``after``."""
         earlier = self._git.resolve(self._retold)
         is_there = earlier and self._retold_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]

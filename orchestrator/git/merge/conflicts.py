@@ -19,7 +19,8 @@ MOST_NAMED = 300
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
     """Parse each side's entries in the output of ``merge-tree``. Return them with real paths.
 
-    If a file has the same path as a directory or a link, git names the file ``<path>~<commit>``.
+    If one side has a file and the other side has a directory or a link at the same path, git names
+    the file ``<path>~<commit>``. The real path is ``<path>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_side(each, invented) for each in fields]
@@ -62,9 +63,9 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield files that ``ours`` renamed to a path at which ``kept`` has an entry.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that ``kept`` has, too.
 
-    The version of ``theirs`` is yielded at the file's old path, so that it is not lost.
+    Otherwise, this version would be lost. Its entry has the file's old path.
     """
     places = {path for *_, path in kept}
     above = _above(places)

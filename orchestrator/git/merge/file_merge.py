@@ -77,8 +77,9 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites``: if both sides only add lines at a place, the lines of both sides are kept.
-    ``forces``: in all other conflicts, the lines of ``theirs`` are selected.
+    ``unites`` is called with a path, and True if both sides created the file. If it returns True,
+    and both sides only add lines at a place, the lines of both sides are kept. ``forces``: in all
+    other conflicts, the lines of ``theirs`` are selected.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -98,7 +99,7 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Write the texts to the repository as blobs. Return the entries that a tree needs for them."""
+    """Write the texts to the repository as blobs. Return tree entries for the blobs."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -207,7 +208,7 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Return the span of ``ours`` without the lines at its ends that both sides have in common."""
+    """Return the span of ``ours`` between the common first lines and the common last lines."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:

@@ -61,8 +61,8 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return ``tree`` with the changes of a commit applied; "" if they conflict.
 
-    The two sides are temporary commits with a common parent, because git 2.39 has no option for the
-    merge base.
+    The trees are merged as temporary commits with a common parent, because ``merge-tree`` of git
+    2.39 has no option for the merge base.
     """
     if not facts.parent:
         return ""
@@ -94,11 +94,11 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
+    """Squash commits into one: the commits after ``onto`` up to ``refused``, and the next commit.
 
-    Return the new tip, with all later commits; ``tip`` itself if it does not build on ``onto`` and
-    ``refused``, or if a commit to squash is a merge. ``message``: message of the new commit, if a
-    squashed commit has another subject.
+    The commits after these are rewritten. Return the rewritten ``tip``. Return ``tip`` itself if it
+    does not build on ``onto`` and ``refused``, or if a commit to squash is a merge. If a squashed
+    commit has another subject than ``message``, the new commit gets ``message``.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

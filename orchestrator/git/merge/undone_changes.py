@@ -143,7 +143,7 @@ class _Search:
 def reapplied(
     git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
 ) -> Merge:
-    """Apply changes again that a worker undid.
+    """Reapply the changes that a worker undid.
 
     Git does not merge a commit twice. The merge therefore uses copies of the three sides, without
     history. ``core.repository.repository.Repository`` describes the contract.

@@ -1,6 +1,6 @@
 """Restores the files by which git recognizes a repository: HEAD, configuration, branches, and tags.
 
-All worktrees share these files, so one broken file would fail every worker. Only files that git
+All worktrees share these files, so one broken file would stop all workers. Only files that git
 cannot use are restored, because any other change may be the user's intention.
 Broken files are saved in the job's directory, with a list of the repairs.
 """
@@ -53,7 +53,10 @@ class BrokenFiles:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file away, so that a new file can replace it. Return its new path, as text."""
+        """Save a broken file in the job's directory, so that a new file can replace it.
+
+        Return the end of a sentence that names the copy; "" if nothing was saved.
+        """
         if not os.path.lexists(path):
             return ""
         place = self._free(path)
@@ -158,8 +161,8 @@ class RepositoryBackup:
     def put_back(self) -> Sequence[str]:
         """Restore the repository. Idempotent.
 
-        Return texts on all that was restored since the backup. Raise RepositoryError if the
-        repository no longer exists.
+        Return a text for each repair since the backup. Raise RepositoryError if the repository no
+        longer exists.
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():

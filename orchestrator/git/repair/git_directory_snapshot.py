@@ -111,8 +111,9 @@ def configure(path: str, name: str, value: str | None) -> None:
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    The caller must first read the refs with git, which shows that git can use the repository: this
-    function usually runs no git. If it runs git, and git fails, it raises RepositoryError.
+    This function usually runs no git, so it does not check that git can use the repository. Before
+    the call, the caller must check this by reading the refs with git. Raise RepositoryError if this
+    function does run git, and git fails or does not recognize the project as a repository.
     """
     where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):

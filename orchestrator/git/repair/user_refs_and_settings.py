@@ -122,9 +122,10 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return why a branch cannot be moved; "" if it can.
+        """Return why a branch cannot be restored; "" if it can.
 
-        The files of a checked-out branch would not change with it.
+        If the branch is checked out, its files would not change with it. Only if a job moved the
+        branch of this checkout, ``restore`` changes the files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

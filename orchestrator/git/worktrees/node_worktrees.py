@@ -53,7 +53,7 @@ def send(
 ) -> Sequence[str]:
     """Write the objects of two commits into a directory, except those of the ``known`` commits.
 
-    ``changes``: the worktree's files as a commit; equal to ``commit`` if none has changed. Return
+    ``changes``: the worktree's files as a commit; ``commit`` itself if no file has changed. Return
     the commits that the node then has: ``commit``, and the ``known`` commits that exist here. Raise
     RepositoryError or OSError.
     """
@@ -93,8 +93,8 @@ def take(git: Git, admin: Path, objects: str, branch: str, commit: str, director
     """Set a worktree's branch and files to the state that a node sent. Idempotent.
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
-    ``directory``: the received files. Raise RepositoryError or OSError: the branch is then
-    unchanged, or another call completes the change.
+    ``directory``: the received files. Raise RepositoryError or OSError. After an error, the branch
+    is unchanged, or a second call completes the change.
     """
     state = _state_of(directory)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
@@ -306,7 +306,7 @@ def _init(directory: str, kind: str, *more: str) -> None:
 
 
 def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
-    """Return a git tree of the worktree's files. Of ignored files, it has only ``promised`` files.
+    """Return a git tree of the worktree's files. Ignored files are omitted unless ``promised``.
 
     A nested repository's files are included, but not its history.
     """

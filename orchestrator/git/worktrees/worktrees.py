@@ -1,7 +1,8 @@
 """Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged.
 
-For a small worktree, ``git worktree add`` would take most of the CPU time. Therefore the files that
-it writes are written here. Git's gitrepository-layout(5) describes them.
+For a small worktree, ``git worktree add`` would take most of the CPU time. Therefore this module
+itself writes the files that the command would write. They are described in git's
+gitrepository-layout(5).
 """
 
 import os

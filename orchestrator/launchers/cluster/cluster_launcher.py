@@ -113,7 +113,7 @@ class ClusterLauncher:
         worktrees: ServerWorktrees | None = None,
         demand: Demand = lambda machine, most: 0,
     ) -> None:
-        """``agents``: descriptions of the agents, by which nodes search for them.
+        """``agents``: descriptions of the agents. Nodes use them to find their installed agents.
 
         ``lacks_here`` returns the agents that cannot work on this machine, each with the reason and
         the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees to nodes
@@ -190,9 +190,9 @@ class ClusterLauncher:
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
-        ``path``: in a directory that the node received before the start. The node gets the file
-        again after each connection, so a second copy must do no harm. Does not block. Raise OSError
-        if the file cannot be read.
+        ``path`` must be in a directory that the node received before the start. The node gets the
+        file again after each connection, so a second copy must do no harm. Does not block. Raise
+        OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

@@ -244,7 +244,7 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return the description of a node by which a machine is selected for a worker.
+    """Return the description of a node that is used to select a machine for a worker.
 
     ``least_memory``: bytes that no worker may use.
     """

@@ -145,8 +145,8 @@ class LateEnds:
     ) -> Mapping[str, Mapping[str, int]]:
         """Return the positions from which the node must send output, by attempt and file.
 
-        The node's lost attempts that it does not know are forgotten. ``known``: for each attempt of
-        the node, the positions in the server's files at which the attempt's output begins.
+        Lost attempts that the node does not know are forgotten. ``known``: for each attempt of the
+        node, the positions in the server's files at which the attempt's output begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}

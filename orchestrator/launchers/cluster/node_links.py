@@ -93,7 +93,7 @@ class Welcome:
     """The fields of the welcome message that are the same for all nodes."""
 
     plan: Mapping[str, Any]
-    #: Descriptions of the agents, by which a node searches for them.
+    #: Descriptions of the agents. A node uses them to find its installed agents.
     agents: Sequence[Mapping[str, Any]]
     environment: Mapping[str, str]
     workspace: str
@@ -508,9 +508,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record until when the node's workers may run after the next answer to a heartbeat.
+        """Record when all workers of the node have certainly ended if it gets no later answer.
 
-        Call this before sending the answer. Then the recorded time is never too early.
+        Call this before sending an answer to the node. Otherwise the recorded time would be too
+        early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
@@ -635,7 +636,7 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        """Let the node send an attempt's files again after a pause: this machine's disk is full.
+        """Let the node send an attempt's files again after a pause, because the disk is full here.
 
         A stop of the attempt ends the pause.
         """

@@ -43,8 +43,9 @@ class WorktreeExchange:
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. The caller holds the
-        attempt.
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+
+        The caller holds the attempt.
         """
         while (node := await self._connected(flight, waits=waits)) is not None:
             assert node.link is not None and flight.worktree is not None
@@ -57,8 +58,9 @@ class WorktreeExchange:
         return False
 
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``. The caller holds the
-        attempt.
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+
+        The caller holds the attempt.
         """
         node = await self._connected(flight, waits=True)
         if node is None:

@@ -117,9 +117,9 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield bubblewrap's options that show those ``paths`` which ``covers`` hide.
+    """Yield bubblewrap's options that show each of ``paths`` below a hidden path of ``covers``.
 
-    Each path is shown by its given and its real name.
+    Each path is shown under its given name and its real name.
     """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):

@@ -108,7 +108,7 @@ def tombstone(
 
 
 def break_lock(exit_path: str) -> None:
-    """Release the lock of an attempt whose machine was lost, so that its shim is certainly dead.
+    """Release the lock of an attempt after its machine was lost and its shim is certainly dead.
 
     The file is replaced by a copy, because a shared file system may never release the lock of a
     lost machine. Raise OSError. Idempotent.
@@ -189,8 +189,8 @@ def _mark(digest: str) -> str:
 def exit_from(record: dict[str, Any]) -> Exit:
     """Return the exit in a record of a shim.
 
-    Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid, because a
-    worker may have written it.
+    Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid, for example
+    because a worker wrote it.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
@@ -278,9 +278,9 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still holds the lock of an attempt that has an exit record, or None.
+    """Return the shim that holds an attempt's lock although there is an exit record, or None.
 
-    If a shim holds the lock, a worker has forged the record: a shim publishes its record by
+    If a shim holds the lock, a worker has forged the record, because a shim publishes its record by
     renaming the locked file.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None

@@ -15,7 +15,7 @@ from orchestrator.launchers.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A leftover process that the server will not end before its next start."""
+    """A process that an attempt started, and that no shim will end."""
 
     pid: int
     #: The kernel's short name, because a whole command line may contain secrets.
@@ -25,7 +25,7 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield the living processes of this workspace's attempts that no shim runs any more.
+    """Yield living processes of this workspace's attempts, if no shim runs the attempt any more.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt. A
     process without a marker is found only if it is an orphan in a worker's directory.

@@ -452,7 +452,7 @@ class LocalLauncher:
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim during an attempt.
 
-        If its spawner reported the death, its leftover processes are dead, too.
+        If the shim's spawner reported the death, the attempt's leftover processes are dead, too.
         """
         preloaded, launch = list(link.preloaded.values()), link.launch
         has_begun = link.may_have_begun

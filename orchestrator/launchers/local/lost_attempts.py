@@ -1,4 +1,4 @@
-"""Ends of attempts whose shims have exited: the published record, or the attempt is lost."""
+"""Finds the ends of attempts whose shims have exited. An attempt without a record is lost."""
 
 import os
 import signal

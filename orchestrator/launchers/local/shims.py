@@ -310,7 +310,7 @@ class ShimPool:
     def fell(self, link: ShimLink) -> bool:
         """Handle a closed shim socket.
 
-        True if no spawner will report the end of the shim's leftover processes.
+        Return True if no spawner will report the end of the shim's leftover processes.
         """
         self._drop(link)
         if link in self._idle:

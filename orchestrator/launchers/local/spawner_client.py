@@ -46,7 +46,7 @@ class _Process(Protocol):
 
 
 class _Forked:
-    """A process that ``os.fork`` has created, with the part of ``subprocess.Popen`` used here."""
+    """A process that ``os.fork`` has created. Has the members of ``Popen`` that are used here."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

@@ -7,8 +7,9 @@ forms:
 - ``<name>``: this failpoint, each time
 - ``<name>#<n>``: this failpoint, the n-th time
 
-All processes that use the file are counted together, also after a restart of the server. Each
-reached failpoint adds one line of fixed length to the file. Tests can read the names there.
+The counts include the failpoints of all processes that use the file, also after a restart of the
+server. Each reached failpoint adds one line of fixed length to the file. Tests can read the names
+there.
 """
 
 import os

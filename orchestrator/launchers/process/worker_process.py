@@ -208,7 +208,7 @@ def _own_score(pid: int) -> _OwnScore | None:
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise the OOM score of a process and its children, from outside."""
+    """Raise the OOM score of another process and its children."""
     score = _oom_score_of_workers(os.getpid())
     if not score:
         return

@@ -307,7 +307,7 @@ class ShimAttempt:
     def _kill(self, now: float) -> None:
         """Kill all processes once. ``reap`` and ``pass_time`` repeat this until none remains.
 
-        If some cannot be killed for a long time, finish the attempt with an error.
+        If a process cannot be killed for a long time, finish the attempt with an error.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())

@@ -8,7 +8,7 @@ class NodeLeaseTerms:
     """Times of a node's lease, in seconds.
 
     The server's answer to a heartbeat extends the lease. The node counts the extension from the
-    time when it sent the heartbeat, so its lease has ended when the server assumes that it has,
+    time when it sent the heartbeat. Therefore the lease never ends later than the server assumes,
     even if the answer was late (Gray and Cheriton, "Leases", 1989).
     """
 
@@ -32,7 +32,8 @@ class NodeLeaseTerms:
     def idle_beat(self) -> float:
         """The interval between two heartbeats of a node without workers.
 
-        At most half of the lease, so that enough of the lease always remains to start a worker.
+        The interval is at most half of the lease, so that enough of the lease always remains to
+        start a worker.
         """
         return max(self.beat, min(8 * self.beat, self.lease / 2))
 

@@ -1,7 +1,7 @@
-"""Sends and receives the files of attempts on nodes with their own file systems, on the server.
+"""The server's side of file transfer with nodes that have their own file systems.
 
-While an attempt runs, its list of files, and the archive that the node sends, are next to its exit
-record. Both are removed at the attempt's end.
+Sends and receives the files of attempts. While an attempt runs, its list of files and the node's
+archive are next to its exit record. Both are removed at the attempt's end.
 """
 
 import asyncio

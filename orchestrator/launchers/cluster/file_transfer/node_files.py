@@ -1,7 +1,7 @@
 """The files of attempts on a node with its own file system.
 
 Each worker has a directory on the node, with the same relative paths as in the server's workspace.
-The server's paths in a worker's arguments, environment, and prompt are replaced by paths there. The
+In a worker's arguments, environment, and prompt, the node's paths replace the server's paths. The
 directory is created for each attempt, and removed when the server has the attempt's files.
 """
 

@@ -35,7 +35,7 @@ _MOST_REASON = 500
 
 
 class RunningWorktree:
-    """The requests for one worktree: one at a time. Only the loop's thread may call."""
+    """Sends requests for one worktree, one at a time. Only the loop's thread may call."""
 
     def __init__(
         self, exchange: FileExchange, attempt_id: str, exit_path: str, worktree: WorktreeFiles

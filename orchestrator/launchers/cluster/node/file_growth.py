@@ -13,7 +13,7 @@ class FileGrowthWatch:
     """Watches directories. ``fileno`` is readable after a write to a file in one of them."""
 
     def __init__(self, name: str = "") -> None:
-        """``name``: the name of the files that count; empty: all files.
+        """``name``: report only files with this name; empty: report all files.
 
         Raise OSError if the system has no inotify, or no free instance of it.
         """

@@ -386,10 +386,11 @@ class NodeDaemon:
         )
 
     def _server_is_absent(self, dialled: float) -> None:
-        """Extend the lease after all addresses refused the connection: no server is running.
+        """Extend the lease after all addresses refused the connection, so that workers continue.
 
-        Without a server, no other machine starts this node's attempts, and a new server waits for
-        the end of the lease. ``dialled``: boot time just before the connection attempts.
+        This is safe because no server is running: no other machine starts this node's attempts, and
+        a new server waits for the end of the lease. ``dialled``: boot time just before the
+        connection attempts.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:

@@ -116,7 +116,7 @@ async def _run(daemon: NodeDaemon, api: socket.socket) -> int:
 def api_socket(directory: Path) -> socket.socket:
     """Return the socket for the workers' API calls.
 
-    Its port is the former port if that is free, because running workers call it.
+    The socket uses its former port if the port is free, because running workers call that port.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)
