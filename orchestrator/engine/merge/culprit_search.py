@@ -154,7 +154,7 @@ class CulpritSearch:
     def _cause(self, good: int) -> MergePart | None:
         """Return an earlier part that is the real cause of the newest two culprits, or None.
 
-        Without the returned part, the gates pass on both culprits together with all other parts.
+        Without the returned part, the gates pass on both culprits and the other earlier parts.
         """
         if not good or len(self._culprits) == self._final:
             return None

@@ -11,9 +11,9 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return a commit with the content of the last of ``steps``, without merge commits.
+    """Return a commit with the content of the last of ``steps``, and without merges in its history.
 
-    Its history has the workers' own commits, one after another, on top of ``base``.
+    The history has the workers' own commits, one after another, on top of ``base``.
     """
     tip = state = base
     for step in steps:

@@ -166,9 +166,10 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the workers' hunks that are missing in the result, grouped by worker.
+    """Return the hunks that are missing in the result, grouped by the worker that wrote them.
 
-    Another worker's hunk replaced the hunk, or the parent worker of a child job undid it.
+    A hunk is missing because another worker's hunk replaced it, or because the parent worker of a
+    child job undid it.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -213,7 +214,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return, for each worker, the places of its hunks that changes of ``winners`` replaced."""
+    """Return, for each worker, the places where ``winners`` replaced the worker's hunks."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:

@@ -215,8 +215,8 @@ class MergeRunner:
     ) -> Iterator[CheckoutChange]:
         """Yield changed files of the checkout that no worker reported.
 
-        Each comes with the workers that ran when it changed. ``state``: the checkout's present
-        state, if known.
+        Each file comes with the workers that ran when the file changed. ``state``: the checkout's
+        present state, if known.
         """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0, state).items():
@@ -402,7 +402,10 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the base commit of the job or, if it has none, of a descendant; "" without both."""
+    """Return the job's base commit.
+
+    If the job has no base, return the base commit of a descendant; "" if there is none.
+    """
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)

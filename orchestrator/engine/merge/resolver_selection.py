@@ -1,4 +1,4 @@
-"""Selects the workers that must resolve their merge conflicts, and records why others cannot."""
+"""Selects workers that must resolve their merge conflicts, and records why other workers cannot."""
 
 from collections.abc import Iterator
 

@@ -29,9 +29,9 @@ class LockService:
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         """Request leases for the calling worker: all of them or none.
 
-        Raise Deadlock if the wait would close a cycle of waiting workers. Raise Locked if another
-        worker holds one of the locks and ``wait`` is False. Raise Forbidden if the caller is not a
-        worker.
+        Raise Deadlock if the request would close a cycle of waiting workers. Raise Locked if
+        another worker holds one of the locks and ``wait`` is False. Raise Forbidden if the caller
+        is not a worker.
         """
         attempt = caller.attempt
         if attempt is None:

@@ -324,7 +324,7 @@ class Supervisor:
     def heard_from(self, attempt: Attempt) -> None:
         """Record that a worker has called the API, which shows that its preloaded launch has begun.
 
-        The worker may call before the shim reports the start.
+        The record is needed because the worker may call before the shim reports the start.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))

@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the worktree, and another commit of its ignored files. The decision to
-roll back after a failure is stored first. The rollback runs when the next attempt opens its
-worktree, and the checkpoint before that attempt shows that the rollback has run.
+A checkpoint is a commit of the worktree, and another commit of its ignored files. After a failure,
+the decision to roll back is stored first. The rollback runs when the next attempt opens the
+worktree. As soon as the checkpoint before that attempt exists, the rollback has run.
 """
 
 import logging

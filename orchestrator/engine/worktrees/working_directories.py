@@ -377,7 +377,7 @@ class Worktrees:
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes the worker's start lacks, because they conflict.
+        """Return the dependencies whose changes conflict, and are not in the worker's start commit.
 
         ``dependencies``: the ids of the workers that did the tasks on which the worker's task
         depends. Raise RepositoryError.

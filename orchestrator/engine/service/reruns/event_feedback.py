@@ -189,7 +189,7 @@ class EventFeedback:
     def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
         """Send each worker of the job the remarks on its files. Idempotent by ``key``.
 
-        Return True. An error means that not all remarks were sent.
+        Return True if all remarks were sent. Otherwise, raise an OrchestratorError.
         """
         if not remarks:
             return True
