@@ -37,10 +37,14 @@ AT_ONCE = 100
 class JobRemoval:
     """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
 
-    Three steps: the directory is set aside, which records the removal; one transaction deletes the
-    rows; the directory is destroyed. After a crash, ``finish`` and ``destroy`` complete the
-    removal. Only the thread that writes to the store may call ``begin``, so that no retry runs the
-    job during the removal.
+    A removal has three steps:
+
+    1. Rename the directory. The new name records the removal.
+    2. Delete the rows in one transaction.
+    3. Destroy the directory.
+
+    After a crash, ``finish`` and ``destroy`` complete the removal. Only the thread that writes to
+    the store may call ``begin``, so that no retry runs the job during the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -181,9 +185,10 @@ class Housekeeping:
             logger.exception("housekeeping failed; retrying later")
 
     def _name_unknown(self) -> None:
-        """Log directories that belong to no job in the database: their jobs may be lost.
+        """Log directories that belong to no job in the database.
 
-        SQLite ignores the damaged part of a write-ahead log without an error.
+        Their jobs may be lost, because SQLite ignores the damaged part of a write-ahead log without
+        an error.
         """
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])

@@ -51,23 +51,24 @@ class FileChange:
 class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
-    The caller delays the end of the attempt during the calls. All methods wait for the node, and
-    raise Unavailable while the server stops.
+    The attempt does not end while the caller holds the worktree. If the node is not connected,
+    ``bring`` waits for it. ``fetch`` waits, too, or raises Unavailable if the caller does not want
+    to wait. Both raise Unavailable while the server stops.
     """
 
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Return False if the attempt is ending: its end brings the files. Raise RepositoryError or
-        OSError.
+        Return False if the attempt is ending. The node then sends the files with the attempt's end.
+        Raise RepositoryError or OSError.
         """
 
     def bring(self, change: FileChange) -> str:
         """Change the files on the node, but not HEAD and the index.
 
-        Git first checks all files, then changes them. Return "" on success. Otherwise, return the
-        reason; the files may then be unchanged, and the caller must call ``fetch`` again. Raise
-        RepositoryError or OSError.
+        Git first checks all files, then changes them. Return "" on success, otherwise the reason
+        for the failure. After a failure, the files may be changed or not, and the caller must call
+        ``fetch`` again. Raise RepositoryError or OSError.
         """
 
 

@@ -85,8 +85,8 @@ class Launcher(Protocol):
     def listen(self, seconds: float | None) -> bool:
         """Wait for events, and report them. ``seconds``: maximum; None: the launcher decides.
 
-        Only one thread may call at a time, and must do no other work that blocks. Return False if
-        the launcher is not open: no event will come.
+        Only one thread at a time may call this method. The thread must do no other work that
+        blocks. Return False if the launcher is not open, so that no event can come.
         """
 
     def gather(self, seconds: float) -> None:
@@ -102,10 +102,10 @@ class Launcher(Protocol):
         """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
 
     def preload(self, launch: Launch) -> bool:
-        """Pass a launch to a busy shim of this machine, to begin after its present attempt.
+        """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
 
-        Return False without a change if no shim accepts it. After True, ``begun`` and ``ended``
-        follow, or only ``returned``.
+        Return False without a change if no shim accepts the launch. If the result is True, the
+        events ``begun`` and ``ended`` follow, or only ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:
@@ -134,7 +134,7 @@ class Launcher(Protocol):
 
         ``digest``: the digest of the attempt's ``Proof``; a record with another digest is ignored.
         ``node``, ``log``: as in its ``Launch``. On a node, the attempt counts as running until the
-        node reports its end or is lost.
+        node reports the attempt's end, or until the node is lost.
         """
 
     def expect_late(

@@ -1,6 +1,6 @@
 """Results of the engine's queries, in addition to the values of the model.
 
-Queries that list many workers return rows without whole documents.
+Queries that list many workers return rows with the most important fields of each worker.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -239,7 +239,7 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Return the agent's readiness, with the state of its login that workers have shown."""
+    """Add to the agent's readiness what recent workers have shown about its login."""
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:

@@ -50,10 +50,11 @@ class Change:
 
     @property
     def durable(self) -> bool:
-        """True if ``save`` waits until the change would survive a power loss, not only a crash.
+        """True if ``save`` must write the change to the disk before it returns.
 
-        True for facts that a caller relies on: an accepted job, its end, and a pause. After a power
-        loss, an attempt is repeated if its start or end was not on the disk yet.
+        A power loss then does not lose the change. This applies to facts that a caller relies on:
+        an accepted job, its end, and a pause. It does not apply to attempts, because an attempt is
+        repeated if a power loss loses its start or end.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
@@ -189,9 +190,9 @@ class Store(Protocol):
         """Return the running attempt whose key has this hash; None once the attempt has ended."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return the tree of a root job, with attempts. ``job_ids``: only these jobs.
+        """Return the tree of a root job, with attempts; None if no job is found.
 
-        None if no such job exists.
+        ``job_ids``: only these jobs.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
@@ -209,7 +210,7 @@ class Store(Protocol):
         """Return a page of one job's workers. Times of running workers count up to ``now``."""
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
-        """Return, by root job, the number and the usage of its tree's workers, for each status."""
+        """Return the number and usage of a tree's workers by job and status, for each root job."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return usage by ``wanted.by`` and bucket of time, in order of time."""
@@ -217,7 +218,9 @@ class Store(Protocol):
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
-        """Return jobs that may have needs, each with all workers of the tasks that may have needs.
+        """Return jobs that may have needs, each with workers.
+
+        If a worker of a task may have a need, all workers of the task are included.
 
         ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs of
         this caller, with all jobs below them; None: all.
@@ -236,7 +239,7 @@ class Store(Protocol):
         """Return the cost of each key's jobs on one day. ``day``: days since the epoch, in UTC."""
 
     def pause(self) -> Pause | None:
-        """Return the pause of all jobs."""
+        """Return the pause of all jobs; None if there is none."""
 
     def unfinished(self) -> Sequence[str]:
         """Return the ids of root jobs that have not ended."""

@@ -12,9 +12,10 @@ from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
 
 class Workspace(Protocol):
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the worker's directory, created with ``files`` if there are any. Raise OSError.
+        """Return the path of the worker's directory. Raise OSError.
 
-        Without files, the launcher creates the directory (``Launch.make_cwd``).
+        If there are ``files``, create the directory with them. Otherwise, the launcher creates the
+        directory (``Launch.make_cwd``).
         """
 
     def worker_directory(self, worker: Worker) -> str: ...

@@ -39,7 +39,7 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref with a job's result so far, which the next attempt of a rejected worker must include."""
+    """Ref with a job's result so far. The next attempt of a rejected worker must include it."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
@@ -54,7 +54,7 @@ def resolving_ref(worker: Worker) -> str:
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Ref with the progress of a running merge, which keeps its commits from ``git gc``."""
+    """Ref with the progress of a running merge. It protects the merge's commits from ``git gc``."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 

@@ -239,8 +239,9 @@ class Repository(Protocol):
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
-        ``dirty``: include uncommitted changes. Raise InvalidRequest if ``revision`` or ``dirty`` is
-        requested and impossible. Never raise otherwise.
+        ``dirty``: include uncommitted changes. If ``revision`` or ``dirty`` is given, raise
+        InvalidRequest if no such commit can be found or created. If neither is given, never raise.
+        The result then has a ``hindrance`` if there is no commit.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
@@ -372,7 +373,7 @@ class Repository(Protocol):
         """Return the paths of files that ``end`` adds or changes compared with ``start``."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Return every path that differs, and True if ``start`` has it."""
+        """Return every path that differs. The value is True if ``start`` has the path."""
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
@@ -412,8 +413,8 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
 
-        ``swap``: each key is the path of such a file. Its value is the path in ``base`` of the new
-        content; None removes the file.
+        ``swap`` names these files by path. Its values are the paths in ``base`` of their new
+        contents; None removes the file.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -447,24 +448,25 @@ class Repository(Protocol):
     ) -> str:
         """Create a merge commit of two parents. Return the commit.
 
-        It has the files of ``content``, or of ``first`` if ``content`` is empty.
+        The merge commit has the files of ``content``, or of ``first`` if ``content`` is empty.
         """
 
     def line(self, start: str, tip: str) -> Sequence[str]:
-        """Return the commits from ``start`` to ``tip`` along first parents, oldest first.
+        """Return the commits after ``start`` up to ``tip``, along first parents, oldest first.
 
         Merges are omitted.
         """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return the items of ``paths`` that a commit after ``start``, up to ``tip``, changed."""
+        """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
 
-        Return the new tip, or ``tip`` unchanged if it does not build on ``onto`` and ``refused``,
-        or if a commit to squash is a merge. ``message``: message of the new commit, if a squashed
-        commit has another subject.
+        The later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged
+        if it does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
+        ``message``: the new commit gets this message if a squashed commit has another subject. The
+        message then also lists these subjects.
         """
 
     def replay(
@@ -494,19 +496,19 @@ class Repository(Protocol):
         """Merge two commits without changing any file on disk.
 
         ``union``: if both sides only add lines in a place, the result has the lines of both.
-        ``force``: in a conflict ``theirs`` wins, for each hunk of a text file, and for other files
-        as a whole.
+        ``force``: resolve conflicts with the content of ``theirs``, by hunk in text files, and by
+        file otherwise.
         """
 
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """Return the changes of a child job that the worker's branch had, and that ``tip`` lacks.
+        """Return a child job's changes that the worker's branch had, but that ``tip`` lacks.
 
         The changes are the difference between ``base`` and ``result``. Lines that were edited,
         moved, or partly replaced do not count as lost.
 
-        ``earlier``: besides ``base``, commits to whose content the worker may have reset files.
+        ``earlier``: further commits, besides ``base``, to which the worker may have reset files.
         ``others``: changes of other child jobs, as ``<base>..<result>``.
         """
         ...
@@ -516,7 +518,8 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        ``tip`` may have merged and then lost them. Return ``tip`` unchanged if it still has them.
+        A normal merge would not restore changes that ``tip`` had merged and then lost. Return
+        ``tip`` unchanged if it still has all of the changes.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
@@ -535,7 +538,7 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        "" if there are none. ``checkout_state`` has the digest under the name ``WAYS_TO_MERGE``.
+        Return "" if there are none. ``checkout_state`` has the digest as ``WAYS_TO_MERGE``.
         """
         ...
 
@@ -568,15 +571,15 @@ class Repository(Protocol):
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
         """Return the present uncommitted files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``, if known: it saves another search.
+        ``state``: the present result of ``checkout_state``. It saves a search for changed files.
         """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed remains.
 
-        ``directory``: the job's former directory. ``present``: its new path. Changes of workers
-        that are in no result and on no branch of the user are saved below ``kept_refs``. Return the
-        full names of these refs. Idempotent.
+        ``directory``: the job's former directory. ``present``: its new path. If a worker's changes
+        are in no result and on no branch of the user, save them on refs below ``kept_refs``. Return
+        the full names of these refs. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:

@@ -88,7 +88,7 @@ Amend = Callable[[ManualChanges], None]
 
 
 def amended(tree: Tree, amend: Amend) -> Change:
-    """Return the changes to store for a tree that no scheduler has in memory."""
+    """Apply ``amend`` to a tree that no scheduler has in memory. Return the changes to store."""
     unit_of_work = UnitOfWork()
     unit_of_work.load(tree, tree.root.id)
     amend(ManualChanges(unit_of_work))

@@ -1,7 +1,8 @@
 """The scheduler: events in, commands out. It uses no clock, thread, file, or database.
 
-Methods are events. Each has its time, so that a test can play any sequence of events. ``turn``
-decides what starts, and returns the commands. ``view`` answers queries.
+Each event is a method call. The caller passes the time of the event, so that a test can play any
+sequence of events. ``turn`` decides what starts, and returns the commands. ``view`` answers
+queries.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -134,7 +135,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None: not before an event."""
+        """Return when the next turn is due even without an event; None if it needs an event."""
         leases = self.leases.next_time if self._trees.locks.is_used else None
         times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)
@@ -221,7 +222,7 @@ class Scheduler:
         self._fallback.taken_in(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock for tasks of a child job that could never start."""
+        """Raise Deadlock if ``job`` is a child job with a task that could never start."""
         if any(task.locks for task in tasks):
             self._task_locks.check(job, tasks)
 
@@ -277,7 +278,7 @@ class Scheduler:
         self._messages.read(key, attempt, ids, now)
 
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that an attempt has no failure so far, and its gates begin."""
+        """Record that an attempt has no failure so far, and that its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
 
     def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
@@ -311,13 +312,13 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running once a slot is free: the end of the shim's previous worker may
-        be reported later.
+        The worker counts as running once a slot is free. This may be later, because the end of the
+        shim's previous worker may not be reported yet.
         """
         self._preloads.report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
-        """Record a call of a worker, which shows that a preloaded worker has begun. Idempotent."""
+        """Record an API call of a worker. A preloaded worker has then begun. Idempotent."""
         self._preloads.begin(key, now, now)
 
     def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
@@ -342,8 +343,9 @@ class Scheduler:
     ) -> bool:
         """Begin a preloaded attempt whose end is reported before its start.
 
-        Return False if the caller must not process the end: a launch that never began is ended
-        here, and the report of a worker that waits for a slot is stored for a later turn.
+        If the launch never began, end its attempt and return False. If the worker waits for a slot,
+        store the report for a later turn and return False. Otherwise, return True, and the caller
+        must process the end.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -531,7 +533,7 @@ class Scheduler:
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run an ended job's unsuccessful tasks again, and workers with missing promised files.
+        """Retry an ended job's unsuccessful tasks, and its workers that lack promised files.
 
         Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
         Return the number of workers that run again.
@@ -614,7 +616,7 @@ class Scheduler:
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
-        """Change the stored state of a tree that is in memory."""
+        """Apply manual changes to a tree that is in memory. ``take_changes`` returns them."""
         amend(ManualChanges(self._unit_of_work))
 
     def forget_ended(self) -> None:

@@ -202,10 +202,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code that child jobs of a worker, at any depth, changed, and that gates judged.
+        """Return code that a worker's child jobs changed in the project, and that gates judged.
 
-        Only code in the project. Keys: paths. Values: the end of the latest task that changed the
-        file, as Unix time.
+        The child jobs at any depth count. Keys are paths. Values are Unix times: the end of the
+        latest task that changed the file.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

@@ -32,26 +32,29 @@ def decoded(body: bytes) -> object:
 
 
 def dig(value: object, *keys: str) -> Any:
-    """Return the value below ``keys``, one key for each level; None if a key is missing."""
+    """Return the value at the path ``keys`` in nested objects; None if a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
 def mapping(value: object, *keys: str) -> dict[str, Any]:
-    """Return the object below ``keys``; an empty object for any other value."""
+    """Return the object at the path ``keys``; an empty object for any other value."""
     found = dig(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
 def sequence(value: object, *keys: str) -> list[Any]:
-    """Return the list below ``keys``; an empty list for any other value."""
+    """Return the list at the path ``keys``; an empty list for any other value."""
     found = dig(value, *keys)
     return found if isinstance(found, list) else []
 
 
 def text(value: object, *keys: str) -> str:
-    """Return the string below ``keys``; "" for any other value. A lone surrogate becomes "?"."""
+    """Return the string at the path ``keys``; "" for any other value.
+
+    A lone surrogate becomes "?".
+    """
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""
@@ -59,13 +62,16 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """Return the non-negative number below ``keys``, rounded down; None for any other value."""
+    """Return the non-negative number at the path ``keys``, rounded down.
+
+    Return None for any other value.
+    """
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """Return the finite, non-negative number below ``keys``; None for any other value."""
+    """Return the finite, non-negative number at the path ``keys``; None for any other value."""
     found = dig(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -91,13 +97,16 @@ def flag(value: object, *keys: str) -> bool | None:
 
 
 def objects(value: object, *keys: str) -> list[Object]:
-    """Return the objects in the list below ``keys``. Other elements are omitted."""
+    """Return the objects in the list at the path ``keys``. Other elements are omitted."""
     found = dig(value, *keys)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
-    """Return the entries of the object below ``keys`` whose values are objects."""
+    """Return the entries of the object at the path ``keys``.
+
+    Entries are omitted if their values are not objects.
+    """
     found = dig(value, *keys)
     if not isinstance(found, Mapping):
         return []
@@ -105,7 +114,7 @@ def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
 
 
 def texts(value: object, *keys: str) -> list[str]:
-    """Return the strings in the list below ``keys``. Other elements are omitted."""
+    """Return the strings in the list at the path ``keys``. Other elements are omitted."""
     found = dig(value, *keys)
     return (
         [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []

@@ -244,7 +244,8 @@ class AttemptRunner:
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
         """If the disk was full, start the same attempt again later. Otherwise report its end.
 
-        A new attempt would add rows to a database on a full disk.
+        No new attempt is created after a full disk, because its rows would need space in the
+        database.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -487,7 +488,7 @@ class AttemptRunner:
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.
 
-        Empty if a task of the job tree may change the checkout.
+        The result is empty if a task of the job tree may change the checkout.
         """
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
@@ -505,7 +506,7 @@ class AttemptRunner:
     def _in_project(self, flight: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
-        Excludes files that a child job's gates have judged, unless a file has changed since.
+        Files that a child job's gates have judged are excluded, unless they have changed since.
         """
         changes = self._without_worktree.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)

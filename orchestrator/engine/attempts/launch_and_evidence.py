@@ -243,9 +243,9 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """Return the changes of an attempt whose directory is empty, without a scan.
+        """Return the changes of an attempt without a scan, if its directory is empty.
 
-        None if a scan is needed, for example because the attempt works in a worktree.
+        Return None if a scan is needed, for example because the attempt works in a worktree.
         """
         worker = flight.worker
         special = (
@@ -400,11 +400,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Add a ``DeliveredWork`` to the evidence, which compares the changes with the task.
+    """Compare the changes with the task. Add the comparison to the evidence (``DeliveredWork``).
 
-    An attempt that does not work on files gets none. If no file changed, also classify the agent's
-    final text. ``builds``: True if the agent's work is to change files. ``deferred``: True if
-    unfinished child jobs may still create the promised files.
+    Nothing is added if the attempt does not work on files. If no file changed, also classify the
+    agent's final text. ``builds``: True if the agent's work is to change files. ``deferred``: True
+    if unfinished child jobs may still create the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER

@@ -64,7 +64,7 @@ class _Site:
 
 
 class BaselineRuns:
-    """Runs and shares the gates of base commits.
+    """Runs gates on base commits, and shares the results.
 
     Any thread may call; callbacks come from a thread of ``background``.
     """

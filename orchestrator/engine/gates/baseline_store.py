@@ -119,9 +119,9 @@ def is_lasting(ran: Ran) -> bool:
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results older than the Unix time ``before``, and the oldest beyond ``most``.
+    """Remove results older than the Unix time ``before``. Idempotent.
 
-    Idempotent.
+    If there are more than ``most`` results, also remove the oldest.
     """
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
@@ -136,7 +136,8 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 def _program(path: Path) -> Iterator[object]:
     """Yield values that change when a program's file, or a package installed beside it, changes.
 
-    The script of a Python program is often the same in all versions of its package.
+    The packages count because a Python program's file is often the same in all versions of its
+    package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

@@ -84,7 +84,7 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """The first run of a gate that needs a second run, with the base's tests and configuration.
+    """The run of a gate that must run again, this time with the base's tests and configuration.
 
     ``base``: the run on the base commit; None if the gate did not run there. ``altered``: the
     worker's changes of files that decide how the gate judges.
@@ -130,7 +130,7 @@ class GateRunner:
     def set_up(
         self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
-        """Run the setup commands in a worktree, after stopping a setup of an earlier server there.
+        """Run the setup commands in a worktree. First stop a setup that an earlier server began.
 
         ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
         ``named`` is called with the name that ``stop_set_up`` needs.
@@ -441,8 +441,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield none if no test file was reported as executed: then the Python that runs the tests does
-    not report files.
+    If no test file was reported as executed, yield nothing, because the Python that runs the tests
+    does not report files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

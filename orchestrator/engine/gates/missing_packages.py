@@ -26,7 +26,10 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if ``package.json`` from ``cwd`` up to ``top`` needs packages, and none is installed."""
+    """True if a ``package.json`` requires packages, but no packages are installed.
+
+    Checks the directories from ``cwd`` up to ``top``.
+    """
     return bool(_missing(cwd, top))
 
 

@@ -1,7 +1,8 @@
-"""Detects tampering: gate runs that changed tracked files, and altered judging files.
+"""Detects two kinds of tampering with gates.
 
-Judging files decide how gates judge, such as tests. If the work altered them, a second run of the
-gate uses the base's versions.
+- A gate's run changed tracked files.
+- The worker altered judging files, such as tests, which decide how gates judge. The gate then runs
+  again with the base's versions of these files.
 """
 
 import logging

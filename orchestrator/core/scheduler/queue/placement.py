@@ -58,8 +58,9 @@ class Wants:
 def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig) -> bool:
     """True if a worker cannot run on a machine with its own file system.
 
-    Planners and reviewers read the project, and a task may work in the project's directory. A
-    worktree with submodules is not copied.
+    This is the case for planners and reviewers, which read the project, and for tasks that work in
+    the project's directory. It is also the case for a worktree with submodules, because such a
+    worktree is not copied.
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
@@ -252,7 +253,7 @@ SETTLE_SECONDS = 5.0
 
 
 class MachineSlots:
-    """Counts running workers on other machines than the server's."""
+    """Counts the running workers on each machine except the server's machine."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Workers that can start or resume, in the order of their start, and workers with a delayed start.
+"""The queue of workers that can start or resume, and of workers whose start is delayed.
 
 Without known run times, tasks with the most descendants start first. With run times of earlier
 runs, tasks at the beginning of the longest path start first. For real workflows, this order is
@@ -73,8 +73,8 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    The first is the same in an equal plan, the second in a job with the same request, the third in
-    any job with the same command or prompt.
+    A task gets the first name again in an equal plan, the second name in another job with the same
+    request, and the third name in any job if its command or prompt is the same.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
@@ -105,7 +105,7 @@ NO_RANK: Rank = (0.0, 0)
 def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, Rank]:
     """Return the rank of each task. ``seconds``: known run times, by task id.
 
-    A task without a run time counts with the median of the known run times.
+    If the run time of a task is unknown, the median of the known run times is used.
     """
     by_id = {task.id: task for task in tasks}
     following = dependents(by_id.values())

@@ -1,7 +1,8 @@
 """Slots and holds: what a ready worker waits for before its start.
 
-Slots count processes and running workers, of the server and of each job with the jobs below it.
-Holds delay the starts of a job's workers until two conditions are met:
+Slots limit the server's processes. They also limit the running workers of the server, of each API
+key, and of each job together with the jobs below it. Holds delay the starts of a job's workers
+until two conditions are met:
 
 - The job's shared context exists.
 - The first worker of the same agent has an answer from the model. The other workers then find the
@@ -20,7 +21,7 @@ from orchestrator.core.model.job import Job, Worker, WorkerKey
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    A root job with a higher ``max_workers`` than the server raises the server's limit while it
+    A root job with a higher ``max_workers`` than the server raises the server's limit while the job
     exists.
     """
 
@@ -89,8 +90,8 @@ class Slots:
     def forecast(self) -> Callable[[str], bool]:
         """Return a function that simulates starts, without changing the real counts.
 
-        Each call takes a slot for a worker of the given job, or returns False if a limit leaves no
-        slot.
+        A call with a job's id takes a slot for a worker of the job, and returns True. It returns
+        False if a limit leaves no slot.
         """
         taken: Counter[str] = Counter()
         total = self._total
@@ -109,7 +110,10 @@ class Slots:
         return take
 
     def keep_free(self, job_ids: Collection[str]) -> None:
-        """Reserve one slot for each entry of ``job_ids``: the jobs of workers about to resume."""
+        """Reserve one slot for each worker that will soon resume.
+
+        ``job_ids``: the job of each of these workers. A job may occur several times.
+        """
         self._kept_total = len(job_ids)
         self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
 
@@ -223,7 +227,10 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent; None once it has an answer."""
+        """Return the worker of the same job and agent whose first answer the others wait for.
+
+        Return None if they need not wait, for example because the answer has arrived.
+        """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
 

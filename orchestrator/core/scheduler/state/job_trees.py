@@ -119,7 +119,10 @@ class JobTrees:
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
     def pause_above(self, job: Job) -> Pause | None:
-        """Return the pause of the parent job, or of all jobs, with which a new job begins."""
+        """Return the pause with which a new job begins; None if it does not begin paused.
+
+        It is the pause of the parent job, or otherwise the pause of all jobs.
+        """
         above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         return above or self.pause
 
@@ -130,7 +133,7 @@ class JobTrees:
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
 
     def workers_of(self, job_id: str) -> list[Worker]:
-        """Return a job's workers; the planner for a job without tasks."""
+        """Return a job's workers. If the job has no tasks yet, its only worker is the planner."""
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
@@ -186,8 +189,8 @@ class JobTrees:
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
         """Return the first job with a reached limit, the limit's name, and the limit as text.
 
-        Only unfinished jobs from the root job down to ``job`` are checked. None if no limit is
-        reached.
+        Only unfinished jobs from the root job down to ``job`` are checked. Return None if no limit
+        is reached.
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)
@@ -346,7 +349,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None: not before an event."""
+        """Return when the next turn is due even without an event; None if it needs an event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None

@@ -53,7 +53,7 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
     """True if the user named no agent for the worker, so that any agent may replace its agent.
 
-    False for candidates: if one fails, the task still has the others.
+    False for candidates, because the task still has other candidates if one fails.
     """
     if worker.is_reviewer:
         return task.review_by_any

@@ -67,7 +67,9 @@ class Retries:
         self.tool_starts = ToolStarts(trees.unit_of_work)
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine if the login failed only on this one. Return True if retried.
+        """Retry on another machine if the login failed only on the worker's machine.
+
+        Return True if the worker is retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -86,7 +88,9 @@ class Retries:
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry with the next-best agent, if the user left the agent open. Return True if retried.
+        """Retry with the next-best agent after a failed login, if the user chose no agent.
+
+        Return True if the worker is retried.
 
         The new attempt uses no retry of the worker.
         """
@@ -175,15 +179,14 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause ended, if its worker is being stopped.
+        """Return the verdict on an attempt that a pause ended and whose worker is being stopped.
 
-        None if neither the worker nor its job is being stopped, or if something other than a pause
-        ended the attempt.
+        Return None for any other attempt. A worker is also being stopped if its job is.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
     def returned(self, worker: Worker, now: float) -> None:
-        """Handle the return of a preloaded launch: end its worker if it is being stopped."""
+        """Handle the return of a preloaded launch. End the worker if it is being stopped."""
         verdict = self._stops.verdict_on(worker)
         if verdict is not None:
             self.settle(worker.key, verdict, now)
@@ -242,9 +245,10 @@ class AttemptEnd:
         return True
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Return the verdict on the worker's changes after its last child job has ended.
+        """Judge the worker's changes again after its last child job has ended.
 
-        Child jobs may have created promised files after the worker's process ended.
+        This is needed because child jobs may have created promised files after the end of the
+        worker's process.
         """
         result = worker.result
         delivery = result.delivery if result else None

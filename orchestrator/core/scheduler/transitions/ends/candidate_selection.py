@@ -23,7 +23,10 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """After the end of a candidate or reviewer, begin a due review or select a candidate."""
+        """Begin a review if it is due, or select a candidate.
+
+        Call this after the end of each candidate and reviewer.
+        """
         candidates = self._candidates(worker)
         if not any(each.status.succeeded for each in candidates):
             return

@@ -26,8 +26,8 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all jobs below it, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Exception:
-        below a withdrawn child job, it is ``PARENT``.
+        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs, except that
+        jobs below a withdrawn child job get ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]

@@ -75,7 +75,7 @@ class JobEnd:
     def end(self, job_id: str, now: float) -> Job | None:
         """End a job whose reports were written, or could not be written. Return the job.
 
-        None if no reports of the job were requested.
+        Return None if no reports of the job were requested.
         """
         if job_id not in self.rendering:
             return None
@@ -130,9 +130,10 @@ class JobEnd:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return the files that changed in the project while the worker ran there.
+        """Return the files that changed in the project while the worker ran in it.
 
-        Another worker may have changed them.
+        Another worker may have changed these files. The result is empty if the worker ran
+        elsewhere.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
@@ -161,8 +162,8 @@ class JobEnd:
 def shortfall_of(worker: Worker) -> Shortfall | None:
     """Return what people should check in a worker's changes.
 
-    None if there is nothing to check, if the worker did not succeed, or if another candidate was
-    chosen.
+    Return None if there is nothing to check, if the worker did not succeed, or if another candidate
+    was chosen.
     """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
@@ -257,7 +258,8 @@ class WorkerEnd:
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
         """After ``first`` failed to log in, replace its agent in workers that have not started.
 
-        Only workers of the same job tree. If no other agent can be used, end these workers.
+        This applies to all workers of the job tree. If no other agent can be used, these workers
+        end.
         """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):

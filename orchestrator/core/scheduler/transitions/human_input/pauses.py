@@ -62,7 +62,7 @@ class Pauses:
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent.
 
-        A job stays paused if a limit or a person also paused it, or a job above it.
+        A job stays paused if a limit or a person also paused the job or a job above it.
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:

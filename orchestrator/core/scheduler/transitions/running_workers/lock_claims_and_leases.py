@@ -151,7 +151,7 @@ class LeaseManager:
         return self._locks.obstacle_again(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return the requests that may be grantable since a change of locks."""
+        """Return the requests that a change of locks may have made grantable."""
         return self._locks.due_requests()
 
     def look_again(self) -> None:
@@ -164,7 +164,7 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep a request in the queue for a few seconds: its client will repeat the call."""
+        """Keep a request in the queue for a few seconds, so that its client can repeat the call."""
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 
@@ -214,10 +214,7 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Drop requests that no call repeated.
-
-        Workers that have waited too long release their slots.
-        """
+        """Drop requests that no call repeated. Release the slots of workers that wait too long."""
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
@@ -227,7 +224,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """When the next turn is due if no event occurs; None: not before an event."""
+        """When the next turn is due even without an event; None if it needs an event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

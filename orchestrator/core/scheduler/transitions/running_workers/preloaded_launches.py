@@ -36,9 +36,9 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
     """Return how many launches each busy shim may keep.
 
     ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
-    workers that could start, including preloaded ones. The first launches are few, so that the
-    shims get them soon. Near the end of a job, the number is smaller, so that no shim keeps work
-    while others are idle.
+    workers that could start, including preloaded ones. After a few short tasks, the result is still
+    small, so that the shims get their first launches soon. It is small again near the end of a job,
+    so that no shim keeps work while others are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
@@ -106,7 +106,7 @@ class Preloads:
             self._short.pop(worker.root_id, None)
 
     def report(self, report: Report) -> None:
-        """Keep a report of a preloaded worker until a slot is free."""
+        """Store a report of a preloaded worker for a turn in which the worker has a slot."""
         self._reports.append(report)
 
     def begin(self, key: WorkerKey, at: float, now: float) -> None:

@@ -123,7 +123,7 @@ class RunningWorkers:
     def _is_put_off(self, key: WorkerKey) -> bool:
         """True if the worker waits for something other than locks.
 
-        Others may get its locks first.
+        If so, let other workers acquire its locks first.
         """
         put_off = self._waits_for_preparation(key)
         if put_off:
@@ -131,10 +131,10 @@ class RunningWorkers:
         return put_off
 
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
-        """True if the worker waits for the shared context, or for its agent's first answer.
+        """True if the worker waits for the shared context, or for the first answer of its agent.
 
-        An answer to another worker of the job shows that the agent's login works, and may fill the
-        provider's cache. Also record the wait.
+        The first answer goes to another worker of the job. It shows that the agent's login works,
+        and may fill the provider's cache. If the worker waits, also record what it waits for.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
