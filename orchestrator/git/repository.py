@@ -128,7 +128,7 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield git settings, as name and value, that make pushes fail. Fetching still works.
 
     Git applies the setting with the longest matching address. Therefore each remote gets a setting
-    for its full address, which has priority over such settings of the user.
+    for its full address, so that the user's own settings do not allow a push.
     """
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

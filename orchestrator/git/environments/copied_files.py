@@ -79,7 +79,7 @@ class CopyRules:
 
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
-    #: True to derive the checkout's installed packages for worktrees.
+    #: True to make the checkout's installed packages usable in worktrees.
     derive: bool = True
     #: New files that are not committed.
     never: NeverCommit = NOTHING
@@ -219,8 +219,8 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a link to a file. For a directory, create a directory with a link to each entry.
 
-    A .gitignore rule such as ``node_modules/`` does not match a link to the directory. And through
-    such a link, a worker would add entries to the user's directory.
+    A .gitignore rule such as ``node_modules/`` does not match a link to the directory. Also, a
+    worker would add entries to the user's directory through such a link.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

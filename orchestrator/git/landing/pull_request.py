@@ -47,8 +47,8 @@ class PullRequest:
     def open(self, remote: str, tool: str) -> str:
         """Push the branch and open the pull request. Return the program's output. Raise Conflict.
 
-        If the pull request is open already, the push updates it, and its address is returned. If
-        the pull request cannot be opened, the pushed branch remains.
+        If ``gh`` reports that the pull request is already open, the push has updated it, and the
+        method returns its address. If the pull request cannot be opened, the pushed branch remains.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:

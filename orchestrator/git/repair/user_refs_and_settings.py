@@ -124,8 +124,8 @@ class BranchRestore:
     def _is_in_use(self, change: RepositoryChange) -> str:
         """Return why a branch cannot be restored; "" if it can.
 
-        If the branch is checked out, its files would not change with it. Only if a job moved the
-        branch of this checkout, ``restore`` changes the files, too.
+        If the branch is checked out, the files would not change with the branch. The exception is a
+        moved branch that is checked out here, because ``restore`` then changes the files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

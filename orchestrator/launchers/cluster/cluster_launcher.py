@@ -170,8 +170,8 @@ class ClusterLauncher:
         """Hold and yield the worktree of a running worker on a node with its own file system.
 
         Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
-        ``waits``: wait for a disconnected node until it is lost, instead of raising Unavailable.
-        Any thread may call, except the supervisor's thread.
+        ``waits``: instead of raising Unavailable, wait for the end of an ending attempt, and for a
+        disconnected node until it is lost. Any thread may call, except the supervisor's thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
         flight = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None

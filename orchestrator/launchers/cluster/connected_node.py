@@ -244,7 +244,7 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return the description of a node that is used to select a machine for a worker.
+    """Return a node's description as a machine on which workers may start.
 
     ``least_memory``: bytes that no worker may use.
     """

@@ -508,10 +508,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when all workers of the node have certainly ended if it gets no later answer.
+        """Record when the node's workers have certainly ended if it gets no answer after the next.
 
-        Call this before sending an answer to the node. Otherwise the recorded time would be too
-        early.
+        Call this before sending the next answer. Otherwise, the recorded time would be too early
+        for a moment.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 

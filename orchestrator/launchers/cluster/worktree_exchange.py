@@ -24,8 +24,8 @@ class WorktreeExchange:
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return a worker's running attempt on a node with its own file system, or None.
 
-        The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
-        for the files of an ending attempt. Raise Unavailable.
+        The attempt cannot end before ``release``. If it is already ending, wait for its end
+        (``waits``), or raise Unavailable.
         """
         while (flight := self.of_worker(worker)) is not None and flight.worktree is not None:
             if not flight.is_ending:
@@ -76,7 +76,7 @@ class WorktreeExchange:
     async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
-        Wait for its connection if ``waits``, otherwise raise Unavailable.
+        If the node is not connected, wait for its connection (``waits``), or raise Unavailable.
         """
         while self._is_running(flight):
             node = self._where[flight.attempt_id]

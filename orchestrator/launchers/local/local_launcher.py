@@ -495,8 +495,8 @@ class LocalLauncher:
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
 
-        True only once for each attempt: otherwise, an attempt that kills every shim would be
-        restarted forever.
+        The result is True only once for each attempt. Otherwise, an attempt that kills every shim
+        would be restarted forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

@@ -337,7 +337,7 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
-    """Return a disk-full error instead of an error of git if the disk of ``path`` is full.
+    """Return ``error``, or a disk-full error if git failed while the disk of ``path`` is full.
 
     Git's own error does not say that the disk is full.
     """
