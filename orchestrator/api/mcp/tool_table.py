@@ -160,7 +160,9 @@ TOOLS = (
     ),
     McpTool(
         name="choose",
-        description="Choose another candidate of a task of an ended job, and repeat the merge.",
+        description=(
+            "Choose another candidate for a task, and repeat the merge. The job must have ended."
+        ),
         arguments=mcp.ChooseArguments,
         example={**JOB, "task_id": "api", "worker_id": "worker_2", "reason": "simpler"},
         reads_only=False,

@@ -44,7 +44,7 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 @click.option(
     "--resolve",
     metavar="worker|AGENT",
-    help="Resolver of conflicts: the workers in conflict, or an agent.",
+    help="Agent that resolves the conflicts; worker: each worker's own agent.",
 )
 @json_option
 @pass_surroundings

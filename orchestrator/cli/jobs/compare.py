@@ -177,7 +177,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
         click.echo(json.dumps({**found, "diffs": texts}, indent=2))
         return
     for name, patch in patches.items():
-        click.echo(f"from {found['chosen']} (chosen) to {name}:", err=True)
+        click.echo(f"changes from {found['chosen']} (chosen) to {name}:", err=True)
         if sys.stdout.isatty():
             click.echo(printable(patch.decode("utf-8", "replace")), nl=False)
         else:

@@ -100,15 +100,16 @@ def _exclude(folder: Path) -> str:
     """Exclude the home from the project's git. Return an addition to the caller's message.
 
     Return "" if nothing was changed. Raise ConfigError if git tracks files of the home, because a
-    clone would then contain settings.
+    clone may contain settings of another person, and settings can run programs.
     """
     from orchestrator.git.command.user_repository import exclude, tracked_below
 
     try:
         if tracked := tracked_below(folder):
             raise ConfigError(
-                f"git tracks {tracked}; settings must not come from a clone; remove the files "
-                f"from git: git rm -r --cached {shlex.quote(str(folder))}"
+                f"git tracks {tracked}, so this file may come from another person, and settings "
+                "can run programs; nothing was started; check the files, then remove them from "
+                f"git: git rm -r --cached {shlex.quote(str(folder))}"
             )
         return "; excluded in .git/info/exclude" if exclude(folder) else ""
     except (RepositoryError, OSError):

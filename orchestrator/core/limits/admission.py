@@ -329,14 +329,14 @@ def check_cycle(
         if job.digest == asked_digest:
             raise Refused(
                 f"recursion rejected: ancestor job {job.id} has the same request; "
-                "request a part of it",
+                "request only a part of the work",
                 kind="cycle",
                 left=left,
             )
     if prompt_digest is not None and prompt_digest in line.worker_digests:
         raise Refused(
             "recursion rejected: the calling worker or a worker above it has the same task; "
-            "request a part of it",
+            "request only a part of the work",
             kind="cycle",
             left=left,
         )

@@ -105,7 +105,8 @@ class SharedContextRuns:
             self._post(ContextPrepared(job.id))
         else:
             logger.warning(
-                "cannot create the project digest of a shared context",
+                "cannot create a job's shared context with its project digest; "
+                "the job's workers start without the digest and the context files",
                 extra={"job_id": job.id, "exit": repr(exit)},
             )
             self._do_without(job, root)

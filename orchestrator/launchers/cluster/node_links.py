@@ -242,7 +242,9 @@ class NodeLinks:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.error("the work for a node failed", exc_info=task.exception())
+            logger.error(
+                "unexpected error in the communication with a node", exc_info=task.exception()
+            )
 
     async def _start_with_files(
         self, node: ConnectedNode, link: Link, flight: NodeAttempt, launch: Launch

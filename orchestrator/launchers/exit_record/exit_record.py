@@ -75,9 +75,7 @@ def inspect(exit_path: str, digest: str = "") -> State:
             # recovered before it exits.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
-            raise OSError(
-                f"{run_path(exit_path)} is locked by a process that the file does not name"
-            )
+            raise OSError(f"{run_path(exit_path)} is locked by an unknown process")
         time.sleep(0.001)
     return state
 

@@ -35,7 +35,7 @@ class MergeRequest(Wire):
     leave: WorkerNames = ()
     """Alias of exclude; both lists count."""
     resolve: Word | None = None
-    """Resolver of conflicts: worker (the worker in conflict), or an agent. The job runs again."""
+    """Agent that resolves the conflicts; worker: each worker's own agent. The job runs again."""
 
     def to_choice(self) -> MergeChoice:
         resolve = "" if self.resolve in (None, RESOLVE_OFF) else self.resolve

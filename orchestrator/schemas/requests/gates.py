@@ -82,7 +82,10 @@ class GateRequest(Wire):
     @model_validator(mode="after")
     def is_no_word_of_ours(self) -> "GateRequest":
         if self.run in (AUTO, OFF) or self.name in (AUTO, OFF):
-            raise ValueError("auto and off name no gate; write 'gates: auto' or 'gates: off'")
+            raise ValueError(
+                "'auto' and 'off' cannot be a gate's name or command; "
+                "write 'gates: auto' or 'gates: off'"
+            )
         return self
 
     def to_gate(self, *, new_only: bool = True) -> Gate:
