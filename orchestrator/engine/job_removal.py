@@ -116,8 +116,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``destroy`` removes the directory later.
 
-        If an older copy of the store was restored, the store may have the job as unfinished. Then
-        put the job's directory back, and delete nothing. Call this in the thread that calls
+        If the job is unfinished in the store, put its directory back and delete nothing. This can
+        happen after an older copy of the store was restored. Call this in the thread that calls
         ``begin``. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)

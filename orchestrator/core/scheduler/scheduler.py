@@ -269,7 +269,7 @@ class Scheduler:
     def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
         """Store a message to a worker. Idempotent by the message's id.
 
-        Raise Conflict for a worker that has ended.
+        Raise Conflict if the worker has ended, or has the maximum number of messages.
         """
         return self._messages.send(key, message)
 

@@ -1,7 +1,7 @@
 """Read-only view of the scheduler's unfinished job trees.
 
 Any thread may look up a job or a worker. Only the supervisor's thread may iterate over all of them
-(``jobs.values()``, ``locks``), because lookups make no copies.
+(``jobs.values()``, ``locks``), because this thread changes them, and the view is not a copy.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

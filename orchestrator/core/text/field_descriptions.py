@@ -1,4 +1,4 @@
-"""Models whose fields are described by strings: the string below a field is its description.
+"""Models in which the string below a field is the field's description.
 
 The sources are read when a schema is first needed. pydantic's ``use_attribute_docstrings`` reads
 them when a class is created, which takes a tenth of the server's startup time.

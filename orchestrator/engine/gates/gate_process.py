@@ -74,7 +74,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix of the names of an owner's runs. It ends with a dot."""
+    """Return the prefix of all run names of an owner. It ends with a dot."""
     return f"gate_{owner}."
 
 

@@ -1,4 +1,4 @@
-"""Completion of a merge: stores with the job what its result contains and what is missing."""
+"""Completes a merge: stores in the job what the job's result contains and lacks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -23,7 +23,7 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """Begin a review if it is due, or select a candidate.
+        """Begin a review or select a candidate, if either is due.
 
         Call this after the end of each candidate and reviewer.
         """

@@ -126,7 +126,7 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:
-        """Exclude from the job's wall time the time in which it waited only for a person."""
+        """Do not count the time in which the job only waited for a person as wall time."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return

@@ -1,4 +1,4 @@
-"""Messages of people to a worker: stored, delivered to its agent, or undelivered at its end."""
+"""Messages of people to a worker: stores them, and records if the worker's agent reads them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
