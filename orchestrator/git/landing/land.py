@@ -316,7 +316,7 @@ class Landing:
         """Return the commit with which the result is merged: usually ``head``.
 
         An earlier result may have been landed as rewritten commits. Then return a temporary merge
-        of ``head`` with that result, so that lines that both results contain do not conflict.
+        of ``head`` with that result. Otherwise, lines that both results contain would conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):

@@ -1,7 +1,7 @@
 """Union merge: decides which files may contain the added lines of both sides.
 
-Files that programs read must stay valid: JSON, TOML, YAML, XML, and Python files are united only if
-the result can be parsed and has no duplicate names. Lock files are never united.
+Files that programs read must stay valid. Therefore JSON, TOML, YAML, XML, and Python files are
+united only if the result can be parsed and has no duplicate names. Lock files are never united.
 """
 
 import ast

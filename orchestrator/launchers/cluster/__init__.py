@@ -2,8 +2,8 @@
 
 Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
 
-- ``connection``: the connection of a node: messages, tunnels, certificates, addresses, leases
+- ``connection``: messages, tunnels, certificates, addresses, and leases of a node's connection
 - ``dask``: nodes on the workers of a Dask cluster
 - ``file_transfer``: files of attempts on nodes with their own file systems
-- ``node``: the process of a node: its join file, its launcher, and its end of the link
+- ``node``: the process of a node, with its join file, its launcher, and its end of the link
 """

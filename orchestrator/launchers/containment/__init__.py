@@ -1,1 +1,1 @@
-"""Containment of a worker's processes: one module for each mode."""
+"""Containment of a worker's processes, with one module for each mode."""

@@ -1,1 +1,1 @@
-"""The record of an attempt's end: its lock, its file, and the proof of its origin."""
+"""The record of an attempt's end, with its lock and the proof of its origin."""

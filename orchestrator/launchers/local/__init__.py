@@ -1,1 +1,1 @@
-"""The server's side: the launcher of this machine."""
+"""The launcher of this machine, on the server's side."""

@@ -1,1 +1,1 @@
-"""Shared modules: processes, limits, framing. Standard library only."""
+"""Shared modules for processes, limits, and messages. Standard library only."""

@@ -40,7 +40,7 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        The value is also True if the server has listed only one address, because this node may use
+        The value is also True if the server has listed only one address. This node may then use
         another address for the same server, such as the address of a tunnel.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
