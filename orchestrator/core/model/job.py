@@ -356,6 +356,16 @@ class Worker:
         return len(self.result.files_created) if self.result else 0
 
     @property
+    def files_removed(self) -> tuple[str, ...]:
+        delivery = self.result.delivery if self.result else None
+        return delivery.removed if delivery else ()
+
+    @property
+    def touched_files(self) -> tuple[str, ...]:
+        """The files that the worker created, changed, or removed."""
+        return (*self.result.files_created, *self.files_removed) if self.result else ()
+
+    @property
     def is_planner(self) -> bool:
         return self.kind is WorkerKind.PLANNER
 

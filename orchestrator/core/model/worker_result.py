@@ -114,12 +114,3 @@ class WorkerResult:
     feedback: tuple[Feedback, ...] = ()
     #: Messages from people to the worker, in order.
     messages: tuple[WorkerMessage, ...] = ()
-
-    @property
-    def files_removed(self) -> tuple[str, ...]:
-        return self.delivery.removed if self.delivery else ()
-
-    @property
-    def touched_files(self) -> tuple[str, ...]:
-        """The files that the worker created, changed, or removed."""
-        return (*self.files_created, *self.files_removed)

@@ -438,7 +438,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         refused_child_jobs=result.refused_child_jobs if result else 0,
         child_job_ids=tuple([job.id for job in family.child_jobs(worker)]),
         files_created=result.files_created if result else (),
-        files_removed=result.files_removed if result else (),
+        files_removed=worker.files_removed,
         failures=result.failures if result else (),
         rollbacks=result.rollbacks if result else (),
     )

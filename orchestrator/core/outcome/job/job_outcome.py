@@ -103,7 +103,7 @@ def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
     if has_judged(result.gates):
         return False
     # The worker's own files do not include changes of its child jobs.
-    return has_code(result.touched_files) or any(
+    return has_code(worker.touched_files) or any(
         each in unjudged_jobs for each in worker.child_job_ids
     )
 

@@ -390,7 +390,9 @@ class UnmergedChanges:
             why=missing.why,
             branch=missing.branch,
             files=len(missing.paths)
-            or next((_file_count(each) for each in workers if each.id == missing.worker_id), 0),
+            or next(
+                (len(each.touched_files) for each in workers if each.id == missing.worker_id), 0
+            ),
             in_part=missing.in_part,
             command=way.command,
             show=_show(missing),
@@ -415,7 +417,7 @@ class UnmergedChanges:
             cause=cause,
             why=why,
             branch=branch,
-            files=_file_count(worker),
+            files=len(worker.touched_files),
             command=command or show,
             show=show,
             brings_in=bool(command),
@@ -501,7 +503,3 @@ def _lost(worker: Worker) -> str:
     standing = worker.result.standing if worker.result else None
     words = standing.why if standing else ""
     return f"lost the comparison: {words}" if words else "lost the comparison"
-
-
-def _file_count(worker: Worker) -> int:
-    return len(worker.result.touched_files) if worker.result else 0
