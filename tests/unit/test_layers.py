@@ -144,7 +144,6 @@ LIGHT = frozenset(
         "core.text.json_values",
         "security",
         "security.control_sequences",
-        "security.worker_environment",
         "security.stdlib_client",
         "security.secrets",
         "security.secrets.masking",

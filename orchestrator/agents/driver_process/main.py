@@ -36,8 +36,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
-from orchestrator.security.secrets.masking import Masker
-from orchestrator.security.worker_environment import secrets_in
+from orchestrator.security.secrets.masking import Masker, secrets_in
 
 #: A shell's exit code for a program that SIGTERM ended.
 _STOPPED_EXIT = 143

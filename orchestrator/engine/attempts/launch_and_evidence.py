@@ -44,10 +44,8 @@ from orchestrator.engine.runtime.machine_resources import PortRanges
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
-from orchestrator.security.worker_environment import (
-    not_for_this_machine,
-    secrets_in,
-)
+from orchestrator.security.secrets.masking import secrets_in
+from orchestrator.security.worker_environment import NO_PROXY, not_for_this_machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,7 +379,9 @@ class AttemptPreparation:
                 **ground.tools.variables,
             }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
-        environment.update(not_for_this_machine(environment))
+        # The common environment already excludes this machine from proxies.
+        if any(environment.get(name) != self._base[name] for name in NO_PROXY):
+            environment.update(not_for_this_machine(environment))
         # The worker must find the command ``orchestrator``, whatever the search path is.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = ground.tools.path if ground is not None else ()

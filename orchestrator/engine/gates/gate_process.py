@@ -32,7 +32,7 @@ from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.files.untrusted_files import read_regular, read_tail
 from orchestrator.security.secrets.keys import new_proof
-from orchestrator.security.worker_environment import secrets_in
+from orchestrator.security.secrets.masking import secrets_in
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,13 @@
-"""Masks secrets in addresses and in streams, even if a secret is split between chunks."""
+"""Finds secrets in an environment; masks secrets in addresses and in streams.
+
+A secret in a stream is masked even if it is split between chunks.
+"""
 
 import base64
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -14,6 +17,11 @@ SHORTEST_SECRET = 6
 #: Schemes of addresses that have a host after ``//``. Other addresses, such as tgram:// of apprise,
 #: may have a token in that place.
 _WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
+#: Names of variables with secrets. GIT_AUTHOR_NAME is excluded: its value occurs in agents' normal
+#: output.
+_SECRET_NAME = re.compile(
+    r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
+)
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #: Characters that URL encodings leave unchanged: by RFC 3986, in its path, in forms, and by
 #: JavaScript's encodeURIComponent and encodeURI.
@@ -266,6 +274,17 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
         inner = encoded[first:last]
         yield inner
         yield inner.replace(b"+", b"-").replace(b"/", b"_")
+
+
+@lru_cache(maxsize=256)
+def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if _SECRET_NAME.search(name))
+
+
+def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of variables whose names suggest secrets. No log may contain them."""
+    named = (environment[name] for name in _names_of_secrets(tuple(environment)))
+    return tuple(value for value in named if len(value) >= SHORTEST_SECRET)
 
 
 def shown_address(url: str) -> str:

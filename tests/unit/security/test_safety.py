@@ -17,11 +17,7 @@ from orchestrator.security.files.untrusted_files import (
     replace_file,
 )
 from orchestrator.security.secrets.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.worker_environment import (
-    not_for_this_machine,
-    secrets_in,
-    worker_environment,
-)
+from orchestrator.security.worker_environment import not_for_this_machine, worker_environment
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
@@ -58,27 +54,6 @@ def test_what_a_task_sets_keeps_no_proxy_for_this_machine() -> None:
         "no_proxy": "b,localhost,127.0.0.1,::1",
         "NO_PROXY": "b,localhost,127.0.0.1,::1",
     }
-
-
-def test_secrets_are_known_by_the_names_of_their_variables() -> None:
-    environment = {
-        "ORCHESTRATOR_API_KEY": "key-value",
-        "my_password": "pass-value",
-        "GITHUB_TOKEN": "token-value",
-        "SHORT_KEY": "abc",
-        "LANG": "C.UTF-8",
-    }
-
-    assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
-    # The identity of an agent's commits is in all its logs.
-    assert secrets_in({"GIT_AUTHOR_NAME": "orchestrator"}) == ()
-    assert secrets_in({"AUTHORIZATION": "Bearer 123"}) == ("Bearer 123",)
-
-
-@pytest.mark.parametrize("name", ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL"])
-def test_an_authors_name_is_no_secret(name: str) -> None:
-    assert secrets_in({name: "orchestrator"}) == ()
-    assert secrets_in({"AUTHORIZATION": "a-secret", "PROXY_AUTH": "another"}) != ()
 
 
 def test_a_key_is_known_by_its_hash_alone() -> None:

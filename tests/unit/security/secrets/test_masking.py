@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.security.secrets.masking import MASK, Masker
+from orchestrator.security.secrets.masking import MASK, Masker, secrets_in
 
 #: No deadline, because a busy machine is no failure.
 unhurried = settings(deadline=None)
@@ -223,3 +223,24 @@ def test_one_text_is_masked_apart_from_the_stream() -> None:
     assert masker.feed(b"secr") == b""
     assert masker.text("run secret-1 now") == "run *** now"
     assert masker.feed(b"et-1") == MASK
+
+
+def test_secrets_are_known_by_the_names_of_their_variables() -> None:
+    environment = {
+        "ORCHESTRATOR_API_KEY": "key-value",
+        "my_password": "pass-value",
+        "GITHUB_TOKEN": "token-value",
+        "SHORT_KEY": "abc",
+        "LANG": "C.UTF-8",
+    }
+
+    assert set(secrets_in(environment)) == {"key-value", "pass-value", "token-value"}
+    # The identity of an agent's commits is in all its logs.
+    assert secrets_in({"GIT_AUTHOR_NAME": "orchestrator"}) == ()
+    assert secrets_in({"AUTHORIZATION": "Bearer 123"}) == ("Bearer 123",)
+
+
+@pytest.mark.parametrize("name", ["GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL"])
+def test_an_authors_name_is_no_secret(name: str) -> None:
+    assert secrets_in({name: "orchestrator"}) == ()
+    assert secrets_in({"AUTHORIZATION": "a-secret", "PROXY_AUTH": "another"}) != ()
