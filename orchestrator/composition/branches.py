@@ -32,9 +32,10 @@ def worker_difference(
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
-    """Return the commits of a root job that no branch of the user contains, by full ref name.
+    """Return the unlanded commits of a root job, by full ref name. Raise RepositoryError.
 
-    Includes the saved commits of a removed job. Raise RepositoryError.
+    A commit is unlanded if no branch of the user contains it. The result includes the saved commits
+    of a removed job.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 

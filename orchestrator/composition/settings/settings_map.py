@@ -137,7 +137,7 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
     """Return the containment of workers that the settings request.
 
-    ``visible``: paths below /tmp that a sandbox shows. It hides all other paths below /tmp.
+    ``visible``: paths below /tmp that a sandbox shows. A sandbox hides all other paths below /tmp.
     """
     workers = settings.workers
     return ContainmentPlan(

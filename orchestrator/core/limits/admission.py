@@ -320,10 +320,9 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if the request repeats the work of an ancestor, so that it would never end.
+    """Raise Refused if an ancestor job has the same request, or an ancestor worker the same task.
 
-    This is so if an ancestor job has the same request, or if the calling worker or a worker above
-    it has the same task.
+    The calling worker counts as an ancestor. Jobs that repeat their ancestors would never end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

@@ -1,4 +1,4 @@
-"""Wait graph: which workers wait because of locks, and detection of cycles.
+"""Finds cycles in the wait graph, which has the workers that wait because of locks.
 
 As in PostgreSQL, there are two kinds of waits. A worker waits for the holder of a lock ("hard"), or
 for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always

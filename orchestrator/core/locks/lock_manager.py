@@ -120,7 +120,7 @@ class LockManager:
     def release_claim(self, key: WorkerKey) -> tuple[str, ...]:
         """Release the claims of a worker that has ended or is retried.
 
-        Return their names. Idempotent.
+        Return the names of the released claims. Idempotent.
         """
         entry = self._task_locks.pop(key, None)
         if entry is None:

@@ -112,7 +112,7 @@ class TaskSpec:
     def needs_worktree(self, git: str) -> bool:
         """True if the task requires a worktree for its worker (``git: on``).
 
-        ``git``: the setting of the task's job, which applies if the task has none.
+        ``git``: the setting of the task's job, which applies if the task does not set ``git``.
         """
         if self.workdir == Workdir.PROJECT or git == GitUse.OFF or self.approve:
             return False

@@ -127,7 +127,7 @@ class RepositoryChange:
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
     """Return the change of one entry in the state of a checkout (``Repository.checkout_state``).
 
-    ``before`` or ``after`` is "" if the entry did not exist then.
+    ``before`` or ``after`` is "" if the entry did not exist at that time.
     """
     kind, short = _kind_of(name)
     is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)

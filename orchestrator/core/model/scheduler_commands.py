@@ -57,7 +57,7 @@ class Render:
 class StopMerging:
     """Stop the job's merge, because the job is being stopped.
 
-    Its reports are written afterwards.
+    The job's reports are written afterwards.
     """
 
     job_id: str

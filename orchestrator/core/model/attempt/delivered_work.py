@@ -112,7 +112,7 @@ class SideWork:
 
     @property
     def is_missing(self) -> bool:
-        """True if the work conflicts with the worker's branch, which therefore lacks it."""
+        """True if the worker's branch lacks the work because of a conflict."""
         return bool(self.ref) and self.kind is not SideWorkKind.NESTED
 
 

@@ -1,7 +1,7 @@
 """Classifies an agent's final text, such as an answer, an open question, or a refusal. Pure.
 
-Used only for an attempt that changed no file. Patterns decide, because no agent reports the kind in
-a field. If in doubt, a text is an answer.
+Used only for an attempt that changed no file. Agents do not report the kind of their final text, so
+patterns of words decide. If in doubt, a text is an answer.
 """
 
 import re

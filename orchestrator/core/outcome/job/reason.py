@@ -231,7 +231,7 @@ def _named(job: Job) -> str:
 def _not_made(job: Job) -> str:
     """Return the sentence about missing promised files, with the command that creates them.
 
-    A child job's sentence has no command: the parent worker decides.
+    The sentence of a child job has no command, because the parent worker decides what to do.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:

@@ -196,8 +196,9 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 
     ``above``: the jobs above the job that lacks the changes, from its parent to the root.
 
-    Changes that gates rejected need another attempt, because a merge runs the gates again. For a
-    child job's worker, ``retry`` starts no attempt, so the command only shows its rejected changes.
+    Changes that gates rejected need another attempt, because a merge runs the gates again. A worker
+    of a child job gets no further attempt by ``retry``. For such a worker, the command only shows
+    the rejected changes.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
