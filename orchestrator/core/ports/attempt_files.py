@@ -67,8 +67,8 @@ class NodeWorktree(Protocol):
         """Change the files on the node, but not HEAD and the index.
 
         Git first checks all files, then changes them. Return "" on success, otherwise the reason
-        for the failure. After a failure, the files may be changed or not, and the caller must call
-        ``fetch`` again. Raise RepositoryError or OSError.
+        for the failure. After a failure, it is unknown whether the files have changed, so the
+        caller must call ``fetch`` again. Raise RepositoryError or OSError.
         """
 
 

@@ -53,8 +53,8 @@ class Change:
         """True if ``save`` must write the change to the disk before it returns.
 
         A power loss then does not lose the change. This applies to facts that a caller relies on:
-        an accepted job, its end, and a pause. It does not apply to attempts, because an attempt is
-        repeated if a power loss loses its start or end.
+        an accepted job, its end, and a pause. The start and the end of an attempt may be lost,
+        because the attempt is then repeated.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 

@@ -239,9 +239,9 @@ class Repository(Protocol):
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
-        ``dirty``: include uncommitted changes. If ``revision`` or ``dirty`` is given, raise
-        InvalidRequest if no such commit can be found or created. If neither is given, never raise.
-        The result then has a ``hindrance`` if there is no commit.
+        ``dirty``: include uncommitted changes. With ``revision`` or ``dirty``, raise InvalidRequest
+        if the commit cannot be found or created. Without them, never raise. If there is no commit,
+        the result then has a ``hindrance``.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:

@@ -204,8 +204,8 @@ class SchedulerView:
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
         """Return code that a worker's child jobs changed in the project, and that gates judged.
 
-        The child jobs at any depth count. Keys are paths. Values are Unix times: the end of the
-        latest task that changed the file.
+        If a worker of a child job worked in the project, its own child jobs count, too. Keys are
+        paths. Values are Unix times: the end of the latest task that changed the file.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
