@@ -241,7 +241,7 @@ def _refs_below(git: Git, prefix: str) -> set[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    A branch of the user may contain the changes as rewritten commits.
+    Also False if a branch of the user has the changes as rewritten commits.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

@@ -124,8 +124,8 @@ class BranchRestore:
     def _is_in_use(self, change: RepositoryChange) -> str:
         """Return why a branch cannot be restored; "" if it can.
 
-        If the branch is checked out, the files would not change with the branch. The exception is a
-        moved branch that is checked out here, because ``restore`` then changes the files, too.
+        A checked-out branch cannot be restored, because its files would stay unchanged. The
+        exception is a moved branch that is checked out here: ``restore`` changes its files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

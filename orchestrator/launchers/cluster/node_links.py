@@ -510,10 +510,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's workers have certainly ended if it gets no answer after the next.
+        """Record when the node's workers have certainly ended if it gets only one more answer.
 
-        Call this before sending the next answer. Otherwise, the recorded time would be too early
-        for a moment.
+        Call this before sending that answer. Otherwise, the recorded time would be too early for a
+        moment.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
