@@ -48,8 +48,8 @@ def registry(
 ) -> AgentRegistry:
     """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
 
-    ``machines`` returns the machines of the cluster, the server's own machine first. The
-    result is empty if there is no cluster.
+    ``machines`` returns the machines of the cluster, the server's own machine first. Without a
+    cluster, ``machines`` returns nothing.
     """
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}

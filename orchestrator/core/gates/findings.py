@@ -340,7 +340,7 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     """Return a digest of the new findings and the missing tests.
 
     The digest of tests includes their messages, because a changed message shows progress. The
-    result is "" if no test is missing, and no finding is new except an exit code.
+    result is "" if the only new finding is an exit code, and no test is missing.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""

@@ -320,9 +320,10 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor job has the same request, or an ancestor worker the same task.
+    """Raise Refused if an ancestor job has the same request, or if a worker has the same task.
 
-    The calling worker counts as an ancestor. Jobs that repeat their ancestors would never end.
+    The checked workers are the calling worker and the workers above it. A job that repeats the work
+    above it would never end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

@@ -212,10 +212,9 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Record that a worker has ended. Return the tasks that can now start, or never start.
+        """Record a worker's end. Return the dependent tasks that can now start, or can never start.
 
-        The returned tasks depend on this task. ``is_ready`` is False for a task that can never
-        start.
+        ``is_ready`` is False for a task that can never start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

@@ -439,7 +439,8 @@ class UnmergedChanges:
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
         """Yield the job, and the jobs below it whose changes the result could have.
 
-        A job's second value is True if the facts of the top job include the job's lost changes.
+        Each job is yielded with True if the facts of the top job include the job's lost changes,
+        otherwise with False.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):
