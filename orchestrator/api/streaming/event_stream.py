@@ -18,7 +18,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
-from orchestrator.engine.service.read_models.feed import Feed, FeedItem
+from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
 from orchestrator.engine.service.service import Service
 
 logger = logging.getLogger(__name__)

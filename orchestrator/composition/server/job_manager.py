@@ -23,7 +23,7 @@ from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
-from orchestrator.engine.service.read_models.feed import Feed
+from orchestrator.engine.service.read_models.feed_and_throughput import Feed
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up

@@ -23,14 +23,14 @@ from orchestrator.engine.service.human_input.worker_messages import WorkerMessag
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.read_models.feed import Feed
+from orchestrator.engine.service.read_models.feed_and_throughput import Feed, Throughput
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.read_models.job_lists import ReadModels
 from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
-from orchestrator.engine.service.server_status import ServerStatus, Throughput
+from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
 from orchestrator.workspace import FileLandingJournal

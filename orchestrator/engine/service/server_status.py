@@ -1,53 +1,16 @@
 """The use cases that show the server itself: its agents, its health, its counters."""
 
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 
 from orchestrator.core.errors import NotFound, StoreError
-from orchestrator.core.events import EventKind
-from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports import Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
-from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.read_models.feed_and_throughput import Throughput
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
-
-_WINDOW_SECONDS = 60.0
-_COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_ended"}
-
-
-class Throughput:
-    """Counts workers that ended in the last minute, and gate outcomes since the server's start.
-
-    The object is an observer of stored changes. Any thread may call ``per_minute``.
-    """
-
-    def __init__(self) -> None:
-        self._ends: dict[str, deque[float]] = {name: deque() for name in _COUNTED.values()}
-        self._gates: Counter[str] = Counter({str(outcome): 0 for outcome in GateOutcome})
-
-    def __call__(self, change: Change) -> None:
-        for event in change.events:
-            if event.kind in _COUNTED:
-                self._ends[_COUNTED[event.kind]].append(event.at)
-            elif event.kind is EventKind.GATE_ENDED:
-                self._gates[str(event.data["outcome"])] += 1
-        self._forget(clock.now())
-
-    def per_minute(self) -> dict[str, int]:
-        since = clock.now() - _WINDOW_SECONDS
-        return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
-
-    def gates(self) -> dict[str, int]:
-        return dict(self._gates)
-
-    def _forget(self, now: float) -> None:
-        for ends in self._ends.values():
-            while ends and ends[0] < now - _WINDOW_SECONDS:
-                ends.popleft()
 
 
 class ServerStatus:

@@ -29,7 +29,7 @@ from orchestrator.core.ports.read_models import (
 )
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.feed import Feed, FeedItem
+from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
 
 
