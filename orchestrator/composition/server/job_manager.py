@@ -21,7 +21,7 @@ from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed
 from orchestrator.engine.service.service import Service

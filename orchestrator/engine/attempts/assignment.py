@@ -40,8 +40,8 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.attempt_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
+from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.keys import new_proof

@@ -21,7 +21,7 @@ from orchestrator.engine.attempts.attempt_runner import (
     running_attempt_id,
 )
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.background import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
