@@ -74,7 +74,7 @@ class OutboxService:
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         """Send an entry, possibly together with other due entries.
 
-        Return them with their new states.
+        Return all these entries with their new states.
         """
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
@@ -167,7 +167,7 @@ class OutboxService:
 def _most_at_once(endpoint: str) -> int:
     """Return how many messages may be sent to an endpoint in parallel.
 
-    A target of notifications gets one at a time, so that later notifications can be joined.
+    A target of notifications gets one message at a time, so that later notifications can be joined.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

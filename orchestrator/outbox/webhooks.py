@@ -1,6 +1,6 @@
 """Webhooks and callbacks: signed messages to endpoints of the settings and of jobs.
 
-They are signed as the specification Standard Webhooks requires (standardwebhooks.com).
+Messages are signed as the specification Standard Webhooks requires (standardwebhooks.com).
 """
 
 import base64

@@ -116,8 +116,8 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
     """Write reports, given as names and texts. Return their paths.
 
-    Raise ReportError if a report could not be written. All others are still written, unless the
-    disk is full.
+    Raise ReportError if a report could not be written. All other reports are still written, unless
+    the disk is full.
     """
     written, errors = [], []
     for name, text in reports:
@@ -169,7 +169,7 @@ class _Final:
     def described(self) -> Mapping[str, int]:
         """Return the length of each worker's output in FINAL_RESULT.md, by worker id.
 
-        Only for workers that this file describes.
+        The mapping has only workers that FINAL_RESULT.md describes.
         """
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
@@ -185,7 +185,7 @@ class Pages:
     """The reports of one job and of all jobs below it: their content and its length.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
-    report that shows results; it is removed from the workers' outputs.
+    report that shows results. The same text is removed from the workers' outputs.
     """
 
     def __init__(
@@ -489,9 +489,11 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        ``directory``: the root job's directory, which must exist. For a root job, also write the
-        reports of its child jobs again, because they are complete only now. ``notice``: Markdown
-        for the top of each report. ``merges``: the outcome of each job's merge, by job.
+        For a root job, the reports of its child jobs are written again, because they are complete
+        only now.
+
+        ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
+        of each report. ``merges``: the outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.

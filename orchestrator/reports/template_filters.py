@@ -87,7 +87,7 @@ def fence(text: str, language: str = "text") -> str:
 
 
 def code(text: str, limit: int = 400) -> str:
-    """Return a text as a code span. Not for tables, where a ``|`` would end the cell."""
+    """Return a text as a code span. Do not use it in a table, where a ``|`` would end the cell."""
     content = one_line(text, limit) or " "
     around = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
@@ -167,7 +167,7 @@ class Opened(NamedTuple):
 
 
 def document(text: str) -> str:
-    """Return a worker's text as lines for a report; empty if the text has no content.
+    """Return a worker's text as lines for a report; "" if the text has no content.
 
     Text without a sign of Markdown, such as the output of a command, becomes a code block.
     """
@@ -175,9 +175,10 @@ def document(text: str) -> str:
 
 
 def _is_markdown(text: str) -> bool:
-    """True if the text has only one line, contains a Markdown sign, or has a long line.
+    """True if a text is shown as Markdown; False if it is shown as a code block.
 
-    A code block would not wrap long lines.
+    A text with one line, with a Markdown sign, or with a long line is shown as Markdown. Long lines
+    would not wrap in a code block.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS

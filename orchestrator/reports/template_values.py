@@ -249,7 +249,10 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return a worker's output. Replace its last section by "as above" if the report has it."""
+        """Return a worker's output.
+
+        If the report already has the output's last section, "as above" replaces this section.
+        """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text
@@ -535,5 +538,5 @@ def bar_name(text: str) -> str:
 
 
 def _moment(at: float) -> str:
-    """Format a time in UTC for Mermaid, because it shows times without conversion."""
+    """Format a time in UTC, because Mermaid shows times without conversion."""
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

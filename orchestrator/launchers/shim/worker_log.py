@@ -22,8 +22,9 @@ _BELOW_WORKSPACE = 3
 class WorkerLog:
     """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    If the worker prints control sequences other than colors, a second file ``raw/<log>`` gets the
-    output with them, from the first such sequence on. Secrets are masked in both files.
+    The log has no control sequences other than colors. If the worker prints others, a second file
+    ``raw/<log>`` gets the original output, from the first such sequence on. Secrets are masked in
+    both files.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
@@ -56,9 +57,9 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if ``silence`` should be called when the worker writes no more.
+        """True if ``silence`` should be called when the worker prints nothing for a moment.
 
-        Output is then held back, because it may be the beginning of a secret.
+        This is so while output is held back, because it may be the beginning of a secret.
         """
         return self._masker.holds_back and not self._silent
 
@@ -102,7 +103,7 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The output with its control sequences. Never raises: output is lost if the disk is full."""
+    """The output with its control sequences. Never raises. If the disk is full, output is lost."""
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -147,7 +148,7 @@ class _BoundedFile:
         return self._dropped > 0
 
     def place(self, path: str) -> str:
-        """Return the file's present path, because the workspace may have been moved."""
+        """Return the file's present path. It differs from ``path`` if the workspace was moved."""
         if os.path.lexists(path):
             return path
         with contextlib.suppress(OSError):  # no /proc

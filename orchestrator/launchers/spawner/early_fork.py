@@ -1,7 +1,7 @@
 """Forks the spawner's process at a server's first step. Standard library only.
 
-The spawner then needs no start of Python. Its memory is small, because the server's modules are
-imported later.
+The fork is faster than the start of another Python process. The spawner's memory is small, because
+the server imports its modules later.
 """
 
 import os
@@ -21,10 +21,10 @@ _forked: list[tuple[int, socket.socket]] = []
 
 
 def fork() -> None:
-    """Fork the spawner, which ``take`` returns. The caller must have only one thread.
+    """Fork the spawner. The caller must have only one thread.
 
-    If ``take`` is not called, the spawner exits together with this process. Does nothing on
-    systems other than Linux.
+    Call ``take`` to get the spawner. If ``take`` is not called, the spawner exits together with
+    this process. On systems other than Linux, this function does nothing.
     """
     if sys.platform != "linux":  # elsewhere, libraries may not support a fork without exec
         return
@@ -41,7 +41,10 @@ def fork() -> None:
 
 
 def take() -> tuple[int, socket.socket] | None:
-    """Return the forked spawner once: its PID and its control socket. Otherwise, return None."""
+    """Return the PID and the control socket of the forked spawner.
+
+    Return None if no spawner was forked, or if an earlier call has returned it.
+    """
     return _forked.pop() if _forked else None
 
 
@@ -54,9 +57,9 @@ def _run(control: int) -> None:
 
 
 def _leave_server(control: int) -> None:
-    """Give up everything of the server that a process started by exec would not have.
+    """Discard what the fork inherited from the server, such as descriptors and variables.
 
-    The environment remains readable in /proc until the spawner hides its memory, at its first step.
+    The variables remain readable in /proc until the spawner hides its memory, at its first step.
     """
     proc.set_title(TITLE)
     os.setsid()

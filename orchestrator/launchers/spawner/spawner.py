@@ -1,6 +1,7 @@
 """The spawner: a small process that forks shims for the server.
 
-The server has several threads, and therefore does not fork shims itself. The spawner has only one.
+The server has several threads, and therefore does not fork shims itself. The spawner has only one
+thread.
 
 A request is a packet with a serial number and the new shim's socket. When the shim and all its
 leftover processes have ended, the answer has the serial number and the killed processes.

@@ -1,6 +1,7 @@
 """A deadline for a whole exchange with a server.
 
-The timeouts of ``requests`` and ``smtplib`` apply to each read separately.
+The timeouts of ``requests`` and ``smtplib`` do not limit a whole exchange, because they apply to
+each read separately.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 class Deadline:
     """Closes connections at a deadline, even if the receiver keeps sending bytes.
 
-    A context manager that can be used once.
+    Use it as a context manager, and only once.
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
@@ -67,7 +68,7 @@ class Deadline:
 def _pools(
     watch: Callable[[socket.socket], socket.socket],
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
-    """Return urllib3's connection pools, by URL scheme, which pass each new socket to ``watch``."""
+    """Return connection pools of urllib3 that pass each new socket to ``watch``, by URL scheme."""
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection

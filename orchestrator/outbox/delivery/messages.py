@@ -56,15 +56,14 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return the decisions of people for which the jobs of a tree wait now."""
+        """Return what people must do now for the jobs of a tree."""
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
         """Return the job's status and reason.
 
-        For a message about the job's end, they are the status and reason of the ``job_ended``
-        event.
+        A message about the job's end has the status and reason of the ``job_ended`` event.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

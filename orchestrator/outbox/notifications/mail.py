@@ -30,7 +30,10 @@ def check(url: str) -> None:
 
 
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
-    """Send one mail. If the server offers STARTTLS, the password is sent only with TLS.
+    """Send one mail.
+
+    If the server offers STARTTLS, the password and the mail are sent only after the start of TLS.
+    Otherwise, ``smtp://`` sends both without encryption.
 
     ``within``: timeout of the whole exchange, in seconds.
     """

@@ -67,7 +67,8 @@ class Notifications:
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
         """Return one notification for all entries.
 
-        None if no job of the tree has ended or needs a person now.
+        Return None if the job was removed, or if no job of the tree has ended or needs a person
+        now.
         """
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
         latest = max(ended or entries, key=lambda each: each.seq)

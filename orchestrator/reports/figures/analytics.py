@@ -6,8 +6,8 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``schema``: 2 if ``workers``, ``jobs``, or ``comparisons`` is incomplete, otherwise 1. Sums and
   counts include all workers and jobs in both cases. A later release may add fields without a new
   number, but changes no field's meaning.
-- ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
-  figures.
+- ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: of the job that
+  the figures describe.
 - ``wall_seconds``: from ``started_at`` to ``ended_at``.
 - ``work_seconds``: sum of the durations of all attempts, without the time in which a worker's child
   jobs were unfinished.
@@ -16,8 +16,8 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``efficiency``: ``busy_slots / slots``.
 - ``processors``: processors that the job manager may use.
 - ``usable_slots``: the minimum of ``slots``, started workers, and ``processors``.
-- ``parallel_efficiency``: ``busy_slots / usable_slots``, at most 1, because waiting needs no
-  processor.
+- ``parallel_efficiency``: ``busy_slots / usable_slots``, but at most 1. The quotient may be higher,
+  because a worker that waits needs no processor.
 - ``caps``: the job's caps on usage that are set: ``max_steps``, ``max_tokens``, ``max_cost_usd``.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
   and ``seconds`` of own work; see ``job_tree_index.py``.
@@ -341,8 +341,8 @@ _json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
     """Return the sums over workers.
 
-    ``started``: workers that started. ``spenders``: these, with planners and reviewers, which may
-    also cost money.
+    ``started``: the workers that started. ``spenders``: the same workers, and all planners and
+    reviewers that started, because these may also cost money.
     """
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),

@@ -1,9 +1,11 @@
 """Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
-The critical path is the longest chain of work that cannot run in parallel: however many slots there
-are, a job takes at least as long. A task follows its dependencies. A worker counts with its own
-work and the critical paths of its child jobs. If child jobs run in parallel, only the longest of
-their paths counts.
+The critical path is the longest chain of work that cannot run in parallel. With any number of
+slots, a job takes at least as long as its critical path.
+
+In the path, a task comes after its dependencies. The share of a worker is the worker's own work and
+the critical paths of its child jobs. If child jobs run in parallel, the share contains only the
+longest of their paths.
 """
 
 from collections import Counter, defaultdict
@@ -212,7 +214,7 @@ class Family:
     def lent(self, worker: Worker) -> Sequence[Interval]:
         """Return the merged periods in which a child job of the worker was unfinished.
 
-        The worker has no slot then.
+        In these periods, the worker has no slot.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
@@ -447,7 +449,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 def _shared(family: Family, worker: Worker) -> int:
     """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
 
-    0 for a planner or reviewer, and for the first worker of its agent in the job.
+    The result is 0 for a planner or reviewer, and for the first worker of its agent in the job.
     """
     if worker.is_adviser:
         return 0
