@@ -1,4 +1,7 @@
-"""Removes terminal control sequences from a stream of bytes, even if split between chunks."""
+"""Removes terminal control sequences from a stream of bytes.
+
+A sequence is removed even if it is split between chunks.
+"""
 
 import re
 
@@ -43,7 +46,7 @@ class Cleaner:
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the clean text, and the original text from the first removed byte on.
 
-        The original text is empty as long as no byte of the stream was removed.
+        The original text is empty if no byte of the stream was removed so far.
         """
         stream = self._held + chunk
         # Hold back a cut sequence first: if it is the beginning of a color, the rest may be clean.

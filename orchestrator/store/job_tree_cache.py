@@ -1,6 +1,6 @@
 """Cache of job trees: the rows of recent job trees in memory.
 
-Reports, and callers that wait for a job, need not read them from the database.
+For reports, and for callers that wait for a job, these rows need not be read from the database.
 """
 
 import threading
@@ -28,7 +28,7 @@ class _Rows:
 class JobTreeCache:
     """Trees that this process has created. Any thread may call.
 
-    Only for a database in which no other process writes.
+    Use the cache only if no other process writes to the database.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,10 @@ class JobTreeCache:
                 self._take_over(change)
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return a tree, or only its jobs ``job_ids``. None if the database must be read."""
+        """Return the tree of a root job. Return None if it must be read from the database.
+
+        ``job_ids``: the jobs to return; None: all jobs of the tree.
+        """
         with self._lock:
             rows = self._trees.get(root_id)
             if rows is None:
@@ -67,7 +70,7 @@ class JobTreeCache:
     def workers(self, job_id: str) -> Sequence[Worker] | None:
         """Return a job's workers by index, without planners and reviewers.
 
-        None if the database must be read.
+        Return None if they must be read from the database.
         """
         with self._lock:
             rows = self._of_job.get(job_id)

@@ -71,7 +71,8 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    The second value is True if a worker below the lease's holder has acquired the lock since.
+    The value with each lease is True if an ancestor or a descendant of the lease's holder has later
+    acquired an overlapping lock.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -102,8 +103,8 @@ def _given(
 ) -> LockLease:
     """Return the lease on one lock for ``owner``. Store it if it is new.
 
-    ``held``: the worker's present lease, and True if a worker below it has acquired the lock since.
-    Only then, the present lease gets the new ``number``.
+    ``held``: the lease that the worker already has, with the value that ``_related`` returns. If
+    this value is True, the lease gets the new ``number``. Otherwise, it is returned unchanged.
     """
     if held is not None and not held[1]:
         return held[0]

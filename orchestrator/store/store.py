@@ -150,7 +150,10 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Remove changed jobs. Call this only when the change can be read from the database."""
+        """Remove the values of changed jobs.
+
+        Call this only when the change can be read from the database.
+        """
         with self._lock:
             for job_id in job_ids:
                 self._values.pop(job_id, None)
@@ -312,15 +315,15 @@ class SqlStore:
     def lease_session(self, seconds: float) -> LeaseSession | None:
         """Return a session for the server's lease; None if the database is a file.
 
-        ``seconds``: after this time, an unreachable database is an error.
+        ``seconds``: time after which an unreachable database is an error.
         """
         return None if self.file else LeaseSession(self._url, self._where, seconds)
 
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server, for which no error is raised. The lost server's
-        sessions are ended, because a server that hangs never ends them.
+        ``ended``: the lease of a lost server. This lease raises no error. The sessions of the lost
+        server are ended, because a server that hangs never ends them itself.
         """
         if self._connections is not None:
             return
@@ -589,7 +592,7 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
     """Return a job's workers, with changed workers in place of their former values.
 
-    None if a changed worker is not at the position that its index gives.
+    Return None if a changed worker is not at the position that its index gives.
     """
     found = list(known)
     for worker in changed:

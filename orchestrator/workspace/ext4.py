@@ -16,8 +16,8 @@ _FLAGS = struct.Struct("i")
 def spread(directory: Path) -> None:
     """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
 
-    Only for ext4, which otherwise creates new files near those of earlier jobs. There, after
-    many removals, creating a file took 0.1 to 0.2 ms, because ext4 does not reuse a removed
+    Has an effect only on ext4. Otherwise, ext4 creates new files near the files of earlier jobs.
+    After many removals, this took 0.1 to 0.2 ms per file, because ext4 does not reuse a removed
     inode for a minute or more.
     """
     with suppress(OSError):

@@ -33,8 +33,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """Observer that appends the events of every change to the log of their root job.
 
-    The number of lines is the number of logged events. If a crash or a full disk kept events out of
-    the log, they are read from the store later, and logged before the next events.
+    The log has one line for each event. Therefore its number of lines shows how many events are
+    logged. If events are missing because of a crash or a full disk, they are read from the store
+    later, and logged before the next events.
     """
 
     def __init__(
@@ -42,8 +43,8 @@ class JobLog:
     ) -> None:
         """``events`` reads events from the store.
 
-        Called with a root job's id, a number N, and a maximum, it returns the first events with
-        numbers above N.
+        Its arguments are a root job's id, a number N, and a maximum. It returns the first events
+        with numbers above N.
         """
         self._workspace = workspace
         self._events = events

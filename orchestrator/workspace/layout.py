@@ -136,8 +136,8 @@ class WorkspaceLayout:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Return the path of the worker's directory. If there are files, create it with them.
 
-        If there are none, the process that starts the worker creates the directory later. On a
-        disk, its creation takes as long as all other work for a short worker.
+        If there are no files, the process that starts the worker creates the directory later. If
+        the workspace is on a disk, the creation takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)

@@ -1,9 +1,9 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
-The file is replaced atomically. For a job with more than ``LISTED_WORKERS`` workers, it lists only
-this number of workers, and their parent workers. The field ``workers_omitted`` has the number of
-omitted workers. It also names two places that list all workers: the API, and after the job's end
-the file ``ALL_WORKERS``.
+The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
+only this number of workers, and their parent workers. The field ``workers_omitted`` then has the
+number of omitted workers, and the API calls that list all workers. After the job's end, the field
+also names the file ``ALL_WORKERS``, which lists all workers.
 """
 
 import json
@@ -166,9 +166,10 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the remembered state of a root job; if there is none, the state in the store.
+        """Return the remembered state of a root job.
 
-        There is none if an ended job runs again.
+        If no state is remembered, return the state in the store. This happens if an ended job runs
+        again.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)

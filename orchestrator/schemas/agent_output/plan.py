@@ -54,7 +54,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each command among the texts of an agent's plan."""
+    """Return a required gate for each command of a known check in the texts of an agent's plan."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -76,7 +76,11 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """Return the command in a text: between backticks, or the whole text; "" for a sentence."""
+    """Return the command in a text; "" if the text contains no command of a known check.
+
+    If the text has exactly one part between backticks, this part is the command. Otherwise, the
+    whole text is the command.
+    """
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()

@@ -97,7 +97,7 @@ class UsageRowAnswer(Answer):
 
 class UsageRowsAnswer(Answer):
     """Usage by agent, model, day, root job, or label value, and by period. An ended worker counts
-    at its end. A running worker counts at its start.
+    in the period of its end. A running worker counts in the period of its start.
     """
 
     rows: list[UsageRowAnswer]

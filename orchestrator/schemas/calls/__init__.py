@@ -1,4 +1,4 @@
-"""Calls whose requests and answers are one module: locks, merging, the tasks API.
+"""Calls whose requests and answers are in one module: locks, merging, the tasks API.
 
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """

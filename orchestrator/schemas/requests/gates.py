@@ -91,8 +91,9 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool = True) -> Gate:
         """Return the gate.
 
-        ``new_only``: the default of ``baseline`` for a command that is judged by its exit code;
-        True is ``new-only``. All other gates have the default ``new-only``.
+        ``new_only``: the default of ``baseline`` for a command that is judged by its exit code.
+        True means ``new-only``, and False means ``none``. For all other gates, the default is
+        ``new-only``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -111,7 +112,7 @@ class GateRequest(Wire):
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    A text is the name of a gate, or a command. The project's files decide later which it is.
+    A text is a gate's name or a command. This is decided later, from the project's files.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

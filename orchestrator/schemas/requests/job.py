@@ -445,7 +445,10 @@ class EmptyRequest(Wire):
 
 
 def task_ids(tasks: Sequence[TaskRequest]) -> tuple[str, ...]:
-    """Return every task's id; ``task_<position>``, counted from 1, for a task without an id."""
+    """Return the id of every task. A task without an id gets ``task_<position>``.
+
+    Positions are counted from 1.
+    """
     taken = {task.id for task in tasks if task.id}
     return tuple(
         task.id or next(name for name in _free_names(position) if name not in taken)

@@ -13,8 +13,10 @@ MOST_FAULTS_SHOWN = 20
 def parse_plan(text: str, source: str, default_request: str = "") -> OrchestrateRequest:
     """Return the plan in a text. ``source``: the file's name, for messages.
 
-    ``default_request``: the request of a plan without one; empty: such a plan is invalid. Raise
-    InvalidRequest with one ``source:line:column: error`` per line.
+    ``default_request``: the request for a plan that contains no request. If it is empty, such a
+    plan is invalid.
+
+    Raise InvalidRequest with one ``source:line:column: error`` per line.
     """
     value, root = read(text, source)
     if value is None and default_request:

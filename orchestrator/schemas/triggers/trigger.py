@@ -42,7 +42,7 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One condition of ``when``. If ``path`` is None, it is about the event's kind."""
+    """One condition of ``when``. If ``path`` is None, the condition is about the event's kind."""
 
     name: str
     path: EventPath | None

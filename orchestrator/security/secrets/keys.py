@@ -41,7 +41,7 @@ DEFAULT = Holder("default", frozenset({Scope.ADMIN}))
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The keys of people and programs: their holders by the key's hash."""
+    """The API keys of people and programs. ``holders`` has each key's holder by the key's hash."""
 
     holders: dict[str, Holder] = field(default_factory=dict)
 
@@ -52,7 +52,7 @@ class ApiKeys:
     def holder_of(self, key: str) -> Holder | None:
         """Return the holder of a key; None if the key is invalid.
 
-        A valid key takes as long as an invalid one.
+        The call takes the same time for a valid and an invalid key.
         """
         given, found = hash_key(key), None
         for known, holder in self.holders.items():

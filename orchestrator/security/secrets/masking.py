@@ -48,8 +48,8 @@ class Masker:
     """Masks secrets in a stream, in each form in which programs write them.
 
     ``feed`` holds back bytes at the end of the stream that may begin a secret. Call ``release``
-    when the stream was silent for a moment, so that a line does not lack its end because of one
-    such byte.
+    when the stream was silent for a moment. Otherwise, the end of a line may be missing because of
+    one such byte.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -155,7 +155,7 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks, which may be inside of base64."""
+    """A stream without its line breaks, because a secret in base64 may contain line breaks."""
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
@@ -165,7 +165,7 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return where the original stream has the ``length`` bytes of ``text`` from ``at`` on.
+        """Return where the original stream has the bytes ``text[at : at + length]``.
 
         The span neither begins nor ends with a line break.
         """

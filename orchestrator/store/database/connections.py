@@ -195,7 +195,7 @@ class Connections:
         database_lock.release(self._locks)
 
     def write(self, change: Change) -> None:
-        """Write all of a change, or none of it.
+        """Write a change completely or not at all.
 
         Idempotent: after a lost connection, the caller may write the same change again.
         """
@@ -222,7 +222,8 @@ class Connections:
     def _is_stored(self, change: Change) -> bool:
         """True if the change was stored before.
 
-        Only its first event is searched, because a change is always stored as a whole.
+        Only the first event of the change is searched, because a change is always stored as a
+        whole.
         """
         if not change.events:
             return False
@@ -338,7 +339,7 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 @contextmanager
 def as_store_errors(where: str) -> Iterator[None]:
-    """Convert to StoreError the exceptions of the database and its driver."""
+    """Raise StoreError instead of the exceptions of the database and its driver."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -353,7 +354,7 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Convert to StoreError the exceptions that an invalid row causes."""
+    """Raise StoreError instead of the exceptions that an invalid row causes."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:

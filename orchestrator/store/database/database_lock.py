@@ -22,8 +22,10 @@ def take(path: str) -> list[int]:
     """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
     One lock is on a separate lock file. The other lock is on the database file itself, because
-    people remove lock files. Close the handles after the last connection: if the handle of the
-    database file is closed earlier, SQLite loses its own locks.
+    people remove lock files.
+
+    Close the handles only after the last connection was closed. If the handle of the database file
+    is closed earlier, SQLite loses its own locks.
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)

@@ -270,7 +270,7 @@ REQUEST_CHARACTERS = 300
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return a column that is read as its stored text.
 
-    For ten thousand rows, the conversion to its type would take longer than the query.
+    For ten thousand rows, the conversion to the column's type would take longer than the query.
     """
     return type_coerce(column, Text).label(column.key)
 

@@ -48,7 +48,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     """Return connection arguments that set all timeouts, except those that the URL sets.
 
-    ``seconds``: maximum time until an unreachable server is an error; 0: the usual time.
+    ``seconds``: time after which an unreachable server is an error; 0 means the usual time.
     """
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
@@ -90,7 +90,7 @@ class Fence:
 
 
 def take_for_one_writer(engine: Engine, fence: Fence) -> None:
-    """Make each connection of the engine lock the database when it is opened. Raise StoreError.
+    """Make each new connection of the engine lock the database. Raise StoreError.
 
     PostgreSQL grants the lock only after it has closed the previous connection. By then, the last
     changes of the previous connection are stored or lost. The lock also keeps out a second server,
@@ -136,7 +136,7 @@ def share_with_writer(engine: Engine, fence: Fence) -> None:
 
 
 def end_writers(connection: Connection) -> None:
-    """End the sessions of a lost server that could still write; wait briefly for their end.
+    """End the sessions with which a lost server could still write. Wait briefly for their end.
 
     A session of the same database user may be ended without further privileges. Raise
     SQLAlchemyError.

@@ -88,7 +88,7 @@ class LeaseSession:
     """
 
     def __init__(self, url: URL, where: str, seconds: float) -> None:
-        """``seconds``: after this time, an unreachable database is an error."""
+        """``seconds``: time after which an unreachable database is an error."""
         self._engine = create_engine(
             url,
             poolclass=NullPool,

@@ -160,11 +160,11 @@ class WorkerOrders:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Lists by root job and filter. Others only check whether there are any.
+        #: Lists by root job and filter. Other modules only check whether there are any lists.
         self.kept: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
-        """Return the sorted list for a filter, which must not contain a text."""
+        """Return the sorted list for a filter. The filter must not contain a text."""
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:

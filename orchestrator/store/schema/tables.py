@@ -293,7 +293,8 @@ leases = Table(
     Column("job_id", PlainText, nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),
-    #: 1: a descendant of the holder has acquired the lock since, with a greater number.
+    #: 1: an ancestor or descendant of the holder has later acquired an overlapping lock, with a
+    #: greater number.
     Column("passed_on", Integer, nullable=False),
 )
 
