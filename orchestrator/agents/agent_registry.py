@@ -60,8 +60,8 @@ class AgentRegistry:
 
         ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
         agent is ``auto``, too, the best AI agent that can work is used, or ``survey`` if no AI
-        agent can work. ``refused`` has the agents whose logins failed. They are used only if no
-        other AI agent can work.
+        agent can work. In this choice, an agent in ``refused`` (its login failed) is used only
+        if no other AI agent can work.
         """
         if name != AUTO:
             return self.get(name).name

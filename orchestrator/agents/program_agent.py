@@ -93,7 +93,7 @@ _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
 class ShellAgent:
-    """Runs a task's ``command``. ``bash -c`` runs a string; a list is run directly.
+    """Runs a task's ``command``. A string is run with ``bash -c``, a list directly.
 
     Exit code 0 with a complete log is success, even without output.
     """
@@ -140,7 +140,7 @@ class ShellAgent:
 
 
 def output_document(directory: Path) -> str:
-    """Return a worker's ``output.md`` for the report, possibly shortened; "" if there is none."""
+    """Return a worker's ``output.md`` for the report, cut if it is too long; "" if missing."""
     path = os.path.join(directory, OUTPUT_NAME)
     # Checked first, because most directories have no such file, and opening is slower.
     if not os.path.lexists(path):

@@ -71,7 +71,7 @@ def _lock(descriptor: int) -> bool:
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return False if ``over`` returned True before the setup exited.
 
-    Return True for a setup that failed, because repeating it would fail again.
+    Return True also if the setup failed. It is then not repeated, because it would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

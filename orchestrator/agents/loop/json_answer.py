@@ -94,10 +94,10 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema for a JSON object, and True if the object contains the requested value.
+    """Return a schema for a JSON object, and True if that schema wraps ``schema``.
 
-    APIs accept only schemas for objects. If ``schema`` is for another type, the value becomes the
-    property ``answer`` of an object.
+    APIs accept only schemas for objects. A ``schema`` for another type is wrapped: the object then
+    has the value in its property ``answer``.
     """
     if schema.get("type") == "object":
         return dict(schema), False

@@ -79,8 +79,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories that become child jobs, the largest first; at most MOST_CHILD_JOBS.
 
-    The directories are those in ``paths`` and below; if ``paths`` is empty, those of the whole
-    project. A directory has priority over the directories inside it.
+    Only directories in ``paths`` and below are considered; if ``paths`` is empty, all directories
+    of the project. A directory has priority over the directories inside it.
     """
     top = _Directory(".")
     for file in files:

@@ -93,8 +93,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    The result is in quotation marks if necessary. A batch file gets the argument from cmd.exe,
-    which replaces ``%NAME%`` even between quotation marks.
+    A word with special characters gets quotation marks. cmd.exe, which runs batch files, interprets
+    only ``%NAME%`` between them.
     """
     if word and not _HAS_MEANING.search(word):
         return word

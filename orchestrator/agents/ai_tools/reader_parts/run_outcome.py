@@ -51,7 +51,7 @@ class RunReport:
 def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a program's run.
 
-    ``now``: the Unix time at which a text such as "try again in 20s" was written.
+    ``now``: the present Unix time, for texts such as "try again in 20s".
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     used = _usage(report.usage)

@@ -92,8 +92,7 @@ class AiderReader:
         """Read a line of aider's history, and collect the model's answer.
 
         A message of aider itself begins with "> " and ends with two blanks, possibly several lines
-        later.
-        A line that begins with "#### " is the prompt or the output of a command.
+        later. A line that begins with "#### " is the prompt or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True

@@ -191,7 +191,7 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
-        """Exclude the usage of the session's earlier runs, because codex reports it, too."""
+        """Subtract the usage of earlier runs, because codex reports the whole session's usage."""
         self._before = self._session_log.total
         self._steps_before = self._session_log.steps
         self._meter = Meter()

@@ -33,8 +33,8 @@ class AllowedPaths:
     def to_change(self, given: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
 
-        Also raise ToolRefused for git's own files, because git runs hooks and filters that they
-        define.
+        Also raise ToolRefused for git's own files, because git runs the hooks and filters in
+        these files.
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:

@@ -168,7 +168,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """The number of changes to files by one author, and the number of lines that they added."""
+    """One author's number of changes to files, and number of added lines."""
 
     changes: int = 0
     lines: int = 0

@@ -73,8 +73,8 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    It does if a clause begins with a verb such as "build", or, without a verb, with a thing to
-    build such as "an app".
+    Such a request has a clause that begins with a verb such as "build", or with a new thing such as
+    "an app". Words such as "please" before the verb are ignored.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
