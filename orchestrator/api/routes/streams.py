@@ -144,7 +144,7 @@ def waiting_reply(
 ) -> Response:
     """Return a response that is sent when ``check`` returns the job, or after ``seconds``.
 
-    ``answer`` makes the reply. If the server stops before, the reply is ``stopping``. Raise
+    ``answer`` makes the reply. If the server stops first, the reply is ``stopping``. Raise
     Unavailable if too many calls wait.
     """
     shared = long_answers()

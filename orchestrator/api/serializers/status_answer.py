@@ -99,7 +99,8 @@ class JobRows:
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
         """Return the stored answer; None if it is not for this ``version`` of the tree.
 
-        Does not take the lock, because another thread may hold it for as long as it encodes rows.
+        Does not take the lock, because another thread holds the lock while that thread encodes
+        rows.
         """
         current = self.current
         if current is None or version != current.version:

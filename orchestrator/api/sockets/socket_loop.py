@@ -52,7 +52,7 @@ class Timers(Generic[T]):
     def forget(self, owner: T) -> None:
         """Drop all calls of an owner. Idempotent.
 
-        Without this, a connection that has ended would stay in memory until its last call is due.
+        If the calls were not dropped, an ended connection would stay in memory until its last call.
         """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:

@@ -59,8 +59,8 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    The submission has labels with the names of all tools. A further label says why a tool is
-    unavailable, and which command repairs it. Raise a 422 for an unknown tool, or if no tool is
+    The submission has a label with the name of each tool. Each unavailable tool also has a label
+    with the reason, and the fix if it is known. Raise a 422 for an unknown tool, or if no tool is
     available.
     """
     assignments = body.cli_assignments

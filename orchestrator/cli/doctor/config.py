@@ -19,8 +19,8 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield the checks of the configuration.
 
-    The settings are yielded with the check that finds config.yaml valid, and None is yielded with
-    every other check.
+    The check that finds the configuration valid is yielded with the settings. Every other check is
+    yielded with None.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -58,8 +58,8 @@ def of_job(status: str) -> ExitCode:
 def of_error(error: OrchestratorError) -> ExitCode:
     """Return the exit code for an error's kind.
 
-    If the kind has no code, return the code for the kind of the nearest base class that has one.
-    If no base class has one, return FAILED.
+    If the kind has no code, the base classes are searched for a kind with a code, the nearest class
+    first. If there is no such kind, return FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)

@@ -163,7 +163,8 @@ def asked(
 
     Raise click.UsageError without a request, and InvalidRequest for an invalid plan. If
     ``is_checked_later`` is True, the fields of the plan may stay unchecked. ``unchecked_plan`` of
-    the result then names the plan file. If the server rejects the job, pass it to ``check_plan``.
+    the result then names the plan file. If the server rejects the job, the caller passes this file
+    to ``check_plan``.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":

@@ -293,8 +293,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The port of the previous server is included, because workers of that server still call it. It is
-    omitted only if a flag sets the port that workers use (``is_flag``) to a value other than 0.
+    The previous server's port is included, because workers of that server still call this port.
+    The port is omitted only if a flag (``is_flag``) sets the port that workers use to a value other
+    than 0.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
