@@ -1,1 +1,1 @@
-"""Gates: their selection for a job, their processes, and their runs on base commits."""
+"""Gates: their processes, and their runs on base commits."""

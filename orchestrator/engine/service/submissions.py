@@ -19,10 +19,10 @@ from orchestrator.core.repository.git_refs import base_ref, dirty_ref
 from orchestrator.core.repository.repository import Base, Repository
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.reruns.rerun_checks import check_rerun
+from orchestrator.engine.submission.agents_and_gates import GatePlans
 from orchestrator.engine.submission.job_creation import (
     ResolvedSubmission,
     SubmissionBuilder,

@@ -1,1 +1,1 @@
-"""Submission of a job: selects agents, checks the plan and the ancestors, and stores the job."""
+"""Submission of a job: selects agents and gates, checks plan and ancestors, and stores the job."""

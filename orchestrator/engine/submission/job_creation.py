@@ -28,8 +28,7 @@ from orchestrator.core.ports.read_models import Availability
 from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
-from orchestrator.engine.gates.gate_selection import GatePlan
-from orchestrator.engine.submission.agent_choice import AgentChoice
+from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePlan
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 

@@ -11,8 +11,8 @@ from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.submission.agents_and_gates import GatePlans
 from orchestrator.engine.submission.job_creation import (
     SubmissionBuilder,
     check_tasks,

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.gates.gate import AUTO, Gate
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.submission import ConfigRequest
-from orchestrator.engine.gates.gate_selection import GatePlan, GatePlans
+from orchestrator.engine.submission.agents_and_gates import GatePlan, GatePlans
 from orchestrator.gates import GateResolver
 from tests.unit.core.factories import a_child_job, a_config, a_job, a_worker
 from tests.unit.gates.detect.test_detection import Files

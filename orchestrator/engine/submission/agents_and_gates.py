@@ -1,0 +1,208 @@
+"""Choice of the agents and gates of a job.
+
+An agent does a task, plans the job, or reviews candidates. Gates are selected once, from the files
+of the commit from which the root job starts.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import lru_cache
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.gates.gate import AUTO as AUTO_RUN
+from orchestrator.core.gates.gate import Gate, GateFiles, GateFinder
+from orchestrator.core.model.human_input import PERSON
+from orchestrator.core.model.job import PLANNER, REVIEWER, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig
+from orchestrator.core.model.submission import ConfigRequest, Submission
+from orchestrator.core.ports import Agents, Roles, Store
+from orchestrator.core.repository.repository import Repository
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.planning.rule_planner import worth_planning
+
+
+class AgentChoice:
+    """Selects agents for tasks, plans, and reviews.
+
+    The parameter ``refused`` of the methods names agents whose login failed recently.
+    """
+
+    def __init__(
+        self,
+        agents: Agents,
+        roles: Roles,
+        check_machine: Callable[[TaskSpec, Sequence[str]], None],
+    ) -> None:
+        self._agents = agents
+        self._roles = roles
+        self._check_machine = check_machine
+
+    def check_names(self, asked: ConfigRequest) -> None:
+        """Raise UnknownAgent if the settings name an unknown agent, even if no task uses it."""
+        for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
+            if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
+                self._agents.get(name)
+
+    def planning_agent(
+        self, config: JobConfig, submission: Submission, refused: Collection[str]
+    ) -> str | None:
+        """Return the agent that plans the job; None if tasks are given, or the rules plan it."""
+        if submission.tasks:
+            return None
+        if config.planner == "auto" and not worth_planning(submission.request):
+            return None
+        name = self._agents.planner(config.planner, config.agent, refused)
+        if name == "rules":
+            return None
+        # The planner must be available here, even if it runs no task.
+        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
+        # The plan's tasks are texts, so the job's agent must accept such a task.
+        self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
+        return name
+
+    def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
+        if task.approve:
+            return [PERSON]
+        asked = task.agents or (config.agent,)
+        tasks = [task.of_candidate(place) for place in range(len(asked))]
+        pairs = zip(asked, tasks, strict=True)
+        names = [self._agents.resolve(name, each, refused) for name, each in pairs]
+        for name, each in zip(names, tasks, strict=True):
+            self._agents.get(name).check(each)
+        if task.role:
+            self._roles.check(task.role)
+        if task.requires or task.node:
+            self._check_machine(task, names)
+        return names
+
+    def with_reviewers(
+        self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
+    ) -> list[TaskSpec]:
+        """Return the tasks, with the name of an agent instead of ``auto`` in ``review``.
+
+        Raise UnknownAgent or InvalidRequest.
+        """
+        return [self._with_reviewer(task, refused) if task.review else task for task in tasks]
+
+    def _with_reviewer(self, task: TaskSpec, refused: Collection[str]) -> TaskSpec:
+        name = self._agents.resolve(task.review, TaskSpec(id=REVIEWER), refused)
+        if not self._agents.uses_model(name):
+            raise InvalidRequest(
+                f"agent {name!r} cannot review, because it uses no model; "
+                "set review to an AI agent",
+                kind="no-reviewer",
+            )
+        self._agents.get(name).check(TaskSpec(id=REVIEWER, title="Review"))
+        return replace(task, review=name, review_by_any=task.review == AUTO)
+
+    def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
+        """Record an agent fallback, if the best agent is not used because its login failed."""
+        refused = scheduler.view.logins_refused(now)
+        if not refused:
+            return
+        any_task = TaskSpec(id="any")
+        best = self._agents.resolve(AUTO, any_task)
+        instead = self._agents.resolve(AUTO, any_task, refused)
+        if instead != best:
+            scheduler.agent_passed_over(job, best, instead, refused[best], now)
+
+
+@dataclass(frozen=True, slots=True)
+class GatePlan:
+    """The gates of a job. Stored with the job, so that they do not change with the project."""
+
+    gates: tuple[Gate, ...] = ()
+    is_off: bool = False
+
+
+class _NoFiles:
+    def read(self, path: str) -> str:
+        return ""
+
+    def names(self, directory: str = "") -> Collection[str]:
+        return ()
+
+    def paths(self) -> Collection[str]:
+        return ()
+
+
+class GatePlans:
+    """Selects the gates of jobs.
+
+    Any thread may call. Methods raise InvalidRequest and RepositoryError.
+    """
+
+    def __init__(self, repository: Repository, finder: GateFinder, is_on: bool) -> None:
+        self._repository = repository
+        self._finder = finder
+        self._is_on = is_on
+        # The files of a commit never change, so the answer can be cached.
+        self._found = lru_cache(maxsize=32)(self._find)
+
+    def of_job(
+        self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
+    ) -> tuple[GatePlan, str]:
+        """Return the gates of a new job, and the commit that defines the gates of its tasks.
+
+        ``parent``: the worker that requests a child job.
+        """
+        if parent is None:
+            return self.of_root(config.get("gates"), base), base
+        worker, root = store.worker(parent), store.job(parent.root_id)
+        job = None if worker is None else store.job(worker.job_id)
+        if root is None or job is None:
+            return GatePlan(), ""  # The request is rejected later, with a better message.
+        first = root.config.base or job.config.base or base
+        asked = config.get("gates")
+        return self.of_child(asked, self._above(job.config, base), first), first
+
+    def _above(self, parent: JobConfig, base: str) -> JobConfig:
+        """Return the parent job's settings, with the default gates of ``base`` if they are needed.
+
+        The defaults are not needed if the parent job has a base or gates, or switched gates off.
+        """
+        if parent.base or parent.gates or parent.gates_off:
+            return parent
+        return replace(parent, gates=self.of_root(None, base).gates)
+
+    def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
+        """Return the gates of a root job.
+
+        ``asked`` is None if the request names no gates, and empty if it switches gates off.
+        """
+        if asked is None:
+            return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
+        return GatePlan(self._named(asked, base), is_off=not asked)
+
+    def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
+        """Return the gates of a child job: all gates of its parent, and its own further gates."""
+        names = {gate.name for gate in parent.gates}
+        more = [each for each in self._named(asked or (), root_base) if each.name not in names]
+        return GatePlan((*parent.gates, *more), parent.gates_off and not more)
+
+    def of_tasks(self, tasks: Sequence[TaskSpec], base: str) -> tuple[TaskSpec, ...]:
+        return tuple(
+            replace(task, gates=self._named(task.gates, base)) if task.gates else task
+            for task in tasks
+        )
+
+    def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
+        """Return the default gates for a job that starts from a commit.
+
+        An empty ``commit`` means the user's checkout.
+        """
+        return self._found(commit or self._repository.base().commit)
+
+    def _find(self, base: str) -> tuple[Gate, ...]:
+        return tuple(self._finder.found(self._files(base))) if base else ()
+
+    def _named(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+        if not asked:
+            return ()
+        if not base:
+            asked = [each for each in asked if each.run != AUTO_RUN]
+        return tuple(self._finder.named(asked, self._files(base)))
+
+    def _files(self, base: str) -> GateFiles:
+        return self._repository.files(base) if base else _NoFiles()
