@@ -1,4 +1,4 @@
-"""Webhooks and callbacks: signed messages to endpoints of the settings and of jobs.
+"""Webhooks and callbacks: signed messages to addresses that settings and jobs name.
 
 Messages are signed as the specification Standard Webhooks requires (standardwebhooks.com).
 """

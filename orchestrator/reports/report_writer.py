@@ -182,7 +182,7 @@ class _Final:
 
 
 class Pages:
-    """The reports of one job and of all jobs below it: their content and its length.
+    """Creates the reports of one job and of all jobs below it as texts, and limits their length.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
     report that shows results. The same text is removed from the workers' outputs.
@@ -279,8 +279,8 @@ class Pages:
     def level(self, depth: int) -> str:
         """Return the report of all jobs of one depth.
 
-        For depth 0, it has the outputs that FINAL_RESULT.md shortens. For other depths, it has no
-        outputs, because FINAL_RESULT.md and the reports of child jobs have them.
+        For depth 0, the report has the outputs that FINAL_RESULT.md shortens. For other depths, the
+        report has no outputs, because FINAL_RESULT.md and the reports of child jobs have them.
         """
         no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
@@ -374,8 +374,8 @@ class Pages:
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
-        ``described``: length of the output in FINAL_RESULT.md; None if it does not describe the
-        worker.
+        ``described``: length of the output in FINAL_RESULT.md; None if FINAL_RESULT.md does not
+        describe the worker.
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
@@ -469,7 +469,10 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: number of processors that workers share; None: those of this process."""
+        """``processors``: number of processors that workers share.
+
+        None means the number of processors that this process may use.
+        """
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
         #: Directory of the files of `workdir: project` tasks, for links.

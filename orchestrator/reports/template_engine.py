@@ -102,7 +102,7 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Fill a template. If the user's template fails, use the shipped one, and add a note."""
+        """Fill a template. If the user's template fails, use the shipped template, with a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
@@ -141,8 +141,8 @@ _OPTIONS: Mapping[str, Any] = {
 class _CompiledTemplates(BytecodeCache):
     """The compiled templates, shared by all Jinja environments.
 
-    Shipped templates are also stored beside their sources, because compiling them takes a quarter
-    of a second: most of the time of a server's first job.
+    The compiled shipped templates are also stored next to their sources. Otherwise, a server would
+    need a quarter of a second to compile them, which is most of the time of its first job.
     """
 
     def __init__(self, shipped: Path) -> None:

@@ -2,8 +2,8 @@
 
 Every text from a worker or user in a report must go through a filter. ``plain`` and ``one_line``
 remove characters that could deceive a terminal or a reader. In Markdown, ``fence`` and ``code``
-show text as code. ``cell`` and ``inline`` show it within a line, without effects. ``document``
-keeps a worker's own Markdown readable.
+show text as code. ``cell`` and ``inline`` show text as one line on which Markdown has no effect.
+``document`` keeps a worker's own Markdown readable.
 """
 
 import re

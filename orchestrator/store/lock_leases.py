@@ -36,8 +36,8 @@ def take(
 ) -> Grant:
     """Acquire all leases ``names`` for the attempt ``owner``, or none of them.
 
-    If another worker holds one of the locks, roll back the transaction ``step``, and return the
-    blocking leases.
+    If leases of other workers block one of the locks, roll back the transaction ``step``, and
+    return the blocking leases. Leases of the owner's ancestors and descendants do not block.
     """
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))

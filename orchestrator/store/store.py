@@ -322,8 +322,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server. This lease raises no error. The sessions of the lost
-        server are ended, because a server that hangs never ends them itself.
+        ``ended``: the lease of a lost server. No error is raised for this lease. The sessions of
+        the lost server are ended, because a server that hangs never ends them itself.
         """
         if self._connections is not None:
             return

@@ -107,7 +107,7 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Write missing lines later, because the job may have no further change."""
+        """Write missing lines after a while, even if the job has no further change."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)

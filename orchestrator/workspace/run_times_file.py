@@ -1,4 +1,4 @@
-"""The file with the run times of earlier tasks, which decide the start order of tasks.
+"""The file with the run times of earlier tasks. The run times decide the start order of tasks.
 
 A line contains a name and seconds, and is added when a root job has ended. A lost or broken line
 only makes the start order worse.

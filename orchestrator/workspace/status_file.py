@@ -205,7 +205,7 @@ class StatusFiles:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Write the file again later, because the job may have no further change."""
+        """Write the file again after a while, even if the job has no further change."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
@@ -261,7 +261,8 @@ def _watched(tree: Tree) -> _Watched:
 def readable(document: dict[str, Any]) -> str:
     """Format JSON with one line for each field and each task.
 
-    Python's ``indent`` takes ten times as long, too long for thousands of workers.
+    ``json.dumps`` with ``indent`` takes ten times as long, which is too long for thousands of
+    workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))

@@ -1,8 +1,8 @@
 """Kills a dead shim's leftover processes, and reports the shim's end to the server.
 
-The spawner runs this code. If the spawner is killed, its parent, the keeper, inherits the shims and
-their processes, and runs the code instead. Both run it until the last shim has ended and no
-leftover process remains, even after the server's end.
+The spawner runs this code. If the spawner is killed, its parent process, the keeper, inherits the
+shims and the shims' processes, and runs this code instead. The spawner or keeper runs until the
+last shim has ended and no leftover process remains, even after the server's end.
 """
 
 import json

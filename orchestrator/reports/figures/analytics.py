@@ -14,7 +14,7 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.
 - ``efficiency``: ``busy_slots / slots``.
-- ``processors``: processors that the job manager may use.
+- ``processors``: processors that the server may use.
 - ``usable_slots``: the minimum of ``slots``, started workers, and ``processors``.
 - ``parallel_efficiency``: ``busy_slots / usable_slots``, but at most 1. The quotient may be higher,
   because a worker that waits needs no processor.
@@ -22,8 +22,8 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
   and ``seconds`` of own work; see ``job_tree_index.py``.
 - ``bottleneck``: id of the worker with the longest step.
-- ``queued_seconds``: sum over the workers of the time between being ready to start and the start.
-- ``waited_seconds``: sum over the workers of the time in which child jobs were unfinished.
+- ``queued_seconds``: sum of the times for which workers were ready to start, but had not started.
+- ``waited_seconds``: sum of the times for which workers had unfinished child jobs.
 - ``attempts``, ``retries``: counts.
 - ``strays``: number of leftover processes that were killed after their worker's main process had
   exited.
@@ -47,12 +47,12 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
   ``work_seconds``.
 - ``jobs``: for each job, parents first, ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
-  ``wall_seconds``, and ``workers``. If there are more than 1,000 jobs, only 1,000 of them: the job
-  of the figures, then jobs that did not complete.
+  ``wall_seconds``, and ``workers``. If there are more than 1,000 jobs, the list has only 1,000 of
+  them. The job that the figures describe and jobs that did not complete are preferred.
 - ``jobs_omitted``: only with ``schema`` 2. ``count`` is the number of jobs that ``jobs`` lacks.
   ``tree`` is the API call that shows all jobs.
 - ``workers``: for each worker, by depth, the fields of ``WorkerFigures``. If there are more than
-  1,000 workers, only 1,000 of them, failed workers first.
+  1,000 workers, the list has only 1,000 of them. Failed workers are preferred.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
   lacks. ``all`` (columns), ``pages``, and ``results`` (with ``files_created``) are API calls that
   show all workers.
@@ -197,7 +197,7 @@ class Analytics:
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
     """Return the figures of a job with all jobs below it.
 
-    ``processors``: number of processors that the job manager may use.
+    ``processors``: number of processors that the server may use.
     """
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
@@ -316,7 +316,7 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    """Return the fields of an object by name. Times are rounded: their last digits are noise."""
+    """Return the fields of an object by name. Numbers are rounded to six decimal places."""
     names, values_of = _fields(value.__class__)
     return {
         name: round(own, 6) if type(own) is float else own

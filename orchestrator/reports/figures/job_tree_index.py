@@ -82,7 +82,8 @@ class Family:
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
         """Sort a worker's child jobs as the worker started them.
 
-        The store returns jobs that were created at the same instant in any order.
+        This is needed because the store may return jobs that were created at the same instant in
+        any order.
         """
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()
@@ -298,7 +299,7 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
 
 
 def own_seconds(family: Family, worker: Worker) -> float:
-    """Return the seconds of a worker's attempts, except while its child jobs were unfinished."""
+    """Return the seconds of a worker's attempts, without the time of unfinished child jobs."""
     runs, lent = family.runs(worker), family.lent(worker)
     elapsed = sum([end - start for start, end in runs], 0.0)
     return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed

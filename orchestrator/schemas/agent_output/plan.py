@@ -99,7 +99,10 @@ def _is_safe(command: str) -> bool:
 
 
 def _is_safe_argument(word: str) -> bool:
-    """True for an option, or a relative path inside the project; False for a word of a sentence."""
+    """True for a known option, or for a relative path inside the project.
+
+    A word of a sentence is neither.
+    """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None
     inside = not word.startswith("/") and ".." not in word.split("/")

@@ -112,7 +112,8 @@ class GateRequest(Wire):
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    A text is a gate's name or a command. This is decided later, from the project's files.
+    An entry may be a text. The project's files decide later whether the text is the name of a gate
+    or a command.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

@@ -92,7 +92,10 @@ class Trigger:
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
-        """Return the id of the event, the same for a repeated event; "" if it has none."""
+        """Return the id of the event, which is equal for a repeated event.
+
+        Return "" if the event has no id.
+        """
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
             return _printable(values[0]) if values else ""

@@ -23,7 +23,7 @@ LONGEST_ROOT = 40
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
     """Return the path of an attempt's directory.
 
-    It depends only on the arguments, so that the next server finds leftovers of a crash.
+    The path depends only on the arguments, so that the next server finds leftovers of a crash.
     """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 

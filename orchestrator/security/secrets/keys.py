@@ -21,7 +21,7 @@ def hash_key(key: str) -> str:
 
 
 def new_proof() -> Proof:
-    """Return a new secret that proves that an exit record is genuine, with its digest.
+    """Return a new secret and its digest. The secret proves that an exit record is genuine.
 
     Store only the digest.
     """

@@ -121,7 +121,8 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 def share_with_writer(engine: Engine, fence: Fence) -> None:
     """Allow the connections of the engine to write in parallel with the writer.
 
-    Each acquires a shared lock and checks the fence. Another server may end them (``end_writers``).
+    Each connection acquires a shared lock and checks the fence. Another server may end these
+    connections (``end_writers``).
     """
 
     @event.listens_for(engine, "connect")

@@ -1,7 +1,7 @@
 """The lease of the server that uses a PostgreSQL database.
 
 The holder renews its lease by changing one row. Another server measures by its own clock how long
-the row has not changed, so that clocks of several machines are never compared, as in Kubernetes
+the row has not changed. Therefore clocks of several machines are never compared, as in Kubernetes
 (client-go, tools/leaderelection). A write needs no check of the lease: see ``postgresql.Fence``.
 """
 

@@ -1,4 +1,4 @@
-"""states that only the wording of a reason contained, as separate columns"""
+"""states as separate columns; before, only the wording of a reason contained them"""
 
 import json
 import re
