@@ -1,6 +1,6 @@
 """Cache of job trees: the rows of recent job trees in memory.
 
-For reports, and for callers that wait for a job, these rows need not be read from the database.
+Reports, and calls that wait for a job, read these rows from memory and not from the database.
 """
 
 import threading

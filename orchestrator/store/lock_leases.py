@@ -71,8 +71,8 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    The value with each lease is True if an ancestor or a descendant of the lease's holder has later
-    acquired an overlapping lock.
+    The second value of each pair is True if an ancestor or a descendant of the lease's holder has
+    later acquired an overlapping lock.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -103,8 +103,9 @@ def _given(
 ) -> LockLease:
     """Return the lease on one lock for ``owner``. Store it if it is new.
 
-    ``held``: the lease that the worker already has, with the value that ``_related`` returns. If
-    this value is True, the lease gets the new ``number``. Otherwise, it is returned unchanged.
+    ``held``: the pair that ``_related`` returns for the worker's present lease; None if the worker
+    has no lease on the lock. If the second value is True, the lease gets the new ``number``.
+    Otherwise, the lease is returned unchanged.
     """
     if held is not None and not held[1]:
         return held[0]

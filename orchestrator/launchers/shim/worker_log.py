@@ -59,7 +59,7 @@ class WorkerLog:
     def awaits_silence(self) -> bool:
         """True if ``silence`` should be called when the worker prints nothing for a moment.
 
-        This is so while output is held back, because it may be the beginning of a secret.
+        The value is True while output is held back that may be the beginning of a secret.
         """
         return self._masker.holds_back and not self._silent
 

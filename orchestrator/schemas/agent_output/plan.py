@@ -78,8 +78,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 def _command_in(text: str) -> str:
     """Return the command in a text; "" if the text contains no command of a known check.
 
-    If the text has exactly one part between backticks, this part is the command. Otherwise, the
-    whole text is the command.
+    If the text has exactly one part between backticks, only this part is used.
     """
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
