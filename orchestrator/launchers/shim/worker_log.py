@@ -59,7 +59,8 @@ class WorkerLog:
     def awaits_silence(self) -> bool:
         """True if ``silence`` should be called when the worker prints nothing for a moment.
 
-        The value is True while output is held back that may be the beginning of a secret.
+        The value is True if output is held back, and ``silence`` was not called since the latest
+        output.
         """
         return self._masker.holds_back and not self._silent
 

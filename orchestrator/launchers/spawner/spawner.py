@@ -7,7 +7,7 @@ A request is a packet with a serial number and the new shim's socket. When the s
 leftover processes have ended, the answer has the serial number and the killed processes.
 
 The spawner is a subreaper: it adopts orphaned descendants, and kills them. If the spawner is
-killed, shims continue, and its parent, the keeper, adopts and kills the orphans.
+killed, shims continue. The spawner's parent process, the keeper, then adopts and kills the orphans.
 """
 
 import gc
