@@ -14,7 +14,6 @@ from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.access.rate_limit import RateLimits
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.poll_cache import Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     approvals,
@@ -31,7 +30,7 @@ from orchestrator.api.routes import (
     worker_calls,
 )
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
-from orchestrator.api.routes.response_caching import SharedReads
+from orchestrator.api.routes.response_caching import Repeats, SharedReads
 from orchestrator.api.routes.server import browser_login, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers

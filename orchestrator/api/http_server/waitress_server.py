@@ -14,7 +14,6 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
-from orchestrator.api.http.poll_cache import Repeats
 from orchestrator.api.http_server.connection_limits import (
     KEPT_CONNECTIONS,
     LARGEST_HEADER_BYTES,
@@ -26,6 +25,7 @@ from orchestrator.api.http_server.connection_limits import (
     end_late,
 )
 from orchestrator.api.options import MIB
+from orchestrator.api.routes.response_caching import Repeats
 from orchestrator.core.errors import OrchestratorError
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.poll_cache import Again, Repeated
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response_caching import (
+    Again,
+    Repeated,
     let_repeat,
     tagged_answer,
     tagged_bytes,

@@ -1,15 +1,23 @@
 """Converts answers to HTTP responses: adds ETags, shares reads among callers, and compresses.
 
 JSON answers and the dashboard's files are compressed for callers that accept gzip.
+
+The server's event loop answers repeated polls. A client that polls sends the same bytes each time.
+If the earlier answer is still current, the loop sends it again. It does not call the application,
+because the switch to a thread costs more than the answer.
 """
 
+import re
 import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from email.utils import formatdate
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Generic, TypeVar
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel
@@ -17,9 +25,9 @@ from pydantic import BaseModel
 from orchestrator.api.access.authentication import caller
 from orchestrator.api.access.rate_limit import RateLimits
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.poll_cache import AGAIN, Again, Repeated
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import OrchestratorError
 
 LEAST_BYTES = 1024
 #: Name in ``flask.g`` of the answer's tag; set only if equal tags mean equal bodies.
@@ -223,6 +231,61 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
     return Response(found.body, mimetype=mimetype, headers=headers)
 
 
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    tag: str
+    body: bytes
+    #: False if the body contains remaining time, which is not part of the tag.
+    is_whole: bool = True
+
+
+def _tagged(answer: BaseModel) -> _Tagged:
+    """Return the encoded answer and its weak ETag.
+
+    The tag ignores the remaining time: its decrease is no reason to send the answer again.
+    """
+    lasting = tagged(encoded(answer, without=RUNNING_DOWN))
+    left = getattr(answer, "left", None)
+    if left is None:
+        return _Tagged(lasting.tag, lasting.body)
+    return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
+
+
+#: Keys in a request's environment: the bytes of the request, and a call that repeats its answer.
+HEAD, AGAIN = "orchestrator.head", "orchestrator.again"
+#: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
+MOST_REPEATED = 512
+LONGEST_HEAD = 2048
+#: Headers that are not stored, because each repeated answer gets new values.
+_OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
+#: The number in the request line that differs between the polls of one client. A request with a tag
+#: is compared as a whole, because its answer depends on the tag and on the number.
+_SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
+_TAG = b"if-none-match:"
+_NOT_MODIFIED = "304"
+#: Environment keys of requests that are never repeated: these requests have a body, or a session
+#: that may end.
+_MORE_THAN_THE_HEAD = frozenset(
+    {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
+)
+
+Pieces = Sequence[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The current body of an answer, in pieces, and its weak ETag."""
+
+    tag: str
+    pieces: Pieces
+
+
+#: Function that returns the current answer, or None if the application must answer. Arguments: True
+#: for a body in gzip, and the request's ``since_seq``. None: the ``since_seq`` of the first
+#: request.
+Again = Callable[[bool, int | None], Repeated | None]
+
+
 def let_repeat(current: Again) -> None:
     """Let the server's event loop answer later requests that equal the current request.
 
@@ -245,20 +308,108 @@ def let_repeat(current: Again) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tagged:
-    tag: str
-    body: bytes
-    #: False if the body contains remaining time, which is not part of the tag.
-    is_whole: bool = True
+class _Answered:
+    """An earlier answer: its head, and the function that returns the current body."""
+
+    #: The status line and the headers that do not change.
+    head: bytes
+    again: Again
+    is_packed: bool
+    #: The ETag of a 304, which is repeated only while it is current; empty for an answer with a
+    #: body.
+    unchanged: str
 
 
-def _tagged(answer: BaseModel) -> _Tagged:
-    """Return the encoded answer and its weak ETag.
+class Repeats:
+    """WSGI middleware that stores answers, and sends them again while they are current.
 
-    The tag ignores the remaining time: its decrease is no reason to send the answer again.
+    Wraps all other middleware. Any thread may call.
     """
-    lasting = tagged(encoded(answer, without=RUNNING_DOWN))
-    left = getattr(answer, "left", None)
-    if left is None:
-        return _Tagged(lasting.tag, lasting.body)
-    return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self._answered: OrderedDict[tuple[bytes, str], _Answered] = OrderedDict()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if HEAD not in environ or not _may_be_repeated(environ):
+            return self._application(environ, start_response)
+
+        def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+            if AGAIN in environ:
+                self._keep(environ, status, headers)
+            # The return value is waitress' own method, by which the socket loop finds the
+            # connection.
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)
+
+    def _keep(
+        self, environ: WSGIEnvironment, status: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        lines = [f"HTTP/1.1 {status}"]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OWN_HEADERS]
+        found = _Answered(
+            "\r\n".join([*lines, ""]).encode("latin-1"),
+            environ[AGAIN],
+            is_packed=("Content-Encoding", "gzip") in headers,
+            unchanged=dict(headers)["ETag"] if status.startswith(_NOT_MODIFIED) else "",
+        )
+        key = (_parts(environ[HEAD])[0], environ["REMOTE_ADDR"])
+        with self._lock:
+            self._answered[key] = found
+            self._answered.move_to_end(key)
+            if len(self._answered) > MOST_REPEATED:
+                self._answered.popitem(last=False)
+
+    def answer(self, head: bytes, address: str) -> Pieces | None:
+        """Return the complete answer to a request; None if the application must answer.
+
+        ``head``: the bytes of the request. ``address``: the client's address.
+        """
+        request, since = _parts(head)
+        key = (request, address)
+        found = self._answered.get(key)
+        if found is None:
+            return None
+        try:
+            current = found.again(found.is_packed, since)
+        except OrchestratorError:
+            current = None  # the application answers with the error
+        tag = f'W/"{current.tag}"' if current else ""
+        if current is None or found.unchanged not in ("", tag):
+            with self._lock:
+                self._answered.pop(key, None)
+            return None
+        lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
+        if found.unchanged:
+            return [found.head, f"{lines}\r\n".encode()]
+        length = sum(map(len, current.pieces))
+        return [found.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _parts(head: bytes) -> tuple[bytes, int | None]:
+    """Return a request's head without the parameter ``since_seq``, and this parameter's value."""
+    found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
+    if found is None:
+        return head, None
+    return found[1] + head[found.end() :], int(found[2])
+
+
+def _may_be_repeated(environ: WSGIEnvironment) -> bool:
+    """True for a GET without body and cookie, on a connection that stays open.
+
+    A request with a cookie needs the application, which knows if the cookie is still valid.
+    """
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        and len(environ[HEAD]) <= LONGEST_HEAD
+        and environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
+        and not _MORE_THAN_THE_HEAD & environ.keys()
+    )

@@ -9,10 +9,10 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from orchestrator.api.http.poll_cache import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.api.options import ApiOptions
+from orchestrator.api.routes.response_caching import AGAIN, HEAD, MOST_REPEATED, Repeated, Repeats
 from orchestrator.api.serializers.status_answer import MOST_QUICK_CHANGES
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission
@@ -273,12 +273,12 @@ def test_the_number_of_remembered_requests_is_limited() -> None:
         return [b"first"]
 
     repeats = Repeats(application)
-    heads = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(MOST_KEPT + 5)]
+    heads = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(MOST_REPEATED + 5)]
     for head in heads:
         request = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "::1"}
         repeats({**request, HEAD: head}, lambda *_: lambda _: None)
     known = [head for head in heads if repeats.answer(head, "::1")]
-    assert known == heads[-MOST_KEPT:]
+    assert known == heads[-MOST_REPEATED:]
 
 
 def test_repeated_polls_are_counted(polled: _Polled) -> None:
