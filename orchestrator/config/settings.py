@@ -54,8 +54,9 @@ from orchestrator.config.fields.value_types import (
 from orchestrator.config.sections.agents import AgentPolicy, UserAgent
 from orchestrator.config.sections.receivers import Notify, WebhookSettings
 from orchestrator.config.sections.triggers import TriggerSettings
-from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, MOST_SECONDS
+from orchestrator.core.model.job_settings import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
+from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings
-from orchestrator.core.limits.quotas import Ceilings
+from orchestrator.core.limits.admission import Ceilings
 from orchestrator.core.model.job_settings import (
     SETTINGS,
     Inheritance,

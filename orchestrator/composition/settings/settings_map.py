@@ -13,8 +13,10 @@ from orchestrator.composition.settings.receivers import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
-from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimits, Quotas
+from orchestrator.core.limits.admission import Ceilings
+from orchestrator.core.limits.budgets import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
+from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
 from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
 from orchestrator.engine.runtime.machine_resources import Bounds, DiskReserve, Headroom

@@ -18,7 +18,7 @@ from pydantic import (
     WrapValidator,
 )
 
-from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
+from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.model.machine_labels import LABEL_PATTERN, label_text
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.text.field_descriptions import DescribedFields

@@ -1,18 +1,20 @@
 """Admission of a job: whether the job may start, and with which settings. Pure.
 
-A job's settings stay within the ceilings and within the parent job's settings.
+A job's settings stay within the ceilings and within the parent job's settings. The ceilings also
+limit the size of job trees.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, is_dataclass, replace
+from dataclasses import asdict, field, fields, is_dataclass, replace
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any, TypeVar
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.limits.quotas import Ancestry, Ceilings, what_is_left
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import (
     BUDGET_LIMITS,
     RESOLVE_OFF,
@@ -23,6 +25,88 @@ from orchestrator.core.model.job_settings import (
 )
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.formatting import one_line
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ceilings:
+    max_depth: int = 10
+    max_workers: int = 100
+    max_child_jobs_per_worker: int = 20
+    max_child_jobs_per_root: int = 1000
+    max_tasks_per_job: int = 10_000
+    max_wall_seconds: float = 86_400.0
+    #: Limits on agents' usage; None means no limit.
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ancestry:
+    """The stored ancestors of a new child job.
+
+    Limits are checked with these ancestors, because a caller could report wrong ones.
+    """
+
+    #: The job of the calling worker.
+    parent_job: Job
+    parent: Worker
+    #: The ancestors, from the parent job to the root job.
+    ancestors: Sequence[Job]
+    #: Digests of the requests and prompts of the calling worker and of the workers above it.
+    worker_digests: frozenset[str]
+    child_jobs_in_root: int
+    workers_in_root: int
+    #: The remaining budget of the calling worker's job, by the name of the limit.
+    budget: Mapping[str, float] = field(default_factory=dict)
+    now: float
+
+    @property
+    def root(self) -> Job:
+        return self.ancestors[-1]
+
+
+def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
+    left = left_of(
+        line.parent_job,
+        ceilings,
+        child_jobs_in_root=line.child_jobs_in_root,
+        workers_in_root=line.workers_in_root,
+        budget=line.budget,
+        now=line.now,
+        started=len(line.parent.child_job_ids),
+    )
+    return {**left, "wall_seconds": max(0, round(line.root.wall_left(line.now)))}
+
+
+def left_of(
+    job: Job,
+    ceilings: Ceilings,
+    *,
+    child_jobs_in_root: int,
+    workers_in_root: int,
+    now: float,
+    started: int = 0,
+    budget: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, object]:
+    """Return the remaining quota of a worker that has started ``started`` child jobs."""
+    config = job.config
+    allowed = config.enable_recursion and not job.status.ended
+    left: dict[str, object] = {
+        "depth": max(0, config.max_depth - job.depth) if allowed else 0,
+        "child_jobs": max(0, ceilings.max_child_jobs_per_worker - started) if allowed else 0,
+        "child_jobs_in_root": (
+            max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if allowed else 0
+        ),
+        "wall_seconds": 0 if job.status.ended else max(0, round(job.wall_left(now))),
+    }
+    if config.max_total_workers is not None:
+        more = max(0, config.max_total_workers - workers_in_root)
+        left["workers"] = 0 if job.status.ended else more
+    for name, rest in budget.items():
+        left[name.removeprefix("max_")] = round(rest, 6)
+    return left
+
 
 N = TypeVar("N", int, float)
 
@@ -211,7 +295,7 @@ _NEWER: Mapping[str, object] = {
     "requires": {},
     "node": "",
 }
-_TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
+_TASK_FIELDS = tuple(each.name for each in fields(TaskSpec) if each.name not in _NEWER)
 _fields_of, _newer_of = attrgetter(*_TASK_FIELDS), attrgetter(*_NEWER)
 
 

@@ -16,6 +16,11 @@ from orchestrator.core.gates.gate import Gate
 #: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"
 
+#: Largest limit. The integer column of a store and a float represent it exactly.
+LARGEST_COUNT = 2**31 - 1
+#: Largest duration in seconds, about thirty years.
+MOST_SECONDS = 1e9
+
 #: Key under which a field's metadata has its ``Setting``.
 DECLARED = "setting"
 
@@ -87,7 +92,7 @@ class Setting:
     default: object
     #: The key of config.yaml with the default for all jobs, such as ``workers.agent``.
     server: str = ""
-    #: The setting's ceiling: the name of a field of ``core.limits.quotas.Ceilings``.
+    #: The setting's ceiling: the name of a field of ``core.limits.admission.Ceilings``.
     ceiling: str = ""
     child: Inheritance = Inheritance.ASKED
     #: True if the retry of a job may change the setting.

@@ -6,7 +6,7 @@ from dataclasses import field, replace
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
-from orchestrator.core.limits import admission, quotas
+from orchestrator.core.limits import admission
 from orchestrator.core.limits.admission import (
     check_timeouts,
     child_config,
@@ -15,7 +15,7 @@ from orchestrator.core.limits.admission import (
     root_config,
     within_root,
 )
-from orchestrator.core.limits.quotas import KeyLimits
+from orchestrator.core.limits.budgets import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
@@ -41,7 +41,7 @@ def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
         raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
 
 
-def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ancestry:
+def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> admission.Ancestry:
     view = scheduler.view
     parent = view.workers[key]
     parent_job = view.job_of(parent)
@@ -49,7 +49,7 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
     above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
     tasks = [view.task_of(worker) for worker in (parent, *above)]
     size = view.size_of(parent_job)
-    return quotas.Ancestry(
+    return admission.Ancestry(
         parent_job=parent_job,
         parent=parent,
         ancestors=ancestors,
@@ -102,7 +102,7 @@ class SubmissionBuilder:
         agents: Agents,
         roles: Roles,
         defaults: JobConfig,
-        ceilings: quotas.Ceilings,
+        ceilings: admission.Ceilings,
         asks_to_build: Callable[[str], bool] = lambda request: False,
         *,
         refuses_unpriced: bool = True,
@@ -312,7 +312,7 @@ class SubmissionBuilder:
                 )
 
     def _accepted_child(
-        self, scheduler: Scheduler, job: Job, line: quotas.Ancestry, duplicate: bool = False
+        self, scheduler: Scheduler, job: Job, line: admission.Ancestry, duplicate: bool = False
     ) -> Accepted:
         return Accepted(
             job=job,
@@ -323,7 +323,7 @@ class SubmissionBuilder:
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
         """Return the remaining quota of a job: what a new worker of the job could use."""
-        return quotas.left_of(
+        return admission.left_of(
             job,
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
@@ -335,8 +335,8 @@ class SubmissionBuilder:
     def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
-    def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
-        return quotas.what_is_left(line, self._ceilings)
+    def _left_for(self, line: admission.Ancestry) -> dict[str, object]:
+        return admission.what_is_left(line, self._ceilings)
 
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]

@@ -13,11 +13,11 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.locks.lock_table import LONGEST_NAME as LONGEST_LOCK
 from orchestrator.core.locks.lock_table import MOST_NAMES as MOST_LOCKS
 from orchestrator.core.locks.lock_table import lock_name
 from orchestrator.core.model import machine_labels
+from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.text.field_descriptions import DescribedFields
 
 REQUEST_LIMIT_CHARACTERS = 200_000

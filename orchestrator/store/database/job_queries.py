@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.quotas import DaySpent
+from orchestrator.core.limits.budgets import DaySpent
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey

@@ -6,6 +6,9 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.scheduler.queue.placement import Machine
 
+#: Default number of processes that may exist for each slot.
+LIVE_PER_RUNNING = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Lack:

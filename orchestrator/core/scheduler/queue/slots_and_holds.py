@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.limits.quotas import LIVE_PER_RUNNING
 from orchestrator.core.model.job import Job, Worker, WorkerKey
+from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
 
 
 class Slots:

@@ -5,14 +5,15 @@ import pytest
 
 from orchestrator.core.errors import InvalidRequest, Refused
 from orchestrator.core.limits.admission import (
+    Ceilings,
     check_child,
     check_cycle,
     check_size,
     check_supported,
     check_total,
     digest,
+    what_is_left,
 )
-from orchestrator.core.limits.quotas import Ceilings, what_is_left
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import ConfigRequest

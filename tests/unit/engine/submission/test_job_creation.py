@@ -7,7 +7,7 @@ import pytest
 from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.limits import admission, quotas
+from orchestrator.core.limits import admission
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
@@ -30,7 +30,7 @@ class Desk:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
         self._submitting = SubmissionBuilder(
-            agents, RolePrompts(), default_config(), quotas.Ceilings(**ceilings)
+            agents, RolePrompts(), default_config(), admission.Ceilings(**ceilings)
         )
         self._number = 0
 
