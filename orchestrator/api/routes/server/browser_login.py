@@ -9,7 +9,9 @@ from math import ceil
 from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
-from orchestrator.api.access.authentication import (
+from orchestrator.api.access.browser_sessions import BrowserSession
+from orchestrator.api.access.callers import (
+    RateLimits,
     browser_sessions,
     caller,
     cookie_name,
@@ -18,8 +20,6 @@ from orchestrator.api.access.authentication import (
     identify,
     service,
 )
-from orchestrator.api.access.browser_sessions import BrowserSession
-from orchestrator.api.access.rate_limit import RateLimits
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.routes.response_caching import json_answer
