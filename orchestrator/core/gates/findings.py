@@ -268,7 +268,9 @@ def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateR
 
 #: Causes of a run without a verdict. The change may be at fault, unless the run on the base had no
 #: verdict either.
-_MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
+_MAY_BE_CAUSED = frozenset(
+    {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
+)
 
 
 def _broken(

@@ -146,14 +146,20 @@ def test_who_changes_what_configures_a_gate_is_told() -> None:
     assert result.note == "the change modifies settings of this gate: conftest.py"
 
 
-def test_a_gate_out_of_time_did_not_run_and_a_base_out_of_time_excuses_nothing() -> None:
-    broken = Ran(broken="timed out after 3 s", cause=GateCause.TIMEOUT)
+@pytest.mark.parametrize(
+    "cause",
+    [GateCause.TIMEOUT, GateCause.KILLED, GateCause.REPORT_UNREADABLE, GateCause.ERROR],
+)
+def test_a_detected_gate_without_a_verdict_blocks_unless_the_base_has_none_either(
+    cause: GateCause,
+) -> None:
+    broken = Ran(broken="timed out after 3 s", cause=cause)
     runs_at_base = result_of(DETECTED, broken, ran(passed=("a",)), [])
     too = result_of(DETECTED, broken, broken, [])
 
     assert (runs_at_base.outcome, runs_at_base.blocks) == ("did_not_run", True)
     assert (too.status, too.outcome, too.cause, too.blocks) == (
-        *("known", "did_not_run", "timeout"),
+        *("known", "did_not_run", cause),
         False,
     )
     assert too.note.endswith("the gate did not run on the base commit either")
