@@ -1,9 +1,10 @@
-"""Answers about the server: figures, agents, and the nodes of the cluster."""
+"""Answers about the server: figures, agents, keys, checks, and the nodes of the cluster."""
 
 from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from orchestrator.core.model.submission import Scope
 from orchestrator.schemas.answers.answer import Answer
 
 
@@ -113,3 +114,54 @@ class NodesAnswer(Answer):
     """Nodes of the cluster, without the server's own machine."""
 
     nodes: list[NodeAnswer]
+
+
+class KeyAnswer(Answer):
+    """Name and scopes of an API key, without the key itself."""
+
+    name: str
+    scopes: list[Scope]
+
+
+class KeysAnswer(Answer):
+    """All API keys, by name."""
+
+    keys: list[KeyAnswer]
+
+
+class DoctorCheckAnswer(Answer):
+    """One check of the installation."""
+
+    name: str
+    ok: bool | None = None
+    """True: the check passed; false: the check failed; absent: the check is a note."""
+    message: str
+    fix: str = ""
+    """How to fix a problem: a command or a setting."""
+
+
+class DoctorAnswer(Answer):
+    """The checks of ``orchestrator doctor``."""
+
+    ok: bool
+    """True if no check failed."""
+    checks: list[DoctorCheckAnswer]
+    """The checks, in the order in which to fix problems."""
+
+
+class OtherServerAnswer(Answer):
+    """Another server of the same user on this machine."""
+
+    url: str
+    project: str
+    """Path of the server's project."""
+
+
+class ServerAnswer(Answer):
+    """The server: its version, its project, and other servers of the same user."""
+
+    version: str
+    project: str
+    """Path of the project."""
+    servers: list[OtherServerAnswer]
+    """The other servers of this user on this machine."""

@@ -1,4 +1,4 @@
-"""Calls whose requests and answers are in one module: locks, merging, the tasks API.
+"""Requests and answers in one module: logins, locks, merging, outbox, the tasks API.
 
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from orchestrator.schemas import first_use
 
 if TYPE_CHECKING:
+    from orchestrator.schemas.calls import browser_login as browser_login
     from orchestrator.schemas.calls import locks as locks
     from orchestrator.schemas.calls import merging as merging
+    from orchestrator.schemas.calls import outbox as outbox
 
 __getattr__ = first_use(__name__)

@@ -15,6 +15,5 @@ if TYPE_CHECKING:
     from orchestrator.schemas.requests import plan_file as plan_file
     from orchestrator.schemas.requests import plan_text as plan_text
     from orchestrator.schemas.requests import query_parameters as query_parameters
-    from orchestrator.schemas.requests import server as server
 
 __getattr__ = first_use(__name__)

@@ -3,8 +3,8 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import OK, Operation
-from orchestrator.schemas.answers import browser_session
-from orchestrator.schemas.requests.server import LoginRequest
+from orchestrator.schemas.answers import server
+from orchestrator.schemas.calls import browser_login
 
 SESSION = "/api/v1/session"
 
@@ -21,9 +21,9 @@ SESSIONS = (
             "12 hours after its last call, 7 days after the login, or when its key is removed. "
             "429: more than 10 failed logins in a minute."
         ),
-        body=LoginRequest,
+        body=browser_login.LoginRequest,
         examples={"key": {}, "ticket": {"ticket": "..."}},
-        answers={HTTPStatus.CREATED: browser_session.BrowserSessionAnswer},
+        answers={HTTPStatus.CREATED: browser_login.BrowserSessionAnswer},
     ),
     Operation(
         method="get",
@@ -31,7 +31,7 @@ SESSIONS = (
         id="getSession",
         tag="sessions",
         summary="Get the browser session to which the cookie belongs",
-        answers={OK: browser_session.BrowserSessionAnswer},
+        answers={OK: browser_login.BrowserSessionAnswer},
     ),
     Operation(
         method="delete",
@@ -48,7 +48,7 @@ SESSIONS = (
         tag="sessions",
         summary="Create a ticket for one login within 60 seconds",
         description="The command `open` adds the ticket to the address that it opens.",
-        answers={HTTPStatus.CREATED: browser_session.TicketAnswer},
+        answers={HTTPStatus.CREATED: browser_login.TicketAnswer},
     ),
     Operation(
         method="get",
@@ -56,7 +56,7 @@ SESSIONS = (
         id="getServer",
         tag="server",
         summary="Get the server's project, and the other servers of the same user",
-        answers={OK: browser_session.ServerAnswer},
+        answers={OK: server.ServerAnswer},
     ),
     Operation(
         method="get",
@@ -64,7 +64,7 @@ SESSIONS = (
         id="listKeys",
         tag="server",
         summary="List API keys by name, with their scopes",
-        answers={OK: browser_session.KeysAnswer},
+        answers={OK: server.KeysAnswer},
     ),
     Operation(
         method="get",
@@ -77,6 +77,6 @@ SESSIONS = (
             "with the scope admin. Takes about 1 second, at most 20 seconds. Calls within 5 "
             "seconds get the same result."
         ),
-        answers={OK: browser_session.DoctorAnswer},
+        answers={OK: server.DoctorAnswer},
     ),
 )

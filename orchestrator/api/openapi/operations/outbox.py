@@ -3,10 +3,9 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.answers import outbox
+from orchestrator.schemas.calls import outbox
 from orchestrator.schemas.requests import query_parameters
 from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.server import NotifyTestRequest
 
 _ADMIN = "403: the key lacks the scope admin."
 _MISSING = (HTTPStatus.NOT_FOUND,)
@@ -60,7 +59,7 @@ OUTBOX = (
         tag="server",
         summary="Send a test notification to one target, or to all",
         description=_ADMIN,
-        body=NotifyTestRequest,
+        body=outbox.NotifyTestRequest,
         examples={"all targets": {}},
         answers={OK: outbox.TestsAnswer},
     ),

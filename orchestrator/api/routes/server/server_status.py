@@ -33,13 +33,10 @@ def get_server() -> Response:
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     found = options.other_servers()
     others = [
-        answers.browser_session.OtherServerAnswer(url=each.url, project=each.project)
-        for each in found
+        answers.server.OtherServerAnswer(url=each.url, project=each.project) for each in found
     ]
     return json_answer(
-        answers.browser_session.ServerAnswer(
-            version=__version__, project=options.project, servers=others
-        )
+        answers.server.ServerAnswer(version=__version__, project=options.project, servers=others)
     )
 
 
@@ -47,11 +44,8 @@ def get_server() -> Response:
 def list_keys() -> Response:
     request.query(NoQuery)
     found = service().access.keys(caller())
-    keys = [
-        answers.browser_session.KeyAnswer(name=each.name, scopes=sorted(each.scopes))
-        for each in found
-    ]
-    return json_answer(answers.browser_session.KeysAnswer(keys=keys))
+    keys = [answers.server.KeyAnswer(name=each.name, scopes=sorted(each.scopes)) for each in found]
+    return json_answer(answers.server.KeysAnswer(keys=keys))
 
 
 @blueprint.get("/api/v1/doctor")
@@ -65,11 +59,9 @@ def get_doctor() -> Response:
         )
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     found = options.doctor()
-    checks = [answers.browser_session.DoctorCheckAnswer(**asdict(each)) for each in found]
+    checks = [answers.server.DoctorCheckAnswer(**asdict(each)) for each in found]
     return json_answer(
-        answers.browser_session.DoctorAnswer(
-            ok=all(each.ok is not False for each in found), checks=checks
-        )
+        answers.server.DoctorAnswer(ok=all(each.ok is not False for each in found), checks=checks)
     )
 
 

@@ -1,9 +1,20 @@
-"""The answers about webhooks, deliveries, and notifications."""
+"""Calls about webhooks, deliveries, and notifications."""
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from orchestrator.core.ports.outbox import EntryState, Topic
 from orchestrator.schemas.answers.answer import Answer
+from orchestrator.schemas.fields.bounded_types import Text, Wire
+
+
+class NotifyTestRequest(Wire):
+    """A request for test notifications."""
+
+    name: Annotated[Text, Field(max_length=100)] = ""
+    """Name of a target (default: all targets)."""
 
 
 class EndpointAnswer(Answer):
