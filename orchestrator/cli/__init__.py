@@ -48,7 +48,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "inbox": "jobs.inbox",
         "open": "jobs.open_page",
         "top": "follow.top.command",
-        "usage": "follow.usage",
+        "usage": "jobs.usage",
         "job": "",
     },
     "Follow a job": {
@@ -61,9 +61,9 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Control a job": {
         "approve": "jobs.control",
         "reject": "jobs.control",
-        "pause": "jobs.pause",
-        "resume": "jobs.pause",
-        "budget": "jobs.budget",
+        "pause": "jobs.control",
+        "resume": "jobs.control",
+        "budget": "jobs.control",
         "cancel": "jobs.control",
         "retry": "jobs.control",
         "message": "jobs.control",

@@ -1,4 +1,8 @@
-"""``orchestrator wait``, ``approve``, ``reject``, ``cancel``, ``message`` and ``retry``."""
+"""Commands that control a job.
+
+``orchestrator wait``, ``approve``, ``reject``, ``pause``, ``resume``, ``budget``, ``cancel``,
+``message`` and ``retry``.
+"""
 
 import json
 import math
@@ -16,6 +20,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
+from orchestrator.core.text.command_name import COMMAND
 
 SECONDS = Seconds(min=0)
 
@@ -123,6 +128,89 @@ def reject_command(
     """
     with surroundings.client() as client:
         _print(surroundings, client.reject(job_id, task_id, comment))
+
+
+_all_option = click.option(
+    "--all", "everything", is_flag=True, help="All jobs, and jobs that are submitted later."
+)
+_job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
+
+
+@click.command("pause")
+@_job_or_all
+@_all_option
+@click.option("--stop", is_flag=True, help="Stop running attempts; they run again later.")
+@json_option
+@pass_surroundings
+def pause_command(
+    surroundings: CliContext, job_id: str | None, everything: bool, stop: bool
+) -> None:
+    """Pause JOB and its child jobs, or all jobs.
+
+    Nothing new starts until `resume`. Running attempts continue to their end. With --stop, running
+    attempts are stopped, and run again after the pause, without using a retry. A pause does not
+    count as wall time.
+    """
+    _check_one(job_id, everything)
+    running = "stop" if stop else "finish"
+    with surroundings.client() as client:
+        _print_pause(surroundings, client.pause(job_id, running=running))
+
+
+@click.command("resume")
+@_job_or_all
+@_all_option
+@json_option
+@pass_surroundings
+def resume_command(surroundings: CliContext, job_id: str | None, everything: bool) -> None:
+    """Resume JOB and its child jobs, or all jobs."""
+    _check_one(job_id, everything)
+    with surroundings.client() as client:
+        _print_pause(surroundings, client.resume(job_id))
+
+
+def _check_one(job_id: str | None, everything: bool) -> None:
+    if bool(job_id) == everything:
+        raise click.UsageError(f"name a job, or --all; list jobs: {COMMAND} jobs")
+
+
+def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+        return
+    paused = answer.get("paused")
+    status = answer.get("status", "running")
+    who = "" if paused and paused.get("cause") == "limit" else "key "
+    click.echo(f"paused by {who}{paused['by']}" if paused else status)
+
+
+@click.command("budget")
+@job_argument
+@cap_options
+@click.option(
+    "--max-wall",
+    "max_wall_seconds",
+    type=Seconds(min=0),
+    metavar="S",
+    help="Maximum wall time of the job, in seconds.",
+)
+@json_option
+@pass_surroundings
+def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
+    """Raise limits of JOB; a job paused at a limit continues.
+
+    A job that was started with `--on-limit ask` pauses when it reaches a limit. It continues when
+    you raise the limit, and is stopped if you do not raise it within `ask_seconds`.
+    """
+    given = {name: value for name, value in limits.items() if value is not None}
+    if not given:
+        raise click.UsageError("name a limit, such as --max-cost 5")
+    with surroundings.client() as client:
+        answer = client.raise_budget(job_id, **given)
+    if surroundings.as_json:
+        click.echo(json.dumps(answer))
+    else:
+        click.echo("paused" if answer.get("paused") else answer["status"])
 
 
 @click.command("cancel")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.cli.follow.usage import ESTIMATED, PARTIAL, usage_lines
+from orchestrator.cli.jobs.usage import ESTIMATED, PARTIAL, usage_lines
 
 
 def row(key: str, **given: Any) -> dict[str, Any]:
