@@ -56,6 +56,17 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "supervisor",
         "service",
     ),
+    "git": (
+        "command",
+        "commits",
+        "environments submodules",
+        "worktrees",
+        "merge repository_location",
+        "repair start_commit",
+        "commit_reader landing",
+        "job_cleanup",
+        "repository",
+    ),
     "launchers": ("process", "containment exit_record", "local shim", "cluster spawner"),
     "api": (
         "client options serializers",
