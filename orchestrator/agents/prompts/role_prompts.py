@@ -1,4 +1,4 @@
-"""Roles: Markdown texts that tell an agent which part it plays. Users may replace and add roles."""
+"""Roles: Markdown texts that describe an agent's part in a job. Users may replace and add roles."""
 
 import os
 import re

@@ -229,7 +229,7 @@ class EventStream(WaitingConnection):
 class BriefStream(EventStream):
     """Sends events in their short form.
 
-    It tells a reader that is far behind to read the job again.
+    A reader that is far behind gets the event `reset`, and must read the job again.
     """
 
     def __init__(
@@ -284,7 +284,7 @@ class FeedFrames:
 class FeedStream(WaitingConnection):
     """Sends changes of all jobs as fast as the reader receives them.
 
-    Tells a reader that has missed changes to read everything again.
+    A reader that has missed changes gets the event `reset`, and must read everything again.
     """
 
     def __init__(

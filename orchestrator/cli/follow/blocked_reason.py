@@ -1,4 +1,4 @@
-"""Tells the user why a job makes no progress, after a time without events."""
+"""Prints why a job makes no progress, after a time without events."""
 
 import time
 from collections.abc import Iterator, Mapping

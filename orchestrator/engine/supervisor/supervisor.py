@@ -409,9 +409,10 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass a message to the scheduler.
+        """Pass a message to the scheduler. Return the call to make after the turn has been stored.
 
-        Return a function that answers the sender. Call it after the turn has been stored.
+        For a ``Call``, it answers the caller. For a ``JobMerged``, it requests the job's reports.
+        For other messages, it does nothing.
         """
         match item:
             case AttemptEnded():
@@ -439,9 +440,10 @@ class Supervisor:
         return lambda: None
 
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Handle the end of a merge. Return a function that requests the job's reports.
+        """Record the end of a merge. Return the call to make after the turn has been stored.
 
-        If the merge rejected workers, which get another attempt, the function does nothing.
+        The call requests the job's reports. If the merge rejected branches and their workers are
+        retried, the call does nothing: another merge follows the retries.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):

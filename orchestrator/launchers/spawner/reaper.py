@@ -41,8 +41,8 @@ Request = tuple[int, list[int]]
 class ShimTable:
     """The table of living shims, in memory that the keeper, the spawner, and the shims share.
 
-    The table outlives the spawner. It then tells the keeper which of the inherited processes are
-    shims, and which ends of shims were not reported yet.
+    The table outlives the spawner. The keeper then reads in the table which of the
+    inherited processes are shims, and which ends of shims were not reported yet.
 
     Each shim has a row. The row has the shim's serial number (at least 1) until the shim's end is
     reported. The row has the shim's PID from the shim's first moment until the shim is reaped.

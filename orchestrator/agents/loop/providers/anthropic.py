@@ -32,7 +32,7 @@ _KEPT = ("thinking", "redacted_thinking")
 class AnthropicMessages:
     """A conversation in Anthropic's format.
 
-    Cache marks tell the API which parts to cache.
+    Cache marks show the API which parts to cache.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
