@@ -56,7 +56,7 @@ from orchestrator.config.sections.receivers import Notify, WebhookSettings
 from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.core.model.job_settings import MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
-from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
+from orchestrator.core.model.machines import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
 

@@ -4,7 +4,7 @@
 - ``gates``: Gates, and their results: findings, repeated runs, files, tampering
 - ``limits``: Limits of a job: settings within ceilings, admission, quotas, budgets
 - ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
-- ``model``: The values that all packages share: jobs, tasks and their graph, workers, states
+- ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
 - ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' accounts
 - ``ports``: Protocols of the services that the engine needs; adapters match them by shape
 - ``repository``: The port to the project's repository, and the names of a job's refs in it

@@ -16,8 +16,8 @@ from orchestrator.agents.discovery.availability import (
     look_for_program,
 )
 from orchestrator.core.model.known_agents import KnownTool, known
+from orchestrator.core.model.machines import Machine, hindrance
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.core.scheduler.queue.placement import Machine, hindrance
 
 #: A description of an agent, as JSON.
 Description = Mapping[str, Any]

@@ -34,11 +34,10 @@ from orchestrator.config.fields.choices import (
     UnknownPrice,
 )
 from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.machines import Machine, check_machines
 from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.scheduler.queue import placement
-from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -145,9 +144,8 @@ class EngineParts:
 
         The result is at most ``most``.
         """
-        suits = partial(placement.could_run, machine)
         return self.supervisor.call(
-            lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
+            lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, machine)
         )
 
     def _visible(self) -> Sequence[str]:
@@ -212,7 +210,7 @@ class EngineParts:
     def _check_machine(self, task: TaskSpec, agents: Sequence[str]) -> None:
         here = Machine(slots=1, labels=self.settings.cluster.labels_here)
         machines = self._machines() or (here,)
-        placement.check(task, machines, is_cluster=self.cluster is not None, agents=agents)
+        check_machines(task, machines, is_cluster=self.cluster is not None, agents=agents)
 
     @cached_property
     def _planning(self) -> AgentPlans:

@@ -32,9 +32,9 @@ from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
+from orchestrator.core.model.machines import Machine
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.core.scheduler.queue.placement import Machine
 
 GROUP = "orchestrator.agents"
 _MEMORY_BYTES = 512 * 1024 * 1024

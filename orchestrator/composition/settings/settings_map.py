@@ -16,8 +16,7 @@ from orchestrator.config.fields.value_types import Processors
 from orchestrator.core.limits.admission import Ceilings
 from orchestrator.core.limits.budgets import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
-from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
-from orchestrator.core.scheduler.queue.placement import Machine
+from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
 from orchestrator.engine.runtime.machine_resources import Bounds, DiskReserve, Headroom
 from orchestrator.launchers.local.containment_settings import (

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
-from orchestrator.core.model.machine_labels import LABEL_PATTERN, label_text
+from orchestrator.core.model.machines import LABEL_PATTERN, label_text
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.text.field_descriptions import DescribedFields
 

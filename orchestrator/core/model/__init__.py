@@ -1,4 +1,4 @@
-"""The values that all packages share: jobs, tasks and their graph, workers, states.
+"""The values that all packages share: jobs, tasks, workers, machines, and their states.
 
 - ``attempt``: One attempt: its end and its results
 """

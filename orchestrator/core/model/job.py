@@ -101,7 +101,7 @@ class TaskSpec:
     locks: tuple[str, ...] = ()
     #: The agent that compares candidates; empty: no review.
     review: str = ""
-    #: Labels that the machine of the task's worker must have (core.scheduler.queue.placement).
+    #: Labels that the machine of the task's worker must have (core.model.machines).
     requires: Mapping[str, str] = field(default_factory=dict)
     #: Name of the machine of the task's worker, or ``here``; empty: any machine.
     node: str = ""

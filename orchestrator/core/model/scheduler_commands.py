@@ -13,7 +13,7 @@ class Start:
     #: True to pass the launch to a busy shim. The shim begins the launch when the shim's present
     #: worker has ended.
     preload: bool = False
-    #: Machine of a cluster (``core.scheduler.queue.placement``); empty: the server's machine.
+    #: Machine of a cluster (``core.model.machines``); empty: the server's machine.
     node: str = ""
 
 

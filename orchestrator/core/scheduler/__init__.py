@@ -4,7 +4,7 @@ The interface is ``scheduler``: its methods are events, ``turn`` returns command
 (``core.model.scheduler_commands``), ``view`` answers queries, and ``leases`` contains the locks of
 running workers. Only core uses ``state`` and ``transitions``:
 
-- ``queue``: The workers that wait for a start: order, slots, holds, capacity, machines
+- ``queue``: The workers that wait for a start: order, slots, holds, placement
 - ``state``: The state that one turn reads and changes: job trees, unit of work
 - ``transitions``: One module for each kind of event that changes state
 """

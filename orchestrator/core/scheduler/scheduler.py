@@ -25,6 +25,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.machines import UNLIMITED, Capacity
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
@@ -33,7 +34,6 @@ from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.queue.machine_capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees

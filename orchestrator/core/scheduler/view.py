@@ -4,7 +4,7 @@ Any thread may look up a job or a worker. Only the supervisor's thread may itera
 (``jobs.values()``, ``locks``), because this thread changes them, and the view is not a copy.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
@@ -15,9 +15,11 @@ from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
+from orchestrator.core.model.machines import Machine
 from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
+from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
@@ -225,13 +227,10 @@ class SchedulerView:
         """Return the numbers of running workers, of workers with a process, and of slots."""
         return self._trees.slots.snapshot()
 
-    def waiting_for_machines(
-        self, now: float, most: int, suits: Callable[[Worker, TaskSpec, JobConfig], bool]
-    ) -> int:
-        """Return how many workers, at most ``most``, would start if there were more machines.
+    def waiting_for_machines(self, now: float, most: int, machine: Machine) -> int:
+        """Return how many workers, at most ``most``, would start on more machines like ``machine``.
 
-        ``suits`` returns True if a further machine could run the worker. The limits of jobs, keys,
-        and the server apply. Only the supervisor's thread may call.
+        The limits of jobs, keys, and the server apply. Only the supervisor's thread may call.
         """
         take, found = self._trees.slots.forecast(), 0
         for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):
@@ -242,7 +241,7 @@ class SchedulerView:
             if worker is None or worker.status is not WorkerStatus.PENDING:
                 continue
             known = task or TaskSpec(id="")
-            if self._trees.is_paused(job.id) or not suits(worker, known, job.config):
+            if self._trees.is_paused(job.id) or not could_run(machine, worker, known, job.config):
                 continue
             found += take(job.id)
         return found

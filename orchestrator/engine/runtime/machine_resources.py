@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.machines import Capacity, Lack, Machine
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
-from orchestrator.core.scheduler.queue.placement import Machine
 
 _MEMINFO = Path("/proc/meminfo")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

@@ -11,10 +11,10 @@ from dataclasses import asdict, field, replace
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.machines import Machine
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
-from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry

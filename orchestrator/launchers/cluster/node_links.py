@@ -15,11 +15,11 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.machines import Machine
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
-from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.launchers.cluster.connected_node import (
     MOST_KNOWN,

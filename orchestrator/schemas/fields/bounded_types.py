@@ -16,7 +16,7 @@ from pydantic import (
 from orchestrator.core.locks.lock_table import LONGEST_NAME as LONGEST_LOCK
 from orchestrator.core.locks.lock_table import MOST_NAMES as MOST_LOCKS
 from orchestrator.core.locks.lock_table import lock_name
-from orchestrator.core.model import machine_labels
+from orchestrator.core.model import machines
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.text.field_descriptions import DescribedFields
 
@@ -37,7 +37,7 @@ CHECKPOINT_PATTERN = r"^[a-z0-9-]{1,40}$"
 PATTERN_WORDS = {
     TASK_ID_PATTERN: TASK_ID_WORDS,
     LABEL_PATTERN: "a name and a value, such as team:web",
-    machine_labels.LABEL_PATTERN: "1 to 63 letters, digits, '.', '_', '/', and '-'",
+    machines.LABEL_PATTERN: "1 to 63 letters, digits, '.', '_', '/', and '-'",
     LINES_PATTERN: "the first and the last line, such as 120-180",
     COMMIT_PATTERN: "7 to 64 of the characters 0-9 and a-f",
     TEXT_PATTERN: "text that is not blank",
@@ -159,8 +159,8 @@ LabelValue = Annotated[
 ]
 
 
-_MachineLabel = Annotated[str, StringConstraints(pattern=machine_labels.LABEL_PATTERN)]
-_GivenLabel = Annotated[_MachineLabel, BeforeValidator(machine_labels.label_text)]
+_MachineLabel = Annotated[str, StringConstraints(pattern=machines.LABEL_PATTERN)]
+_GivenLabel = Annotated[_MachineLabel, BeforeValidator(machines.label_text)]
 #: Labels of a machine, by name.
 MachineLabels = Annotated[
     dict[_MachineLabel, _GivenLabel],

@@ -10,6 +10,7 @@ from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.machines import Capacity, Lack, Machine
 from orchestrator.core.model.scheduler_commands import (
     Command,
     MakeContext,
@@ -20,8 +21,6 @@ from orchestrator.core.model.scheduler_commands import (
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
-from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.reruns.rerun_checks import check_reopens, check_rerun
 

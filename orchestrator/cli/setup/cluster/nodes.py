@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.model.machine_labels import LABEL_PATTERN
+from orchestrator.core.model.machines import LABEL_PATTERN
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 from orchestrator.security.files.product_files import product_file

@@ -1,1 +1,1 @@
-"""The workers that wait for a start: order, slots, holds, capacity, machines."""
+"""The workers that wait for a start: order, slots, holds, placement."""

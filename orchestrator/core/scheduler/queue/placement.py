@@ -5,39 +5,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.machines import (
+    HERE,
+    HERE_WORD,
+    Machine,
+    has_labels,
+    hindrance,
+    listed_labels,
+    machine_of,
+    name_of,
+)
 from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
-
-#: Name of the server's own machine, and the word for it in a task's ``node``.
-HERE, HERE_WORD = "", "here"
-
-
-#: Maximum numbers of reasons, and of machines with the same reason, that a text names.
-_MOST_REASONS, _MOST_NAMES = 3, 4
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
-    name: str = HERE
-    #: Number of workers that may run there at the same time.
-    slots: int
-    #: Agents that can work there; None: all except those of ``lacks``.
-    agents: frozenset[str] | None = None
-    #: Agents that cannot work there, with the reason and what to do about it.
-    lacks: Mapping[str, str] = field(default_factory=dict)
-    #: A stamp of each agent's login there, which changes when the user logs in.
-    logins: Mapping[str, str] = field(default_factory=dict)
-    #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
-    memory_bytes: int | None = None
-    #: True if the machine has a connection, and is not being drained.
-    takes_workers: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
-    #: True if the server's files have the same paths there.
-    shares_files: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,10 +56,6 @@ def _may_have_worktree(task: TaskSpec, git: str) -> bool:
     return task.needs_worktree(git) or (task.command is None and not is_off)
 
 
-def machine_of(task: TaskSpec) -> str | None:
-    return HERE if task.node == HERE_WORD else task.node or None
-
-
 @dataclass(frozen=True, slots=True)
 class Unplaced:
     """No machine can start the worker now."""
@@ -86,33 +64,6 @@ class Unplaced:
     reason: str
     #: True if no machine can start any worker.
     is_full: bool
-
-
-def check(
-    task: TaskSpec, machines: Sequence[Machine], is_cluster: bool, agents: Iterable[str] = ()
-) -> None:
-    """Raise InvalidRequest for a task that no machine can ever run.
-
-    In a cluster, labels that no machine has are allowed, because a machine may be added later.
-    ``agents``: the agents of the task's candidates.
-    """
-    wanted = machine_of(task)
-    if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
-        known = ", ".join(sorted(_name(each) for each in machines))
-        raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {known}")
-    named = [each for each in machines if each.name == wanted]
-    for agent in agents:
-        if is_cluster and (why := hindrance(named, agent)):
-            raise InvalidRequest(
-                f"task {task.id}: agent {agent!r} is not available on {why}",
-                kind="agent-not-usable",
-            )
-    if not is_cluster and not any(_has_labels(each, task.requires) for each in machines):
-        raise InvalidRequest(
-            f"task {task.id}: this machine lacks {_words(task.requires)}; set "
-            "cluster.labels_here in config.yaml, or add a machine with these labels "
-            "(docs/cluster.md)"
-        )
 
 
 def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants) -> str | Unplaced:
@@ -150,26 +101,6 @@ def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfi
     return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
 
 
-def hindrance(machines: Iterable[Machine], agent: str) -> str:
-    """Return, as text, why machines lack an agent, and what to do.
-
-    Machines that have not reported their agents are omitted.
-    """
-    names: dict[str, list[str]] = {}
-    for each in machines:
-        if agent in each.lacks:
-            names.setdefault(each.lacks[agent], []).append(_name(each))
-    shown = list(names.items())[:_MOST_REASONS]
-    omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
-    texts = [f"{_listed(each)}: {why}" for why, each in shown]
-    return "; ".join([*texts, f"{omitted} more nodes"] if omitted else texts)
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join([*names[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])])
-
-
 def _suits(machine: Machine, wants: Wants) -> bool:
     has_memory = machine.memory_bytes is None or machine.memory_bytes >= wants.memory_bytes
     return has_memory and _is_wanted(machine, wants) and _has_agent(machine, wants)
@@ -181,25 +112,13 @@ def _is_wanted(machine: Machine, wants: Wants) -> bool:
 
 def _is_named(machine: Machine, wants: Wants) -> bool:
     is_named = wants.machine is None or machine.name == wants.machine
-    return is_named and _has_labels(machine, wants.labels)
-
-
-def _has_labels(machine: Machine, labels: Mapping[str, str]) -> bool:
-    return all(machine.labels.get(name) == value for name, value in labels.items())
+    return is_named and has_labels(machine, wants.labels)
 
 
 def _has_agent(machine: Machine, wants: Wants) -> bool:
     if wants.agent in machine.lacks:
         return False
     return machine.agents is None or wants.agent in machine.agents
-
-
-def _name(machine: Machine) -> str:
-    return machine.name or HERE_WORD
-
-
-def _words(labels: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
 
 
 def _why_full(machines: Sequence[Machine]) -> str:
@@ -224,7 +143,7 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
         wanted = sharing or wanted
     if not wanted and wants.labels:
         where = f"node {wants.machine or HERE_WORD}" if wants.machine is not None else "a node"
-        labels = _words(wants.labels)
+        labels = listed_labels(wants.labels)
         return (
             f"waiting for {where} with {labels}: set labels with "
             f"{COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
@@ -232,13 +151,15 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     if not wanted:
         return f"waiting for node {wants.machine}: the node was removed"
     with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
-    names = ", ".join(map(_name, with_agent))
+    names = ", ".join(map(name_of, with_agent))
     why = hindrance((each for each in wanted if each.slots), wants.agent)
     if not with_agent and wants.machine is not None:
         because = f"; {why}" if why else ""
-        return f"waiting for node {_name(wanted[0])}: {wants.agent} is not available on it{because}"
+        return (
+            f"waiting for node {name_of(wanted[0])}: {wants.agent} is not available on it{because}"
+        )
     if not with_agent:
-        of = f" with {_words(wants.labels)}" if wants.labels else ""
+        of = f" with {listed_labels(wants.labels)}" if wants.labels else ""
         because = f"; {why}" if why else ""
         return f"waiting for {wants.agent}: no node{of} has this agent{because}"
     return f"waiting for free slots and memory on a node with {wants.agent}: {names}"

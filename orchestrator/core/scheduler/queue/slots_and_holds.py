@@ -15,7 +15,7 @@ from dataclasses import field
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker, WorkerKey
-from orchestrator.core.scheduler.queue.machine_capacity import LIVE_PER_RUNNING
+from orchestrator.core.model.machines import LIVE_PER_RUNNING
 
 
 class Slots:

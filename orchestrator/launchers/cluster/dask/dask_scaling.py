@@ -18,8 +18,8 @@ import cloudpickle
 from distributed import SchedulerPlugin
 
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.model.machines import Machine
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.core.scheduler.queue.placement import Machine
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli.doctor.server import scheduler_check
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.core.scheduler.queue.placement import Machine
+from orchestrator.core.model.machines import Machine
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.dask.dask_nodes import node_name, scheduler_address
 from tests.contract.launcher_adapters import LauncherSite

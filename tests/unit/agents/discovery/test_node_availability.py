@@ -19,7 +19,7 @@ from orchestrator.config import Settings
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import CLAUDE, CODEX, KNOWN, KnownTool
-from orchestrator.core.scheduler.queue.placement import Machine
+from orchestrator.core.model.machines import Machine
 
 TASK = TaskSpec(id="a", prompt="p")
 

@@ -1,8 +1,6 @@
 """How many workers wait for more machines."""
 
-from functools import partial
-
-from orchestrator.core.scheduler.queue.placement import HERE, Machine, could_run
+from orchestrator.core.model.machines import HERE, Machine
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story
 
@@ -16,8 +14,7 @@ def a_story(*machines: Machine) -> Story:
 
 
 def waiting(story: Story, like: Machine = ANY, most: int = 99) -> int:
-    suits = partial(could_run, like)
-    return story.scheduler.view.waiting_for_machines(story.now, most, suits)
+    return story.scheduler.view.waiting_for_machines(story.now, most, like)
 
 
 def test_workers_that_no_machine_has_room_for_are_counted() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.model.machines import Lack
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.queue.machine_capacity import Lack
 from orchestrator.engine.runtime.machine_resources import (
     FRESH_SECONDS,
     MIB,

@@ -13,9 +13,9 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.machines import Capacity
 from orchestrator.core.model.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity
 from orchestrator.core.scheduler.queue.ready_queue import Entry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import (

@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.machines import HERE, Capacity, Lack, machine_of
 from orchestrator.core.model.scheduler_commands import (
     MakeContext,
     SetWaiting,
@@ -11,14 +12,7 @@ from orchestrator.core.model.scheduler_commands import (
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.logins_and_throttles import AgentThrottle
-from orchestrator.core.scheduler.queue.machine_capacity import Capacity, Lack
-from orchestrator.core.scheduler.queue.placement import (
-    HERE,
-    Unplaced,
-    Wants,
-    machine_of,
-    needs_server_files,
-)
+from orchestrator.core.scheduler.queue.placement import Unplaced, Wants, needs_server_files
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
 

@@ -7,18 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.queue.placement import (
-    HERE,
-    Machine,
-    Unplaced,
-    Wants,
-    check,
-    choose,
-    hindrance,
-    needs_server_files,
-)
+from orchestrator.core.model.machines import HERE, Machine
+from orchestrator.core.scheduler.queue.placement import Unplaced, Wants, choose, needs_server_files
 from orchestrator.core.text.command_name import COMMAND
 from tests.unit.core.factories import a_config, a_worker
 
@@ -63,18 +54,6 @@ def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
         "/login; n1, n2: command 'claude' not found; npm install x",
         is_full=False,
     )
-    named = TaskSpec(id="a", node="n1")
-    check(named, [here, n1], is_cluster=True, agents=["shell"])
-    with pytest.raises(InvalidRequest, match="'claude' is not available on n1: command 'claude'"):
-        check(named, [here, n1], is_cluster=True, agents=["shell", "claude"])
-
-
-def test_few_reasons_and_names_are_in_a_text() -> None:
-    alike = [a_machine(f"n{n}", lacks={"a": "same"}) for n in range(9)]
-    assert hindrance(alike, "a") == "n0, n1, n2, n3, 5 more: same"
-    different = [a_machine(f"n{n}", lacks={"a": f"why {n}"}) for n in range(5)]
-    assert hindrance(different, "a") == "n0: why 0; n1: why 1; n2: why 2; 2 more nodes"
-    assert hindrance(different, "b") == ""
 
 
 def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
@@ -139,19 +118,6 @@ def test_only_the_named_machine_is_chosen() -> None:
     assert lacking == Unplaced("waiting for node n1: claude is not available on it", is_full=False)
     removed = choose(machines, {}, Wants(agent="shell", machine="n2"))
     assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
-
-
-def test_a_task_that_no_machine_can_ever_run_is_refused() -> None:
-    machines = [a_machine(HERE), a_machine("n1", labels={"gpu": "true"})]
-    for fine in ({"node": "n1"}, {"node": "here"}, {"requires": {"gpu": "true"}}, {}):
-        check(TaskSpec(id="a", **fine), machines, is_cluster=True)
-    with pytest.raises(InvalidRequest, match="task a: unknown node 'n2'; known: here, n1"):
-        check(TaskSpec(id="a", node="n2"), machines, is_cluster=True)
-    later = TaskSpec(id="a", requires={"zone": "b"})
-    check(later, machines, is_cluster=True)
-    with pytest.raises(InvalidRequest, match="task a: this machine lacks zone=b; set cluster"):
-        check(later, machines[:1], is_cluster=False)
-    check(later, [a_machine(HERE, labels={"zone": "b"})], is_cluster=False)
 
 
 def test_a_cluster_without_a_free_slot_is_full() -> None:

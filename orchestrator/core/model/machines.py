@@ -1,0 +1,143 @@
+"""Machines on which workers run: slots, agents, labels, and capacity for more workers."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import field
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.states import WaitKind
+
+#: Name of the server's own machine, and the word for it in a task's ``node``.
+HERE, HERE_WORD = "", "here"
+#: Default number of processes that may exist for each slot.
+LIVE_PER_RUNNING = 4
+#: Names and values of labels, such as ``gpu: true``, in settings and tasks.
+LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
+#: Maximum numbers of reasons, and of machines with the same reason, that a text names.
+_MOST_REASONS, _MOST_NAMES = 3, 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    name: str = HERE
+    #: Number of workers that may run there at the same time.
+    slots: int
+    #: Agents that can work there; None: all except those of ``lacks``.
+    agents: frozenset[str] | None = None
+    #: Agents that cannot work there, with the reason and what to do about it.
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    #: A stamp of each agent's login there, which changes when the user logs in.
+    logins: Mapping[str, str] = field(default_factory=dict)
+    #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
+    memory_bytes: int | None = None
+    #: True if the machine has a connection, and is not being drained.
+    takes_workers: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: True if the server's files have the same paths there.
+    shares_files: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    kind: WaitKind
+    #: The shortage as a sentence with figures, for people.
+    reason: str
+
+
+def _nothing(agent: str) -> Lack | None:
+    return None
+
+
+def _no_memory(agent: str) -> int:
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    #: Why no worker may start at all; None if workers may start.
+    paused: Lack | None = None
+    #: Returns why one more worker of an agent may not start; None if it may. In this case, the call
+    #: counts the worker.
+    lack: Callable[[str], Lack | None] = _nothing
+    #: The machines of the cluster; None: workers start on the server's machine.
+    machines: Sequence[Machine] | None = None
+    #: Returns the memory in bytes that another machine must have for one more worker of an agent.
+    memory_needed: Callable[[str], int] = _no_memory
+
+
+#: Capacity without limits.
+UNLIMITED = Capacity()
+
+
+def machine_of(task: TaskSpec) -> str | None:
+    return HERE if task.node == HERE_WORD else task.node or None
+
+
+def check_machines(
+    task: TaskSpec, machines: Sequence[Machine], is_cluster: bool, agents: Iterable[str] = ()
+) -> None:
+    """Raise InvalidRequest for a task that no machine can ever run.
+
+    In a cluster, labels that no machine has are allowed, because a machine may be added later.
+    ``agents``: the agents of the task's candidates.
+    """
+    wanted = machine_of(task)
+    if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
+        known = ", ".join(sorted(name_of(each) for each in machines))
+        raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {known}")
+    named = [each for each in machines if each.name == wanted]
+    for agent in agents:
+        if is_cluster and (why := hindrance(named, agent)):
+            raise InvalidRequest(
+                f"task {task.id}: agent {agent!r} is not available on {why}",
+                kind="agent-not-usable",
+            )
+    if not is_cluster and not any(has_labels(each, task.requires) for each in machines):
+        raise InvalidRequest(
+            f"task {task.id}: this machine lacks {listed_labels(task.requires)}; set "
+            "cluster.labels_here in config.yaml, or add a machine with these labels "
+            "(docs/cluster.md)"
+        )
+
+
+def hindrance(machines: Iterable[Machine], agent: str) -> str:
+    """Return, as text, why machines lack an agent, and what to do.
+
+    Machines that have not reported their agents are omitted.
+    """
+    names: dict[str, list[str]] = {}
+    for each in machines:
+        if agent in each.lacks:
+            names.setdefault(each.lacks[agent], []).append(name_of(each))
+    shown = list(names.items())[:_MOST_REASONS]
+    omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
+    texts = [f"{_listed(each)}: {why}" for why, each in shown]
+    return "; ".join([*texts, f"{omitted} more nodes"] if omitted else texts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])])
+
+
+def has_labels(machine: Machine, labels: Mapping[str, str]) -> bool:
+    return all(machine.labels.get(name) == value for name, value in labels.items())
+
+
+def name_of(machine: Machine) -> str:
+    return machine.name or HERE_WORD
+
+
+def listed_labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def label_text(value: object) -> object:
+    """Return a label's value as text. A value that is no boolean or integer is returned unchanged.
+
+    YAML reads ``gpu: true`` as a boolean and ``zone: 3`` as a number.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
