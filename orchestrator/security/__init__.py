@@ -3,5 +3,6 @@
 - ``files``: Safe access to files, and the directories of the product
 - ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
 
-``stdlib_client`` sends HTTP requests with a key, for programs that must start fast.
+``stdlib_client`` sends HTTP requests with a key, for programs that must start fast, and
+``http_exchange`` writes each request and reads its answer.
 """

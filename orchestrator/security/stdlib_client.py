@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import time
 
+from orchestrator.security.http_exchange import HttpAnswer, connected, request_message
+
 # Importing http.client, urllib, and typing would double the time of a start.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ class StdlibClient:
 
     def __init__(self, url: str, key: str | None) -> None:
         self._scheme, self._address, self._prefix = split(url)
+        host, port = self._address
+        self._host = f"{f'[{host}]' if ':' in host else host}:{port}"
         self._key = key
 
     def request(
@@ -65,21 +69,23 @@ class StdlibClient:
 
         Raise OSError also if no data arrives for ``timeout`` seconds.
         """
-        message = self._message(method, path, body, idempotency_key)
+        headers = {"X-API-Key": self._key} if self._key else {}
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        message = request_message(method, self._prefix + path, self._host, headers, body)
         with self._connection(timeout) as connection:
             connection.sendall(message)
             with connection.makefile("rb") as stream:
-                reply = understood(stream.read())
-        if self._key and reply.status >= 400:
+                answer = HttpAnswer(stream)
+                content = answer.body()
+        if self._key and answer.status >= 400:
             # A proxy may show the request in its error page.
-            reply.body = reply.body.replace(self._key.encode("latin-1"), MASK)
-        return reply
+            content = content.replace(self._key.encode("latin-1"), MASK)
+        after = answer.headers.get("retry-after", "")
+        return ServerReply(answer.status, float(after) if after.isdigit() else None, content)
 
     def _connection(self, timeout: float) -> socket.socket:
-        # imported here: it takes a tenth of a start's time, and --help does not need it
-        import socket
-
-        connection = socket.create_connection(self._address, timeout)
+        connection = connected(self._address, timeout)
         if self._scheme == "http":
             return connection
         import ssl  # imported here: slow, and workers have a URL without it
@@ -90,23 +96,6 @@ class StdlibClient:
         except BaseException:
             connection.close()
             raise
-
-    def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        # The server answers HTTP/1.0 in one piece, and then closes the connection.
-        content = b"" if body is None else json.dumps(body).encode()
-        host, port = self._address
-        lines = [
-            f"{method} {self._prefix}{path} HTTP/1.0",
-            f"Host: {f'[{host}]' if ':' in host else host}:{port}",
-            "Connection: close",
-        ]
-        if self._key:
-            lines.append(f"X-API-Key: {self._key}")
-        if key:
-            lines.append(f"Idempotency-Key: {key}")
-        if body is not None:
-            lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
 
 
 def retried(
@@ -154,17 +143,3 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
     if scheme not in PORTS or not host or not port.isdigit():
         raise ValueError(f"not the URL of a server: {url!r}")
     return scheme, (host.strip("[]"), int(port)), f"/{prefix}" if prefix else ""
-
-
-def understood(message: bytes) -> ServerReply:
-    """Parse a complete HTTP answer, and return its parts. Raise OSError if it is incomplete."""
-    head, blank, content = message.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    status = first.split(" ")[1:2]
-    if not blank or not status or not status[0].isdigit():
-        raise OSError("the connection was lost")
-    fields = {name.lower(): value.strip() for name, _, value in (x.partition(":") for x in lines)}
-    length, after = fields.get("content-length", ""), fields.get("retry-after", "")
-    if length.isdigit() and len(content) < int(length):
-        raise OSError("the connection was lost")
-    return ServerReply(int(status[0]), float(after) if after.isdigit() else None, content)

@@ -155,6 +155,7 @@ LIGHT = frozenset(
         "core.text.json_values",
         "security",
         "security.control_sequences",
+        "security.http_exchange",
         "security.stdlib_client",
         "security.secrets",
         "security.secrets.masking",

@@ -1,0 +1,123 @@
+"""One HTTP exchange: opens a plain connection, writes a request, and reads the answer.
+
+``LoopbackSession`` and ``StdlibClient`` use it. It uses only the standard library, no proxy, and
+follows no redirects.
+"""
+
+from __future__ import annotations
+
+import json
+
+# Importing typing would take a third of a start's time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator, Mapping
+    from io import BufferedReader
+    from typing import Any
+
+#: Maximum bytes of the status line and headers of an answer.
+_LONGEST_HEAD = 65536
+_PIECE_BYTES = 65536
+_LOST = "the connection was lost"
+
+
+def connected(address: tuple[str, int], seconds: float) -> socket.socket:
+    """Return a TCP connection, with ``seconds`` as its timeout. Raise OSError."""
+    # imported here: it takes a tenth of a start's time, and --help does not need it
+    import socket
+
+    host, port = address
+    # As bytes, because for a host name as text Python loads its tables of international names,
+    # which takes 3 ms.
+    name: Any = host.encode() if host.isascii() else host
+    return socket.create_connection((name, port), seconds)
+
+
+def request_message(
+    method: str,
+    target: str,
+    host: str,
+    headers: Mapping[str, str],
+    document: Any = None,
+    *,
+    version: str = "1.0",
+) -> bytes:
+    """Return a request, with ``document`` as JSON in its body; None for no body.
+
+    ``target``: path and query. ``host``: host and port. The server closes the connection after its
+    answer.
+    """
+    content = b"" if document is None else json.dumps(document).encode()
+    fields = {"Host": host, "Connection": "close", **headers}
+    if document is not None:
+        fields |= {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    lines = [f"{method} {target} HTTP/{version}", *(f"{name}: {fields[name]}" for name in fields)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + content
+
+
+class HttpAnswer:
+    """An answer to a request: status and headers, and then the body.
+
+    The constructor reads the head. It raises OSError if the head is incomplete or is not HTTP.
+    """
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+        first, *lines = _head(stream)
+        words = first.split(" ", 2)
+        if not words[0].startswith("HTTP/") or not "".join(words[1:2]).isdigit():
+            raise OSError("the answer is not HTTP")
+        self.status = int(words[1])
+        self.reason = words[2] if len(words) > 2 else ""
+        pairs = (line.partition(":") for line in lines)
+        #: Headers, with names in lower case.
+        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+    def body(self) -> bytes:
+        """Return the whole body. Raise OSError if it is incomplete."""
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield the body as it arrives. Raise OSError if it is incomplete."""
+        length = self.headers.get("content-length", "")
+        if self.headers.get("transfer-encoding", "").lower() == "chunked":
+            yield from self._chunks()
+        elif length.isdigit():
+            yield from self._part(int(length))
+        else:
+            while piece := self._stream.read1(_PIECE_BYTES):
+                yield piece
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := self._next_size():
+            yield from self._part(size)
+            self._stream.readline(_LONGEST_HEAD)
+
+    def _next_size(self) -> int:
+        digits = self._stream.readline(_LONGEST_HEAD).partition(b";")[0]
+        try:
+            return int(digits, 16)
+        except ValueError:
+            raise OSError(_LOST) from None
+
+    def _part(self, size: int) -> Iterator[bytes]:
+        while size:
+            piece = self._stream.read1(min(size, _PIECE_BYTES))
+            if not piece:
+                raise OSError(_LOST)
+            size -= len(piece)
+            yield piece
+
+
+def _head(stream: BufferedReader) -> list[str]:
+    lines: list[str] = []
+    size = 0
+    while line := stream.readline(_LONGEST_HEAD):
+        size += len(line)
+        if line in (b"\r\n", b"\n"):
+            return lines or [""]
+        if size > _LONGEST_HEAD:
+            break
+        lines.append(line.decode("latin-1").rstrip("\r\n"))
+    raise OSError(_LOST)
