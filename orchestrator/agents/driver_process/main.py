@@ -21,10 +21,14 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.driver_process import logins, result_file, session_file, spec_file
-from orchestrator.agents.driver_process.mailbox import Mailbox, Receipts
+from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.program_run import Patience, Program
+from orchestrator.agents.driver_process.server_reports import (
+    CALL_SECONDS,
+    ReceiptReporter,
+    UsageReporter,
+)
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, UsageReporter
 from orchestrator.agents.driver_process.watchdog import (
     EarlyStop,
     Price,
@@ -97,7 +101,7 @@ class Driver:
         self._price = price_of(attempt_spec)
         self._reporter = UsageReporter(os.environ, self._limit)
         self._watch = Watchdog(attempt_spec.limits, journal, self._reporter, self._price)
-        self._receipts = Receipts(os.environ)
+        self._receipts = ReceiptReporter(os.environ)
         self._mailbox = Mailbox(
             control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)
         )

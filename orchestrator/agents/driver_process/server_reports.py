@@ -1,0 +1,170 @@
+"""Reports of the driver to the server: the attempt's usage, and the messages that were read.
+
+A report is sent until the server answers. Errors do not affect the agent, because the server may be
+restarting, or too old for this call.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+#: Seconds between two reports, also if the server did not answer.
+PAUSE_SECONDS = 1.0
+CALL_SECONDS = 5.0
+LAST_CALL_SECONDS = 2.0
+USAGE_PATH = "/api/v1/usage"
+MESSAGES_PATH = "/api/v1/messages"
+
+
+class ServerReporter(ABC):
+    """Reports from a background thread, which starts with the first report."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._url = environ.get("ORCHESTRATOR_API_URL", "")
+        self._key = environ.get("ORCHESTRATOR_API_KEY", "")
+        #: Guards the reports that are not sent yet, and ``_done``.
+        self._changed = threading.Condition()
+        self._done = False
+        self._thread: threading.Thread | None = None
+
+    @abstractmethod
+    def _has_report(self) -> bool:
+        """True if there is a report to send. The caller holds ``_changed``."""
+
+    @abstractmethod
+    def _send(self, is_last: bool) -> bool:
+        """Send the reports. Return True if the next report may follow without a pause.
+
+        ``is_last``: no more calls follow one that returns False.
+        """
+
+    @property
+    def _is_reachable(self) -> bool:
+        return bool(self._url and self._key)
+
+    def _start(self) -> None:
+        """Send the new report from the background thread."""
+        with self._changed:
+            self._changed.notify()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True)
+            self._thread.start()
+
+    def _stop(self, seconds: float) -> None:
+        """Send the last reports, and wait at most ``seconds`` for the background thread."""
+        with self._changed:
+            self._done = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._done or self._has_report())
+                is_last = self._done
+            if self._send(is_last):
+                continue
+            if is_last:
+                return
+            with self._changed:
+                self._changed.wait_for(lambda: self._done, PAUSE_SECONDS)
+
+    def _call(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any] | None:
+        """Return the server's answer; None if it did not accept the report."""
+        # not every attempt needs this module
+        from orchestrator.security.stdlib_client import StdlibClient
+
+        try:
+            client = StdlibClient(self._url, self._key)
+            reply = client.request("POST", path, body, timeout=seconds)
+        except Exception:  # no error here may stop an agent
+            return None
+        return reply.document if reply.status == 200 else None
+
+
+class UsageReporter(ServerReporter):
+    """Reports the attempt's usage while it runs. The server may answer "stop"."""
+
+    def __init__(self, environ: Mapping[str, str], stop: Callable[[str], None]) -> None:
+        super().__init__(environ)
+        self._stop_agent = stop
+        self._latest: Usage | None = None
+
+    def report(self, usage: Usage) -> None:
+        """Queue the usage totals for a report. Later totals replace queued totals."""
+        if not self._is_reachable:
+            return
+        with self._changed:
+            self._latest = usage
+        self._start()
+
+    def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
+        """Send the final totals, after waiting at most ``seconds`` for a running report.
+
+        The timeout of the final call is ``seconds``, but at most LAST_CALL_SECONDS.
+        """
+        self._stop(seconds)
+        if self._is_reachable and usage != Usage():
+            self._totals_sent(usage, min(seconds, LAST_CALL_SECONDS))
+
+    def waits(self, usage: Usage) -> bool:
+        """True if the server reports that this worker waits for child jobs or a lock."""
+        return self._is_reachable and self._totals_sent(usage, CALL_SECONDS).get("waiting") is True
+
+    def _has_report(self) -> bool:
+        return self._latest is not None
+
+    def _send(self, is_last: bool) -> bool:
+        with self._changed:
+            usage, self._latest = self._latest, None
+        if usage is None or is_last:  # ``close`` sends the final totals
+            return False
+        answer = self._totals_sent(usage, CALL_SECONDS)
+        if not answer:
+            # The server did not receive the totals; it may be restarting.
+            with self._changed:
+                self._latest = self._latest or usage
+        why = str(answer.get("stop") or "")
+        if why:
+            self._stop_agent(why)
+        return answer.get("capped") is True
+
+    def _totals_sent(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
+        """Send totals. Return the server's answer; empty if it did not answer."""
+        return self._call(USAGE_PATH, asdict(usage), seconds) or {}
+
+
+class ReceiptReporter(ServerReporter):
+    """Reports which messages the agent has read."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(environ)
+        self._ids: list[str] = []
+
+    def report(self, ids: Sequence[str]) -> None:
+        if not self._is_reachable:
+            return
+        with self._changed:
+            self._ids.extend(ids)
+        self._start()
+
+    def close(self, seconds: float) -> None:
+        """Wait at most ``seconds`` for the last report."""
+        self._stop(seconds)
+
+    def _has_report(self) -> bool:
+        return bool(self._ids)
+
+    def _send(self, is_last: bool) -> bool:
+        with self._changed:
+            ids = list(self._ids)
+        if not ids or self._call(MESSAGES_PATH, {"delivered": ids}, CALL_SECONDS) is None:
+            return False
+        with self._changed:
+            self._ids = self._ids[len(ids) :]
+        return True
