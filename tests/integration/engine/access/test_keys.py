@@ -111,6 +111,14 @@ def test_a_task_cannot_take_the_marker_off_its_processes(site: InProcess) -> Non
     assert row["output"].strip() == f"{ended['job_id']}/worker_1/1"
 
 
+@pytest.mark.parametrize("name", ["NO_PROXY", "no_proxy"])
+def test_the_no_proxy_of_a_task_still_includes_this_machine(site: InProcess, name: str) -> None:
+    ended = site.run("look", [shell(f"printenv {name}", env={name: "example.org"})])
+
+    [row] = ended["results"]["tasks"]
+    assert row["output"].strip() == "example.org,localhost,127.0.0.1,::1"
+
+
 def test_a_worker_calls_the_server_past_a_proxy(site: InProcess) -> None:
     """A proxy for the internet cannot reach this machine, and must not get the worker's key."""
     call = 'curl -sf -H "X-API-Key: $ORCHESTRATOR_API_KEY" "$ORCHESTRATOR_API_URL/api/v1/jobs"'
