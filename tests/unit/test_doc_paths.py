@@ -19,7 +19,7 @@ from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
-from tests.support.sources import source_nodes
+from tests.support.sources import PACKAGE, source_nodes
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("docs/internals/architecture.md", "docs/glossary.md", "CONTRIBUTING.md")
@@ -59,6 +59,25 @@ def test_a_worked_example_names_what_is_there_and_touches_few_files(
     assert len({path for path, _ in steps}) <= most
     for path, name in steps:
         assert re.search(rf"\b{name}\b", (ROOT / path).read_text("utf-8")), f"{name} in {path}"
+
+
+def test_only_the_four_files_of_its_example_name_an_api_call() -> None:
+    document = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    example = document.partition("### An API call\n")[2].partition("\n#")[0]
+    steps = STEP.findall(example)
+    named = re.compile(rf"\b({'|'.join(name for _, name in steps)})\b")
+    # Other ways to make the call, and the rules that the use case applies.
+    beyond = tuple(f"orchestrator/{each}/" for each in ("cli", "api/client", "api/mcp", "core"))
+
+    sources = (path.relative_to(ROOT).as_posix() for path in PACKAGE.rglob("*.py"))
+    found = {
+        path
+        for path in sources
+        if not path.startswith(beyond) and named.search((ROOT / path).read_text("utf-8"))
+    }
+
+    assert len(found) == 4
+    assert found == {path for path, _ in steps}
 
 
 def test_the_setting_of_the_example_is_declared_in_its_files_alone() -> None:

@@ -24,62 +24,58 @@ from orchestrator.engine.service.submissions import SubmissionCalls
 class Service:
     """The use cases, by subject: ``service.submissions.submit(caller, submission)``.
 
-    Each method with a ``caller`` raises NotFound for an object that the caller may not see. Methods
-    that change an object raise Forbidden for an object that the caller may see but not change.
+    Each public method of a part is a use case. A method with a ``caller`` raises NotFound for an
+    object that the caller may not see. Methods that change an object raise Forbidden for an object
+    that the caller may see but not change.
     """
 
-    #: ``authenticate`` a caller by key, ``holder_of_key``, ``keys``; ``check_change``,
-    #: ``check_person``, ``check_admin``; the ``job`` of a caller, without tasks and workers.
+    #: Identify a caller by key; check what a caller may change; return a caller's job without its
+    #: tasks and workers.
     access: Access
 
     # A job, from its submission to its end
 
-    #: ``submit`` a job, ``find`` it by its Idempotency-Key, ``retry`` its unsuccessful tasks.
+    #: Submit a job, find it by its Idempotency-Key, retry its unsuccessful tasks.
     submissions: SubmissionCalls
-    #: ``edit``, ``approve``, or ``reject`` the plan of a job that waits for approval.
+    #: Edit, approve, or reject the plan of a job that waits for approval.
     plans: PlanCalls
-    #: Show the ``question`` of a task, and ``answer`` it.
+    #: Show the question of a task, and answer it.
     questions: QuestionCalls
-    #: ``pause``, ``resume``, or ``cancel`` a job; ``pause_all`` and ``resume_all``.
+    #: Pause, resume, or cancel a job; pause and resume the server.
     job_control: JobControlCalls
-    #: ``raise_budget``: raise limits of a job that has not ended.
+    #: Raise limits of a job that has not ended.
     budgets: BudgetCalls
-    #: Send a ``message`` to a worker; what workers report: ``messages_read``, ``used``.
+    #: Send a message to a worker; take what workers report: messages that they read, their usage.
     worker_messages: WorkerMessageCalls
-    #: ``give`` feedback on an ended worker's change.
+    #: Give feedback on an ended worker's change.
     feedback: FeedbackCalls
-    #: ``retry`` or ``cancel`` one worker.
+    #: Retry or cancel one worker.
     workers: WorkerRetryCalls
 
     # The result of an ended job
 
-    #: ``merge`` a job again, ``choose`` another candidate, ``is_merging``.
+    #: Merge a job again, or choose another candidate.
     merges: MergeCalls
-    #: ``land`` a result on the user's branch, ``plan_landing`` as its preview, ``undo`` a landing.
+    #: Land a result on the user's branch, preview the landing, undo it.
     landings: LandingCalls
-    #: ``remove`` a job, or ``discard`` its branches.
+    #: Remove a job, or discard its branches.
     removal: RemovalCalls
-    #: Checkpoints ``of_job``, ``roll_back`` a worker, ``recount`` a worker's changed files.
+    #: List the checkpoints of a job, roll back a worker, recount a worker's changed files.
     checkpoints: CheckpointCalls
 
     # Locks
 
-    #: A worker's call: ``lock``, ``is_decided``, ``answer``, ``drop``; then ``unlock``. For people:
-    #: ``visible`` locks, ``leases``, ``leases_on`` a name, ``unlock``.
+    #: A worker's locks: acquire, await, release them. For people: list locks and leases, and
+    #: release them.
     locks: LockService
 
     # Reading
 
-    #: One job: ``detail``, ``tree``, ``subtree``, ``workers_in_tree``, ``attempts``,
-    #: ``answer_wait``; ``events``, ``subscribe``; ``merge_record``, ``changes``; its files:
-    #: ``workspace``, ``report_path``, ``final_report``, ``log_path``, ``worker_directory``.
-    #: Also a page of ``jobs``.
+    #: One job, with its workers, events, merge record, changes, and files; a page of jobs.
     queries: Queries
-    #: Lists from columns, without whole jobs: ``jobs``, ``cards``, ``workers``, ``worker``,
-    #: ``snapshot``, ``needs``, ``usage``, ``last_seq``, ``version``; parts ``changes``, ``files``,
-    #: and ``feed``.
+    #: Lists from columns, without whole jobs: jobs, workers, needs, usage, changes, files, events.
     reads: ReadModels
-    #: ``health``, ``stats``, ``agents``, ``nodes``, and ``drain_node``.
+    #: Health, statistics, agents, and nodes; drain a node.
     server_status: ServerStatus
 
     # Messages to webhooks and people
