@@ -12,6 +12,7 @@ from orchestrator.core.model.job import PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability, TranscriptStep
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.security.files.product_files import PACKAGES
 
 MIB = 1024 * 1024
@@ -49,11 +50,8 @@ class AgentRegistry:
         try:
             return self._agents[name]
         except KeyError:
-            known = ", ".join(sorted(self._agents))
-            raise UnknownAgent(
-                f"unknown agent {name!r}; known: {known}. Add an agent under 'agents' in "
-                "config.yaml"
-            ) from None
+            message = unknown_name(f"agent {name!r}", name, sorted(self._agents))
+            raise UnknownAgent(f"{message}. Add an agent under 'agents' in config.yaml") from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the name of the agent for a task.

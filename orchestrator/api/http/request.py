@@ -12,8 +12,9 @@ from pydantic import ValidationError
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.core.text.json_values import strict_json
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.fields.bounded_types import Wire
-from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults, unknown_name
+from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults
 from orchestrator.schemas.requests.query_parameters import Query
 
 BodyModel = TypeVar("BodyModel", bound=Wire)

@@ -26,9 +26,10 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import requests
-from orchestrator.schemas.fields.validation_errors import faults, unknown_name
+from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests import mcp
 
 LISTED_JOBS = 10

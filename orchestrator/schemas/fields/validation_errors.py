@@ -1,12 +1,12 @@
 """Validation errors of a request, each with a text and the place of the invalid value."""
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 
 Place = tuple[int | str, ...]
@@ -126,13 +126,6 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 def _plain_number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name, with a similar name, if any, and all known names."""
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"
 
 
 def _known_fields(model: type[BaseModel], place: Place) -> list[str]:

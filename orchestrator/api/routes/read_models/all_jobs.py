@@ -17,8 +17,9 @@ from orchestrator.api.serializers.job_lists import need_answer
 from orchestrator.api.streaming.event_stream import FeedStream
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas import answers
-from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
+from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.query_parameters import FeedQuery, PageQuery, UsageQuery
 
 blueprint = Blueprint("all_jobs", __name__, url_prefix="/api/v1")

@@ -27,6 +27,7 @@ from orchestrator.core.ports.read_models import (
     WorkerFilter,
     WorkerPage,
 )
+from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
@@ -166,9 +167,8 @@ class ReadModels:
             asked = WorkerFilter(job_id=job.id, agents=(name,))
             if name in known or self._store.worker_page(job.root_id, asked, 0, 1, 0.0).total:
                 continue
-            raise UnknownAgent(
-                f"unknown agent {name!r}; known: {', '.join(sorted(known))}", field="agent"
-            )
+            message = unknown_name(f"agent {name!r}", name, sorted(known))
+            raise UnknownAgent(message, field="agent")
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
         """Return a worker of the job; for a root job, also of its descendants."""

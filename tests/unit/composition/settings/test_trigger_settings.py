@@ -158,8 +158,10 @@ def test_unknown_agents_are_found_in_workers_and_in_the_jobs_of_triggers(tmp_pat
         check_agents(tmp_path, Settings.model_validate(document))
 
     first, second, third = refused.value.message.splitlines()
-    assert first.startswith("config.yaml: workers.agent: unknown agent 'codx'; known: ")
-    assert "claude" in first
+    assert first.startswith(
+        "config.yaml: workers.agent: unknown agent 'codx'; did you mean 'codex'? known: "
+    )
+    assert "claude" in first and "did you mean 'claude'? " in second
     assert second.startswith("config.yaml: triggers.bad: config.agent: unknown agent 'cluade'")
     assert third.startswith("config.yaml: triggers.plan: task ")
     assert "unknown agent 'nobody'" in third
