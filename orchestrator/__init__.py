@@ -20,7 +20,8 @@
 
 from os import path as _path
 
-#: The only place of the version: the wheel, plugin.json, and the API read it here.
+#: The only place of the version: the wheel and the API read it here. The versions in
+#: plugin.json and in the package of n8n are equal to it.
 __version__ = "0.1.0"
 #: Directory in an installed package with the files that the portable folder has next to the
 #: package.

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import tarfile
 import tomllib
@@ -20,13 +21,12 @@ from orchestrator.core.errors import Conflict
 from tests.support.sources import source_nodes
 
 FOLDER = Path(__file__).resolve().parents[2]
-NOTES = FOLDER / ".ci" / "release-notes.sh"
 
 
 def test_there_is_one_version() -> None:
     project = tomllib.loads((FOLDER / "pyproject.toml").read_text("utf-8"))
-    plugins = [FOLDER / "plugin.json", FOLDER / ".claude-plugin" / "plugin.json"]
-    found = {json.loads(each.read_text("utf-8"))["version"] for each in plugins}
+    names = ("plugin.json", ".claude-plugin/plugin.json", "examples/n8n/node/package.json")
+    found = {json.loads((FOLDER / each).read_text("utf-8"))["version"] for each in names}
     assert found == {__version__} == {json.loads(document())["info"]["version"]}
     assert "version" in project["project"]["dynamic"]
     assert project["tool"]["hatch"]["version"]["path"] == "orchestrator/__init__.py"
@@ -86,12 +86,37 @@ def docstrings(nodes: Iterable[ast.AST]) -> set[str]:
     return {each.value for each in values if isinstance(each, ast.Constant)}
 
 
-def test_release_notes_are_a_section_of_the_changelog() -> None:
-    def notes(version: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([NOTES, version], capture_output=True, text=True, check=False)
+def notes(version: str, folder: Path = FOLDER) -> subprocess.CompletedProcess[str]:
+    script = folder / ".ci" / "release-notes.sh"
+    return subprocess.run([script, version], capture_output=True, text=True, check=False)
 
+
+def test_release_notes_are_a_section_of_the_changelog() -> None:
     done = notes("Unreleased")
     assert done.returncode == 0 and done.stdout.startswith(("Added", "Changed", "### "))
     assert "\n## " not in done.stdout
     missing = notes("0.0.0")
     assert missing.returncode == 1 and "Unreleased" in missing.stderr
+
+
+def test_this_version_has_release_notes() -> None:
+    done = notes(__version__)
+    assert done.returncode == 0 and done.stdout, done.stderr
+
+
+def test_unreleased_changes_are_those_of_this_version_only_without_a_section(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".ci").mkdir()
+    (tmp_path / PACKAGE).mkdir()
+    shutil.copy(FOLDER / ".ci" / "release-notes.sh", tmp_path / ".ci")
+    (tmp_path / PACKAGE / "__init__.py").write_text('__version__ = "1.2.0"\n')
+    changelog = tmp_path / "CHANGELOG.md"
+
+    changelog.write_text("# Changelog\n\n## Unreleased\n\nNew\n\n## 1.1.0\n\nOld\n")
+    assert notes("1.2.0", tmp_path).stdout == "New\n"
+    assert notes("1.1.0", tmp_path).stdout == "Old\n"
+    assert notes("1.3.0", tmp_path).returncode == 1
+
+    changelog.write_text("# Changelog\n\n## Unreleased\n\nNewer\n\n## 1.2.0 (today)\n\nNew\n")
+    assert notes("1.2.0", tmp_path).stdout == "New\n"
