@@ -26,7 +26,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.worktrees.working_directories import PROGRAMS
 from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
@@ -66,13 +66,13 @@ def _swept() -> Iterator[None]:
     Otherwise such a process could change the worktree, and would keep the worktree's lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
-        proc.become_subreaper()
+        process_control.become_subreaper()
     try:
         yield
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             for each in _left():
-                proc.send_signal(each, number)
+                process_control.send_signal(each, number)
             until = time.monotonic() + STOP_SECONDS
             while _left() and time.monotonic() < until:
                 time.sleep(_LOOK_SECONDS)

@@ -113,7 +113,7 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 #: In an own PID namespace, where two processes get the same number, one after the other.
 SAME_PID = """
 import os, signal, subprocess, sys
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 def sleeper():
     return subprocess.Popen(["sleep", "60"])
 first = sleeper()
@@ -129,7 +129,7 @@ with open("/proc/sys/kernel/ns_last_pid", "w") as file:
 second = sleeper()
 assert second.pid == found.pid, (second.pid, found.pid)
 assert proc.start_ticks(second.pid) != found.ticks
-proc.send_signal(found, signal.SIGKILL)
+process_control.send_signal(found, signal.SIGKILL)
 try:
     second.wait(0.5)
     print("killed")

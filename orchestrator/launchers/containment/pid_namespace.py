@@ -11,7 +11,7 @@ from resource import struct_rusage
 
 from orchestrator.launchers.containment import namespace_init
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, fork_quietly
 
@@ -174,11 +174,11 @@ def _unshare() -> None:
         raise OSError(ctypes.get_errno(), f"unshare: {os.strerror(ctypes.get_errno())}")
     if user:
         # While the memory is hidden, the files below belong to root.
-        proc.hide_memory(False)
+        process_control.hide_memory(False)
         _map("setgroups", "deny")
         _map("uid_map", f"{user} {user} 1")
         _map("gid_map", f"{group} {group} 1")
-        proc.hide_memory()
+        process_control.hide_memory()
 
 
 def _map(name: str, content: str) -> None:

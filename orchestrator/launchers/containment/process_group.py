@@ -11,7 +11,7 @@ from contextlib import suppress
 from resource import struct_rusage
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.process.worker_process import Enter, start_worker
 
 
@@ -66,7 +66,7 @@ class ProcessGroups(Subreaper):
 
     def kill(self, spare: Collection[int] = ()) -> None:
         for process in self.detached(spare):
-            proc.send_signal(process, signal.SIGKILL)
+            process_control.send_signal(process, signal.SIGKILL)
         if self._leader and not proc.has_proc():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, signal.SIGKILL)

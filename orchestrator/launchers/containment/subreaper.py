@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from resource import struct_rusage
 
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import Enter, open_input, start_worker
 
@@ -29,7 +29,7 @@ class Subreaper:
         ``adopts`` is False on systems on which a process cannot adopt orphans.
         """
         if adopts:
-            proc.become_subreaper()
+            process_control.become_subreaper()
         self._own_pid = os.getpid()
         self._enter = enter
         #: Descriptor of /dev/null, once a worker without input was started.

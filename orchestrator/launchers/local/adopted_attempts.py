@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.lost_attempts import settle
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 
 
 class Adopted:
@@ -65,7 +65,7 @@ class Adopted:
         self._signal(signal.SIGUSR1 if waiting else signal.SIGUSR2)
 
     def _signal(self, number: int) -> None:
-        proc.send_signal(self._shim, number)
+        process_control.send_signal(self._shim, number)
 
     def ended(self) -> Exit:
         """Return the attempt's end. Call this after the shim has exited."""

@@ -9,7 +9,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_claim import run_path
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
 
@@ -85,5 +85,5 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
             command = masker.text(proc.command_line(process.pid)) if masker else ""
             stray = Stray(pid=process.pid, command=command or process.command)
             killed.setdefault(process.pid, stray)
-            proc.send_signal(process, signal.SIGKILL)
+            process_control.send_signal(process, signal.SIGKILL)
     return tuple(killed.values())

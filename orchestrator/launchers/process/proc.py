@@ -5,20 +5,17 @@ processes of an attempt have the attempt's *marker*, an environment variable wit
 """
 
 import os
-import signal
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import cache
 
 #: The variable that marks every process of an attempt.
 MARKER = "ORCHESTRATOR_WORKER"
 COMMAND_LIMIT = 200
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ZOMBIES = "ZX"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 #: Positions of fields in /proc/<pid>/stat, counted from the field "state".
-_VSIZE, _ARG_START, _ARG_END, _ENV_END = 20, 45, 46, 48
+_VSIZE, _ENV_END = 20, 48
 #: Maximum seconds to wait for a process in the middle of an exec.
 _EXEC_SECONDS = 1.0
 
@@ -192,76 +189,6 @@ def everything() -> Iterator[Process]:
         process = look_up(pid)
         if process is not None and process.alive:
             yield process
-
-
-def send_signal(process: Process, number: int) -> None:
-    """Signal exactly this process, and never another process that has the same PID now.
-
-    Does nothing if the process has exited or belongs to another user.
-    """
-    try:
-        handle = os.pidfd_open(process.pid)
-    except OSError:
-        return
-    try:
-        if start_ticks(process.pid) == process.ticks:
-            signal.pidfd_send_signal(handle, number)
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        os.close(handle)
-
-
-def signal_group(leader: int, number: int) -> None:
-    """Signal the process group of ``leader``, which must not have been reaped."""
-    # ProcessLookupError: the process has ended and was not reaped yet. PermissionError: the process
-    # belongs to another user.
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(leader, number)
-
-
-def become_subreaper() -> None:
-    """Make this process adopt all orphans among its descendants.
-
-    Forked processes do not inherit this.
-    """
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-
-
-def hide_memory(hidden: bool = True) -> None:
-    """Hide this process's memory, descriptors, and environment from other processes of the user.
-
-    They cannot trace it either, and it writes no core dump. A forked child inherits this until its
-    exec. Root still has access. Does nothing without /proc.
-    """
-    if has_proc():
-        _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
-
-
-def set_title(title: str) -> None:
-    """Replace this process's command line, which ``ps`` shows. Children that it forks inherit it.
-
-    A process that was forked without an exec has its parent's command line, so a ``pkill`` for the
-    parent would also end this process.
-    """
-    import ctypes
-
-    fields = read("/proc/self/stat").rpartition(b")")[2].split()
-    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
-    ctypes.memset(start, 0, end - start)
-    ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))
-
-
-def signal_at_parents_end(number: int) -> None:
-    """Request a signal to this process when its parent, which must have one thread, exits."""
-    _prctl(_PR_SET_PDEATHSIG, number)
-
-
-def _prctl(option: int, value: int) -> None:
-    import ctypes  # imported here, because the server imports this module and does not need ctypes
-
-    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(f"prctl({option}) failed")
 
 
 @cache

@@ -10,7 +10,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, encoded
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
@@ -204,7 +204,7 @@ class ShimAttempt:
         self._enter(_Phase.STOPPING, now + self._launch["grace"])
         # Signal only the worker's own process group, so that an agent has time to end its tools.
         for number in (SIGTERM, SIGCONT):
-            proc.signal_group(self._worker, number)
+            process_control.signal_group(self._worker, number)
 
     def end_lease(self, now: float) -> None:
         """Stop the attempt because its lease has ended. Idempotent.
@@ -301,8 +301,8 @@ class ShimAttempt:
         self._strays.note(members)
         self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
         for process in members:
-            proc.send_signal(process, SIGTERM)
-            proc.send_signal(process, SIGCONT)
+            process_control.send_signal(process, SIGTERM)
+            process_control.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
         """Kill all processes once. ``reap`` and ``pass_time`` repeat this until none remains.

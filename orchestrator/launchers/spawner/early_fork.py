@@ -9,7 +9,7 @@ import socket
 import sys
 from contextlib import suppress
 
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
 from orchestrator.launchers.spawner import spawner
 
@@ -61,7 +61,7 @@ def _leave_server(control: int) -> None:
 
     The variables remain readable in /proc until the spawner hides its memory, at its first step.
     """
-    proc.set_title(TITLE)
+    process_control.set_title(TITLE)
     os.setsid()
     os.chdir("/")
     # As in the server: other users must not read the files of workers.

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.shim import shim
 
 _MOST_LISTED = 20
@@ -197,7 +197,7 @@ class Reaper:
         self._note(orphans)
         # Only those that are noted. The next pass notes and kills the ones adopted meanwhile.
         for process in orphans:
-            proc.send_signal(process, signal.SIGKILL)
+            process_control.send_signal(process, signal.SIGKILL)
         self._heed_time(orphans)
         if not orphans:
             self._report()

@@ -8,7 +8,7 @@ import os
 import signal
 from typing import Any
 
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
 
 #: Seconds after the first look at an ended lease in which the server exits itself.
@@ -47,13 +47,13 @@ class ServerWatch:
         if server is None or server.ticks != self._ticks:
             return
         # A stopped process starts no further program.
-        proc.send_signal(server, signal.SIGSTOP)
+        process_control.send_signal(server, signal.SIGSTOP)
         programs = [
             process
             for child in proc.children(self._pid)
             if child not in self._spared and (found := proc.look_up(child)) is not None
             for process in (found, *proc.descendants(child))
         ]
-        proc.send_signal(server, signal.SIGKILL)
+        process_control.send_signal(server, signal.SIGKILL)
         for process in programs:
-            proc.send_signal(process, signal.SIGKILL)
+            process_control.send_signal(process, signal.SIGKILL)

@@ -22,7 +22,7 @@ from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.launchers.containment import trial
-from orchestrator.launchers.process import crash_injection, proc
+from orchestrator.launchers.process import crash_injection, process_control
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 from orchestrator.launchers.spawner.server_watch import ServerWatch
@@ -43,7 +43,7 @@ def serve(descriptor: int) -> None:
     """
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.
-    proc.hide_memory()
+    process_control.hide_memory()
     control = socket.socket(fileno=descriptor)
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
@@ -70,7 +70,7 @@ def _begin(control: socket.socket, plan: dict[str, Any]) -> None:
 def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
     # Set this before the spawner is forked, so that this process adopts all orphans. The forked
     # spawner does not inherit the setting.
-    proc.become_subreaper()
+    process_control.become_subreaper()
     keeper = os.getpid()
     try:
         spawner = os.fork()
@@ -78,7 +78,7 @@ def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: Shim
         time.sleep(_NO_FORK_SECONDS)
         raise
     if spawner == 0:
-        proc.signal_at_parents_end(signal.SIGCHLD)
+        process_control.signal_at_parents_end(signal.SIGCHLD)
         Spawner(control, plan, roster, keeper).run()
         return
     while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):

@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.local import containment_settings
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 
 from .conftest import IN_NAMESPACE, Stage, alive_escapees, opened, start_escapees
 
@@ -92,7 +92,7 @@ def end_all(directory: Path) -> None:
     """Kill the escapees of a test that a mode does not contain, found by their directory."""
     for process in proc.everything():
         if str(directory) in proc.command_line(process.pid):
-            proc.send_signal(process, 9)
+            process_control.send_signal(process, 9)
 
 
 def test_processes_of_others_are_never_touched(held: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.launchers.local.leftover_processes import Leftover, is_orphan, leftovers
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import proc, process_control
 
 #: Of this process alone: several run tests at once.
 ROOT = f"abc{os.getpid()}"
@@ -69,7 +69,7 @@ def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
     # A test that ran before in this process may have made it the parent of all orphans.
-    proc._prctl(proc._PR_SET_CHILD_SUBREAPER, 0)
+    process_control._prctl(process_control._PR_SET_CHILD_SUBREAPER, 0)
     place = tmp_path / f"job_{ROOT}" / "depth_1" / "worker_2_1" / "worktree"
     place.mkdir(parents=True)
     argv = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]

@@ -25,7 +25,7 @@ from orchestrator.launchers.cluster.node.node_daemon import (
     NodeDaemon,
     NodeSettings,
 )
-from orchestrator.launchers.process import proc
+from orchestrator.launchers.process import process_control
 
 #: Seconds between the end of the serving process and the start of the next one.
 _RESTART_SECONDS = 0.1
@@ -95,7 +95,7 @@ def _serve(make_daemon: Callable[[], NodeDaemon], api: socket.socket, parent: in
     """Serve the node in this forked process. Never returns."""
     code = 70
     try:
-        proc.signal_at_parents_end(signal.SIGKILL)
+        process_control.signal_at_parents_end(signal.SIGKILL)
         if os.getppid() == parent:
             # Use a separate process group, so that Ctrl-C reaches only the parent.
             os.setpgid(0, 0)

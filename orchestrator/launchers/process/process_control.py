@@ -1,0 +1,81 @@
+"""Signals to processes, and attributes of this process: its title, its memory, its orphans."""
+
+import os
+import signal
+from contextlib import suppress
+
+from orchestrator.launchers.process import proc
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
+#: Positions of fields in /proc/self/stat, counted from the field "state".
+_ARG_START, _ARG_END = 45, 46
+
+
+def send_signal(process: proc.Process, number: int) -> None:
+    """Signal exactly this process, and never another process that has the same PID now.
+
+    Does nothing if the process has exited or belongs to another user.
+    """
+    try:
+        handle = os.pidfd_open(process.pid)
+    except OSError:
+        return
+    try:
+        if proc.start_ticks(process.pid) == process.ticks:
+            signal.pidfd_send_signal(handle, number)
+    except (ProcessLookupError, PermissionError):
+        return
+    finally:
+        os.close(handle)
+
+
+def signal_group(leader: int, number: int) -> None:
+    """Signal the process group of ``leader``, which must not have been reaped."""
+    # ProcessLookupError: the process has ended and was not reaped yet. PermissionError: the process
+    # belongs to another user.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, number)
+
+
+def become_subreaper() -> None:
+    """Make this process adopt all orphans among its descendants.
+
+    Forked processes do not inherit this.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def hide_memory(hidden: bool = True) -> None:
+    """Hide this process's memory, descriptors, and environment from other processes of the user.
+
+    They cannot trace it either, and it writes no core dump. A forked child inherits this until its
+    exec. Root still has access. Does nothing without /proc.
+    """
+    if proc.has_proc():
+        _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
+
+
+def set_title(title: str) -> None:
+    """Replace this process's command line, which ``ps`` shows. Children that it forks inherit it.
+
+    A process that was forked without an exec has its parent's command line, so a ``pkill`` for the
+    parent would also end this process.
+    """
+    import ctypes
+
+    fields = proc.read("/proc/self/stat").rpartition(b")")[2].split()
+    start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))
+
+
+def signal_at_parents_end(number: int) -> None:
+    """Request a signal to this process when its parent, which must have one thread, exits."""
+    _prctl(_PR_SET_PDEATHSIG, number)
+
+
+def _prctl(option: int, value: int) -> None:
+    import ctypes  # imported here, because the server imports this module and does not need ctypes
+
+    if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
+        raise OSError(f"prctl({option}) failed")
