@@ -13,7 +13,7 @@
 - ``outbox``: Messages to receivers outside: webhooks, callbacks, and notifications
 - ``reports``: Reports of finished jobs, as Markdown and JSON
 - ``schemas``: Models of requests and answers, and of answers of agents
-- ``security``: Keys, masking of secrets, workers' environment, safe paths
+- ``security``: Keys, masking of secrets, workers' environment, safe paths, reading processes
 - ``store``: The stored state, in an SQL database
 - ``workspace``: Files of jobs on disk: their layout, locks, and status files
 """

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from orchestrator.api.client.server_discovery import ServerRecord, read_record
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from orchestrator.security.stdlib_client import StdlibClient
 
 #: Seconds by which a server's record may differ from its process's start time, which another clock

@@ -26,7 +26,8 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.worktrees.working_directories import PROGRAMS
 from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 

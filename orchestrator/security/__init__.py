@@ -3,6 +3,7 @@
 - ``files``: Safe access to files, and the directories of the product
 - ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
 
-``stdlib_client`` sends HTTP requests with a key, for programs that must start fast, and
-``http_exchange`` writes each request and reads its answer.
+``proc`` reads processes from /proc. ``stdlib_client`` sends HTTP requests with a key, and
+``http_exchange`` writes each request and reads its answer. All three are also for programs that
+must start fast.
 """

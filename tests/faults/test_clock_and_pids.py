@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import ServerProcess, shell, until
 from tests.support.examples import nightly
@@ -113,7 +113,8 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 #: In an own PID namespace, where two processes get the same number, one after the other.
 SAME_PID = """
 import os, signal, subprocess, sys
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 def sleeper():
     return subprocess.Popen(["sleep", "60"])
 first = sleeper()

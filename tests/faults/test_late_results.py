@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.faults.site import FaultSite
 from tests.faults.zygote import SECRET, Zygote
 from tests.integration.engine.site import Answer, shell, until

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.faults.site import STORE, store_settings
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer, ServerProcess, shell, until

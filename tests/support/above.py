@@ -1,6 +1,6 @@
 """The processes above workers: keepers, spawners, and shims, found by their parents."""
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 
 def keepers(server: int) -> list[int]:

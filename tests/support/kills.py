@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 from tests.support import above, seeded

@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import Answer, marked, until

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.core.errors import StoreError, Unavailable
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.security import proc
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession, busy
 
 logger = logging.getLogger(__name__)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.launchers.containment.pid_namespace import Namespaces
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
+from orchestrator.security import proc
 
 _INIT = (
     "import sys; sys.path[0] = sys.argv[1]; "

@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc, rlimits
+from orchestrator.launchers.process import rlimits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
+from orchestrator.security import proc
 
 #: Period of the ``cpu`` limit, in microseconds.
 _PERIOD = 100_000

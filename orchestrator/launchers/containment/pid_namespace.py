@@ -11,9 +11,10 @@ from resource import struct_rusage
 
 from orchestrator.launchers.containment import namespace_init
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, fork_quietly
+from orchestrator.security import proc
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 #: Timeout of the setup, which normally takes milliseconds.

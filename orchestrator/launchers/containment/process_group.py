@@ -11,8 +11,9 @@ from contextlib import suppress
 from resource import struct_rusage
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.worker_process import Enter, start_worker
+from orchestrator.security import proc
 
 
 class ProcessGroups(Subreaper):

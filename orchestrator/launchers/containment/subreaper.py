@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from resource import struct_rusage
 
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import Enter, open_input, start_worker
+from orchestrator.security import proc
 
 
 class Subreaper:

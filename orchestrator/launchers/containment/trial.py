@@ -11,9 +11,9 @@ import time
 
 from orchestrator.launchers.containment.factory import family_for
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
+from orchestrator.security import proc
 
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7

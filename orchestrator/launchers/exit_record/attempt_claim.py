@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}

@@ -31,7 +31,7 @@ from orchestrator.launchers.exit_record.attempt_claim import (
     free_path,
     run_path,
 )
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from orchestrator.security.files.untrusted_files import open_plain, read_regular, replace_file
 
 #: Seconds for which a locked file may lack the name of its holder.

@@ -11,7 +11,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.lost_attempts import settle
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 
 
 class Adopted:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.launchers.exit_record.attempt_claim import run_path
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 
 @dataclass(frozen=True, slots=True)

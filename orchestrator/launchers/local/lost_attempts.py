@@ -9,7 +9,8 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_claim import run_path
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
 

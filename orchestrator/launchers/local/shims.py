@@ -14,8 +14,8 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.spawner_client import ShimGone, SpawnerProcess
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Channel, Message
+from orchestrator.security import proc
 
 #: Seconds that a worker may run before its shim returns the preloaded launches.
 KEPT_SECONDS = 0.05

@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Collection, Iterator, Sequence
 
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import Enter
+from orchestrator.security import proc
 
 _WATCH_SECONDS = 0.1
 #: A check is followed by a pause of this many times its processor time, so that checks take at most

@@ -10,11 +10,12 @@ from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, encoded
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
+from orchestrator.security import proc
 from orchestrator.security.secrets.masking import Masker
 
 

@@ -18,8 +18,9 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.shim import shim
+from orchestrator.security import proc
 
 _MOST_LISTED = 20
 #: Milliseconds between two passes while processes are being killed.

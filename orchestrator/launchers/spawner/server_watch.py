@@ -8,8 +8,9 @@ import os
 import signal
 from typing import Any
 
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
+from orchestrator.security import proc
 
 #: Seconds after the first look at an ended lease in which the server exits itself.
 EXIT_SECONDS = 1.0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
 from tests.integration.engine.conftest import MakeSite

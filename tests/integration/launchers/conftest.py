@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.support import above
 
 #: A timeout that only ends a hang: a loaded machine may be slow.

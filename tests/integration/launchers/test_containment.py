@@ -15,7 +15,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.local import containment_settings
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 
 from .conftest import IN_NAMESPACE, Stage, alive_escapees, opened, start_escapees
 

@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.spawner import early_fork
+from orchestrator.security import proc
 
 from .conftest import Reports
 

@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from orchestrator.security.secrets.keys import new_proof
 from tests.integration.launchers.conftest import Stage, opened
 

@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local import lost_attempts
 from orchestrator.launchers.local.containment_settings import Mode
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 from .conftest import Doomed
 

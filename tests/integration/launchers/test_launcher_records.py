@@ -15,7 +15,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, run_path
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 from .conftest import wait_until
 

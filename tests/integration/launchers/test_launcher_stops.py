@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 from .conftest import alive_escapees, start_escapees
 

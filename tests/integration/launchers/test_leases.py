@@ -14,8 +14,8 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.exit_record import read_exit
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.lease_file import LeaseFile, LeaseWatch, boot_time
+from orchestrator.security import proc
 
 from .conftest import REPOSITORY, SERVER, alive_escapees, all_escaped, escapees
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.launchers.local.leftover_processes import Leftover, is_orphan, leftovers
-from orchestrator.launchers.process import proc, process_control
+from orchestrator.launchers.process import process_control
+from orchestrator.security import proc
 
 #: Of this process alone: several run tests at once.
 ROOT = f"abc{os.getpid()}"

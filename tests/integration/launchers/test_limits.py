@@ -18,7 +18,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
     choose,
 )
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 
 from .conftest import Stage
 from .test_containment import opened

@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
-from orchestrator.launchers.process import proc
 from orchestrator.launchers.process.rlimits import LimitWatch, Memory
+from orchestrator.security import proc
 
 from .test_containment import opened
 

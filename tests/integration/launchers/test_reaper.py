@@ -8,7 +8,7 @@ import pytest
 #: A dead shim's process, whose own child is adopted between the listing and the killing.
 ADOPTED_LATE = """
 import json, os, signal, socket, sys, time
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
 control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

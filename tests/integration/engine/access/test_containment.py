@@ -16,7 +16,7 @@ from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_processes import leftovers
-from orchestrator.launchers.process import proc
+from orchestrator.security import proc
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import InProcess, make_folder, marked, shell, until
 from tests.support import above
