@@ -22,7 +22,7 @@ def test_the_scheduler_shows_no_part_but_its_view_and_its_leases() -> None:
 
 
 def test_only_the_core_touches_a_part_of_the_scheduler() -> None:
-    face = ("scheduler", "view", "transitions.running_workers.lock_claims_and_leases")
+    face = ("scheduler", "view", "leases")
     parts = {name for each in face for name in attributes(f"{SCHEDULER}.{each}") if name[0] == "_"}
     used = [
         f"{module.name} (line {node.lineno}) uses {ast.unparse(node)}"

@@ -33,6 +33,7 @@ from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.scheduler.leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots
@@ -51,15 +52,12 @@ from orchestrator.core.scheduler.transitions.merge_completion import MergeComple
 from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
 from orchestrator.core.scheduler.transitions.reruns import Reruns
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import (
-    LeaseManager,
-    TaskLocks,
-)
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
     Began,
     Ended,
     Preloads,
 )
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView

@@ -16,8 +16,8 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.limit_enforcement import LimitAsks
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Preloads
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
 

@@ -16,7 +16,7 @@ from orchestrator.core.outcome.retry_policy import may_retry
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
 
 class MergeRetries:

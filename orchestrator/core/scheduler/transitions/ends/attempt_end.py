@@ -22,7 +22,7 @@ from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
 )
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
 
 #: Seconds until a tool that did not start is started again, one value per attempt. These attempts

@@ -33,7 +33,7 @@ from orchestrator.core.outcome.retry_policy import failure_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.candidate_selection import CandidateSelection
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 
 

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.logins_and_throttles import AgentThrottle
 from orchestrator.core.scheduler.queue.placement import Unplaced, Wants, needs_server_files
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
-from orchestrator.core.scheduler.transitions.running_workers.lock_claims_and_leases import TaskLocks
+from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
 #: Seconds until a worker is placed again if no machine of the cluster could start it.
 PLACEMENT_SECONDS = 1.0
