@@ -13,6 +13,7 @@ from orchestrator.core.ports.agents import (
     Invocation,
     Planner,
     Previous,
+    Prompting,
     Roles,
     SharedContexts,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Page",
     "Planner",
     "Previous",
+    "Prompting",
     "Reporter",
     "Roles",
     "SharedContexts",

@@ -1,6 +1,6 @@
 """The port to agents: their assignment, their command, and the evidence of their work."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Protocol
@@ -169,6 +169,26 @@ class Agents(Protocol):
         ``auto`` means the job's ``agent`` if that agent can plan, otherwise ``rules``. Raise
         UnknownAgent, or InvalidRequest for an agent that cannot plan.
         """
+
+
+#: Seconds after which the other workers of a job start, even if the first worker has no answer yet.
+AHEAD_SECONDS = 20.0
+
+
+def _none(agent: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompting:
+    """Properties of agents that concern their prompts, by agent name."""
+
+    #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
+    reads: Callable[[str], bool] = _none
+    #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
+    #: it.
+    caches: Callable[[str], bool] = _none
+    ahead_seconds: float = AHEAD_SECONDS
 
 
 class SharedContexts(Protocol):

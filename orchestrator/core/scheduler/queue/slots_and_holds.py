@@ -16,6 +16,7 @@ from dataclasses import field
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.machines import LIVE_PER_RUNNING
+from orchestrator.core.ports import Prompting
 
 
 class Slots:
@@ -161,26 +162,6 @@ class Slots:
 
     def snapshot(self) -> Mapping[str, int]:
         return {"running": self._total, "live": self._live, "slots": self._max_workers}
-
-
-#: Seconds after which the other workers start, even if the first worker has no answer yet.
-AHEAD_SECONDS = 20.0
-
-
-def _none(agent: str) -> bool:
-    return False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prompting:
-    """Properties of agents that concern their prompts, by agent name."""
-
-    #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
-    reads: Callable[[str], bool] = _none
-    #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
-    #: it.
-    caches: Callable[[str], bool] = _none
-    ahead_seconds: float = AHEAD_SECONDS
 
 
 @dataclass(slots=True)

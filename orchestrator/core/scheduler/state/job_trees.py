@@ -17,6 +17,7 @@ from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.logins_and_throttles import AgentLogins, Needs
+from orchestrator.core.ports import Prompting
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import (
     NO_RANK,
@@ -25,7 +26,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     RunTimes,
     ranks,
 )
-from orchestrator.core.scheduler.queue.slots_and_holds import Prompting, Slots, StartHolds
+from orchestrator.core.scheduler.queue.slots_and_holds import Slots, StartHolds
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

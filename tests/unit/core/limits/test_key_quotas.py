@@ -8,7 +8,7 @@ from orchestrator.core.errors import LimitReached
 from orchestrator.core.limits.budgets import DAY_SECONDS, DaySpent, KeyLimits, Quotas, day_of
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
+from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_0, a_task
 from tests.unit.core.story import Story
 

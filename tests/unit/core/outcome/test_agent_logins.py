@@ -9,7 +9,7 @@ from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS, Needs
-from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
+from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_1, a_job, a_task, workers_for
 from tests.unit.core.story import Story
 

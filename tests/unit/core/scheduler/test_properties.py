@@ -24,7 +24,7 @@ from orchestrator.core.model.states import (
     JobStatus,
     WorkerStatus,
 )
-from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
+from orchestrator.core.ports import Prompting
 from tests.support.examples import examples
 from tests.unit.core.factories import (
     CANCELLED,

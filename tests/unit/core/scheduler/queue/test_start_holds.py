@@ -4,7 +4,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job, WaitingFor, WorkerKey
 from orchestrator.core.model.scheduler_commands import MakeContext
 from orchestrator.core.model.states import WaitKind, WorkerStatus
-from orchestrator.core.scheduler.queue.slots_and_holds import Prompting
+from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_0, EXIT_1, a_task
 from tests.unit.core.story import Story
 
