@@ -6,7 +6,7 @@ only makes the start order worse.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -45,15 +45,15 @@ def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
         logger.warning("cannot store run times", extra={"error": str(error)})
 
 
-def recorder(workspace: Path, take_news: Callable[[], Sequence[tuple[str, float]]]) -> Observer:
-    """Return an observer of changes that adds run times when a job has ended.
-
-    ``take_news`` returns the run times since its last call.
-    """
+def recorder(workspace: Path) -> Observer:
+    """Return an observer of changes that adds their run times when a job has ended."""
+    learned: list[tuple[str, float]] = []
 
     def record(change: Change) -> None:
+        learned.extend(change.run_times)
         if any(each.kind is EventKind.JOB_ENDED for each in change.events):
-            add(workspace, take_news())
+            add(workspace, learned)
+            learned.clear()
 
     return record
 

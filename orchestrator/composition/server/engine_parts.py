@@ -39,7 +39,6 @@ from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
@@ -186,11 +185,10 @@ class EngineParts:
         )
 
     @cached_property
-    def _run_times(self) -> RunTimes:
+    def _run_times(self) -> Sequence[tuple[str, float]]:
         workspace = self.workspace.root
-        times = RunTimes(run_times_file.read(workspace))
-        self.publisher.add(run_times_file.recorder(workspace, times.take_news), "events")
-        return times
+        self.publisher.add(run_times_file.recorder(workspace), "events")
+        return run_times_file.read(workspace)
 
     @cached_property
     def lock_calls(self) -> LockCalls:

@@ -47,6 +47,9 @@ class Change:
     pauses: Sequence[Pause | None] = ()
     #: Messages to receivers outside that report some of the events.
     outbox: Sequence[OutboxEntry] = ()
+    #: Digests of the names of tasks that ended, with their run times in seconds. The store does not
+    #: have them: an observer writes them to the file of run times.
+    run_times: Sequence[tuple[str, float]] = ()
 
     @property
     def durable(self) -> bool:

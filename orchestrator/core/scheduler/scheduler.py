@@ -35,7 +35,6 @@ from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Prompting, Tree
 from orchestrator.core.scheduler.leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots_and_holds import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
@@ -78,8 +77,9 @@ class Scheduler:
         prompting: Prompting | None = None,
         needs: Needs | None = None,
         quotas: Quotas | None = None,
-        run_times: RunTimes | None = None,
+        run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
+        """``run_times``: the ``run_times`` of changes of earlier servers, oldest first."""
         quotas = quotas or Quotas()
         self._slots = Slots(
             max_workers=max_workers,

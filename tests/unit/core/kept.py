@@ -19,6 +19,8 @@ class Kept:
         self.days: dict[tuple[int, str], float] = {}
         #: The pause of everything.
         self.pause: Pause | None = None
+        #: Names and run times of tasks; only a file has them, so this is no part of the store.
+        self.run_times: list[tuple[str, float]] = []
 
     def save(self, change: Change) -> None:
         self._save_jobs(change)
@@ -28,6 +30,7 @@ class Kept:
             self._append(event)
         for pause in change.pauses:
             self.pause = pause
+        self.run_times += change.run_times
         self.days |= {(each.day, each.key_name): each.cost_usd for each in change.spent_days}
 
     def _save_jobs(self, change: Change) -> None:

@@ -43,10 +43,13 @@ def test_a_long_file_is_shortened(tmp_path: Path) -> None:
 
 
 def test_the_recorder_adds_run_times_when_a_job_has_ended(tmp_path: Path) -> None:
-    record = recorder(tmp_path, lambda: [("a" * 16, 1.5)])
-    record(Change(events=[an_event(a_job(), 1, kind=EventKind.JOB_STARTED)]))
+    record, job = recorder(tmp_path), a_job()
+    ended = an_event(job, 2, kind=EventKind.WORKER_STARTED)
+    record(Change(events=[ended], run_times=[("a" * 16, 1.5)]))
     assert read(tmp_path) == []
 
-    record(Change(events=[an_event(a_job(), 2, kind=EventKind.JOB_ENDED)]))
+    over = an_event(job, 3, kind=EventKind.JOB_ENDED)
+    record(Change(events=[over], run_times=[("b" * 16, 2.5)]))
+    record(Change(events=[over]))
 
-    assert read(tmp_path) == [("a" * 16, 1.5)]
+    assert read(tmp_path) == [("a" * 16, 1.5), ("b" * 16, 2.5)]

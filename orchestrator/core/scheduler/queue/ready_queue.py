@@ -25,16 +25,12 @@ MOST_NAMES = 20_000
 
 
 class RunTimes:
-    """Run times of earlier tasks, by digests of the tasks' names.
-
-    One thread calls ``learn``. Any thread may call ``take_news``.
-    """
+    """Run times of earlier tasks, by digests of the tasks' names."""
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
         """``known``: names and run times, oldest first."""
         self._samples: dict[str, tuple[float, ...]] = {}
         self._names: dict[str, Mapping[str, Sequence[str]]] = {}
-        self._news: list[tuple[str, float]] = []
         for name, seconds in known:
             self._add(name, seconds)
 
@@ -48,18 +44,15 @@ class RunTimes:
                 found[task_id] = round(median(known), DIGITS)
         return found
 
-    def learn(self, job_id: str, task_id: str, seconds: float) -> None:
-        for name in self._names.get(job_id, {}).get(task_id, ()):
+    def learn(self, job_id: str, task_id: str, seconds: float) -> Sequence[tuple[str, float]]:
+        """Add a task's run time. Return the names under which it is known, each with the time."""
+        names = self._names.get(job_id, {}).get(task_id, ())
+        for name in names:
             self._add(name, seconds)
-            self._news.append((name, seconds))
+        return [(name, seconds) for name in names]
 
     def forget(self, job_id: str) -> None:
         self._names.pop(job_id, None)
-
-    def take_news(self) -> Sequence[tuple[str, float]]:
-        """Return the names and run times that were learned since the previous call."""
-        news, self._news = self._news, []
-        return news
 
     def _add(self, name: str, seconds: float) -> None:
         # The name moves to the end, so that the names at the beginning are those least recently

@@ -62,9 +62,9 @@ class JobTrees:
         prompting: Prompting | None = None,
         needs: Needs | None = None,
         quotas: Quotas | None = None,
-        run_times: RunTimes | None = None,
+        run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
-        self.run_times = run_times or RunTimes()
+        self.run_times = RunTimes(run_times)
         self.quotas = quotas or Quotas()
         self.unit_of_work = UnitOfWork()
         self.slots = slots

@@ -39,10 +39,11 @@ class _Pending:
     pauses: list[Pause | None]
     replaced_plans: dict[str, None]
     dropped_attempts: dict[AttemptKey, None]
+    run_times: list[tuple[str, float]]
 
     @classmethod
     def empty(cls) -> "_Pending":
-        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [], {}, {})
+        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [], {}, {}, [])
 
 
 class UnitOfWork:
@@ -160,6 +161,9 @@ class UnitOfWork:
         """Record the pause of all jobs, or its end (None)."""
         self._pending.pauses.append(pause)
 
+    def note_run_times(self, times: Iterable[tuple[str, float]]) -> None:
+        self._pending.run_times += times
+
     def emit(
         self,
         kind: EventKind,
@@ -201,6 +205,7 @@ class UnitOfWork:
             events=pending.events,
             spent_days=list(pending.spent_days.values()),
             pauses=pending.pauses,
+            run_times=pending.run_times,
         )
 
     def _attempt(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:

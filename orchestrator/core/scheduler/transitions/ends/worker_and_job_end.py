@@ -337,7 +337,8 @@ class WorkerEnd:
         # A retried worker's time also contains failures and pauses, so it is not learned.
         if is_done and worker.attempt == 1 and worker.started_at and worker.ended_at:
             seconds = worker.ended_at - worker.started_at
-            self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))
+            learned = self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))
+            self._unit_of_work.note_run_times(learned)
         ended = [(worker.task_id, is_done)]
         while ended:
             for following in plan.ended(*ended.pop()):

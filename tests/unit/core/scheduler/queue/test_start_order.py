@@ -11,7 +11,8 @@ import pytest
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.scheduler.queue.ready_queue import MOST_NAMES, ReadyQueue, RunTimes, ranks
-from tests.unit.core.factories import a_job, a_key
+from tests.unit.core.factories import a_job, a_key, a_task
+from tests.unit.core.story import Story
 
 GRAPHS = json.loads((Path(__file__).parents[5] / "benchmarks" / "workflows.json").read_text())
 SLOTS = 8
@@ -75,9 +76,10 @@ def _learned(flow: _Flow, factor: Callable[[], float]) -> Mapping[str, float]:
     """Return the expected run times of a second run of the same plan."""
     times, job = RunTimes(), a_job()
     times.expected(job, flow.tasks)
+    learned: list[tuple[str, float]] = []
     for task in flow.tasks:
-        times.learn(job.id, task.id, flow.seconds[task.id] * factor())
-    again = RunTimes(times.take_news())
+        learned += times.learn(job.id, task.id, flow.seconds[task.id] * factor())
+    again = RunTimes(learned)
     return again.expected(a_job(), flow.tasks)
 
 
@@ -148,8 +150,34 @@ def test_what_is_remembered_is_bounded() -> None:
     times = RunTimes((f"{number:016x}", 1.0) for number in range(MOST_NAMES + 100))
     job = a_job()
     times.expected(job, [TaskSpec(id="a", command="make")])
-    times.learn(job.id, "a", 1)
+    assert len(times.learn(job.id, "a", 1)) == 3
     assert len(times._samples) == MOST_NAMES
     times.forget(job.id)
-    times.learn(job.id, "a", 1)
-    assert len(times.take_news()) == 3 and not times.take_news()
+    assert not times.learn(job.id, "a", 1)
+
+
+def test_changes_have_the_run_times_by_which_a_later_server_orders_the_same_tasks() -> None:
+    tasks = [a_task(name, command=name) for name in ("short", "long")]
+    story = Story()
+    first = story.root(*tasks)
+    for key, seconds in zip(story.keys(first), (1, 9), strict=True):
+        story.later(seconds)
+        story.ends(key)
+
+    again = Story(max_workers=1, run_times=story.kept.run_times)
+    again.root(*tasks)
+
+    [running] = again.running
+    assert again.worker(running).task_id == "long"
+
+
+def test_a_retried_task_has_no_run_time() -> None:
+    story = Story()
+    root = story.root(a_task(command="make"), max_retries=1)
+    [key] = story.keys(root)
+    story.fails(key)
+    story.later(60)
+    story.ends(key)
+
+    assert story.worker(key).status.succeeded
+    assert not story.kept.run_times

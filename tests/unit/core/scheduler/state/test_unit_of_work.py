@@ -43,6 +43,7 @@ def test_nothing_changed_is_an_empty_change() -> None:
         pauses=[],
         replaced_plans=[],
         events=[],
+        run_times=[],
     )
 
 
