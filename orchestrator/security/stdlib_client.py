@@ -7,7 +7,6 @@ redirects. Other programs use ``OrchestratorClient``.
 from __future__ import annotations
 
 import json
-import time
 
 from orchestrator.security.http_exchange import HttpAnswer, connected, request_message
 
@@ -15,14 +14,9 @@ from orchestrator.security.http_exchange import HttpAnswer, connected, request_m
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
-#: Statuses for "cannot answer now", from the server or a proxy.
-BUSY = (429, 502, 503, 504)
-FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
-#: Longest pause before a retry without a call of ``waiting``, in seconds.
-SILENT_DELAY_SECONDS = 1.0
 PORTS = {"http": 80, "https": 443}
 MASK = b"***"
 
@@ -96,41 +90,6 @@ class StdlibClient:
         except BaseException:
             connection.close()
             raise
-
-
-def retried(
-    once: Callable[[], ServerReply],
-    patience: float,
-    *,
-    ends_at: float = float("inf"),
-    waiting: Callable[[], object] = lambda: None,
-) -> ServerReply:
-    """Call ``once`` until the server gives an answer other than "busy", and return this answer.
-
-    ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Calls end ``patience``
-    seconds after the first failure, and at ``ends_at`` (monotonic seconds) at the latest.
-    ``waiting`` is called once, before the first long pause. Raise OSError with the last error.
-    """
-    delay, gives_up_at, has_reported = FIRST_DELAY_SECONDS, 0.0, False
-    while True:
-        pause = delay
-        try:
-            reply = once()
-        except OSError as error:
-            trouble = error
-        else:
-            if reply.status not in BUSY:
-                return reply
-            trouble, pause = OSError(reply.detail), reply.retry_after or delay
-        now = time.monotonic()
-        gives_up_at = gives_up_at or min(now + patience, ends_at)
-        if now + pause > gives_up_at:
-            raise trouble
-        if pause > SILENT_DELAY_SECONDS and not has_reported:
-            waiting()
-            has_reported = True
-        time.sleep(pause)
-        delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
 
 def split(url: str) -> tuple[str, tuple[str, int], str]:

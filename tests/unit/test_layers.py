@@ -156,6 +156,7 @@ LIGHT = frozenset(
         "security",
         "security.control_sequences",
         "security.http_exchange",
+        "security.http_retry",
         "security.proc",
         "security.stdlib_client",
         "security.secrets",

@@ -5,8 +5,8 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from orchestrator.api.client.errors import ClientError, ServerUnreachable
-from orchestrator.api.client.retry import Waiting
 from orchestrator.api.client.transport import Transport, TransportReply
+from orchestrator.security.http_retry import Waiting
 
 #: A JSON object of the API, as ``/openapi.json`` describes it.
 Answer = dict[str, Any]

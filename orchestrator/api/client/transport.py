@@ -12,14 +12,12 @@ from urllib.parse import urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable, error_of
 from orchestrator.api.client.loopback_session import LoopbackResponse, LoopbackSession
-from orchestrator.api.client.retry import Retry, Waiting
+from orchestrator.security.http_retry import BUSY, Retry, Waiting, seconds_until
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
 #: Seconds after which a silent server counts as exited, because streams have heartbeats.
 STREAM_SILENCE_SECONDS = 60.0
-#: Statuses for "cannot answer now", from the server or a proxy.
-RETRIED_STATUSES = frozenset({429, 502, 503, 504})
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -177,8 +175,8 @@ class Transport:
             if response.ok:
                 return response
             problem = problem_of(response)
-            busy = response.status_code in RETRIED_STATUSES
-            if not (busy and retry.pause(_header(response, "Retry-After"))):
+            busy = response.status_code in BUSY
+            if not (busy and retry.pause(seconds_until(_header(response, "Retry-After")))):
                 raise error_of(problem)
 
     def _unreachable(self, began: float, error: Exception) -> ServerUnreachable:

@@ -17,7 +17,8 @@ if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
 from orchestrator.core.text.command_name import COMMAND  # noqa: E402
-from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried  # noqa: E402
+from orchestrator.security.http_retry import retried  # noqa: E402
+from orchestrator.security.stdlib_client import ServerReply, StdlibClient  # noqa: E402
 
 # Importing typing would take a third of a start's time.
 TYPE_CHECKING = False
@@ -106,7 +107,7 @@ class Server:
         shown = {"detail": reply.body[:200].decode("utf-8", "replace")}
         raise refusal(reply.status, reply.document or shown)
 
-    def _report_silence(self) -> None:
+    def _report_silence(self, _seconds: float) -> None:
         report(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
 
 

@@ -9,17 +9,11 @@ from pathlib import Path
 import pytest
 
 import orchestrator
-from orchestrator.security.stdlib_client import (
-    ServerReply,
-    StdlibClient,
-    retried,
-    split,
-)
+from orchestrator.security.stdlib_client import StdlibClient, split
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 PRODUCT = Path(orchestrator.__file__).parents[1]
 LISTING = "import sys, orchestrator.security.stdlib_client; print(*sys.modules)"
-BUSY = ServerReply(503, None, b'{"detail": "it restarts"}')
 
 
 @pytest.fixture
@@ -68,32 +62,6 @@ def test_an_error_never_shows_the_key(api: FakeApi) -> None:
     reply = StdlibClient(api.url, KEY).request("GET", "/api/v1/jobs", timeout=30)
 
     assert reply.detail == "upstream said no to X-API-Key: ***"
-
-
-def test_what_is_busy_or_lost_is_tried_again() -> None:
-    ahead = [OSError("refused"), BUSY, ServerReply(409, None, b"{}"), BUSY]
-
-    def once() -> ServerReply:
-        one = ahead.pop(0)
-        if isinstance(one, OSError):
-            raise one
-        return one
-
-    assert retried(once, 30).status == 409
-    assert ahead == [BUSY]
-
-
-@pytest.mark.parametrize(("patience", "ends_at"), [(30.0, float("inf")), (300.0, 0.0)])
-def test_a_retry_after_beyond_the_patience_ends_the_tries(patience: float, ends_at: float) -> None:
-    calls: list[None] = []
-
-    def once() -> ServerReply:
-        calls.append(None)
-        return ServerReply(429, 60.0, b'{"detail": "60 calls a minute"}')
-
-    with pytest.raises(OSError, match="60 calls a minute"):
-        retried(once, patience, ends_at=ends_at)
-    assert len(calls) == 1
 
 
 CALLING = """

@@ -29,7 +29,6 @@ from orchestrator.api.client.client import (
 from orchestrator.api.client.errors import ConnectionLost
 from orchestrator.api.client.follow import events_of, text_lines
 from orchestrator.api.client.loopback_session import LoopbackResponse
-from orchestrator.api.client.retry import seconds_until
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 URL = "http://orchestrator.test:8000"
@@ -410,11 +409,3 @@ def test_comments_and_unfinished_events_are_left_out() -> None:
     stream = b': hi\n\nid: 1\ndata: {"seq":\ndata: 1}\n\ndata: nonsense\n\ndata: {"seq": 2}\n'
 
     assert list(events_of([stream])) == [{"seq": 1}]
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [(None, None), ("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)],
-)
-def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert seconds_until(header) == seconds

@@ -19,7 +19,7 @@ import orchestrator.cli.worker.spawn as spawn_module
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.text import command_name
-from orchestrator.security import http_exchange, stdlib_client
+from orchestrator.security import http_exchange, http_retry, stdlib_client
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 SPAWN = Path(spawn_module.__file__)
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None
     file = tmp_path / "plan.yaml"
     file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")
     alone = tmp_path / "orchestrator/cli/worker/spawn.py"
-    for module in (orchestrator, command_name, http_exchange, stdlib_client, None):
+    for module in (orchestrator, command_name, http_exchange, http_retry, stdlib_client, None):
         needed = Path(str(module.__file__)) if module else SPAWN
         copy = tmp_path / "orchestrator" / needed.relative_to(PRODUCT / "orchestrator")
         copy.parent.mkdir(parents=True, exist_ok=True)

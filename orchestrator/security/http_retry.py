@@ -1,0 +1,107 @@
+"""Retries of HTTP calls: when a call is repeated, and after which delay. Standard library only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# Importing typing would take a third of a start's time.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from orchestrator.security.stdlib_client import ServerReply
+
+#: Statuses for "cannot answer now", from the server or a proxy.
+BUSY = frozenset({429, 502, 503, 504})
+FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
+#: Longest delay in seconds that is not reported to ``waiting``, because most failures are over by
+#: then: of ``Retry``, and of ``retried``.
+UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
+
+#: Called with the number of seconds for which the client will retry.
+Waiting = Callable[[float], object]
+
+
+class Retry:
+    """Retries of one call, until ``window`` seconds have passed without success.
+
+    The delay doubles with each retry. The server can set it with ``Retry-After``. ``waiting`` is
+    called once, before the first delay of more than ``silent`` seconds.
+    """
+
+    def __init__(
+        self,
+        window: float,
+        waiting: Waiting = lambda seconds: None,
+        silent: float = UNANNOUNCED_DELAY_SECONDS,
+    ) -> None:
+        self._window, self._waiting, self._silent = window, waiting, silent
+        self.succeeded()
+
+    def succeeded(self) -> None:
+        """Restart the window, because the server answered."""
+        self._deadline = time.monotonic() + self._window
+        self._delay = FIRST_DELAY_SECONDS
+        self._is_notified = False
+
+    def pause(self, asked: float | None = None) -> bool:
+        """Sleep until the next retry is due, and return True.
+
+        Return False at once if the window would end during the sleep. ``asked``: the delay in
+        seconds for which the server asked.
+        """
+        delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
+        left = self._deadline - time.monotonic()
+        if delay > left:
+            return False
+        if delay > self._silent and not self._is_notified:
+            self._is_notified = True
+            self._waiting(left)
+        time.sleep(delay)
+        self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
+        return True
+
+
+def retried(
+    once: Callable[[], ServerReply],
+    patience: float,
+    *,
+    ends_at: float = float("inf"),
+    waiting: Waiting = lambda seconds: None,
+) -> ServerReply:
+    """Call ``once`` until the server gives an answer other than "busy", and return this answer.
+
+    ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Calls end ``patience``
+    seconds after the first failure, and at ``ends_at`` (monotonic seconds) at the latest.
+    ``waiting`` is called once, before the first long pause. Raise OSError with the last error.
+    """
+    retry: Retry | None = None
+    while True:
+        asked = None
+        try:
+            reply = once()
+        except OSError as error:
+            trouble = error
+        else:
+            if reply.status not in BUSY:
+                return reply
+            trouble, asked = OSError(reply.detail), reply.retry_after or None
+        window = min(patience, ends_at - time.monotonic())
+        retry = retry or Retry(window, waiting, SILENT_DELAY_SECONDS)
+        if not retry.pause(asked):
+            raise trouble
+
+
+def seconds_until(retry_after: str | None) -> float | None:
+    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable."""
+    if retry_after is None:
+        return None
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    # Imported here, because few calls need this module, and its import takes a tenth of the time in
+    # which a command starts.
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
