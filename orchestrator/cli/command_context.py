@@ -72,10 +72,11 @@ class CliContext:
         None if no server runs.
         """
         from orchestrator.api.client.server_discovery import find_address
-        from orchestrator.cli.server_record import running_server
 
         url = self.environ.get("ORCHESTRATOR_API_URL")
         if not url:
+            from orchestrator.cli.server_record import running_server
+
             record = running_server(self.workspace)
             url = record.url if record else None
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url or ""}
