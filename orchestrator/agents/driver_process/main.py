@@ -29,10 +29,10 @@ from orchestrator.agents.driver_process.server_reports import (
     UsageReporter,
 )
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.agents.driver_process.watchdog import (
+from orchestrator.agents.driver_process.usage_watch import (
     EarlyStop,
     Price,
-    Watchdog,
+    UsageWatch,
     in_words,
     priced,
 )
@@ -100,7 +100,7 @@ class Driver:
         self._journal = journal
         self._price = price_of(attempt_spec)
         self._reporter = UsageReporter(os.environ, self._limit)
-        self._watch = Watchdog(attempt_spec.limits, journal, self._reporter, self._price)
+        self._watch = UsageWatch(attempt_spec.limits, journal, self._reporter, self._price)
         self._receipts = ReceiptReporter(os.environ)
         self._mailbox = Mailbox(
             control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)

@@ -15,7 +15,7 @@ from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, 
 from orchestrator.agents.activity.outside_edits import Edits
 from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Runs a loop: gets its settings, the prompt, and a callback for its events.
@@ -36,7 +36,7 @@ class Stopped(BaseException):
 class ModelLoop:
     """A model loop in the main thread. ``stop`` raises an exception in that thread."""
 
-    def __init__(self, spec: Spec, watch: Watchdog) -> None:
+    def __init__(self, spec: Spec, watch: UsageWatch) -> None:
         self._spec = spec
         self._watch = watch
         self._edits = Edits()

@@ -27,7 +27,7 @@ from orchestrator.agents.activity.transcript import PeopleLog, RawStream
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
-from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
@@ -64,7 +64,7 @@ class Program:
     def __init__(
         self,
         reader: Reader,
-        watch: Watchdog,
+        watch: UsageWatch,
         patience: Patience,
         journal: PeopleLog,
         stream: RawStream,

@@ -20,7 +20,7 @@ from orchestrator.agents.activity.agent_events import (
 )
 from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.server_reports import UsageReporter
-from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
@@ -57,7 +57,7 @@ name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=stall)
 telling = UsageReporter({}, lambda why: None)
 telling.waits = lambda usage: name == "waits"
-watch = Watchdog(spec.limits, PeopleLog(), telling, lambda usage: None)
+watch = UsageWatch(spec.limits, PeopleLog(), telling, lambda usage: None)
 loop = ModelLoop(spec, watch)
 outcome = loop.run(globals()[name], "the prompt")
 print(json.dumps(asdict(outcome)))

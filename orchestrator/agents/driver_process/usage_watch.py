@@ -18,7 +18,7 @@ from orchestrator.agents.activity.transcript import PeopleLog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process.server_reports import UsageReporter
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
+from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
@@ -50,7 +50,7 @@ class EarlyStop:
     patience: float = 0.0
 
 
-class Watchdog:
+class UsageWatch:
     """Counts the usage in an agent's events, and decides when to stop the agent."""
 
     def __init__(
