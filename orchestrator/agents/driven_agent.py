@@ -25,7 +25,7 @@ from orchestrator.agents.prompts.prompt import (
     task_document,
 )
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.limits.budgets import NOTHING, spent_by
+from orchestrator.core.limits.usage_budgets import NOTHING, spent_by
 from orchestrator.core.model.attempt.agent_session import (
     Session,
     SessionStart,

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.config import load, roles_directory
-from orchestrator.core.limits.budgets import Estimate, estimate
+from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
 from orchestrator.engine.planning.work_kinds import WorkKind, kinds

@@ -28,7 +28,7 @@ from sqlalchemy.exc import ArgumentError
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DaySpent
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause

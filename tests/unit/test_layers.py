@@ -135,7 +135,7 @@ LIGHT = frozenset(
         "core.failpoints",
         "core.gates",
         "core.limits",
-        "core.limits.budgets",
+        "core.limits.usage_budgets",
         "core.model",
         "core.model.attempt",
         "core.model.attempt.attempt_result",

@@ -37,7 +37,7 @@ from orchestrator.agents.driver_process.usage_watch import (
     priced,
 )
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.limits.usage_budgets import tokens
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.security.secrets.masking import Masker, secrets_in

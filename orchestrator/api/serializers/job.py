@@ -28,7 +28,7 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.serializers.results import by_job, session_answer
 from orchestrator.core.candidates.comparison import comparisons
-from orchestrator.core.limits.budgets import caps_of, is_known
+from orchestrator.core.limits.usage_budgets import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure

@@ -117,7 +117,7 @@ _USED = {
 
 def cap_line(caps: Answer) -> str:
     """Return the caps as a line such as ``Caps: 10 steps, $2.00``; "" if there are none."""
-    from orchestrator.core.limits.budgets import caps_in_words
+    from orchestrator.core.limits.usage_budgets import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 

@@ -14,7 +14,7 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
 from orchestrator.core.limits.admission import Ceilings
-from orchestrator.core.limits.budgets import KeyLimits, Quotas
+from orchestrator.core.limits.usage_budgets import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.gates.failure_comparison import are_alike, digest_of, without_times
+from orchestrator.core.gates.failure_fingerprint import are_alike, digest_of, without_times
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
 from orchestrator.core.text.formatting import lazy_pattern

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from orchestrator.core.gates.failure_comparison import are_alike
+from orchestrator.core.gates.failure_fingerprint import are_alike
 from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading, new_flaws
 from orchestrator.core.gates.gate import Check, Gate, GateCause, GateOutcome, GatePlace, GateResult
 from orchestrator.core.gates.tampering import reads_tests

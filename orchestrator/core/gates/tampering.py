@@ -16,7 +16,7 @@ from dataclasses import field, replace
 from typing import Any
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.gates.failure_comparison import digest_of
+from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import (
     LONGEST_SHOWN,

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.limits.budgets import Estimate
+from orchestrator.core.limits.usage_budgets import Estimate
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus

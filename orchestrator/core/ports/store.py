@@ -6,7 +6,7 @@ from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DaySpent
 from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause

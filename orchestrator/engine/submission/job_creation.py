@@ -15,7 +15,7 @@ from orchestrator.core.limits.admission import (
     root_config,
     within_root,
 )
-from orchestrator.core.limits.budgets import KeyLimits
+from orchestrator.core.limits.usage_budgets import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey

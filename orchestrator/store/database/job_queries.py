@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.limits.budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DaySpent
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
@@ -276,7 +276,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the SQL expression for a worker's tokens, as in ``core.limits.budgets.tokens``."""
+    """Return the SQL expression for a worker's tokens, as ``tokens`` of ``usage_budgets``."""
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,

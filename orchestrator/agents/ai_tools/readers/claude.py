@@ -31,7 +31,7 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     plus,
     priced,
 )
-from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.limits.usage_budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object

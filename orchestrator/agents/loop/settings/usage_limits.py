@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from orchestrator.agents.loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.prices import price_table
-from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
+from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 #: Characters per token, for servers that do not count tokens.

@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.dataclass import changed
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
-from orchestrator.core.limits.budgets import passed_in_words
+from orchestrator.core.limits.usage_budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
     altered_in_words,

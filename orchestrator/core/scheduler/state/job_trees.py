@@ -6,7 +6,7 @@ from dataclasses import field
 
 from orchestrator.core.candidates.review import reviewing_task
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.limits.budgets import NOTHING, Quotas, Spending, breach, reached
+from orchestrator.core.limits.usage_budgets import NOTHING, Quotas, Spending, breach, reached
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
-from orchestrator.core.limits.budgets import DaySpent
+from orchestrator.core.limits.usage_budgets import DaySpent
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING, breach, reached, spent_by, total
+from orchestrator.core.limits.usage_budgets import NOTHING, breach, reached, spent_by, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.core.candidates.review import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
-from orchestrator.core.limits.budgets import Estimate, estimate
+from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Page, Store, Tree, Workspace

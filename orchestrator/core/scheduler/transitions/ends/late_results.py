@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING
+from orchestrator.core.limits.usage_budgets import NOTHING
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus

@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import altered_judges
-from orchestrator.core.limits.budgets import (
+from orchestrator.core.limits.usage_budgets import (
     NOTHING,
     has_caps,
     is_unpriced,

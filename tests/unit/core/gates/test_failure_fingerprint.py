@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.gates.failure_comparison import are_alike
+from orchestrator.core.gates.failure_fingerprint import are_alike
 
 SAME = [
     ("assert 2 == 1", "assert 3 == 1"),

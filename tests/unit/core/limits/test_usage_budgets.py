@@ -9,7 +9,7 @@ from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.limits.admission import check_budget
-from orchestrator.core.limits.budgets import (
+from orchestrator.core.limits.usage_budgets import (
     breach,
     has_caps,
     passed,
