@@ -122,7 +122,7 @@ class JobRemoval:
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
-            self._files.put_back(root_id)
+            self._files.unmark_removed(root_id)
             return
         self._store.forget([root_id])
 

@@ -66,7 +66,7 @@ def roll_back(
     ignored_files.clear(git, left)
     failpoints.reached("rollback: files as they were")
     if kept:
-        ignored_files.put_back(git, top, kept)
+        ignored_files.restore_kept(git, top, kept)
 
 
 #: Maximum size of a configuration file.
@@ -201,7 +201,7 @@ class GitRepository(Committed):
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
         # A worker of another job may have broken the shared files.
-        git_directory_repair.put_back_at_work(self._workspace)
+        git_directory_repair.restore_for_running_jobs(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
@@ -481,9 +481,9 @@ class GitRepository(Committed):
         git = place.worktrees.git_of(place.whole(directory))
         return ignored_files.fitting(git, place.prefix, paths)
 
-    def put_back_ignored(self, directory: str, commit: str) -> None:
+    def restore_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
-        ignored_files.put_back(
+        ignored_files.restore_kept(
             place.worktrees.git_of(self.place().whole(directory)), place.top, commit
         )
 
@@ -578,11 +578,11 @@ class GitRepository(Committed):
         try:
             RepositoryBackup(Path(directory)).note(place.git, place.common)
         except RepositoryError:
-            git_directory_repair.put_back_at_work(self._workspace)
+            git_directory_repair.restore_for_running_jobs(self._workspace)
             RepositoryBackup(Path(directory)).note(place.git, place.common)
 
-    def put_back(self, directory: str) -> Sequence[str]:
-        return RepositoryBackup(Path(directory)).put_back()
+    def restore_git_files(self, directory: str) -> Sequence[str]:
+        return RepositoryBackup(Path(directory)).restore()
 
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()

@@ -370,7 +370,7 @@ class WorkspaceJobFiles:
         found = self._root.glob(f"{PREFIX}*")
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
-    def put_back(self, root_id: str) -> None:
+    def unmark_removed(self, root_id: str) -> None:
         """Undo ``mark_removed``. Raise OSError if the job has a new directory."""
         self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
 

@@ -90,7 +90,7 @@ class JobFiles(Protocol):
     def marked_removed(self) -> Sequence[str]:
         """Return the root jobs whose directories ``mark_removed`` renamed."""
 
-    def put_back(self, root_id: str) -> None: ...
+    def unmark_removed(self, root_id: str) -> None: ...
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """Remove a directory that ``mark_removed`` renamed. Idempotent. Raise OSError.

@@ -332,7 +332,7 @@ class Repository(Protocol):
         """
         ...
 
-    def put_back_ignored(self, directory: str, commit: str) -> None:
+    def restore_ignored(self, directory: str, commit: str) -> None:
         """Restore ignored files from a commit that ``keep_ignored`` created. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
@@ -548,7 +548,7 @@ class Repository(Protocol):
         Idempotent: an existing backup is kept.
         """
 
-    def put_back(self, directory: str) -> Sequence[str]:
+    def restore_git_files(self, directory: str) -> Sequence[str]:
         """Restore backed-up files that git can no longer use. Idempotent.
 
         Return, as text, all files restored since the job began.

@@ -272,7 +272,7 @@ class BranchMerge:
                     "cannot merge a job; retrying in %g s: %s", pause, error, extra=about
                 )
             time.sleep(pause)
-            self._worktrees.checkout.put_back(job.root_id)
+            self._worktrees.checkout.restore_git_files(job.root_id)
         return self._stored_once(record, job, parts, judge)
 
     def _stored_once(
@@ -353,7 +353,7 @@ class BranchMerge:
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
         for child in job.facts.taken_jobs:
-            again = self._put_back(job, tip, part.worker, child, tips[0], message)
+            again = self._merge_again(job, tip, part.worker, child, tips[0], message)
             conflicts += _of_child(again.conflicts, child)
             taken = taken and bool(again.commit)
             tip = again.commit or tip
@@ -367,7 +367,7 @@ class BranchMerge:
             files=tuple(files),
         )
 
-    def _put_back(
+    def _merge_again(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
         """Merge a child job's changes into ``tip`` although the parent worker discarded them.
@@ -375,7 +375,7 @@ class BranchMerge:
         The branch of ``worker`` stays unchanged, so that a later merge can exclude the changes
         again.
         """
-        again = self.children.put_back(job, worker, child, own)
+        again = self.children.merge_again(job, worker, child, own)
         if again is None:
             return Merge(commit=tip)
         if not again.commit:

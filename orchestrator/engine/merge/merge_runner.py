@@ -182,7 +182,7 @@ class MergeRunner:
         self._records.forget(job)
         began, record = time.monotonic(), _record(job, base)
         checkout = self._worktrees.checkout
-        self._guarded(record, lambda: checkout.put_back(job.root_id))
+        self._guarded(record, lambda: checkout.restore_git_files(job.root_id))
         workers = [each for each in tree.workers if each.job_id == job_id]
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
         merged = self._merge(record, tree, job, halted)
@@ -197,7 +197,7 @@ class MergeRunner:
         self, record: MergeRecord, tree: Tree, job: Job, merged: MergeOutcome
     ) -> MergeOutcome:
         checkout = self._worktrees.checkout
-        record.put_back.extend(checkout.put_back(job.id))
+        record.put_back.extend(checkout.restore_git_files(job.id))
         found, state = checkout.changes(job.id)
         tasks = (task for each in tree.tasks.values() for task in each)
         is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)

@@ -82,7 +82,7 @@ class Checkpoints:
         if failure is not None:
             self._carry_out(place, failure, present, fold)
         elif made_anew and present:
-            self._put_back_ignored(place, present)
+            self._restore_ignored(place, present)
         if present:
             self._save(place, before(worker.attempt), "")
         else:
@@ -128,13 +128,13 @@ class Checkpoints:
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
             self.repository.point(name, left)
 
-    def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
+    def _restore_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
         name = next((each for each in reversed(names) if each in found), "")
         if name:
-            self.repository.put_back_ignored(place.directory, found[name])
+            self.repository.restore_ignored(place.directory, found[name])
 
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None

@@ -69,7 +69,7 @@ class LostChildChanges:
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
-    def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
+    def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """Merge a child job's changes into ``tip`` again, without moving the worker's branch.
 
         Return None if the worker has no result of this child job. Raise RepositoryError.

@@ -94,12 +94,12 @@ class UsersCheckout:
         noted = _object(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
         return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
 
-    def put_back(self, root_id: str) -> Sequence[str]:
+    def restore_git_files(self, root_id: str) -> Sequence[str]:
         """Restore files of the repository that git needs, if a worker broke them.
 
         Return all repairs of this job tree so far, as text.
         """
-        return self._repository.put_back(str(self._workspace.job_directory(root_id)))
+        return self._repository.restore_git_files(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
         """Raise RepositoryError if git's merge settings have changed since the job began.

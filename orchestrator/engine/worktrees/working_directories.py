@@ -263,7 +263,7 @@ class Worktrees:
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return ""
-        self.checkout.put_back(worker.root_id)
+        self.checkout.restore_git_files(worker.root_id)
         message = of_worker(f"State of {worker.id} when it started a child job", worker)
         return self._repository.snapshot(directory, message, signature_of(worker))
 
@@ -311,7 +311,7 @@ class Worktrees:
         if self._workspace.is_attached(worker):
             raise RepositoryError(f"the worktree of the worker is in use by {COMMAND} attach")
         self.checkout.note(worker.root_id)
-        self.checkout.put_back(worker.root_id)
+        self.checkout.restore_git_files(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.tip(start_ref(worker))
         if not start:
@@ -455,9 +455,9 @@ class Worktrees:
             return self._close_attempt(worker, task, ground)
 
     def _close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
-        self.checkout.put_back(worker.root_id)
+        self.checkout.restore_git_files(worker.root_id)
         self._undo_gates(worker, ground)
-        start = self._put_back_start(worker, ground)
+        start = self._restore_start(worker, ground)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         last = self._repository.tip(last) or ground.before or start
         faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
@@ -515,7 +515,7 @@ class Worktrees:
             with suppress(RepositoryError, OSError):
                 self._repository.restore(ground.directory, closed)
 
-    def _put_back_start(self, worker: Worker, ground: WorkerWorktree) -> str:
+    def _restore_start(self, worker: Worker, ground: WorkerWorktree) -> str:
         """Restore the ref of the worker's start commit, and return the commit.
 
         The worker may have removed or moved the ref.

@@ -25,7 +25,7 @@ def has_only_added(git: Git, before: str, after: str) -> bool:
     return is_locked(git) and any(_existing(git, before, after, "A"))
 
 
-def put_back(git: Git, before: str, after: str) -> bool:
+def restore(git: Git, before: str, after: str) -> bool:
     """Restore the files of ``before``, the commit of HEAD, if some already match ``after``.
 
     Return False without a change if a file matches neither commit, or if another git may be
@@ -34,7 +34,7 @@ def put_back(git: Git, before: str, after: str) -> bool:
     indexed = any(_is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
         return False
-    update_checkout.put_back(git, before, after)
+    update_checkout.restore(git, before, after)
     return True
 
 

@@ -415,7 +415,7 @@ class Landing:
         between = update_checkout.is_between(self._git, head, meant)
         if not between and not interrupted_checkout.has_only_added(self._git, head, meant):
             return False
-        if interrupted_checkout.put_back(self._git, head, meant):
+        if interrupted_checkout.restore(self._git, head, meant):
             if undoing:
                 self._git.run("update-ref", *ITSELF, "-d", self._undoing)
             return True

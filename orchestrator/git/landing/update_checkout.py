@@ -45,7 +45,7 @@ def move(
         leftover_files.clear(_locks(git) - there)
         # The branch moves last, when the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
-            put_back(git, before, after)
+            restore(git, before, after)
             if mark:
                 git.run("update-ref", "-d", mark)
             raise
@@ -166,7 +166,7 @@ def _locks(git: Git) -> set[str]:
     return {f"{place}.lock" for place in places if os.path.lexists(f"{place}.lock")}
 
 
-def put_back(git: Git, before: str, after: str) -> None:
+def restore(git: Git, before: str, after: str) -> None:
     """Restore the files that an interrupted git changed.
 
     The caller must have checked that none of them has changes of the user.

@@ -115,7 +115,7 @@ def listed(content: bytes) -> dict[str, str]:
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
 
 
-def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
+def restore_refs(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
     """Set refs to their saved commits. A ref that cannot be set is skipped.
 
     ``missing``: restore only refs that no longer exist.
@@ -158,7 +158,7 @@ class RepositoryBackup:
         note_once(self.job / INDEX, lambda: _small(index))
         note_once(self.job / NAME, lambda: content)
 
-    def put_back(self) -> Sequence[str]:
+    def restore(self) -> Sequence[str]:
         """Restore the repository. Idempotent.
 
         Return a text for each repair since the backup. Raise RepositoryError if the repository no
@@ -167,7 +167,7 @@ class RepositoryBackup:
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
             with _PUTTING_BACK:
-                _Again(before, BrokenFiles(self.job)).put_back()
+                _Again(before, BrokenFiles(self.job)).restore()
         return BrokenFiles(self.job).notes()
 
 
@@ -176,7 +176,7 @@ class _Again:
     before: GitDirectorySnapshot
     broken_files: BrokenFiles
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         if not os.path.isdir(self.before.common):
             raise RepositoryError(f"the repository {self.before.common} no longer exists")
         if self.before.is_usable():
@@ -191,13 +191,13 @@ class _Again:
                 if not self.before.works():
                     mend(path)
         if self.before.works():
-            self._put_back_large(refs_are_gone)
+            self._restore_index_and_refs(refs_are_gone)
 
-    def _put_back_large(self, refs_are_gone: bool) -> None:
+    def _restore_index_and_refs(self, refs_are_gone: bool) -> None:
         if not self.before.has_index():
             self._exchange_index()
         if refs_are_gone or not self.before.has_refs():
-            self._put_back_refs(refs_are_gone)
+            self._restore_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
         """Create missing directories. Return True if the directory of the refs was missing."""
@@ -255,7 +255,7 @@ class _Again:
                 path, "could not be used by git", f"restored to its state before the job{kept}"
             )
 
-    def _put_back_refs(self, all_gone: bool) -> None:
+    def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
         ``all_gone``: the directory of the refs was missing. Otherwise the packed-refs file is
@@ -264,13 +264,13 @@ class _Again:
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")
         if all_gone and self.before.has_refs():
-            put_back(git, refs, missing=False)
+            restore_refs(git, refs, missing=False)
             return
         packed = listed(read_regular(path, _MOST_BYTES) or b"")
         kept = self.broken_files.keep(path)
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
-        put_back(git, refs, missing=not all_gone)
+        restore_refs(git, refs, missing=not all_gone)
         what = "refs were restored; unreadable refs have their state before the job"
         self._note(path, "could not be used by git", f"{what}{kept}")
 
@@ -278,9 +278,9 @@ class _Again:
         self.broken_files.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
 
 
-def put_back_at_work(workspace: Path) -> None:
+def restore_for_running_jobs(workspace: Path) -> None:
     for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
-        RepositoryBackup(job).put_back()
+        RepositoryBackup(job).restore()
 
 
 def _small(path: str) -> bytes:

@@ -159,7 +159,7 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def put_back(git: Git, top: str, commit: str) -> None:
+def restore_kept(git: Git, top: str, commit: str) -> None:
     """Restore the files that ``keep`` saved. Existing files are overwritten. Idempotent."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}

@@ -101,13 +101,13 @@ def test_what_git_cannot_work_with_is_as_before_the_job(
     repository.note(str(job))
     breaks(project)
 
-    said = repository.put_back(str(job))
+    said = repository.restore_git_files(str(job))
 
     assert [each.read_bytes() for each in files] == before
     assert len(said) == 1
     assert told in said[0]
     assert said[0].endswith("(workers with a worktree at that time: worker_1)")
-    assert repository.put_back(str(job)) == said
+    assert repository.restore_git_files(str(job)) == said
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_what_git_can_work_with_stays(
     change(project)
     before = {each: (project.path / ".git" / each).read_bytes() for each in ("config", "HEAD")}
 
-    assert repository.put_back(str(job)) == []
+    assert repository.restore_git_files(str(job)) == []
 
     assert before == {each: (project.path / ".git" / each).read_bytes() for each in before}
 
@@ -138,7 +138,7 @@ def test_what_is_not_the_cause_stays(
     project.git("config", "remote.mine.url", "https://example.org")
     project.git("config", "core.bare", "true")
 
-    repository.put_back(str(job))
+    repository.restore_git_files(str(job))
 
     assert project.git("config", "remote.mine.url") == "https://example.org"
     assert project.git("status", "--porcelain", "--untracked-files=no") == ""
@@ -152,7 +152,7 @@ def test_where_something_else_is_broken_the_configuration_stays(
     os.rename(project.path / ".git" / "HEAD", project.path / ".git" / "elsewhere")
     (project.path / ".git" / "commondir").write_text("/nonexistent")
 
-    assert [each.split(" ")[0] for each in repository.put_back(str(job))] == [".git/HEAD"]
+    assert [each.split(" ")[0] for each in repository.restore_git_files(str(job))] == [".git/HEAD"]
 
     assert "example.org" in (project.path / ".git" / "config").read_text()
 
@@ -168,7 +168,7 @@ def test_refs_that_are_gone_altogether_come_back(
     before = project.git("show-ref")
     shutil.rmtree(project.path / ".git" / "refs")
 
-    said = repository.put_back(str(job))
+    said = repository.restore_git_files(str(job))
 
     assert project.git("show-ref") == before
     assert said[0].startswith(".git/refs was not a directory: recreated with its content")
@@ -190,7 +190,7 @@ def test_packed_refs_that_git_cannot_read_are_there_again(
     if broken:
         packed.write_text(packed.read_text() + broken)
 
-    said = repository.put_back(str(job))
+    said = repository.restore_git_files(str(job))
 
     assert project.git("show-ref") == before
     assert [each.split(":")[0] for each in said] == (
@@ -202,7 +202,7 @@ def test_what_was_there_is_kept(project: Project, repository: GitRepository, job
     repository.note(str(job))
     for content in ("[first", "[second"):
         project.write(".git/config", content)
-        repository.put_back(str(job))
+        repository.restore_git_files(str(job))
 
     kept = sorted((job / git_directory_repair.BROKEN).glob("config-*"))
 
@@ -216,7 +216,7 @@ def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
     repository.note(str(job))
     project.write(".git/config.worktree", "[core")
 
-    repository.put_back(str(job))
+    repository.restore_git_files(str(job))
 
     assert not (project.path / ".git" / "config.worktree").exists()
     assert (job / git_directory_repair.BROKEN / "config.worktree-1").read_text() == "[core"
@@ -231,17 +231,17 @@ def test_every_job_whose_workers_may_have_done_it_is_told(
         repository.note(str(each))
     project.write(".git/HEAD", "junk")
 
-    repository.put_back(str(other))
+    repository.restore_git_files(str(other))
 
-    assert "worker_1, worker_7 of job_2)" in repository.put_back(str(job))[0]
-    assert "worker_7, worker_1 of job_1)" in repository.put_back(str(other))[0]
+    assert "worker_1, worker_7 of job_2)" in repository.restore_git_files(str(job))[0]
+    assert "worker_7, worker_1 of job_1)" in repository.restore_git_files(str(other))[0]
 
 
 def test_without_a_note_nothing_is_put_back(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     project.write(".git/config", "[core")
-    assert repository.put_back(str(job)) == []
+    assert repository.restore_git_files(str(job)) == []
     assert (project.path / ".git" / "config").read_text() == "[core"
 
 
@@ -250,7 +250,7 @@ def test_a_note_that_somebody_has_overwritten_is_none(
 ) -> None:
     for content in ("", "[]", "{}", '{"top": 1, "common": 2, "files": {"x": 3}}'):
         (job / git_directory_repair.NAME).write_text(content)
-        assert repository.put_back(str(job)) == []
+        assert repository.restore_git_files(str(job)) == []
 
 
 @pytest.mark.parametrize("name", ["not to be parsed", "bare", "elsewhere", "HEAD gone"])
