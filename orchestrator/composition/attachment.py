@@ -186,7 +186,7 @@ class Attachment:
         self, before: str, user: Signature
     ) -> tuple[str, str, Sequence[str], Sequence[str]]:
         place = self._directory, self._branch
-        self._repository.mend(*place, before)
+        self._repository.repair_worktree(*place, before)
         message = of_worker(f"Changes in an attached session of {self._worker.id}", self._worker)
         tip = self._repository.commit(*place, message, user)
         folded = self._repository.fold(*place, tip, message, user)

@@ -215,7 +215,7 @@ class Workers(Section):
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")
-        running = Processors.found() if running == AUTO else running
+        running = Processors.available() if running == AUTO else running
         running = running if isinstance(running, int) else cls.model_fields["max_workers"].default
         return {**given, "max_live_workers": LIVE_PER_RUNNING * max(running, 1)}
 

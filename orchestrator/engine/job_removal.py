@@ -24,10 +24,10 @@ BEGIN_SECONDS = 3.0
 #: Minimum and maximum seconds between two checks for old jobs.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
-MENDED = 1000
+CHECKED_JOBS = 1000
 #: Pause before each of these checks: without it, a call during the checks takes ten times as long,
 #: because it waits for the interpreter after each row that it reads.
-MEND_PAUSE_SECONDS = 0.005
+CHECK_PAUSE_SECONDS = 0.005
 #: Maximum number of directories without a job that a message names.
 MOST_NAMED = 10
 #: Maximum number of jobs that are removed between two checks.
@@ -144,14 +144,17 @@ class Housekeeping:
         removal: JobRemoval,
         loop: RetentionCalls,
         keep_seconds: float | None,
-        mend: Callable[[Job], None],
+        write_missing: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds``: None keeps all jobs. ``mend`` repairs the files of a job."""
+        """``keep_seconds``: None keeps all jobs.
+
+        ``write_missing`` writes the files that an ended job lacks.
+        """
         self._store = store
         self._removal = removal
         self._loop = loop
         self._keep_seconds = keep_seconds
-        self._mend = mend
+        self._write_missing = write_missing
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
@@ -171,7 +174,7 @@ class Housekeeping:
             return
         self._guarded(self._name_unknown)
         self._guarded(self._finish)
-        self._guarded(self._mend_all)
+        self._guarded(self._write_missing_files)
         if self._keep_seconds is None:
             return
         pause = min(max(self._keep_seconds / 10, SHORTEST_SECONDS), LONGEST_SECONDS)
@@ -204,11 +207,11 @@ class Housekeeping:
             self._loop.call(partial(self._finish_one, root_id))
             self._removal.destroy(root_id)
 
-    def _mend_all(self) -> None:
-        for job in self._store.ended(time.time(), MENDED):
-            if self._stopping.wait(MEND_PAUSE_SECONDS):
+    def _write_missing_files(self) -> None:
+        for job in self._store.ended(time.time(), CHECKED_JOBS):
+            if self._stopping.wait(CHECK_PAUSE_SECONDS):
                 return
-            self._guarded(partial(self._mend, job))
+            self._guarded(partial(self._write_missing, job))
 
     def _remove_old(self) -> None:
         assert self._keep_seconds is not None

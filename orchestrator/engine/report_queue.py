@@ -64,7 +64,7 @@ class ReportWriter:
     def ask(self, render: Render) -> None:
         self._queue.put(render)
 
-    def mend(self, root: Job) -> None:
+    def write_missing(self, root: Job) -> None:
         """Write the missing reports of an ended root job, unless a person removed its directory."""
         missing = not self._workspace.final_report(root).is_file()
         if missing and self._workspace.job_directory(root.id).is_dir():

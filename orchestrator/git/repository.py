@@ -51,7 +51,7 @@ def roll_back(
     ``kept``: a commit, or "". The worktree's present files are lost, so save them first.
     ``core.repository.repository`` describes the contract.
     """
-    broken_worktrees.mend(worktrees, directory, branch, commit)
+    broken_worktrees.repair(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
     if found is None:
         raise RepositoryError(f"the worktree {directory} no longer exists")
@@ -276,7 +276,7 @@ class GitRepository(Committed):
         self._patterns(directory).note(place.git)
         if was_whole(directory):
             # The worktree has files of an attempt, so repair it and never create it again.
-            broken_worktrees.mend(place.worktrees, directory, branch, start)
+            broken_worktrees.repair(place.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
         found = place.worktrees.open(directory, branch, start, settings_before.of)
         worktree = place.worktrees.git_of(found)
@@ -463,9 +463,9 @@ class GitRepository(Committed):
         inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._workspace))
         return inside.split("/")[0].removeprefix("job_")
 
-    def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
+    def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         place = self.place()
-        found = broken_worktrees.mend(place.worktrees, directory, branch, start)
+        found = broken_worktrees.repair(place.worktrees, directory, branch, start)
         return found, broken_worktrees.interrupted(self.place().whole(directory))
 
     def settle(self, directory: str) -> None:

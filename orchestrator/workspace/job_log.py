@@ -67,7 +67,7 @@ class JobLog:
             for root_id in (*news, *(self._behind - news.keys())):
                 self._log_events(root_id, news[root_id])
 
-    def mend(self, root: Job) -> None:
+    def write_missing(self, root: Job) -> None:
         """Write the last lines of an ended root job's log, if they are missing.
 
         Nothing is written if a person has removed the job's directory.

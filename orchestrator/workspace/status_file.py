@@ -103,7 +103,7 @@ class StatusFiles:
         with self._lock:
             self._watched[tree.root.id] = _watched(tree)
 
-    def mend(self, root: Job) -> None:
+    def write_missing(self, root: Job) -> None:
         """Write the file of an ended root job, if it is missing or outdated."""
         with self._lock:
             if root.id in self._watched:

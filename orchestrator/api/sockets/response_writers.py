@@ -39,7 +39,7 @@ class WriterOwner(Protocol):
     def drained(self) -> None:
         """Called when all written data has been sent."""
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         """Called when the reader has disconnected."""
 
 
@@ -101,7 +101,7 @@ class SocketWriter:
         if self._chunked:
             self._put(b"0\r\n\r\n")
         elif not self.pending:
-            self._owner.gone()
+            self._owner.disconnected()
 
     def abort(self) -> None:
         self._socket_loop.forget(self)
@@ -111,7 +111,7 @@ class SocketWriter:
 
     def ready(self, mask: int) -> None:
         if mask & selectors.EVENT_READ and self._reader_is_gone():
-            self._owner.gone()
+            self._owner.disconnected()
         elif mask & selectors.EVENT_WRITE:
             self._flush()
             self._after_flush()
@@ -153,7 +153,7 @@ class SocketWriter:
         if self._pieces:
             return
         if self._finishing:
-            self._owner.gone()
+            self._owner.disconnected()
         else:
             self._owner.drained()
 
@@ -216,7 +216,7 @@ class ThreadWriter:
         if not self._closed:
             self._closed = True
             self._release()
-            self._socket_loop.call_soon(lambda: self._owner.gone())
+            self._socket_loop.call_soon(lambda: self._owner.disconnected())
 
     def reply(self) -> Reply | None:
         """Block until the complete answer is known, and return it.

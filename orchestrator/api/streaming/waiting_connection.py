@@ -72,7 +72,7 @@ class WaitingConnection(ABC):
     def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
         """Called after all written data has been sent."""
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         self._socket_loop.leave(self)
 
     def stopped(self) -> None:

@@ -133,10 +133,10 @@ class PendingLock(PendingWait):
         self._call.notify = lambda: self._socket_loop.call_soon(self._look, self)
         super().begin()
 
-    def gone(self) -> None:
+    def disconnected(self) -> None:
         # The client has disconnected: its request for leases must not block other workers.
         self._socket_loop.read(self._drop, _dropped, self)
-        super().gone()
+        super().disconnected()
 
 
 def _decided(service: Service, call: LockCall) -> Job | None:

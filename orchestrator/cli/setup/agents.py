@@ -20,7 +20,7 @@ HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "DESCR
 @pass_surroundings
 def agents_command(surroundings: CliContext) -> None:
     """List agents, and how to fix unavailable agents."""
-    agents = _with_versions(found(surroundings))
+    agents = _with_versions(available_agents(surroundings))
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
@@ -30,7 +30,7 @@ def agents_command(surroundings: CliContext) -> None:
             click.echo(f"{agent['name']}: {printable(words)}", err=True)
 
 
-def found(surroundings: CliContext) -> list[dict[str, Any]]:
+def available_agents(surroundings: CliContext) -> list[dict[str, Any]]:
     """Return the agents that the running server finds in its environment, which workers share.
 
     Without a server, search for the agents in this command's environment.

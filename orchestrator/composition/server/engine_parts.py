@@ -394,10 +394,10 @@ class EngineParts:
             removal=self.removal,
             loop=self.supervisor,
             keep_seconds=self.settings.orchestrator.keep_jobs_seconds,
-            mend=self._mend,
+            write_missing=self._write_missing,
         )
 
-    def _mend(self, job: Job) -> None:
-        self.job_log.mend(job)
-        self.reporting.mend(job)
-        self.status_files.mend(job)
+    def _write_missing(self, job: Job) -> None:
+        self.job_log.write_missing(job)
+        self.reporting.write_missing(job)
+        self.status_files.write_missing(job)

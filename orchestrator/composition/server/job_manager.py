@@ -108,7 +108,7 @@ class JobManager:
                 self.lock.seize()
             spread(self.workspace.root)
             self.place.note()
-            search_boundary.lay(self.workspace.root)
+            search_boundary.write(self.workspace.root)
             if self.lease is not None and self.store.claimed is not None:
                 self.lease.begin(self.store.claimed.epoch, on_lost)
         except BaseException:

@@ -87,12 +87,12 @@ class Processors(int):
     """The number of processors that this process may use, for a setting with the value ``auto``."""
 
     @classmethod
-    def found(cls) -> "Processors":
+    def available(cls) -> "Processors":
         return cls(len(os.sched_getaffinity(0)))
 
 
 def _count_or_auto(value: object, checked: ValidatorFunctionWrapHandler) -> int:
-    found: int = Processors.found() if value == AUTO else checked(value)
+    found: int = Processors.available() if value == AUTO else checked(value)
     return found
 
 

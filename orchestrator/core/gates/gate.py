@@ -359,7 +359,7 @@ class GateFiles(Protocol):
 
 
 class GateFinder(Protocol):
-    def found(self, files: GateFiles) -> Sequence[Gate]:
+    def default_gates(self, files: GateFiles) -> Sequence[Gate]:
         """Return a project's default gates. Raise InvalidRequest if they are invalid."""
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:

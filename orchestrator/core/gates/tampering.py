@@ -378,12 +378,12 @@ def switched_off(
     """
     lines, known = Counter[str](), Counter[str]()
     for text in before:
-        for _, line, comment in _found(comments, text):
+        for _, line, comment in _lines_with_comments(comments, text):
             lines[line] += 1
             known[comment] += 1
     left = []
     for path, text in now.items():
-        for number, line, comment in _found(comments, text):
+        for number, line, comment in _lines_with_comments(comments, text):
             if lines[line] > 0:
                 lines[line] -= 1
                 known[comment] -= 1
@@ -395,7 +395,7 @@ def switched_off(
             yield place
 
 
-def _found(comments: re.Pattern[str], text: str) -> Iterator[tuple[int, str, str]]:
+def _lines_with_comments(comments: re.Pattern[str], text: str) -> Iterator[tuple[int, str, str]]:
     for number, line in enumerate(text.splitlines(), 1):
         if comment := comments.search(line[:_MOST]):
             yield number, line.strip(), comment[0].strip()

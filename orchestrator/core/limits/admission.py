@@ -66,7 +66,7 @@ class Ancestry:
         return self.ancestors[-1]
 
 
-def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
+def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
     left = left_of(
         line.parent_job,
         ceilings,
@@ -345,7 +345,7 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
 def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
     """Raise Refused if the worker may not start one more child job."""
     depth = line.parent_job.depth + 1
-    left = what_is_left(line, ceilings)
+    left = remaining_quota(line, ceilings)
     claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
     if "claimed_depth" in asked.given and stated != claimed + depth:
         raise InvalidRequest(

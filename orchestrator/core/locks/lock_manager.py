@@ -107,7 +107,7 @@ class LockManager:
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
         """Record the claims of a worker that kept running while the server restarted."""
-        self.forgo(party.key)
+        self.cancel_claim(party.key)
         self._hold(_claim(party, names), now)
 
     def _hold(self, entry: LockEntry, now: float) -> None:
@@ -126,15 +126,15 @@ class LockManager:
         if entry is None:
             return ()
         self._held.remove(entry)
-        self._gone(entry)
+        self._left(entry)
         return entry.names
 
-    def forgo(self, key: WorkerKey) -> None:
+    def cancel_claim(self, key: WorkerKey) -> None:
         """Remove the worker's waiting claim from the queue. Idempotent."""
         entry = self._claimants.pop(key, None)
         if entry is not None:
             self._leave_queue(entry)
-            self._gone(entry)
+            self._left(entry)
 
     def step_back(self, key: WorkerKey) -> None:
         """Remove a worker's claim from the queue, because another cause delays its start.
@@ -145,7 +145,7 @@ class LockManager:
         if entry is not None and entry.place:
             self._leave_queue(entry)
             self._waits.add(entry)
-            self._gone(entry)
+            self._left(entry)
 
     def take_woken(self) -> list[WorkerKey]:
         """Return, and forget, the workers whose claims should be checked again."""
@@ -202,7 +202,7 @@ class LockManager:
         if entry in self._requests:
             del self._requests[entry]
             self._leave_queue(entry)
-            self._gone(entry)
+            self._left(entry)
 
     def release_leases(self, key: WorkerKey, names: Iterable[str]) -> None:
         """Release leases. Idempotent."""
@@ -211,7 +211,7 @@ class LockManager:
             if name in leases:
                 entry = leases.pop(name)
                 self._held.remove(entry)
-                self._gone(entry)
+                self._left(entry)
         if not leases:
             self._leases.pop(key, None)
 
@@ -314,7 +314,7 @@ class LockManager:
         self._uneasy.pop(entry, None)
         entry.place = 0
 
-    def _gone(self, entry: LockEntry) -> None:
+    def _left(self, entry: LockEntry) -> None:
         for each in self._behind.pop(entry, ()):
             self._wake(each)
         self._change()

@@ -377,14 +377,14 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
         return row.name
     if row.name == GATES:
         blocking = [each for each in evidence.gates if each.blocks]
-        return f"{row.name}|{digest_of(_found(each) for each in blocking)}"
+        return f"{row.name}|{digest_of(_gate_fingerprint(each) for each in blocking)}"
     if evidence.files_changed:
         return ""
     output = crc32(without_times(evidence.output).encode("utf-8", "replace"))
     return f"{row.name}|{exit.code}|{exit.signal}|{output:x}"
 
 
-def _found(result: GateResult) -> str:
+def _gate_fingerprint(result: GateResult) -> str:
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 

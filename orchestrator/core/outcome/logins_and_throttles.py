@@ -138,13 +138,13 @@ class AgentThrottle:
     def started(self, agent: str) -> None:
         self._running[agent] = self._running.get(agent, 0) + 1
 
-    def gone(self, agent: str) -> None:
+    def worker_ended(self, agent: str) -> None:
         self._running[agent] -= 1
 
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
         """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
-        Call this throttle's ``gone`` for the worker first.
+        Call this throttle's ``worker_ended`` for the worker first.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)

@@ -304,7 +304,7 @@ class Repository(Protocol):
         Return the commit.
         """
 
-    def mend(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
+    def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
         Return the repairs as text, and the branch head before an unfinished rebase, or "". A

@@ -109,7 +109,7 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by="")
         self._event_counts.pop(key, None)
 
-    def found(self, lease: LockLease) -> bool:
+    def restore_lease(self, lease: LockLease) -> bool:
         """Restore a stored lease after a restart. Return True if this server knows its worker."""
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:

@@ -216,7 +216,7 @@ class Scheduler:
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
         """Record that a job without a fixed agent started with a fallback agent."""
-        self._fallback.taken_in(job, best, instead, why, now)
+        self._fallback.record_fallback(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
         """Raise Deadlock if ``job`` is a child job with a task that could never start."""

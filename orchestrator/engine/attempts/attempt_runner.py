@@ -367,13 +367,13 @@ class AttemptRunner:
     def adopt(self, worker: Worker) -> None:
         """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
-        flight = self._found(worker, task)
+        flight = self._adopted_attempt(worker, task)
         self._processes.expect(attempt_id(worker), partial(self._ended, flight, adopted=True))
 
-    def _found(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
+    def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
         wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
-        ground = self._worktrees.found(worker) if wanted else None
-        return self._preparation.found(worker, task, ground)
+        ground = self._worktrees.existing(worker) if wanted else None
+        return self._preparation.adopted(worker, task, ground)
 
     def late(self, now: float) -> Iterator[LateEnd]:
         for attempt in self._scheduler.attempts_sought(now):
@@ -386,7 +386,7 @@ class AttemptRunner:
                     continue
                 task = self._scheduler.view.task_of(worker)
                 own = replace(worker, attempt=attempt.number)
-                flight, job = self._found(own, task), self._scheduler.view.job_of(worker)
+                flight, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
                 evidence = self._evidence(flight, exit)
             except OSError as error:
                 # Do not log a shortage of disk space. It is reported elsewhere, and would be logged

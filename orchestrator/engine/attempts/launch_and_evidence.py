@@ -226,7 +226,7 @@ class AttemptPreparation:
         if own_scratch:
             scratch.remove(own_scratch)
 
-    def found(
+    def adopted(
         self, worker: Worker, task: TaskSpec, ground: WorkerWorktree | None = None
     ) -> RunningAttempt:
         """Return an attempt that an earlier server started.

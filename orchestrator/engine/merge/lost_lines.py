@@ -40,10 +40,10 @@ class LostLines:
 
     def _origin(self, commit: str) -> str:
         if commit not in self._origins:
-            self._origins[commit] = self._found(commit)
+            self._origins[commit] = self._writer_of(commit)
         return self._origins[commit]
 
-    def _found(self, commit: str) -> str:
+    def _writer_of(self, commit: str) -> str:
         contains = self._repository.contains
         if contains(self._base, commit):
             return ""

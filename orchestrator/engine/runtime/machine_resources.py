@@ -238,7 +238,7 @@ class Headroom:
             memory_needed=self._forecast,
         )
 
-    def gone(self, agent: str, seconds: float) -> None:
+    def worker_ended(self, agent: str, seconds: float) -> None:
         """Record that a worker ended after ``seconds``. Its expected memory no longer counts."""
         if seconds >= SETTLE_SECONDS:
             return

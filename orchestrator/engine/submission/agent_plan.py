@@ -86,7 +86,7 @@ class AgentPlans:
                 self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
                 self._submitting.choice.record_fallback(self._scheduler, job, now)
                 return
-        self._scheduler.plan_impossible(job_id, f"{reason}; {_what_now(job)}", now)
+        self._scheduler.plan_impossible(job_id, f"{reason}; {_next_command(job)}", now)
 
     def _plans(
         self, job: Job, planner: Worker
@@ -114,7 +114,7 @@ def checked_plan(text: str) -> "Plan":
     return plan
 
 
-def _what_now(job: Job) -> str:
+def _next_command(job: Job) -> str:
     text = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():

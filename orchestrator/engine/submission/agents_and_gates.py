@@ -195,7 +195,7 @@ class GatePlans:
         return self._found(commit or self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:
-        return tuple(self._finder.found(self._files(base))) if base else ()
+        return tuple(self._finder.default_gates(self._files(base))) if base else ()
 
     def _named(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
         if not asked:

@@ -336,7 +336,7 @@ class SubmissionBuilder:
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
     def _left_for(self, line: admission.Ancestry) -> dict[str, object]:
-        return admission.what_is_left(line, self._ceilings)
+        return admission.remaining_quota(line, self._ceilings)
 
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]

@@ -69,7 +69,7 @@ class LockCalls:
     def restore(self) -> None:
         """Restore the active leases after a restart. Raise StoreError."""
         for lease in self._store.leases():
-            self._scheduler.leases.found(lease)
+            self._scheduler.leases.restore_lease(lease)
 
     def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
         """Begin a call. Raise Unauthorized, Deadlock, or StoreError.

@@ -455,7 +455,7 @@ class Supervisor:
         view = self._scheduler.view
         attempt = view.attempts.get(ended.key)
         if attempt is not None and attempt.number == ended.attempt:
-            self._headroom.gone(view.workers[ended.key].agent, now - attempt.started_at)
+            self._headroom.worker_ended(view.workers[ended.key].agent, now - attempt.started_at)
             if ended.exit.cause in FREE_RETRY:
                 # The retry is free. A full disk does not cause endless retries, because starts
                 # pause at the next check of the disk.

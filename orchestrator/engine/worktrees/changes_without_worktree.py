@@ -201,7 +201,7 @@ class ChangesWithoutWorktree:
             return _Promise.WRITTEN
         # By the file system's clock, as the times of the files.
         began = _changed_at(self._path(worker, 1))
-        found = [*_found(place or str(self.project), normalized(promised))]
+        found = [*_existing_paths(place or str(self.project), normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
@@ -254,7 +254,7 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
     return tuple(path for path, kept in pairs if kept is _Promise.MISSING)
 
 
-def _found(place: str, path: str) -> Iterator[str]:
+def _existing_paths(place: str, path: str) -> Iterator[str]:
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):

@@ -202,7 +202,7 @@ class Checkpoints:
         commit = self._commit_of(worker, name, present)
         kept = _free(f"{worker.attempt}{LEFT}", present)
         if place.lives:
-            self.repository.mend(place.directory, place.branch, commit)
+            self.repository.repair_worktree(place.directory, place.branch, commit)
             self._save(place, kept, "")
             ignored = self._ignored_of(worker).get(name, "")
             self.repository.roll_back(place.directory, place.branch, commit, ignored)

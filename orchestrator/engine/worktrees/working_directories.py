@@ -358,7 +358,7 @@ class Worktrees:
         directory = self.directory(worker)
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
-    def found(self, worker: Worker) -> WorkerWorktree | None:
+    def existing(self, worker: Worker) -> WorkerWorktree | None:
         """Return the worker's worktree, which an earlier server opened; None if there is none."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
@@ -460,7 +460,9 @@ class Worktrees:
         start = self._restore_start(worker, ground)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         last = self._repository.tip(last) or ground.before or start
-        faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
+        faults, interrupted = self._repository.repair_worktree(
+            ground.directory, ground.branch, last
+        )
         message = _message(worker, task)
         who, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, ground, promised)

@@ -67,7 +67,7 @@ class GateResolver:
         self._tests_may_change = tests_may_change
         self._tests_may_vanish = tests_may_vanish
 
-    def found(self, files: GateFiles) -> Sequence[Gate]:
+    def default_gates(self, files: GateFiles) -> Sequence[Gate]:
         own = own_gates(files)
         gates = list(detected(files) if own is None else self._resolved(own, files))
         if own and not any(gate.is_secret_scan for gate in gates):
@@ -96,7 +96,7 @@ class GateResolver:
     def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
         for gate in asked:
             if gate.run == AUTO and gate.source is GateSource.ASKED:
-                yield from (each for each in self.found(files))
+                yield from (each for each in self.default_gates(files))
             elif gate.run == AUTO:
                 yield from detected(files)
             else:

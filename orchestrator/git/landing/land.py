@@ -150,7 +150,7 @@ class Landing:
         return self._ref("after")
 
     @property
-    def _retold(self) -> str:
+    def _rewritten_ref(self) -> str:
         """The ref that records the result, if the landing rewrote its commits.
 
         A landing rewrites commits to squash them, or to make the user their author.
@@ -236,7 +236,7 @@ class Landing:
         if common == result:
             text = f"nothing to do: {branch} already has the result"
             return Moved(branch=branch, before=before, after=before, text=text)
-        retold = self._retold_on(before, result)
+        retold = self._rewritten_on(before, result)
         if retold:
             text = f"nothing to do: already landed on {branch}, as commit {retold[:12]}"
             return Moved(branch=branch, before=before, after=before, text=text)
@@ -290,7 +290,7 @@ class Landing:
             return merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
-        tree = tree_of(self._git, self._merged(self._with_retold(before), result))
+        tree = tree_of(self._git, self._merged(self._with_rewritten(before), result))
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
@@ -302,24 +302,24 @@ class Landing:
 
     def _as_users(self, before: str, after: str) -> str:
         """Rewrite commits after ``before`` as the user's own. Return the rewritten ``after``."""
-        earlier = self._git.resolve(self._retold)
-        is_there = earlier and self._retold_on(before, earlier)
+        earlier = self._git.resolve(self._rewritten_ref)
+        is_there = earlier and self._rewritten_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
 
-    def _retold_on(self, head: str, result: str) -> str:
+    def _rewritten_on(self, head: str, result: str) -> str:
         """Return a rewritten commit in the history of ``head`` that has the whole result, or ""."""
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
-    def _with_retold(self, head: str) -> str:
+    def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
         An earlier result may have been landed as rewritten commits. Then return a temporary merge
         of ``head`` with that result. Otherwise, lines that both results contain would conflict.
         """
-        earlier = self._git.resolve(self._retold)
-        if not earlier or not self._retold_on(head, earlier):
+        earlier = self._git.resolve(self._rewritten_ref)
+        if not earlier or not self._rewritten_on(head, earlier):
             return head
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
@@ -327,7 +327,7 @@ class Landing:
         # The landing is recorded first, so that it can be undone even if a crash interrupts the
         # move.
         noted = self._noted()
-        had = self._git.resolve(self._retold)
+        had = self._git.resolve(self._rewritten_ref)
         self._note(before, after, retold)
         try:
             update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
@@ -343,7 +343,7 @@ class Landing:
     def _note(self, before: str, after: str, retold: str) -> None:
         # The ref of the result is written last, because without it the record is not valid.
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
-        for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
+        for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> Moved:
@@ -361,8 +361,8 @@ class Landing:
                 f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
                 f"the changes of the job: `{self._takes_back(before, after)}`"
             )
-        has_retold = self._git.resolve(self._retold)
-        noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
+        has_retold = self._git.resolve(self._rewritten_ref)
+        noted = (*((self._rewritten_ref,) if has_retold else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"

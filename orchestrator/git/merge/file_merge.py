@@ -134,17 +134,17 @@ class _Merger:
             # Only differences at line ends are resolved without ``force``. If git failed to merge
             # for another reason, the conflict stays.
             way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
-            return self._found(text, way) if way or self._forces else none
+            return self._content(text, way) if way or self._forces else none
         if unites and self._file.mode_agrees:
             sides = (self._file.ours, self._file.theirs)
             if union.is_sound(self._file.path, text, sides):
-                return self._found(text, FileWay.UNION)
+                return self._content(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
             # If both sides created the file, the caller uses the whole ``theirs`` version. It also
             # gives renamed files their old names.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
-        return self._found(self._text(unites=False), None, lost)
+        return self._content(self._text(unites=False), None, lost)
 
     def conflict_texts(self) -> Iterator[ConflictText]:
         for hunk in self._hunks:
@@ -157,7 +157,9 @@ class _Merger:
                     theirs=_decoded(self._theirs[slice(*hunk.theirs)]),
                 )
 
-    def _found(self, text: bytes, way: FileWay | None, lost: tuple[LostHunk, ...] = ()) -> Content:
+    def _content(
+        self, text: bytes, way: FileWay | None, lost: tuple[LostHunk, ...] = ()
+    ) -> Content:
         return Content(self._file.path, self._file.mode, text, way, lost)
 
     def _text(self, unites: bool) -> bytes:

@@ -30,7 +30,7 @@ _LEFTOVERS = ("MERGE_MSG", "MERGE_MODE", "MERGE_RR", "AUTO_MERGE", "REBASE_HEAD"
 _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START")
 
 
-def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
+def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
     """Repair everything except the content of files. Return the repaired damage as text.
 
     ``start``: the commit at which a removed branch is created again. Idempotent.

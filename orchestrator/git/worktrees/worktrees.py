@@ -91,9 +91,9 @@ def _files(admin: Path, directory: str, branch: str) -> Iterator[tuple[Path, byt
 _COMPARED = (0, 1)
 
 
-def mend(git: Git, admin: Path, branch: str) -> None:
+def repair(git: Git, admin: Path, branch: str) -> None:
     """Repair a worktree's ``.git``, HEAD, and index. Its files stay. Idempotent."""
-    _mend_link(git.directory, admin)
+    _repair_link(git.directory, admin)
     if _is_sound(git):
         return
     # Without this file, git does not recognise the repository. With a reftable, git itself sets
@@ -114,7 +114,7 @@ def _is_sound(git: Git) -> bool:
     return answer.code in _COMPARED
 
 
-def _mend_link(directory: str, admin: Path) -> None:
+def _repair_link(directory: str, admin: Path) -> None:
     link = os.path.join(directory, ".git")
     if not os.path.lexists(link):
         Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
@@ -241,7 +241,7 @@ class GitWorktrees:
         is_sound = self.is_sound(found)
         self._sound.pop(found.admin, None)
         if not is_sound:
-            mend(self.git_of(found), found.admin, branch)
+            repair(self.git_of(found), found.admin, branch)
         return found
 
     def note_sound(self, found: Found) -> None:

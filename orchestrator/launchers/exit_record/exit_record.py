@@ -261,7 +261,7 @@ _FITTING: dict[str, Callable[[Any], Any]] = {
 def _inspect_once(exit_path: str, digest: str) -> State | None:
     ended = read_exit(exit_path, digest)
     if ended is not None:
-        return _who_runs_on(exit_path) or FinishedRecord(exit=ended)
+        return _surviving_shim(exit_path) or FinishedRecord(exit=ended)
     try:
         claim = Claim.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
@@ -275,7 +275,7 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
     return _complete(claim, exit_path, digest)
 
 
-def _who_runs_on(exit_path: str) -> RunningRecord | None:
+def _surviving_shim(exit_path: str) -> RunningRecord | None:
     """Return the shim that holds an attempt's lock although there is an exit record, or None.
 
     If a shim holds the lock, a worker has forged the record, because a shim publishes its record by

@@ -440,7 +440,7 @@ class LocalLauncher:
 
     def _serve_spawner(self) -> None:
         with self._lock:
-            gone = self._pool.gone()
+            gone = self._pool.ended()
         for link, strays in gone:
             # Read twice, because two things may be unread: the shim's last message, and the end of
             # its stream.

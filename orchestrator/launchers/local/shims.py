@@ -327,7 +327,7 @@ class ShimPool:
         self._epoll.unregister(link)
         link.close()
 
-    def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
+    def ended(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
         """Return each dead shim whose leftover processes have ended, with the killed processes.
 
         Only shims that died during an attempt are returned.

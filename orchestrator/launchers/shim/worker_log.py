@@ -92,7 +92,7 @@ class WorkerLog:
     def _keep_raw(self, original: bytes) -> None:
         if self._raw is None:
             path = self._file.place(self._path)
-            self._raw = _RawFile(path, self._limit_bytes, self._masker.another())
+            self._raw = _RawFile(path, self._limit_bytes, self._masker.new_stream())
         self._raw.write(original)
 
     def _is_there(self) -> bool:

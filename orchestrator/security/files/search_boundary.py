@@ -51,7 +51,7 @@ _PYTEST_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
-def lay(workspace: Path) -> None:
+def write(workspace: Path) -> None:
     """Write the files that end searches into the workspace's top directory. Idempotent.
 
     Incomplete files are replaced. If the disk is full, the server starts without these files.

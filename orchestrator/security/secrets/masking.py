@@ -94,14 +94,14 @@ class Masker:
             return b""
         return self._advance(self._held, len(self._held))
 
-    def another(self) -> "Masker":
+    def new_stream(self) -> "Masker":
         masker = Masker(self._secrets)
         masker._forms = self._forms
         return masker
 
     def text(self, text: str) -> str:
         """Return a complete text, masked. The stream is not affected."""
-        masker = self.another()
+        masker = self.new_stream()
         raw = text.encode("utf-8", "surrogateescape")
         return (masker.feed(raw) + masker.finish()).decode("utf-8", "surrogateescape")
 

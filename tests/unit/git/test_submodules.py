@@ -151,7 +151,7 @@ def test_what_a_worker_does_to_its_repository_loses_nothing(
     if damage == "entry":
         (admin,) = (project.path / ".git/worktrees").iterdir()
         shutil.rmtree(admin)
-        repository.mend(str(worktree), BRANCH, repository.tip(BRANCH))
+        repository.repair_worktree(str(worktree), BRANCH, repository.tip(BRANCH))
     tip = commit(repository, worktree)
     kept = Project(project.path / "lib/sub")
     assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"

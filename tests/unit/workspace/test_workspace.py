@@ -148,10 +148,10 @@ def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, told: 
     told.add(SUBMITTED, ENDED)
 
     for _ in range(2):
-        JobLog(WorkspaceLayout(tmp_path), told).mend(JOB)
+        JobLog(WorkspaceLayout(tmp_path), told).write_missing(JOB)
     assert lines_of(tmp_path) == [1, 2, 3]
 
-    JobLog(WorkspaceLayout(tmp_path), told).mend(replace(JOB, id="gone", root_id="gone"))
+    JobLog(WorkspaceLayout(tmp_path), told).write_missing(replace(JOB, id="gone", root_id="gone"))
     assert not (tmp_path / "job_gone").exists()
 
 
@@ -316,7 +316,7 @@ def test_a_stale_file_is_mended_whatever_its_workers_came_to(
     ended = replace(JOB, status=JobStatus.CANCELLED)
     stored.tree = Tree(jobs=[ended], tasks={}, workers=[worker])
 
-    StatusFiles(WorkspaceLayout(tmp_path), stored).mend(ended)
+    StatusFiles(WorkspaceLayout(tmp_path), stored).write_missing(ended)
 
     assert written(tmp_path)["status"] == "cancelled"
 

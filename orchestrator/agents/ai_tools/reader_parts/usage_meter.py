@@ -89,7 +89,7 @@ class Steps:
         self.count = 0
         self._open = False
 
-    def put_out(self) -> list[Usage]:
+    def count_output(self) -> list[Usage]:
         """Record output of the model. The first output of a model call is one step."""
         if self._open:
             return []

@@ -146,7 +146,7 @@ class CodexReader:
 
     def _step(self) -> list[AgentEvent]:
         # The output stream omits some commands, so the session file may have more steps.
-        self._steps.put_out()
+        self._steps.count_output()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 
     @property

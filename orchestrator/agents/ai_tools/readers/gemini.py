@@ -301,7 +301,7 @@ class GeminiReader:
         self._meter = Meter()
 
     def _step(self) -> list[AgentEvent]:
-        return [event for usage in self._steps.put_out() for event in self._meter.add(usage)]
+        return [event for usage in self._steps.count_output() for event in self._meter.add(usage)]
 
     def _init(self, _: Object) -> list[AgentEvent]:
         return []

@@ -34,7 +34,7 @@ def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
 def matching_dependencies(result: SurveyResult, words: str) -> list[str]:
     wanted = related(keywords(words))
     names = {row.name for row in result.dependencies}
-    return sorted(name for name in names if any(_found(name, wanted)))
+    return sorted(name for name in names if any(_matching_words(name, wanted)))
 
 
 def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
@@ -45,13 +45,13 @@ def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
 
 def _hits(result: SurveyResult, wanted: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
     for module in result.modules:
-        for word in _found(module.path, wanted):
+        for word in _matching_words(module.path, wanted):
             yield module.path, f"path has '{word}'", _worth(_PATH, word, wanted)
     for symbol in result.symbols:
-        for word in _found(symbol.name, wanted):
+        for word in _matching_words(symbol.name, wanted):
             yield symbol.path, f"defines {symbol.name}", _worth(_SYMBOL, word, wanted)
     for row in result.imports:
-        for word in _found(row.module, wanted):
+        for word in _matching_words(row.module, wanted):
             yield row.path, f"imports {row.module}", _worth(_IMPORT, word, wanted)
 
 
@@ -59,7 +59,7 @@ def _worth(place: int, word: str, wanted: Mapping[str, str]) -> int:
     return place * (_OWN_WORD if stem(wanted[stem(word)]) == stem(word) else 1)
 
 
-def _found(name: str, wanted: Mapping[str, str]) -> Iterable[str]:
+def _matching_words(name: str, wanted: Mapping[str, str]) -> Iterable[str]:
     return (word for word in _words(name) if stem(word) in wanted)
 
 

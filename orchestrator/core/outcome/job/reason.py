@@ -277,7 +277,7 @@ def _not_in_parent(job: Job) -> str:
     return f"not merged into the files of {parent}: both sides changed {listed(paths)}"
 
 
-def _taken(job: Job) -> str:
+def _merged_by_person(job: Job) -> str:
     lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
     names = [each for each in job.facts.taken if each not in lacking]
     names += [f"child job {each}" for each in job.facts.taken_jobs]
@@ -435,7 +435,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _not_made,
     _earlier_parts,
     _not_in_parent,
-    _taken,
+    _merged_by_person,
     _overruled,
     _undone,
     _both_kept,

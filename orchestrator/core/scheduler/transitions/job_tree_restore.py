@@ -60,7 +60,7 @@ class JobTreeRestore:
             self._late.ended(attempt)
         for job in tree.jobs:
             if not job.status.ended:
-                self._asks.found(job)
+                self._asks.restored(job)
                 self._job_end.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
 
@@ -81,7 +81,7 @@ class JobTreeRestore:
         unfinished.open_children = {
             child for child in worker.child_job_ids if not jobs[child].status.ended
         }
-        self._task_locks.found(worker, unfinished, now)
+        self._task_locks.restore_claim(worker, unfinished, now)
         attempt = self._unit_of_work.attempts.get(worker.key)
         if attempt is not None and attempt.number > worker.attempt:
             self._preloads.found(worker, attempt.number)
@@ -91,7 +91,7 @@ class JobTreeRestore:
             self._stops.stop_again(worker)
             self._pauses.stop_again(worker)
         elif worker.is_question:
-            self._questions.found(worker)
+            self._questions.restored(worker)
         elif worker.status is not WorkerStatus.PENDING and last and last.exit:
             verdict = _verdict_again(worker, last, last.exit)
             self._attempt_end.wait_again(worker, verdict, now)

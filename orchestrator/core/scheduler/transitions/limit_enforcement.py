@@ -81,7 +81,7 @@ class LimitAsks:
                 cause = StopCause.WALL_TIME if is_wall else StopCause.LIMIT
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
-    def found(self, job: Job) -> None:
+    def restored(self, job: Job) -> None:
         """After a restart, watch again for the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))

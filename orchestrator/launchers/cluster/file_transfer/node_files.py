@@ -152,7 +152,7 @@ class NodeFiles:
         if archive.sent(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = (*files.directories, *files.inputs)
-        search_boundary.lay(_made(place / "workspace"))
+        search_boundary.write(_made(place / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
         os.unlink(received)
         for number, root in enumerate(roots):

@@ -284,9 +284,9 @@ def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str
 def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, gone = worktrees.mend, []
+    real, gone = worktrees.repair, []
 
-    def mend(git: Git, admin: Path, branch: str) -> None:
+    def repair(git: Git, admin: Path, branch: str) -> None:
         if not gone:
             gone.append(admin)
             shutil.rmtree(admin)
@@ -295,7 +295,7 @@ def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
             monkeypatch.undo()
         real(git, admin, branch)
 
-    monkeypatch.setattr(worktrees, "mend", mend)
+    monkeypatch.setattr(worktrees, "repair", repair)
     ended = host.run(edit("echo after > after.txt"))
 
     assert ended["status"] == "completed", ended

@@ -12,7 +12,7 @@ from orchestrator.core.limits.admission import (
     check_supported,
     check_total,
     digest,
-    what_is_left,
+    remaining_quota,
 )
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
@@ -97,7 +97,7 @@ def test_what_is_left_is_counted_from_the_records() -> None:
     line = an_ancestry(
         parent_job=job, parent=parent, child_jobs_in_root=7, workers_in_root=4, now=START + 20
     )
-    assert what_is_left(line, CEILINGS) == {
+    assert remaining_quota(line, CEILINGS) == {
         "depth": 2,
         "child_jobs": 18,
         "child_jobs_in_root": 993,
@@ -109,7 +109,7 @@ def test_what_is_left_is_counted_from_the_records() -> None:
 def test_what_is_left_is_never_less_than_nothing() -> None:
     job = a_job(depth=9, config=a_config(max_depth=1, max_total_workers=1, max_wall_seconds=1.0))
     line = an_ancestry(parent_job=job, child_jobs_in_root=9_999, workers_in_root=50, now=START + 99)
-    left = what_is_left(line, Ceilings(max_child_jobs_per_worker=0))
+    left = remaining_quota(line, Ceilings(max_child_jobs_per_worker=0))
     assert set(left.values()) == {0}
 
 

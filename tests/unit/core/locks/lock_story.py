@@ -43,7 +43,7 @@ class LockStory(Story):
         running = {attempt.key for attempt in self.kept.running}
         self.leases = {at: lease for at, lease in self.leases.items() if at[0] in running}
         for lease in self.leases.values():
-            assert self.scheduler.leases.found(lease)
+            assert self.scheduler.leases.restore_lease(lease)
         if turn:
             self.turn()
         return unknown

@@ -30,7 +30,7 @@ def throttle() -> AgentThrottle:
 
 
 def refuse(throttle: AgentThrottle, now: float, resets_at: float | None = None) -> float:
-    throttle.gone("claude")
+    throttle.worker_ended("claude")
     return throttle.refused("claude", resets_at, now)
 
 
@@ -46,7 +46,7 @@ def test_a_refusal_pauses_the_account_and_halves_what_may_run(throttle: AgentThr
     later = 200.0
     assert throttle.held_until("claude", later) is not None, "7 run, and 4 may"
     for _ in range(4):
-        throttle.gone("claude")
+        throttle.worker_ended("claude")
     assert throttle.held_until("claude", later) is None
 
 
@@ -54,7 +54,7 @@ def test_one_storm_halves_once_however_many_it_hits(throttle: AgentThrottle) -> 
     for _ in range(6):
         refuse(throttle, 100.0)
     for _ in range(2):
-        throttle.gone("claude")
+        throttle.worker_ended("claude")
     for _ in range(3):
         throttle.started("claude")
     assert throttle.held_until("claude", 200.0) is None, "3 run, and 4 may"

@@ -72,9 +72,9 @@ def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
     room = headroom.room()
     assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
 
-    headroom.gone("a", SETTLE_SECONDS)  # no memory was expected for it any more
+    headroom.worker_ended("a", SETTLE_SECONDS)  # no memory was expected for it any more
     assert room.lack("a") is not None
-    headroom.gone("a", 0.1)
+    headroom.worker_ended("a", 0.1)
     assert [room.lack("a") is None for _ in range(2)] == [True, False]
 
 
@@ -86,7 +86,7 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
     room = headroom.room()
     assert room.lack("large") is None
 
-    headroom.gone("small", 0.1)
+    headroom.worker_ended("small", 0.1)
     assert room.lack("large") is not None
 
 

@@ -28,7 +28,7 @@ class Files:
 
 
 def found(files: Mapping[str, str]) -> dict[str, Gate]:
-    return {gate.name: gate for gate in GateResolver(60).found(Files(files))}
+    return {gate.name: gate for gate in GateResolver(60).default_gates(Files(files))}
 
 
 PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint": "eslint ."}})

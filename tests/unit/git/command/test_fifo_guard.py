@@ -68,7 +68,7 @@ def committed(repository: GitRepository, directory: Path) -> str:
     start = repository.base().commit
     beside = f"{directory}-2"
     repository.open_worktree(beside, OTHER, start)
-    repository.mend(str(directory), BRANCH, start)
+    repository.repair_worktree(str(directory), BRANCH, start)
     repository.keep_ignored(str(directory), "Ignored\n", WHO)
     done = repository.commit(str(directory), BRANCH, "What it did\n", WHO)
     repository.close_worktree(beside, OTHER, WHO)

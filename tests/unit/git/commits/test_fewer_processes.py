@@ -122,7 +122,7 @@ def test_an_index_that_nothing_has_written_is_not_searched_for_conflicts(
 ) -> None:
     (opened / "a.txt").write_text("changed\n")
     started.clear()
-    assert repository.mend(directory, BRANCH, repository.tip(BRANCH)) == ([], "")
+    assert repository.repair_worktree(directory, BRANCH, repository.tip(BRANCH)) == ([], "")
     assert [each for each in started if "ls-files" in each] == []
 
 
@@ -136,5 +136,5 @@ def test_conflicts_that_a_worker_leaves_are_found(
     other.commit({"a.txt": "ours\n"})
     other.git("merge", "side", check=False)
 
-    faults, _ = repository.mend(directory, BRANCH, repository.tip(START))
+    faults, _ = repository.repair_worktree(directory, BRANCH, repository.tip(START))
     assert faults == ["unresolved conflicts in a.txt", "unfinished merge"]

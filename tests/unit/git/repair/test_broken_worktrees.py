@@ -28,7 +28,7 @@ def own(opened: Path) -> Project:
 
 
 def mend(repository: GitRepository, directory: Path) -> list[str]:
-    return list(repository.mend(str(directory), BRANCH, repository.base().commit)[0])
+    return list(repository.repair_worktree(str(directory), BRANCH, repository.base().commit)[0])
 
 
 def commit(repository: GitRepository, directory: Path) -> str:
@@ -112,7 +112,7 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
     a_conflict(own, how)
     ours = own.git("rev-parse", "orchestrator/1/worker_1")
 
-    faults, interrupted = repository.mend(str(opened), BRANCH, start)
+    faults, interrupted = repository.repair_worktree(str(opened), BRANCH, start)
     tip = commit(repository, opened)
     repository.settle(str(opened))
 

@@ -23,10 +23,10 @@ def test_a_file_that_the_folder_has_itself_stays_as_it_is(name: str) -> None:
 
 
 def test_files_are_written_once_and_again_where_they_were_changed(tmp_path: Path) -> None:
-    search_boundary.lay(tmp_path)
+    search_boundary.write(tmp_path)
     before = (tmp_path / "ruff.toml").stat().st_mtime_ns
     (tmp_path / "package.json").write_text("{")
-    search_boundary.lay(tmp_path)
+    search_boundary.write(tmp_path)
     assert (tmp_path / "package.json").read_text() == search_boundary.FILES["package.json"]
     assert (tmp_path / "ruff.toml").stat().st_mtime_ns == before
 

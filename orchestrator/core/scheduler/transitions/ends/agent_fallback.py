@@ -15,7 +15,7 @@ class AgentFallback:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
 
-    def taken_in(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
+    def record_fallback(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
         for worker in self._trees.workers_of(job.id):
             if worker.agent == instead and _may_be_any(worker, self._trees.task_of(worker), job):
                 self._emit(job, best, instead, why, now)

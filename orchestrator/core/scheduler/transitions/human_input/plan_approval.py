@@ -104,7 +104,7 @@ class PlanApproval:
         """Replace the plan that waits for approval. Call ``check_version`` first."""
         before = list(self._trees.plans[job_id].workers)
         for key in before:
-            self._trees.locks.forgo(key)
+            self._trees.locks.cancel_claim(key)
             del self._trees.unfinished[key]
         version = self._unit_of_work.jobs[job_id].plan_version + 1
         job = self._unit_of_work.update_job(job_id, plan_version=version)

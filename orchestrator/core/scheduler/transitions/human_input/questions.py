@@ -48,7 +48,7 @@ class Questions:
         self._check_open(worker)
         return self._end(worker, decision, by, comment, now)
 
-    def found(self, worker: Worker) -> None:
+    def restored(self, worker: Worker) -> None:
         """After a restart, watch the timeout of an open question again."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._watch(worker, worker.question)

@@ -43,7 +43,7 @@ class TaskLocks:
 
     def done(self, worker: Worker, now: float) -> None:
         """Release the claims of an ended worker. Idempotent."""
-        self._locks.forgo(worker.key)
+        self._locks.cancel_claim(worker.key)
         self._release(worker, now)
 
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
@@ -60,7 +60,7 @@ class TaskLocks:
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)
 
-    def found(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
+    def restore_claim(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         names = self._trees.task_of(worker).locks
         if names and (worker.status is not WorkerStatus.PENDING or unfinished.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)

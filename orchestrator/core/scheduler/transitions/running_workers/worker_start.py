@@ -220,7 +220,7 @@ class RunningWorkers:
     def process_gone(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.alive = unfinished.waits_for_lock = False
         self._slots.process_gone()
-        self.throttle.gone(worker.agent)
+        self.throttle.worker_ended(worker.agent)
         self._trees.queue_again(self._trees.holds.gone(worker))
         self._trees.ready.drop_resuming(worker.key)
         if unfinished.has_slot:
