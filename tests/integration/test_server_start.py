@@ -10,7 +10,7 @@ _LATER = (
     "alembic",
     "orchestrator.api.mcp.tool_execution",
     "orchestrator.api.openapi.document",
-    "orchestrator.api.tasks_api.calls",
+    "orchestrator.api.tasks_api.task_calls",
     "orchestrator.gates.detect",
     "orchestrator.gates.parsers",
     "orchestrator.git.repository",

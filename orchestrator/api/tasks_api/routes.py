@@ -40,9 +40,9 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 def _call(name: str) -> Callable[..., Response]:
     # The first request loads the calls.
     def answer(**arguments: str) -> Response:
-        from orchestrator.api.tasks_api import calls
+        from orchestrator.api.tasks_api import task_calls
 
-        call: Callable[..., Response] = getattr(calls, name)
+        call: Callable[..., Response] = getattr(task_calls, name)
         return call(**arguments)
 
     return answer

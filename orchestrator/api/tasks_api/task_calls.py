@@ -12,7 +12,7 @@ from orchestrator.api.routes.response_caching import JSON
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.api.tasks_api import answers
-from orchestrator.api.tasks_api.progress import TaskProgress
+from orchestrator.api.tasks_api.progress_stream import TaskProgress
 from orchestrator.api.tasks_api.submission import (
     LABEL,
     is_task,
