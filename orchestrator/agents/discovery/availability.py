@@ -11,8 +11,8 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 from orchestrator.core.errors import InvalidRequest
@@ -190,7 +190,7 @@ def local_models(url: str) -> Sequence[str]:
         with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
             document = json.loads(answer.read(1 << 20))
         return [str(each["name"]) for each in document["models"]]
-    except (OSError, URLError, ValueError, KeyError, TypeError):
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
         return []
 
 

@@ -165,6 +165,8 @@ def ollama() -> Iterator[str]:
 def test_ollama_is_usable_where_it_answers(environ: dict[str, str], ollama: str) -> None:
     assert not seen(OLLAMA, environ).usable
     assert seen(OLLAMA, {**environ, "OLLAMA_HOST": ollama}).usable
+    for wrong in ("localhost:port", "[::1", "a b"):
+        assert not seen(OLLAMA, {**environ, "OLLAMA_HOST": wrong}).usable
 
 
 @pytest.mark.parametrize(
