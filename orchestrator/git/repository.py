@@ -30,7 +30,7 @@ from orchestrator.git.job_cleanup import has_traces
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory_repair
 from orchestrator.git.repair.git_directory_repair import RepositoryBackup
-from orchestrator.git.repair.git_directory_snapshot import GitDirectorySnapshot, moved, read
+from orchestrator.git.repair.git_directory_snapshot import moved, read
 from orchestrator.git.repository_location import (
     GitLocation,
     check_has_files,
@@ -157,7 +157,11 @@ def relocate(place: GitLocation, workspace: Path) -> None:
     for job in workspace.glob("job_*"):
         path = job / git_directory_repair.NAME
         before = read(path)
-        if before is not None and _is_moved(before, place, job.name.removeprefix("job_")):
+        if (
+            before is not None
+            and not os.path.lexists(before.common)
+            and has_traces(place.common, job.name.removeprefix("job_"))
+        ):
             new = moved(before, place.top, str(place.common))
             replace_file(path, json.dumps(new).encode())
 
@@ -168,10 +172,6 @@ def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
         new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
         if sign and not os.path.lexists(found.directory) and os.path.lexists(f"{new}/.git"):
             yield new
-
-
-def _is_moved(before: GitDirectorySnapshot, place: GitLocation, root_id: str) -> bool:
-    return not os.path.lexists(before.common) and has_traces(place.common, root_id)
 
 
 logger = logging.getLogger(__name__)

@@ -329,7 +329,9 @@ class SqlStore:
             return
         with as_store_errors(self._where):
             if ended:
-                self._end_writers()
+                engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+                with engine.connect() as connection:
+                    postgresql.end_writers(connection)
             connections = Connections(self._url, alone=self._alone, echo=self._echo)
             try:
                 if self._alone:
@@ -348,11 +350,6 @@ class SqlStore:
                 connections.close()
                 raise
             self._connections = connections
-
-    def _end_writers(self) -> None:
-        engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            postgresql.end_writers(connection)
 
     def close(self) -> None:
         if self._connections is None:

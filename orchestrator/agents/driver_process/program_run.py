@@ -164,11 +164,12 @@ class Program:
             if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
                 child.hang_up()
             return
-        if mailbox is None or not mailbox.has_open or self._is_unheard():
+        if (
+            mailbox is None
+            or not mailbox.has_open
+            or time.monotonic() - self._unread_since > UNREAD_SECONDS
+        ):
             child.hang_up()
-
-    def _is_unheard(self) -> bool:
-        return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:
         for key, _ in selector.select(_LOOK_SECONDS):

@@ -159,7 +159,8 @@ class Guard:
         # A request for a public name came through the proxy, even if the proxy sets no header.
         is_public = host_name(environ.get("HTTP_HOST", "")) in self._public_names
         is_forwarded = is_trusted and ("HTTP_X_FORWARDED_FOR" in environ or is_public)
-        is_local = _is_loopback(remote) and not is_forwarded
+        is_loopback = _is_address(remote) and ipaddress.ip_address(remote).is_loopback
+        is_local = is_loopback and not is_forwarded
         if is_local or environ.get("PATH_INFO") in PROBES:
             return None
         if is_trusted:
@@ -222,10 +223,6 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _is_loopback(address: str) -> bool:
-    return _is_address(address) and ipaddress.ip_address(address).is_loopback
 
 
 def _is_foreign(environ: WSGIEnvironment, host: str) -> bool:

@@ -129,7 +129,9 @@ class EventStream(WaitingConnection):
             return
         if not self._live:
             self._read_again = True
-        elif any(self._changes_members(event) for event in events):
+        elif any(
+            event.kind is EventKind.JOB_SUBMITTED and not self._is_mine(event) for event in events
+        ):
             self._catch_up()
         else:
             self._send([event for event in events if self._is_mine(event)])
@@ -145,9 +147,6 @@ class EventStream(WaitingConnection):
 
     def _is_mine(self, event: Event) -> bool:
         return self._members is None or event.job_id in self._members
-
-    def _changes_members(self, event: Event) -> bool:
-        return event.kind is EventKind.JOB_SUBMITTED and not self._is_mine(event)
 
     def _catch_up(self) -> None:
         self._live = False

@@ -323,7 +323,8 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
         login_refused=row is _LOGIN_REFUSED,
-        not_started=row is _NOT_STARTED or _lacks_program(exit, evidence),
+        not_started=row is _NOT_STARTED
+        or (exit.cause is ExitCause.PROGRAM and evidence.output_required),
         never_began=exit.cause is ExitCause.NEVER_BEGAN,
     )
 
@@ -349,10 +350,6 @@ def judged_last(
         worktree=WorktreeState(),
     )
     return Exit(ended_by=EndedBy.EXIT, code=0), evidence
-
-
-def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
-    return exit.cause is ExitCause.PROGRAM and evidence.output_required
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:

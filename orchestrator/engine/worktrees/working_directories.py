@@ -489,7 +489,9 @@ class Worktrees:
         gone = {*self._repository.touched(start or tip, tip)} - {*files} - others
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
-        has_work = bool(files) or self._differs(start, tip)
+        has_work = bool(files) or (
+            bool(start) and tip != start and bool(self._repository.touched(start, tip))
+        )
         kept = self._promises.check(worker, task, ground.directory, start, tip)
         faults_and_marks = (*faults, *marked)
         return Changes(
@@ -526,9 +528,6 @@ class Worktrees:
         if ground.start and present != ground.start:
             self._repository.point(start_ref(worker), ground.start)
         return ground.start or present
-
-    def _differs(self, start: str, tip: str) -> bool:
-        return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
         """Return an ended worker's changes as a patch of at most ``most_bytes``.

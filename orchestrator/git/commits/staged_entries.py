@@ -47,9 +47,8 @@ def staged(git: Git, start: str) -> Sequence[Staged]:
     if answer.code:
         answer = git.run("diff-index", *how, "HEAD", "--")
     fields = answer.fields
-    pairs = zip(fields[::2], fields[1::2], strict=True)
-    return [_read(about.removeprefix(":").split(" "), path) for about, path in pairs]
-
-
-def _read(words: Sequence[str], path: str) -> Staged:
-    return Staged(path, words[0], words[1], words[3], words[4])
+    entries = []
+    for about, path in zip(fields[::2], fields[1::2], strict=True):
+        before, mode, _, new, kind = about.removeprefix(":").split(" ")
+        entries.append(Staged(path, before, mode, new, kind))
+    return entries

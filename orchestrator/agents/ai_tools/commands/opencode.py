@@ -66,7 +66,8 @@ def call(ask: Ask) -> AgentCall:
             **homes,
             # Further places where opencode searches for configuration, skills, and memory.
             "OPENCODE_TEST_HOME": str(ask.shared / "home"),
-            **_database(ask),
+            # Without this variable, opencode uses the database in the shared home.
+            **({"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}),
             _SETTINGS: json.dumps(_settings(ask)),
             **shell_environment(ask),
         },
@@ -77,11 +78,6 @@ def call(ask: Ask) -> AgentCall:
         home=_home(ask),
         resumes=bool(ask.resume),
     )
-
-
-def _database(ask: Ask) -> dict[str, str]:
-    # Without the variable, opencode uses the database in the shared home.
-    return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
 
 
 def _home(ask: Ask) -> AgentHome | None:

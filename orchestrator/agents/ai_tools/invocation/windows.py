@@ -135,12 +135,12 @@ def wslenv(environ: Mapping[str, str | None]) -> str:
     ``/p`` after a name means that WSL translates the value as a path.
     """
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
-    names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
+    names = [
+        name
+        for name, value in environ.items()
+        if value and not any(fnmatchcase(name, pattern) for pattern in _LINUX)
+    ]
     return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
-
-
-def _is_of_linux(name: str) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in _LINUX)
 
 
 def _is_path(value: str | None) -> bool:
