@@ -1,7 +1,7 @@
 """One question with one JSON answer, for planning."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -72,25 +72,8 @@ def json_in(text: str) -> object | None:
         whole: object = json.loads(text)
         return whole
     except (ValueError, RecursionError):
-        found = max(_values(text), key=lambda each: each[0], default=(0, None))
-        return found[1]
-
-
-def _values(text: str) -> Iterator[tuple[int, object]]:
-    decoder = json.JSONDecoder()
-    at = 0
-    for _ in range(_MOST_STARTS):
-        starts = [found for found in (text.find("{", at), text.find("[", at)) if found >= 0]
-        if not starts:
-            return
-        at = min(starts)
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            at += 1
-            continue
-        yield end - at, value
-        at = end
+        found = json_values.values_in(text, "{[", _MOST_STARTS)
+        return max(found, key=lambda each: each[0], default=(0, None))[1]
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 Object = Mapping[str, Any]
@@ -119,6 +119,27 @@ def texts(value: object, *keys: str) -> list[str]:
     return (
         [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []
     )
+
+
+def values_in(text: str, openings: str, most_starts: int) -> Iterator[tuple[int, Any]]:
+    """Yield the JSON values in a text, except values inside another value, with their lengths.
+
+    ``openings``: characters with which a value begins: ``{`` for objects, ``[`` for lists.
+    ``most_starts``: maximum number of places that are tried.
+    """
+    decoder, at = json.JSONDecoder(), 0
+    for _ in range(most_starts):
+        starts = [start for each in openings if (start := text.find(each, at)) >= 0]
+        if not starts:
+            return
+        at = min(starts)
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            at += 1
+            continue
+        yield end - at, value
+        at = end
 
 
 def dumped(value: object) -> str:

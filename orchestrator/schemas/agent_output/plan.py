@@ -18,6 +18,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 )
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import GitUse
+from orchestrator.core.text import json_values
 from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.job import Texts
@@ -201,14 +202,5 @@ def plan_in(text: str) -> Plan:
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
     """Yield the JSON objects in a text, except objects inside another object."""
-    decoder, at = json.JSONDecoder(), text.find("{")
-    for _ in range(MOST_BEGINNINGS):
-        if at < 0:
-            return
-        try:
-            value, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):
-            end = at + 1
-        else:
-            yield value
-        at = text.find("{", end)
+    for _, value in json_values.values_in(text, "{", MOST_BEGINNINGS):
+        yield value

@@ -47,3 +47,21 @@ def test_a_number_may_come_as_text_and_a_count_may_not() -> None:
 
 def test_half_of_a_character_pair_becomes_a_question_mark() -> None:
     assert json_values.text(json.loads('{"a": "x\\ud800"}'), "a") == "x?"
+
+
+@pytest.mark.parametrize(
+    ("text", "openings", "values"),
+    [
+        ('{"a": {"b": 1}} and {"c": 2}', "{", [{"a": {"b": 1}}, {"c": 2}]),
+        ('[{"a": 1}] {x} {"b": 2}', "{", [{"a": 1}, {"b": 2}]),
+        ('[{"a": 1}] {x} {"b": 2}', "{[", [[{"a": 1}], {"b": 2}]),
+        ("no JSON {here", "{[", []),
+        (DEEP, "{[", []),
+        ('{} {} {} {"the fourth": "is not tried"}', "{", [{}, {}, {}]),
+    ],
+)
+def test_values_are_found_in_a_text(text: str, openings: str, values: list[object]) -> None:
+    found = list(json_values.values_in(text, openings, 3))
+    assert [value for _, value in found] == values
+    assert all(text.count(json.dumps(value)) for value in values)
+    assert [length for length, _ in found] == [len(json.dumps(value)) for value in values]
