@@ -13,7 +13,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import git_config
 from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
 from orchestrator.git.command.git_config import KEPT_SECONDS, SETTLED_SECONDS
-from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
 _HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
@@ -110,7 +110,7 @@ def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
     part = shared_part(git.directory, git.env)
     if part is None:
         return None
-    index = _stamp(f"{part.common}/{part.head}index")
+    index = stamp_at(f"{part.common}/{part.head}index")
     if index is None or index[1] > _MOST_INDEX_BYTES:
         return None
     try:
@@ -123,7 +123,7 @@ def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
     files = stamps(top, without)
     if files is None or ".gitmodules" in files:
         return None
-    rules = (index, *map(_stamp, _rules(settings, part.common, top)))
+    rules = (index, *map(stamp_at, _rules(settings, part.common, top)))
     return _State(commit, settings, has_lfs(), rules, without, files)
 
 
@@ -134,10 +134,3 @@ def _rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
     named = (each.partition(b"\n") for each in settings)
     paths = (os.path.expanduser(os.fsdecode(path)) for name, _, path in named if name in _NAMING)
     yield from (os.path.join(top, each) for each in paths)
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        return stamp_of(os.stat(path))
-    except OSError:
-        return None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
 #: Maximum seconds for which a configuration is cached, because git may read files that are not
@@ -119,10 +119,4 @@ def _places(common: str) -> list[str]:
 
 
 def _stamps(paths: Iterable[str]) -> dict[str, Stamp | None]:
-    found: dict[str, Stamp | None] = {}
-    for path in paths:
-        try:
-            found[path] = stamp_of(os.stat(path))
-        except OSError:
-            found[path] = None
-    return found
+    return {path: stamp_at(path) for path in paths}

@@ -69,6 +69,14 @@ def stamp_of(found: os.stat_result) -> Stamp:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
+def stamp_at(path: str) -> Stamp | None:
+    """Return the stamp of a file; None if it cannot be read, for example if it is missing."""
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
+
+
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """Return the shared directory of the repository that a git command uses.
 

@@ -21,7 +21,7 @@ from orchestrator.core.repository.repository import ADDRESSES
 from orchestrator.git.command import git_config, ref_files
 from orchestrator.git.command.checkout_status import status
 from orchestrator.git.command.git_config import SETTLED_SECONDS
-from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -137,7 +137,7 @@ def ways_to_merge(git: Git, common: Path) -> str:
 def _flags(git: Git) -> dict[str, str]:
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
-    before, began = _stamp(index), time.time()
+    before, began = stamp_at(index), time.time()
     with _guard:
         stamp, found = _flags_of.get(index, (None, {}))
     if stamp is not None and stamp == before:
@@ -153,13 +153,6 @@ def _flags(git: Git) -> dict[str, str]:
             _flags_of.clear()
             _flags_of[index] = before, found
     return found
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        return stamp_of(os.stat(path))
-    except OSError:
-        return None
 
 
 def path_of(field: str) -> str:
@@ -202,7 +195,7 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
         return False
     if ignored(git, [f"{relative}/x"]):
         return False
-    line = f"/{_escaped(relative)}/\n".encode("utf-8", "surrogateescape")
+    line = f"/{literal(relative)}/\n".encode("utf-8", "surrogateescape")
     path = common / "info" / "exclude"
     path.parent.mkdir(exist_ok=True)
     present = path.read_bytes() if path.exists() else b""
@@ -225,7 +218,8 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
     return [path.removeprefix("./") for path in found]
 
 
-def _escaped(path: str) -> str:
+def literal(path: str) -> str:
+    """Return a pattern of ``.gitignore`` in which no character of ``path`` has an effect."""
     return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)
 
 

@@ -23,6 +23,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 )
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import literal
 from orchestrator.git.commits.staged_entries import LINK, Staged
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -201,8 +202,4 @@ def unharmed(admin: Path) -> list[str]:
 
     These files stay because the worker's own checks may have used them.
     """
-    return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
-
-
-def _escaped(path: str) -> str:
-    return "".join(f"\\{sign}" if sign in "\\*?[]! #" else sign for sign in path)
+    return [f"--exclude=/{literal(each.path)}" for each in noted(admin)[0]]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
-from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.environments import copied_files, virtualenvs
@@ -30,7 +30,7 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
     """Return tracked files with one of the names. Cached while the index is unchanged."""
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
-    began, stamp = time.time(), _index_stamp(index)
+    began, stamp = time.time(), stamp_at(index)
     with _guard:
         present = _kept.get(index)
     if present is not None and present[0] == stamp:
@@ -43,13 +43,6 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
             while len(_kept) > _MOST_KEPT:
                 del _kept[next(iter(_kept))]
     return found
-
-
-def _index_stamp(path: str) -> Stamp | None:
-    try:
-        return stamp_of(os.stat(path))
-    except OSError:
-        return None
 
 
 NODE_MODULES = "node_modules"

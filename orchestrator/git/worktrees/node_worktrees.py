@@ -25,6 +25,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import literal
 from orchestrator.git.commits.commit_creation import bring, commit_tree, tree_of
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -314,7 +315,7 @@ def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
     nested = list(_repositories(directory))
     if nested:
         Path(git.env["GIT_DIR"], "info").mkdir(exist_ok=True)
-        lines = "".join(f"/{_escaped(each)}/\n" for each in nested)
+        lines = "".join(f"/{literal(each)}/\n" for each in nested)
         Path(git.env["GIT_DIR"], "info", "exclude").write_bytes(os.fsencode(lines))
     git.run("add", "--all", "--", ".")
     inner = [name for each in nested for name in _files_below(directory, each)]
@@ -349,10 +350,6 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
             path = f"{parent}/{each}"
             if each != ".git" and (os.path.isfile(path) or os.path.islink(path)):
                 yield os.path.relpath(path, directory)
-
-
-def _escaped(name: str) -> str:
-    return re.sub(r"([\\*?\[ ])", r"\\\1", name)
 
 
 def _nul(names: Sequence[str]) -> bytes:
