@@ -17,9 +17,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import LogQuery
-from orchestrator.security.files.untrusted_files import open_plain
-
-BLOCK_BYTES = 64 * 1024
+from orchestrator.security.files.untrusted_files import open_plain, tail_offset
 
 
 def open_regular(path: Path, within: Path) -> BinaryIO:
@@ -33,34 +31,6 @@ def open_regular(path: Path, within: Path) -> BinaryIO:
         raise
     except OSError as error:
         raise NotFound(f"{path.name} cannot be read: not a regular file") from error
-
-
-def tail_offset(opened: BinaryIO, lines: int) -> int:
-    """Return the byte at which the last ``lines`` lines start.
-
-    An incomplete last line counts as a line.
-    """
-    end = os.fstat(opened.fileno()).st_size
-    if lines == 0 or end == 0:
-        return end
-    # The newline at the very end closes the last line and begins no new line.
-    position, wanted = end - 1, lines
-    while position > 0:
-        start = max(0, position - BLOCK_BYTES)
-        block = os.pread(opened.fileno(), position - start, start)
-        found = block.count(b"\n")
-        if found >= wanted:
-            return start + _nth_from_end(block, wanted) + 1
-        wanted -= found
-        position = start
-    return 0
-
-
-def _nth_from_end(block: bytes, count: int) -> int:
-    place = len(block)
-    for _ in range(count):
-        place = block.rindex(b"\n", 0, place)
-    return place
 
 
 SEARCH_BLOCK_BYTES = 4 * 1024 * 1024

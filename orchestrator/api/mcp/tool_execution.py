@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.api.http.log_response import open_regular, tail_offset
+from orchestrator.api.http.log_response import open_regular
 from orchestrator.api.http.problems import problem_of
 from orchestrator.api.http.request import checked_job_id, checked_report_name, checked_worker_id
 from orchestrator.api.mcp import summaries
@@ -31,6 +31,7 @@ from orchestrator.engine.service.service import Service
 from orchestrator.schemas import requests
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests import mcp
+from orchestrator.security.files.untrusted_files import tail_offset
 
 LISTED_JOBS = 10
 LISTED_FILES = 50

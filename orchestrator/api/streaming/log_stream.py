@@ -6,12 +6,13 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.api.http.log_response import open_regular, tail_offset
+from orchestrator.api.http.log_response import open_regular
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
+from orchestrator.security.files.untrusted_files import tail_offset
 
 #: Maximum bytes of one read, and of the data that waits for a slow reader: the file has the rest.
 PIECE_BYTES = 256 * 1024

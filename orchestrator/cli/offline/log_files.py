@@ -1,15 +1,13 @@
 """Workers' log files: their last lines, and new lines of several files at once."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.files.untrusted_files import open_plain
+from orchestrator.security.files.untrusted_files import open_plain, tail_offset
 
 POLL_SECONDS = 0.1
-BLOCK_BYTES = 65536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,26 +28,10 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
     """
     try:
         with open_plain(path) as file:
-            file.seek(tail_offset(path, count))
+            file.seek(0 if count is None else tail_offset(file, count))
             return file.read().decode("utf-8", errors="replace").splitlines()
     except OSError:
         return []
-
-
-def tail_offset(path: Path, count: int | None) -> int:
-    """Return the byte at which the last ``count`` lines of a file start."""
-    if count is None:
-        return 0
-    with open_plain(path) as file:
-        end = file.seek(0, os.SEEK_END)
-        start, tail = end, b""
-        # The line end at the very end begins no further line.
-        while start > 0 and tail.removesuffix(b"\n").count(b"\n") < count:
-            start = max(0, start - BLOCK_BYTES)
-            file.seek(start)
-            tail = file.read(end - start)
-    lines = tail.splitlines(keepends=True)
-    return end - sum(len(line) for line in lines[len(lines) - min(count, len(lines)) :])
 
 
 class _Follower:
@@ -58,7 +40,7 @@ class _Follower:
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
         self._file = open_plain(file.path)
-        self._file.seek(tail_offset(file.path, tail))
+        self._file.seek(0 if tail is None else tail_offset(self._file, tail))
         self._rest = b""
 
     def news(self) -> Iterator[tuple[str, str]]:

@@ -86,6 +86,34 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
         return b""
 
 
+def tail_offset(opened: BinaryIO, lines: int) -> int:
+    """Return the byte at which the last ``lines`` lines start.
+
+    An incomplete last line counts as a line.
+    """
+    end = os.fstat(opened.fileno()).st_size
+    if lines == 0 or end == 0:
+        return end
+    # The newline at the very end closes the last line and begins no new line.
+    position, wanted = end - 1, lines
+    while position > 0:
+        start = max(0, position - _PIECE_BYTES)
+        block = os.pread(opened.fileno(), position - start, start)
+        found = block.count(b"\n")
+        if found >= wanted:
+            return start + _nth_from_end(block, wanted) + 1
+        wanted -= found
+        position = start
+    return 0
+
+
+def _nth_from_end(block: bytes, count: int) -> int:
+    place = len(block)
+    for _ in range(count):
+        place = block.rindex(b"\n", 0, place)
+    return place
+
+
 def _read(handle: int, limit: int) -> bytes:
     # One read may return less than requested. Python allocates the requested size in advance, so
     # the limit itself is not requested.
