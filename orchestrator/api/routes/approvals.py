@@ -1,15 +1,15 @@
 """Calls with which people approve or reject a job's plan and questions, or edit the plan."""
 
 from collections.abc import Callable
-from http import HTTPStatus
 
 from flask import Blueprint, Response
 
 from orchestrator.api.access.callers import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.routes.job_control import decided
 from orchestrator.api.routes.response_caching import json_answer, tagged_answer
-from orchestrator.api.serializers.answer_parts import decided_answer, job_path, question_answer
+from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job
@@ -68,15 +68,11 @@ def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Res
     reading.query(NoQuery)
     comment = reading.body(requests.human_input.AnswerRequest, optional=True).comment
     job = decide(caller(), checked_job_id(job_id), comment)
-    return _decided(job)
+    return decided(job)
 
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
     comment = reading.text_body(requests.human_input.AnswerRequest, optional=True).comment
     job = service().questions.answer(caller(), checked_job_id(job_id), task_id, decision, comment)
-    return _decided(job)
-
-
-def _decided(job: Job) -> Response:
-    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
+    return decided(job)

@@ -45,13 +45,13 @@ def retry_job(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/pause")
 def pause_job(job_id: str) -> Response:
-    return _decided(service().job_control.pause(caller(), checked_job_id(job_id), _running()))
+    return decided(service().job_control.pause(caller(), checked_job_id(job_id), _running()))
 
 
 @blueprint.post("/jobs/<job_id>/resume")
 def resume_job(job_id: str) -> Response:
     _empty()
-    return _decided(service().job_control.resume(caller(), checked_job_id(job_id)))
+    return decided(service().job_control.resume(caller(), checked_job_id(job_id)))
 
 
 @blueprint.post("/pause")
@@ -74,7 +74,7 @@ def resume_everything() -> Response:
 def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
     limits = reading.body(requests.human_input.BudgetRequest).to_limits()
-    return _decided(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
+    return decided(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
@@ -115,7 +115,8 @@ def _empty() -> None:
     reading.body(requests.job.EmptyRequest, optional=True)
 
 
-def _decided(job: Job) -> Response:
+def decided(job: Job) -> Response:
+    """Return the answer (202) to a call that decided on a job."""
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
