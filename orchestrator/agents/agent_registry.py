@@ -184,7 +184,7 @@ def _availability(agent: Agent) -> Availability:
         name=agent.name,
         description=agent.description,
         installed=not hindrance,
-        mend=(hindrance,) if hindrance else (),
+        fix=(hindrance,) if hindrance else (),
     )
 
 

@@ -117,7 +117,7 @@ class WorkerLimitSettings(Section):
     open_files: Annotated[Count, Field(ge=16)] | None = None
     """Number of open files of each process."""
     strict: bool = False
-    """Start no worker if this machine cannot enforce one of these limits exactly."""
+    """Refuse to start the server if this machine cannot enforce every limit set here exactly."""
 
 
 class SandboxSettings(Section):

@@ -62,8 +62,8 @@ def look(
     # The login on the Windows side is not searched: only the tool itself knows its place.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
     own = f"correct orchestrator.{known.command_setting} in config.yaml"
-    mend = [] if installed else [known.install if program == known.program else own]
-    mend += [] if credential else [known.login]
+    fix = [] if installed else [known.install if program == known.program else own]
+    fix += [] if credential else [known.login]
     return Availability(
         name=known.name,
         description=known.description,
@@ -74,7 +74,7 @@ def look(
         credential=credential,
         authenticated=bool(credential),
         login=_login(known, credential),
-        mend=tuple(filter(None, mend)),
+        fix=tuple(filter(None, fix)),
         inherit=inherit,
     )
 
@@ -250,5 +250,5 @@ def look_for_program(
         description=description,
         command=program,
         installed=found,
-        mend=() if found else (f"install it, or set agents.{name}.command in config.yaml",),
+        fix=() if found else (f"install it, or set agents.{name}.command in config.yaml",),
     )

@@ -82,6 +82,9 @@ def _answer(job_id: str) -> calls.merging.ConflictsAnswer:
         **record,
         "unmerged": record.get("left_out") or {},
         "unapplied": record.get("handed"),
+        "unresolved_reasons": record.get("hindrances") or {},
+        "checkout_changes": record.get("leaks") or [],
+        "repository_repairs": record.get("put_back") or [],
         "gates": [
             {**gate, "baseline_findings": gate.get("known", 0)} for gate in record.get("gates", ())
         ],

@@ -23,7 +23,8 @@ def agents_answer(found: Iterable[Availability]) -> answers.server.AgentsAnswer:
                 login=each.login,
                 login_refused=each.login_refused or None,
                 credential=each.credential or None,
-                mend=list(each.mend),
+                fix=list(each.fix),
+                mend=list(each.fix),
                 inherit=list(each.inherit),
             )
             for each in found

@@ -176,7 +176,7 @@ class EngineParts:
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
             needs=Needs(
                 login=agents.needs_login,
-                mend=agents.login,
+                fix=agents.login,
                 best_without=agents.best_without,
                 credential=agents.credential,
             ),

@@ -23,7 +23,7 @@ class Needs:
     #: Returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False
     #: Returns how to fix a failed login, as text; "" if unknown.
-    mend: Callable[[str], str] = lambda agent: ""
+    fix: Callable[[str], str] = lambda agent: ""
     #: Returns the best agent that can work here, except the given agents; "" if there is none. Used
     #: if the user left the agent open.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
@@ -40,7 +40,7 @@ class LoginsSeen:
     #: Fingerprint of the agent's credential at the time when its login failed.
     credential: str = ""
     #: How to fix the login, as text.
-    mend: str = ""
+    fix: str = ""
 
 
 class AgentLogins:
@@ -66,11 +66,11 @@ class AgentLogins:
         """
         if not verdict.login_refused:
             return verdict
-        mend, credential = self._needs.mend(agent), self._needs.credential(agent)
-        self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, mend)
+        fix, credential = self._needs.fix(agent), self._needs.credential(agent)
+        self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, fix)
         return (
-            replace(verdict, reason=f"{verdict.reason}; to fix the login: {mend}")
-            if mend
+            replace(verdict, reason=f"{verdict.reason}; to fix the login: {fix}")
+            if fix
             else verdict
         )
 

@@ -201,7 +201,7 @@ class Availability:
     #: Why the login failed, as text.
     login_refused: str = ""
     #: Steps that make the agent ready, in order: commands that install it or log in, as text.
-    mend: tuple[str, ...] = ()
+    fix: tuple[str, ...] = ()
     #: Parts of the user's configuration that reach the agent's workers: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     #: Nodes of the cluster on which the agent can work.
@@ -234,7 +234,7 @@ class Availability:
             return None
         lacks = f"command {self.command!r} not found" if self.command else "not installed"
         return UnusableAgent(
-            self.name, "no credentials found" if self.installed else lacks, self.mend
+            self.name, "no credentials found" if self.installed else lacks, self.fix
         )
 
 
@@ -244,8 +244,8 @@ def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
         return agent
     if seen.works:
         return replace(agent, login="yes")
-    mend = (*agent.mend, seen.mend) if seen.mend else agent.mend
-    return replace(agent, login="no", login_refused=seen.why, mend=mend)
+    fix = (*agent.fix, seen.fix) if seen.fix else agent.fix
+    return replace(agent, login="no", login_refused=seen.why, fix=fix)
 
 
 class JobNode(NamedTuple):

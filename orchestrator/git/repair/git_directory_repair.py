@@ -187,9 +187,9 @@ class _Again:
             what = "could not be used by git" if os.path.lexists(path) else "was removed"
             self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
-            for mend in (self._settle, self._exchange_config):
+            for repair in (self._settle, self._exchange_config):
                 if not self.before.works():
-                    mend(path)
+                    repair(path)
         if self.before.works():
             self._restore_index_and_refs(refs_are_gone)
 

@@ -47,13 +47,15 @@ class AgentAnswer(Answer):
     authenticated: bool
     """True if a credential was found, or none is needed."""
     login: Literal["yes", "no", "unknown"]
-    """Result of the login in workers of the last ten minutes."""
+    """Result of logins by workers in the last ten minutes."""
     login_refused: str | None = None
     """Reason why the login failed."""
     credential: str | None = None
     """Variable or file of the credential."""
-    mend: list[str]
+    fix: list[str]
     """Commands that make the agent usable."""
+    mend: list[str]
+    """Alias of fix."""
     inherit: list[str]
     """Parts of the user's configuration that workers inherit: mcp, skills, hooks, or memory."""
 

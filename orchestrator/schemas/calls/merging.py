@@ -210,8 +210,8 @@ class MergedGateAnswer(Answer):
     output: str = ""
     """End of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=no_items)
-    """Findings that only one of the gate's two runs reported; an empty name means the whole
-    gate."""
+    """Findings of only one of the gate's two runs. An empty text: the gate failed as a whole in only
+    one run."""
 
 
 class HandedAnswer(Answer):
@@ -269,15 +269,21 @@ class ConflictsAnswer(Answer):
     merging: bool = False
     """True while the merge is running; repeat the call."""
     conflicts: list[ConflictAnswer] = Field(default_factory=no_items)
+    unresolved_reasons: dict[str, Hindrance] = Field(default_factory=dict)
+    """By worker: why no attempt resolves the worker's conflicts."""
     hindrances: dict[str, Hindrance] = Field(default_factory=dict)
-    """By worker: the reason why no attempt resolves its conflicts."""
+    """Alias of unresolved_reasons."""
     files: list[MergedFileAnswer] = Field(default_factory=no_items)
     """Files that the server merged although git alone reports a conflict; `way` has the rule."""
     seconds: float = 0.0
-    """Seconds of the merge with its gates, after the end of the last worker."""
+    """Seconds from the end of the last worker to the end of the merge and its gates."""
+    checkout_changes: list[str] = Field(default_factory=no_items)
+    """Changes in the user's checkout while the job ran, as text."""
     leaks: list[str] = Field(default_factory=no_items)
-    """Changes in the user's checkout while the job ran."""
-    put_back: list[str] = Field(default_factory=no_items)
+    """Alias of checkout_changes."""
+    repository_repairs: list[str] = Field(default_factory=no_items)
     """Repairs of a repository that git could not use, as text."""
+    put_back: list[str] = Field(default_factory=no_items)
+    """Alias of repository_repairs."""
     errors: list[str] = Field(default_factory=no_items)
     """Errors of the merge, as text."""

@@ -196,7 +196,7 @@ def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
     assert claude["path"].endswith("/bin/stand-in")
     assert agents["survey"]["usable"] and agents["shell"]["usable"]
     if not codex["usable"]:
-        assert codex["mend"]
+        assert codex["fix"]
 
 
 @pytest.mark.parametrize("more", [{}, {"reader": "claude"}])
@@ -246,7 +246,7 @@ def login_of(site: InProcess, name: str) -> tuple[str, str | None]:
 
 
 def mends_of(site: InProcess, name: str) -> list[str]:
-    return list(agent_of(site, name)["mend"])
+    return list(agent_of(site, name)["fix"])
 
 
 def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None:

@@ -323,7 +323,7 @@ def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_
     tasks = [edit(swap("2")), edit(f"{fails}\n{resolves(swap('zwei'))}")]
     ended = site.run("x", tasks, max_retries=1)
     job = ended["job_id"]
-    assert site.get(f"/jobs/{job}/conflicts")["hindrances"] == {"worker_2": "unresolved"}
+    assert site.get(f"/jobs/{job}/conflicts")["unresolved_reasons"] == {"worker_2": "unresolved"}
 
     flag.touch()
     asked = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
@@ -343,7 +343,7 @@ def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_p
 
     job = ended["job_id"]
     assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 1]
-    assert site.get(f"/jobs/{job}/conflicts")["hindrances"] == {"worker_2": "no_agent"}
+    assert site.get(f"/jobs/{job}/conflicts")["unresolved_reasons"] == {"worker_2": "no_agent"}
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "--resolve AGENT. To list agents: " in report
 
@@ -356,4 +356,4 @@ def test_nobody_is_asked_where_resolve_is_off(make_site: MakeSite, tmp_path: Pat
 
     assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 1]
     found = site.get(f"/jobs/{ended['job_id']}/conflicts")
-    assert found["hindrances"] == {"worker_2": "off"}
+    assert found["unresolved_reasons"] == {"worker_2": "off"}

@@ -40,7 +40,7 @@ def test_agents_are_told_as_json(
 
     said = capsys.readouterr().out
     agents = {each["name"]: each for each in json.loads(said)["agents"]}
-    assert agents["claude"]["usable"] and agents["claude"]["mend"] == []
+    assert agents["claude"]["usable"] and agents["claude"]["fix"] == []
     assert agents["claude"]["version"] == "9.8.7 of a stand-in"
     assert agents["survey"]["usable"]
     # Like the server's answers: fields without a value are omitted.

@@ -21,7 +21,7 @@ def a_story() -> Story:
     """Return a story: ``opencode`` needs a login, its provider caches no prompts; ``shell`` needs
     nothing.
     """
-    needs = Needs(login={"opencode"}.__contains__, mend=lambda agent: "opencode auth login")
+    needs = Needs(login={"opencode"}.__contains__, fix=lambda agent: "opencode auth login")
     return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
 
 

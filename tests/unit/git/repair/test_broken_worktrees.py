@@ -37,7 +37,7 @@ def commit(repository: GitRepository, directory: Path) -> str:
 
 def test_a_sound_worktree_has_no_faults(repository: GitRepository, opened: Path) -> None:
     (opened / "new.txt").touch()
-    assert mend(repository, opened) == []
+    assert repair(repository, opened) == []
 
 
 def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
@@ -46,12 +46,12 @@ def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
     (opened / "new.txt").write_text("x\n")
     (opened / ".git").unlink()
 
-    assert mend(repository, opened) == [".git was deleted"]
+    assert repair(repository, opened) == [".git was deleted"]
     commit(repository, opened)
 
     assert project.show(BRANCH, "new.txt") == "x"
     assert own.git("symbolic-ref", "HEAD") == BRANCH
-    assert mend(repository, opened) == []
+    assert repair(repository, opened) == []
 
 
 def test_a_worktree_is_not_made_anew_over_work_whose_git_file_is_gone(
@@ -70,7 +70,7 @@ def test_a_repository_that_an_agent_made_is_put_beside(
     own.git("init", "-q")
     own.commit({"new.txt": "x\n"})
 
-    assert mend(repository, opened) == [".git was replaced"]
+    assert repair(repository, opened) == [".git was replaced"]
     commit(repository, opened)
 
     assert project.show(BRANCH, "new.txt") == "x"
@@ -83,7 +83,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
     (opened / "new.txt").write_text("x\n")
     shutil.rmtree(project.path / ".git" / "worktrees")
 
-    assert mend(repository, opened) == ["the git directory was removed"]
+    assert repair(repository, opened) == ["the git directory was removed"]
     tip = commit(repository, opened)
 
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
@@ -92,7 +92,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
 
 def test_one_that_was_deleted_whole_is_made_anew(repository: GitRepository, opened: Path) -> None:
     shutil.rmtree(opened)
-    assert mend(repository, opened) == ["the directory was deleted"]
+    assert repair(repository, opened) == ["the directory was deleted"]
     assert (opened / "a.txt").exists()
 
 
@@ -124,7 +124,7 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
     assert interrupted == (ours if how == "rebase" else "")
     assert "<<<<<<<" in own.show(tip, "a.txt")
     assert repository.conflict_markers(start, tip) == ["conflict markers remain in a.txt"]
-    assert mend(repository, opened) == []
+    assert repair(repository, opened) == []
     assert own.git("status", "--porcelain") == ""
     own.git("merge-base", "--is-ancestor", "HEAD", BRANCH)
 
@@ -146,7 +146,7 @@ def test_an_unreadable_index_and_head_are_made_anew(
     (admin / "index").write_bytes(b"DIRC broken")
     (admin / "HEAD").write_bytes(b"\xff")
 
-    assert mend(repository, opened) == ["HEAD was unreadable", "the index was unreadable"]
+    assert repair(repository, opened) == ["HEAD was unreadable", "the index was unreadable"]
 
     tip = commit(repository, opened)
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
@@ -162,7 +162,7 @@ def test_where_the_repository_is_comes_back(
     if content is not None:
         leads.write_bytes(content)
 
-    assert mend(repository, opened) == []
+    assert repair(repository, opened) == []
 
     commit(repository, opened)
     assert project.show(BRANCH, "new.txt") == "x"
@@ -175,7 +175,7 @@ def test_files_of_ours_that_an_agent_removes_cost_nothing(
     for each in (project.path / ".git" / "worktrees" / "worktree").glob("orchestrator-*"):
         each.unlink()
 
-    assert mend(repository, opened) == []
+    assert repair(repository, opened) == []
 
     repository.close_worktree(str(opened), BRANCH, WHO)
     assert project.show(BRANCH, "new.txt") == "x"
@@ -186,7 +186,7 @@ def test_a_branch_that_was_deleted_begins_again(
 ) -> None:
     (opened / "new.txt").write_text("x\n")
     project.git("update-ref", "-d", BRANCH)
-    assert mend(repository, opened) == ["HEAD pointed to no commit"]
+    assert repair(repository, opened) == ["HEAD pointed to no commit"]
     commit(repository, opened)
     assert project.show(BRANCH, "new.txt") == "x"
 

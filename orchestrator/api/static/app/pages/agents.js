@@ -34,9 +34,9 @@ function Agent({ agent, used }) {
   const [state, words] = word(agent);
   const share = used?.workers ? `${Math.round((100 * used.succeeded) / used.workers)} % of ${count(used.workers)}` : "–";
   const each = used?.workers && used.cost_usd !== undefined && used.cost_usd !== null ? money(used.cost_usd / used.workers) : "–";
-  const fix = state !== "success" && agent.mend.length > 0;
+  const fix = state !== "success" && agent.fix.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>
-      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.mend.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
+      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.fix.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
     <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`}>${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`}>${each}</td></tr>`;
 }
 

@@ -73,7 +73,7 @@ function Agents({ chosen, choose }) {
     ${card("auto", "Best available", best ? `now: ${best.name}` : "no AI agent is available: rules plan the job, and the agent survey runs it")}
     ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
     ${lacking.length > 0 && html`<details><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
-      ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
+      ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.fix[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
 }
 
 const EXAMPLE = `request: Check the project
