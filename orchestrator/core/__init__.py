@@ -2,7 +2,7 @@
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
 - ``gates``: Gates, and their results: findings, repeated runs, files, tampering
-- ``limits``: Limits of a job: settings within ceilings, admission, quotas, budgets
+- ``limits``: Limits of a job: settings within ceilings, admission, quotas, caps
 - ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
 - ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' accounts

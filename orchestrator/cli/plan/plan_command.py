@@ -21,7 +21,7 @@ from orchestrator.cli.plan.job_options import (
     review_option,
 )
 from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
-from orchestrator.core.model.job_settings import BUDGET_LIMITS
+from orchestrator.core.model.job_settings import CAPS
 from orchestrator.core.text.command_name import COMMAND
 
 
@@ -106,7 +106,7 @@ def show_plan(
 
 
 def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in BUDGET_LIMITS if config.get(name) is not None}
+    return {name: config[name] for name in CAPS if config.get(name) is not None}
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""Limits of a job: settings within ceilings, admission, quotas, budgets."""
+"""Limits of a job: settings within ceilings, admission, quotas, caps."""

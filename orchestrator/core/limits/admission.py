@@ -16,7 +16,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import (
-    BUDGET_LIMITS,
+    CAPS,
     RESOLVE_OFF,
     SETTINGS,
     Inheritance,
@@ -57,8 +57,8 @@ class Ancestry:
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
-    #: The remaining budget of the calling worker's job, by the name of the limit.
-    budget: Mapping[str, float] = field(default_factory=dict)
+    #: What remains of the caps of the calling worker's job, by the name of the cap.
+    remaining_caps: Mapping[str, float] = field(default_factory=dict)
     now: float
 
     @property
@@ -72,7 +72,7 @@ def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
         ceilings,
         child_jobs_in_root=line.child_jobs_in_root,
         workers_in_root=line.workers_in_root,
-        budget=line.budget,
+        remaining_caps=line.remaining_caps,
         now=line.now,
         started=len(line.parent.child_job_ids),
     )
@@ -87,7 +87,7 @@ def left_of(
     workers_in_root: int,
     now: float,
     started: int = 0,
-    budget: Mapping[str, float] = MappingProxyType({}),
+    remaining_caps: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
     """Return the remaining quota of a worker that has started ``started`` child jobs."""
     config = job.config
@@ -103,7 +103,7 @@ def left_of(
     if config.max_total_workers is not None:
         more = max(0, config.max_total_workers - workers_in_root)
         left["workers"] = 0 if job.status.ended else more
-    for name, rest in budget.items():
+    for name, rest in remaining_caps.items():
         left[name.removeprefix("max_")] = round(rest, 6)
     return left
 
@@ -151,19 +151,19 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     longest = line.root.config.max_wall_seconds
     values["default_timeout"] = min(values["default_timeout"], longest)
     values["retries_asked"] = above.retries_asked or "max_retries" in asked.given
-    values["budget_asked"] = not asked.given.isdisjoint(BUDGET_LIMITS)
+    values["budget_asked"] = not asked.given.isdisjoint(CAPS)
     return _config(values)
 
 
 def _remaining(line: Ancestry) -> JobConfig:
     above = line.parent_job.config
-    budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
+    caps = {name: line.remaining_caps.get(name) for name in CAPS}
     return replace(
         above,
         max_wall_seconds=max(0.0, line.root.wall_left(line.now)),
-        max_steps=_whole(_least(budget["max_steps"], above.max_steps)),
-        max_tokens=_whole(_least(budget["max_tokens"], above.max_tokens)),
-        max_cost_usd=_least(budget["max_cost_usd"], above.max_cost_usd),
+        max_steps=_whole(_least(caps["max_steps"], above.max_steps)),
+        max_tokens=_whole(_least(caps["max_tokens"], above.max_tokens)),
+        max_cost_usd=_least(caps["max_cost_usd"], above.max_cost_usd),
     )
 
 
@@ -321,9 +321,9 @@ def _plain(value: Any) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
 
 
-def check_budget(budget: Mapping[str, float]) -> None:
-    """Raise Refused if a job that is to run again has no remaining budget."""
-    for name, amount in budget.items():
+def check_caps(remaining_caps: Mapping[str, float]) -> None:
+    """Raise Refused if a job that is to run again has used up one of its caps."""
+    for name, amount in remaining_caps.items():
         if amount <= 0:
             raise Refused(
                 f"limit reached: {name} of this job is used up; retry with a higher {name}",
@@ -371,7 +371,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
         left["child_jobs_in_root"], "child jobs of the root job", "limit-descendants", left
     )
     _check_count(left["wall_seconds"], "wall time of the root job", "limit-wall", left)
-    for name, amount in line.budget.items():
+    for name, amount in line.remaining_caps.items():
         what = name.removeprefix("max_")
         _check_count(int(amount > 0), f"{what} of this job", f"limit-{what.split('_')[0]}", left)
 

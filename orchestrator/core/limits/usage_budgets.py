@@ -1,4 +1,4 @@
-"""Budgets: limits on the usage of jobs and keys, sums of usage, and the estimate of a plan. Pure.
+"""Caps of jobs, limits of keys, sums of usage, and the estimate of a plan. Pure.
 
 A job's sum includes all jobs below it, so that splitting the work does not evade a limit. A key has
 limits on its costs per day and on its running jobs. Days are UTC. Sums per day are stored, and the
@@ -16,7 +16,7 @@ from orchestrator.core.errors import LimitReached
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import CapPassed
-from orchestrator.core.model.job_settings import BUDGET_LIMITS
+from orchestrator.core.model.job_settings import CAPS
 
 _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
@@ -56,10 +56,10 @@ class Limited(Protocol):
 class Spent:
     """Usage, by the name of its limit. Unknown usage counts as zero."""
 
-    by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
+    by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAPS, 0.0))
 
     def change(self, before: Usage, after: Usage) -> None:
-        for name, had, has in zip(BUDGET_LIMITS, _figures(before), _figures(after), strict=True):
+        for name, had, has in zip(CAPS, _figures(before), _figures(after), strict=True):
             self.by_limit[name] += has - had
 
 
@@ -79,7 +79,7 @@ class Spending:
 
     def of(self, job_id: str) -> Mapping[str, float]:
         found = self._spent.get(job_id)
-        return found.by_limit if found else dict.fromkeys(BUDGET_LIMITS, 0.0)
+        return found.by_limit if found else dict.fromkeys(CAPS, 0.0)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
@@ -102,7 +102,7 @@ def is_known(usage: Usage) -> bool:
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:
     """Return the name of a reached limit; "" if no limit is reached."""
-    for name in BUDGET_LIMITS:
+    for name in CAPS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
             return name
@@ -122,7 +122,7 @@ def has_caps(limited: Limited) -> bool:
 
 def caps_of(limited: Limited) -> dict[str, float]:
     """Return the limits that are not None, by name."""
-    found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
+    found = {name: getattr(limited, name) for name in CAPS}
     return {name: most for name, most in found.items() if most is not None}
 
 
@@ -139,7 +139,7 @@ def passed(
 
     ``at_least``: True if ``spent`` is incomplete, and the real usage is higher.
     """
-    caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
+    caps = ((name, getattr(limited, name)) for name in CAPS)
     return tuple(
         CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
         for name, most in caps
@@ -169,7 +169,7 @@ def is_unpriced(usage: Usage) -> bool:
 
 
 def spent_by(usage: Usage) -> Mapping[str, float]:
-    return dict(zip(BUDGET_LIMITS, _figures(usage), strict=True))
+    return dict(zip(CAPS, _figures(usage), strict=True))
 
 
 def tokens(usage: Usage) -> int:

@@ -312,7 +312,7 @@ class Worker:
     waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
-    #: The number of the attempt at which the present retry budget began.
+    #: Number of the attempt after which the retries are counted. A person's retry sets it.
     budget_from: int = 0
     #: Fingerprint of the latest failure, to detect that the same failure is repeated.
     failure: str = ""

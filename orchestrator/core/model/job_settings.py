@@ -149,7 +149,7 @@ def setting(
 #: Values that stand in place of the resolving agent: the worker in conflict, or no agent.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
-BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
+CAPS = ("max_steps", "max_tokens", "max_cost_usd")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Decides whether a failed attempt is retried. Each worker has one budget of retries."""
+"""Decides whether a failed attempt is retried. Each worker has one maximum of retries."""
 
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
@@ -36,7 +36,7 @@ def may_retry(
 
 
 def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    return worker.attempt - worker.budget_from > _budget(task, config)
+    return worker.attempt - worker.budget_from > _max_retries(task, config)
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:
@@ -50,12 +50,12 @@ def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: V
     attempts = worker.attempt - worker.budget_from
     if attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason
-    if attempts <= _budget(task, config) and _same_failure(worker, verdict):
+    if attempts <= _max_retries(task, config) and _same_failure(worker, verdict):
         return f"{verdict.reason} (the same failure twice, no automatic retry)"
     return f"{verdict.reason} (attempt {attempts} of {attempts})"
 
 
-def _budget(task: TaskSpec, config: JobConfig) -> int:
+def _max_retries(task: TaskSpec, config: JobConfig) -> int:
     return config.max_retries if task.retries is None else task.retries
 
 

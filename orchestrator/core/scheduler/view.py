@@ -14,7 +14,7 @@ from orchestrator.core.limits.usage_budgets import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
+from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine
 from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import has_judged
@@ -33,8 +33,8 @@ LAUNCHES_AHEAD = 4
 class TreeSize:
     child_jobs: int
     workers: int
-    #: Remaining budget of a job, by the name of the limit. Contains only usage that is limited.
-    budget: Mapping[str, float] = field(default_factory=dict)
+    #: What remains of the job's caps, by the name of the cap. Contains only caps that are set.
+    remaining_caps: Mapping[str, float] = field(default_factory=dict)
 
 
 class SchedulerView:
@@ -77,23 +77,23 @@ class SchedulerView:
         # A job that starts or ends at this moment has no plan.
         jobs = [plan for plan in found if plan is not None]
         try:
-            budget = self._budget_left(job) if jobs else {}
+            remaining = self._remaining_caps(job) if jobs else {}
         except KeyError:
             # The job's tree has just ended, and is no longer in memory.
             return TreeSize(child_jobs=0, workers=0)
         workers = sum(each.size for each in jobs)
-        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
+        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, remaining_caps=remaining)
 
-    def _budget_left(self, job: Job) -> dict[str, float]:
-        """Return the remaining budget of a job, by limit.
+    def _remaining_caps(self, job: Job) -> dict[str, float]:
+        """Return what remains of a job's caps, by the name of the cap.
 
-        It is the smallest remainder among the job and its ancestors. Budgets that they have
-        reserved for other child jobs do not count as remaining.
+        It is the smallest remainder among the job and its ancestors. The parts of their caps that
+        are reserved for other child jobs do not count as remaining.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
         for above in line:
-            for name in BUDGET_LIMITS:
+            for name in CAPS:
                 limit = getattr(above.config, name)
                 if limit is not None:
                     used = self._trees.spending.of(above.id)[name]

@@ -58,7 +58,7 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> admission.A
         ),
         child_jobs_in_root=size.child_jobs,
         workers_in_root=size.workers,
-        budget=size.budget,
+        remaining_caps=size.remaining_caps,
         now=now,
     )
 
@@ -328,7 +328,7 @@ class SubmissionBuilder:
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
             workers_in_root=tree.workers,
-            budget=tree.budget,
+            remaining_caps=tree.remaining_caps,
             now=now,
         )
 

@@ -210,8 +210,8 @@ class MergedGateAnswer(Answer):
     output: str = ""
     """End of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=no_items)
-    """Findings of only one of the gate's two runs. An empty text: the gate failed as a whole in only
-    one run."""
+    """Findings of only one of the gate's two runs. An empty text means that the gate failed as a
+    whole in only one run."""
 
 
 class HandedAnswer(Answer):

@@ -19,7 +19,7 @@ AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), arg
 
 
 def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
-    """The remaining budget of a worker after its previous attempts."""
+    """The remaining caps of a worker after its previous attempts."""
     worker = a_worker(result=WorkerResult(usage=used) if used else None)
     given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
     return CallLimits(**json.loads(AGENT.command(given).control[spec_file.NAME])["limits"])

@@ -13,7 +13,7 @@ from orchestrator.core.limits.usage_budgets import NOTHING, breach, reached, spe
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
-from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
+from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -143,7 +143,7 @@ class LimitAsks:
 
 
 def _additions(before: JobConfig, after: JobConfig) -> Iterator[tuple[str, float]]:
-    for name in (*BUDGET_LIMITS, WALL_TIME):
+    for name in (*CAPS, WALL_TIME):
         had, has = getattr(before, name), getattr(after, name)
         if had is not None and has is not None and has > had:
             yield name, has - had
@@ -231,7 +231,7 @@ class Accounting:
         if self._trees.quotas.limits_day_of(self._trees.key_of(worker.root_id)):
             return True
         limited = (self._trees.task_of(worker), self._trees.job_of(worker).config)
-        return any(getattr(each, name) is not None for each in limited for name in BUDGET_LIMITS)
+        return any(getattr(each, name) is not None for each in limited for name in CAPS)
 
     def _own_limit(self, worker: Worker, so_far: Usage) -> str:
         reached = breach(self._trees.task_of(worker), spent_by(so_far))

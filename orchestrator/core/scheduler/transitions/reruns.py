@@ -44,8 +44,8 @@ class Reruns:
         refused = facts.refused
         for worker in workers:
             if worker.id in refused and worker.status.succeeded:
-                # A later merge rejection may retry the worker. Then the worker has a new retry
-                # budget.
+                # A later merge rejection may retry the worker. Its retries are then
+                # counted from zero.
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
         earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
         self._rewind_all(again)

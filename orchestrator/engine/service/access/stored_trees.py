@@ -63,7 +63,7 @@ class StoredTrees:
             if job.id not in scheduler.view.jobs:
                 raise NotFound(f"job {job.id} has been removed")
             check(scheduler, scheduler.view.jobs[job.id])
-            admission.check_budget(scheduler.view.size_of(job).budget)
+            admission.check_caps(scheduler.view.size_of(job).remaining_caps)
         except (Conflict, Refused):
             if tree is not None:
                 scheduler.forget(job.root_id)

@@ -1,4 +1,4 @@
-"""Reports of readers while a program runs, and the remaining budget of a resumed session."""
+"""Reports of readers while a program runs, and the remaining caps of a resumed session."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain

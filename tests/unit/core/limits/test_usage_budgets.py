@@ -165,18 +165,18 @@ def test_what_a_child_job_asked_for_is_kept_free_for_it() -> None:
     child = story.child(parent, max_cost_usd=1.5, budget_asked=True)
     view = story.scheduler.view
 
-    assert view.size_of(job).budget == {"max_cost_usd": 0.5, "max_tokens": 1000}
-    assert view.size_of(child).budget == {"max_cost_usd": 1.5, "max_tokens": 1000}
+    assert view.size_of(job).remaining_caps == {"max_cost_usd": 0.5, "max_tokens": 1000}
+    assert view.size_of(child).remaining_caps == {"max_cost_usd": 1.5, "max_tokens": 1000}
     story.scheduler.used(story.key(child), 1, usage(1.0), story.now)
-    assert view.size_of(job).budget["max_cost_usd"] == 0.5
+    assert view.size_of(job).remaining_caps["max_cost_usd"] == 0.5
     story.ends(story.key(child), EXIT_0, DONE)
-    assert view.size_of(job).budget["max_cost_usd"] == 1.0
+    assert view.size_of(job).remaining_caps["max_cost_usd"] == 1.0
 
 
 def test_a_job_that_has_used_up_its_money_runs_again_only_with_more() -> None:
-    check_budget({"max_cost_usd": 0.1})
+    check_caps({"max_cost_usd": 0.1})
     with pytest.raises(Refused, match="retry with a higher"):
-        check_budget({"max_cost_usd": 0.0})
+        check_caps({"max_cost_usd": 0.0})
 
 
 def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:

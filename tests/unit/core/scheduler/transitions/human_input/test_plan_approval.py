@@ -170,7 +170,7 @@ def test_what_a_planner_has_used_still_counts_after_a_crash() -> None:
 
     story.crash()
 
-    assert story.scheduler.view.size_of(story.job(job.id)).budget["max_tokens"] == 40
+    assert story.scheduler.view.size_of(story.job(job.id)).remaining_caps["max_tokens"] == 40
 
 
 def test_the_parent_waits_while_its_child_job_is_planned_and_lends_its_slot() -> None:
