@@ -194,11 +194,11 @@ class JobLog:
 
 def line_of(event: Event) -> str:
     """Format an event as one line. Texts are quoted, so that they cannot forge a line."""
-    who = f" {event.worker_id}" if event.worker_id else ""
+    worker = f" {event.worker_id}" if event.worker_id else ""
     sentence = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")
     )
-    return f"{iso(event.at)} {event.kind} job={event.job_id}{who} {sentence}".rstrip() + "\n"
+    return f"{iso(event.at)} {event.kind} job={event.job_id}{worker} {sentence}".rstrip() + "\n"
 
 
 def _quoted(value: object) -> str:

@@ -24,14 +24,14 @@ MOST_BYTES = 12 * 1024
 _LONGEST_LINE = 200
 
 
-def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
+def digest(result: SurveyResult, name: str, *, unread_files: int = 0) -> str:
     """Return the digest, with at most ``MOST_BYTES``. Equal surveys have equal digests.
 
-    ``left_out``: the number of files that were not read.
+    ``unread_files``: the number of files that were not read.
     """
     lines = [f"Project {one_line(name) or '/'}: {first_sentence(result).replace('**', '')}"]
-    if left_out:
-        lines.append(f"{left_out:,} files in deeper directories were not read.")
+    if unread_files:
+        lines.append(f"{unread_files:,} files in deeper directories were not read.")
     if result.unparsed:
         languages = ", ".join(sorted(result.unparsed))
         lines.append(f"Public names, imports and test cases of {languages} were not read.")
@@ -198,7 +198,7 @@ def _made(root: Path, listing: Listing) -> str:
     highest = sorted(listing.files, key=lambda file: (file.path.count("/"), file.path))[:MOST_FILES]
     kept = {file.path for file in highest}
     result = map_files(root, listing.select(kept.__contains__), [], lambda line: None)
-    return digest(result, root.name, left_out=len(listing.files) - len(kept))
+    return digest(result, root.name, unread_files=len(listing.files) - len(kept))
 
 
 def fingerprint(root: Path, listing: Listing) -> str:

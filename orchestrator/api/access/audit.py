@@ -59,9 +59,9 @@ class AuditLog:
         }
         self._put(entry)
 
-    def note(self, who: str, method: str, target: str) -> None:
+    def note(self, key_name: str, method: str, target: str) -> None:
         """Log an action of the server itself. Never raises."""
-        self._put({"at": _now(), "key": who, "method": method, "target": target})
+        self._put({"at": _now(), "key": key_name, "method": method, "target": target})
 
     def _put(self, entry: dict[str, object]) -> None:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))

@@ -52,11 +52,13 @@ def list_jobs() -> Response:
         labels=[(name, value) for name, _, value in (each.partition(":") for each in query.label)],
         since=query.since.timestamp() if query.since else None,
     )
-    who, reads = caller(), service().reads
+    this_caller, reads = caller(), service().reads
     cards: LatestCards = current_app.extensions["orchestrator.cards"]
 
     def answer() -> bytes:
-        found = reads.jobs(who, wanted, query.needs, page=query.page, page_size=query.page_size)
+        found = reads.jobs(
+            this_caller, wanted, query.needs, page=query.page, page_size=query.page_size
+        )
         versions = {job: reads.version(job) for job in found.jobs}
         return jobs_bytes(
             cards.of(versions, reads.cards),
@@ -71,31 +73,31 @@ def list_jobs() -> Response:
 @blueprint.get("/<job_id>")
 def get_job(job_id: str) -> Response:
     query = request.query(JobQuery)
-    asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: job_answer(service(), who, asked, query))
+    asked, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: job_answer(service(), this_caller, asked, query))
 
 
 @blueprint.get("/<job_id>/status")
 def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
-    asked, who = checked_job_id(job_id), caller()
+    asked, this_caller = checked_job_id(job_id), caller()
     rows: StatusRows = current_app.extensions["orchestrator.status_answer"]
     wanted = asked_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:
-        parts = StatusParts(service(), who, asked)
+        parts = StatusParts(service(), this_caller, asked)
         # A worker sees only a part of the tree, so its rows are not shared with other callers.
-        known = rows.of(asked) if who.attempt is None else JobRows()
+        known = rows.of(asked) if this_caller.attempt is None else JobRows()
         return status_bytes(known, parts, wanted), parts.detail.left
 
     response = tagged_with_left(answer)
-    if who.attempt is None:
-        let_repeat(_repeated_status(service(), rows, who, asked, wanted))
+    if this_caller.attempt is None:
+        let_repeat(_repeated_status(service(), rows, this_caller, asked, wanted))
     return response
 
 
 def _repeated_status(
-    served: Service, rows: StatusRows, who: Caller, job_id: str, wanted: Asked
+    served: Service, rows: StatusRows, this_caller: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
     # Version, second, and the last fields of the answer that were made for them. The fields change
@@ -105,19 +107,21 @@ def _repeated_status(
     def current(packed: bool, since: int | None) -> Repeated | None:
         nonlocal latest
         # The version is read before the remaining quota, which may therefore be newer.
-        version = served.reads.version(served.access.job(who, job_id))
+        version = served.reads.version(served.access.job(this_caller, job_id))
         second = int(time.monotonic())
         asked = wanted if since is None else asked_of(tasks, since)
         known = rows.known(job_id)
         body = known.at(version, asked)
         if body is None:
-            made = quick_status_bytes(known, lambda: StatusParts(served, who, job_id), asked)
+            made = quick_status_bytes(
+                known, lambda: StatusParts(served, this_caller, job_id), asked
+            )
             if made is None:
                 return None
             body, left = made
             latest = (version, second, end_of(left))
         elif latest[:2] != (version, second):
-            left = served.queries.detail(who, job_id, with_tasks=False).left
+            left = served.queries.detail(this_caller, job_id, with_tasks=False).left
             latest = (version, second, end_of(left))
         end = latest[2]
         return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
@@ -128,10 +132,12 @@ def _repeated_status(
 @blueprint.get("/<job_id>/results")
 def get_results(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, who = checked_job_id(job_id), caller()
+    asked, this_caller = checked_job_id(job_id), caller()
 
     def answer() -> answers.status.Results:
-        found = results(service(), who, service().queries.detail(who, asked, with_tasks=False))
+        found = results(
+            service(), this_caller, service().queries.detail(this_caller, asked, with_tasks=False)
+        )
         if found is None:
             raise Conflict(
                 f"no worker of job {asked} has ended yet; wait for the job: "
@@ -145,12 +151,12 @@ def get_results(job_id: str) -> Response:
 @blueprint.get("/<job_id>/tasks/<task_id>/candidates")
 def get_candidates(job_id: str, task_id: str) -> Response:
     request.query(NoQuery)
-    asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: candidates_answer(service(), who, asked, task_id))
+    asked, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: candidates_answer(service(), this_caller, asked, task_id))
 
 
 @blueprint.get("/<job_id>/tree")
 def get_tree(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, who = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: tree_answer(service().queries.tree(who, asked)))
+    asked, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: tree_answer(service().queries.tree(this_caller, asked)))

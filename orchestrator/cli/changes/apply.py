@@ -273,9 +273,9 @@ def _print(
         click.echo(json.dumps(payload))
         return
     for step in steps:
-        who = f" ({step.worker_id})" if step.worker_id else ""
+        worker = f" ({step.worker_id})" if step.worker_id else ""
         why = f": {step.reason}" if step.reason else ""
-        click.echo(printable(f"{step.action} {step.path}{who}{why}".replace("\n", "?")))
+        click.echo(printable(f"{step.action} {step.path}{worker}{why}".replace("\n", "?")))
     copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
     if not steps:
         click.echo(f"nothing to copy: job {job_id} created no files", err=True)

@@ -35,17 +35,17 @@ def line_of(event: Event, progress: Known) -> str | None:
     worker = str(event.get("worker_id") or "")
     if kind == EventKind.JOB_SUBMITTED:
         return _child_job(str(event["job_id"]), facts)
-    who = indent(worker) + worker if worker else f"job {event['job_id']}"
+    subject = indent(worker) + worker if worker else f"job {event['job_id']}"
     if kind in (EventKind.GATE_RUN_STARTED, EventKind.GATE_RUN_ENDED, EventKind.GATE_ENDED):
-        return _of_gate(kind, who if worker else "", worker, facts)
+        return _of_gate(kind, subject if worker else "", worker, facts)
     if kind == EventKind.WORKER_RESUMED:
-        return f"{who} resumed{progress.resumed_because(worker)}"
+        return f"{subject} resumed{progress.resumed_because(worker)}"
     if kind == EventKind.WORKER_ENDED:
-        return _ended(who, facts, moment(event.get("at")), progress.started_at.get(worker))
+        return _ended(subject, facts, moment(event.get("at")), progress.started_at.get(worker))
     if kind in _OF_JOBS:
-        who = f"job {event['job_id']}"
+        subject = f"job {event['job_id']}"
     made = _TEXTS.get(kind)
-    return made(who, facts) if made else None
+    return made(subject, facts) if made else None
 
 
 def _child_job(job: str, facts: Facts) -> str | None:
@@ -56,80 +56,80 @@ def _child_job(job: str, facts: Facts) -> str | None:
     return f"{indent(worker)}{worker} started child job {job}: {request}"
 
 
-def _started(who: str, facts: Facts) -> str:
+def _started(subject: str, facts: Facts) -> str:
     attempt = int(facts.get("attempt") or 1)
     again = f", attempt {attempt}" if attempt > 1 else ""
-    return f"{who} started ({facts.get('agent') or ''}{again})"
+    return f"{subject} started ({facts.get('agent') or ''}{again})"
 
 
-def _waiting(who: str, facts: Facts) -> str:
-    return f"{who} waiting for {awaited(facts)}; slot released"
+def _waiting(subject: str, facts: Facts) -> str:
+    return f"{subject} waiting for {awaited(facts)}; slot released"
 
 
-def _sent_back(who: str, facts: Facts) -> str:
+def _sent_back(subject: str, facts: Facts) -> str:
     is_retried = str(facts.get("status") or "pending") == "pending"
-    return f"{who} not merged{because(facts)}{'; retrying on the merged result' * is_retried}"
+    return f"{subject} not merged{because(facts)}{'; retrying on the merged result' * is_retried}"
 
 
-def _retrying(who: str, facts: Facts) -> str:
+def _retrying(subject: str, facts: Facts) -> str:
     attempt, delay = facts.get("attempt"), duration(float(facts.get("delay_seconds") or 0))
     number = f"attempt {attempt} " if attempt else ""
-    return f"{who} {number}failed{because(facts)}; retrying in {delay}"
+    return f"{subject} {number}failed{because(facts)}; retrying in {delay}"
 
 
-def _rolled_back(who: str, facts: Facts) -> str:
-    return f"{who} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
+def _rolled_back(subject: str, facts: Facts) -> str:
+    return f"{subject} was rolled back to {facts.get('checkpoint')} by {facts.get('by')}"
 
 
-def _ended(who: str, facts: Facts, at: float | None, began: float | None) -> str:
+def _ended(subject: str, facts: Facts, at: float | None, began: float | None) -> str:
     status = str(facts.get("status") or "ended").replace("_", " ")
     took = "" if at is None or began is None else f" after {duration(at - began)}"
-    return f"{who} {status}{took}{because(facts)}"
+    return f"{subject} {status}{took}{because(facts)}"
 
 
-def _gates(who: str, facts: Facts) -> str | None:
+def _gates(subject: str, facts: Facts) -> str | None:
     gates = ", ".join(first_line(gate, NAME_CHARACTERS) for gate in facts.get("gates") or ())
-    return f"{who} running gates: {gates}" if gates else None
+    return f"{subject} running gates: {gates}" if gates else None
 
 
-def _refused(who: str, facts: Facts) -> str:
-    return f"{who}: child job rejected: {first_line(facts.get('detail'), REASON_CHARACTERS)}"
+def _refused(subject: str, facts: Facts) -> str:
+    return f"{subject}: child job rejected: {first_line(facts.get('detail'), REASON_CHARACTERS)}"
 
 
-def _late(who: str, facts: Facts) -> str:
+def _late(subject: str, facts: Facts) -> str:
     ended = first_line(facts.get("ended"), REASON_CHARACTERS)
     if facts.get("taken"):
-        return f"{who}: late result accepted ({ended})"
+        return f"{subject}: late result accepted ({ended})"
     record = first_line(facts.get("record"), REASON_CHARACTERS)
-    return f"{who}: late result not used ({ended}){f'; saved in {record}' if record else ''}"
+    return f"{subject}: late result not used ({ended}){f'; saved in {record}' if record else ''}"
 
 
-def _passed_over(who: str, facts: Facts) -> str:
+def _passed_over(subject: str, facts: Facts) -> str:
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     why = f" ({reason})" if reason else ""
-    return f"{who}: using {facts.get('instead')} instead of {facts.get('agent')}{why}"
+    return f"{subject}: using {facts.get('instead')} instead of {facts.get('agent')}{why}"
 
 
-def _planned(who: str, facts: Facts) -> str:
+def _planned(subject: str, facts: Facts) -> str:
     tasks, instead = facts.get("tasks"), facts.get("fallback_from")
-    made = f"{who}: {tasks} task{'' if tasks == 1 else 's'}, planned by {facts.get('source')}"
+    made = f"{subject}: {tasks} task{'' if tasks == 1 else 's'}, planned by {facts.get('source')}"
     return f"{made}{f' instead of {instead}' if instead else ''}{because(facts)}"
 
 
-def _asked(who: str, facts: Facts) -> str:
+def _asked(subject: str, facts: Facts) -> str:
     question = first_line(facts.get("question"), REASON_CHARACTERS)
-    return f"{who} asks a person: {question} (task {facts.get('task_id')})"
+    return f"{subject} asks a person: {question} (task {facts.get('task_id')})"
 
 
 _DECIDED = {"approve": "approved", "reject": "rejected"}
 
 
-def _answered(who: str, facts: Facts) -> str:
+def _answered(subject: str, facts: Facts) -> str:
     by = facts.get("by")
     comment = first_line(facts.get("comment"), REASON_CHARACTERS)
     how = f"by {by}" if by else "by its timeout"
     decided = _DECIDED.get(str(facts.get("answer")), "answered")
-    return f"{who} {decided} {how}{f': {comment}' if comment else ''}"
+    return f"{subject} {decided} {how}{f': {comment}' if comment else ''}"
 
 
 def _chosen(_: str, facts: Facts) -> str:
@@ -140,29 +140,29 @@ def _chosen(_: str, facts: Facts) -> str:
     return f"{named}{order[0]} chosen of {len(order)} candidates{why}"
 
 
-def _feedback(who: str, facts: Facts) -> str:
+def _feedback(subject: str, facts: Facts) -> str:
     count = int(facts.get("comments") or 0)
     text = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
-    return f"{who}: feedback of {facts.get('by')} ({text}); attempt {facts.get('attempt')}"
+    return f"{subject}: feedback of {facts.get('by')} ({text}); attempt {facts.get('attempt')}"
 
 
-def _retried(who: str, facts: Facts) -> str:
+def _retried(subject: str, facts: Facts) -> str:
     number = facts.get("workers")
     tasks = "1 task" if number == 1 else f"{number} tasks" if number else "tasks"
-    return f"{who}: retrying {tasks} that did not succeed"
+    return f"{subject}: retrying {tasks} that did not succeed"
 
 
-def _messaged(who: str, facts: Facts) -> str:
+def _messaged(subject: str, facts: Facts) -> str:
     text = first_line(facts.get("text"), REASON_CHARACTERS)
-    return f"{who}: message from {facts.get('by')}: {text}"
+    return f"{subject}: message from {facts.get('by')}: {text}"
 
 
-def _landed(who: str, facts: Facts) -> str:
-    return f"{who}: landed on {facts.get('branch')} by {facts.get('by')}"
+def _landed(subject: str, facts: Facts) -> str:
+    return f"{subject}: landed on {facts.get('branch')} by {facts.get('by')}"
 
 
-def _undone(who: str, facts: Facts) -> str:
-    return f"{who}: landing on {facts.get('branch')} undone by {facts.get('by')}"
+def _undone(subject: str, facts: Facts) -> str:
+    return f"{subject}: landing on {facts.get('branch')} undone by {facts.get('by')}"
 
 
 _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
@@ -176,29 +176,37 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.CHILD_JOB_REFUSED: _refused,
     EventKind.LATE_RESULT: _late,
     EventKind.AGENT_PASSED_OVER: _passed_over,
-    EventKind.PLANNER_STARTED: lambda who, facts: f"{who}: {facts.get('agent')} is planning",
-    EventKind.PLANNER_RETRYING: lambda who, facts: f"{who}: planning again{because(facts)}",
+    EventKind.PLANNER_STARTED: lambda subject, facts: (
+        f"{subject}: {facts.get('agent')} is planning"
+    ),
+    EventKind.PLANNER_RETRYING: lambda subject, facts: f"{subject}: planning again{because(facts)}",
     EventKind.JOB_PLANNED: _planned,
-    EventKind.REVIEWER_STARTED: lambda who, facts: (
-        f"{who}: {facts.get('agent')} is reviewing the candidates of a task"
+    EventKind.REVIEWER_STARTED: lambda subject, facts: (
+        f"{subject}: {facts.get('agent')} is reviewing the candidates of a task"
     ),
     EventKind.CANDIDATE_CHOSEN: _chosen,
-    EventKind.JOB_APPROVED: lambda who, _: f"{who} was approved",
-    EventKind.PLAN_EDITED: lambda who, facts: f"{who}: the plan was edited by {facts.get('by')}",
-    EventKind.JOB_PAUSED: lambda who, facts: f"{who} paused by {facts.get('by')}",
-    EventKind.JOB_RESUMED: lambda who, facts: f"{who} resumed by {facts.get('by')}",
-    EventKind.LIMIT_ASKED: lambda who, facts: (
-        f"{who} paused: {facts.get('reason')} reached; a person decides"
+    EventKind.JOB_APPROVED: lambda subject, _: f"{subject} was approved",
+    EventKind.PLAN_EDITED: lambda subject, facts: (
+        f"{subject}: the plan was edited by {facts.get('by')}"
     ),
-    EventKind.BUDGET_RAISED: lambda who, facts: f"{who}: limits raised by {facts.get('by')}",
+    EventKind.JOB_PAUSED: lambda subject, facts: f"{subject} paused by {facts.get('by')}",
+    EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by {facts.get('by')}",
+    EventKind.LIMIT_ASKED: lambda subject, facts: (
+        f"{subject} paused: {facts.get('reason')} reached; a person decides"
+    ),
+    EventKind.BUDGET_RAISED: lambda subject, facts: (
+        f"{subject}: limits raised by {facts.get('by')}"
+    ),
     EventKind.QUESTION_ASKED: _asked,
     EventKind.QUESTION_ANSWERED: _answered,
-    EventKind.JOB_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
-    EventKind.WORKER_CANCEL_REQUESTED: lambda who, _: f"stopping {who} ...",
+    EventKind.JOB_CANCEL_REQUESTED: lambda subject, _: f"stopping {subject} ...",
+    EventKind.WORKER_CANCEL_REQUESTED: lambda subject, _: f"stopping {subject} ...",
     EventKind.JOB_RETRIED: _retried,
     EventKind.WORKER_MESSAGED: _messaged,
-    EventKind.WORKER_MESSAGE_DELIVERED: lambda who, _: f"{who} has read a message",
-    EventKind.WORKER_MESSAGE_UNDELIVERED: lambda who, _: f"{who} ended before it read its message",
+    EventKind.WORKER_MESSAGE_DELIVERED: lambda subject, _: f"{subject} has read a message",
+    EventKind.WORKER_MESSAGE_UNDELIVERED: lambda subject, _: (
+        f"{subject} ended before it read its message"
+    ),
     EventKind.JOB_LANDED: _landed,
     EventKind.LANDING_UNDONE: _undone,
 }
@@ -222,12 +230,12 @@ def indent(worker_id: str) -> str:
     return "  " * max(0, worker_id.count("_") - 1)
 
 
-def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
+def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
     """Return a line such as ``worker_1: running gate tests on the base commit``.
 
     None if no line is shown.
     """
-    by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
+    by, on = f"{subject}: " if subject else "", first_line(facts.get("on"), NAME_CHARACTERS)
     name = f"gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
     gate = f"{by}{name}"
     # The line of gates_started already has the gates, and each gate's outcome has its seconds.

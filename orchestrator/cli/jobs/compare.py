@@ -164,10 +164,10 @@ def _known(value: object) -> str:
 
 
 def _reviewer(reviewer: Answer) -> str:
-    who = f"{reviewer['worker_id']} ({reviewer['agent']})"
+    name = f"{reviewer['worker_id']} ({reviewer['agent']})"
     if reviewer["status"] == "success":
-        return f"reviewed by {who}"
-    return f"no review: {who} is {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
+        return f"reviewed by {name}"
+    return f"no review: {name} is {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
 
 
 def _show_differences(surroundings: CliContext, found: Answer) -> None:

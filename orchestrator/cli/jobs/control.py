@@ -180,8 +180,8 @@ def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
         return
     paused = answer.get("paused")
     status = answer.get("status", "running")
-    who = "" if paused and paused.get("cause") == "limit" else "key "
-    click.echo(f"paused by {who}{paused['by']}" if paused else status)
+    prefix = "" if paused and paused.get("cause") == "limit" else "key "
+    click.echo(f"paused by {prefix}{paused['by']}" if paused else status)
 
 
 @click.command("budget")

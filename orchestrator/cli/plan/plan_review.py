@@ -212,12 +212,12 @@ def estimate_line(found: Mapping[str, Any]) -> str:
     earlier = found["from_workers"]
     basis = f"based on {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
-    who = _many(found["workers"], "worker")
+    workers = _many(found["workers"], "worker")
     if found.get("reviewers"):
         reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
-        who += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
-    left_out = "without child jobs, retries, and merge rejections"
-    return f"{about} ({who}, {basis}; {left_out})"
+        workers += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
+    excluded = "without child jobs, retries, and merge rejections"
+    return f"{about} ({workers}, {basis}; {excluded})"
 
 
 def _many(count: int, noun: str) -> str:

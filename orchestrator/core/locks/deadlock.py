@@ -45,14 +45,14 @@ class LockWaits:
             if not wanted:
                 self._wanted.pop(key, None)
 
-    def circle(self, entry: LockEntry) -> Sequence[LockWait]:
+    def cycle_of(self, entry: LockEntry) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry waited; empty if none would close.
 
         The cycle begins with the wait of ``entry``.
         """
         return self.way(entry, entry.party.line)
 
-    def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
+    def cycle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry were granted; empty if none would close.
 
         ``waiting``: all waiting entries.

@@ -17,7 +17,7 @@ from orchestrator.core.model.job import WorkerKey
 MOST_LISTED = 5
 
 
-def who(party: Party) -> str:
+def describe_party(party: Party) -> str:
     return f"{party.key.worker_id} (job {party.job_id})"
 
 
@@ -33,15 +33,15 @@ def contested(entry: LockEntry, other: LockEntry) -> list[str]:
 def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
     names = named(contested(entry, blocker))
     if held:
-        return f"waiting for lock {names}, held by {who(blocker.party)}"
-    return f"waiting for lock {names}; {who(blocker.party)} is ahead in the queue"
+        return f"waiting for lock {names}, held by {describe_party(blocker.party)}"
+    return f"waiting for lock {names}; {describe_party(blocker.party)} is ahead in the queue"
 
 
-def circle(waits: Sequence[LockWait]) -> str:
+def describe_cycle(waits: Sequence[LockWait]) -> str:
     """Describe a cycle of waits as text, in the order of ``waits``."""
     return "; ".join(
-        f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
-        f"held by {who(each.held.party)}"
+        f"{describe_party(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
+        f"held by {describe_party(each.held.party)}"
         for each in waits
     )
 
@@ -85,7 +85,7 @@ class LockManager:
 
     def check(self, party: Party, names: Sequence[str]) -> None:
         """Raise Deadlock if a worker with claims on these names could never start."""
-        _refuse(self._waits.circle(_claim(party, names)))
+        _refuse(self._waits.cycle_of(_claim(party, names)))
 
     def claim(self, party: Party, names: Sequence[str], now: float) -> str:
         """Acquire all ``names`` for the worker, or none.
@@ -166,9 +166,9 @@ class LockManager:
         blocker = self._blocker(entry)
         if blocker is None:
             waiting = chain(self._claimants.values(), self._requests)
-            _refuse(self._waits.circle_by_grant(entry, waiting))
+            _refuse(self._waits.cycle_by_grant(entry, waiting))
             return ""
-        _refuse(self._waits.circle(entry))
+        _refuse(self._waits.cycle_of(entry))
         return self._why(entry, blocker)
 
     def obstacle_again(self, entry: LockEntry) -> str:
@@ -340,5 +340,6 @@ def _claim(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
 def _refuse(waits: Sequence[LockWait]) -> None:
     if waits:
         raise Deadlock(
-            f"deadlock: {circle(waits)}; release one lock, or acquire locks in another order"
+            f"deadlock: {describe_cycle(waits)}; "
+            "release one lock, or acquire locks in another order"
         )

@@ -86,10 +86,10 @@ class BaselineRuns:
         #: By root job and commit. Other classes only check whether there are any.
         self.sites: dict[tuple[str, str], _Site] = {}
 
-    def ask(self, who: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
+    def ask(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base of a check.
 
-        ``who`` identifies the caller, which may cancel the request with ``forget``.
+        ``requester`` identifies the caller, which may cancel the request with ``forget``.
         """
         kept = self._results.kept(check.base, gate) or self._known(check, gate)
         if kept is not None:
@@ -102,18 +102,18 @@ class BaselineRuns:
             if wanted is None:
                 wanted = _Wanted(gate)
                 site.queue.append(wanted)
-            wanted.waiting[who] = on_ran
+            wanted.waiting[requester] = on_ran
         self._background.later(partial(self._next, site))
 
-    def forget(self, who: object, by: tuple[str, str]) -> None:
-        """Cancel the requests of ``who``. Stop a run if no other caller waits for it.
+    def forget(self, requester: object, by: tuple[str, str]) -> None:
+        """Cancel the requests of ``requester``. Stop a run if no other caller waits for it.
 
         ``by``: the values ``ended_by`` and ``stopped_by`` of the stopped run.
         """
         with self._lock:
             for site in self.sites.values():
                 for wanted in _all(site):
-                    wanted.waiting.pop(who, None)
+                    wanted.waiting.pop(requester, None)
                 site.queue = deque(each for each in site.queue if each.waiting)
                 running = site.running
                 if running is not None and not running.waiting and site.process:

@@ -67,12 +67,12 @@ def _gate(gate: Mapping[str, Any]) -> MergedGate:
 
 def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     for worker, branch in record.left_out.items():
-        yield _left_out(record, worker, branch)
+        yield _unmerged_worker(record, worker, branch)
     for each in discarded_in(record):
-        who, child = each["worker_id"], each["child_job_id"]
+        worker, child = each["worker_id"], each["child_job_id"]
         paths = dict.fromkeys(place["path"] for place in each["places"])
         yield (
-            f"Not merged: child job {child}, because {who} discarded its changes of "
+            f"Not merged: child job {child}, because {worker} discarded its changes of "
             f"{paths_in_words(list(paths))}; branch {each['branch']}. To merge them: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
@@ -113,11 +113,11 @@ def _details(record: MergeRecord) -> Iterator[str]:
 
 def _undone(record: MergeRecord) -> Iterator[str]:
     for each in (each for each in record.undone if not each["discarded"]):
-        child, who = each["child_job_id"], each["worker_id"]
+        child, worker = each["child_job_id"], each["worker_id"]
         for name, places in each["by_worker"].items():
             of = f"{name} of child job {child}" if name else f"child job {child}"
             named = [f"{place['path']}{_place(place)}" for place in places]
-            yield from (f"Changed by {of}, and undone by {who}: {place}." for place in named)
+            yield from (f"Changed by {of}, and undone by {worker}: {place}." for place in named)
 
 
 #: Texts on why no attempt resolves conflicts.
@@ -203,11 +203,11 @@ def _ways(record: MergeRecord) -> Iterator[str]:
 
 
 def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
-    who = ", ".join(record.merged)
+    workers = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
     places = f"{lost} place{'s' * (lost != 1)}"
     but = f"; in {places}, another worker's version won" if lost else ""
-    yield f"Merged: {who}, to branch {record.branch} (commit {record.commit[:12]}){but}."
+    yield f"Merged: {workers}, to branch {record.branch} (commit {record.commit[:12]}){but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
     if passed:
         yield f"Gates passed on the merged result: {', '.join(passed)}."
@@ -291,7 +291,7 @@ def _pathspec(path: str) -> str:
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 
-def _left_out(record: MergeRecord, worker: str, branch: str) -> str:
+def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
     why = _why(record, worker)
     if worker in record.merged:
         return (

@@ -124,7 +124,7 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
     """Return the changes that are not in the result, in the form that the job stores."""
-    return (*_left_out(record), *_discarded(record))
+    return (*_unmerged(record), *_discarded(record))
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
@@ -149,7 +149,7 @@ def _discarded(record: MergeRecord) -> Iterator[Missing]:
         )
 
 
-def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
+def _unmerged(record: MergeRecord) -> tuple[Missing, ...]:
     return tuple(
         Missing(
             worker_id=worker,
@@ -283,5 +283,5 @@ def _name(job: Job) -> str:
 def conflict_record(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
-    who = {"worker_id": worker.id, "branch": short(branch)}
-    return {**who, **asdict(conflict), "resolved": resolved}
+    fields = {"worker_id": worker.id, "branch": short(branch)}
+    return {**fields, **asdict(conflict), "resolved": resolved}

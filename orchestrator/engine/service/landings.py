@@ -192,8 +192,8 @@ class LandingCalls:
         if not all(_is_in_project(each, tree) for each in in_project):
             return ""
         if in_project:
-            who = listed([each.id for each in in_project])
-            return f"nothing to land: the files of {who} are already in the project"
+            workers = listed([each.id for each in in_project])
+            return f"nothing to land: the files of {workers} are already in the project"
         return f"nothing to land: job {job.id} changed nothing"
 
     # Recovery after a crash

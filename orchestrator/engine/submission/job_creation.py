@@ -185,9 +185,9 @@ class SubmissionBuilder:
         check_attempt(scheduler, asked.caller)
         line = ancestry_of(scheduler, key, now)
         if line.parent.is_adviser:
-            who = "planner" if line.parent.is_planner else "reviewer"
+            adviser = "planner" if line.parent.is_planner else "reviewer"
             raise Refused(
-                f"a {who} may not start child jobs; answer without child jobs",
+                f"a {adviser} may not start child jobs; answer without child jobs",
                 kind="recursion-disabled",
             )
         if line.parent_job.stop_cause is not None:

@@ -140,8 +140,8 @@ class Checkpoints:
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
         """Save a checkpoint of ``commit``, or of the worktree if ``commit`` is empty."""
-        message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
-        commit = commit or self.repository.snapshot(place.directory, message, who)
+        message, author = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
+        commit = commit or self.repository.snapshot(place.directory, message, author)
         ignored = self._kept_ignored(place, message)
         found = {name: ignored} if ignored else {}
         self._point(place.worker, {name: commit, **(more or {})}, found)
@@ -152,9 +152,9 @@ class Checkpoints:
         An error is only logged, because missing ignored files, such as caches, must not make an
         attempt fail.
         """
-        who = signature_of(place.worker)
+        author = signature_of(place.worker)
         try:
-            return self.repository.keep_ignored(place.directory, message, who)
+            return self.repository.keep_ignored(place.directory, message, author)
         except (RepositoryError, OSError) as error:
             payload = {"worker": place.worker.id, "error": str(error)}
             logger.warning("cannot save ignored files in a checkpoint", extra=payload)
@@ -269,8 +269,8 @@ def _free(prefix: str, present: Mapping[str, str]) -> str:
 
 
 def _prefixes(worker: Worker) -> tuple[str, str]:
-    who = worker.root_id, worker.id
-    return checkpoint_refs(*who), ignored_refs(*who)
+    names = worker.root_id, worker.id
+    return checkpoint_refs(*names), ignored_refs(*names)
 
 
 def _named(refs: Mapping[str, str], prefix: str) -> dict[str, str]:

@@ -108,17 +108,17 @@ def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, 
 
 
 def _described(place: ConflictText, others: Sequence[str]) -> str:
-    who = f", also changed by {', '.join(others)}" if others else ""
+    also_changed = f", also changed by {', '.join(others)}" if others else ""
     if not place.line:
         both = f"git log -p --all -- {place.path}"
-        return f"{place.path}{who}: the whole file. To see both sides: {both}"
+        return f"{place.path}{also_changed}: the whole file. To see both sides: {both}"
     texts = (
         ("Before both changes:", place.base),
         (f"By {' and '.join(others) or 'other workers'}, in the result so far:", place.theirs),
         ("By you:", place.ours),
     )
     parts = [f"{title}\n{_cut(text)}" for title, text in texts]
-    return "\n".join([f"{place.path}, at line {place.line} of your version{who}:", *parts])
+    return "\n".join([f"{place.path}, at line {place.line} of your version{also_changed}:", *parts])
 
 
 def _cut(text: str) -> str:

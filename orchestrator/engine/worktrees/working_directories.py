@@ -464,12 +464,12 @@ class Worktrees:
             ground.directory, ground.branch, last
         )
         message = _message(worker, task)
-        who, promised = signature_of(worker), [normalized(each) for each in task.writes]
+        author, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, ground, promised)
         place = ground.directory, ground.branch
-        tip = self._repository.commit(*place, message, who, promised)
+        tip = self._repository.commit(*place, message, author, promised)
         failpoints.reached("worktree: loose files are committed")
-        folded = self._repository.fold(*place, tip, message, who, promised)
+        folded = self._repository.fold(*place, tip, message, author, promised)
         tip = folded.commit
         held = folded.held_back
         if self._fold_attempts and start:

@@ -292,8 +292,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
     found: dict[str, RefMove] = {}
     is_push = ref.startswith("refs/remotes/")
     for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
-        who, _, message = line.partition(b"\t")
-        before, after, worker_id = _entry(os.fsdecode(who), address)
+        head, _, message = line.partition(b"\t")
+        before, after, worker_id = _entry(os.fsdecode(head), address)
         if worker_id not in ("", _MERGER) and is_push is message.startswith(_PUSHED):
             earlier = found.get(worker_id)
             first = earlier.before if earlier else before
@@ -319,9 +319,9 @@ def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefM
     return kept
 
 
-def _entry(who: str, address: str) -> tuple[str, str, str]:
+def _entry(head: str, address: str) -> tuple[str, str, str]:
     """Return a log entry's earlier commit, later commit, and worker; "" for a missing value."""
-    before, _, rest = who.partition(" ")
+    before, _, rest = head.partition(" ")
     after, _, rest = rest.partition(" ")
     email = rest.rpartition(" <")[2].partition(">")[0]
     worker_id = email.removesuffix(address) if email.endswith(address) else ""

@@ -125,12 +125,12 @@ def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
 def _commit_object(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bytes:
     now = time.localtime()
     at = f"{int(time.mktime(now))} {time.strftime('%z', now)}"
-    who = f"{signature.name} <{signature.email}> {at}"
+    identity = f"{signature.name} <{signature.email}> {at}"
     lines = (
         f"tree {tree}",
         *(f"parent {each}" for each in parents),
-        f"author {who}",
-        f"committer {who}",
+        f"author {identity}",
+        f"committer {identity}",
     )
     return "\n".join((*lines, "", "")).encode() + text
 
@@ -295,14 +295,14 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     ``without``: files that are already held back.
     """
     unborn: Sequence[str] = ()
-    left_out = [each.path for each in without]
+    excluded = [each.path for each in without]
     try:
-        _add_but(git, left_out)
+        _add_but(git, excluded)
     except RepositoryError:
         unborn = nested.unborn(git)
         if not unborn:
             raise
-        _add_but(git, [*left_out, *unborn])
+        _add_but(git, [*excluded, *unborn])
     changed = staged(git, rules.start)
     links = [each.path for each in changed if each.is_new_link]
     others = [each for each in links if nested.is_worktree(git, each)]

@@ -51,9 +51,9 @@ def coauthor(author: Signature) -> str:
     return "" if is_merger else f"Co-authored-by: {author.name} <{author.email}>"
 
 
-def is_ours(who: Signature) -> bool:
+def is_ours(signature: Signature) -> bool:
     """True if the identity is a worker's or the orchestrator's."""
-    return who.email.endswith(ADDRESSES)
+    return signature.email.endswith(ADDRESSES)
 
 
 def _commits(git: Git, tip: str, without: Sequence[str]) -> list[_Commit]:

@@ -296,9 +296,9 @@ class Landing:
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
         base = self._git.resolve(self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
-        who = self._user() if self.as_user else self._signature()
-        words = squash.message(self._git, self.job_id, title, span, who)
-        return squash.squash(self._git, landed, before, words, who)
+        author = self._user() if self.as_user else self._signature()
+        words = squash.message(self._git, self.job_id, title, span, author)
+        return squash.squash(self._git, landed, before, words, author)
 
     def _as_users(self, before: str, after: str) -> str:
         """Rewrite commits after ``before`` as the user's own. Return the rewritten ``after``."""

@@ -157,17 +157,19 @@ class _Folding:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merged(self, piece: _Piece) -> str:
-        git, who = self._git, self._home.signature
+        git, signature = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
-            return merge_tree.merge(git, self.tip, piece.commit, message, who).commit
+            return merge_tree.merge(git, self.tip, piece.commit, message, signature).commit
         # The worker may have discarded the commit to which the entry belongs, so use copies without
         # history.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
         ours = commit_tree(git, tree_of(git, self.tip), [base], message, _NOBODY)
         theirs = commit_tree(git, tree_of(git, piece.commit), [base], message, _NOBODY)
-        merged = merge_tree.merge(git, ours, theirs, message, who).commit
-        return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
+        merged = merge_tree.merge(git, ours, theirs, message, signature).commit
+        if not merged:
+            return ""
+        return commit_tree(git, tree_of(git, merged), [self.tip], message, signature)
 
     def _moved_to(self, merged: str) -> bool:
         """Change the worktree's files to the commit ``merged``, and then move the branch to it.

@@ -111,8 +111,8 @@ class Claim:
 
     def write_holder(self, attempt_id: str) -> None:
         """Write the identity of this process, which runs the attempt, into the file."""
-        who = _identity(os.getpid())
-        self._end = self._write(0, b'{"attempt": %s, %s' % (_encode(attempt_id).encode(), who))
+        identity = _identity(os.getpid())
+        self._end = self._write(0, b'{"attempt": %s, %s' % (_encode(attempt_id).encode(), identity))
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:

@@ -41,9 +41,9 @@ def _not_a_plan(value: object) -> str:
 
 def _listed(found: list[Fault], source: str, root: yaml.Node | None) -> str:
     lines = [f"{source}{_position(root, fault.place)}: {fault}" for fault in found]
-    left_out = len(lines) - MOST_FAULTS_SHOWN
-    if left_out > 0:
-        lines[MOST_FAULTS_SHOWN:] = [f"... and {left_out} more"]
+    omitted = len(lines) - MOST_FAULTS_SHOWN
+    if omitted > 0:
+        lines[MOST_FAULTS_SHOWN:] = [f"... and {omitted} more"]
     return "\n".join(lines)
 
 

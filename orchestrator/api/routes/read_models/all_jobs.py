@@ -49,10 +49,10 @@ def stream_feed() -> Response:
 @blueprint.get("/needs")
 def list_needs() -> Response:
     query = reading.query(PageQuery)
-    who = caller()
+    this_caller = caller()
 
     def answer() -> answers.job_list.NeedsAnswer:
-        found = service().reads.needs(who)
+        found = service().reads.needs(this_caller)
         start = (query.page - 1) * query.page_size
         return answers.job_list.NeedsAnswer(
             needs=[need_answer(need) for need in found[start : start + query.page_size]],
@@ -80,10 +80,10 @@ def get_usage() -> Response:
         until=_seconds(query.until),
         bucket_seconds=seconds or (DAY_SECONDS if by is UsageBy.DAY else 0),
     )
-    who = caller()
+    this_caller = caller()
 
     def answer() -> answers.job_list.UsageRowsAnswer:
-        rows = service().reads.usage(who, wanted)
+        rows = service().reads.usage(this_caller, wanted)
         return answers.job_list.UsageRowsAnswer(
             rows=[
                 answers.job_list.UsageRowAnswer(

@@ -43,22 +43,22 @@ def get_diff(job_id: str) -> Response:
         context=query.context,
         stat=query.stat,
     )
-    job, who, reads = checked_job_id(job_id), caller(), service().reads.changes
+    job, this_caller, reads = checked_job_id(job_id), caller(), service().reads.changes
     if flask_request.accept_mimetypes.best_match([JSON, PATCH]) == PATCH:
-        return tagged_bytes(lambda: _in_parts(lambda: reads.patch(who, job, asked)), PATCH)
+        return tagged_bytes(lambda: _in_parts(lambda: reads.patch(this_caller, job, asked)), PATCH)
     return tagged_bytes(
-        lambda: to_json(asdict(_in_parts(lambda: reads.difference(who, job, asked))))
+        lambda: to_json(asdict(_in_parts(lambda: reads.difference(this_caller, job, asked))))
     )
 
 
 @blueprint.get("/conflicts/<worker_id>")
 def get_versions(job_id: str, worker_id: str) -> Response:
     query = request.query(VersionsQuery)
-    job, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    job, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
     def answer() -> answers.changes.VersionsAnswer:
         reads = service().reads.changes
-        found = _in_parts(lambda: reads.versions(who, job, name, query.path))
+        found = _in_parts(lambda: reads.versions(this_caller, job, name, query.path))
         return answers.changes.VersionsAnswer(**asdict(found))
 
     return tagged_answer(answer)

@@ -32,10 +32,12 @@ def list_workers(job_id: str) -> Response:
         text=query.q,
         order=query.order,
     )
-    who = caller()
+    this_caller = caller()
 
     def answer() -> answers.workers.WorkersAnswer:
-        found = service().reads.workers(who, wanted, page=query.page, page_size=query.page_size)
+        found = service().reads.workers(
+            this_caller, wanted, page=query.page, page_size=query.page_size
+        )
         return workers_answer(found, query.page, query.page_size, clock.now())
 
     return tagged_answer(answer)
@@ -44,28 +46,28 @@ def list_workers(job_id: str) -> Response:
 @blueprint.get("/workers/<worker_id>")
 def get_worker(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
     return tagged_answer(
-        lambda: one_worker_answer(service(), service().reads.worker(who, asked, name))
+        lambda: one_worker_answer(service(), service().reads.worker(this_caller, asked, name))
     )
 
 
 @blueprint.get("/workers/<worker_id>/prompt")
 def get_prompt(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
-    path = service().reads.files.prompt_path(who, asked, name)
-    within = service().queries.workspace(service().access.job(who, asked)).parent
+    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    path = service().reads.files.prompt_path(this_caller, asked, name)
+    within = service().queries.workspace(service().access.job(this_caller, asked)).parent
     return text_file(path, PLAIN_TEXT, within=within)
 
 
 @blueprint.get("/workers/<worker_id>/transcript")
 def get_transcript(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
     def answer() -> answers.workers.TranscriptAnswer:
-        steps = service().reads.files.transcript(who, asked, name)
+        steps = service().reads.files.transcript(this_caller, asked, name)
         return answers.workers.TranscriptAnswer(
             steps=[
                 answers.workers.StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None)
@@ -79,11 +81,11 @@ def get_transcript(job_id: str, worker_id: str) -> Response:
 @blueprint.get("/columns")
 def get_columns(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, who = checked_job_id(job_id), caller()
+    asked, this_caller = checked_job_id(job_id), caller()
     kept: LatestColumns = current_app.extensions["orchestrator.columns"]
-    version = service().reads.version(service().access.job(who, asked))
+    version = service().reads.version(service().access.job(this_caller, asked))
     return tagged_bytes(
         lambda: kept.of(
-            asked, version, lambda: columns_answer(service().reads.snapshot(who, asked))
+            asked, version, lambda: columns_answer(service().reads.snapshot(this_caller, asked))
         )
     )

@@ -98,19 +98,19 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 
 def _of_job(job: Job) -> Iterator[Need]:
     since = job.ended_at or job.started_at or job.created_at
-    who = {"job_id": job.id, "root_job_id": job.root_id}
+    ids = {"job_id": job.id, "root_job_id": job.root_id}
     if NeedKind.APPROVAL in kinds_of_job(job):
         text = f"plan waits for approval: {job.request}"
         command = f"{COMMAND} approve {job.id}"
-        yield Need(kind=NeedKind.APPROVAL, **who, text=_line(text), since=since, command=command)
+        yield Need(kind=NeedKind.APPROVAL, **ids, text=_line(text), since=since, command=command)
     if job.pause is not None and NeedKind.LIMIT in kinds_of_job(job):
         command = budget_command(job.pause)
         at, text = job.pause.at, f"limit reached: {job.pause.by}: {job.request}"
-        yield Need(kind=NeedKind.LIMIT, **who, text=_line(text), since=at, command=command)
+        yield Need(kind=NeedKind.LIMIT, **ids, text=_line(text), since=at, command=command)
     for each in _conflicts(job):
         yield Need(
             kind=NeedKind.CONFLICT,
-            **who,
+            **ids,
             worker_id=each.worker_id,
             text=_line(f"{each.worker_id}: {each.why}"),
             since=since,

@@ -134,8 +134,8 @@ def _unpriced(job: Job) -> str:
     if not names:
         return ""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    who = f"{', '.join(names[:MOST_NAMED])}{more}"
-    return f"cost cap not enforced for {who}: the price of the model is unknown"
+    workers = f"{', '.join(names[:MOST_NAMED])}{more}"
+    return f"cost cap not enforced for {workers}: the price of the model is unknown"
 
 
 def _plan(job: Job) -> str:
@@ -311,8 +311,8 @@ def _hunks(overruled: Overruled, job: Job) -> str:
     where = f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
     by = f" by job {overruled.by_job}" if overruled.by_job else ""
     by = f" by {overruled.by_worker}" if overruled.by_worker else by
-    who = f" of {overruled.worker_id}" if overruled.worker_id else ""
-    return f"{count} hunk{'s' * (count != 1)}{who}{of}{where}{by}"
+    worker = f" of {overruled.worker_id}" if overruled.worker_id else ""
+    return f"{count} hunk{'s' * (count != 1)}{worker}{of}{where}{by}"
 
 
 def _unjudged(job: Job) -> str:
