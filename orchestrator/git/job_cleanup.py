@@ -201,13 +201,13 @@ def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
         if found.directory.startswith(f"{directory}/"):
             place.worktrees.close(found.directory)
     landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
-    gone = _refs_below(git, f"refs/heads/{BRANCHES}/{root_id}/") - {*landed}
+    removed = _refs_below(git, f"refs/heads/{BRANCHES}/{root_id}/") - {*landed}
     # ``undo`` needs the former commits of the user's branches.
     notes = _refs_below(git, f"{hidden(root_id)}landed/") if landed else set()
-    gone |= _refs_below(git, hidden(root_id)) - notes
-    gone |= _refs_below(git, kept_refs(root_id))
-    _delete(git, sorted(gone))
-    return sorted(each for each in gone if not each.startswith(hidden(root_id)))
+    removed |= _refs_below(git, hidden(root_id)) - notes
+    removed |= _refs_below(git, kept_refs(root_id))
+    _delete(git, sorted(removed))
+    return sorted(each for each in removed if not each.startswith(hidden(root_id)))
 
 
 def _results(git: Git, root_id: str) -> dict[str, str]:

@@ -42,8 +42,8 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
         left = sorted(_not_taken(theirs))
         taken = [each for each in theirs if path_of(each) not in left]
-        gone = [each for each in taken if _is_gone(each)]
-        _update(git, env, gone, "--force-remove")
+        removed = [each for each in taken if _is_gone(each)]
+        _update(git, env, removed, "--force-remove")
         there = [each for each in taken if not _is_gone(each)]
         _update(git, env, there, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text

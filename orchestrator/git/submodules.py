@@ -370,10 +370,10 @@ def forget(git: Git, top: str, root_id: str) -> None:
 
 def _forget(git: Git, root_id: str) -> None:
     hidden, branches = f"refs/orchestrator/{root_id}/", f"refs/heads/orchestrator/{root_id}/"
-    gone = git.run("for-each-ref", "--format=%(refname)", hidden).text.split()
+    stale = git.run("for-each-ref", "--format=%(refname)", hidden).text.split()
     for name in git.run("for-each-ref", "--format=%(refname)", branches).text.split():
         holders = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}").text.split()
         if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
-            gone.append(name)
-    given = "".join(f"delete {name}\n" for name in gone)
+            stale.append(name)
+    given = "".join(f"delete {name}\n" for name in stale)
     git.run("update-ref", *ITSELF, "--stdin", given=given.encode())

@@ -440,14 +440,14 @@ def _without_moved(
     own_name = _own_name if are_tests else _without_path
     there = {*(now.passed or ()), *(each.key for each in now.flaws)}
     paths = {key.partition("|")[0] for key in there}
-    gone: Counter[str] = Counter()
+    removed: Counter[str] = Counter()
     for key, count in left.items():
         if key not in there and (are_tests or key.partition("|")[0] not in paths):
-            gone[own_name(key)] += count
+            removed[own_name(key)] += count
     found = []
     for flaw in new:
-        if gone[own_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
-            gone[own_name(flaw.key)] -= 1
+        if removed[own_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
+            removed[own_name(flaw.key)] -= 1
         else:
             found.append(flaw)
     return found

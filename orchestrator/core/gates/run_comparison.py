@@ -137,8 +137,8 @@ def _of_base(now: Reading, base: Reading) -> Iterator[str]:
     names = {*(base.passed or ()), *(each.key for each in base.flaws)}
     unloaded = {each.key for each in base.flaws if each.is_error}
     is_listed = bool(names - {EXIT_KEY})
-    gone = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
-    moved = Counter(map(_own_name, gone))
+    lost = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
+    moved = Counter(map(_own_name, lost))
     for test in sorted(set(now.passed or ())):
         if not is_listed or test in names or _is_below(test, unloaded):
             yield test

@@ -228,8 +228,8 @@ class BranchMerge:
         if commit and not any(LEFT in name for name in kept):
             self._repository.point(branch, commit)
             return True
-        gone = "the branch and the checkpoints of the worker were removed"
-        leave(record, worker, gone, LossCause.NO_BRANCH)
+        reason = "the branch and the checkpoints of the worker were removed"
+        leave(record, worker, reason, LossCause.NO_BRANCH)
         record.gone.append(worker.id)
         return False
 

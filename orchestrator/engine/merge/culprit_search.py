@@ -191,14 +191,14 @@ class CulpritSearch:
     def _choose(self) -> None:
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
-        gone = {part.worker.task_id for part in culprits} - remaining
+        removed = {part.worker.task_id for part in culprits} - remaining
         self._parts, self._dropped = [], []
         # The parts are in the order of their dependencies, so one pass is enough.
         for part in self._all:
             if part in culprits:
                 continue
-            if part.needs & gone:
-                gone.add(part.worker.task_id)
+            if part.needs & removed:
+                removed.add(part.worker.task_id)
                 self._dropped.append(part)
             else:
                 self._parts.append(part)

@@ -103,8 +103,10 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
     fields = iter(git.run("diff-tree", *quiet, base, result, "--").fields)
     for words in fields:
         _, mode, _, blob, status = words.removeprefix(":").split(" ")
-        gone = status.startswith("D")
-        yield Changed(next(fields), mode == "100755", "" if gone else blob, _KINDS.get(mode, ""))
+        is_deleted = status.startswith("D")
+        yield Changed(
+            next(fields), mode == "100755", "" if is_deleted else blob, _KINDS.get(mode, "")
+        )
 
 
 def content(git: Git, found: Changed) -> bytes:

@@ -95,19 +95,19 @@ class _Search:
         if self._is_as_before(path, entry) or _is_absent(entry):
             if self._is_elsewhere(hunks):
                 return
-            gone = hunks
+            undone = hunks
         elif not hunks or not self._is_known:
             is_text = path in self._removed
             if self._is_known and not is_text and _blob(entry) != _blob(after):
                 yield UndonePlace(path=path)
             return
         else:
-            gone = [each for each in hunks if self._is_gone(path, each)]
+            undone = [each for each in hunks if self._is_gone(path, each)]
         is_new_or_gone = any(map(_is_absent, (before, after, entry)))
-        if not hunks or (is_new_or_gone and len(gone) == len(hunks)):
+        if not hunks or (is_new_or_gone and len(undone) == len(hunks)):
             yield UndonePlace(path=path)
             return
-        yield from (UndonePlace(path=path, first=each.first, last=each.last) for each in gone)
+        yield from (UndonePlace(path=path, first=each.first, last=each.last) for each in undone)
 
     def _is_as_before(self, path: str, entry: str) -> bool:
         before = self._made[path][0]

@@ -189,14 +189,16 @@ def _is_open(directory: str) -> bool:
 
 def discard(path: Path) -> None:
     """Rename the directory now, and remove it in a background thread."""
-    gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
+    discarded = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
     with suppress(FileNotFoundError):
-        os.rename(path, gone)
-        removing = threading.Thread(target=_remove, args=(gone,), name="discarding", daemon=True)
+        os.rename(path, discarded)
+        removing = threading.Thread(
+            target=_remove, args=(discarded,), name="discarding", daemon=True
+        )
         try:
             removing.start()
         except RuntimeError:
-            _remove(gone)  # No thread is available, so remove the directory here.
+            _remove(discarded)  # No thread is available, so remove the directory here.
 
 
 def _remove(path: Path) -> None:

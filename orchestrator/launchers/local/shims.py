@@ -334,8 +334,8 @@ class ShimPool:
         """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
-            gone, is_there = spawner.receive()
-            ended += [(self._noted(shim), shim.strays) for shim in gone]
+            exited, is_there = spawner.receive()
+            ended += [(self._noted(shim), shim.strays) for shim in exited]
             if not is_there:
                 ended += [(link, ()) for link in self._abandon(spawner)]
             if spawner is self._spawner and (spawner.is_retired or not is_there):

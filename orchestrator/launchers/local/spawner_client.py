@@ -141,21 +141,21 @@ class SpawnerProcess:
 
     def receive(self) -> tuple[list[ShimGone], bool]:
         """Return the received messages, and True if the spawner or its keeper still runs."""
-        gone: list[ShimGone] = []
+        exited: list[ShimGone] = []
         while True:
             try:
                 packet = self._control.recv(1 << 16)
             except BlockingIOError:
-                return gone, True
+                return exited, True
             except OSError:
-                return gone, False
+                return exited, False
             if not packet:
-                return gone, False
+                return exited, False
             message = json.loads(packet)
             if "retired" in message:
                 self.is_retired = True
             else:
-                gone.append(_shim_gone(message))
+                exited.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.

@@ -208,8 +208,8 @@ def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...])
     registry = _registry(surroundings)
     registry.change(name)
     labels = dict(registry.entries()[name].labels)
-    for gone in [each for each in changes if each.endswith("-") and "=" not in each]:
-        labels.pop(gone.removesuffix("-"), None)
+    for removed in [each for each in changes if each.endswith("-") and "=" not in each]:
+        labels.pop(removed.removesuffix("-"), None)
     labels |= _pairs([each for each in changes if "=" in each or not each.endswith("-")])
     registry.change(name, labels=labels)
     words = " ".join(f"{each}={value}" for each, value in sorted(labels.items()))

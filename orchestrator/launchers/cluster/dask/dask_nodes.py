@@ -181,7 +181,7 @@ class DaskNodes:
     async def _follow(self, client: Any) -> None:
         """Keep a node running on each Dask worker until the connection ends."""
         started: dict[str, str] = {}
-        gone: set[str] = set()
+        lost: set[str] = set()
         self._starts.clear()
         if self._scaling is not None:
             await self._scaling.install(client)
@@ -192,13 +192,13 @@ class DaskNodes:
                 await self._start(client, address, name, int(found[address]["nthreads"]))
                 started[address] = name
                 self._starts[address] = self._loop.time() + _EXITED_SECONDS, _EXITED_SECONDS
-            # Count only workers as gone that this connection has shown. A restarted scheduler knows
+            # Count only workers as lost that this connection has shown. A restarted scheduler knows
             # no workers at first, although their nodes work.
             for address in started.keys() - found.keys():
-                gone.add(started.pop(address))
+                lost.add(started.pop(address))
                 self._starts.pop(address, None)
-            gone -= set(started.values())
-            self._give_up(gone)
+            lost -= set(started.values())
+            self._give_up(lost)
             await self._start_exited(client, started, found)
             if self._scaling is not None:
                 await self._scaling.scale(client, self._registry, self._states(), started, found)
