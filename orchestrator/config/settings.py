@@ -232,7 +232,7 @@ class GateSettings(Section):
     tests_may_vanish: bool = False
     """Allow all tasks to remove tests; false: only tasks that declare the test files in writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """Effect of changed code that no gate judged: tell (in the job's reason) or fail (the job)."""
+    """Effect of unjudged code: tell (the job's reason names it) or fail (the job fails)."""
 
 
 class Recursion(Section):

@@ -201,7 +201,7 @@ TOOLS = (
     McpTool(
         name="budget",
         description=(
-            "Raise limits of a job; a job that is paused because it reached a limit continues."
+            "Raise caps or the wall time of a job; a job that was paused at one of them continues."
         ),
         arguments=mcp.BudgetArguments,
         example={**JOB, "max_cost_usd": 5.0},

@@ -197,10 +197,10 @@ def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
 @json_option
 @pass_surroundings
 def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
-    """Raise limits of JOB; a job paused at a limit continues.
+    """Raise caps or the wall time of JOB; a job paused at one continues.
 
-    A job that was started with `--on-limit ask` pauses when it reaches a limit. It continues when
-    you raise the limit, and is stopped if you do not raise it within `ask_seconds`.
+    A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time. It
+    continues when you raise this limit, and is stopped if you do not raise it within `ask_seconds`.
     """
     given = {name: value for name, value in limits.items() if value is not None}
     if not given:

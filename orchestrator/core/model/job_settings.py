@@ -303,7 +303,7 @@ class JobConfig:
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),
-        "Effect of code that no gate judged: tell (in the job's reason) or fail (the job fails).",
+        "Effect of unjudged code: tell (the job's reason names it) or fail (the job fails).",
         default="tell",
         server="gates.unjudged",
         child=Inheritance.AT_LEAST,

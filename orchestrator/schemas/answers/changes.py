@@ -31,7 +31,7 @@ class ChangedFileAnswer(Answer):
     deletions: int
     binary: bool
     too_big: bool
-    """True if the hunks are omitted, because they have more than 1 MiB."""
+    """True if the hunks are omitted, because they are larger than 1 MiB."""
     hunks: list[HunkAnswer]
 
 

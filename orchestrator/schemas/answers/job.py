@@ -59,7 +59,7 @@ class FailureAnswer(Answer):
 
     kind: FailureKind
     cause: str = ""
-    """Cause, equal for similar failures, such as gates, asked, or no_changes."""
+    """Kind of the failure, such as gates, asked, or no_changes."""
     strategy: RetryStrategy
     """How the next attempt starts; escalate: no automatic retry."""
     reason: str
@@ -108,7 +108,7 @@ class WaitingAnswer(Answer):
 
     kind: WaitKind
     name: str
-    """Name of the agent, worker, or locks; empty if the kind is sufficient."""
+    """Name of the agent, worker, or locks; empty for kinds that name nothing."""
 
 
 class WorkerAnswer(Answer):
@@ -259,8 +259,8 @@ class ConfigAnswer(Answer):
     gates: list[JobGateAnswer]
     """Gates that the result of every worker must pass."""
     unjudged: Literal["tell", "fail"]
-    """What happens if gates did not judge all changed code. tell: the job reports it. fail: the
-    job fails."""
+    """What happens if gates did not judge all changed code. tell: the job's reason names the code.
+    fail: the job fails."""
     planner: str
     context: str
     context_files: list[str]

@@ -77,7 +77,7 @@ class UsageRowAnswer(Answer):
     key: str
     """Agent, model, day, root job, or value of the label; empty: none."""
     at: datetime | None = None
-    """Start of the bucket; omitted without buckets."""
+    """Start of the hour or day; omitted without `bucket`."""
     jobs: int
     workers: int
     succeeded: int
@@ -113,7 +113,7 @@ class JobCardAnswer(JobSummary):
     usage: TreeUsage | None = None
     """Usage of the job and its descendants."""
     needs: list[NeedAnswer] = Field(default_factory=no_items)
-    """Decisions of a person for which the job and its descendants wait."""
+    """What the job and its descendants need from a person."""
 
 
 class JobsAnswer(Answer):

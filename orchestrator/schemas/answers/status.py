@@ -152,7 +152,8 @@ class MissingAnswer(Answer):
     """True if the command changes this job. False: the command only shows changes, or starts
     another job."""
     otherwise: str = ""
-    """Command to merge the changes without another attempt; empty unless `command` starts one."""
+    """Command that merges the changes at once, if `command` starts another attempt; otherwise
+    empty."""
     resolvable: bool = False
     """True if another attempt of the worker can resolve the conflict."""
     paths: list[str] = Field(default_factory=no_items)
@@ -184,9 +185,10 @@ class OutsideAnswer(Answer):
     show: str = ""
     """Command that shows the changes; empty: no branch has the changes."""
     brings_in: bool = True
-    """False if the command only shows the changes."""
+    """True if the command merges the changes. False: the command only shows them."""
     otherwise: str = ""
-    """Command that merges the changes at once, if `command` starts another attempt."""
+    """Command that merges the changes at once, if `command` starts another attempt; otherwise
+    empty."""
 
 
 class UnjudgedGateAnswer(Answer):

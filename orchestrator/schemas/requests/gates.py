@@ -70,7 +70,7 @@ class GateRequest(Wire):
     report: Report = "exit"
     """Source of the findings: the exit code, or the format of the report."""
     required: bool = True
-    """Fail the attempt because of findings; false: only report them."""
+    """True: findings fail the attempt. False: findings are only reported."""
     baseline: Literal["new-only", "none"] | None = None
     """new-only: findings of the base commit do not count (see docs/gates.md)."""
     tests_may_vanish: bool = False

@@ -136,7 +136,7 @@ class AnswerRequest(Wire):
 
 
 class BudgetRequest(Wire):
-    """Request to raise limits of a job; contains at least one limit."""
+    """Request to raise caps or the wall time of a job; contains at least one of the fields."""
 
     max_cost_usd: Money | None = None
     """Cost cap of the job and its child jobs, in US dollars."""

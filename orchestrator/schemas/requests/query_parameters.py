@@ -193,9 +193,9 @@ class LogQuery(Query):
     limit: int = Field(default=1024 * 1024, ge=1, le=8 * 1024 * 1024)
     """With from or lines: maximum number of bytes."""
     q: Annotated[str, StringConstraints(max_length=200)] = ""
-    """Only the numbers of lines with this text, as JSON."""
+    """Text to search for. The answer is JSON, with the numbers of the lines that contain it."""
     lines: Annotated[str, StringConstraints(pattern=LINES_PATTERN)] | None = None
-    """Only the lines with these numbers, such as 120-180."""
+    """First and last line of the range to return, such as 120-180."""
 
     @model_validator(mode="after")
     def _one_part(self) -> Self:

@@ -106,7 +106,7 @@ JOB_CONTROL = (
         path=f"{JOB}/budget",
         id="raiseBudget",
         tag="jobs",
-        summary="Raise limits of a job",
+        summary="Raise caps or the wall time of a job",
         description=(
             "A job with `on_limit: ask` that is paused at a limit continues. 409: the job has "
             f"ended. 422: a limit is not larger, or above the server's ceiling. {_WORKER}"

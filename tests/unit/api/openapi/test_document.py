@@ -127,6 +127,8 @@ def test_an_alias_has_the_shape_of_the_field_with_the_standard_name(spec: dict[s
 
     assert ("StatusAnswer", "left", "remaining") in found
     assert ("ConflictsAnswer", "left_out", "unmerged") in found
+    assert ("ConflictsAnswer", "leaks", "checkout_changes") in found
+    assert ("AgentAnswer", "mend", "fix") in found
     assert ("MergeRequest", "take", "include") in found
     for schema, alias, name in found:
         pair = [schemas[schema]["properties"][each] for each in (alias, name)]
