@@ -27,7 +27,7 @@ def own(opened: Path) -> Project:
     return Project(opened)
 
 
-def mend(repository: GitRepository, directory: Path) -> list[str]:
+def repair(repository: GitRepository, directory: Path) -> list[str]:
     return list(repository.repair_worktree(str(directory), BRANCH, repository.base().commit)[0])
 
 
