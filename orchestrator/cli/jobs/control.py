@@ -197,7 +197,7 @@ def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
 @json_option
 @pass_surroundings
 def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
-    """Raise caps or the wall time of JOB; a job paused at one continues.
+    """Raise caps or the wall time of JOB.
 
     A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time. It
     continues when you raise this limit, and is stopped if you do not raise it within `ask_seconds`.
