@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import FrameType
@@ -205,17 +206,20 @@ class Driver:
             stop=self._spec.stop_seconds,
         )
         program = Program(
-            load_reader(call.reader, attempt_spec), self._watch, patience, self._journal, stream
+            load_reader(call.reader, attempt_spec),
+            self._watch,
+            patience,
+            self._journal,
+            stream,
+            on_session=partial(self._named, resumed=call.resumes),
+            mailbox=self._mailbox,
         )
-        program.mailbox = self._mailbox
-        program.on_session = lambda session: self._named(session, resumed=call.resumes)
         self._stop = program.stop
         if self.termed:
             program.stop(EarlyStop(ErrorClass.KILLED, _STOPPED))
         self._watch.begin()
         logins.recover(call.logins, self._control, earlier_attempts(self._control))
         linked = prepared(call)
-        program.on_look = lambda: logins.bring_back(linked)
         there = litter_of(call)
         environ = environment(call)
         try:
@@ -224,7 +228,7 @@ class Driver:
                 from orchestrator.agents.driver_process import shared_tool_homes
 
                 shared_tool_homes.set_up(call.home, environ, lambda: self.termed)
-            outcome = program.run(call, environ)
+            outcome = program.run(call, environ, on_look=partial(logins.bring_back, linked))
         finally:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)

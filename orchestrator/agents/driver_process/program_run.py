@@ -68,7 +68,14 @@ class Program:
         patience: Patience,
         journal: PeopleLog,
         stream: RawStream,
+        *,
+        on_session: Callable[[str], None],
+        mailbox: Mailbox,
     ) -> None:
+        """``on_session`` is called with the session's id as soon as the program names it.
+
+        ``mailbox``: messages to the program, if it reads them.
+        """
         self._reader = reader
         self._edits = Edits()
         self._watch = watch
@@ -78,12 +85,8 @@ class Program:
         self._follower: Follower | None = None
         #: The session's id, as reported by the program.
         self.session = ""
-        #: Called with the session's id as soon as the program names it.
-        self.on_session: Callable[[str], None] = lambda session: None
-        #: Messages to the program, if it reads them.
-        self.mailbox: Mailbox | None = None
-        #: Called at intervals while the program runs.
-        self.on_look: Callable[[], None] = lambda: None
+        self._on_session = on_session
+        self._mailbox = mailbox
         self._look_at = 0.0
         self._out, self._err = Lines(), Lines(_STDERR_BYTES)
         self._stderr = ""
@@ -115,8 +118,13 @@ class Program:
         with contextlib.suppress(BlockingIOError):  # the pipe is full, so a wake-up is pending
             os.write(self._wake_write, b"x")
 
-    def run(self, call: AgentCall, environ: Mapping[str, str]) -> AgentOutcome:
-        """Run the program to its end, and return the result. Never raises OSError."""
+    def run(
+        self, call: AgentCall, environ: Mapping[str, str], on_look: Callable[[], None]
+    ) -> AgentOutcome:
+        """Run the program to its end, and return the result. Never raises OSError.
+
+        ``on_look`` is called at intervals while the program runs.
+        """
         if call.session is not None:
             self._follower = Follower(call.session)
             if call.resumes:
@@ -135,14 +143,14 @@ class Program:
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return AgentOutcome(error_class=kind, error=text)
         try:
-            self._see(child, call)
+            self._see(child, call, on_look)
             self._take_rest(child)
         finally:
             child.kill()
             child.close()
         return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
-    def _see(self, child: AgentProcess, call: AgentCall) -> None:
+    def _see(self, child: AgentProcess, call: AgentCall, on_look: Callable[[], None]) -> None:
         with selectors.DefaultSelector() as selector:
             child.watch(selector)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -151,27 +159,28 @@ class Program:
             while child.returncode is None:
                 if call.input_line is not None and child.listens:
                     self._talk(child, call.input_line, selector)
-                self._turn(child, selector)
+                self._turn(child, selector, on_look)
 
     def _talk(
         self, child: AgentProcess, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
-        mailbox = self.mailbox
-        for each in mailbox.take() if mailbox and not self._stopping else ():
+        for each in () if self._stopping else self._mailbox.take():
             child.say(line(words_of(each), each.id), selector)
             self._unread_since = time.monotonic()
         if not self._watch.finished:
             if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
                 child.hang_up()
             return
-        if (
-            mailbox is None
-            or not mailbox.has_open
-            or time.monotonic() - self._unread_since > UNREAD_SECONDS
-        ):
+        is_unread = time.monotonic() - self._unread_since > UNREAD_SECONDS
+        if not self._mailbox.has_open or is_unread:
             child.hang_up()
 
-    def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:
+    def _turn(
+        self,
+        child: AgentProcess,
+        selector: selectors.BaseSelector,
+        on_look: Callable[[], None],
+    ) -> None:
         for key, _ in selector.select(_LOOK_SECONDS):
             if child.is_input(key.fd):
                 child.send(selector)
@@ -179,7 +188,11 @@ class Program:
                 self._take(child, key.fd, selector)
         if self._follower is not None and self._follower.due(time.monotonic()):
             self._follow(self._follower)
-        self._keep_time(child, time.monotonic())
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            on_look()
+        self._keep_time(child, now)
 
     def _take(self, child: AgentProcess, descriptor: int, selector: selectors.BaseSelector) -> None:
         data = read(descriptor)
@@ -207,8 +220,8 @@ class Program:
 
     def _take_events(self, events: Iterable[AgentEvent]) -> None:
         for event in events:
-            if isinstance(event, InputReadEvent) and self.mailbox is not None:
-                self.mailbox.read(event.id)
+            if isinstance(event, InputReadEvent):
+                self._mailbox.read(event.id)
             self._edits.take(event)
             why = self._watch.take(event)
             if why is not None:
@@ -221,7 +234,7 @@ class Program:
     def _name_session(self) -> None:
         if self._reader.session != self.session:
             self.session = self._reader.session
-            self.on_session(self.session)
+            self._on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
         # The earlier usage of a resumed session does not count for this run.
@@ -265,9 +278,6 @@ class Program:
     # -- times ----------------------------------------------------------------------------------
 
     def _keep_time(self, child: AgentProcess, now: float) -> None:
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_SECONDS
-            self.on_look()
         if self._stopping is not None:
             if now >= self._kill_at:
                 child.kill()
