@@ -130,8 +130,12 @@ class PendingLock(PendingWait):
         self._drop: Callable[[], None] = partial(service.locks.drop, call)
 
     def begin(self) -> None:
-        self._call.notify = lambda: self._socket_loop.call_soon(self._look, self)
+        self._call.settled.add_done_callback(self._settled)
         super().begin()
+
+    def _settled(self, _: Future[None]) -> None:
+        """Check the call again. Any thread may call."""
+        self._socket_loop.call_soon(self._look, self)
 
     def disconnected(self) -> None:
         # The client has disconnected: its request for leases must not block other workers.

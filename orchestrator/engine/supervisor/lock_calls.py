@@ -6,7 +6,9 @@ servers may share a store. Only the supervisor's thread may use this module.
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import field
+from functools import partial
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
@@ -44,8 +46,9 @@ class LockCall:
     answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str] = frozenset()
-    #: Called in the supervisor's thread when the call's state changes.
-    notify: Callable[[], None] = field(default=lambda: None)
+    #: Done after a waiting call was decided, and the decision was stored. A call that is decided at
+    #: once leaves it pending.
+    settled: Future[None] = field(default_factory=Future)
 
     @property
     def key(self) -> WorkerKey:
@@ -165,7 +168,7 @@ class LockCalls:
         decided = [call for call in self.waiting.values() if call.decided]
         for call in decided:
             del self.waiting[call.entry]
-        return [lambda call=call: call.notify() for call in decided]  # type: ignore[misc]
+        return [partial(call.settled.set_result, None) for call in decided]
 
     def _gave_something(self, now: float) -> bool:
         due = [self.waiting[each] for each in self._scheduler.leases.due() if each in self.waiting]
