@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.api.client.server_discovery import Address
     from orchestrator.core.model.submission import Caller
     from orchestrator.engine.service.service import Service
+    from orchestrator.security.http_retry import Waiting
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,22 +50,22 @@ class CliContext:
 
         return workspace_of(self.folder, self.environ)
 
-    def client(self) -> "OrchestratorClient":
+    def client(self, waiting: "Waiting | None" = None) -> "OrchestratorClient":
         """Return the client of the server that the environment names, or that runs for the folder.
 
-        Raises NoServer if neither exists.
+        ``waiting``: see ``OrchestratorClient``. Raises NoServer if neither exists.
         """
-        client = self.client_if_running()
+        client = self.client_if_running(waiting)
         if client is None:
             from orchestrator.api.client.errors import NoServer
 
             raise NoServer(f"no server is running for {self.folder}; this command needs a server")
         return client
 
-    def client_if_running(self) -> "OrchestratorClient | None":
+    def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
         """Return the same client as ``client``; None if no server runs."""
         address = self.address_if_running()
-        return self.client_at(address.url) if address else None
+        return self.client_at(address.url, waiting) if address else None
 
     def address_if_running(self) -> "Address | None":
         """Return the address of the running server, with the key of this folder or worker.
@@ -82,12 +83,12 @@ class CliContext:
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url or ""}
         return find_address(self.folder, environ) if url else None
 
-    def client_at(self, url: str) -> "OrchestratorClient":
+    def client_at(self, url: str, waiting: "Waiting | None" = None) -> "OrchestratorClient":
         """Return the client of the server at ``url``, with the key of this folder or worker."""
         from orchestrator.api.client import OrchestratorClient
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
-        return OrchestratorClient.from_env(self.folder, environ=environ)
+        return OrchestratorClient.from_env(self.folder, environ=environ, waiting=waiting)
 
     def work_on_project_of(self, job_id: str) -> None:
         """Use a job's project for the rest of the command, unless ``--project`` was given."""

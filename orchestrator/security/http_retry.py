@@ -31,7 +31,7 @@ class Retry:
     def __init__(
         self,
         window: float,
-        waiting: Waiting = lambda seconds: None,
+        waiting: Waiting | None = None,
         silent: float = UNANNOUNCED_DELAY_SECONDS,
     ) -> None:
         self._window, self._waiting, self._silent = window, waiting, silent
@@ -55,7 +55,8 @@ class Retry:
             return False
         if delay > self._silent and not self._is_notified:
             self._is_notified = True
-            self._waiting(left)
+            if self._waiting is not None:
+                self._waiting(left)
         time.sleep(delay)
         self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
         return True
@@ -66,7 +67,7 @@ def retried(
     patience: float,
     *,
     ends_at: float = float("inf"),
-    waiting: Waiting = lambda seconds: None,
+    waiting: Waiting | None = None,
 ) -> ServerReply:
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 

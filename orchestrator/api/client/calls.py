@@ -24,20 +24,14 @@ class ClientCalls:
         *,
         retry_seconds: float = 5.0,
         patience_seconds: float = PATIENCE_SECONDS,
+        waiting: Waiting | None = None,
     ) -> None:
-        self._transport = Transport(api_url, api_key, retry_seconds)
+        self._transport = Transport(api_url, api_key, retry_seconds, waiting)
         self._patience = patience_seconds
 
     @property
     def api_url(self) -> str:
         return self._transport.url
-
-    def when_waiting(self, notify: Waiting) -> None:
-        """Call ``notify`` once per outage, before the first long delay of a retry.
-
-        ``notify`` gets the number of seconds for which the call will be retried.
-        """
-        self._transport.waiting = notify
 
     def close(self) -> None:
         """Close the connections. Idempotent."""

@@ -33,6 +33,7 @@ from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.server_discovery import find_address
 from orchestrator.api.client.transport import new_key, present
 from orchestrator.security.files.home_directory import home_here
+from orchestrator.security.http_retry import Waiting
 
 __all__ = [
     "ApiError",
@@ -56,12 +57,17 @@ class OrchestratorClient(FollowCalls):
 
     A context manager. Each thread needs its own client. A call is retried for ``retry_seconds`` if
     the server cannot be reached or is busy. ``wait`` and ``events`` retry for ``patience_seconds``
-    after the server's last answer.
+    after the server's last answer. ``waiting`` is called once per outage, before the first long
+    delay of a retry, with the number of seconds for which the call will be retried.
     """
 
     @classmethod
     def from_env(
-        cls, folder: Path | None = None, *, environ: Mapping[str, str] | None = None
+        cls,
+        folder: Path | None = None,
+        *,
+        environ: Mapping[str, str] | None = None,
+        waiting: Waiting | None = None,
     ) -> Self:
         """Return the client for this program's environment.
 
@@ -74,7 +80,7 @@ class OrchestratorClient(FollowCalls):
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)
-        return cls(address.url, address.key)
+        return cls(address.url, address.key, waiting=waiting)
 
     def orchestrate(
         self,

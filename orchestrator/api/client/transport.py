@@ -46,7 +46,9 @@ class TransportReply(Protocol):
 class Transport:
     """Calls one server with one key. Only one thread at a time may use it."""
 
-    def __init__(self, api_url: str, api_key: str | None, retry_seconds: float) -> None:
+    def __init__(
+        self, api_url: str, api_key: str | None, retry_seconds: float, waiting: Waiting | None
+    ) -> None:
         parts = urlsplit(api_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
@@ -54,7 +56,7 @@ class Transport:
             )
         self.url = api_url.rstrip("/")
         self.retry_seconds = retry_seconds
-        self.waiting: Waiting = lambda seconds: None
+        self._waiting = waiting
         self._is_here = parts.hostname in LOOPBACK_HOSTS
         self._headers = {"X-API-Key": api_key} if api_key else {}
         self._session: Any = None
@@ -81,7 +83,7 @@ class Transport:
         return self._remote
 
     def retry(self, window: float) -> Retry:
-        return Retry(window, self.waiting)
+        return Retry(window, self._waiting)
 
     def get(
         self,

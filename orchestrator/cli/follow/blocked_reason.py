@@ -45,10 +45,10 @@ class BlockedWorkers:
         return line
 
 
-def server_awaited(client: OrchestratorClient, seconds: float) -> str:
+def server_awaited(url: str, seconds: float) -> str:
     """Return the line to show while the client retries, for ``seconds`` from now."""
     until = local_time(time.time() + seconds)
-    return f"no answer from {client.api_url}; retrying until {until}"
+    return f"no answer from {url}; retrying until {until}"
 
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:

@@ -55,7 +55,7 @@ def follow(
 
     The first Ctrl-C requests the job's stop, the second raises Left.
     """
-    news = FollowListener(surroundings.client_at(client.api_url), job_id)
+    news = FollowListener(surroundings, client.api_url, job_id)
     held = BlockedWorkers(client, job_id)
     display.show_output_of(_logs_of(surroundings, job_id))
     interrupted = False
@@ -93,7 +93,7 @@ def watch(
     display.silent_until = time.time()
     display.show_output_of(_logs_of(surroundings, job_id))
     try:
-        for item in FollowListener(surroundings.client_at(client.api_url), job_id):
+        for item in FollowListener(surroundings, client.api_url, job_id):
             if isinstance(item, FollowEnd):
                 return item.answer
             if body is not None and time.monotonic() >= refresh_at:
@@ -166,13 +166,15 @@ class FollowListener:
     An item is None if nothing arrived for a short time. The last item is a FollowEnd.
     """
 
-    def __init__(self, client: OrchestratorClient, job_id: str) -> None:
+    def __init__(self, surroundings: CliContext, url: str, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
+        client = surroundings.client_at(
+            url, lambda seconds: self._news.put(server_awaited(url, seconds))
+        )
         # A daemon thread, so that a user who leaves early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
 
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:
-        client.when_waiting(lambda seconds: self._news.put(server_awaited(client, seconds)))
         try:
             for event in client.events(job_id):
                 self._news.put(event)

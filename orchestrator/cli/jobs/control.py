@@ -62,12 +62,15 @@ def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dic
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
 
     display = display_for(surroundings)
-    with surroundings.client() as client:
-        if isinstance(display, LiveDisplay):
-            seconds = math.inf if timeout is None else timeout
-            with stop_signals_interrupt():
-                return watch(surroundings, client, job_id, display, seconds=seconds)
-        client.when_waiting(lambda s: click.echo(server_awaited(client, s), err=True))
+    if isinstance(display, LiveDisplay):
+        seconds = math.inf if timeout is None else timeout
+        with surroundings.client() as client, stop_signals_interrupt():
+            return watch(surroundings, client, job_id, display, seconds=seconds)
+
+    def announce(seconds: float) -> None:
+        click.echo(server_awaited(client.api_url, seconds), err=True)
+
+    with surroundings.client(announce) as client:
         return client.wait(job_id, timeout)
 
 
