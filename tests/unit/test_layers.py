@@ -487,12 +487,57 @@ def test_no_callback_is_assigned_from_outside_of_its_object() -> None:
     found = [
         f"{module.name}: {ast.unparse(node)}"
         for module in modules().values()
-        if not module.name.startswith(f"{TOP}.agents.driver_process.")
         for node in module.nodes
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        if node.attr.startswith("on_") and ast.unparse(node.value) != "self"
+        if node.attr.startswith("on_") or node.attr in callbacks()
+        if ast.unparse(node.value) != "self"
     ]
     assert not found, f"give it to the constructor, or post a message: {found}"
+
+
+@cache
+def callbacks() -> frozenset[str]:
+    """Return the names of attributes whose declared type is a function, and that can be assigned.
+
+    The fields of a frozen dataclass cannot.
+    """
+    nodes = [node for module in modules().values() for node in module.nodes]
+    aliases = frozenset(
+        ast.unparse(node.targets[0])
+        for node in nodes
+        if isinstance(node, ast.Assign) and is_callable_type(node.value, frozenset())
+    )
+    declared = [
+        each
+        for node in nodes
+        if isinstance(node, ast.ClassDef) and not any(map(is_frozen, node.decorator_list))
+        for each in node.body
+        if isinstance(each, ast.AnnAssign)
+    ]
+    own = (each for each in nodes if isinstance(each, ast.AnnAssign))
+    declared += [each for each in own if isinstance(each.target, ast.Attribute)]
+    return frozenset(
+        ast.unparse(each.target).removeprefix("self.")
+        for each in declared
+        if is_callable_type(each.annotation, aliases)
+    )
+
+
+def is_frozen(decorator: ast.expr) -> bool:
+    return "frozen=True" in ast.unparse(decorator)
+
+
+def is_callable_type(node: ast.expr, aliases: frozenset[str]) -> bool:
+    """True for ``Callable[...]``, an alias of it, or one of them with ``| None``."""
+    match node:
+        case ast.Subscript(value=ast.Name(id="Callable")):
+            return True
+        case ast.Name(id=name):
+            return name in aliases
+        case ast.BinOp(left=left, right=right):
+            return is_callable_type(left, aliases) or is_callable_type(right, aliases)
+        case _:
+            return False
 
 
 def called(node: ast.Call) -> str:
