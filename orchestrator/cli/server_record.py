@@ -23,7 +23,7 @@ def is_same_process(pid: int, recorded_at: float | None) -> bool:
     process = proc.look_up(pid)
     if process is None:  # a system without /proc
         return True
-    began = _began_at(process)
+    began = proc.start_time(process)
     is_later = began is not None and recorded_at is not None and began > recorded_at + SLACK_SECONDS
     return process.alive and not is_later
 
@@ -38,13 +38,6 @@ def _exists(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
-
-
-def _began_at(process: proc.Process) -> float | None:
-    for line in proc.read("/proc/stat").splitlines():
-        if line.startswith(b"btime "):
-            return int(line.split()[1]) + process.ticks / os.sysconf("SC_CLK_TCK")
-    return None
 
 
 ANSWER_SECONDS = 30.0

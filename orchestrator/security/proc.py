@@ -58,8 +58,25 @@ def start_ticks(pid: int) -> int | None:
     return process.ticks if process and process.alive else None
 
 
+def start_time(process: Process) -> float | None:
+    """Return the time at which a process began, in seconds since the epoch; None if unknown."""
+    for line in read("/proc/stat").splitlines():
+        if line.startswith(b"btime "):
+            return int(line.split()[1]) + process.ticks / os.sysconf("SC_CLK_TCK")
+    return None
+
+
 def boot_id() -> str:
+    """Return an id that changes with each start of the machine; "" if there is none."""
     return read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+
+
+def pid_namespace() -> int:
+    """Return the id of this process's PID namespace, which each container has; 0 if unknown."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0
 
 
 def command_line(pid: int) -> str:
@@ -82,6 +99,45 @@ def lock_holder(path: str) -> int | None:
     return None
 
 
+def open_files(pid: int) -> list[str]:
+    """Return a path for each file that a process has open; empty if they are not readable.
+
+    Each path is a link in /proc. Reading its target or its status may raise OSError.
+    """
+    directory = f"/proc/{pid}/fd"
+    try:
+        return [f"{directory}/{name}" for name in os.listdir(directory)]
+    except OSError:
+        return []
+
+
+def working_directory(pid: int) -> str:
+    """Return the directory in which a process runs; empty if it is not readable."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return ""
+
+
+def may_run_in(directory: str, name: bytes) -> bool:
+    """True if a program may be running in a directory, or below it.
+
+    ``directory``: a real path. ``name``: the beginning of the program's name. A process of another
+    user may run in any directory, because its directory is not readable.
+    """
+    for pid in all_pids():
+        try:
+            with open(f"/proc/{pid}/comm", "rb", buffering=0) as file:
+                is_named = file.read().startswith(name)
+            if is_named and f"{os.readlink(f'/proc/{pid}/cwd')}/".startswith(f"{directory}/"):
+                return True
+        except PermissionError:
+            return True
+        except OSError:
+            continue
+    return False
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of a process in bytes; 0 if it has exited."""
     fields = read(f"/proc/{pid}/statm").split()
@@ -94,7 +150,7 @@ def children(pid: int) -> list[int]:
     A child that starts or exits during the call may be missing.
     """
     if not _has_children_files():
-        found = (look_up(each) for each in _all_pids())
+        found = (look_up(each) for each in all_pids())
         return [process.pid for process in found if process is not None and process.parent == pid]
     files = (f"/proc/{pid}/task/{thread}/children" for thread in _threads(pid))
     return [int(child) for file in files for child in read(file).split()]
@@ -118,7 +174,7 @@ def marked(attempt_id: str) -> list[Process]:
 
     Omits processes whose environment this user may not read.
     """
-    found = map(look_up, carrying(_all_pids(), attempt_id))
+    found = map(look_up, carrying(all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
@@ -129,7 +185,7 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
     """
     prefix = f"{MARKER}=".encode()
     for process in everything():
-        for variable in (_environment(process.pid) or b"").split(b"\0"):
+        for variable in (environment(process.pid) or b"").split(b"\0"):
             if variable.startswith(prefix):
                 yield process, variable.removeprefix(prefix).decode("utf-8", "replace")
                 break
@@ -144,13 +200,14 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
     give_up_at = time.monotonic() + _EXEC_SECONDS
     found: list[int] = []
     while pids and time.monotonic() < give_up_at:
-        contents = {pid: _environment(pid) for pid in pids}
+        contents = {pid: environment(pid) for pid in pids}
         found += [pid for pid, text in contents.items() if text and wanted in text.split(b"\0")]
         pids = _between_programs([pid for pid, text in contents.items() if text == b""])
     return found
 
 
-def _environment(pid: int) -> bytes | None:
+def environment(pid: int) -> bytes | None:
+    """Return a process's variables, each with a zero byte at its end; None if not readable."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -185,7 +242,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
 
 def everything() -> Iterator[Process]:
     """Yield every living process of this machine; none without /proc."""
-    for pid in _all_pids():
+    for pid in all_pids():
         process = look_up(pid)
         if process is not None and process.alive:
             yield process
@@ -201,7 +258,8 @@ def _has_children_files() -> bool:
     return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
-def _all_pids() -> list[int]:
+def all_pids() -> list[int]:
+    """Return the PIDs of all visible processes; empty without /proc."""
     try:
         return [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except FileNotFoundError:

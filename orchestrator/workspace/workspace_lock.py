@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
+from orchestrator.security import proc
 
 LOCK_NAME = "server.lock"
 #: Seconds for which the lock is retried, because a shim without a server acquires it briefly to
@@ -71,10 +72,9 @@ class WorkspaceLock:
         try:
             lock = self._path.stat()
             holder = int(self._path.read_text(encoding="ascii"))
-            opened = os.listdir(f"/proc/{holder}/fd")
         except (OSError, ValueError):
             return False
-        return any(_is_file(f"/proc/{holder}/fd/{each}", lock) for each in opened)
+        return any(_is_file(each, lock) for each in proc.open_files(holder))
 
     def release(self) -> None:
         if self._handle is not None:

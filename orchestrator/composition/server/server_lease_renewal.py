@@ -43,11 +43,7 @@ def machine() -> str:
 
     Each container counts as a machine, because the processes of another container are not visible.
     """
-    try:
-        container = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:
-        container = 0
-    return f"{proc.boot_id()} {container}"
+    return f"{proc.boot_id()} {proc.pid_namespace()}"
 
 
 def lease_path(workspace: Path) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.security import proc
 
 #: Seconds after which a lock of the orchestrator's own refs counts as leftover. Git holds such a
 #: lock only briefly.
@@ -120,13 +121,12 @@ def _open_files() -> set[tuple[int, int]] | None:
 
     Return None if the open files are unknown.
     """
-    found = set()
-    if not os.path.isdir("/proc/self/fd"):
+    if not proc.has_proc():
         return None
-    for process in Path("/proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            for name in os.listdir(process):
-                with suppress(OSError):
-                    seen = os.stat(process / name)
-                    found.add((seen.st_dev, seen.st_ino))
+    found = set()
+    for pid in proc.all_pids():
+        for path in proc.open_files(pid):
+            with suppress(OSError):
+                seen = os.stat(path)
+                found.add((seen.st_dev, seen.st_ino))
     return found

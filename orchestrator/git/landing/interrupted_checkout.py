@@ -10,6 +10,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.landing import update_checkout
+from orchestrator.security import proc
 
 
 def is_locked(git: Git) -> bool:
@@ -81,27 +82,9 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 def _is_unlocked(git: Git) -> bool:
     """Remove the index lock of a killed git. Return True if the index is unlocked now."""
     lock = _lock(git)
-    if os.path.lexists(lock) and not _is_git_at(_top(git)):
+    if os.path.lexists(lock) and not proc.may_run_in(os.path.realpath(_top(git)), b"git"):
         leftover_files.clear([lock])
     return not os.path.lexists(lock)
-
-
-def _is_git_at(top: str) -> bool:
-    """True if git may be running in a directory.
-
-    A git process of another user may run in any directory, because its directory is not readable.
-    """
-    top = os.path.realpath(top)
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_git = (process / "comm").read_text().startswith("git")
-            if is_git and f"{os.readlink(process / 'cwd')}/".startswith(f"{top}/"):
-                return True
-        except PermissionError:
-            return True
-        except OSError:
-            continue
-    return False
 
 
 def _lock(git: Git) -> str:

@@ -50,23 +50,18 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, proc.everything()):
-        found = pattern.match(_directory(process.pid))
-        marked = f"{proc.MARKER}=".encode() in proc.read(f"/proc/{process.pid}/environ")
+        found = pattern.match(proc.working_directory(process.pid))
+        marked = f"{proc.MARKER}=".encode() in (proc.environment(process.pid) or b"")
         if found and not marked and _lives(process):
             yield Leftover(process.pid, process.command, found[1], found[2])
 
 
 def is_orphan(process: proc.Process) -> bool:
     """True if an init process has adopted the process, because its parent has exited."""
-    parent = process.parent
-    return parent == 1 or proc.read(f"/proc/{parent}/comm") == b"systemd\n"
-
-
-def _directory(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/cwd")
-    except OSError:
-        return ""
+    if process.parent == 1:
+        return True
+    parent = proc.look_up(process.parent)
+    return parent is not None and parent.command == "systemd"
 
 
 def _has_ended(record: str) -> bool:

@@ -18,9 +18,9 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 #: The exit code of a shell is this number plus the signal that ended the shell's command.
 _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
-#: Prefixes of the targets of links in /proc/<pid>/fd that are files in memory.
+#: Prefixes of the targets of ``proc.open_files`` that are files in memory.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
-#: Mode bit of a link in /proc/<pid>/fd if the file is open for writing.
+#: Mode bit of such a link if the file is open for writing.
 _WRITES = 0o200
 _BLOCK, _KIB = 512, 1024
 
@@ -122,12 +122,7 @@ class Memory:
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
     """Yield a process's open in-memory files: file, bytes, and True if open for writing."""
-    try:
-        names = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return
-    for name in names:
-        path = f"/proc/{pid}/fd/{name}"
+    for path in proc.open_files(pid):
         try:
             # Skip all other files, because the stat of a file on a lost network drive may hang.
             if os.readlink(path).startswith(_IN_MEMORY):
