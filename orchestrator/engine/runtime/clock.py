@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.core.outcome.full_disk import is_shortage
-from orchestrator.engine.runtime import machine_resources
+from orchestrator.security import proc
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 1000
@@ -29,7 +29,7 @@ def keep(path: Path, *, going_on: bool) -> bool:
     start that the earlier server stored, unless the machine was restarted since. Return True if
     jobs continue although the machine was restarted.
     """
-    boot = machine_resources.boot_id()
+    boot = proc.boot_id()
     kept = _read(path) if going_on and boot else None
     if kept and kept[0] == boot:
         _began()[0] = kept[1]

@@ -16,7 +16,6 @@ from orchestrator.core.model.machines import Capacity, Lack, Machine
 from orchestrator.core.model.states import WaitKind
 
 _MEMINFO = Path("/proc/meminfo")
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _DESCRIPTORS = Path("/proc/self/fd")
 _PRESSURE = Path("/proc/pressure/memory")
 
@@ -31,14 +30,6 @@ def available_memory_bytes() -> int | None:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
     return None
-
-
-def boot_id() -> str:
-    """Return an id that changes with each start of the machine; "" if there is none."""
-    try:
-        return _BOOT_ID.read_text().strip()
-    except OSError:
-        return ""
 
 
 def memory_pressure_percent() -> float | None:
