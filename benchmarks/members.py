@@ -71,7 +71,9 @@ async def run(directory: Path, count: int, seconds: float) -> None:
     for number in range(count):
         found = JoinFile.read(directory / f"m{number}.join")
         members.append(Member(found.unpack(directory / f"m{number}", 4)))
-    hello = NodeDaemon(members[0].settings, lambda line: None, list)._hello()
+    hello = NodeDaemon(
+        members[0].settings, lambda line: None, list, lambda path: (None, None)
+    )._hello()
     tasks = []
     for member in members:
         await member.connect(hello)

@@ -26,9 +26,10 @@ _PROGRAM = (
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
     "from orchestrator.agents.discovery.node_availability import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
+    "from orchestrator.engine.runtime.machine_resources import memory_and_disk; "
     "from orchestrator.git.worktrees.node_worktrees import NodeRepository; "
     "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "
-    "sys.exit(run(found, lambda line: print(line, flush=True), look, repository))"
+    "sys.exit(run(found, lambda line: print(line, flush=True), look, memory_and_disk, repository))"
 )
 #: Short, so that a test of a lost node takes seconds.
 QUICK = NodeLeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import resource
+import shutil
 import socket
 import threading
 import time
@@ -64,10 +65,14 @@ def free_files(directory: Path) -> int | None:
 def free_disk_bytes(directory: Path) -> int | None:
     """Return how many bytes an ordinary user may still write in a directory; None if unknown."""
     try:
-        found = os.statvfs(directory)
+        return shutil.disk_usage(directory).free
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize
+
+
+def memory_and_disk(directory: Path) -> tuple[int | None, int | None]:
+    """Return the available memory, and the free space on a directory's disk, in bytes."""
+    return available_memory_bytes(), free_disk_bytes(directory)
 
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -359,10 +360,9 @@ def _full(what: str, answer: GitOutput) -> OSError:
 
 def _is_full(path: str) -> bool:
     try:
-        found = os.statvfs(path)
+        return shutil.disk_usage(path).free < LEAST_BYTES
     except OSError:
         return False
-    return found.f_bavail * found.f_frsize < LEAST_BYTES
 
 
 #: Git's exit code for a fatal error.

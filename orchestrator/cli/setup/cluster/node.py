@@ -45,6 +45,7 @@ def join_command(
     Runs until SIGTERM or Ctrl-C. Then the workers stop, and start again on other machines.
     """
     from orchestrator.agents.discovery.node_availability import found_on_node
+    from orchestrator.engine.runtime.machine_resources import memory_and_disk
     from orchestrator.git.worktrees.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.node.join_file import JoinFile
     from orchestrator.launchers.cluster.node.node_process import locked, run
@@ -56,7 +57,8 @@ def join_command(
     with locked(place, found.name):
         look = partial(found_on_node, environ=surroundings.environ)
         settings = found.unpack(place, slots, own_files=own_files, home=surroundings.folder)
-        return run(settings, click.echo, look, NodeRepository(place / "repository.git"))
+        repository = NodeRepository(place / "repository.git")
+        return run(settings, click.echo, look, memory_and_disk, repository)
 
 
 def _state_home(surroundings: CliContext) -> Path:

@@ -343,8 +343,7 @@ def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
     """
     if isinstance(error, RepositoryError):
         with suppress(OSError):
-            found = os.statvfs(path)
-            if found.f_bavail * found.f_frsize < _FULL_BYTES:
+            if shutil.disk_usage(path).free < _FULL_BYTES:
                 return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return error
 

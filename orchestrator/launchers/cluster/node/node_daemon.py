@@ -134,6 +134,9 @@ class NodeSettings:
 #: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
 #: ``reason`` why it cannot work (empty: it can), the steps that ``fix`` it, and a ``login`` stamp.
 Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+#: Returns the available memory of this machine and the free space on a directory's disk, in bytes;
+#: None if unknown.
+Space = Callable[[Path], tuple[int | None, int | None]]
 
 
 class _Held:
@@ -207,14 +210,15 @@ class NodeDaemon:
         settings: NodeSettings,
         say: Callable[[str], None],
         look: Look,
+        space: Space,
         worktrees: NodeWorktrees | None = None,
     ) -> None:
         """``say`` shows a line to the person who started the node.
 
-        ``look`` searches for agents, in a separate thread. ``worktrees`` is required for a node
-        with its own file system. Raise OSError.
+        ``look`` searches for agents, in a separate thread. ``space`` is called for each heartbeat.
+        ``worktrees`` is required for a node with its own file system. Raise OSError.
         """
-        self._settings, self._say, self._look = settings, say, look
+        self._settings, self._say, self._look, self._space = settings, say, look, space
         self._directory = settings.directory
         (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._files: NodeFiles | None = None
@@ -645,8 +649,8 @@ class NodeDaemon:
             self._expected.clear()
             number += 1
             self._beats[number] = boot_time()
-            figures = {"memory": available_memory(), "disk": free_disk(self._directory)}
-            link.post({"is": "beat", "n": number, **figures})
+            memory, disk = self._space(self._directory)
+            link.post({"is": "beat", "n": number, "memory": memory, "disk": disk})
             self._loop.call_later(terms.notice, check, self._loop.time())
             with suppress(TimeoutError):
                 pause = terms.idle_beat if self._is_idle else terms.beat
@@ -1140,22 +1144,3 @@ def _made_scratch(env: Mapping[str, str]) -> str:
         return ""
     os.makedirs(directory, 0o700)
     return directory
-
-
-def available_memory() -> int | None:
-    """Return the bytes that are available without swapping; None if unknown."""
-    try:
-        with open("/proc/meminfo", encoding="ascii") as figures:
-            found = next(line for line in figures if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return None
-    return int(found.split()[1]) * 1024
-
-
-def free_disk(directory: Path) -> int | None:
-    """Return the free bytes of the directory's disk; None if unknown."""
-    try:
-        found = os.statvfs(directory)
-    except OSError:
-        return None
-    return found.f_bavail * found.f_frsize

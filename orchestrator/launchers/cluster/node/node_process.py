@@ -24,6 +24,7 @@ from orchestrator.launchers.cluster.node.node_daemon import (
     Look,
     NodeDaemon,
     NodeSettings,
+    Space,
 )
 from orchestrator.launchers.process import process_control
 
@@ -55,12 +56,14 @@ def run(
     settings: NodeSettings,
     say: Callable[[str], None],
     look: Look,
+    space: Space,
     worktrees: NodeWorktrees | None = None,
 ) -> int:
     """Run the node until a signal arrives, or until the server rejects it. Return the exit code.
 
-    ``look`` searches for agents. ``worktrees`` is required for a node with its own file system. The
-    caller must hold the lock of the state directory (``locked``). Raise OSError.
+    ``look`` searches for agents. ``space`` reads the machine's memory and disk. ``worktrees`` is
+    required for a node with its own file system. The caller must hold the lock of the state
+    directory (``locked``). Raise OSError.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -79,7 +82,7 @@ def run(
             parent = os.getpid()
             serving = os.fork()
             if serving == 0:
-                _serve(partial(NodeDaemon, settings, say, look, worktrees), api, parent)
+                _serve(partial(NodeDaemon, settings, say, look, space, worktrees), api, parent)
             if stopping:
                 os.kill(serving, signal.SIGTERM)
             _, status = os.waitpid(serving, 0)
