@@ -176,6 +176,27 @@ KILLING_MODULES = frozenset(
         f"{TOP}.git.command.git_process",
     }
 )
+#: Modules besides ``security.proc`` that name a path in /proc.
+PROC_MODULES = frozenset(
+    f"{TOP}.{name}"
+    for name in (
+        # Figures of the machine, and the number of the server's own descriptors.
+        "engine.runtime.machine_resources",
+        # Mounted file systems, and the server's own control group.
+        "cli.doctor.machine",
+        "launchers.local.containment_settings",
+        # Files of the process itself: descriptors, title, identities in a namespace. bubblewrap
+        # only mounts /proc.
+        "launchers.containment.bubblewrap",
+        "launchers.containment.pid_namespace",
+        "launchers.process.process_control",
+        "launchers.shim.worker_log",
+        "launchers.spawner.early_fork",
+        # The shim's readings of its worker: shares of memory, and the OOM scores that it sets.
+        "launchers.process.rlimits",
+        "launchers.process.worker_process",
+    )
+)
 #: The only modules of agents that may handle signals.
 SIGNALLED = (f"{TOP}.agents.driver_process.", f"{TOP}.agents.loop.tools.bash")
 
@@ -470,6 +491,17 @@ def test_only_launchers_signal_other_processes() -> None:
     assert not used, (
         "process signals belong in launchers/ and to workers' own tools only:\n" + "\n".join(used)
     )
+
+
+def test_processes_are_read_in_one_module() -> None:
+    naming = {
+        module.name
+        for module in modules().values()
+        for node in module.nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.match("/proc(/|$)", node.value)
+    }
+    assert naming == PROC_MODULES | {f"{TOP}.security.proc"}, "add the reading to security/proc.py"
 
 
 def test_of_the_agents_only_the_driver_handles_signals() -> None:
