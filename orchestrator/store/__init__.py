@@ -1,7 +1,7 @@
 """Durable state in an SQL database: SQLite by default, or PostgreSQL, as ``store.url`` requests.
 
 - ``database``: The database: connections, queries, migrations, locks, errors
-- ``read_models``: Lists of many jobs or workers, from columns, without their JSON documents
+- ``read_models``: Lists of many jobs or workers. They read columns, and no JSON documents
 - ``schema``: Tables, columns, and JSON documents in them
 """
 

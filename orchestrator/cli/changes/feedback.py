@@ -43,8 +43,8 @@ _TEMPLATE = """\
     "--file",
     type=click.File(encoding="utf-8"),
     metavar="FILE",
-    help="File with comments: blocks that begin with PATH:LINE:, or a diff with lines '# comment' "
-    "(-: standard input).",
+    help="File with comments, or - for standard input. It has blocks that begin with 'PATH:LINE:', "
+    "or it is a diff with comments in lines that begin with '#'.",
 )
 @click.option("--edit", is_flag=True, help="Write comments into the diff, in $EDITOR.")
 @click.option("--agent", metavar="NAME", help="Agent of the next attempt (default: the same).")

@@ -1,4 +1,4 @@
-"""Opens pull requests for jobs of triggers that set ``pull_request``, as ``land --pr`` does."""
+"""Opens pull requests, as ``land --pr`` does, for the jobs of triggers with ``pull_request``."""
 
 import logging
 import subprocess

@@ -104,8 +104,8 @@ class Launcher(Protocol):
     def preload(self, launch: Launch) -> bool:
         """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
 
-        Return False without a change if no shim accepts the launch. If the result is True, the
-        events ``begun`` and ``ended`` follow, or only ``returned``.
+        Return False without a change if no shim accepts the launch. If the result is True, either
+        the events ``begun`` and ``ended`` follow, or the event ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:

@@ -571,7 +571,8 @@ class Repository(Protocol):
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
         """Return the present uncommitted files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``. It saves a search for changed files.
+        ``state``: the present result of ``checkout_state``. With it, the changed files need not be
+        searched again.
         """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:

@@ -1,9 +1,8 @@
-"""Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
+"""Merges workers' changes in order, and searches for the culprits: changes that fail the gates.
 
 If all of n changes pass, the gates run once. Otherwise they run about log2(n) + 1 times for each
-culprit. From the second culprit on, the number of runs may double, because the search also checks
-whether one earlier change makes both culprits fail. Only that earlier change then counts as a
-culprit.
+culprit. From the second culprit on, the number of runs may double: the search also checks whether
+one earlier change is the cause of both failures. Then only the earlier change is a culprit.
 """
 
 from collections.abc import Callable, Sequence

@@ -307,7 +307,7 @@ class SubmissionBuilder:
                 raise Refused(
                     f"cannot enforce max_cost_usd for task {task.id!r}: the price of {model} "
                     f"({worker.agent}) is unknown; set workers.prices in config.yaml (0 for a "
-                    "local model), or set workers.unknown_price: first",
+                    "local model), or set workers.unknown_price to 'first'",
                     kind="unknown-price",
                 )
 

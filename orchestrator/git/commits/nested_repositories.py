@@ -212,9 +212,9 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Return the refs to fetch, by the names of the new refs.
+    """Return which refs to fetch. The keys are the names that the fetched refs get.
 
-    These are HEAD, and each branch or stash that has commits that HEAD lacks. For a shallow clone,
+    The refs are HEAD, and each branch or stash with commits that HEAD lacks. For a shallow clone,
     return only HEAD.
     """
     git, head = nested.git, nested.head

@@ -317,8 +317,8 @@ class Landing:
     def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        An earlier result may have been landed as rewritten commits. Then return a temporary merge
-        of ``head`` with that result. Otherwise, lines that both results contain would conflict.
+        If an earlier result was landed as rewritten commits, return a temporary merge of ``head``
+        with that result. Without this merge, lines that are in both results would conflict.
         """
         earlier = self._git.resolve(self._rewritten_ref)
         if not earlier or not self._rewritten_on(head, earlier):

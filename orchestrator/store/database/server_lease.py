@@ -54,8 +54,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    Raise WorkspaceBusy if a server on another machine has a lease other than ``ended``.
-    ``ended``: a lease that the caller knows to have ended.
+    ``ended``: a lease that the caller knows to have ended; None if it knows none. Raise
+    WorkspaceBusy if a server on another machine has any other lease.
     """
     found = read(connection, lock=True)
     is_elsewhere = found.seconds > 0 and found.machine != claimant.machine

@@ -1,1 +1,1 @@
-"""Lists of many jobs or workers, from columns, without their JSON documents."""
+"""Lists of many jobs or workers. They read columns, and no JSON documents."""

@@ -1,4 +1,4 @@
-"""Calls for logins of browsers, and for information about the server that the dashboard shows."""
+"""The calls with which a browser logs in, and the dashboard reads facts about the server."""
 
 from http import HTTPStatus
 

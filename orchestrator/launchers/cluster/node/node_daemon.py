@@ -578,10 +578,11 @@ class NodeDaemon:
         expected: Mapping[str, Mapping[str, int]],
         late: Mapping[str, Mapping[str, int]],
     ) -> None:
-        """Send output and ends of the attempts that the server expects, and stop all others.
+        """Send the output and the ends of the given attempts. Stop all other attempts.
 
-        ``expected`` and ``late``: for each attempt, the positions from which its files are sent.
-        The server counted ``late`` attempts as lost, but still accepts their results.
+        ``expected``: attempts that the server expects. ``late``: attempts that the server counted
+        as lost, and whose results it still accepts. Both have, by attempt, the positions from which
+        its files are sent.
         """
         for attempt_id, sizes in expected.items():
             held = self._held.get(attempt_id)

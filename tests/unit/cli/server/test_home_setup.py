@@ -73,7 +73,7 @@ def test_settings_that_came_with_a_clone_are_refused(project: Path) -> None:
     home.mkdir(mode=0o700)
     (home / "config.yaml").write_text("agents: {a: {command: [evil]}}\n")
     git(project, "add", "-f", str(home))
-    with pytest.raises(ConfigError, match="may come from another person"):
+    with pytest.raises(ConfigError, match="another person may have written"):
         prepare_home(home, {}, lambda text: None)
 
 

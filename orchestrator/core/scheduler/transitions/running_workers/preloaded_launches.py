@@ -106,7 +106,7 @@ class Preloads:
             self._short.pop(worker.root_id, None)
 
     def report(self, report: Report) -> None:
-        """Store a report of a preloaded worker for a turn in which the worker has a slot."""
+        """Store a report of a preloaded worker until a turn in which the worker gets a slot."""
         self._reports.append(report)
 
     def begin(self, key: WorkerKey, at: float, now: float) -> None:
