@@ -1,4 +1,4 @@
-"""Calls that read a job."""
+"""Calls that read a job, and its reports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.callers import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.http.log_response import text_file
+from orchestrator.api.http.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.response_caching import (
     Again,
     Repeated,
@@ -30,7 +31,7 @@ from orchestrator.api.serializers.status_answer import (
     quick_status_bytes,
     status_bytes,
 )
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
@@ -39,6 +40,13 @@ from orchestrator.schemas.requests.query_parameters import JobQuery, JobsQuery, 
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
 blueprint.before_request(authenticate)
+
+#: Media types of reports, by the suffix of the file's name.
+MEDIA_TYPES = {
+    ".md": "text/markdown; charset=utf-8",
+    ".json": "application/json",
+    ".txt": "text/plain; charset=utf-8",
+}
 
 
 @blueprint.get("")
@@ -160,3 +168,17 @@ def get_tree(job_id: str) -> Response:
     request.query(NoQuery)
     asked, this_caller = checked_job_id(job_id), caller()
     return tagged_answer(lambda: tree_answer(service().queries.tree(this_caller, asked)))
+
+
+@blueprint.get("/<job_id>/reports/<path:name>")
+def get_report(job_id: str, name: str) -> Response:
+    request.query(NoQuery)
+    job = service().access.job(caller(), checked_job_id(job_id))
+    path = service().queries.report_path(caller(), job_id, checked_report_name(name))
+    media_type = MEDIA_TYPES.get(path.suffix.lower(), MEDIA_TYPES[".txt"])
+    try:
+        return text_file(path, media_type, within=service().queries.workspace(job).parent)
+    except FileNotFoundError:
+        raise NotFound(
+            f"report {path.name} does not exist yet; reports are written when a job ends"
+        ) from None
