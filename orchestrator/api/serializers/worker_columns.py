@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from orchestrator.core.model.dag import critical_path
 from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerStatus
-from orchestrator.core.outcome.job.critical_path import critical_path
 from orchestrator.core.ports.read_models import TreeSnapshot
 
 REQUEST_CHARACTERS = 200

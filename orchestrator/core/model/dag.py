@@ -1,4 +1,7 @@
-"""The dependency graph of one job's tasks: checks, progress, and the planner's task and worker."""
+"""The dependency graph of one job's tasks: checks, progress, and critical path.
+
+Also the planner's task and worker.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -240,3 +243,38 @@ def plan_of(
     if planner and not tasks:
         return PlanProgress((planning_task(planner),), (planner,))
     return PlanProgress(tasks, workers)
+
+
+def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
+    """Return the chain of dependent tasks that took the longest, in order.
+
+    ``needed[i]``: the dependencies of task ``i``.
+    """
+    total = [0.0] * len(needed)
+    before = [-1] * len(needed)
+    for task in _ordered(needed):
+        for each in needed[task]:
+            if before[task] < 0 or total[each] > total[before[task]]:
+                before[task] = each
+        total[task] = seconds[task] + (total[before[task]] if before[task] >= 0 else 0.0)
+    chain = []
+    task = max(range(len(total)), key=total.__getitem__, default=-1)
+    while task >= 0:
+        chain.append(task)
+        task = before[task]
+    return chain[::-1]
+
+
+def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
+    waiting = [len(names) for names in needed]
+    needed_by: dict[int, list[int]] = {}
+    for task, names in enumerate(needed):
+        for each in names:
+            needed_by.setdefault(each, []).append(task)
+    ready = [task for task, number in enumerate(waiting) if not number]
+    for task in ready:
+        yield task
+        for each in needed_by.get(task, ()):
+            waiting[each] -= 1
+            if not waiting[each]:
+                ready.append(each)

@@ -1,7 +1,7 @@
 import pytest
 
 from orchestrator.core.errors import InvalidRequest, PlanCycle
-from orchestrator.core.model.dag import check, check_overlaps, dependents
+from orchestrator.core.model.dag import check, check_overlaps, critical_path, dependents
 from orchestrator.core.model.job import TaskSpec
 from tests.unit.core.factories import a_task
 
@@ -74,3 +74,18 @@ def test_two_tasks_that_run_side_by_side_must_not_name_the_same_file() -> None:
         check_overlaps(tasks)
 
     assert refused.value.kind == "overlap"
+
+
+def test_the_longest_chain_wins_over_the_longest_task() -> None:
+    #         0    1    2       3       4
+    needed = [[], [], [0, 1], [2], []]
+    assert critical_path(needed, [1.0, 5.0, 1.0, 2.0, 7.0]) == [1, 2, 3]
+    assert critical_path(needed, [1.0, 5.0, 1.0, 2.0, 9.0]) == [4]
+
+
+def test_the_order_of_tasks_does_not_change_the_critical_path() -> None:
+    assert critical_path([[2], [0], []], [1.0, 1.0, 1.0]) == [2, 0, 1]
+
+
+def test_without_tasks_there_is_no_critical_path() -> None:
+    assert critical_path([], []) == []
