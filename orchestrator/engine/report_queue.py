@@ -70,7 +70,7 @@ class ReportWriter:
         if missing and self._workspace.job_directory(root.id).is_dir():
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 
-    def once_more(self, render: Render) -> None:
+    def rewrite(self, render: Render) -> None:
         """Rewrite the outdated reports of an ended job."""
         self._queue.put(_Owed(render))
 

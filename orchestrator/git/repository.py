@@ -281,7 +281,7 @@ class GitRepository(Committed):
         found = place.worktrees.open(directory, branch, start, settings_before.of)
         worktree = place.worktrees.git_of(found)
         settings_before.note(worktree)
-        submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
+        submodules.fill(worktree, found.admin, place.top, "HEAD", refill=False)
         parent = place.worktrees.find(above) if above else None
         if parent is not None:
             theirs = place.worktrees.git_of(parent)
@@ -515,7 +515,7 @@ class GitRepository(Committed):
         place = self.place()
         self._hide(place)
         found = place.worktrees.open_at(directory, commit)
-        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, anew=False)
+        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, refill=False)
         self._carry(found)
 
     # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.

@@ -122,16 +122,16 @@ def may_have_some(git: Git, admin: Path) -> bool:
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
 
-def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
+def fill(git: Git, admin: Path, top: str, commit: str, *, refill: bool = True) -> None:
     """Check out a commit's submodules in a worktree, if the user's repositories have the objects.
 
-    ``anew``: also check out submodules that already have files.
+    ``refill``: also check out submodules that already have files.
     """
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
-        if not anew and (module.is_filled or module.is_workers):
+        if not refill and (module.is_filled or module.is_workers):
             continue
         if (module.is_filled or _make(module)) and _check_out(module):
-            fill(module.git, module.own, module.users, module.commit, anew=anew)
+            fill(module.git, module.own, module.users, module.commit, refill=refill)
 
 
 def _check_out(module: Submodule) -> bool:

@@ -93,7 +93,7 @@ class UsageWatch:
         self.answered |= _is_answer(event)
         if isinstance(event, RetryEvent) and event.error_class is ErrorClass.RATE_LIMIT:
             self.limited = event.text
-        beyond = self._used_up and _goes_on(event)
+        beyond = self._used_up and _continues(event)
         self._notice(event)
         if isinstance(event, UsageEvent):
             self._reported = total(self._reported, event.usage)
@@ -139,7 +139,7 @@ def _is_answer(event: AgentEvent) -> bool:
     return isinstance(event, TextEvent | ToolEvent)
 
 
-def _goes_on(event: AgentEvent) -> bool:
+def _continues(event: AgentEvent) -> bool:
     # Text and usage without a step may be the agent's last events.
     if isinstance(event, UsageEvent):
         return bool(event.usage.steps)

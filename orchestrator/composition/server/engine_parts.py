@@ -350,7 +350,7 @@ class EngineParts:
 
     @cached_property
     def merge_queue(self) -> MergeQueue:
-        return MergeQueue(self.store, self._merge_runner, self.reporting.once_more, self._inbox.put)
+        return MergeQueue(self.store, self._merge_runner, self.reporting.rewrite, self._inbox.put)
 
     @cached_property
     def reporting(self) -> ReportWriter:

@@ -164,7 +164,7 @@ class UseCases:
             self._supervisor,
             self._store,
             self._parts.workspace,
-            self._parts.reporting.once_more,
+            self._parts.reporting.rewrite,
             self._parts.status_files.write,
         )
 
@@ -207,7 +207,7 @@ class UseCases:
             submitting=self._parts.submitting,
             worktrees=self._parts.worktrees,
             merge_queue=self._parts.merge_queue,
-            report_anew=self._parts.reporting.once_more,
+            rewrite_report=self._parts.reporting.rewrite,
         )
 
     @cached_property

@@ -262,7 +262,7 @@ class AttemptRunner:
         if self._background.space.hold(attempt_id(worker), work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
-    def _goes_on(self, worker: Worker) -> None:
+    def _has_space_again(self, worker: Worker) -> None:
         if self._background.space.done(attempt_id(worker)):
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
@@ -302,7 +302,7 @@ class AttemptRunner:
         worker = assignment.worker
         name = attempt_id(worker)
         launch, flight = self._preparation.prepare(assignment, issued, ground)
-        self._goes_on(worker)
+        self._has_space_again(worker)
         stopped = self._background.ready(name, lambda: self._launch(launch, flight))
         if stopped is not None:
             self._preparation.release(name, flight.scratch)
@@ -434,7 +434,7 @@ class AttemptRunner:
                     self._background.space.wake(attempt_id(worker))
                 return
             evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
-        self._goes_on(worker)
+        self._has_space_again(worker)
         self._attempt_gates.begin(flight, job, exit, evidence, self._post_end)
 
     def _evidence_here(

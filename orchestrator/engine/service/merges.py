@@ -41,7 +41,7 @@ class MergeCalls:
         submitting: SubmissionBuilder,
         worktrees: Worktrees,
         merge_queue: MergeQueue,
-        report_anew: Callable[[Render], None],
+        rewrite_report: Callable[[Render], None],
     ) -> None:
         self._supervisor = supervisor
         self._store = store
@@ -51,7 +51,7 @@ class MergeCalls:
         self._submitting = submitting
         self._worktrees = worktrees
         self._merge_queue = merge_queue
-        self._report_anew = report_anew
+        self._rewrite_report = rewrite_report
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
         """Merge an ended job again. Return True if the merge has ended, and False if it still runs.
@@ -133,7 +133,7 @@ class MergeCalls:
         if not has_worktree(worker):
             # Without a worktree, nothing is merged. Only the reports change: they name the selected
             # candidate.
-            self._report_anew(Render(job.root_id, job_id, (job_id,)))
+            self._rewrite_report(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())
 

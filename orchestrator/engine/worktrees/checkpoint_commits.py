@@ -70,10 +70,10 @@ class Checkpoints:
 
     # -- around an attempt ----------------------------------------------------------------------
 
-    def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
+    def begin(self, place: CheckpointPlace, is_new: bool, fold: Callable[[str], str]) -> None:
         """Run a pending rollback. Then create the checkpoint before the attempt.
 
-        ``made_anew``: True if the worktree was just created. ``fold`` adds the results of child
+        ``is_new``: True if the worktree was just created. ``fold`` adds the results of child
         jobs to a commit. A rollback keeps these results, because completed child jobs do not run
         again.
         """
@@ -81,7 +81,7 @@ class Checkpoints:
         failure = pending(worker, present)
         if failure is not None:
             self._carry_out(place, failure, present, fold)
-        elif made_anew and present:
+        elif is_new and present:
             self._restore_ignored(place, present)
         if present:
             self._save(place, before(worker.attempt), "")

@@ -320,12 +320,12 @@ class Worktrees:
         elif not os.path.lexists(directory):
             start = take_up(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
-        made_anew = not os.path.lexists(directory)
+        is_new = not os.path.lexists(directory)
         self._turns.opened(worker)
         self._repository.open_worktree(directory, branch, start, self._above(worker, job))
         place = CheckpointPlace(worker, branch, directory, True)
         self.checkpoints.begin(
-            place, made_anew, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
+            place, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
         tip = self._repository.tip(branch)
         tools = self._tools(directory)

@@ -238,9 +238,9 @@ class Landing:
         if common == result:
             text = f"nothing to do: {branch} already has the result"
             return Moved(branch=branch, before=before, after=before, text=text)
-        retold = self._rewritten_on(before, result)
-        if retold:
-            text = f"nothing to do: already landed on {branch}, as commit {retold[:12]}"
+        rewritten = self._rewritten_on(before, result)
+        if rewritten:
+            text = f"nothing to do: already landed on {branch}, as commit {rewritten[:12]}"
             return Moved(branch=branch, before=before, after=before, text=text)
         if not common:
             raise Conflict(
@@ -325,12 +325,12 @@ class Landing:
             return head
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
-    def _move(self, before: str, after: str, retold: str) -> None:
+    def _move(self, before: str, after: str, rewritten: str) -> None:
         # The landing is recorded first, so that it can be undone even if a crash interrupts the
         # move.
         noted = self._noted()
         had = self._git.resolve(self._rewritten_ref)
-        self._note(before, after, retold)
+        self._note(before, after, rewritten)
         try:
             update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
         except Exception:
@@ -342,10 +342,10 @@ class Landing:
         before, after = (self._git.resolve(each) for each in (self._before, self._after))
         return before, after
 
-    def _note(self, before: str, after: str, retold: str) -> None:
+    def _note(self, before: str, after: str, rewritten: str) -> None:
         # The ref of the result is written last, because without it the record is not valid.
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
-        for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, retold)):
+        for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, rewritten)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> Moved:
@@ -363,8 +363,8 @@ class Landing:
                 f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
                 f"the changes of the job: `{self._takes_back(before, after)}`"
             )
-        has_retold = self._git.resolve(self._rewritten_ref)
-        noted = (*((self._rewritten_ref,) if has_retold else ()), self._before, self._after)
+        is_rewritten = self._git.resolve(self._rewritten_ref)
+        noted = (*((self._rewritten_ref,) if is_rewritten else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"

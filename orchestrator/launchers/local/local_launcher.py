@@ -115,7 +115,7 @@ class LocalLauncher:
         self._adopted: dict[int, Adopted] = {}
         self._longest_grace = 0.0
         #: Attempts that were started on a second shim, because the first shim never began them.
-        self._begun_anew: set[str] = set()
+        self._restarted: set[str] = set()
         #: Attempts whose shim died without a living spawner or keeper.
         self._unheld: set[str] = set()
         #: Ends that no shim has reported. The listening thread reports them.
@@ -498,9 +498,9 @@ class LocalLauncher:
         The result is True only once for each attempt. Otherwise, an attempt that kills every shim
         would be restarted forever.
         """
-        if launch.attempt_id in self._begun_anew:
+        if launch.attempt_id in self._restarted:
             return False
-        self._begun_anew.add(launch.attempt_id)
+        self._restarted.add(launch.attempt_id)
         return inspect(launch.exit_path, launch.proof.digest) is Unfinished.NEVER
 
     def _adopted_ended(self, adopted: Adopted) -> None:
@@ -513,7 +513,7 @@ class LocalLauncher:
     def _report_end(self, attempt_id: str, ended: Exit) -> None:
         with self._lock:
             self._attempts.pop(attempt_id, None)
-            self._begun_anew.discard(attempt_id)
+            self._restarted.discard(attempt_id)
         if attempt_id in self._unheld:
             self._unheld.discard(attempt_id)
             if ended.ended_by is EndedBy.LOST:

@@ -28,7 +28,7 @@ class StoredTrees:
         supervisor: Supervisor,
         store: Store,
         workspace: Workspace,
-        report_anew: Callable[[Render], None],
+        rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
         """``write_status`` writes status.json of a tree that is changed without a server.
@@ -38,7 +38,7 @@ class StoredTrees:
         self._supervisor = supervisor
         self._store = store
         self._workspace = workspace
-        self._report_anew = report_anew
+        self._rewrite_report = rewrite_report
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
@@ -93,7 +93,7 @@ class StoredTrees:
         for job_id in dict.fromkeys(job_ids):
             job = self._store.job(job_id)
             if job is not None and job.status.ended:
-                self._report_anew(Render(job.root_id, job_id, family))
+                self._rewrite_report(Render(job.root_id, job_id, family))
 
     def check_not_attached(self, *workers: Worker) -> None:
         """Raise Conflict if a person works in the worktree of one of the workers (``attach``)."""
