@@ -55,7 +55,7 @@ def _declare(
     declared: Any = declare(cls)
     own = {name: cls.__dict__[name] for name in _METHODS & cls.__dict__.keys()}
 
-    is_plain = all(map(_is_given, dataclasses.fields(declared)))
+    is_plain = all(field.init for field in dataclasses.fields(declared))
     is_plain = is_plain and not (own.keys() & _COMPARING or options.keys() - {"frozen"})
 
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
@@ -77,10 +77,6 @@ def _declare(
 
     declared.__init__ = complete
     return declared  # type: ignore[no-any-return]
-
-
-def _is_given(field: "dataclasses.Field[Any]") -> bool:
-    return field.init
 
 
 def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:

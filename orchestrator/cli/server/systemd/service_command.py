@@ -5,6 +5,7 @@ import pwd
 import re
 import shlex
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,7 +80,7 @@ def install_command(surroundings: CliContext, of_user: bool, name: str, run_as: 
     path = _path(surroundings, manager, name)
     _check_manager(surroundings, manager)
     _check_place(path, manager, surroundings, "install")
-    prepare_home(surroundings.folder, surroundings.environ, _note)
+    prepare_home(surroundings.folder, surroundings.environ, partial(click.echo, err=True))
     unit = _unit(surroundings, of_user, run_as)
     is_active = manager.ask("is-active", path.name) == "active"
     if not is_active:
@@ -145,10 +146,6 @@ def _unit(surroundings: CliContext, of_user: bool, run_as: str | None) -> Unit:
             )
     check_owner(account, place)
     return unit_of(surroundings, account, for_user=of_user, systemd_version=systemd_version())
-
-
-def _note(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _path(surroundings: CliContext, manager: Manager, name: str) -> Path:

@@ -151,7 +151,9 @@ class PlanApproval:
         return self._unit_of_work.update_job(job_id, pause=begun.pause, reason=begun.reason)
 
     def _awaits_approval_again(self, job: Job) -> bool:
-        return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
+        return job.config.approve and not any(
+            worker.attempt > 0 for worker in self._trees.workers_of(job.id)
+        )
 
 
 #: The fields that describe a job's end, with their values while the job runs.
@@ -163,7 +165,3 @@ _NOTHING_ENDED: Mapping[str, object] = {
     "merge_state": MergeState.NONE,
     "facts": NO_FACTS,
 }
-
-
-def _was_started(worker: Worker) -> bool:
-    return worker.attempt > 0
