@@ -5,12 +5,15 @@ from typing import Any, get_type_hints
 
 import click
 import pytest
+from pydantic import TypeAdapter
 
+from orchestrator.cli.jobs.control import budget_command
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings
 from orchestrator.core.limits.admission import Ceilings
 from orchestrator.core.model.job_settings import (
+    RAISABLE,
     SETTINGS,
     Inheritance,
     JobConfig,
@@ -20,7 +23,10 @@ from orchestrator.core.model.job_settings import (
 )
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.answers.job import ConfigAnswer
+from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.requests.human_input import BudgetRequest
 from orchestrator.schemas.requests.job import ConfigBody
+from orchestrator.schemas.requests.mcp import BudgetArguments
 from orchestrator.store.schema.column_types import read_config
 
 #: The answer has it as the job's depth.
@@ -56,6 +62,36 @@ def test_a_job_is_answered_with_each_of_its_settings() -> None:
 
     assert set(named) - set(ConfigAnswer.model_fields) == NOT_ANSWERED
     assert answered <= {each.name for each in fields(JobConfig)}
+
+
+@pytest.mark.parametrize("name", ConfigAnswer.model_fields)
+def test_an_answered_setting_has_the_type_of_its_value(name: str) -> None:
+    # The answer is handwritten: its order, its required fields, and most descriptions are its own.
+    own = {each.wire: each.name for each in SETTINGS}.get(name, name)
+    stored = json_type(TypeAdapter(get_type_hints(JobConfig)[own]).json_schema())
+    answered = json_type(ConfigAnswer.model_json_schema()["properties"][name])
+
+    assert answered == stored
+
+
+def json_type(schema: dict[str, Any]) -> set[str]:
+    return {each["type"] for each in schema.get("anyOf", [schema])}
+
+
+@pytest.mark.parametrize("request_type", [BudgetRequest, BudgetArguments])
+def test_a_request_to_raise_limits_has_each_limit_as_a_request_for_a_job_has_it(
+    request_type: type[Wire],
+) -> None:
+    there = {each: request_type.model_fields[each].annotation for each in RAISABLE}
+
+    assert set(request_type.model_fields) - {"job_id"} == set(RAISABLE)
+    assert there == {each: ConfigBody.model_fields[each].annotation for each in RAISABLE}
+
+
+def test_the_command_budget_has_an_option_for_each_limit_that_can_be_raised() -> None:
+    options = {each.name for each in budget_command.params if isinstance(each, click.Option)}
+
+    assert options - {"json"} == set(RAISABLE)
 
 
 def test_run_has_the_options_of_the_table() -> None:

@@ -150,6 +150,8 @@ def setting(
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")
+#: Names in requests of the limits that a person can raise while the job runs.
+RAISABLE = ("max_cost_usd", "max_tokens", "max_steps", "max_wall_seconds")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

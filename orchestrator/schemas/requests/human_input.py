@@ -1,8 +1,8 @@
 """Requests with the input of people to jobs and workers: messages, feedback, decisions."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from orchestrator.core.model.human_input import (
@@ -13,19 +13,18 @@ from orchestrator.core.model.human_input import (
     Side,
 )
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, RAISABLE
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.fields.bounded_types import (
     COMMIT_PATTERN,
     TEXT_PATTERN,
     Count,
-    Money,
     RequestText,
-    Seconds,
     Text,
     Wire,
     Word,
 )
-from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids
+from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids, type_of
 
 MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
@@ -135,20 +134,32 @@ class AnswerRequest(Wire):
     """Text for the tasks that depend on the question, and for the report."""
 
 
-class BudgetRequest(Wire):
-    """Request to raise caps or the wall time of a job; contains at least one of the fields."""
+if TYPE_CHECKING:
+    _RaisedLimits = Wire
+else:
+    _RaisedLimits = create_model(
+        "_RaisedLimits",
+        __base__=Wire,
+        **{name: (type_of(BY_WIRE_NAME[name]) | None, None) for name in RAISABLE},
+    )
 
-    max_cost_usd: Money | None = None
-    """Cost cap of the job and its child jobs, in US dollars."""
-    max_tokens: Count | None = None
-    """Token cap of the job and its child jobs."""
-    max_steps: Count | None = None
-    """Step cap of the job and its child jobs."""
-    max_wall_seconds: Seconds | None = None
-    """Maximum wall time of the job, in seconds."""
+
+class RaisedLimits(_RaisedLimits):
+    """Limits of a running job, without descriptions: one field for each name of ``RAISABLE``."""
 
     def to_limits(self) -> ConfigRequest:
-        return ConfigRequest(**self.model_dump())
+        return ConfigRequest(**{name: getattr(self, name) for name in RAISABLE})
+
+
+class BudgetRequest(RaisedLimits):
+    """Request to raise caps or the wall time of a job; contains at least one of the fields."""
+
+    @classmethod
+    def description_of(cls, name: str) -> str:
+        if name == "max_steps":
+            # Shorter than in the table, which also explains a step.
+            return "Step cap of the job and its child jobs."
+        return BY_WIRE_NAME[name].description
 
 
 class PlanRequest(Wire):

@@ -154,10 +154,14 @@ _TYPES: Mapping[ValueKind, Any] = {
 def _field(setting: Setting) -> tuple[Any, Any]:
     if setting.values is ValueKind.LABELS:
         return Labels, Field(default_factory=dict, description=setting.description)
+    return type_of(setting) | None, Field(default=None, description=setting.description)
+
+
+def type_of(setting: Setting) -> Any:
+    """Return the type of a setting's value in requests."""
     one_of: Any = Literal
     values = setting.values
-    kind = _TYPES[values] if isinstance(values, ValueKind) else one_of[values]
-    return kind | None, Field(default=None, description=setting.description)
+    return _TYPES[values] if isinstance(values, ValueKind) else one_of[values]
 
 
 if TYPE_CHECKING:

@@ -4,14 +4,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.bounded_types import Count, Money, Seconds, Text, Wire, Word
+from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
 from orchestrator.schemas.requests.human_input import (
     CommentBodies,
     CommitName,
     FeedbackText,
     MessageBody,
+    RaisedLimits,
 )
 from orchestrator.schemas.requests.job import JobRequest
 
@@ -104,14 +104,8 @@ class PauseArguments(JobArguments):
     """Running attempts: finish, or stop and run again after the pause."""
 
 
-class BudgetArguments(JobArguments):
-    max_cost_usd: Money | None = None
-    max_tokens: Count | None = None
-    max_steps: Count | None = None
-    max_wall_seconds: Seconds | None = None
-
-    def to_limits(self) -> ConfigRequest:
-        return ConfigRequest(**self.model_dump(exclude={"job_id"}))
+class BudgetArguments(RaisedLimits, JobArguments):
+    """The limits are those of ``POST /api/v1/jobs/{job_id}/budget``."""
 
 
 class MessageArguments(JobArguments, MessageBody):
