@@ -10,11 +10,14 @@ Installs packages into .venv in this folder, writes config.yaml with a new API k
 creates the workspace directory. Changes nothing outside this folder. A second run is quick.
 
   --dev            install the packages of ./run-tests.sh, too
-  --no-grammars    install no grammars, with which the survey reads languages other than Python
-                   (24 MB); without grammars, the survey just counts the lines of these languages.
-                   To install the grammars later: ./install.sh --grammars
-  --grammars       fail if the grammars cannot be installed; without this option, the other
-                   packages are installed, and the survey works without grammars
+  --with PACKAGE   install a further package, such as apprise==2.2.0; .venv has no pip
+  --grammars       install the grammars (24 MB), with which the survey reads C, C++, C#, Go, Java,
+                   JavaScript, PHP, Ruby, Rust, Bash, and TypeScript; without grammars, the survey
+                   just counts the lines of these languages. By default, the grammars are installed
+                   if git has files of these languages, except Bash, next to this folder. If the
+                   installation fails, the other packages are installed, and the survey works
+                   without grammars; with this option, install.sh fails
+  --no-grammars    never install the grammars
   --offline DIR    install packages only from DIR; fill DIR on another machine with
                      python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
                    (requirements-dev.txt for --dev)
@@ -38,15 +41,19 @@ usage_error() {
   exit 2
 }
 
-dev=no grammars='' offline='' python='' use_uv=yes quiet=no
+dev=no grammars='' offline='' python='' use_uv=yes quiet=no further=()
 while [ $# -gt 0 ]; do
   case $1 in
     --dev) dev=yes ;;
     --grammars) grammars=yes ;;
     --no-grammars) grammars=no ;;
-    --offline | --python)
+    --offline | --python | --with)
       [ $# -ge 2 ] || usage_error "$1 needs a value"
-      if [ "$1" = --offline ]; then offline=$2; else python=$2; fi
+      case $1 in
+        --offline) offline=$2 ;;
+        --python) python=$2 ;;
+        *) further+=("$2") ;;
+      esac
       shift
       ;;
     --pip) use_uv=no ;;
@@ -75,9 +82,12 @@ venv_python=$folder/.venv/bin/python
 log=$folder/.install.log
 requirements=requirements.txt
 [ "$dev" = no ] || requirements='requirements-dev.txt'
-# This file keeps .venv without grammars, because the user asked for this, or because the grammars
-# could not be installed: ./quick-start.sh must not repeat the attempt each time.
+# This file keeps .venv without grammars, because the user asked for this, because the project had no
+# file that needs grammars, or because the grammars could not be installed: ./quick-start.sh must not
+# repeat the attempt each time.
 no_grammars=$folder/.venv/.no-grammars
+# A pip that exists only during the installation.
+own_pip=$folder/.venv/.pip
 # These variables would make pip or uv install packages in another place or version, or make Python load
 # another library.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
@@ -95,7 +105,7 @@ grammars_are_settled() {
   if [ "$grammars" = no ]; then [ -e "$no_grammars" ]; else stamped requirements-survey.txt; fi
 }
 has_key() { grep -Eqs "^[^#]*api_key: *[\"']?[^\"' #]{16,}" config.yaml; }
-is_complete() { packages_are_in && has_key && [ -d workspace ]; }
+is_complete() { packages_are_in && has_key && [ -d workspace ] && [ ${#further[@]} = 0 ]; }
 
 lock() {
   if command -v flock >/dev/null; then
@@ -171,10 +181,8 @@ make_venv() {
   rm -rf .venv
   if [ "$use_uv" = yes ]; then
     logged uv venv --no-project --python "$python" "$folder/.venv" || fail_with_log 'uv could not create .venv'
-  elif "$python" -I -c 'import ensurepip' 2>/dev/null; then
-    logged "$python" -I -m venv "$folder/.venv" || fail_with_log 'Python could not create .venv'
   else
-    # Without the package python3-venv, Debian's Python has no pip for .venv.
+    # In .venv, pip and setuptools would take 27 MB, and the time to install them.
     logged "$python" -I -m venv --without-pip "$folder/.venv" || fail_with_log 'Python could not create .venv'
   fi
 }
@@ -189,15 +197,21 @@ choose_installer() {
     installer=("$venv_python" -I -m pip install)
     return
   fi
-  local candidate
-  for candidate in ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
+  local candidate base minor
+  base=$("$venv_python" -I -c 'import sys; print(sys._base_executable)')
+  for candidate in "$base" ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
     # pip has the option --python since version 22.3.
     if "$candidate" -I -m pip --python "$venv_python" --version >/dev/null 2>&1; then
       installer=("$candidate" -I -m pip --python "$venv_python" install)
       return
     fi
   done
-  local minor
+  # Debian's Python has no pip of its own, but with the package python3-venv it can create one.
+  rm -rf "$own_pip"
+  if "$venv_python" -I -c 'import ensurepip' 2>/dev/null && logged "$venv_python" -I -m venv "$own_pip"; then
+    installer=("$own_pip/bin/python" -I -m pip --python "$venv_python" install)
+    return
+  fi
   minor=$(version_of "$venv_python" | cut -d. -f1,2)
   fail "Python $minor has no pip for .venv." \
     "On Debian and Ubuntu type: sudo apt install python$minor-venv" \
@@ -214,15 +228,19 @@ trust_what_this_machine_trusts() {
   done
 }
 
-install_list() {
+# With --no-index, pip and uv ask no registry.
+from_source() {
   local source=()
   [ -z "$offline" ] || source=(--no-index --find-links "$offline")
-  logged "${installer[@]}" --require-hashes ${source[@]+"${source[@]}"} -r "$1" || return
+  logged "${installer[@]}" ${source[@]+"${source[@]}"} "$@"
+}
+
+install_list() {
+  from_source --require-hashes -r "$1" || return
   stamp_text "$1" >"$(stamp_of "$1")"
 }
 
 install_packages() {
-  choose_installer
   install_list "$requirements" || fail_with_log 'the packages could not be installed'
   if [ "$dev" = no ]; then
     install_grammars
@@ -234,8 +252,26 @@ install_packages() {
   rm -f "$no_grammars"
 }
 
+# True if git has files next to this folder whose language needs a grammar. Bash does not count,
+# because nearly each project has a script.
+project_needs_grammars() {
+  local endings='c c++ cc cjs cpp cs cts cxx gemspec go h hh hpp hxx ipp java js jsx mjs mts php phtml rake rb rs ru ts tsx'
+  local globs=() ending
+  for ending in $endings; do globs+=("*.$ending"); done
+  [ -n "$(git -C .. ls-files -- "${globs[@]}" ":(exclude,literal)${folder##*/}" 2>/dev/null | head -n 1)" ]
+}
+
+wants_grammars() {
+  case $grammars in
+    yes) true ;;
+    no) false ;;
+    # An upgrade keeps the grammars.
+    *) [ -f "$(stamp_of requirements-survey.txt)" ] || project_needs_grammars ;;
+  esac
+}
+
 install_grammars() {
-  if [ "$grammars" != no ]; then
+  if wants_grammars; then
     if install_list requirements-survey.txt; then
       rm -f "$no_grammars"
       return
@@ -249,14 +285,21 @@ install_grammars() {
 }
 
 set_up_packages() {
-  if packages_are_in && venv_is_good; then return; fi
+  local complete=no
+  if packages_are_in && venv_is_good; then complete=yes; fi
+  if [ "$complete" = yes ] && [ ${#further[@]} = 0 ]; then return; fi
   if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
   trust_what_this_machine_trusts
   venv_is_good || find_python
   working "Installing packages into .venv (the first time takes up to a minute) ..."
   : >"$log"
   venv_is_good || make_venv
-  install_packages
+  choose_installer
+  [ "$complete" = yes ] || install_packages
+  if [ ${#further[@]} -gt 0 ]; then
+    from_source -- "${further[@]}" || fail_with_log "these packages could not be installed: ${further[*]}"
+  fi
+  rm -rf "$own_pip"
 }
 
 # Compile now, because with PYTHONDONTWRITEBYTECODE every start of a program would compile the

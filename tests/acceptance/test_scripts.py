@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestrator.agents.survey.source.grammars import is_read_by_grammar
+from orchestrator.agents.survey.source.languages import _BY_ENDING as ENDINGS
+
 PRODUCT = Path(__file__).resolve().parents[2]
 SCRIPTS = ["install.sh", "quick-start.sh", "check-status.sh", "run-tests.sh", "bin/orchestrator"]
 COPIED = [*SCRIPTS, "orchestrator", "api_server.py", "config.template.yaml", "pyproject.toml"]
@@ -599,12 +602,27 @@ class Installer:
 def installer(folder: Path, tmp_path: Path) -> Installer:
     log, refuses = tmp_path / "asked", tmp_path / "refuses"
     uv = FAKE_UV.format(python=shlex.quote(sys.executable), log=log, refuses=refuses)
-    path = programs(tmp_path / "bin", *TOOLS, uv=uv)
+    path = programs(tmp_path / "bin", *TOOLS, "git", uv=uv)
     (tmp_path / "bin" / "python3").symlink_to(sys.executable)
     return Installer(folder, path, log, refuses)
 
 
-def test_grammars_are_installed_unless_they_are_not_wanted(installer: Installer) -> None:
+def commit(project: Path, *names: str) -> None:
+    """Make the directory a repository with files of these names."""
+    for name in names:
+        (project / name).touch()
+    for words in (["init", "-q"], ["add", "--", *names]):
+        subprocess.run(["git", *words], cwd=project, check=True)
+
+
+@pytest.fixture
+def in_a_project_in_go(installer: Installer) -> Installer:
+    commit(installer.folder.parent, "shop.go")
+    return installer
+
+
+def test_grammars_are_installed_unless_they_are_not_wanted(in_a_project_in_go: Installer) -> None:
+    installer = in_a_project_in_go
     assert installer.run().returncode == 0
     assert installer.asked() == LISTS[:2]
     assert installer.run().stdout == "Everything is in place.\n"
@@ -626,7 +644,49 @@ def test_without_grammars_stays_so_until_they_are_asked_for(installer: Installer
     assert moved.run().stdout == "Everything is in place.\n"
 
 
-def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(installer: Installer) -> None:
+def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) -> None:
+    folder = installer.folder
+    commit(folder.parent, "shop.py", "run.sh", "page.html")
+    # Files of the product itself do not count, nor do files that git does not know.
+    (folder / "page.js").touch()
+    (folder.parent / "new.go").touch()
+    subprocess.run(["git", "add", "--", folder / "page.js"], cwd=folder.parent, check=True)
+
+    assert installer.run().returncode == 0
+    assert installer.asked() == LISTS[:1]
+    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run("--grammars").returncode == 0
+    assert installer.asked()[-1] == LISTS[1]
+
+
+def test_an_upgrade_keeps_grammars(installer: Installer) -> None:
+    assert installer.run("--grammars").returncode == 0
+    assert installer.asked() == LISTS[:2]
+    with (installer.folder / "requirements.txt").open("a") as file:
+        file.write("# changed\n")
+    assert installer.run().returncode == 0
+    assert installer.asked() == LISTS[:2]
+
+
+def test_the_languages_that_need_grammars_are_those_of_the_survey() -> None:
+    [line] = re.findall(r"local endings='(.*)'", (PRODUCT / "install.sh").read_text())
+    known = {ending for ending in ENDINGS if is_read_by_grammar(ENDINGS[ending])}
+    assert set(line.split()) == {each for each in known if ENDINGS[each] != "Bash"}
+
+
+def test_further_packages_are_installed_into_a_complete_folder(installer: Installer) -> None:
+    assert installer.run("--with", "first==1").returncode == 0
+    assert installer.asked() == [LISTS[0], "first==1"]
+    assert installer.run("--with", "apprise==2.2.0").returncode == 0
+    assert installer.asked() == ["apprise==2.2.0"]
+    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run("--with").returncode == 2
+
+
+def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(
+    in_a_project_in_go: Installer,
+) -> None:
+    installer = in_a_project_in_go
     installer.refuses.touch()
     result = installer.run()
     assert result.returncode == 0
@@ -649,6 +709,54 @@ def test_the_list_for_development_holds_the_grammars(installer: Installer) -> No
     assert installer.asked() == LISTS[2:]
     assert installer.run().stdout == "Everything is in place.\n"
     assert installer.run("--dev", "--no-grammars").returncode == 2
+
+
+# -- install.sh: without uv, with a Python that installs nothing ---------------------------------
+
+#: Has no pip. ``-m venv`` creates an environment with this program as its Python, and with pip
+#: unless the call says otherwise.
+FAKE_PYTHON = """\
+#!/bin/sh
+case "$*" in
+  *'-m venv'*)
+    for place; do :; done
+    echo "$*" >>{log}
+    mkdir -p "$place/bin"
+    case "$*" in *--without-pip*) ;; *) touch "$place/bin/has-pip" ;; esac
+    cat "$0" >"$place/bin/python"
+    chmod +x "$place/bin/python"
+    echo "${{place%/.pip}}" >"$place/bin/activate" ;;
+  *'-m pip --python'*' install'*) echo "${{0##*/.venv/}} $*" >>{log} ;;
+  *'-m pip'* | *'import pip'*) [ -e "${{0%/*}}/has-pip" ] ;;
+  *_base_executable*) echo "$0" ;;
+  *ensurepip*) exit {refused} ;;
+  *) exec {python} "$@" ;;
+esac
+"""
+
+
+def test_venv_has_no_pip_after_the_installation(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "asked"
+    python = FAKE_PYTHON.format(python=shlex.quote(sys.executable), log=log, refused=0)
+    path = programs(tmp_path / "bin", *TOOLS, **{"python3.11": python})
+
+    result = run(folder / "install.sh", "--grammars", "--with", "a==1", PATH=path)
+
+    assert result.returncode == 0, result.stderr
+    product, own_pip, *installed = log.read_text().splitlines()
+    assert "--without-pip" in product and own_pip.endswith("/.venv/.pip")
+    assert [line.split()[-1] for line in installed] == [*LISTS[:2], "a==1"]
+    assert all(line.startswith(".pip/bin/python ") for line in installed)
+    assert not (folder / ".venv" / ".pip").exists()
+
+
+def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> None:
+    log = tmp_path / "asked"
+    python = FAKE_PYTHON.format(python=shlex.quote(sys.executable), log=log, refused=1)
+    path = programs(tmp_path / "bin", *TOOLS, **{"python3.11": python})
+    result = run(folder / "install.sh", PATH=path)
+    assert result.returncode == 1
+    assert "sudo apt install python3." in result.stderr
 
 
 # -- install.sh: with packages -----------------------------------------------------------------
@@ -727,33 +835,23 @@ def test_install_with_pip_alone_and_then_from_a_directory(small: Path, tmp_path:
     # Given the packages in a directory and a Python without ensurepip, when installing again
     wheels = tmp_path / "wheels"
     python = folder / ".venv/bin/python"
+    assert run(python, "-m", "pip", "--version").returncode == 1
     command = ["-m", "pip", "download", "-q"]
     for name in LISTS[:2]:
         command += ["-r", str(folder / name)]
-    assert run(python, *command, "-d", wheels).returncode == 0
+    assert run(base_python(), *command, "-d", wheels).returncode == 0
     before = (folder / "config.yaml").read_text()
     shutil.rmtree(folder / ".venv")
     lacking = tmp_path / "bin" / "python3.11"
     lacking.parent.mkdir()
     write_program(lacking, failing_python(base_python(), "import ensurepip"))
-    options = ["--pip", "--offline", wheels, "--python", lacking]
+    options = ["--pip", "--offline", wheels, "--python", lacking, "--grammars"]
     result = run(folder / "install.sh", *options, HTTPS_PROXY="http://127.0.0.1:9")
     # Then it works without network, and the configuration is kept
     assert result.returncode == 0, result.stderr
     assert modules_import(folder)
     assert grammars_import(folder)
     assert (folder / "config.yaml").read_text() == before
-
-
-@pytest.mark.slow
-@installing
-def test_a_python_without_any_pip_is_explained(folder: Path, tmp_path: Path) -> None:
-    refusing = failing_python(base_python(), "ensurepip*|*-m pip")
-    refusing = refusing.replace('*"ensurepip*|*-m pip"*', '*ensurepip*|*"-m pip"*')
-    path = programs(tmp_path / "bin", *TOOLS, **{"python3.11": refusing})
-    result = run(folder / "install.sh", PATH=path)
-    assert result.returncode == 1
-    assert "sudo apt install python3." in result.stderr
 
 
 @pytest.mark.slow

@@ -17,3 +17,13 @@ GRAMMARS = (
     if IS_INSTALLED
     else "`./install.sh --grammars` in the orchestrator's folder"
 )
+
+
+def install_command(packages: str) -> str:
+    """Return the command that installs further packages, such as ``apprise``.
+
+    The folder's ``.venv`` has no pip.
+    """
+    if IS_INSTALLED:
+        return f"pipx inject recursive-orchestrator {packages}"
+    return " ".join(("./install.sh", *(f"--with {each}" for each in packages.split())))

@@ -1,9 +1,9 @@
 """Notifications by the package apprise, for services such as ``tgram://`` or ``discord://``."""
 
-import sys
 from importlib import import_module
 from typing import Any
 
+from orchestrator.core.text.command_name import install_command
 from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
@@ -16,7 +16,7 @@ def send(url: str, notice: Notice) -> Outcome:
     try:
         apprise: Any = import_module(PACKAGE)
     except ImportError:
-        install = f"{sys.executable} -m pip install {PACKAGE}"
+        install = install_command(PACKAGE)
         return Outcome(error=f"the package {PACKAGE} is missing; run: {install}", final=True)
     service = apprise.Apprise()
     if not service.add(url):

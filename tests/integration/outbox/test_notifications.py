@@ -230,4 +230,4 @@ def test_a_mail_has_a_deadline_although_the_server_sends_byte_by_byte(
 def test_a_missing_package_is_named_with_the_command() -> None:
     outcome = other_services.send("tgram://token/chat", NOTICE)
 
-    assert outcome.final and "-m pip install apprise" in outcome.error
+    assert outcome.final and outcome.error.endswith("run: ./install.sh --with apprise")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND, install_command
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -86,7 +86,7 @@ def _cryptography() -> tuple[Any, Any]:
     except ImportError as error:
         raise ConfigError(
             "the package cryptography is not installed; "
-            "install it: .venv/bin/pip install cryptography"
+            f"install it: {install_command('cryptography')}"
         ) from error
     return x509, serialization
 

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.text.command_name import COMMAND, IN_FOLDER, install_command
 from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
@@ -109,7 +109,7 @@ class DaskNodes:
         except ImportError as error:
             raise ConfigError(
                 "cluster.scheduler needs the package distributed; install it: "
-                ".venv/bin/pip install 'recursive-orchestrator[cluster]'"
+                f"{install_command('cryptography distributed')}"
             ) from error
         self._distributed: Any = distributed
         self._authority = CertificateAuthority(directory)
