@@ -29,13 +29,13 @@ def embedded(host: Path, name: str = "orchestrator") -> Path:
     """A copy of the folder in ``host``, with the packages of this checkout."""
     folder = host / name
     shutil.copytree(PRODUCT, folder, symlinks=True, ignore=_left)
-    _link_packages(folder)
+    link_packages(folder)
     (folder / "config.yaml").write_text(f"api: {{port: 0, api_key: {KEY}}}\n")
     (folder / "config.yaml").chmod(0o600)
     return folder
 
 
-def _link_packages(folder: Path) -> None:
+def link_packages(folder: Path) -> None:
     """Link the packages, with the stamp of install.sh.
 
     Without the stamp, install.sh would download all packages for each folder.

@@ -14,12 +14,14 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance import wheelhouse
-from tests.acceptance.embedding import PRODUCT, _link_packages
+from tests.acceptance.embedding import PRODUCT, link_packages
 from tests.support.programs import search_path
 from tests.support.project import Project
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("hatchling", "uv")]
 
+#: A first run in a fresh repository takes less than this.
+FIRST_RUN_SECONDS = 10.0
 LINE = "/.orchestrator/local/"
 #: A plan in which a worker starts a child job, and a gate of the repository judges the commits.
 PLAN = """\
@@ -120,12 +122,9 @@ def project(tmp_path: Path) -> Iterator[Project]:
 def test_it_runs_in_a_fresh_repository_and_leaves_nothing_but_its_home(
     stranger: Stranger, project: Project
 ) -> None:
-    began = time.monotonic()
     done = stranger.run("orchestrator", "run", "Survey this repository", cwd=project.path)
-    seconds = time.monotonic() - began
-    print(f"first run in a fresh repository: {seconds:.1f} s")
 
-    assert done.returncode == 0 and seconds < 60, done
+    assert done.returncode == 0, done
     assert "created" in done.stderr and "excluded in .git/info/exclude" in done.stderr
     assert "bin/orchestrator" not in done.stdout + done.stderr
     home = project.path / ".orchestrator" / "local"
@@ -155,6 +154,20 @@ def test_it_runs_in_a_fresh_repository_and_leaves_nothing_but_its_home(
     finally:
         again = ("pip", "install", "-q", *own, *stranger.offline())
         assert stranger.uv(*again, stranger.wheel).returncode == 0
+
+
+def test_a_first_run_takes_less_than_ten_seconds(stranger: Stranger, tmp_path: Path) -> None:
+    def first_run(number: int) -> float:
+        path = Project(tmp_path / f"shop {number}").begin({"main.py": "print(1)\n"}).path
+        began = time.monotonic()
+        stranger.done("orchestrator", "run", "Survey this repository", cwd=path)
+        return time.monotonic() - began
+
+    # The best of three at most, because other tests may load the machine.
+    seconds = []
+    while len(seconds) < 3 and min(seconds, default=FIRST_RUN_SECONDS) >= FIRST_RUN_SECONDS:
+        seconds.append(first_run(len(seconds)))
+    assert min(seconds) < FIRST_RUN_SECONDS, seconds
 
 
 def test_workers_find_the_command_and_the_home_is_in_no_result(
@@ -218,7 +231,7 @@ def test_it_makes_the_portable_folder(stranger: Stranger, project: Project) -> N
     stranger.done("orchestrator", "init", "--folder", made, cwd=project.path)
     assert stranger.run("orchestrator", "init", "--folder", made, cwd=project.path).returncode != 0
     assert not (made / "tests").exists() and not (made / "orchestrator" / "portable").exists()
-    _link_packages(made)
+    link_packages(made)
 
     done = stranger.run(made / "quick-start.sh", "Survey this repository", cwd=project.path)
     assert done.returncode == 0, done
