@@ -1,40 +1,93 @@
-"""README's commands, unchanged and in their order, in a new project."""
+"""README's commands, unchanged and in their order, in a new project.
 
+Stand-ins replace the AI tools; a directory of wheels replaces the package index. The repository
+that is cloned has the working tree.
+"""
+
+import json
 import os
 import pty
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.acceptance.embedding import PRODUCT, embedded
+from tests.acceptance import wheelhouse
+from tests.acceptance.embedding import PRODUCT, embedded, link_packages
+from tests.support.programs import search_path
 from tests.support.project import Project, python_programs
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.needs("hatchling", "pipx", "uvx"),
+]
 
 BLOCK = re.compile(r"^```(bash|console|yaml)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall((PRODUCT / "README.md").read_text("utf-8"))
-#: A part of a line, and why the test does not run the line.
-FOREIGN = {
-    "--agent claude": "needs Claude Code with a login",
-    "--planner claude": "needs Claude Code with a login",
-    "--agent codex": "needs Codex with a login",
-    "claude mcp add": "needs Claude Code",
-    "pip wheel": "needs a package index",
-    "uvx --from": "needs uv and a package index",
-    "pipx install": "needs pipx and a package index",
-}
+#: The line after which the folder has packages, so that install.sh needs no network.
+CLONE = "git clone --depth 1 URL orchestrator"
 #: Beginning of a command that runs inside a worker.
 IN_A_WORKER = "orchestrator spawn "
+#: Without these keys, the stand-ins would need logins. Blocks without AI tools do not have the
+#: keys, because other agents would call their services.
+KEYS = {"ANTHROPIC_API_KEY": "sk-of-a-reader", "OPENAI_API_KEY": "sk-of-a-reader"}
 PROJECT = {
     "app.py": "def add(a,b):\n  return a+b\n",
     "test_app.py": "from app import add\n\n\ndef test_add():\n    assert add(1, 2) == 3\n",
     "pyproject.toml": '[tool.ruff]\n[tool.pytest.ini_options]\npythonpath = ["."]\n',
-    ".gitignore": "__pycache__/\n.pytest_cache/\n.ruff_cache/\n",
+    ".gitignore": "__pycache__/\n.pytest_cache/\n.ruff_cache/\n/dist/\n",
 }
+#: Claude Code and Codex: they write one file and answer, or plan one task if a schema asks for a
+#: plan. Codex' session file names the model, whose price the limit of costs needs.
+#: ``claude mcp add NAME -- COMMAND`` starts the command as an AI tool does.
+AI_TOOL = """\
+#!{python}
+import json, os, subprocess, sys
+from pathlib import Path
+
+program, words = Path(sys.argv[0]), sys.argv[1:]
+plan = {{"id": "a", "title": "Limits", "prompt": "Add limits", "depends_on": [], "role": None}}
+plan = {{"tasks": [plan | {{"files": [], "gates": [], "locks": []}}]}}
+plans = "--json-schema" in words or "--output-schema" in words
+hello = {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
+hello["clientInfo"] = {{"name": "claude", "version": "1"}}
+
+
+def say(kind, **event):
+    print(json.dumps({{"type": kind, **event}}), flush=True)
+
+
+if words == ["--version"]:
+    print("1.0.0")
+elif words[:2] == ["mcp", "add"]:
+    request = {{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}}
+    command, asked = words[words.index("--") + 1 :], json.dumps(request) + "\\n"
+    done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
+    print("added", words[2], json.loads(done.stdout)["result"]["serverInfo"]["name"])
+elif program.name == "claude":
+    sys.stdin.readline()
+    made = {{"structured_output": plan}} if plans else {{}}
+    if not plans:
+        Path("limits.md").write_text("by claude\\n")
+    say("result", subtype="success", is_error=False, result="done", num_turns=1, **made)
+else:
+    sys.stdin.read()
+    sessions = Path(os.environ["CODEX_HOME"], "sessions", "2026", "11", "26")
+    sessions.mkdir(parents=True, exist_ok=True)
+    model = {{"payload": {{"thread_settings": {{"model": "gpt-5-codex"}}}}}}
+    (sessions / "rollout-1.jsonl").write_text(json.dumps(model) + "\\n")
+    if not plans:
+        Path("codex.md").write_text("by codex\\n")
+    text = json.dumps(plan) if plans else "done"
+    say("thread.started", thread_id="a-thread")
+    say("item.completed", item={{"id": "1", "type": "agent_message", "text": text}})
+    say("turn.completed", usage={{"input_tokens": 10, "output_tokens": 1}})
+"""
 
 
 @contextmanager
@@ -49,10 +102,34 @@ def confirming() -> Iterator[int]:
         os.close(ours)
 
 
+def programs(home: Path) -> str:
+    """Return a search path with the AI tools, and with those of this machine as the last ones."""
+    path = python_programs(home / "programs")
+    for name in ("claude", "codex"):
+        tool = home / "programs" / name
+        tool.write_text(AI_TOOL.format(python=sys.executable))
+        tool.chmod(0o755)
+    return path + os.pathsep + search_path()
+
+
+def offline(home: Path) -> dict[str, str]:
+    """Return variables with which pip, pipx, and uv use only the packages in a directory."""
+    packages = home / "packages"
+    wheelhouse.fill(packages)
+    wheelhouse.fill_for_build(packages)
+    index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": os.devnull}
+    index |= {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(packages), "UV_NO_CONFIG": "1"}
+    index |= {"UV_OFFLINE": "1", "UV_PYTHON": sys.executable, "UV_CACHE_DIR": str(home / "cache")}
+    index |= {"PIPX_HOME": str(home / "pipx"), "PIPX_BIN_DIR": str(home / "pipx" / "bin")}
+    return index | {"PIPX_DEFAULT_PYTHON": sys.executable, "PIPX_MAN_DIR": str(home / "pipx/man")}
+
+
 def environment(home: Path) -> dict[str, str]:
-    names = ("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV", "PYTEST_")
+    names = ("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV", "PYTEST_", "PIP_", "PIPX_", "UV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(names)}
-    return kept | {"PATH": python_programs(home / "programs")}
+    # A free port, because servers of parallel tests would compete for the default port.
+    own = {"PATH": programs(home), "HOME": str(home / "user"), "ORCHESTRATOR_API__PORT": "0"}
+    return kept | own | offline(home)
 
 
 class Reader:
@@ -60,14 +137,17 @@ class Reader:
 
     def __init__(self, home: Path) -> None:
         self.project = Project(home / "my-app").begin(PROJECT)
+        (home / "user").mkdir()
         self.source = embedded(home / "path-to")
-        for stamp in (self.source / ".venv").glob(".installed-*"):
-            # install.sh finds these packages in the copy, so that it needs no network.
-            copy = str(self.project.path / "orchestrator")
-            stamp.write_text(stamp.read_text().replace(str(self.source), copy, 1))
+        self._make_repository()
         self.directory, self.job = self.project.path, ""
         self.where = home / "directory"
         self.environment = environment(home)
+
+    def _make_repository(self) -> None:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b.example")
+        for words in (["init", "-q"], ["add", "--all"], [*who, "commit", "-qm", "all"]):
+            subprocess.run(["git", *words], cwd=self.source, check=True)
 
     def save(self, text: str) -> None:
         if name := re.match(r"# (\S+\.yaml)\n", text):
@@ -75,16 +155,18 @@ class Reader:
 
     def run(self, text: str) -> subprocess.CompletedProcess[str]:
         script = text.replace("/path/to/orchestrator", str(self.source)).replace("JOB", self.job)
+        script = script.replace(" URL ", f" file://{self.source} ")
+        keys = KEYS if re.search(r"\b(claude|codex)\b", text) else {}
         with confirming() as terminal:
             return subprocess.run(
                 ["bash", "-euc", f'{script}\npwd >"$0"', self.where],
                 cwd=self.directory,
-                env=self.environment,
+                env=self.environment | keys,
                 stdin=terminal,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
-                timeout=180,
+                timeout=240,
             )
 
     def type(self, text: str) -> str:
@@ -95,40 +177,44 @@ class Reader:
             self.job = accepted[1]
         return ran.stdout
 
+    def type_and_install(self, text: str) -> str:
+        clone, rest = text.split("\n", 1)
+        printed = self.type(clone)
+        link_packages(self.directory / "orchestrator")
+        return printed + self.type(rest)
+
     def type_in_a_worker(self, text: str) -> None:
         plan = self.directory / "in_a_worker.json"
-        plan.write_text(f'{{"request": "x", "tasks": [{{"command": {json_text(text)}}}]}}')
+        task = {"command": text.strip()}
+        plan.write_text(json.dumps({"request": "x", "tasks": [task]}))
         self.type(f"bin/orchestrator run --plan {plan.name}")
 
 
-def json_text(text: str) -> str:
-    return '"' + text.strip().replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 def test_the_commands_of_the_readme_do_what_it_says(tmp_path: Path) -> None:
-    reader, printed, skipped = Reader(tmp_path.resolve()), "", set()
+    reader, printed = Reader(tmp_path.resolve()), ""
 
     for kind, text in BLOCKS:
         if kind == "yaml":
             reader.save(text)
-            continue
-        lines = text.splitlines(keepends=True)
-        foreign = {part: [line for line in lines if part in line] for part in FOREIGN}
-        skipped |= {part for part, found in foreign.items() if found}
-        rest = [line for line in lines if not any(line in found for found in foreign.values())]
-        if text.startswith(IN_A_WORKER):
+        elif text.startswith(IN_A_WORKER):
             reader.type_in_a_worker(text)
-        elif rest:
-            printed += reader.type("".join(rest))
+        elif text.startswith(CLONE):
+            printed += reader.type_and_install(text)
+        else:
+            printed += reader.type(text)
 
-    assert skipped == set(FOREIGN)
     assert "attempt 2 of worker_4 resolved a merge conflict" in printed
     assert "Survey of `my-app`" in printed
     assert "+def add(a, b):" in printed
+    assert "added orchestrator orchestrator" in printed
     landed, undone = reader.project.git("reflog", "-2", "--format=%gs").splitlines()[::-1]
     assert landed.startswith("orchestrator land") and undone.startswith("orchestrator undo")
     assert reader.project.git("status", "--porcelain") == ""
     assert "def add(a,b)" in (reader.project.path / "app.py").read_text()
+    made = reader.project.git("log", "--all", "--format=", "--name-only")
+    assert {"limits.md", "codex.md"} <= set(made.splitlines())
+    command = Path(reader.environment["PIPX_BIN_DIR"]) / "orchestrator"
+    assert "version" in subprocess.check_output([command, "--version"], text=True)
 
     (reader.project.path / "unused.py").write_text("import os\n")
     failing = reader.run("bin/orchestrator run --plan plan.yaml")

@@ -1,4 +1,4 @@
-"""Wheels of the packages that the product needs, made from the installed packages."""
+"""Wheels of the packages that the product and its build need, made from the installed packages."""
 
 import base64
 import csv
@@ -9,8 +9,14 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from tests.support.programs import TOOLS
+
 PRODUCT = Path(__file__).resolve().parents[2]
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
+
+
+#: hatchling, which builds the product's wheel, and its dependencies.
+_BUILD = ("hatchling", "packaging", "pathspec", "pluggy", "tomlkit", "trove-classifiers")
 
 
 def fill(directory: Path) -> None:
@@ -21,6 +27,14 @@ def fill(directory: Path) -> None:
             found = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue  # a wheel for another machine
+        _write(found, directory)
+
+
+def fill_for_build(directory: Path) -> None:
+    """Write a wheel for each package that builds the product's wheel, from .test-tools."""
+    places = [str(each) for each in (TOOLS / "python" / "lib").glob("python*/site-packages")]
+    for name in _BUILD:
+        [found] = metadata.distributions(name=name, path=places)
         _write(found, directory)
 
 
