@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).absolute().parents[3]
 
 #: A dead shim's process, whose own child is adopted between the listing and the killing.
 ADOPTED_LATE = """
@@ -42,7 +45,11 @@ assert killed == {"pid": grandchildren[0], "command": "sleep 60"}, killed
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no subreapers")
 def test_a_process_that_is_adopted_after_the_listing_is_listed_in_the_next_pass() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", ADOPTED_LATE], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", ADOPTED_LATE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=REPOSITORY,
     )
 
     assert (ended.returncode, ended.stderr) == (0, "")

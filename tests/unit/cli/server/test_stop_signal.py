@@ -2,8 +2,11 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+REPOSITORY = Path(__file__).absolute().parents[4]
 
 #: Raises SIGTERM in the main thread at each line that ``wait`` executes, one run per line.
 AT_EACH_LINE = """
@@ -47,7 +50,7 @@ signal.raise_signal(signal.SIGTERM)
 )
 def test_a_stop_signal_arrives_whatever_the_main_thread_does(program: str, status: int) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=REPOSITORY
     )
 
     assert (ended.returncode, ended.stderr) == (status, "")
