@@ -14,8 +14,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from orchestrator.core.model.states import JobStatus
+from orchestrator.core.text.formatting import cut, lazy_pattern, ticks
 from orchestrator.core.text.formatting import fence as code_block
-from orchestrator.core.text.formatting import lazy_pattern, ticks
 from orchestrator.reports.figures.analytics import Total
 
 #: ECMA-48: CSI, then OSC, DCS, SOS, PM and APC up to their end, then any other escape.
@@ -63,8 +63,7 @@ def one_line(text: str, limit: int = 200) -> str:
         return text.strip()
     # Only a part of the text is processed, because a worker may write megabytes.
     line = _WHITE.sub(" ", plain(text[: 10 * limit])).strip()
-    cut = len(line) > limit or (len(text) > 10 * limit)
-    return line[: limit - 1].rstrip() + "…" if cut else line
+    return cut(line if len(text) <= 10 * limit else f"{line}…", limit, "…")
 
 
 def bounded(text: str, limit: int) -> str:
