@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.workspace import run_times_file
 from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess, shell
+from tests.integration.engine.site import HANG_SECONDS, Answer, InProcess, shell, until
 from tests.unit.workspace.test_ext4_spread import flags
 
 AGENT = """
@@ -266,3 +267,14 @@ def test_jobs_lie_in_parts_of_the_disk_of_their_own(site: InProcess) -> None:
     ended = site.run("x", [shell("true")])
 
     assert "T" in flags(site.directory(ended["job_id"]).parent)
+
+
+def test_the_run_times_of_tasks_are_in_the_file_when_their_job_has_ended(site: InProcess) -> None:
+    site.run("measure", [shell("true"), shell("true"), shell("exit 1")])
+
+    def seconds() -> list[float]:
+        return [time for _, time in run_times_file.read(site.manager.workspace.root)]
+
+    # Three names for each task that succeeded.
+    until(lambda: len(seconds()) == 6, "the run times are written")
+    assert all(0 <= each < HANG_SECONDS for each in seconds())
