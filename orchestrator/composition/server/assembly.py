@@ -44,7 +44,9 @@ def build(folder: Path, settings: Settings, spawner: SpawnerProcess | None = Non
         outbox=parts.outbox_service,
         landings=service.landings,
         pass_on_messages=service.worker_messages.pass_on_again,
-        worktree_cleanup=WorktreeCleanup(parts.worktrees, parts.checks.baselines, parts.workspace),
+        worktree_cleanup=WorktreeCleanup(
+            parts.worktrees, parts.checks.baselines, parts.workspace, parts.store.job
+        ),
         lock=WorkspaceLock(parts.workspace.root),
         lease=_lease(parts),
         place=parts.place,

@@ -6,7 +6,7 @@ gates ran, are removed when the root job has ended.
 
 import logging
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -115,16 +115,28 @@ class WorktreeCleanup:
     """
 
     def __init__(
-        self, worktrees: WorktreeRemover, baselines: BaselineWorktrees, workspace: Workspace
+        self,
+        worktrees: WorktreeRemover,
+        baselines: BaselineWorktrees,
+        workspace: Workspace,
+        find_job: Callable[[str], Job | None],
     ) -> None:
+        self._find_job = find_job
         self._worktrees = worktrees
         self._baselines = baselines
         self._workspace = workspace
         self._threads = PrestartedThreadPool(1, "retiring")
 
     def __call__(self, change: Change) -> None:
+        # Looking for the worktree of each of many short workers would delay the scheduler.
+        has_worktrees = {
+            job_id: self._has_worktrees(job_id)
+            for job_id in {worker.job_id for worker in change.workers}
+        }
         for worker in change.workers:
-            if _is_done(worker) and os.path.lexists(worktree_of(self._workspace, worker)):
+            if not (has_worktrees[worker.job_id] and _is_done(worker)):
+                continue
+            if os.path.lexists(worktree_of(self._workspace, worker)):
                 with suppress(RuntimeError):
                     self._threads.submit(self._remove, worker)
         for event in change.events:
@@ -134,6 +146,10 @@ class WorktreeCleanup:
     def close(self) -> None:
         """Begin no further removals. The job's end removes the remaining worktrees. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _has_worktrees(self, job_id: str) -> bool:
+        job = self._find_job(job_id)
+        return job is None or bool(job.config.base)
 
     def _drop_baselines(self, root_id: str) -> None:
         # Without a site, an earlier server may have left a worktree.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
@@ -51,6 +51,11 @@ def worker(attempt: int, **more: object) -> Worker:
     return replace(made, attempt=attempt, **more)  # type: ignore[arg-type]
 
 
+def find_job(job_id: str) -> Job:
+    job = a_job(id=job_id)
+    return replace(job, config=replace(job.config, base="" if job_id == "plain" else "c0ffee"))
+
+
 def test_what_has_begun_again_is_not_removed() -> None:
     turns = Turns()
     turns.opened(worker(2))
@@ -92,7 +97,7 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
     ]
 
     def dropped(baselines: Baselines) -> list[str]:
-        WorktreeCleanup(Seen(), baselines, workspace)(Change(events=ends))
+        WorktreeCleanup(Seen(), baselines, workspace, find_job)(Change(events=ends))
         return baselines.dropped
 
     assert dropped(Baselines()) == []
@@ -104,13 +109,14 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
 def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
     seen, workspace = Seen(), WorkspaceLayout(tmp_path)
     os.makedirs(worktree_of(workspace, worker(1)))
-    worktree_cleanup = WorktreeCleanup(seen, Baselines(), workspace)
+    worktree_cleanup = WorktreeCleanup(seen, Baselines(), workspace, find_job)
     ended = WorkerResult(exit_code=1)
     workers = [
         worker(1, status=WorkerStatus.RUNNING),
         worker(2, status=WorkerStatus.FAILED, result=WorkerResult()),
         worker(3, status=WorkerStatus.FAILED, result=ended),
         worker(4, status=WorkerStatus.SUCCESS, result=ended),
+        replace(worker(5, status=WorkerStatus.SUCCESS, result=ended), job_id="plain"),
     ]
     worktree_cleanup(Change(workers=workers))
     until(lambda: len(seen.removed) == 2, "both are removed")
