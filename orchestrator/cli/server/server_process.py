@@ -57,7 +57,7 @@ SIGNAL_SECONDS = 0.5
 ANSWER_SECONDS = 0.3
 #: Python's own thresholds, except the first: a server creates few cycles, and searches for them are
 #: seldom useful.
-GC_THRESHOLDS = 10_000, 10, 10
+GC_THRESHOLDS = 50_000, 10, 10
 
 
 def serve(
