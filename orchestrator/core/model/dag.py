@@ -149,6 +149,8 @@ class PlanProgress:
         self.open_workers = sum(self._open.values())
         #: The rank of each task, as ``ranks`` in ``queue/ready_queue.py`` returns it.
         self.ranks: Mapping[str, tuple[float, int]] = {}
+        #: Expected run time of the longest task; None if the run time of a task is unknown.
+        self.longest_seconds: float | None = None
 
     def _count(self, worker: Worker) -> None:
         if worker.is_planner:

@@ -160,6 +160,7 @@ class Scheduler:
         )
         plan = plan_of(tasks, workers, planner)
         self._trees.register(job, plan, planner.key if planner else None)
+        self._preloads.job_added(job, plan)
         if job.parent_key is not None:
             parent = self._unit_of_work.workers[job.parent_key]
             self._unit_of_work.update_worker(

@@ -401,10 +401,15 @@ class Supervisor:
             change = self._outbox.with_entries(change, self._scheduler.view)
         self._save(change)
         for command in commands:
-            self._try(command, issued)
-        failpoints.reached("turn: commands carried out")
+            if not (isinstance(command, Start) and command.preload):
+                self._try(command, issued)
+        # Callers do not wait for preloaded launches, which may be many.
         for answer in answers:
             answer()
+        for start in starts:
+            if start.preload:
+                self._try(start, issued)
+        failpoints.reached("turn: commands carried out")
         self._publisher.publish(change)
         self._scheduler.forget_ended()
 

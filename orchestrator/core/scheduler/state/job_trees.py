@@ -256,7 +256,10 @@ class JobTrees:
 
     def _set_plan(self, job: Job, plan: PlanProgress) -> None:
         tasks = list(plan.tasks.values())
-        plan.ranks = ranks(tasks, self.run_times.expected(job, tasks))
+        expected = self.run_times.expected(job, tasks)
+        plan.ranks = ranks(tasks, expected)
+        if len(expected) == len(tasks):
+            plan.longest_seconds = max(expected.values(), default=None)
         self.plans[job.id] = plan
 
     def _expect_claims(self, plan: PlanProgress) -> None:

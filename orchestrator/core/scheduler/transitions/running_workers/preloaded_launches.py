@@ -30,6 +30,9 @@ MOST_PER_SHIM = 32
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
+#: Number of short tasks that count as ended when a job starts whose tasks were short in earlier
+#: jobs. A larger number would delay the start of its first workers.
+SHORT_BEFORE = 8
 
 
 def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int:
@@ -98,6 +101,12 @@ class Preloads:
         self._short: Counter[str] = Counter()
         #: By job: its plan, and True if all its tasks are plain.
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
+
+    def job_added(self, job: Job, plan: PlanProgress) -> None:
+        """Preload launches from the first turn on if the tasks were short in earlier runs."""
+        seconds = plan.longest_seconds
+        if job.is_root and seconds is not None and seconds <= SHORT_SECONDS:
+            self._short[job.id] = SHORT_BEFORE
 
     def task_ended(self, worker: Worker, seconds: float) -> None:
         if seconds <= SHORT_SECONDS:

@@ -26,6 +26,7 @@ from orchestrator.core.model.scheduler_commands import Command, Start, Stop, Tak
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
     MOST_PER_SHIM,
+    SHORT_BEFORE,
     SHORT_IN_A_ROW,
     is_plain,
     launches_per_shim,
@@ -114,6 +115,24 @@ def test_after_short_tasks_the_next_launches_are_preloaded() -> None:
     assert {story.status(key) for key in keys} == {WorkerStatus.PENDING}
     assert [story.worker(key).attempt for key in keys] == [0] * SHORT_IN_A_ROW
     assert story.running == [story.key(job, 5)], "only one runs"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "more", "count"),
+    [(0.01, [], SHORT_BEFORE), (0.2, [], 0), (0.01, [a_task("new", command=("false",))], 0)],
+    ids=["short", "long", "unknown"],
+)
+def test_launches_are_preloaded_at_once_if_all_tasks_were_short_before(
+    seconds: float, more: list[TaskSpec], count: int
+) -> None:
+    story, tasks = Story(max_workers=1), plain(100)
+    before = story.root(tasks[0])
+    story.later(seconds)
+    story.ends(story.key(before, 1))
+
+    story.root(*tasks, *more)
+
+    assert len(preloads(story)) == count
 
 
 def test_the_next_turn_can_wait_while_launches_are_preloaded() -> None:
