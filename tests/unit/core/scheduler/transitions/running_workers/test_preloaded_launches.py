@@ -69,11 +69,12 @@ def a_fast_job(count: int = 60, **config: Any) -> tuple[Story, Job]:
         (4, 1, 100, 4),
         (7, 8, 1000, 0),
         (8, 8, 1000, 8),
-        (40, 8, 1000, MOST_PER_SHIM),
+        (40, 8, 1000, 40),
+        (80, 8, 1000, MOST_PER_SHIM),
         (9, 0, 1000, 0),
-        (9, 4, 63, 7),
+        (9, 4, 40, 7),
         (9, 4, 8, 1),
-        (9, 4, 7, 0),
+        (9, 4, 5, 0),
     ],
 )
 def test_few_launches_wait_at_the_shims(short: int, running: int, waiting: int, most: int) -> None:
