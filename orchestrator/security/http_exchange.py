@@ -66,7 +66,7 @@ class HttpAnswer:
         self._stream = stream
         first, *lines = _head(stream)
         words = first.split(" ", 2)
-        if not words[0].startswith("HTTP/") or not "".join(words[1:2]).isdigit():
+        if not words[0].startswith("HTTP/") or not "".join(words[1:2]).isdecimal():
             raise OSError("the answer is not HTTP")
         self.status = int(words[1])
         self.reason = words[2] if len(words) > 2 else ""
@@ -83,7 +83,7 @@ class HttpAnswer:
         length = self.headers.get("content-length", "")
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             yield from self._chunks()
-        elif length.isdigit():
+        elif length.isdecimal():
             yield from self._part(int(length))
         else:
             while piece := self._stream.read1(_PIECE_BYTES):

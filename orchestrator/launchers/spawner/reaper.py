@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import process_control
 from orchestrator.launchers.shim import shim
 from orchestrator.security import proc
 
@@ -196,9 +195,11 @@ class Reaper:
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
         orphans = self._family.detached(spared)
         self._note(orphans)
-        # Only those that are noted. The next pass notes and kills the ones adopted meanwhile.
+        # Only those that are noted. The next pass notes and kills the ones adopted meanwhile. Their
+        # PIDs are safe to kill, because only this process reaps them.
         for process in orphans:
-            process_control.send_signal(process, signal.SIGKILL)
+            with suppress(PermissionError, ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
         self._heed_time(orphans)
         if not orphans:
             self._report()

@@ -38,14 +38,29 @@ while reaper._has_work:
     reaper._clean_up()
     time.sleep(0.2)
 [killed] = json.loads(server.recv(65536))["strays"]
+assert not os.path.exists(f"/proc/{grandchildren[0]}")
 assert killed == {"pid": grandchildren[0], "command": "sleep 60"}, killed
 """
 
 
+#: Some containers forbid pidfd_open.
+WITHOUT_PIDFD = """
+import errno, os
+
+def refuse(*_):
+    raise OSError(errno.ENOSYS, "not implemented")
+
+os.pidfd_open = refuse
+"""
+
+
+@pytest.mark.parametrize("before", ["", WITHOUT_PIDFD], ids=["usual", "without pidfd"])
 @pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no subreapers")
-def test_a_process_that_is_adopted_after_the_listing_is_listed_in_the_next_pass() -> None:
+def test_a_process_that_is_adopted_after_the_listing_is_listed_in_the_next_pass(
+    before: str,
+) -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", ADOPTED_LATE],
+        [sys.executable, "-c", before + ADOPTED_LATE],
         capture_output=True,
         text=True,
         timeout=60,

@@ -45,6 +45,7 @@ def test_the_head_of_an_answer_is_taken_apart() -> None:
         (b"\r\n\r\n", "not HTTP"),
         (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "not HTTP"),
         (b"HTTP/1.1 soon\r\n\r\n", "not HTTP"),
+        (b"HTTP/1.1 20\xb2\r\n\r\n", "not HTTP"),
     ],
 )
 def test_an_answer_without_a_whole_head_is_an_error(message: bytes, error: str) -> None:
