@@ -72,7 +72,7 @@ _LANGUAGES: tuple[tuple[str, Syntax, str], ...] = (
     ("Pascal", Syntax(line=("//",), block=(("{", "}"),)), "pas"),
     ("Visual Basic", Syntax(line=("'",)), "vb vbs"),
     ("PowerShell", Syntax(line=("#",), block=(("<#", "#>"),)), "ps1 psm1"),
-    ("CulpritSearch", Syntax(line=("::", "rem ", "REM ", "@rem ", "@REM ")), "bat cmd"),
+    ("Batch", Syntax(line=("::", "rem ", "REM ", "@rem ", "@REM ")), "bat cmd"),
     ("Cython", _HASH, "pyx pxd"),
     ("HTML", _TEMPLATE, "html htm xhtml j2 jinja jinja2"),
     ("CSS", Syntax(block=(("/*", "*/"),)), "css"),

@@ -30,6 +30,8 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import Strategy
 from orchestrator.core.text.command_name import COMMAND
 
+#: Option of ``merge`` that includes a failed worker, whose id follows.
+_INCLUDE = " --include "
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
 NO_WORKTREE = (
     "no worktree could be created (git: on); the changes are only in the worker's directory"
@@ -194,14 +196,16 @@ class Way:
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
     """Return the command that merges the missing changes, or otherwise shows them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root, as
+    arguments of the command ``merge``.
 
     Changes that gates rejected need another attempt, because a merge runs the gates again. A worker
     of a child job gets no further attempt by ``retry``. For such a worker, the command only shows
     the rejected changes.
     """
     if not missing.is_made:
-        return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
+        root_id, *_ = [missing.job_id, *above][-1].split()
+        return _way_to_have_it_made(missing, root_id)
     if not missing.branch:
         return Way()
 
@@ -241,8 +245,14 @@ def diff_of(job_id: str, worker_id: str) -> str:
 
 
 def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that merge a job again, and then each job above it."""
-    return " && ".join([f"{COMMAND} merge {job_id}{how}", *_above(above)])
+    """Return commands that merge a job again, and then each job above it.
+
+    ``above``: see ``way_in``. The commands are joined by ``;`` if a job above has a failed worker,
+    because ``merge`` of such a job never returns exit code 0.
+    """
+    has_failed_worker = any(_INCLUDE in each for each in above)
+    commands = [f"{COMMAND} merge {job_id}{how}", *_above(above)]
+    return ("; " if has_failed_worker else " && ").join(commands)
 
 
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
@@ -251,7 +261,7 @@ def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     The commands are joined by ``;`` and not by ``&&``, because the exit code of the first is not
     0: a job with a failed worker stays partial.
     """
-    return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
+    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_above(above)])
 
 
 def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
@@ -459,7 +469,7 @@ class UnmergedChanges:
             workers = self.workers.get(job_id, ())
             parent = next((each for each in workers if each.id == job.parent_worker_id), None)
             counts = parent is None or parent.counts
-            found.append(job_id if counts else f"{job_id} --include {job.parent_worker_id}")
+            found.append(job_id if counts else f"{job_id}{_INCLUDE}{job.parent_worker_id}")
         return found
 
 

@@ -254,3 +254,16 @@ def test_the_changes_of_a_failed_worker_below_a_failed_worker_are_shown_and_merg
     files = project.files(f"orchestrator/{job}/result")
     assert {"done.txt", "failed.txt", "parent.txt"} <= set(files)
     assert site.status(job)["made_not_in_result"] == []
+
+
+def test_commands_for_changes_below_two_failed_workers_merge_up_to_the_root_job(site: InProcess) -> None:
+    middle = edit(spawning("echo m > middle.txt", [edit(ONE), edit(TWO)], "exit 4"))
+    top = edit(spawning("echo p > parent.txt", [middle], "exit 4"))
+    job = site.run("x", [top], resolve="off")["job_id"]
+
+    rows = site.status(job)["made_not_in_result"]
+    [below] = [each for each in rows if each["worker_id"].count("_") == 3]
+    typed(site, f"set +e; {below['command']}")
+
+    files = Project(site.folder.parent).files(f"orchestrator/{job}/result")
+    assert {"middle.txt", "parent.txt", "shared.txt"} <= set(files)
