@@ -207,8 +207,8 @@ choose_installer() {
     fi
   done
   # Debian's Python has no pip of its own, but with the package python3-venv it can create one.
-  rm -rf "$own_pip"
-  if "$venv_python" -I -c 'import ensurepip' 2>/dev/null && logged "$venv_python" -I -m venv "$own_pip"; then
+  if "$venv_python" -I -c 'import ensurepip' 2>/dev/null; then
+    logged "$venv_python" -I -m venv "$own_pip" || fail_with_log 'pip could not be created'
     installer=("$own_pip/bin/python" -I -m pip --python "$venv_python" install)
     return
   fi
@@ -266,7 +266,7 @@ wants_grammars() {
     yes) true ;;
     no) false ;;
     # An upgrade keeps the grammars.
-    *) [ -f "$(stamp_of requirements-survey.txt)" ] || project_needs_grammars ;;
+    *) [ "$had_grammars" = yes ] || project_needs_grammars ;;
   esac
 }
 
@@ -286,6 +286,7 @@ install_grammars() {
 
 set_up_packages() {
   local complete=no
+  rm -rf "$own_pip"  # A run that failed may have left it.
   if packages_are_in && venv_is_good; then complete=yes; fi
   if [ "$complete" = yes ] && [ ${#further[@]} = 0 ]; then return; fi
   if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
@@ -293,6 +294,9 @@ set_up_packages() {
   venv_is_good || find_python
   working "Installing packages into .venv (the first time takes up to a minute) ..."
   : >"$log"
+  # A folder that was moved gets a new .venv, with the same packages.
+  had_grammars=no
+  if [ -f "$(stamp_of requirements-survey.txt)" ]; then had_grammars=yes; fi
   venv_is_good || make_venv
   choose_installer
   [ "$complete" = yes ] || install_packages

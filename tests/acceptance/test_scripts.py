@@ -659,6 +659,16 @@ def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) 
     assert installer.asked()[-1] == LISTS[1]
 
 
+def test_a_moved_folder_keeps_grammars(installer: Installer) -> None:
+    assert installer.run("--grammars").returncode == 0
+    assert installer.asked() == LISTS[:2]
+    moved = replace(installer, folder=installer.folder.rename(installer.folder.parent / "moved"))
+
+    assert moved.run().returncode == 0
+
+    assert moved.asked() == LISTS[:2]
+
+
 def test_an_upgrade_keeps_grammars(installer: Installer) -> None:
     assert installer.run("--grammars").returncode == 0
     assert installer.asked() == LISTS[:2]
