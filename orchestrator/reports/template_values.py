@@ -390,10 +390,12 @@ def _is_outside_project(family: Family, worker: Worker) -> bool:
 
 
 def _has_failed(worker: Worker, attempt: Attempt) -> bool:
-    # Attempts of earlier releases have no classified failure.
+    # Attempts of earlier releases have no classified failure. An attempt that was lost keeps its
+    # failure if its late result was a success; then it has no reason.
     end = attempt.exit
     has_bad_exit = end is None or end.ended_by is not EndedBy.EXIT or end.code != 0
-    return worker.failure_of(attempt.number) is not None or has_bad_exit
+    is_classified = worker.failure_of(attempt.number) is not None
+    return has_bad_exit or (is_classified and bool(attempt.reason))
 
 
 def _has_log(attempt: Attempt) -> bool:

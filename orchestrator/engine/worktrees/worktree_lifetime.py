@@ -128,6 +128,9 @@ class WorktreeCleanup:
         self._threads = PrestartedThreadPool(1, "retiring")
 
     def __call__(self, change: Change) -> None:
+        for event in change.events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
+                self._drop_baselines(event.root_id)
         # Looking for the worktree of each of many short workers would delay the scheduler.
         has_worktrees = {
             job_id: self._has_worktrees(job_id)
@@ -139,9 +142,6 @@ class WorktreeCleanup:
             if os.path.lexists(worktree_of(self._workspace, worker)):
                 with suppress(RuntimeError):
                     self._threads.submit(self._remove, worker)
-        for event in change.events:
-            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                self._drop_baselines(event.root_id)
 
     def close(self) -> None:
         """Begin no further removals. The job's end removes the remaining worktrees. Idempotent."""

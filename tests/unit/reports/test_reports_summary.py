@@ -7,6 +7,7 @@ from planted import ROOT, Planted
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.human_input import PERSON, Feedback
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
@@ -107,7 +108,16 @@ def test_the_report_says_why_another_attempt_followed_a_success(tmp_path: Path) 
     comments = (Feedback(at=2.0, by="bob", attempt=2, commit="1" * 40, summary="Shorter"),)
     commented = TaskSpec(id="commented")
     planted.worker(job, "worker_1", commented, (0, 1), (2, 3), output="a", feedback=comments)
-    planted.worker(job, "worker_2", TaskSpec(id="sent back"), (0, 1), (2, 3), output="b")
+    # A lost attempt whose late result was a success keeps its failure.
+    late = Failure(
+        attempt=1,
+        kind=FailureKind.UNKNOWN,
+        strategy=RetryStrategy.RETRY_CURRENT,
+        reason="lost",
+        confidence=0.5,
+    )
+    sent_back = TaskSpec(id="sent back")
+    planted.worker(job, "worker_2", sent_back, (0, 1), (2, 3), output="b", failures=(late,))
     passed = Exit(ended_by=EndedBy.EXIT, code=0)
     planted.attempts = [replace(each, reason="", exit=passed) for each in planted.attempts]
     Reports().render(planted.tree, ROOT, tmp_path)

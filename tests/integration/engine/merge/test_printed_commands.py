@@ -256,7 +256,9 @@ def test_the_changes_of_a_failed_worker_below_a_failed_worker_are_shown_and_merg
     assert site.status(job)["made_not_in_result"] == []
 
 
-def test_commands_for_changes_below_two_failed_workers_merge_up_to_the_root_job(site: InProcess) -> None:
+def test_commands_for_changes_below_two_failed_workers_merge_up_to_the_root_job(
+    site: InProcess,
+) -> None:
     middle = edit(spawning("echo m > middle.txt", [edit(ONE), edit(TWO)], "exit 4"))
     top = edit(spawning("echo p > parent.txt", [middle], "exit 4"))
     job = site.run("x", [top], resolve="off")["job_id"]
