@@ -148,6 +148,7 @@ def test_minified_text_is_told_by_its_long_lines() -> None:
         ("a/b.py", "Python"), ("Dockerfile", "Dockerfile"), ("Dockerfile.dev", "Dockerfile"),
         ("x.TSX", "TSX"), ("README", "Text"), ("a.unknown", None), (".gitignore", "Ignore list"),
         ("CMakeLists.txt", "CMake"), ("uv.lock", "Lock file"), ("py", None),
+        ("run.bat", "Batch"),
     ],
 )  # fmt: skip
 def test_names_tell_the_language(name: str, language: str | None) -> None:
