@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -46,32 +47,31 @@ PROJECT = {
 #: plan. Codex' session file names the model, whose price the limit of costs needs.
 #: ``claude mcp add NAME -- COMMAND`` starts the command as an AI tool does.
 AI_TOOL = """\
-#!{python}
 import json, os, subprocess, sys
 from pathlib import Path
 
 program, words = Path(sys.argv[0]), sys.argv[1:]
-plan = {{"id": "a", "title": "Limits", "prompt": "Add limits", "depends_on": [], "role": None}}
-plan = {{"tasks": [plan | {{"files": [], "gates": [], "locks": []}}]}}
+plan = {"id": "a", "title": "Limits", "prompt": "Add limits", "depends_on": [], "role": None}
+plan = {"tasks": [plan | {"files": [], "gates": [], "locks": []}]}
 plans = "--json-schema" in words or "--output-schema" in words
-hello = {{"protocolVersion": "2025-06-18", "capabilities": {{}}}}
-hello["clientInfo"] = {{"name": "claude", "version": "1"}}
+hello = {"protocolVersion": "2025-06-18", "capabilities": {}}
+hello["clientInfo"] = {"name": "claude", "version": "1"}
 
 
 def say(kind, **event):
-    print(json.dumps({{"type": kind, **event}}), flush=True)
+    print(json.dumps({"type": kind, **event}), flush=True)
 
 
 if words == ["--version"]:
     print("1.0.0")
 elif words[:2] == ["mcp", "add"]:
-    request = {{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
     command, asked = words[words.index("--") + 1 :], json.dumps(request) + "\\n"
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
     print("added", words[2], json.loads(done.stdout)["result"]["serverInfo"]["name"])
-elif program.name == "claude":
+elif program.stem == "claude":
     sys.stdin.readline()
-    made = {{"structured_output": plan}} if plans else {{}}
+    made = {"structured_output": plan} if plans else {}
     if not plans:
         Path("limits.md").write_text("by claude\\n")
     say("result", subtype="success", is_error=False, result="done", num_turns=1, **made)
@@ -79,14 +79,14 @@ else:
     sys.stdin.read()
     sessions = Path(os.environ["CODEX_HOME"], "sessions", "2026", "11", "26")
     sessions.mkdir(parents=True, exist_ok=True)
-    model = {{"payload": {{"thread_settings": {{"model": "gpt-5-codex"}}}}}}
+    model = {"payload": {"thread_settings": {"model": "gpt-5-codex"}}}
     (sessions / "rollout-1.jsonl").write_text(json.dumps(model) + "\\n")
     if not plans:
         Path("codex.md").write_text("by codex\\n")
     text = json.dumps(plan) if plans else "done"
     say("thread.started", thread_id="a-thread")
-    say("item.completed", item={{"id": "1", "type": "agent_message", "text": text}})
-    say("turn.completed", usage={{"input_tokens": 10, "output_tokens": 1}})
+    say("item.completed", item={"id": "1", "type": "agent_message", "text": text})
+    say("turn.completed", usage={"input_tokens": 10, "output_tokens": 1})
 """
 
 
@@ -107,7 +107,11 @@ def programs(home: Path) -> str:
     path = python_programs(home / "programs")
     for name in ("claude", "codex"):
         tool = home / "programs" / name
-        tool.write_text(AI_TOOL.format(python=sys.executable))
+        tool.with_suffix(".py").write_text(AI_TOOL)
+        # Not the path of Python in the first line, because this path may contain a space.
+        tool.write_text(
+            f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {shlex.quote(str(tool))}.py "$@"\n'
+        )
         tool.chmod(0o755)
     return path + os.pathsep + search_path()
 
