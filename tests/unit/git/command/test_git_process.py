@@ -1,5 +1,6 @@
 """The start of git, its input and output, and its end."""
 
+import gc
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,7 @@ ENDS = 20.0
 
 
 def descriptors() -> int:
+    gc.collect()  # Objects of other tests may hold descriptors.
     return len(os.listdir("/proc/self/fd"))
 
 
@@ -34,7 +36,7 @@ def test_more_input_and_output_than_pipes_hold(tmp_path: Path, env: dict[str, st
     with GitProcess(str(tmp_path), ["tee /dev/stderr"], env, given) as process:
         assert process.communicate(ENDS)
     assert (process.code, process.out, process.errors) == (0, given, given)
-    assert descriptors() == before
+    assert descriptors() <= before
 
 
 def test_input_that_git_does_not_read_is_no_error(tmp_path: Path, env: dict[str, str]) -> None:
@@ -63,7 +65,7 @@ def test_a_git_that_still_runs_is_killed(tmp_path: Path, env: dict[str, str]) ->
     with GitProcess(str(tmp_path), ["echo $$ > pid; exec sleep 600"], env, b"x") as process:
         assert not process.communicate(0.3)
     assert process.code == -signal.SIGKILL
-    assert descriptors() == before
+    assert descriptors() <= before
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
@@ -98,4 +100,4 @@ def test_a_start_that_fails_leaves_no_descriptor(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError):
         GitProcess(str(tmp_path), ["x"], {}, b"given")
-    assert descriptors() == before
+    assert descriptors() <= before
