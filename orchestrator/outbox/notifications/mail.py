@@ -19,6 +19,10 @@ DEADLINE_SECONDS = 60.0
 _PORTS = {"smtp": 25, "smtps": 465}
 
 
+class _NoEncryptionError(Exception):
+    """The address has a password, and the mail server does not offer STARTTLS."""
+
+
 def check(url: str) -> None:
     """Raise ValueError if the URL of a mail target is incomplete."""
     parts = urlsplit(url)
@@ -33,7 +37,8 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail.
 
     If the server offers STARTTLS, the password and the mail are sent only after the start of TLS.
-    Otherwise, ``smtp://`` sends both without encryption.
+    Otherwise, ``smtp://`` sends a mail without encryption, but no password: if the address has
+    one, nothing is sent, and the outcome is final.
 
     ``within``: timeout of the whole exchange, in seconds.
     """
@@ -41,6 +46,9 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     try:
         with deadline, _connection(parts, deadline) as server:
             server.send_message(_message(parts, notice))
+    except _NoEncryptionError:
+        error_text = "the mail server does not offer STARTTLS, so no password is sent: use smtps://"
+        return Outcome(error=error_text, final=True)
     except smtplib.SMTPResponseException as error:
         final = error.smtp_code >= 500
         return Outcome(error=f"SMTP {error.smtp_code}", final=final)
@@ -73,6 +81,8 @@ def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
         if parts.scheme == "smtp" and server.has_extn("starttls"):
             server.starttls(context=context)
             server.ehlo()
+        elif parts.scheme == "smtp" and parts.username:
+            raise _NoEncryptionError
         if parts.username:
             server.login(unquote(parts.username), unquote(parts.password or ""))
     except BaseException:
