@@ -65,7 +65,7 @@ FAILURES: Mapping[str, Failure] = {
         again=True,
         silent=AGENTS,
     ),
-    "a truncated answer": Failure(
+    "the connection ends in the middle of an answer": Failure(
         script=Script.failing(Fault(kind=Kind.CUT, times=0)),
         reason=API,
         again=True,

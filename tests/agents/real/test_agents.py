@@ -138,7 +138,7 @@ def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
 
 # test_sessions.py runs every tool with a limit of one worker.
 @each_with(
-    "429 for 4 workers: 4 successes",
+    "4 workers get 429, and all succeed after a retry",
     nightly=("codex", "gemini", "opencode", "openai-compatible", "ollama"),
 )
 def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
@@ -197,7 +197,7 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
 @pytest.mark.parametrize(
     "way", ["MCP", *(pytest.param(way, marks=pytest.mark.nightly) for way in ("command", "HTTP"))]
 )
-@each_with("starts child jobs of codex and gemini: by MCP, `spawn`, and HTTP")
+@each_with("starts child jobs that run codex and gemini: by MCP, `spawn`, and HTTP")
 def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):
         site.api.scripts[f"part-{name}"] = scripts.part(name)
