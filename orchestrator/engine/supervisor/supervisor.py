@@ -1,4 +1,8 @@
-"""The one loop that owns state: receives messages, decides, stores, then acts and answers."""
+"""The supervisor: the one loop that owns the state of jobs.
+
+Each turn takes messages from the ``Inbox``, lets the scheduler decide, stores the changes, and then
+executes the commands and answers the callers. The ``Publisher`` passes stored changes to observers.
+"""
 
 import logging
 import threading
@@ -56,6 +60,22 @@ from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.security.secrets.keys import hash_key, new_key, new_proof
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds for which a caller waits for the loop, before the call fails with a retry message.
+CALL_TIMEOUT_SECONDS = 30.0
+#: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
+#: Events gather in this time, so that one transaction stores the ends of several workers. Short
+#: enough that shims do not run out of launches.
+GATHER_SECONDS = 0.01
+#: Seconds between two turns if missing memory or a failing store delays the loop.
+RETRY_SECONDS = 0.5
+_STOPPING = "the server is stopping, or has failed; retry later"
+#: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
+#: at once.
+FIRST_RETRY_SECONDS = 0.02
 #: Seconds for which changes are collected before observers get them. Waking a thread for each
 #: change would delay the thread that stores the next change, because both need the interpreter.
 PAUSE_SECONDS = 0.003
@@ -161,24 +181,6 @@ def merged(changes: Sequence[Change]) -> Change:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
     return Change(**{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)})
-
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-#: Seconds for which a caller waits for the loop, before the call fails with a retry message.
-CALL_TIMEOUT_SECONDS = 30.0
-#: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
-#: Events gather in this time, so that one transaction stores the ends of several workers. Short
-#: enough that shims do not run out of launches.
-GATHER_SECONDS = 0.01
-#: Seconds between two turns if missing memory or a failing store delays the loop.
-RETRY_SECONDS = 0.5
-_STOPPING = "the server is stopping, or has failed; retry later"
-#: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
-#: at once.
-FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
