@@ -248,16 +248,6 @@ class Job:
         return is_unjudged and self.config.unjudged == "fail"
 
     @property
-    def out_of_time(self) -> bool:
-        """True if the wall time of the job, or of a job above it, expired."""
-        return self.stop_cause is StopCause.WALL_TIME
-
-    @property
-    def over_budget(self) -> bool:
-        """True if this job or a job above it reached a limit on agents' usage."""
-        return self.stop_cause is StopCause.LIMIT
-
-    @property
     def cancelled(self) -> bool:
         """True if the job was stopped by request, not by a limit."""
         return self.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)

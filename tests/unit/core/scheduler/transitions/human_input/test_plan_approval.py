@@ -6,7 +6,7 @@ from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
 from orchestrator.core.model.scheduler_commands import TakePlan
-from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.scheduler.view import TreeSize
 from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, workers_for
 from tests.unit.core.remains import memory_of
@@ -159,7 +159,7 @@ def test_what_a_planner_uses_counts_for_its_job() -> None:
     story.ends(story.planner(job), EXIT_0, Evidence(output="a plan", usage=used))
 
     assert story.job_status(job) is JobStatus.FAILED
-    assert story.job(job.id).over_budget
+    assert story.job(job.id).stop_cause is StopCause.LIMIT
 
 
 def test_what_a_planner_has_used_still_counts_after_a_crash() -> None:
