@@ -33,7 +33,7 @@ MOST_RENDER_SECONDS = 5.0
 #: Maximum ratio of the server's memory after ten times as many jobs.
 SAME_MEMORY = 1.1
 MIB = 1024 * 1024
-ALL_CPU, SERVER_CPU = "CPU, ms a worker", "server's CPU, ms a worker"
+ALL_CPU, SERVER_CPU = "CPU, ms per worker", "server's CPU, ms per worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,12 @@ def _rendering(options: Options) -> Iterator[Figure]:
     yield Figure(what=f"{of} read the job", value=read - began, unit="s")
     yield Figure(what=f"{of} write reports", value=rendered - read, unit="s")
     yield Figure(what=f"{of} write status.json", value=ended - rendered, unit="s")
-    yield Figure(what=f"{of} do all", value=ended - began, unit="s", at_most=MOST_RENDER_SECONDS)
+    yield Figure(
+        what=f"{size:,} workers: CPU of these three",
+        value=ended - began,
+        unit="s",
+        at_most=MOST_RENDER_SECONDS,
+    )
 
 
 def _attempt(worker: Worker) -> Attempt:
@@ -171,7 +176,7 @@ def _rows(costs: Costs) -> Iterator[Row]:
             ALL_CPU: statistics.median(each.cpu for each in found),
             f"CPU, {smallest:,} = 1": _ratio(costs, size, lambda cost: cost.cpu),
             SERVER_CPU: statistics.median(each.server for each in found),
-            "wall, ms a worker": statistics.median(each.wall for each in found),
+            "wall, ms per worker": statistics.median(each.wall for each in found),
             "submit, ms": statistics.median(each.submit for each in found) * size,
             "reports, ms": statistics.median(each.reports for each in found) * size,
         }
@@ -187,7 +192,7 @@ def _ratio(costs: Costs, size: int, of: Callable[[Cost], float]) -> float:
 def _growths(costs: Costs) -> Iterator[Figure]:
     smallest, *larger = costs
     for size in larger:
-        of = f"a worker of {size:,} / of {smallest:,}"
+        of = f"per worker, job of {size:,} / of {smallest:,}"
         ratio = _ratio(costs, size, lambda cost: cost.cpu)
         yield Figure(what=f"{of}: CPU of all processes", value=ratio, at_most=FLAT)
         ratio = _ratio(costs, size, lambda cost: cost.server)

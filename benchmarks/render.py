@@ -108,7 +108,8 @@ _INTRODUCTION = (
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. Times "
     f"exclude the start of the program. The times of {OURS} include its reports, except in the row "
-    '"until the last worker ended". Ratios are medians of the rounds.'
+    '"until the last worker ended". A ratio is the median of the ratios of all rounds, so it can '
+    "differ from the ratio of the two times in the table."
 )
 
 
@@ -166,8 +167,8 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
     "growth": (
-        '"CPU, 100 = 1" is the CPU time of a worker, divided by that of a worker in a job of 100 '
-        'workers. The rows "a worker of 1,000 / of 100" are ratios of the same kind.'
+        '"CPU, 100 = 1" is the CPU time per worker, divided by the CPU time per worker of a job of '
+        '100 workers. The rows "per worker, job of 1,000 / of 100" are ratios of the same kind.'
     ),
     "git": (
         '"Plain" is the same work by git alone: add, reset, commit, merge, and remove worktrees. '
