@@ -10,6 +10,7 @@ from orchestrator.api.serializers.answer_parts import counts, result_of, usage_a
 from orchestrator.api.serializers.results import results
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller
+from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
@@ -61,16 +62,16 @@ def standing(detail: Detail) -> Values:
         **_line(job),
         **_reason(job.reason, JOB_REASON_CHARACTERS),
         "workers": counts(detail.workers),
-        **_named(detail.workers),
+        **_named(detail),
         **_used(detail.workers),
         "left": dict(detail.left),
         **({} if job.status.ended else {"retry": True, "next": "call wait again"}),
     }
 
 
-def _named(workers: Sequence[Worker]) -> Values:
-    shown = [_worker(one) for one in workers[:MOST_WORKERS]]
-    return {"by_name": shown, **_more(len(workers) - len(shown))}
+def _named(detail: Detail) -> Values:
+    shown = [_worker(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
+    return {"by_name": shown, **_more(detail, len(shown))}
 
 
 def _worker(worker: Worker) -> Values:
@@ -89,15 +90,15 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
     """Return the workers' results, bounded in size."""
     job = detail.job
     found = results(service, caller, detail)
-    tasks = found.tasks[:MOST_WORKERS] if found else []
-    longest = _share([len(result_of(worker).output) for worker in detail.workers])
+    tasks = listed_workers(found.tasks, MOST_WORKERS) if found else []
+    longest = _share([len(task.output) for task in tasks])
     return {
         "job_id": job.id,
         "status": job.status,
         **_reason(job.reason, JOB_REASON_CHARACTERS),
         "retry": not job.status.ended,
         "results": [_task(task, longest) for task in tasks],
-        **_more(len(detail.workers) - len(tasks)),
+        **_more(detail, len(tasks)),
         **({"changes": found.changes} if found and found.changes else {}),
         "final_report": str(service.queries.final_report(job)),
         "workspace": str(service.queries.workspace(job)),
@@ -111,7 +112,7 @@ def _share(lengths: Sequence[int]) -> int:
 
     Long outputs get the space that short outputs do not need.
     """
-    room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
+    room, shown = OUTPUT_CHARACTERS, sorted(lengths)
     for position, length in enumerate(shown):
         share = room // (len(shown) - position)
         if length > share:
@@ -148,8 +149,11 @@ def _reason(reason: str, longest: int = REASON_CHARACTERS) -> Values:
     return {"reason": cut(reason, longest, " ...")} if reason else {}
 
 
-def _more(count: int) -> Values:
-    return {"more_workers": count} if count > 0 else {}
+def _more(detail: Detail, shown: int) -> Values:
+    count = len(detail.workers) - shown
+    if count <= 0:
+        return {}
+    return {"more_workers": count, "all_workers": worker_pages_call(detail.job.id)}
 
 
 def as_text(values: Mapping[str, Any]) -> str:

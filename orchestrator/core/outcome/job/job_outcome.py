@@ -263,16 +263,16 @@ class _HasStatus(Protocol):
 Listed = TypeVar("Listed", bound=_HasStatus)
 
 
-def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
-    """Return at most ``LISTED_WORKERS`` workers, in the given order.
+def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Sequence[Listed]:
+    """Return at most ``most`` workers, in the given order.
 
     If there are more, failed workers are selected first, then running workers,
     then cancelled and skipped workers.
     """
-    if len(workers) <= LISTED_WORKERS:
+    if len(workers) <= most:
         return workers
     ranks = [_RANKS.get(each.status, _LAST) for each in workers]
-    return [workers[at] for at in first_places(ranks, LISTED_WORKERS)]
+    return [workers[at] for at in first_places(ranks, most)]
 
 
 def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:

@@ -206,6 +206,23 @@ def test_results_are_bounded_whatever_workers_leave(
     assert answer["results"][0]["more_files"] == 480
 
 
+@pytest.mark.parametrize(("tool", "names"), [("wait", "results"), ("status", "by_name")])
+def test_failed_workers_of_a_large_job_are_shown_first(
+    client: FlaskClient, service: FakeService, tool: str, names: str
+) -> None:
+    job = submitted(client, service, tasks=[{"command": "true"}] * 60)
+    for number, worker in enumerate(service.workers_of(job)):
+        failed = number == 58
+        service.finish(worker, status=WorkerStatus.FAILED if failed else WorkerStatus.SUCCESS)
+    service.end(job, JobStatus.PARTIAL)
+
+    answer = values(client, tool, job_id=job.id)
+
+    shown = {each["worker_id"]: each["status"] for each in answer[names]}
+    assert (len(shown), shown["worker_59"], answer["more_workers"]) == (50, "failed", 10)
+    assert answer["all_workers"] == f"GET /api/v1/jobs/{job.id}/workers?page=1&order=attention"
+
+
 def test_short_outputs_leave_their_room_to_long_ones() -> None:
     assert summaries._share([]) == summaries.OUTPUT_CHARACTERS
     assert summaries._share([10, 20]) == summaries.OUTPUT_CHARACTERS
