@@ -11,6 +11,7 @@ from orchestrator.api.serializers.results import results
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
+from orchestrator.core.outcome.job.needs import needs_of
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
@@ -28,6 +29,7 @@ OUTPUT_CHARACTERS = 12_000
 SHORTEST_OUTPUT = 200
 MOST_WORKERS = 50
 MOST_FILES = 20
+MOST_NEEDS = 5
 
 
 def accepted(answer: Accepted) -> Values:
@@ -65,7 +67,19 @@ def standing(detail: Detail) -> Values:
         **_named(detail),
         **_used(detail.workers),
         "left": dict(detail.left),
-        **({} if job.status.ended else {"retry": True, "next": "call wait again"}),
+        **({} if job.status.ended else _what_next(detail)),
+    }
+
+
+def _what_next(detail: Detail) -> Values:
+    found = needs_of(detail.job, detail.workers)
+    if not found:
+        return {"retry": True, "next": "call wait again"}
+    needs = [{"text": need.text, "command": need.command} for need in found[:MOST_NEEDS]]
+    return {
+        "retry": True,
+        "needs": needs,
+        "next": "the job waits for a person: show the user what it needs; then call wait again",
     }
 
 

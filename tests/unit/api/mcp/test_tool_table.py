@@ -13,9 +13,12 @@ from orchestrator.api.mcp.tool_execution import LOG_CHARACTERS, REPORT_CHARACTER
 from orchestrator.api.mcp.tool_table import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.human_input import PERSON, Question
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
+from orchestrator.core.ports.read_models import Detail
 from orchestrator.schemas.requests.mcp import WaitArguments
+from tests.contract.store_values import a_job, a_worker
 from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
 
@@ -221,6 +224,26 @@ def test_failed_workers_of_a_large_job_are_shown_first(
     shown = {each["worker_id"]: each["status"] for each in answer[names]}
     assert (len(shown), shown["worker_59"], answer["more_workers"]) == (50, "failed", 10)
     assert answer["all_workers"] == f"GET /api/v1/jobs/{job.id}/workers?page=1&order=attention"
+
+
+def test_a_job_that_waits_for_a_person_says_so(client: FlaskClient, service: FakeService) -> None:
+    job = a_job(id="j", status=JobStatus.RUNNING)
+    asks = a_worker(
+        job,
+        task_id="ok",
+        status=WorkerStatus.WAITING,
+        agent=PERSON,
+        question=Question(text="Deploy?", asked_at=1.0),
+    )
+
+    answer = summaries.standing(Detail(job=job, tasks=(), workers=[asks]))
+
+    assert (answer["retry"], answer["needs"]) == (
+        True,
+        [{"text": "Deploy?", "command": "bin/orchestrator approve j ok"}],
+    )
+    assert answer["next"].startswith("the job waits for a person")
+    assert "needs" not in summaries.standing(Detail(job=job, tasks=(), workers=[]))
 
 
 def test_short_outputs_leave_their_room_to_long_ones() -> None:
