@@ -10,7 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
-from orchestrator.api.access import callers
+from orchestrator.api.access import rate_limits
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.ports import Assignment
 from orchestrator.core.ports.launcher import Launch
@@ -89,7 +89,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(AttemptPreparation, "prepare", harmless)
         # Random keys are no attack here.
-        patch.setattr(callers, "FAILED_LOGINS_PER_MINUTE", 1_000_000)
+        patch.setattr(rate_limits, "FAILED_LOGINS_PER_MINUTE", 1_000_000)
         site = InProcess(tmp_path_factory.mktemp("fuzz") / "site", quick)
         try:
             yield site

@@ -10,8 +10,8 @@ from werkzeug.routing import Rule
 
 from orchestrator.api.access.audit import Audit, AuditLog
 from orchestrator.api.access.browser_sessions import BrowserSessions
-from orchestrator.api.access.callers import RateLimits
 from orchestrator.api.access.origin_guard import Guard
+from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions

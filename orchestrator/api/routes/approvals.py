@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.job_control import decided

@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response_caching import JSON, json_answer

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from orchestrator.api.access.audit import READS, TOOL
-from orchestrator.api.access.callers import caller, check_rate, identify, service
+from orchestrator.api.access.authentication import caller, identify, service
+from orchestrator.api.access.rate_limits import check_rate
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id

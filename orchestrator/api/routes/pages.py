@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
 
 from orchestrator import __version__
-from orchestrator.api.access.callers import service
+from orchestrator.api.access.authentication import service
 from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response_caching import JSON, json_answer

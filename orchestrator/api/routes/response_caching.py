@@ -22,7 +22,8 @@ from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.callers import RateLimits, caller
+from orchestrator.api.access.authentication import caller
+from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.core.dataclass import dataclass

@@ -5,7 +5,7 @@ from functools import partial
 
 from flask import Blueprint, Response, current_app, request
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading

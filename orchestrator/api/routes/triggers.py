@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
-from orchestrator.api.access.callers import RateLimit, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.rate_limits import RateLimit
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.options import MIB, ApiOptions

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response_caching import json_answer

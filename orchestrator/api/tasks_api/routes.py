@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.callers import authenticate, given_key
+from orchestrator.api.access.authentication import authenticate, given_key
 from orchestrator.api.http.problems import ProblemError
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.callers import caller, service
+from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response_caching import JSON

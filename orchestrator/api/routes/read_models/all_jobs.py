@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response_caching import tagged_answer

@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 from flask import request as flask_request
 from pydantic_core import to_json
 
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.http.request import checked_job_id, checked_worker_id

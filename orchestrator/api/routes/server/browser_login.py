@@ -9,9 +9,7 @@ from math import ceil
 from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
-from orchestrator.api.access.browser_sessions import BrowserSession
-from orchestrator.api.access.callers import (
-    RateLimits,
+from orchestrator.api.access.authentication import (
     browser_sessions,
     caller,
     cookie_name,
@@ -20,6 +18,8 @@ from orchestrator.api.access.callers import (
     identify,
     service,
 )
+from orchestrator.api.access.browser_sessions import BrowserSession
+from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.routes.response_caching import json_answer

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from flask import Blueprint, Response, current_app
 
 from orchestrator import __version__
-from orchestrator.api.access.callers import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions

@@ -1,24 +1,15 @@
-"""Callers of the API: who calls, by API key or browser session, and how often a caller may call.
-
-Keys, failed logins, and triggers have rate limits.
-"""
+"""Authentication of callers, by API key or browser session."""
 
 import hmac
 import shlex
-import threading
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import field
 from http import HTTPStatus
-from math import ceil
 
 from flask import Request, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER, READING
 from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
-from orchestrator.api.http.problems import ProblemError, limit_fields
-from orchestrator.api.options import ApiOptions
-from orchestrator.core.dataclass import dataclass
+from orchestrator.api.access.rate_limits import check_rate
+from orchestrator.api.http.problems import ProblemError
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
@@ -154,103 +145,3 @@ def _shown_body(given: Request) -> str:
     if given.content_length > LONGEST_SHOWN_BODY:
         return "@request.json"
     return given.get_data(as_text=True)
-
-
-FAILED_LOGINS_PER_MINUTE = 10
-#: Length of the burst in seconds: an unused key may make the calls of this time at once.
-WINDOW_SECONDS = 60.0
-#: Maximum number of remembered names. Above it, names with a full bucket are forgotten.
-MOST_REMEMBERED = 10_000
-
-
-class RateLimit:
-    """A rate limit with one token bucket for each name.
-
-    A full bucket allows the calls of one minute at once. After this burst, calls are allowed at an
-    even rate.
-    """
-
-    def __init__(
-        self,
-        per_minute: int | None,
-        clock: Callable[[], float] = time.monotonic,
-        window: float = WINDOW_SECONDS,
-    ) -> None:
-        """``per_minute``: calls in ``window`` seconds (default: a minute); None: no limit."""
-        self.per_minute = per_minute
-        self._window = window
-        self._interval = window / per_minute if per_minute else 0.0
-        self._clock = clock
-        #: By name: the time when the name's bucket is full again.
-        self._full_at: dict[str, float] = {}
-        self._lock = threading.Lock()
-
-    def wait(self, name: str) -> float:
-        """Return the seconds until the next call is allowed. Counts no call."""
-        with self._lock:
-            now = self._clock()
-            full_at = max(now, self._full_at.get(name, now)) + self._interval
-            return max(0.0, full_at - now - self._window)
-
-    def take(self, name: str) -> float:
-        """Count a call and return 0 if it is allowed; otherwise return the seconds to wait."""
-        if not self._interval:
-            return 0.0
-        with self._lock:
-            now = self._clock()
-            full_at = max(now, self._full_at.get(name, now)) + self._interval
-            over = full_at - now - self._window
-            if over > 1e-9:  # tolerance, because sums of floats are not exact
-                return over
-            if len(self._full_at) >= MOST_REMEMBERED:
-                self._full_at = {known: at for known, at in self._full_at.items() if at > now}
-            self._full_at[name] = full_at
-            return 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class RateLimits:
-    """Rate limits per minute: submissions and reads of each key, failed logins of each address."""
-
-    submissions: RateLimit
-    reads: RateLimit
-    #: Limits of keys that have their own limit, by name.
-    submissions_of: Mapping[str, RateLimit]
-    #: Limit of logins with a wrong key, by address of the browser.
-    failed_logins: RateLimit = field(default_factory=lambda: RateLimit(FAILED_LOGINS_PER_MINUTE))
-
-    @classmethod
-    def of(cls, options: ApiOptions) -> "RateLimits":
-        own = {name: RateLimit(most) for name, most in options.submissions_of_keys.items()}
-        return cls(
-            RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute), own
-        )
-
-
-def check_rate(name: str, *, reads: bool, submits: bool) -> None:
-    """Raise a 429 if the named key has reached its rate limit for submissions or reads.
-
-    Other calls, such as a cancel, have no limit.
-    """
-    limits: RateLimits = current_app.extensions["orchestrator.limits"]
-    if submits:
-        own, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
-        if own is not None:
-            setting = f"api.keys[{name}].{setting}"
-        _take(own or limits.submissions, name, setting)
-    elif reads:
-        _take(limits.reads, name, "limits.reads_per_minute")
-
-
-def _take(limit: RateLimit, name: str, setting: str) -> None:
-    if seconds := ceil(limit.take(name)):
-        raise ProblemError(
-            status=HTTPStatus.TOO_MANY_REQUESTS,
-            type="rate-limit",
-            detail=(
-                f"rate limit reached for key {name!r} ({setting}: {limit.per_minute}); "
-                f"retry in {seconds} s"
-            ),
-            headers={"Retry-After": str(seconds)},
-            more=limit_fields(setting, limit.per_minute, limit.per_minute, time.time() + seconds),
-        )
