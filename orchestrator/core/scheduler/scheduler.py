@@ -33,7 +33,7 @@ from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.outcome.logins_and_throttles import Needs
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Prompting, Tree
-from orchestrator.core.scheduler.leases import LeaseManager
+from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots_and_holds import Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
