@@ -20,7 +20,7 @@ REPOSITORY = Path(__file__).parents[2]
 SCHEDULER = [
     "tests/unit/core/scheduler/queue/test_start_holds.py"
     "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
-    "tests/unit/core/scheduler/transitions/human_input/test_plan_approval.py",
+    "tests/unit/core/scheduler/transitions/test_planning.py",
     "tests/unit/core/scheduler/test_stopping.py",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_take_a_child_job_back",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py"

@@ -43,12 +43,12 @@ from orchestrator.core.scheduler.transitions.ends.late_results import LateResult
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
-from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
 from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
+from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.scheduler.transitions.reruns import Reruns
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
@@ -104,7 +104,7 @@ class Scheduler:
         self._pauses = Pauses(self._trees, self._questions)
         self._limit_asks = LimitAsks(self._trees, self._stops, self._pauses)
         self._accounting = Accounting(self._trees, self._stops, self._limit_asks)
-        self._planning = PlanApproval(self._trees, self._job_end, self._pauses)
+        self._planning = Planning(self._trees, self._job_end, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._messages = WorkerMessages(self._trees)
         self._merge_completion = MergeCompletion(self._trees)

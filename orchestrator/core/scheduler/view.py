@@ -21,8 +21,8 @@ from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
 #: Number of preloaded launches per running worker with which the shims need no turn soon.
@@ -41,7 +41,7 @@ class SchedulerView:
     def __init__(
         self,
         trees: JobTrees,
-        planning: PlanApproval,
+        planning: Planning,
         accounting: Accounting,
         asks: LimitAsks,
     ) -> None:

@@ -18,7 +18,7 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.planning import Planning
 
 #: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
 #: time.
@@ -27,7 +27,7 @@ Attach = Callable[[WorkerKey, str, float], None]
 
 class Reruns:
     def __init__(
-        self, trees: JobTrees, planning: PlanApproval, job_end: JobEnd, attach: Attach
+        self, trees: JobTrees, planning: Planning, job_end: JobEnd, attach: Attach
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work

@@ -1,1 +1,1 @@
-"""What people decide about a job: its plan, questions of its tasks, pauses."""
+"""What people decide about a job: questions of its tasks, pauses."""

@@ -16,7 +16,7 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 
-class PlanApproval:
+class Planning:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
     A job without tasks first gets a plan with one task: to plan the job. The planner runs it. All
