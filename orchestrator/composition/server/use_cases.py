@@ -19,6 +19,7 @@ from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls
 from orchestrator.engine.service.human_input.questions import QuestionCalls
+from orchestrator.engine.service.human_input.worker_control import WorkerControlCalls
 from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
@@ -29,7 +30,6 @@ from orchestrator.engine.service.read_models.job_lists import ReadModels
 from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
@@ -70,7 +70,7 @@ class UseCases:
                 trees=self._stored_trees,
                 worktrees=self._parts.worktrees,
             ),
-            workers=self._worker_calls,
+            workers=self._worker_control,
             feedback=self._feedback_calls,
             removal=self._removal_calls,
             landings=self._landing_calls,
@@ -82,8 +82,8 @@ class UseCases:
         )
 
     @cached_property
-    def _worker_calls(self) -> WorkerRetryCalls:
-        return WorkerRetryCalls(
+    def _worker_control(self) -> WorkerControlCalls:
+        return WorkerControlCalls(
             supervisor=self._supervisor,
             access=self._access,
             trees=self._stored_trees,

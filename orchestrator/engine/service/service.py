@@ -7,6 +7,7 @@ from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls
 from orchestrator.engine.service.human_input.questions import QuestionCalls
+from orchestrator.engine.service.human_input.worker_control import WorkerControlCalls
 from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
@@ -15,7 +16,6 @@ from orchestrator.engine.service.read_models.job_lists import ReadModels
 from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 
@@ -50,7 +50,7 @@ class Service:
     #: Give feedback on an ended worker's change.
     feedback: FeedbackCalls
     #: Retry or cancel one worker.
-    workers: WorkerRetryCalls
+    workers: WorkerControlCalls
 
     # The result of an ended job
 

@@ -1,1 +1,1 @@
-"""Use cases by which people control a job: plans, questions, pauses, cancel, messages."""
+"""Use cases by which people control jobs and workers: plans, questions, pauses, stops, messages."""

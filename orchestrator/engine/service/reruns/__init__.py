@@ -1,1 +1,1 @@
-"""The use cases that run work again: retry or cancel of one worker, and feedback on a change."""
+"""The use cases that run work again: feedback on a change, and the checks of every rerun."""

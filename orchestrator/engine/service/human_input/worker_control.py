@@ -19,7 +19,7 @@ from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
-class WorkerRetryCalls:
+class WorkerControlCalls:
     def __init__(
         self,
         *,
