@@ -26,7 +26,7 @@ from orchestrator.api.routes import (
     response_caching,
     streams,
     triggers,
-    worker_calls,
+    worker_control,
 )
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
 from orchestrator.api.routes.response_caching import Repeats, SharedReads
@@ -72,7 +72,7 @@ BLUEPRINTS = (
     workers.blueprint,
     all_jobs.blueprint,
     changes.blueprint,
-    worker_calls.blueprint,
+    worker_control.blueprint,
     merge_and_landing.blueprint,
     streams.blueprint,
     server_status.blueprint,

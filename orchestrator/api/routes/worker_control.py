@@ -28,7 +28,7 @@ from orchestrator.core.model.submission import Accepted
 from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
-blueprint = Blueprint("worker_calls", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("worker_control", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
 
 _WORKER = "/jobs/<job_id>/workers/<worker_id>"
