@@ -7,7 +7,7 @@ import click
 import pytest
 from pydantic import TypeAdapter
 
-from orchestrator.cli.jobs.control import budget_command
+from orchestrator.cli.jobs.job_control import budget_command
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings

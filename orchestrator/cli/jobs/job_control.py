@@ -1,7 +1,6 @@
 """Commands that control a job.
 
-``orchestrator wait``, ``approve``, ``reject``, ``pause``, ``resume``, ``budget``, ``cancel``,
-``message`` and ``retry``.
+``orchestrator wait``, ``pause``, ``resume``, ``budget``, ``cancel``, ``message`` and ``retry``.
 """
 
 import json
@@ -49,7 +48,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
         answer = _waited(surroundings, job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
-    _print(surroundings, answer)
+    print_status(surroundings, answer)
     for line in ending_lines(answer, terminal_width()):
         click.echo(line, err=True)
     return of_job(str(answer["status"]))
@@ -89,48 +88,6 @@ def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | No
     except NotFound:
         return None
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
-
-
-_task_argument = click.argument("task_id", metavar="[TASK]", required=False)
-_comment_option = click.option(
-    "-m",
-    "--comment",
-    default="",
-    metavar="TEXT",
-    help="Comment for dependent tasks and the report.",
-)
-
-
-@click.command("approve")
-@job_argument
-@_task_argument
-@_comment_option
-@json_option
-@pass_surroundings
-def approve_command(
-    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
-) -> None:
-    """Approve the plan of JOB, or the question of TASK."""
-    with surroundings.client() as client:
-        _print(surroundings, client.approve(job_id, task_id, comment))
-
-
-@click.command("reject")
-@job_argument
-@_task_argument
-@_comment_option
-@json_option
-@pass_surroundings
-def reject_command(
-    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
-) -> None:
-    """Reject the plan of JOB, or the question of TASK.
-
-    A rejected plan ends JOB before any task starts. A rejected question fails TASK, and skips the
-    tasks that depend on it.
-    """
-    with surroundings.client() as client:
-        _print(surroundings, client.reject(job_id, task_id, comment))
 
 
 _all_option = click.option(
@@ -228,7 +185,7 @@ def cancel_command(surroundings: CliContext, job_id: str, worker_id: str | None)
     """
     with surroundings.client() as client:
         answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
-        _print(surroundings, answer)
+        print_status(surroundings, answer)
 
 
 @click.command("message")
@@ -291,10 +248,11 @@ def retry_command(
         raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
     with surroundings.client() as client:
         if worker_id:
-            _print(surroundings, client.retry_worker(job_id, worker_id))
+            print_status(surroundings, client.retry_worker(job_id, worker_id))
         else:
-            _print(surroundings, client.retry(job_id, **config))
+            print_status(surroundings, client.retry(job_id, **config))
 
 
-def _print(surroundings: CliContext, answer: dict[str, Any]) -> None:
+def print_status(surroundings: CliContext, answer: dict[str, Any]) -> None:
+    """Print the answer as JSON, or only its status."""
     click.echo(json.dumps(answer) if surroundings.as_json else answer["status"])

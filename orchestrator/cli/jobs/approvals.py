@@ -1,0 +1,52 @@
+"""``orchestrator approve`` and ``reject``: a person's decision on a job's plan or a question."""
+
+import click
+
+from orchestrator.cli.command_context import (
+    CliContext,
+    job_argument,
+    json_option,
+    pass_surroundings,
+)
+from orchestrator.cli.jobs.job_control import print_status
+
+_task_argument = click.argument("task_id", metavar="[TASK]", required=False)
+_comment_option = click.option(
+    "-m",
+    "--comment",
+    default="",
+    metavar="TEXT",
+    help="Comment for dependent tasks and the report.",
+)
+
+
+@click.command("approve")
+@job_argument
+@_task_argument
+@_comment_option
+@json_option
+@pass_surroundings
+def approve_command(
+    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
+) -> None:
+    """Approve the plan of JOB, or the question of TASK."""
+    with surroundings.client() as client:
+        print_status(surroundings, client.approve(job_id, task_id, comment))
+
+
+@click.command("reject")
+@job_argument
+@_task_argument
+@_comment_option
+@json_option
+@pass_surroundings
+def reject_command(
+    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
+) -> None:
+    """Reject the plan of JOB, or the question of TASK.
+
+    A rejected plan ends JOB before any task starts. A rejected question fails TASK, and skips the
+    tasks that depend on it.
+    """
+    with surroundings.client() as client:
+        print_status(surroundings, client.reject(job_id, task_id, comment))
