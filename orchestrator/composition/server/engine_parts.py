@@ -40,10 +40,11 @@ from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
+from orchestrator.engine.attempts.shared_context import SharedContextRuns
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.merge_gates import MergeGates

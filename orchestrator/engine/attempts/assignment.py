@@ -1,16 +1,11 @@
-"""Composes the assignment of a worker's agent, and creates the shared contexts of jobs."""
+"""Composes the assignment of a worker's agent: its task, with all information for the agent."""
 
-import logging
-import secrets
 from collections.abc import Callable, Mapping
-from functools import partial
-from pathlib import Path
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.gates.findings import for_the_next_attempt
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.model.attempt.agent_session import is_rolled_back
-from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.delivered_work import promised_in_words
 from orchestrator.core.model.attempt.failure import (
     ASKED,
@@ -28,145 +23,16 @@ from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import (
     Assignment,
     DependencyResult,
-    Invocation,
     Previous,
     Roles,
-    SharedContexts,
     Workspace,
 )
-from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.attempt_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
-from orchestrator.engine.runtime.background import RunningProcesses
-from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
-from orchestrator.security.files.untrusted_files import replace_file
-from orchestrator.security.secrets.keys import new_proof
-from orchestrator.security.worker_environment import worker_environment
-
-logger = logging.getLogger(__name__)
-
-#: Timeout of creating a shared context, in seconds. Usually it takes a few seconds, and workers can
-#: do without the context.
-MOST_SECONDS = 60.0
-
-
-class SharedContextRuns:
-    """Creates the shared context of each job in a separate process, and reads it.
-
-    Only the supervisor's thread may call ``ask`` and ``read``.
-    """
-
-    def __init__(
-        self,
-        shared: SharedContexts,
-        reads_prompt: Callable[[str], bool],
-        launcher: Launcher,
-        processes: RunningProcesses,
-        workspace: Workspace,
-        around: WorkerEnvironment,
-        post: Post,
-    ) -> None:
-        self._post = post
-        self._shared = shared
-        self._reads_prompt = reads_prompt
-        self._launcher = launcher
-        self._processes = processes
-        self._workspace = workspace
-        self._around = around
-        self._base = worker_environment(around.environment)
-        self._number = 0
-
-    def ask(self, job: Job, root: Job) -> None:
-        """Start the process that creates a job's shared context.
-
-        The message ``ContextPrepared`` follows, even if the process fails.
-        """
-        if self._shared.exists(job):
-            self._post(ContextPrepared(job.id))
-            return
-        try:
-            directory, command = self._shared.command(job, root)
-            launch = self._launch(job, directory, command)
-        except OSError:
-            self._do_without(job, root)
-            return
-        self._processes.expect(launch.attempt_id, partial(self._ended, job, root))
-        self._launcher.start(launch)
-
-    def _ended(self, job: Job, root: Job, exit: Exit) -> None:
-        if exit.stop_was_asked:
-            # The process was stopped with the server. The next server requests the context again.
-            return
-        if self._shared.exists(job):
-            self._post(ContextPrepared(job.id))
-        else:
-            logger.warning(
-                "cannot create a job's shared context with its project digest; "
-                "the job's workers start without the digest and the context files",
-                extra={"job_id": job.id, "exit": repr(exit)},
-            )
-            self._do_without(job, root)
-
-    def read(self, job: Job, root: Job, agent: str) -> str:
-        """Return the job's shared context; empty for an agent that reads no prompt."""
-        if not self._reads_prompt(agent):
-            return ""
-        # Another process has removed the context since its creation.
-        if not self._shared.exists(job):
-            self._shared.make_plain(job, root)
-        return self._shared.read(job)
-
-    def _do_without(self, job: Job, root: Job) -> None:
-        try:
-            self._shared.make_plain(job, root)
-        except OSError:
-            # The error is logged only: workers that cannot read the context report the reason.
-            logger.warning(
-                "cannot write the shared context", extra={"job_id": job.id}, exc_info=True
-            )
-        finally:
-            self._post(ContextPrepared(job.id))
-
-    def _launch(self, job: Job, directory: Path, command: Invocation) -> Launch:
-        for name, text in command.files.items():
-            replace_file(directory / name, text.encode())
-        self._number += 1
-        name = f"context_{job.id}"
-        # Each process gets its own exit record, because a process of an earlier server may still
-        # run.
-        record = f"{name}.{secrets.token_hex(4)}.exit.json"
-        tree = self._workspace.job_directory(job.root_id)
-        for place in ("logs", "attempts"):
-            (tree / place).mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Launch(
-            attempt_id=f"{job.root_id}/{name}/{self._number}",
-            argv=command.argv,
-            cwd=str(directory),
-            env=self._environment(directory, command.env),
-            stdin=str(directory / command.stdin) if command.stdin else None,
-            log=str(tree / "logs" / f"{name}.log"),
-            exit_path=str(tree / "attempts" / record),
-            proof=new_proof(),
-            timeout=MOST_SECONDS,
-            grace=self._around.grace_seconds,
-            log_limit_bytes=self._around.log_limit_bytes,
-            lease_lock=str(self._around.server_lock),
-            lease_seconds=MOST_SECONDS,
-            secrets=self._around.secrets,
-        )
-
-    def _environment(self, directory: Path, more: Mapping[str, str]) -> dict[str, str]:
-        own = {
-            "ORCHESTRATOR_WORKER_DIR": str(directory),
-            "ORCHESTRATOR_PROJECT_ROOT": str(self._around.project_root),
-            "ORCHESTRATOR_HOME": str(self._around.home),
-        }
-        return {**self._base, **more, **own}
-
+from orchestrator.engine.attempts.shared_context import SharedContextRuns
 
 #: Maximum bytes of all results of other tasks in a prompt.
 RESULTS_BYTES = 16 * 1024

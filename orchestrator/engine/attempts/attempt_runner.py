@@ -28,7 +28,7 @@ from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shorta
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.launch_and_evidence import (
     AttemptPreparation,
@@ -38,6 +38,7 @@ from orchestrator.engine.attempts.launch_and_evidence import (
     is_in_project,
 )
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
+from orchestrator.engine.attempts.shared_context import SharedContextRuns
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock
