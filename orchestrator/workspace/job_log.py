@@ -134,9 +134,9 @@ class JobLog:
             self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the first events that the log lacks.
+        """Return the oldest stored events that are not yet in the log.
 
-        If ``events`` is not empty, return only events before the first of them.
+        If ``events`` is not empty, return only events that are older than its first event.
         """
         written = self._written[root_id]
         if not events:

@@ -279,7 +279,7 @@ def is_vital(request: Any) -> bool:
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Assigns requests to threads. Some threads are reserved for vital requests."""
+    """Assigns requests to threads. Some threads are reserved for requests of ``is_vital``."""
 
     def __init__(self, threads: int) -> None:
         super().__init__()

@@ -51,7 +51,7 @@ class EventPage:
         """True if the store may have more events after this page.
 
         For a root job, a page that is not full is the last page. For a child job, only an empty
-        page is the last page, because events of other jobs are left out of pages.
+        page is the last page, because pages omit events of other jobs.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 

@@ -127,7 +127,7 @@ def caps_of(limited: Limited) -> dict[str, float]:
 
 
 def caps_in_words(caps: Mapping[str, float]) -> str:
-    """Format limits, such as "10 steps, $2.00"; "" if there are none."""
+    """Return caps as text, such as "10 steps, $2.00"; "" if there are none."""
     units = {"max_steps": " steps", "max_tokens": " tokens"}
     return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
 

@@ -123,8 +123,9 @@ class _Account:
 class AgentThrottle:
     """Throttles of agents, by name: agents with the same name share an account.
 
-    The number of workers grows by addition and shrinks by division (Chiu and Jain, 1989), as in
-    TCP. An agent whose account was never limited has no throttle.
+    A throttle limits how many of an agent's workers run. The limit grows by addition and shrinks by
+    division (Chiu and Jain, 1989), as in TCP. An agent whose account was never limited has no
+    throttle.
     """
 
     def __init__(self) -> None:

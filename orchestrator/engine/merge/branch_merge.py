@@ -193,7 +193,7 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return whether no gate judged the code, and the files that are known to be unjudged.
+        """Return True if no gate judged the code, and the files that are known to be unjudged.
 
         ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
         skipped.

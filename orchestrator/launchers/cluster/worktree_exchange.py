@@ -45,7 +45,7 @@ class WorktreeExchange:
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
         """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
 
-        The caller holds the attempt.
+        The caller must have called ``hold``.
         """
         while (node := await self._connected(flight, waits=waits)) is not None:
             assert node.link is not None and flight.worktree is not None
@@ -60,7 +60,7 @@ class WorktreeExchange:
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
         """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
 
-        The caller holds the attempt.
+        The caller must have called ``hold``.
         """
         node = await self._connected(flight, waits=True)
         if node is None:

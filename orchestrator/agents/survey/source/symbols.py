@@ -28,7 +28,7 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """The findings in one text. ``masked`` is the text with its comments masked."""
+    """What the survey found in one source file. ``masked``: its text with masked comments."""
 
     masked: str
     #: Dotted name of a Python module; otherwise empty.

@@ -90,7 +90,7 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """Yield side work that is not in the result because of conflicts with the worker's branch.
 
     Side work is branches, worktrees, and stash entries that an agent created itself. ``workers``:
-    workers with merged changes. Side work of a rolled-back attempt is left out on purpose.
+    workers with merged changes. Side work of a rolled-back attempt is omitted.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None

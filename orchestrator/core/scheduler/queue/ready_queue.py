@@ -1,8 +1,9 @@
 """The queue of workers that can start or resume, and of workers whose start is delayed.
 
-Without known run times, tasks with the most descendants start first. With run times of earlier
-runs, tasks at the beginning of the longest path start first. For real workflows, this order is
-within a few percent of the best order, even if run times are wrong by a factor of two.
+Without known run times, the task with the most dependent tasks, direct and indirect, starts first.
+With run times of earlier runs, the task with the longest chain of dependent tasks starts first. For
+real workflows, the second order is within a few percent of the best order, even if run times are
+wrong by a factor of two.
 """
 
 import heapq
