@@ -39,6 +39,7 @@ from orchestrator.engine.runtime.machine_resources import DiskReserve
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection
+from orchestrator.security.files import umask
 from orchestrator.security.files.untrusted_files import replace_file
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def serve(
     notes: list[str] = []
     settings = load_with_key(folder, environ=environ, flags=flags, say=notes.append).settings
     # Other users of this machine must not read the files of the server and its workers.
-    os.umask(0o077)
+    umask.make_private()
     set_up_logging(settings, own_secrets(settings))
     found = _triggers(folder, settings)
     notes += key_notes(settings)

@@ -26,6 +26,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
     choose,
 )
+from orchestrator.security.files.umask import users_umask
 from orchestrator.security.secrets.keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
 from orchestrator.workspace import (
@@ -131,6 +132,7 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
         server_lock=settings.orchestrator.workspace_root / LOCK_NAME,
         orphan_timeout=settings.workers.orphan_timeout,
         offline=_offline(settings),
+        umask=users_umask(),
         secrets=own_secrets(settings),
     )
 

@@ -46,6 +46,8 @@ class Launch:
     timeout: float | None = None
     #: Seconds between SIGTERM and SIGKILL.
     grace: float = 5.0
+    #: The umask of the process; None: files are private.
+    umask: int | None = None
     log_limit_bytes: int = 50 * 1024 * 1024
     #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()

@@ -161,6 +161,7 @@ class AttemptPreparation:
             proof=issued.proof,
             timeout=task.timeout or assignment.job.config.default_timeout,
             grace=self._around.grace_seconds,
+            umask=self._around.umask if place else None,
             log_limit_bytes=self._around.log_limit_bytes,
             lease_lock=self._server_lock,
             lease_seconds=self._around.orphan_timeout,

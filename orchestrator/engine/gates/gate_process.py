@@ -315,6 +315,7 @@ class GateProcesses:
             proof=new_proof(),
             timeout=run.gate.timeout,
             grace=around.grace_seconds,
+            umask=around.umask if run.cwd == str(around.project_root) else None,
             log_limit_bytes=min(around.log_limit_bytes, LOG_BYTES),
             lease_lock=str(around.server_lock),
             lease_seconds=ORPHAN_TIMEOUT_SECONDS,

@@ -32,6 +32,8 @@ class WorkerEnvironment:
     orphan_timeout: float = 0.0
     #: True if workers have no network, so that they cannot reach this server.
     offline: bool = False
+    #: The umask of workers and gates in the user's checkout; None: their files are private.
+    umask: int | None = None
     #: The server's own secrets. No log may contain them.
     secrets: tuple[str, ...] = ()
 

@@ -26,9 +26,17 @@ class GitProcess:
     """
 
     def __init__(
-        self, directory: str, arguments: Sequence[str], env: Mapping[str, str], given: bytes
+        self,
+        directory: str,
+        arguments: Sequence[str],
+        env: Mapping[str, str],
+        given: bytes,
+        umask: int | None = None,
     ) -> None:
-        """Start git with the input ``given``. Raise OSError if that is not possible."""
+        """Start git with the input ``given``. Raise OSError if that is not possible.
+
+        ``umask``: the umask of git; None: that of this process.
+        """
         # posix_spawn cannot set a directory, so git changes it, and reports a missing one in its
         # own words.
         if not os.path.isdir(directory):
@@ -46,8 +54,10 @@ class GitProcess:
             self._out, self._errors = (self._result(passed) for _ in range(2))
             actions = [(os.POSIX_SPAWN_DUP2, own, at) for at, own in enumerate(passed)]
             words = ["git", "-C", directory, *arguments]
+            if umask is not None:  # posix_spawn cannot set it either
+                words = ["sh", "-c", 'umask "$0" && exec "$@"', f"{umask:04o}", *words]
             self._pid = os.posix_spawnp(
-                "git", words, env, file_actions=actions, setsigdef=_RESTORED
+                words[0], words, env, file_actions=actions, setsigdef=_RESTORED
             )
         except BaseException:
             self._close()

@@ -135,6 +135,8 @@ class Git:
 
     directory: str
     env: Mapping[str, str]
+    #: The umask of ``run`` and ``ask``; None: that of this process.
+    umask: int | None = None
 
     def run(
         self,
@@ -186,7 +188,8 @@ class Git:
         """Run the command. Return its output, and True if a FIFO that blocked it was removed."""
         words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
-            with GitProcess(self.directory, words, _with_inherited(env), given) as process:
+            around = _with_inherited(env)
+            with GitProcess(self.directory, words, around, given, self.umask) as process:
                 released = self._wait(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error

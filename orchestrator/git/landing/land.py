@@ -30,6 +30,7 @@ from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
+from orchestrator.security.files.umask import users_umask
 
 _MOST_NAMED = 10
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
@@ -137,7 +138,7 @@ class Landing:
 
     @property
     def _git(self) -> Git:
-        return Git(str(self.project), {})
+        return Git(str(self.project), {}, users_umask())
 
     @property
     def _branch(self) -> str:

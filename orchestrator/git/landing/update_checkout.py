@@ -178,7 +178,7 @@ def restore(git: Git, before: str, after: str) -> None:
         _remove(top, path)
     given = os.fsencode("".join(f"{path}\0" for path in differing(git, "a", before, after)))
     with suppress(RepositoryError):
-        Git(top, git.env).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
+        Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
 
 
 def _remove(top: str, path: str) -> None:

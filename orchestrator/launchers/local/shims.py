@@ -177,6 +177,7 @@ def _fields(launch: Launch) -> dict[str, Any]:
         "exit_path": launch.exit_path,
         "timeout": launch.timeout,
         "grace": launch.grace,
+        "umask": launch.umask,
         "log_limit_bytes": launch.log_limit_bytes,
         "secrets": launch.secrets,
         "lease_lock": launch.lease_lock,

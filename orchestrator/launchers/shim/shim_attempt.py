@@ -2,7 +2,8 @@
 
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from signal import SIGCONT, SIGTERM
 
@@ -183,9 +184,10 @@ class ShimAttempt:
         env = {**launch["env"], proc.MARKER: launch["attempt"]}
         self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(self._output_kept, True)
-        return self._family.start(
-            launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
-        )
+        with _umask(launch.get("umask")):
+            return self._family.start(
+                launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
+            )
 
     def _fail(self, ended_by: str, cause: ExitCause, error: str, now: float) -> None:
         self.record.update(ended_by=ended_by, cause=cause, error=self._masker.text(error))
@@ -379,6 +381,19 @@ class ShimAttempt:
             self.record["error"] = f"{reason}: {error}"
             self.encoded_record = encoded(self.record)
             self._claim.drop()
+
+
+@contextmanager
+def _umask(number: int | None) -> Iterator[None]:
+    """Set the umask that a started process inherits. A shim has one thread."""
+    if number is None:
+        yield
+        return
+    own = os.umask(number)
+    try:
+        yield
+    finally:
+        os.umask(own)
 
 
 def sooner(time: float | None, other: float) -> float:

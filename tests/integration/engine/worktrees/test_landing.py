@@ -5,7 +5,8 @@ admin.
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from tests.faults import crash_points
 from tests.faults.site import STORE, FaultSite
-from tests.integration.engine.conftest import MakeCrashing, MakeSite
+from tests.integration.engine.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.engine.site import HOLD, KEY, Answer, InProcess, Site, shell, until
 from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
@@ -99,6 +100,26 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject)
     refused(call(site, job, "undo"), 404, "not-found")
     done(site, job, "land", squash=True, author="worker")
     assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
+
+
+def test_a_server_lands_and_undoes_with_the_umask_of_its_user(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin(FILES)
+    server = make_server(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    script = "echo two > a.txt; mkdir new; echo x > new/run; chmod +x new/run"
+    job = server.run("x", [edit(script)])["job_id"]
+
+    done(server, job, "land")
+    names = ("a.txt", "new", "new/run", ".git/refs/heads/main")
+    assert modes(project, names) == [0o644, 0o755, 0o755, 0o644]
+
+    done(server, job, "undo")
+    assert modes(project, ["a.txt"]) == [0o644]
+
+
+def modes(project: Project, names: Sequence[str]) -> list[int]:
+    return [stat.S_IMODE((project.path / name).stat().st_mode) for name in names]
 
 
 def test_what_is_in_the_way_is_named(made: MakeProject) -> None:

@@ -1,6 +1,7 @@
 """``workdir: project``: a task that works in the user's checkout, and its changes there."""
 
 import json
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,21 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
     assert not (project.path / "output.md").exists()
     (task,) = site.get(f"/jobs/{ended['job_id']}")["tasks"]
     assert (task["workdir"], task["locks"]) == ("project", ["project"])
+
+
+def test_a_task_and_its_gate_work_with_the_umask_of_the_servers_user(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin(FILES)
+    server = make_server(orchestrator={"project_root": str(project.path)})
+    gate = {"name": "check", "run": "umask; echo x > by-gate.txt"}
+
+    ended = server.run("work here", [here("echo x > by-task.txt", gates=[gate]), shell("umask")])
+
+    assert ended["status"] == "completed", ended
+    for name in ("by-task.txt", "by-gate.txt"):
+        assert stat.S_IMODE((project.path / name).stat().st_mode) == 0o644, name
+    assert server.log(ended["job_id"], "worker_2").strip() == "0077"
 
 
 def test_a_promised_file_with_a_reports_name_stays_in_the_checkout(made: MakeProject) -> None:

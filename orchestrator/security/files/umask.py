@@ -1,0 +1,23 @@
+"""Two umasks: the product's own files are private, files in the user's checkout are as the user's.
+
+The umask of a process decides who may read the files that the process creates.
+"""
+
+import os
+
+#: Only the owner may read and write.
+PRIVATE = 0o077
+#: The umask before ``make_private``; empty if it was not called.
+_former: list[int] = []
+
+
+def make_private() -> None:
+    """Let no other user read the files that this process creates. Idempotent."""
+    before = os.umask(PRIVATE)
+    if not _former:
+        _former.append(before)
+
+
+def users_umask() -> int | None:
+    """Return the umask for files in the user's checkout; None if it is this process's own."""
+    return _former[0] if _former else None
