@@ -55,7 +55,7 @@ def test_a_worker_has_a_higher_score_than_its_parent(
         monkeypatch.setattr(worker_process, "_own_score", lambda pid: None)
     own = score("self")
     wanted = min(1000, own + worker_process.OOM_SCORE_ADDED)
-    script = f"until [ $(cat /proc/self/oom_score_adj) = {wanted} ]; do sleep 0.01; done"
+    script = f'until [ "$(cat /proc/self/oom_score_adj)" = {wanted} ]; do sleep 0.01; done'
     assert start_shell(script) == (0, "")
     assert score("self") == own
 
