@@ -219,11 +219,10 @@ def _head(git: Git) -> tuple[str, str, str]:
 def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the old head of the branch on a ref, if ``head`` does not contain it.
 
-    Does nothing during an unfinished rebase, which still has the old commits.
+    During an unfinished rebase, the old head has the commits that are not rebased yet.
     """
-    rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.resolve(f"{branch}^{{commit}}")
-    if not prefix or not old or any(map(os.path.exists, rebases)):
+    if not prefix or not old:
         return
     if not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)

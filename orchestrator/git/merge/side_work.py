@@ -127,7 +127,9 @@ class _Folding:
                 self._remove(found)
         for ref, commit in self._refs.side.items():
             with _logged("ref", ref):
-                name = ref.removeprefix(_HEADS)
+                # An abandoned commit has no branch, so the end of its ref names it.
+                is_abandoned = ref in self._refs.abandoned
+                name = ref.rpartition("/")[2] if is_abandoned else ref.removeprefix(_HEADS)
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
         for ref in self._refs.abandoned:
             self._git.run("update-ref", *ITSELF, "-d", ref)

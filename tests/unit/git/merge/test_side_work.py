@@ -88,6 +88,38 @@ def test_what_its_own_branch_had_before_it_left_for_another_is_merged(
     assert added(repository, tip) == ["a2.txt", "b2.txt"]
 
 
+#: Two commits, and a rebase of both onto another branch that stops before the second commit.
+REBASE = """
+git switch -q -c x; echo theirs > a.txt; git commit -qam x; git switch -q -
+echo %s; git add .; git commit -qm first; echo n > next.txt; git add .; git commit -qm next
+GIT_SEQUENCE_EDITOR="sed -i 1s/pick/edit/" git rebase -q -i x || true; %s
+"""
+
+
+def test_the_commits_of_a_rebase_that_was_not_finished_are_merged(
+    repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, REBASE % ("f > first.txt", "test ! -e next.txt"))
+
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == ["a.txt", "first.txt", "next.txt"]
+
+
+def test_the_commits_of_an_unfinished_rebase_that_conflict_are_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, REBASE % ("ours > a.txt", "echo both > a.txt"))
+
+    old = project.git("rev-parse", BRANCH)
+    tip, [work] = closed(repository, worktree)
+
+    assert work.ref == f"{KEPT}/branch/{old[:12]}"
+    assert project.show(tip, "a.txt") == "both"
+    assert project.show(work.ref, "next.txt") == "n"
+    assert closed(repository, worktree) == (tip, (work,))
+
+
 def test_a_branch_that_conflicts_is_kept_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
