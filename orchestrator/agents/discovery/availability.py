@@ -18,6 +18,7 @@ from urllib.request import urlopen
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import PLANNER, TaskSpec
 from orchestrator.core.model.known_agents import KnownTool
+from orchestrator.core.ports.agents import COMMAND_WITHOUT_SHELL
 from orchestrator.core.ports.read_models import Availability, Login
 
 #: Seconds for which an available agent counts as available without another check.
@@ -224,7 +225,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
         raise InvalidRequest(
             f"task {task.id!r} has a command, but agent {agent!r} cannot run commands; use agent "
             "'shell', or remove the command",
-            kind="command-without-shell",
+            kind=COMMAND_WITHOUT_SHELL,
         )
     if hindrance:
         # Only messages on tasks that the caller named have the task's id.

@@ -112,6 +112,10 @@ class Assignment:
     sessions: str = ""
 
 
+#: Kind of the error that ``Agent.check`` raises if the agent cannot run the task's command.
+COMMAND_WITHOUT_SHELL = "command-without-shell"
+
+
 class Agent(Protocol):
     """Turns a task into a command, and the command's output and files into evidence."""
 

@@ -17,6 +17,7 @@ from orchestrator.core.model.job import PLANNER, REVIEWER, Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles, Store
+from orchestrator.core.ports.agents import COMMAND_WITHOUT_SHELL
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.planning.rule_planner import worth_planning
@@ -64,7 +65,7 @@ class AgentChoice:
     def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
         if task.approve:
             return [PERSON]
-        asked = task.agents or (config.agent,)
+        asked = task.agents or (self._default_for(task, config.agent),)
         tasks = [task.of_candidate(place) for place in range(len(asked))]
         pairs = zip(asked, tasks, strict=True)
         names = [self._agents.resolve(name, each, refused) for name, each in pairs]
@@ -75,6 +76,22 @@ class AgentChoice:
         if task.requires or task.node:
             self._check_machine(task, names)
         return names
+
+    def _default_for(self, task: TaskSpec, name: str) -> str:
+        """Return the agent of a task that names none: ``name``, the job's agent, or ``auto``.
+
+        A command runs with ``auto``, and therefore with ``shell``, if the job's agent cannot run
+        commands. A plan of prompts and commands then needs no agent in each task.
+        """
+        if not task.command or name == AUTO:
+            return name
+        try:
+            self._agents.get(name).check(task)
+        except InvalidRequest as error:
+            if error.kind == COMMAND_WITHOUT_SHELL:
+                return AUTO
+            raise
+        return name
 
     def with_reviewers(
         self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()

@@ -224,6 +224,22 @@ def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> N
     assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
 
 
+def test_commands_run_with_shell_if_the_job_names_another_agent() -> None:
+    desk = Desk()
+
+    desk.submit(
+        "x",
+        TaskSpec(id="words", prompt="Look around"),
+        TaskSpec(id="command", command="true"),
+        config=ConfigRequest(agent="survey"),
+    )
+
+    agents = {each.task_id: each.agent for each in desk.scheduler.view.workers.values()}
+    assert agents == {"words": "survey", "command": "shell"}
+    with pytest.raises(InvalidRequest, match="agent 'survey' cannot run commands"):
+        desk.submit("x", task("a", agents=("survey",)))
+
+
 def test_the_next_attempt_counts_on() -> None:
     desk = Desk(max_child_jobs_per_worker=0)
     desk.submit("x", task("a", retries=1))
