@@ -49,8 +49,8 @@ class GateResultAnswer(Answer):
     name: str
     outcome: GateOutcome
     """Only "passed" confirms the changes."""
-    cause: GateCause | None
-    """Cause if the gate did not run; note has the cause as text."""
+    cause: GateCause | None = None
+    """Cause if the gate did not run; note has the cause as text. Omitted if the gate ran."""
     status: GateStatus
     blocks: bool
     """True if the result fails the attempt."""

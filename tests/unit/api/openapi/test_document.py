@@ -5,7 +5,8 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import pytest
 from flask import Flask
@@ -21,6 +22,8 @@ from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.requests import job as requests
 from tests.unit.api.fake_service import KEY, FakeService
 
+#: Fields of nodes whose value null means unknown.
+NULLS_OF_NODES = ("memory_bytes", "disk_bytes", "own_files", "seen_seconds")
 VENDOR = Path(__file__).parents[4] / "orchestrator" / "api" / "static" / "vendor"
 
 
@@ -157,6 +160,27 @@ def test_answers_fit_their_schemas(
         as_sent(model, value, spec["components"]["schemas"][model.__name__])
     missing = json.loads(client.get("/api/v1/jobs/none").text)
     as_sent(answer.Problem, missing, spec["components"]["schemas"]["Problem"])
+
+
+def test_fields_that_answers_omit_without_a_value_are_not_required(spec: dict[str, Any]) -> None:
+    assert spec["components"], "all classes of answers are imported"
+    required = {
+        f"{each.__name__}.{name}"
+        for each in answer_classes(answer.Answer)
+        for name, field in each.model_fields.items()
+        if field.is_required() and NoneType in get_args(field.annotation)
+    }
+    # These answers have null as a value.
+    assert required == {
+        "ColumnsJob.parent_worker",
+        *(f"NodeAnswer.{name}" for name in NULLS_OF_NODES),
+    }
+
+
+def answer_classes(base: type[answer.Answer]) -> Iterator[type[answer.Answer]]:
+    for each in base.__subclasses__():
+        yield each
+        yield from answer_classes(each)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
