@@ -10,6 +10,7 @@ from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.outcome.job.needs import needs_of
 from orchestrator.core.outcome.job.reason import held_for_approval, paused
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
@@ -129,7 +130,13 @@ class Planning:
         """Raise Conflict if the job does not wait for approval."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
-            raise Conflict(f"job {job_id} is not waiting for approval")
+            way = self._way_to_answer(job) if job else ""
+            raise Conflict(f"job {job_id} is not waiting for approval{way}")
+
+    def _way_to_answer(self, job: Job) -> str:
+        questions = [each for each in self._trees.workers_of(job.id) if each.is_question]
+        needs = needs_of(job, questions)
+        return f"; to answer the question of a task: {needs[0].command}" if needs else ""
 
     def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
         """Set an ended job to running, or to planning if its plan must be created or approved."""

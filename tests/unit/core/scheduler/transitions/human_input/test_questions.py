@@ -44,6 +44,22 @@ def test_a_question_is_asked_when_what_it_depends_on_is_done() -> None:
     assert EventKind.QUESTION_ASKED in story.events(job)
 
 
+def test_an_approval_without_a_task_names_the_open_question() -> None:
+    story, job = a_deployment()
+    no_question = r"is not waiting for approval$"
+    with pytest.raises(Conflict, match=no_question):
+        story.approve(job)
+
+    story.ends(story.key(job))
+    with pytest.raises(Conflict, match=f"of a task: bin/orchestrator approve {job.id} ok"):
+        story.approve(job)
+
+    story.scheduler.answer(question(story, job), Decision.REJECT, "me", "", story.now)
+    story.turn()
+    with pytest.raises(Conflict, match=no_question):
+        story.approve(job)
+
+
 def test_a_question_holds_no_slot_no_process_and_no_attempt() -> None:
     story, job = a_deployment(max_workers=1)
     story.ends(story.key(job))
