@@ -93,7 +93,9 @@ def check_unfinished(scheduler: Scheduler, job_id: str) -> None:
     """Raise Conflict for a job that has ended, or that is being stopped."""
     job = scheduler.view.jobs.get(job_id)
     if job is None or job.status.ended:
-        raise Conflict(f"job {job_id} has ended; to run it again: {COMMAND} retry {job_id}")
+        raise Conflict(
+            f"job {job_id} has ended; to run its unsuccessful tasks again: {COMMAND} retry {job_id}"
+        )
     if job.stop_cause is not None:
         raise Conflict(f"job {job_id} is being stopped; wait for it: {COMMAND} wait {job_id}")
 

@@ -35,7 +35,9 @@ def test_a_paused_job_finishes_what_runs_and_starts_nothing(site: InProcess, eff
     site.call("POST", f"/jobs/{job}/resume")
     ended = site.wait(job)
     assert (ended["status"], effects.read_text()) == ("completed", "a\nb\n")
-    assert site.call("POST", f"/jobs/{job}/pause").status_code == 409
+    late = site.call("POST", f"/jobs/{job}/pause")
+    assert late.status_code == 409
+    assert "to run its unsuccessful tasks again: bin/orchestrator retry" in late.json()["detail"]
 
 
 def test_a_pause_that_stops_runs_the_worker_again_later(site: InProcess, effects: Path) -> None:
