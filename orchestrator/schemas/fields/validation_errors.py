@@ -29,6 +29,16 @@ _PLAIN_WORDS = {
     "int_parsing_size": "must be a whole number",
     "float_parsing": "must be a number",
     "bool_parsing": "must be true or false",
+    **dict.fromkeys(
+        (
+            "datetime_type",
+            "datetime_parsing",
+            "datetime_from_date_parsing",
+            "datetime_object_invalid",
+            "timezone_aware",
+        ),
+        "must be a time with a time zone, such as 2026-01-31T12:00:00Z",
+    ),
 }
 
 #: Messages with a limit, by pydantic's name for the limit.
