@@ -242,8 +242,10 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
     present = named | _merged_by_a_person(job)
+    # If a candidate succeeded, the result does not lack the other candidates of its task.
+    done = {each["task_id"] for each in tasks_of(job) if each["status"] in SUCCEEDED_WORKER}
     for task in tasks_of(job):
-        if task["status"] not in SUCCEEDED_WORKER and task["worker_id"] not in present:
+        if task["task_id"] not in done and task["worker_id"] not in present:
             found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
     text = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
     if not found:

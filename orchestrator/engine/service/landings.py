@@ -292,10 +292,12 @@ def _without_result(job: Job, error: NotFound) -> str:
 
 def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
     lost = [each for each in job.facts.lacking if not each.chosen]
-    named = {each.worker_id for each in lost}
+    present = {each.worker_id for each in lost}.union(job.facts.taken)
+    # If a candidate succeeded, the result does not lack the other candidates of its task.
+    done = {each.task_id for each in workers if each.status.succeeded}
     lacks = list(map(_loss, lost))
     for each in workers:
-        if not each.status.succeeded and each.id not in named:
+        if each.task_id not in done and each.id not in present:
             lacks.append(f"{each.id} ({each.status}): {each.reason}")
     more = f" and {len(lacks) - _MOST_NAMED} more" if len(lacks) > _MOST_NAMED else ""
     text = f"; its result lacks: {'; '.join(lacks[:_MOST_NAMED])}{more}" if lacks else ""

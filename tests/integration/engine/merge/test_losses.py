@@ -254,6 +254,29 @@ def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
     assert capfd.readouterr().err == f"{start}: {taken}\n{end}"
 
 
+def test_land_names_only_work_that_the_result_lacks(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The result lacks neither a failed candidate nor changes that a person merged."""
+    site, _ = made()
+    first_fails = edit('echo x > x.txt; test "$ORCHESTRATOR_WORKER_ID" != worker_1', retries=0)
+    both = {**first_fails, "agent": ["editor", "editor"]}
+    taken = edit("echo y > y.txt; exit 1", retries=0)
+    job = site.run("x", [both, taken, edit("exit 1", retries=0)])["job_id"]
+    merge(site, job, take=["worker_3"])
+    capfd.readouterr()
+
+    response = site.call("POST", f"/jobs/{job}/land", {})
+
+    assert response.status_code == 409
+    assert (
+        "; its result lacks: worker_4 (failed): exit code 1; to land" in response.json()["detail"]
+    )
+    assert command(site, "land", job, "--yes") == 6
+    told = capfd.readouterr().err
+    assert "result lacks:\n  worker_4 (failed): exit code 1\n" in told
+
+
 def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
     site, _ = made()
     flag = tmp_path / "flag"
