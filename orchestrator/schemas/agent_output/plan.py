@@ -14,7 +14,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import Gate, GateSource
 from orchestrator.core.model.attempt.delivered_work import (
     REPORTING_ROLES,
-    is_relative,
+    is_in_project,
 )
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import GitUse
@@ -155,7 +155,7 @@ class PlannedTask(Wire):
             role=self.role,
             files=self.files,
             git=str(GitUse.ON) if self.workdir == "worktree" else None,
-            writes=() if self.role in REPORTING_ROLES else tuple(filter(is_relative, self.files)),
+            writes=() if self.role in REPORTING_ROLES else tuple(filter(is_in_project, self.files)),
             gates=planned_gates(self.gates),
             locks=tuple(dict.fromkeys(self.locks)),
         )

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from orchestrator.core.gates.gate import OFF, Gate
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.attempt.delivered_work import is_relative
+from orchestrator.core.model.attempt.delivered_work import is_in_project
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
 from orchestrator.core.model.states import GitUse, Workdir
@@ -248,10 +248,11 @@ class TaskRequest(Wire):
 
     @field_validator("writes")
     @classmethod
-    def promises_are_relative(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
+    def promises_are_in_the_project(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
         for position, path in enumerate(writes):
-            if not is_relative(path):
-                raise fault_at((position,), f"{path!r} is not a path relative to the project")
+            if not is_in_project(path):
+                told = f"{path!r} is not a path in the project; write a path relative to it"
+                raise fault_at((position,), told)
         return writes
 
     @model_validator(mode="after")

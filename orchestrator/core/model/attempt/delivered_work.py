@@ -291,8 +291,11 @@ def held_by(promised: str, paths: Iterable[str]) -> bool:
     return path == "." or bool(matching(paths, [f"/{path}"]))
 
 
-def is_relative(promised: str) -> bool:
-    return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
+def is_in_project(promised: str) -> bool:
+    """True for a path or pattern that is relative to the project, and does not leave it."""
+    path = promised.strip()
+    leaves = normalized(path).split("/", 1)[0] == ".."
+    return bool(path) and not path.startswith(("/", "~")) and not leaves
 
 
 def normalized(promised: str) -> str:

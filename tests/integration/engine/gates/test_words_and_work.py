@@ -405,8 +405,9 @@ def test_that_nothing_was_changed_is_said_where_it_is_no_failure(run: Run) -> No
     assert only(run("echo 2 > two; echo done"))["unchanged"] is False
 
 
-def test_a_path_outside_of_the_project_cannot_be_promised(site: InProcess) -> None:
-    task = {"agent": "editor", "prompt": "x", "writes": ["/etc/passwd"]}
+@pytest.mark.parametrize("path", ["/etc/passwd", "~/a", "../a", "src/../../a", ".."])
+def test_a_path_outside_of_the_project_cannot_be_promised(site: InProcess, path: str) -> None:
+    task = {"agent": "editor", "prompt": "x", "writes": [path]}
     response = site.post("change", [task])
     assert response.status_code == 422
-    assert "is not a path relative to the project" in response.text
+    assert f"{path!r} is not a path in the project" in response.json()["detail"]
