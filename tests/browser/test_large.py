@@ -10,8 +10,8 @@ from tests.browser.site import Site, shell
 
 WORKERS = 10_000
 MOST_NODES = 5_000
-READY_MS = 1_000
-FRAME_MS = 34
+#: Most processor time of the page's thread for one frame: half the time of a frame at 30 Hz.
+FRAME_CPU_MS = 17
 HEAP_BYTES = 60 * 1024**2
 
 COUNT_NODES = "() => document.querySelectorAll('*').length"
@@ -57,11 +57,11 @@ def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
-def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: Site) -> None:
+def test_ten_thousand_workers_need_little_processor_time_and_memory(page: Page, site: Site) -> None:
     """The table of 10,000 workers is scrolled while they run, with about 200 events a second.
 
-    The processor time of the page's thread per frame is checked, because other load does not change
-    it. The time between frames is checked, too, but depends on that load.
+    The processor time of the page's thread is checked. The times until the page is ready and
+    between frames are only printed, because they depend on other load.
     """
     go = site.project.path / "begin"
     first = f"until [ -e '{go}' ]; do sleep 0.05; done"
@@ -89,8 +89,7 @@ def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: S
         f"{events:.0f} events/s, heap {heap / 1e6:.0f} MB"
     )
     print(figures)
-    assert busy <= FRAME_MS / 2 and heap <= HEAP_BYTES, figures
-    assert ready <= READY_MS and p95 <= FRAME_MS, figures
+    assert busy <= FRAME_CPU_MS and heap <= HEAP_BYTES, figures
 
 
 def _busy_seconds(thread: CDPSession) -> float:
