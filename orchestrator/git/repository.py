@@ -468,6 +468,10 @@ class GitRepository(Committed):
         found = broken_worktrees.repair(place.worktrees, directory, branch, start)
         return found, broken_worktrees.interrupted(self.place().whole(directory))
 
+    def has_conflicts(self, directory: str) -> bool:
+        git = self.place().worktrees.git_of(self.place().whole(directory))
+        return bool(broken_worktrees.unmerged(git))
+
     def settle(self, directory: str) -> None:
         broken_worktrees.settle(self.place().whole(directory))
 

@@ -124,6 +124,16 @@ def _no_changes(evidence: Evidence) -> str:
     return "; ".join((f"{refused}no file was changed", *remarks))
 
 
+def _has_conflicts(evidence: Evidence) -> bool:
+    state = evidence.worktree
+    return evidence.output_required and state is not None and state.has_conflicts
+
+
+def _conflicts(evidence: Evidence) -> str:
+    faults = evidence.worktree.faults if evidence.worktree else ()
+    return f"unfinished work in git: {'; '.join(faults)}"
+
+
 def _refuses(evidence: Evidence) -> bool:
     return evidence.final_text is FinalText.REFUSAL
 
@@ -281,6 +291,13 @@ TABLE: tuple[OutcomeRow, ...] = (
         lambda x, e: _no_changes(e),
         retry=True,
         once=True,
+    ),
+    OutcomeRow(
+        "conflicts",
+        lambda x, e: _has_conflicts(e),
+        _S.FAILED,
+        lambda x, e: _conflicts(e),
+        retry=True,
     ),
     OutcomeRow(
         GATES,

@@ -311,6 +311,9 @@ class Repository(Protocol):
         missing branch is created at ``start``. Idempotent.
         """
 
+    def has_conflicts(self, directory: str) -> bool:
+        """True if the index of a worktree has unresolved conflicts."""
+
     def settle(self, directory: str) -> None:
         """Abort an unfinished merge, rebase, or similar operation. Files stay. Idempotent."""
 

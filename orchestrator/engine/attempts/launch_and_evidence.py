@@ -292,7 +292,8 @@ class AttemptPreparation:
             changes = Changes(tuple(now), now != flight.before, has_work=bool(now))
         if changes.faults is not None:
             faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
-            evidence = replace(evidence, worktree=WorktreeState(faults=faults))
+            state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
+            evidence = replace(evidence, worktree=state)
         if changes.files or changes.changed or changes.has_work:
             evidence = replace(
                 evidence,

@@ -169,6 +169,8 @@ class Changes:
     #: All files that a worker without a worktree changed or removed. New files that
     #: ``git.never_commit`` names are omitted.
     touched: tuple[str, ...] = ()
+    #: True if the attempt left a conflict in git unresolved, and its changes have the markers.
+    has_conflicts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,6 +465,7 @@ class Worktrees:
         faults, interrupted = self._repository.repair_worktree(
             ground.directory, ground.branch, last
         )
+        unresolved = bool(faults) and self._repository.has_conflicts(ground.directory)
         message = _message(worker, task)
         author, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, ground, promised)
@@ -506,6 +509,7 @@ class Worktrees:
             held_back=self._promises.saved(worker, ground.directory, held),
             commit=tip,
             removed=tuple(sorted(gone))[:MOST_FILES],
+            has_conflicts=unresolved and bool(marked),
         )
 
     def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:

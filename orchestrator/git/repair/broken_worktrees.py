@@ -102,15 +102,20 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         git.run("read-tree", "HEAD")
         return
     try:
-        unmerged = git.run("ls-files", "--unmerged", "-z").fields
+        paths = unmerged(git)
     except RepositoryError:
         (found.admin / "index").unlink(missing_ok=True)
         git.run("read-tree", "HEAD")
         yield "the index was unreadable"
         return
-    paths = dict.fromkeys(field.partition("\t")[2] for field in unmerged)
     if paths:
-        yield f"unresolved conflicts in {_named(list(paths))}"
+        yield f"unresolved conflicts in {_named(paths)}"
+
+
+def unmerged(git: Git) -> list[str]:
+    """Return the paths with unresolved conflicts in the index."""
+    fields = git.run("ls-files", "--unmerged", "-z").fields
+    return list(dict.fromkeys(field.partition("\t")[2] for field in fields))
 
 
 def unfinished(admin: Path) -> list[str]:

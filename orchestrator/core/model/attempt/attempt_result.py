@@ -138,6 +138,8 @@ class PromptSize:
 class WorktreeState:
     #: Faults of the worktree, as text. All of them were repaired so that changes could be saved.
     faults: tuple[str, ...] = ()
+    #: True if the attempt left a conflict in git unresolved, and its changes have the markers.
+    has_conflicts: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

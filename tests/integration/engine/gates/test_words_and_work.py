@@ -380,6 +380,42 @@ def test_a_command_is_held_to_its_promise_wherever_it_works(run: Run, project: P
     assert only(own)["missing"] == ["lost.txt"]
 
 
+# -- unresolved conflicts -----------------------------------------------------------------------
+
+#: A merge of the user's branch, which conflicts in README.md.
+MERGE = "echo ours > README.md; git commit -qam ours; git merge -q theirs || true"
+
+
+@pytest.fixture
+def theirs(project: Project) -> None:
+    project.git("switch", "-q", "-c", "theirs")
+    project.commit({"README.md": "theirs\n"})
+    project.git("switch", "-q", "main")
+
+
+@pytest.mark.usefixtures("theirs")
+def test_conflicts_that_an_agent_leaves_unresolved_are_no_work(site: InProcess, run: Run) -> None:
+    ended = run(f"{MERGE}; echo Done.", retries=0)
+
+    assert (ended["status"], only(ended)["status"]) == ("failed", "failed")
+    assert only(ended)["reason"] == (
+        "unfinished work in git: unresolved conflicts in README.md; unfinished merge; "
+        "conflict markers remain in README.md"
+    )
+    assert failures(site, ended) == ["broken worktree"]
+
+
+@pytest.mark.usefixtures("theirs")
+@pytest.mark.parametrize("then", [":", *nightly("git add README.md", "git commit -qam both")])
+def test_conflicts_that_an_agent_resolves_without_telling_git_are_work(
+    run: Run, project: Project, then: str
+) -> None:
+    ended = run(f"{MERGE}; echo both > README.md; {then}; echo Done.", retries=0)
+
+    assert ended["status"] == "completed"
+    assert project.show(f"orchestrator/{ended['job_id']}/result", "README.md") == "both"
+
+
 # -- good work stays good -----------------------------------------------------------------------
 
 

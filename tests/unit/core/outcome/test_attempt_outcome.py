@@ -4,7 +4,13 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.gates.gate import SECRETS, GateCause, GateResult, GateStatus
-from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
+from orchestrator.core.model.attempt.attempt_result import (
+    EndedBy,
+    ErrorClass,
+    Evidence,
+    Exit,
+    WorktreeState,
+)
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.job import Worker
@@ -124,6 +130,19 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         ),
         "failed",
         "no file was changed; promised files are missing: a.py",
+        True,
+    ),
+    (
+        "conflicts",
+        EXIT_0,
+        Evidence(
+            output_required=True,
+            has_work=True,
+            gates=(FAILED,),
+            worktree=WorktreeState(faults=("unfinished merge",), has_conflicts=True),
+        ),
+        "failed",
+        "unfinished work in git: unfinished merge",
         True,
     ),
     (
