@@ -64,6 +64,8 @@ class ClaudeReader:
         self._turns = 0
         #: True if the model was called after the last result: the result's totals lack these calls.
         self._behind = False
+        #: True if Claude began another turn after the last result, without a result of this turn.
+        self._in_turn = False
         self._began = False
         self._working_on = False
         #: Usage of earlier runs of a resumed session.
@@ -90,7 +92,7 @@ class ClaudeReader:
             denied=tuple(self._denied),
             resets_at=self._resets_at,
             began=self._began,
-            finished=self._result is not None and not fault[0],
+            finished=self._result is not None and not fault[0] and not self._in_turn,
             accounted=self._result is not None
             and not self._behind
             and not _broke_off(self._result),
@@ -112,9 +114,12 @@ class ClaudeReader:
         model = json_values.text(message, "model")
         if model == SYNTHETIC:
             return []
-        events = self._spent(message, model, json_values.text(event, "parent_tool_use_id"))
+        parent = json_values.text(event, "parent_tool_use_id")
+        # A subagent may work in the background.
+        self._in_turn = self._in_turn or not parent
+        events = self._spent(message, model, parent)
         for block in json_values.objects(message, "content"):
-            events += self._block(block, json_values.text(event, "parent_tool_use_id"))
+            events += self._block(block, parent)
         return events
 
     def _partial(self, event: Object) -> list[AgentEvent]:
@@ -180,7 +185,7 @@ class ClaudeReader:
 
     def _end(self, event: Object) -> list[AgentEvent]:
         # The last result counts: Claude continues after a result if background work is running.
-        self._result, self._behind = event, False
+        self._result, self._behind, self._in_turn = event, False, False
         self._turns += json_values.count(event, "num_turns") or 0
         self._answer = _answer(event) or self._answer
         denials = json_values.objects(event, "permission_denials")

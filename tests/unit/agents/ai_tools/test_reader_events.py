@@ -237,6 +237,21 @@ def test_what_comes_after_a_result_is_counted_when_there_is_no_other_one():
     assert (used.input_tokens, used.output_tokens, used.partial) == (9, 3, True)
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_claude_that_ends_in_the_middle_of_another_turn_has_no_result(code: int):
+    first = claude_totals(300, 0.5)
+    message = {"id": "m", "content": [{"type": "text", "text": "Now I edit"}]}
+    turn = events({"type": "assistant", "message": message})
+    subagent = events({"type": "assistant", "message": message, "parent_tool_use_id": "t"})
+
+    def becomes(lines: list[str]) -> ErrorClass:
+        return read("claude", lines, Ending(code=code)).outcome.error_class
+
+    assert becomes(first + turn) is (ErrorClass.INTERNAL if code else ErrorClass.KILLED)
+    assert becomes(first + turn + claude_totals(400, 0.6)) is ErrorClass.NONE
+    assert becomes(first + subagent) is ErrorClass.NONE
+
+
 def test_gemini_bills_its_thoughts_as_output_and_each_model_at_its_price():
     models = {
         "gemini-2.5-pro": {"total_tokens": 1500, "input_tokens": 1000, "output_tokens": 100},
