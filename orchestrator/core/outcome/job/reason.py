@@ -196,6 +196,7 @@ def _shortfalls(job: Job) -> str:
 def _of_shortfall(each: Shortfall) -> str:
     delivered = DeliveredWork(
         changed=True,
+        saved=each.saved,
         outside=each.outside,
         held_back=each.held_back,
         checkout=each.checkout,

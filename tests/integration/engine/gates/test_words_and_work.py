@@ -282,6 +282,10 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
     ended = run(script, writes=["dist/", "*.csv"], role="frontend")
     row = only(ended)
     assert (row["status"], row["saved"]) == ("success", ["data.csv", "dist/js/app.js"])
+    # Landing does not bring these files into the project.
+    assert ended["reason"] == f"worker_1: {row['reason']}"
+    final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert ended["reason"] in final
     saved = Path(row["workspace"]) / "files"
     assert (saved / "dist/js/app.js").read_text() == "x\n"
     assert (saved / "data.csv").read_text() == "1,2\n"

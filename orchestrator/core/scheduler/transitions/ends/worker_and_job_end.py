@@ -174,7 +174,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     # have changed it.
     checkout = () if delivery.has_worktree else delivery.checkout
     found = delivery.outside or altered.paths or unchanged or checkout
-    if not (found or delivery.held_back):
+    if not (found or delivery.held_back or delivery.saved):
         return None
     return Shortfall(
         worker_id=worker.id,
@@ -183,6 +183,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         judges_with_code=altered.with_code,
         unchanged=unchanged,
         held_back=delivery.held_back,
+        saved=delivery.saved,
         checkout=checkout,
         has_worktree=delivery.has_worktree,
     )
