@@ -41,20 +41,23 @@ class Promises:
         """Find promised paths that a worktree lacks, and save promised files that git ignores.
 
         All changes of the worktree must be committed. A path that the worker removed does not count
-        as missing. Idempotent. Raise RepositoryError or OSError.
+        as missing. A link to a file that is not in the worktree does. Idempotent. Raise
+        RepositoryError or OSError.
         """
         if not task.writes:
             return KeptPromises()
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
         touched = [
-            os.path.relpath(path, prefix) for path in self._repository.touched(start or tip, tip)
+            os.path.relpath(path, prefix)
+            for path in self._repository.touched(start or tip, tip)
+            if not _is_hollow(directory, path)
         ]
         lacking = [each for each in task.writes if not held_by(each, touched)]
         if not lacking:
             return KeptPromises()
         ignored = self._repository.ignored(directory, [normalized(each) for each in lacking])
-        missing = [each for each in lacking if not _exists(place, normalized(each))]
+        missing = [each for each in lacking if not _exists(directory, place, normalized(each))]
         return KeptPromises(tuple(missing), tuple(self._save(worker, place, ignored[:MOST_SAVED])))
 
     def saved(
@@ -79,15 +82,26 @@ class Promises:
         return [path for path in paths if _copied(f"{place}/{path}", f"{home}/{path}", place)]
 
 
-def _exists(place: str, path: str) -> bool:
-    if os.path.lexists(f"{place}/{path}"):
+def _exists(directory: str, place: str, path: str) -> bool:
+    if _is_inside(f"{place}/{path}", directory):
         return True
-    return any(True for _ in iglob(path, root_dir=place, recursive=True))
+    found = (f"{place}/{each}" for each in iglob(path, root_dir=place, recursive=True))
+    return any(_is_inside(each, directory) for each in found)
+
+
+def _is_hollow(directory: str, path: str) -> bool:
+    """True if a path is a link whose file is not in the worktree, and so not in the result."""
+    whole = f"{directory}/{path}"
+    return os.path.islink(whole) and not _is_inside(whole, directory)
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    top = os.path.realpath(directory)
+    return os.path.exists(path) and f"{os.path.realpath(path)}/".startswith(f"{top}/")
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
-    if not inside or os.path.islink(source) or not os.path.isfile(source):
+    if not _is_inside(source, place) or os.path.islink(source) or not os.path.isfile(source):
         return False
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     with suppress(FileNotFoundError):

@@ -298,6 +298,14 @@ def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run)
     assert (row["status"], row["reason"], row["missing"]) == ("success", "", [])
 
 
+def test_a_link_out_of_the_worktree_keeps_no_promise(run: Run) -> None:
+    elsewhere = 'd="$ORCHESTRATOR_WORKER_DIR/out"; mkdir "$d"; echo x > "$d/a.md"'
+    links = 'ln -s "$d" gen; ln -s "$d/a.md" a.md; ln -s none b.md; ln -s README.md c.md'
+    ended = run(f"{elsewhere}; {links}; echo done", writes=["gen/a.md", "a.md", "b.md", "c.md"])
+    assert ended["status"] == "partial"
+    assert only(ended)["missing"] == ["gen/a.md", "a.md", "b.md"]
+
+
 # -- without a worktree -------------------------------------------------------------------------
 
 IN_PROJECT = {"workdir": "project"}
