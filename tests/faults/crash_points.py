@@ -49,6 +49,7 @@ OF_SIDE_WORK = (
     "side work: branch moved",
     "side work: kept",
 )
+OF_HEADS = ("worktree: branch and HEAD differ",)
 OF_GATES = ("gate: prepared", "gate: its end is known", "gate: ran")
 OF_SECOND_RUNS = ("gate: the base's versions are in place",)
 OF_CHECKPOINTS = (
@@ -98,6 +99,9 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/repositories/test_agents_git.py::"
         "test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing"
     ): OF_SIDE_WORK,
+    (
+        "unit/git/merge/test_side_work.py::test_a_crash_on_the_way_back_to_its_branch_loses_no_commit"
+    ): OF_HEADS,
     (
         "integration/engine/gates/test_gate_crashes.py::"
         "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"

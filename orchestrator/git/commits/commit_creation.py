@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivered_work import HeldBack
@@ -195,8 +196,12 @@ def commit_rest(
     # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
         _keep_abandoned(git, branch, head, rules.abandoned)
-        git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     git.point({branch: head})
+    if current != branch:
+        # HEAD comes last: after a crash, HEAD at the branch's old commits would make the files of
+        # these commits look like removals by the worker.
+        failpoints.reached("worktree: branch and HEAD differ")
+        git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     return head, found
 
 

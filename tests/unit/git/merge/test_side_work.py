@@ -10,6 +10,8 @@ import pytest
 
 from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
 from orchestrator.git import GitRepository
+from tests.faults.crash_points import OF_HEADS
+from tests.support.crashing import Crash, crash_at
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -86,6 +88,20 @@ def test_what_its_own_branch_had_before_it_left_for_another_is_merged(
     tip, _ = closed(repository, worktree)
 
     assert added(repository, tip) == ["a2.txt", "b2.txt"]
+
+
+def test_a_crash_on_the_way_back_to_its_branch_loses_no_commit(
+    repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, "echo a > a2.txt; git add .; git commit -qm a; echo m >> a.txt")
+    does(worktree, "git commit -qam m; git switch -q -c other HEAD~2; echo b > b2.txt")
+
+    with crash_at(1, OF_HEADS[0]), pytest.raises(Crash):
+        closed(repository, worktree)
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == ["a.txt", "a2.txt", "b2.txt"]
+    assert (worktree / "a2.txt").exists()
 
 
 #: Two commits, and a rebase of both onto another branch that stops before the second commit.
