@@ -36,6 +36,8 @@ function clicked(event) {
   if (!link || link.target || link.hasAttribute("download")) return;
   const to = new URL(link.getAttribute("href"), location.href);
   if (to.origin !== location.origin || !isPage(to.pathname)) return;
+  // The browser itself moves to a place in this page, and the focus follows.
+  if (to.hash && to.pathname + to.search === location.pathname + location.search) return;
   event.preventDefault();
   go(to.href);
 }

@@ -1,0 +1,23 @@
+"""Links, the back button, and the focus, as a person without a mouse uses them."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.site import Site, shell
+
+
+def test_a_link_within_a_page_moves_to_its_target(page: Page, site: Site) -> None:
+    write = "for k in a b c; do seq 90 > $k.txt; done"
+    job = site.job([shell(write, git="on")], gates=[])
+    page.goto(f"{site.url}/jobs/{job}/changes")
+    page.get_by_role("link", name="c.txt").click()
+    expect(page.locator("section.file").nth(2)).to_be_in_viewport(ratio=0.2)
+    expect(page.locator("section.file").nth(0)).not_to_be_in_viewport()
+    expect(page.get_by_role("link", name="c.txt")).to_have_attribute("aria-current", "true")
+
+    page.goto(site.url)
+    page.locator(".jobs").wait_for()
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.closest('main') !== null")
