@@ -27,3 +27,26 @@ def test_a_page_survives_a_killed_server(page: Page, site: Site) -> None:
         client.wait(job, timeout=60)
     expect(page.locator(".pill")).to_have_text("completed", timeout=BACK_MS)
     assert page.evaluate("() => window.sameDocument")
+
+
+def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: Site) -> None:
+    job = site.job([shell("exit 1", retries=0)])
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    page.clock.install()
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".pill")).to_have_text("failed")
+    for _ in range(30):
+        page.clock.run_for(500)
+        page.evaluate("() => fetch('/healthz')")
+    assert len([each for each in asked if "/events" in each]) < 10
+
+    page.get_by_role("button", name="Retry failed").click()
+    expect(page.locator(".crumb")).to_contain_text("run 2")
+    with site.client() as client:
+        client.wait(job, timeout=60)
+    for _ in range(30):
+        page.clock.run_for(500)
+        page.evaluate("() => fetch('/healthz')")
+    expect(page.locator(".pill")).to_have_text("failed")
+    expect(page.get_by_role("button", name="Retry failed")).to_be_visible()

@@ -4,13 +4,18 @@ import { answering } from "./connection.js";
 
 const HIDDEN_MS = 5000;
 const PAUSE_MS = 400;
+// The server ends the stream of an ended job. The next stream shows if the job runs again.
+const IDLE_MS = 5000;
 
-// Calls onEvent({id, kind, data}) for each event. Returns a function that ends the stream.
+// Calls onEvent({id, kind, data}) for each event. Returns a function that ends the stream; its
+// property `again` reads the next events without a pause.
 export function follow(given, { from, query = {}, onEvent, onOpen }) {
   let last = from;
   let stopped = false;
   let current = null;
   let timer = 0;
+  let pause = PAUSE_MS;
+  let wake = () => {};
 
   async function read() {
     current = new AbortController();
@@ -19,6 +24,7 @@ export function follow(given, { from, query = {}, onEvent, onOpen }) {
     onOpen?.();
     for await (const event of events(response.body)) {
       if (event.id !== undefined) last = event.id;
+      pause = PAUSE_MS;
       onEvent(event);
     }
   }
@@ -27,13 +33,19 @@ export function follow(given, { from, query = {}, onEvent, onOpen }) {
     while (!stopped && !document.hidden) {
       try {
         await read();
+        pause = Math.min(2 * pause, IDLE_MS);
       } catch (error) {
         if (error.name === "AbortError") return;
-        if (error instanceof Problem) return;
-        if (!(error instanceof Away)) await request("/healthz").catch(() => {});
+        // Above 500: the server has too many connections at present.
+        if (error instanceof Problem && error.status < 500) return;
+        pause = error instanceof Problem ? IDLE_MS : PAUSE_MS;
+        if (!(error instanceof Problem || error instanceof Away)) await request("/healthz").catch(() => {});
       }
       await answering();
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+      await new Promise((resolve) => {
+        wake = resolve;
+        setTimeout(resolve, pause);
+      });
     }
   }
 
@@ -46,12 +58,13 @@ export function follow(given, { from, query = {}, onEvent, onOpen }) {
 
   document.addEventListener("visibilitychange", seen);
   run();
-  return () => {
+  const stop = () => {
     stopped = true;
     clearTimeout(timer);
     document.removeEventListener("visibilitychange", seen);
     current?.abort();
   };
+  return Object.assign(stop, { again: () => { pause = PAUSE_MS; wake(); } });
 }
 
 async function* events(body) {

@@ -145,7 +145,7 @@ class Following {
     this.users = 0;
     this.error = null;
     this.drawing = false;
-    this.stop = () => {};
+    this.stop = Object.assign(() => {}, { again: () => {} });
   }
 
   async begin() {
@@ -233,7 +233,10 @@ export function useJob(job) {
   return {
     model: current?.model.n || current?.model.jobs.length ? current.model : null,
     error: current?.error,
-    refresh: () => current?.read().catch(() => {}),
+    refresh: () => {
+      current?.stop.again();
+      return current?.read().catch(() => {});
+    },
   };
 }
 
