@@ -15,6 +15,12 @@ def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, si
     page.get_by_label("Key").fill("wrong")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_role("alert")).to_contain_text("invalid API key")
+    page.get_by_label("Key").fill("  ")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("Type the key.")
+    page.get_by_label("Key").fill("鍵")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("invalid API key")
 
     site.log_in(page, "/costs")
     assert page.url == f"{site.url}/costs"
@@ -23,6 +29,17 @@ def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, si
     expect(page.get_by_label("Key")).to_be_visible()
     page.reload()
     expect(page.get_by_label("Key")).to_be_visible()
+
+
+def test_a_login_and_a_logout_reach_other_tabs(context: BrowserContext, site: Site) -> None:
+    one, other = context.new_page(), context.new_page()
+    site.log_in(one, "/costs")
+    other.goto(f"{site.url}/agents")
+    expect(other.locator("h1")).to_have_text("Agents and server")
+    one.get_by_role("button", name="Log out").click()
+    expect(other.locator(".login")).to_be_visible()
+    site.log_in(one)
+    expect(other.locator("h1")).to_have_text("Agents and server")
 
 
 @pytest.mark.parametrize("lost", ["core/store.js", "pages/costs.js"])

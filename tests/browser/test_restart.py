@@ -29,6 +29,22 @@ def test_a_page_survives_a_killed_server(page: Page, site: Site) -> None:
     assert page.evaluate("() => window.sameDocument")
 
 
+def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    expect(page.locator("h1")).to_have_text("Jobs")
+    failed: list[str] = []
+    page.on(
+        "requestfailed", lambda sent: failed.append(sent.url) if sent.is_navigation_request() else 0
+    )
+    site.server.stop(signal.SIGKILL)
+    page.locator(".nav").get_by_role("link", name="Costs").click()
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    site.server.start()
+    expect(page.locator("h1")).to_have_text("Costs")
+    # The browser's own page of an error never replaced the dashboard.
+    assert failed == []
+
+
 def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: Site) -> None:
     job = site.job([shell("exit 1", retries=0)])
     asked: list[str] = []

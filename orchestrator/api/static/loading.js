@@ -4,11 +4,18 @@
 const RELOADS = "reloads";
 const PAUSES_MS = [250, 500, 1000, 2000, 4000];
 
+const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// Without an answer of the server, the browser would replace the page by a page of its own.
+async function serverAnswers() {
+  while (!(await fetch("/healthz", { cache: "no-store" }).catch(() => null))) await wait(PAUSES_MS[1]);
+}
+
 function reload() {
   const made = Number(sessionStorage.getItem(RELOADS) || 0);
   if (made < PAUSES_MS.length) {
     sessionStorage.setItem(RELOADS, String(made + 1));
-    setTimeout(() => location.reload(), PAUSES_MS[made]);
+    wait(PAUSES_MS[made]).then(serverAnswers).then(() => location.reload());
     return;
   }
   sessionStorage.removeItem(RELOADS);

@@ -17,6 +17,8 @@ export const token = () => ({ "X-Session-Token": localStorage.getItem(TOKEN) || 
 // Finds the session, from a ticket in the address or from the cookie. Waits while the server does not answer.
 export async function begin() {
   const ticket = takeTicket();
+  // Another tab has logged in or out.
+  addEventListener("storage", (event) => event.key === TOKEN && find().catch(() => {}));
   for (;;) {
     try {
       return await find(ticket);
@@ -45,7 +47,12 @@ function takeTicket() {
   return given;
 }
 
-export const logIn = (key) => open({ headers: { "X-API-Key": key } });
+export async function logIn(key) {
+  if (!key) return "Type the key.";
+  // A header has only characters of ASCII, and so have keys.
+  if (!/^[\x21-\x7e]+$/.test(key)) return "invalid API key; use api.api_key from config.yaml";
+  return open({ headers: { "X-API-Key": key } });
+}
 
 // Returns "" if the key or the ticket is valid, otherwise the error.
 async function open(given) {
@@ -60,8 +67,15 @@ async function open(given) {
   return "";
 }
 
+// Waits while the server does not answer, because only the server can end a session.
 export async function logOut() {
-  await fetch(ADDRESS, { method: "DELETE", headers: token() });
+  await answering();
+  try {
+    await fetch(ADDRESS, { method: "DELETE", headers: token() });
+  } catch {
+    lost();
+    return;
+  }
   localStorage.removeItem(TOKEN);
   session.set(null);
 }
