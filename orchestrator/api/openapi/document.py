@@ -12,19 +12,29 @@ from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_nulls
 from orchestrator.schemas.answers.status import AcceptedAnswer
 
-DESCRIPTION = (
-    "Submit jobs, follow their workers, and get their results.\n\nEvery call needs a key, except "
-)
-"pages and health: `X-API-Key`, or `Authorization: Bearer`. A browser\nhas a session instead, "
-"after `POST /api/v1/session`. Errors are `application/problem+json` (RFC\n9457): `type` is a "
-"stable name such as `not-found` or `cycle`, and `detail` says what failed and\nwhat to do.\n\n"
-"Scopes of keys:\n\n- `read`: see all jobs.\n- `submit`: submit jobs; see, cancel, and retry the "
-"key's own jobs.\n- `admin`: everything.\n- A worker's key: like `submit`, for the child jobs "
-"below the worker.\n\nErrors of every call:\n\n- 401: missing or invalid key.\n- 403 "
-"`forbidden`: the key may not make this change, or may not read statistics.\n- 403 "
-"`forbidden-host`: unknown host name. 403 `forbidden-origin`: call from a page of another "
-"site.\n- 404: not found, or not visible to this key.\n- 429: rate limit reached; retry after "
-"`Retry-After` seconds.\n"
+DESCRIPTION = """\
+Submit jobs, follow their workers, and get their results.
+
+Every call needs a key, except pages and health: `X-API-Key`, or `Authorization: Bearer`. A browser
+has a session instead, after `POST /api/v1/session`. Errors are `application/problem+json` (RFC
+9457): `type` is a stable name such as `not-found` or `cycle`, and `detail` says what failed and
+what to do.
+
+Scopes of keys:
+
+- `read`: see all jobs.
+- `submit`: submit jobs; see, cancel, and retry the key's own jobs.
+- `admin`: everything.
+- A worker's key: like `submit`, for the child jobs below the worker.
+
+Errors of every call:
+
+- 401: missing or invalid key.
+- 403 `forbidden`: the key may not make this change, or may not read statistics.
+- 403 `forbidden-host`: unknown host name. 403 `forbidden-origin`: call from a page of another site.
+- 404: not found, or not visible to this key.
+- 429: rate limit reached; retry after `Retry-After` seconds.
+"""
 
 TAGS = {
     "jobs": "Submit, read, cancel, and retry jobs.",

@@ -97,6 +97,12 @@ def test_it_has_nothing_odd(spec: dict[str, Any]) -> None:
         assert not [key for key in node if key.startswith("x-") or key in ("nullable", "optional")]
 
 
+def test_the_description_has_the_scopes_and_the_errors_of_every_call(spec: dict[str, Any]) -> None:
+    text = spec["info"]["description"]
+    for each in ("X-API-Key", "`read`", "`submit`", "`admin`", "401", "429"):
+        assert each in text
+
+
 def test_no_description_names_a_constant_of_the_code(spec: dict[str, Any]) -> None:
     texts = [str(node.get("description", "")) for node in nodes(spec)]
     assert [text for text in texts if re.search(r"\{_?[A-Z_]+\}", text)] == []
