@@ -25,7 +25,13 @@ PAGES = (
     "/jobs/{ask}/w/worker_1",
     "/jobs/{job}/w/worker_2?tab=prompt",
     "/jobs/{job}/t/first",
+    "/jobs/{job}/t/nothing",
     "/jobs/00000000",
+    "/jobs/{long}",
+    "/jobs/{long}/table",
+    "/jobs/{long}/changes?worker=worker_1",
+    "/jobs/{long}/report",
+    "/jobs/{long}/w/worker_1",
 )
 Jobs = dict[str, str]
 
@@ -44,8 +50,13 @@ def jobs(site: Site) -> Jobs:
         ],
         labels={"team": "web"},
     )
+    word = "longer" * 40
+    long = shell(
+        f"mkdir {word[:99]}; echo {word} | tee {word[:99]}/{word}.txt", id="long", git="on"
+    )
     return {
         "job": job,
+        "long": site.job([{**long, "title": word}], request=word * 9, labels={"k" * 30: "v" * 60}),
         "plan": site.job([shell("true", id="a")], wait=False, approve=True),
         "ask": site.job([{"id": "ok", "approve": "Go on?"}], wait=False),
     }
@@ -97,6 +108,16 @@ def test_no_page_has_a_fault(page: Page, site: Site, jobs: Jobs, axe: str) -> No
         if found:
             wrong[path] = found
     assert wrong == {}
+
+
+def test_the_head_has_one_line_in_a_narrow_window(page: Page, site: Site, jobs: Jobs) -> None:
+    page.set_viewport_size({"width": 800, "height": 860})
+    page.goto(site.url)
+    page.locator(".bell").wait_for()
+    lines = page.locator(".bell, .nav a, .top .btn, .servers summary")
+    high = "(found) => found.map((each) => each.offsetHeight).filter((height) => height > 34)"
+    assert lines.evaluate_all(high) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 800
 
 
 @pytest.mark.nightly

@@ -56,6 +56,22 @@ def test_texts_of_workers_are_inert_on_every_page(page: Page, site: Site) -> Non
     assert all(address.startswith(site.url) for address in asked)
 
 
+def test_a_wide_title_stays_in_its_box(page: Page, site: Site) -> None:
+    job = site.job([shell("true", title=each) for each in ("W" * 40, "\u65e5\u672c" * 20)])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".dag .node").nth(1)).to_be_visible()
+    # The lines are drawn within an inner svg, which the box contains.
+    outside = """(nodes) => nodes.filter((node) => {
+      const [box, lines] = [node.querySelector("rect"), node.querySelector("svg:has(text)")];
+      const end = (each) => each.x.baseVal.value + each.width.baseVal.value;
+      return !lines || end(lines) > end(box) || getComputedStyle(lines).overflow !== "hidden";
+    }).length"""
+    assert page.locator(".dag .node").evaluate_all(outside) == 0
+    shown = page.locator(".dag .l1").all_text_contents()
+    assert [text[-1] for text in shown] == ["\u2026", "\u2026"]
+    assert len(shown[1]) < len(shown[0])
+
+
 def test_a_policy_refuses_markup_of_scripts(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
     page.add_init_script(REPORTS)

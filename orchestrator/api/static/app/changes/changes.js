@@ -57,7 +57,7 @@ function Tree({ files, current, comments, viewed }) {
     const head = folder && folder !== before;
     before = folder;
     const said = comments.filter((each) => each.path === file.path).length;
-    return html`${head && html`<li class="dir" key=${`d ${folder}`}><${Icon} name="i-folder" small />${plain(folder)}</li>`}
+    return html`${head && html`<li class="dir" key=${`d ${folder}`}><${Icon} name="i-folder" small /><span class="cut">${plain(folder)}</span></li>`}
       <li key=${file.path} class=${folder ? "in1" : ""}><a href=${`#${encodeURIComponent(file.path)}`} data-row
         aria-current=${current === file.path ? "true" : undefined}>
         <${Icon} name=${viewed.has(file.path) ? "i-check" : "i-file"} small /><span class="cut">${plain(file.path.slice(cut + 1))}</span>

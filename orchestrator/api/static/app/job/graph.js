@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
 import { Mark } from "../parts/state.js";
-import { many, money, plain, seconds } from "../text/format.js";
+import { cut, many, money, plain, seconds } from "../text/format.js";
 import { LargeJob } from "./largejob.js";
 import { layout, ranked } from "./layout.js";
 import { Panel } from "./panel.js";
@@ -28,8 +28,11 @@ export function facts(model, i) {
   return parts.filter(Boolean).join(" · ");
 }
 
-const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 const GHOSTS = new Set(["pending", "skipped", "cancelled"]);
+
+// The two lines of a box; what is wider than the box is not drawn, because the widths of letters differ.
+const Lines = ({ x, y, width, lines }) => html`<svg x=${x} y=${y} width=${width} height="52"><text class="l1" y="21">${lines[0]}</text>${" "}<text
+  class="l2" y="38">${lines[1]}</text></svg>`;
 
 function Node({ model, node, selected, select }) {
   const { i } = node;
@@ -43,8 +46,7 @@ function Node({ model, node, selected, select }) {
       tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${cut(name, room)} ${cut(why, roomBelow)}, ${state}`}>
     <rect x=${node.x} y=${node.y} width=${node.width} height=${node.height} rx="8" />
     <svg x=${node.x + 12} y=${node.y + 18} width="16" height="16"><use href=${`${sprite}#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
-    <text class="l1" x=${node.x + 38} y=${node.y + 21}>${cut(name, room)}</text>${" "}
-    <text class="l2" x=${node.x + 38} y=${node.y + 38}>${cut(why, roomBelow)}</text></a>`;
+    <${Lines} x=${node.x + 38} y=${node.y} width=${node.width - 42} lines=${[cut(name, room), cut(why, roomBelow)]} /></a>`;
 }
 
 function Chip({ model, chip }) {
@@ -132,7 +134,7 @@ function Last({ model, drawn, merge }) {
     <a class=${`node st-${merge.state} ${merge.state === "pending" ? "ghost" : ""}`} href=${`/jobs/${model.job}/changes`} tabindex="-1" aria-label=${`Merge and gates ${cut(plain(merge.words), 21)}, ${merge.state}`}>
       <rect x=${place.x} y=${place.y} width=${LAST.width} height="52" rx="8" />
       <svg x=${place.x + 12} y=${place.y + 18} width="16" height="16"><use href=${`${sprite}#s-${merge.state}`} class=${merge.state === "running" ? "spin" : ""} /></svg>
-      <text class="l1" x=${place.x + 38} y=${place.y + 21}>Merge and gates</text>${" "}<text class="l2" x=${place.x + 38} y=${place.y + 38}>${cut(plain(merge.words), 21)}</text></a></g>`;
+      <${Lines} x=${place.x + 38} y=${place.y} width=${LAST.width - 42} lines=${["Merge and gates", cut(plain(merge.words), 21)]} /></a></g>`;
 }
 
 // On a phone: the ranks as lists.

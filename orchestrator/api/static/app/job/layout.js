@@ -1,6 +1,8 @@
 // The graph's layout. A task's column is the length of the longest path to it. In a column, tasks are
 // near their dependencies. The time is linear in tasks and edges.
 
+import { columns, cut } from "../text/format.js";
+
 const NODE = { height: 52, gap: 10 };
 const CHIP = { height: 32, gap: 6, pad: 10 };
 const FRAME = { pad: 10, caption: 26 };
@@ -58,7 +60,7 @@ function chips(names, width) {
   let x = 0;
   let y = 0;
   for (const { name, ...rest } of names) {
-    const wide = Math.min(width, 46 + name.length * 7);
+    const wide = Math.min(width, 46 + columns(name) * 7);
     if (x && x + wide > width) [x, y] = [0, y + CHIP.height + CHIP.gap];
     rows.push({ name, x, y, width: wide, ...rest });
     x += wide + CHIP.gap + 2;
@@ -92,7 +94,7 @@ function drawnUnit(model, unit, isOpen) {
   return { unit, framed, width, height: y + pad, nodes, children };
 }
 
-const short = (name) => (name.length > 26 ? `${name.slice(0, 25)}…` : name);
+const short = (name) => cut(name, 26);
 
 export function layout(model, isOpen) {
   const columns = ranked(model);

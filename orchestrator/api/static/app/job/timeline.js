@@ -8,7 +8,7 @@ import { go, note, place } from "../core/router.js";
 import { useStore } from "../core/store.js";
 import { Icon } from "../parts/icon.js";
 import { attemptState } from "../parts/state.js";
-import { many, plain, seconds } from "../text/format.js";
+import { cut, many, plain, seconds } from "../text/format.js";
 import { hatch, redrawn, tokens } from "./canvas.js";
 import { workerPath } from "./graph.js";
 import { useTick } from "./model.js";
@@ -164,8 +164,7 @@ function label(context, paint, { state, depth, title, about }, y, room, narrow) 
   context.font = `500 13px ${paint.sans}`;
   context.fillStyle = paint.text;
   const most = Math.max(8, Math.floor((room - left - 20) / 7));
-  const name = plain(title);
-  context.fillText(name.length > most ? `${name.slice(0, most - 1)}…` : name, left + 18, y + (narrow ? 13 : 16));
+  context.fillText(cut(plain(title), most), left + 18, y + (narrow ? 13 : 16));
   if (narrow) return;
   context.font = `11px ${paint.sans}`;
   context.fillStyle = paint.text3;

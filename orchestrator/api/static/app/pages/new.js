@@ -108,7 +108,7 @@ function Source({ form, put, wrong }) {
 
 function Limits({ form, put }) {
   const field = (name, word, hint) => html`<div class="field"><label for=${name}>${word}</label><input class="in num" id=${name} value=${form[name]} placeholder=${hint} onInput=${(event) => put(name, event.target.value)} /></div>`;
-  return html`<section class="card"><header><h2>Limits</h2><span class="small muted">for the whole job tree; empty: the server's limits</span></header>
+  return html`<section class="card"><header class="wrap"><h2>Limits</h2><span class="small muted">for the whole job tree; empty: the server's limits</span></header>
     <div class="pad four">${field("cost", "Cost", "$5.00")}${field("time", "Time", "30 min")}${field("workers", "Workers at a time", "10")}${field("depth", "Depth", "3")}</div>
     <div class="pad two">${field("labels", "Labels", "team: web, area: docs")}${field("base", "Starts from", "the branch that is checked out")}</div></section>`;
 }

@@ -93,7 +93,7 @@ export function Page({ job, task }) {
   const { data, error, loading, refresh } = useQuery(path("jobs", job, "tasks", task, "candidates"), {}, { every: 5000 });
   const [picked, pick] = useState("");
   const choice = useChoice(job, task, refresh);
-  if (error) return html`<main id="main"><${Failure} error=${error} back=${`/jobs/${job}`} /></main>`;
+  if (error) return html`<main id="main"><h1 class="sr">Task ${task}</h1><${Failure} error=${error} back=${`/jobs/${job}`} /></main>`;
   if (loading) return html`<main id="main"><${Loading} /></main>`;
   const { candidates, chosen } = data;
   const best = candidates.find((each) => each.worker_id === chosen) || candidates[0];

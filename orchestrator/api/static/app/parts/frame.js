@@ -74,8 +74,8 @@ const lastPart = (path) => path.split("/").filter(Boolean).pop() || "/";
 // The project, and links to the dashboards of this user's other servers.
 function Project({ project, servers }) {
   if (!project) return null;
-  if (!servers.length) return html`<span class="chip hide-s" title=${project}>${plain(lastPart(project))}</span>`;
-  return html`<details class="servers hide-s"><summary class="chip" title=${project}>${plain(lastPart(project))}<${Icon} name="i-down" small /></summary>
+  if (!servers.length) return html`<span class="chip hide-s" title=${project}><span class="cut">${plain(lastPart(project))}</span></span>`;
+  return html`<details class="servers hide-s"><summary class="chip" title=${project}><span class="cut">${plain(lastPart(project))}</span><${Icon} name="i-down" small /></summary>
     <ul class="card list">${servers.map((each) => html`<li key=${each.url}><a class="link" href=${each.url} >${plain(lastPart(each.project))}</a> <span class="small muted cut" title=${each.project}>${plain(each.project)}</span></li>`)}</ul></details>`;
 }
 

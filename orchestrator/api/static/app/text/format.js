@@ -48,6 +48,20 @@ const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.ge
 
 export const ago = (iso, now = Date.now()) => `${seconds(Math.max(0, (now - Date.parse(iso)) / 1000))}`;
 
+// The width of a text in columns: a character of East Asia and a picture are as wide as two letters.
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60]|\p{Extended_Pictographic}/u;
+export const columns = (text) => [...text].reduce((sum, each) => sum + (WIDE.test(each) ? 2 : 1), 0);
+
+export function cut(text, most) {
+  if (columns(text) <= most) return text;
+  let kept = "";
+  for (const each of text) {
+    if (columns(kept + each) >= most) break;
+    kept += each;
+  }
+  return `${kept}…`;
+}
+
 // Replaces control and direction characters by visible ones.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
 export const plain = (given) =>
