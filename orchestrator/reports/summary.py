@@ -191,7 +191,9 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
         purposes.setdefault(each.command, "include")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
-            purposes.setdefault(each.otherwise, "or merge now, with one version of each conflict:")
+            purposes.setdefault(
+                each.otherwise, "or merge now, with the better result in each conflict:"
+            )
     return [
         Step(command=command, purpose=f"{purposes[command]} {named(names)}")
         for command, names in workers.items()

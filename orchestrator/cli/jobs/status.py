@@ -158,7 +158,7 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
             lines.append(f"    to show the changes: {each['show']}")
         if each["otherwise"]:
             lines.append(
-                "    to merge these changes now, with one version of each conflict: "
+                "    to merge these changes now, with the better result in each conflict: "
                 f"{each['otherwise']}"
             )
     if len(found) > MOST_OUTSIDE:

@@ -82,7 +82,7 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f", once job {above[-1]} has ended" if above else ""
         yield (
-            f"To merge now, with one version of each conflict{when}: "
+            f"To merge now, with the better result in each conflict{when}: "
             f"{merge_chain(' --strategy theirs', record.job_id, above)}."
         )
 

@@ -48,7 +48,7 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "Of lines that two workers changed, the version of the better result is used: first by fewer gate findings, then by more passing tests, then the later worker. The report lists each replaced place.";
+    const text = "Where two workers changed the same lines, one version is used: that of the worker with fewer gate findings, otherwise with more passing tests, otherwise of the worker that is merged later. The report lists each replaced place.";
     if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
