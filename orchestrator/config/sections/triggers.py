@@ -54,6 +54,6 @@ class TriggerSettings(Section):
     max_per_hour: Count = 20
     """Maximum number of events per hour that start work; further events are answered 429."""
     pull_request: bool = False
-    """Open a pull request for each completed job, as land --pr does; the server's user pushes."""
+    """Open a pull request for each completed job, as land --pr, with the server's credentials."""
     settle_seconds: SecondsOrZero = 10.0
     """For feedback: seconds without a further event before comments are sent together."""

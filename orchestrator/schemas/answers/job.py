@@ -64,7 +64,7 @@ class FailureAnswer(Answer):
     """How the next attempt starts; escalate: no automatic retry."""
     reason: str
     confidence: float
-    """Confidence, from 0 to 1."""
+    """Confidence of the classification, from 0 to 1."""
     checkpoint: str
     """Checkpoint of the rollback; empty: the next attempt continues with the present files."""
     saved_as: str
@@ -255,7 +255,7 @@ class ConfigAnswer(Answer):
     include_dirty: bool
     """True if the base includes uncommitted changes of the user's checkout."""
     git_note: str
-    """Note on the base."""
+    """Note on the base, such as that workers get no worktrees."""
     gates: list[JobGateAnswer]
     """Gates that the result of every worker must pass."""
     unjudged: Literal["tell", "fail"]

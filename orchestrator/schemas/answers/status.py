@@ -137,7 +137,7 @@ class MissingAnswer(Answer):
     branch: str
     """Branch with the changes; empty: none."""
     cause: LossCause = LossCause.CONFLICT
-    """Cause of the loss."""
+    """Why the result lacks the changes."""
     why: str
     """The cause as text, for people."""
     in_part: bool

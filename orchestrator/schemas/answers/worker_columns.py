@@ -69,7 +69,9 @@ class ColumnsAnswer(Answer):
     parent: Any
     """Indexes of parent workers, from 0; -1: none."""
     gates: Any
-    """Numbers of gates that passed, failed, and did not run; 0: no gates."""
+    """For each worker: list of the numbers of gates that passed, failed, and did not run; 0: no
+    gates.
+    """
     deps: Any
     """For each worker: list of the indexes, from 0, of its dependencies' workers; 0: no dependency.
     """

@@ -60,7 +60,7 @@ class DeliveryAnswer(Answer):
     """One message to one receiver."""
 
     id: str
-    """Id of the message, equal in all attempts; sent in the header webhook-id."""
+    """Id of the message, the same in all attempts; sent in the header webhook-id."""
     job_id: str
     root_job_id: str
     seq: int

@@ -138,7 +138,7 @@ class Task(WholeAnswer):
     """A task; its results are null until the task has ended."""
 
     id: str
-    """UUID; the last 8 digits are the id of the job."""
+    """UUID; its last 8 characters are the id of the job."""
     description: str
     status: TaskStatus
     created_at: datetime

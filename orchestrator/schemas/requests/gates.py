@@ -72,7 +72,7 @@ class GateRequest(Wire):
     required: bool = True
     """True: findings fail the attempt. False: findings are only reported."""
     baseline: Literal["new-only", "none"] | None = None
-    """new-only: findings of the base commit do not count (see docs/gates.md)."""
+    """new-only: findings of the base commit do not count. none: all findings count."""
     tests_may_vanish: bool = False
     """Allow changes that remove or skip tests of the base."""
 
