@@ -287,7 +287,7 @@ def _without_result(job: Job, error: NotFound) -> str:
     if job.status is JobStatus.PARTIAL:
         raise _incomplete(job, ()) from None
     text = "; ".join(map(_loss, job.facts.lacking))
-    return f"nothing to land: all changes of job {job.id} were excluded by choice: {text}"
+    return f"nothing to land: a person excluded all changes of job {job.id}: {text}"
 
 
 def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:

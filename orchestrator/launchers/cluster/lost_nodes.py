@@ -81,7 +81,9 @@ class GivenUpAttempt:
         try:
             _append(self._rest_path(file), data)
         except OSError:
-            logger.exception("cannot store late output", extra={"attempt": self.attempt_id})
+            logger.exception(
+                "cannot store the late output of an attempt", extra={"attempt": self.attempt_id}
+            )
         self.rest[file] += len(data)
 
     def publish(self, record: str) -> bool:
@@ -95,7 +97,9 @@ class GivenUpAttempt:
                     self._join(file, path)
             replace_file(Path(self.exit_path), content, durable=True)
         except OSError:
-            logger.exception("cannot store a late end", extra={"attempt": self.attempt_id})
+            logger.exception(
+                "cannot store the late result of an attempt", extra={"attempt": self.attempt_id}
+            )
             return False
         return True
 
@@ -179,7 +183,7 @@ class LateEnds:
             del self._arriving[node]
         if late.publish(record):
             logger.info(
-                "stored the late end of an attempt",
+                "stored the late result of an attempt",
                 extra={"action": "late_end", "attempt": attempt_id, "node": node},
             )
         return True

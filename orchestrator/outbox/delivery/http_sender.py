@@ -84,7 +84,10 @@ class Poster:
         except ForbiddenUrl as error:
             return Outcome(error=error.message, final=True)
         except InvalidIPAddress:
-            return Outcome(error="the host's address is not public", final=True)
+            return Outcome(
+                error="the host's address has changed, and is not public; nothing was sent",
+                final=True,
+            )
         except (requests.RequestException, OSError, ValueError) as error:
             late = deadline is not None and deadline.passed
             return Outcome(error=NO_ANSWER if late else _reason(error))

@@ -40,7 +40,9 @@ def list_command(surroundings: CliContext) -> None:
 @triggers_command.command("test")
 @click.argument("name")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--event", "kind", metavar="KIND", default="", help="Kind of the event: issues.")
+@click.option(
+    "--event", "kind", metavar="KIND", default="", help="Kind of the event, such as issues."
+)
 @json_option
 @pass_surroundings
 def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:

@@ -446,8 +446,8 @@ class NodeDaemon:
     def _rejected_certificate(self, where: str) -> str:
         name = self._settings.name
         return (
-            f"the certificate of {name} may have expired, or {where} has another authority; create "
-            f"a new certificate on the server: {COMMAND} nodes add {name}"
+            f"the certificate of {name} may have expired, or {where} may belong to another "
+            f"cluster; create a new certificate on the server: {COMMAND} nodes add {name}"
         )
 
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
