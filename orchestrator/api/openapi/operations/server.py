@@ -40,7 +40,7 @@ SERVER = (
         tag="server",
         summary="Send a message of the Model Context Protocol",
         description=(
-            "For AI clients: the tools orchestrate, status, wait, cancel, result, logs, report. "
+            "For AI clients: tools such as orchestrate, wait, and result; `tools/list` lists all. "
             "Revisions: 2026-07-28 and 2025-11-25. Each JSON-RPC message gets one JSON answer; a "
             "message without an answer gets 202. Errors of the protocol are JSON-RPC errors."
         ),
