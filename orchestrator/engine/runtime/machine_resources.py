@@ -149,7 +149,7 @@ class DiskReserve:
         """Free the space for the next writer. Return True if there was a reserve."""
         given = self.drop()
         if given:
-            logger.warning("removed %s to free space, because the disk may be full", self._path)
+            logger.warning("the state cannot be saved: removed %s to free space", self._path)
         return given
 
     def drop(self) -> bool:

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
+from orchestrator.core.errors import OrchestratorError, StoreAway, StoreError, Unavailable
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
@@ -72,6 +72,7 @@ CALL_TIMEOUT_SECONDS = 30.0
 GATHER_SECONDS = 0.01
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
+_UNSAVED = "cannot save the state, so no worker starts: %s"
 _STOPPING = "the server is stopping, or has failed; retry later"
 #: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
 #: at once.
@@ -496,16 +497,22 @@ class Supervisor:
         while True:
             try:
                 self._store.save(change)
-                self.store_trouble = ""
-                return
             except StoreError as error:
-                self.store_trouble = error.message
-                logger.exception("cannot save state; no worker starts until the state is saved")
+                logged, self.store_trouble = self.store_trouble, error.message
+                if self.store_trouble != logged:
+                    # An unreachable database is no bug, so its line needs no traceback.
+                    trace = not isinstance(error, StoreAway)
+                    logger.error(_UNSAVED, self.store_trouble, exc_info=trace)
                 self._headroom.store_failed()
                 if self._stopping.wait(pause):
                     self._publisher.withdraw()
                     raise
                 pause = min(2 * pause, RETRY_SECONDS)
+            else:
+                if self.store_trouble:
+                    logger.warning("the state is saved again: workers start")
+                self.store_trouble = ""
+                return
 
     def _try(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         try:

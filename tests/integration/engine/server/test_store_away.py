@@ -39,6 +39,31 @@ def test_what_changed_is_merged_and_reported_when_the_store_is_back(
     assert (site.directory(answer["job_id"]) / "FINAL_RESULT.md").exists()
 
 
+def test_a_store_that_cannot_be_reached_is_logged_in_one_line_and_so_is_its_return(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site()
+    save, failures = SqlStore.save, 5
+
+    def away_at_first(store: SqlStore, change: Change) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreAway("the connection is lost")
+        save(store, change)
+
+    monkeypatch.setattr(SqlStore, "save", away_at_first)
+    assert site.run("x", [shell("true")])["status"] == "completed"
+
+    records = [each for each in caplog.records if each.name.startswith("orchestrator.engine")]
+    assert [record.getMessage() for record in records] == [
+        "cannot save the state, so no worker starts: the connection is lost",
+        f"the state cannot be saved: removed {site.workspace}/.disk-reserve to free space",
+        "the state is saved again: workers start",
+    ]
+    assert not any(record.exc_info for record in records)
+
+
 def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
