@@ -46,7 +46,12 @@ from orchestrator.core.ports.read_models import (
 )
 from orchestrator.store import lock_leases
 from orchestrator.store.database import change_writer, job_queries, postgresql, server_lease
-from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
+from orchestrator.store.database.connections import (
+    SUPPORTED_URLS,
+    Connections,
+    as_store_errors,
+    as_unreadable,
+)
 from orchestrator.store.database.job_queries import last_seq, snapshot, values
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
@@ -287,7 +292,9 @@ class SqlStore:
         try:
             self._url = make_url(url)
         except ArgumentError as error:
-            raise StoreError("store.url is not the URL of a database") from error
+            raise StoreError(
+                f"store.url is not the URL of a database; supported: {SUPPORTED_URLS}"
+            ) from error
         self._where = _place(self._url)
         self._alone = alone
         self._claimant = claimant or Claimant()

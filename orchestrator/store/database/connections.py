@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError, TimeoutError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError, TimeoutError
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreAway, StoreError
@@ -334,6 +334,7 @@ _SQLITE_ADVICE: Mapping[int, str] = {
 _SQLITE_MAY_PASS = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN}
 )
+SUPPORTED_URLS = "sqlite:////path/to/file and postgresql+psycopg://user@host/database"
 _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 
@@ -342,14 +343,13 @@ def as_store_errors(where: str) -> Iterator[None]:
     """Raise StoreError instead of the exceptions of the database and its driver."""
     try:
         yield
+    except (ImportError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"cannot load the driver for {where} ({error}); supported: {SUPPORTED_URLS}"
+        ) from error
     except SQLAlchemyError as error:
         kind = StoreAway if _may_pass(error) else StoreError
         raise kind(_sentence(where, error)) from error
-    except ImportError as error:
-        raise StoreError(
-            f"cannot load the driver for {where} ({error}); supported: "
-            "sqlite:////path/to/file and postgresql+psycopg://user@host/database"
-        ) from error
 
 
 @contextmanager
