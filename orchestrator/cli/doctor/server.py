@@ -51,7 +51,7 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     if message:
         fix = (
             "fix the reported cause; then the server continues automatically; details: "
-            "logs/server.log"
+            "logs/orchestrator.log"
         )
         yield HealthCheck(name="server ready", ok=False, message=message, fix=fix)
 
@@ -97,7 +97,7 @@ def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCh
         fix = f"restart the server, so that it reads config.yaml again: kill {record.pid}"
         yield HealthCheck(name="server key", ok=False, message=message, fix=fix)
     except ClientError as error:
-        fix = "read logs/server.log"
+        fix = "read logs/orchestrator.log"
         yield HealthCheck(name="server key", ok=False, message=error.message, fix=fix)
     else:
         yield HealthCheck(name="server key", ok=True, message="accepted by the server")

@@ -161,7 +161,7 @@ def test_a_server_that_is_not_ready_or_starts_nothing_is_a_failure(
     served.health = {"ready": False, "checks": {"store": "ok", "place": "/w was moved"}}
     check = checks(orchestrator, capsys)["server ready"]
     assert check["ok"] is False and check["message"] == "place: /w was moved"
-    assert "logs/server.log" in check["fix"]
+    assert "logs/orchestrator.log" in check["fix"]
 
 
 def test_a_server_with_another_key_is_a_failure(
