@@ -38,7 +38,6 @@ _GIB = 1024**3
 #: What the column says of ``own_files``.
 _FILES = {True: "own", False: "shared", None: "-"}
 INIT = f"{COMMAND} nodes init --address HOST:PORT"
-NONE = f"no nodes; create certificates: {INIT}"
 
 days_option = click.option(
     "--days",
@@ -274,7 +273,7 @@ def _list(surroundings: CliContext) -> None:
         click.echo(json.dumps({"nodes": found}, indent=2))
         return
     if not found:
-        click.echo(NONE, err=True)
+        click.echo(f"no nodes; {_first_step(surroundings)}", err=True)
         return
     rows = [_HEADS, *map(_row, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADS))]
@@ -285,6 +284,20 @@ def _list(surroundings: CliContext) -> None:
             click.echo(f"  {each['notice']}")
     for fix in fixes(found):
         click.echo(fix, err=True)
+
+
+def _first_step(surroundings: CliContext) -> str:
+    """Return what to do for the first node."""
+    from orchestrator.config import load
+    from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
+
+    found = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    cluster = found.settings.cluster
+    if not CertificateAuthority(cluster.certificates).exists:
+        return f"create certificates: {INIT}"
+    if not cluster.listen:
+        return "set cluster.listen in config.yaml, and restart the server"
+    return f"add a node: {COMMAND} nodes add NAME"
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:

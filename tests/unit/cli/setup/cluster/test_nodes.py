@@ -1,6 +1,29 @@
-"""``orchestrator nodes``: how to make agents usable on nodes."""
+"""``orchestrator nodes``: the first node, and how to make agents usable on nodes."""
+
+from pathlib import Path
+
+import pytest
 
 from orchestrator.cli.setup.cluster.nodes import fixes
+from tests.unit.cli.conftest import Orchestrator
+
+
+def test_a_list_without_nodes_names_the_next_step_to_the_first(
+    orchestrator: Orchestrator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def next_step() -> str:
+        assert orchestrator("nodes") == 0
+        return capsys.readouterr().err.strip().partition("no nodes; ")[2].partition(":")[0]
+
+    assert next_step() == "create certificates"
+
+    assert orchestrator("nodes", "init", "--address", "127.0.0.1:8786") == 0
+    capsys.readouterr()
+    assert next_step() == "set cluster.listen in config.yaml, and restart the server"
+
+    with (folder / "config.yaml").open("a") as config:
+        config.write('cluster: {listen: "127.0.0.1:8786"}\n')
+    assert next_step() == "add a node"
 
 
 def test_nodes_that_lack_an_agent_for_the_same_reason_share_a_line() -> None:
