@@ -318,7 +318,19 @@ set_up_key() {
     fail 'config.yaml has no usable API key (see above)'
 }
 
+# A module that was a package in the former release: if the new release was copied over the former
+# one, Python still imports the former package.
+packages_of_former_release() {
+  find orchestrator -mindepth 2 -name __init__.py 2>/dev/null | while IFS= read -r file; do
+    [ ! -f "${file%/__init__.py}.py" ] || printf '%s\n' "${file%/__init__.py}"
+  done
+}
+
 check_asked_python
+former=$(packages_of_former_release)
+[ -z "$former" ] || fail "$folder has code of a former release" \
+  "Type there: rm -r ${former//$'\n'/ }" \
+  'For the next upgrade, remove the directory orchestrator, then copy the release.'
 if [ "$grammars" = no ] && stamped requirements-survey.txt; then
   fail "$folder/.venv has the grammars" \
     'To remove them, stop the server, then type: rm -rf .venv && ./install.sh --no-grammars'

@@ -534,6 +534,19 @@ def test_an_incomplete_copy_is_explained(folder: Path) -> None:
     assert "config.template.yaml is missing" in result.stderr
 
 
+def test_a_release_that_was_copied_over_a_former_one_is_explained(installed: Path) -> None:
+    # Python prefers the former release's package to the module of the same name.
+    former = installed / "orchestrator" / "core" / "errors"
+    former.mkdir()
+    (former / "__init__.py").touch()
+
+    result = run(installed / "install.sh")
+
+    assert result.returncode == 1
+    assert "rm -r orchestrator/core/errors" in result.stderr
+    assert result.stderr.count("rm -r") == 1
+
+
 @pytest.mark.parametrize("name", LISTS)
 def test_the_lists_of_packages_are_hashed_and_name_no_registry(name: str) -> None:
     text = (PRODUCT / name).read_text()
