@@ -64,8 +64,9 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds for which a caller waits for the loop, before the call fails with a retry message.
-CALL_TIMEOUT_SECONDS = 30.0
+#: Seconds for which a caller waits for the loop, before the call fails with a retry message. Less
+#: than the timeouts of clients, which otherwise would not get the message.
+CALL_TIMEOUT_SECONDS = 20.0
 #: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
 #: Events gather in this time, so that one transaction stores the ends of several workers. Short
 #: enough that shims do not run out of launches.
