@@ -37,6 +37,7 @@ from orchestrator.core.errors import (
     OutdatedPlan,
     Refused,
     RepositoryError,
+    StoreAway,
     StoreError,
     TooLarge,
     Unauthorized,
@@ -185,7 +186,9 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
     )
     detail = error.message
     if isinstance(error, _GUARDED) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("a request failed", exc_info=error)
+        # An unreachable database is no bug, so its line needs no traceback.
+        trace = None if isinstance(error, StoreAway) else error
+        logger.error("a request failed: %s", error.message, exc_info=trace)
         what = (type(error).__doc__ or "").strip()
         detail = f"{what} Read the cause in logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)

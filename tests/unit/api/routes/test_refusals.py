@@ -16,6 +16,7 @@ from orchestrator.core.errors import (
     OrchestratorError,
     Refused,
     RepositoryError,
+    StoreAway,
     StoreError,
     Unavailable,
     UnknownAgent,
@@ -304,6 +305,18 @@ def test_each_error_has_its_status(
     assert ("Retry-After" in response.headers) == (status == HTTPStatus.SERVICE_UNAVAILABLE)
     if kind == "limit-depth":
         assert found["left"] == {"depth": 0}
+
+
+def test_a_database_that_cannot_be_reached_is_logged_in_one_line(
+    client: FlaskClient, service: FakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.failure = StoreAway("connection refused")
+
+    problem(client.post(ORCHESTRATE, json={"request": "x"}), 503, "store")
+
+    [record] = [each for each in caplog.records if "failed" in each.getMessage()]
+    assert record.getMessage() == "a request failed: connection refused"
+    assert not record.exc_info
 
 
 @pytest.mark.parametrize("job_id", ["nope", "a" * 500, "%00", "..", "%2e%2e%2f", "ü", "a b", "'--"])
