@@ -1,12 +1,19 @@
-"""Detects that a gate ran no test, for gates that are judged only by their exit code.
+"""Detects that a gate found no test, or skipped all tests.
 
-Only the output of a known test runner counts: other gates, such as linters, have no tests.
+The module is for gates that are judged only by their exit code. Only the output of a known test
+runner counts: other gates, such as linters, have no tests.
 """
 
 import re
 
 from orchestrator.core.gates.findings import Reading
 
+#: The end of unittest's output if it skipped all tests.
+_UNITTEST = r"(?P<ran>\d+) tests? in .*\n\s*OK \(skipped=(?P=ran)\)$"
+#: Maven's counts if it skipped all tests.
+_MAVEN = r"(?P<run>\d+), Failures: 0, Errors: 0, Skipped: (?P=run)\b"
+#: The end of cargo's output if it skipped all tests. The lines before it list the skipped tests.
+_CARGO = r"(?:i*\n|test .* \.\.\. ignored.*\n)*test result: ok\. 0 passed; 0 failed;"
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: Output of test runners that ran no test.
 _NONE = re.compile(
@@ -14,18 +21,26 @@ _NONE = re.compile(
         (
             # pytest
             r"^[= ]*no tests ran(?: in |$)",
-            r"^[= ]*\d+ deselected(?:, \d+ \w+)* in ",
+            r"^[= ]*\d+ (?:skipped|deselected)(?:, \d+ (?:skipped|deselected|warnings?))* in ",
             # unittest
             r"^Ran 0 tests in ",
+            rf"^Ran {_UNITTEST}",
             # jest, vitest, mocha, node --test
             r"^No tests found, exiting with code \d",
             r"^ *No test files found, exiting with code \d",
             r"^Error: No test files found",
             r"^ *0 passing\b",
-            r"^(?:#|ℹ) tests 0$",
+            r"^Tests: +\d+ (?:skipped|todo)(?:, \d+ todo)?, \d+ total$",
+            r"^(?:#|ℹ) pass 0\n(?:#|ℹ) fail 0$",
             # go, cargo
             r"\[no test files\]$",
+            r"\[no tests to run\]$",
             r"^running 0 tests$",
+            rf"^running \d+ tests?\n{_CARGO}",
+            # maven, minitest
+            r"^(?:\[INFO\] )?No tests to run\.$",
+            rf"\bTests run: {_MAVEN}",
+            r"^0 runs, 0 assertions, ",
             # bun, deno, rspec, phpunit, ctest
             r"^ *0 pass$",
             r"^ok \| 0 passed \| 0 failed",
@@ -40,11 +55,13 @@ _NONE = re.compile(
 _SOME = re.compile(
     "|".join(
         (
-            r"\b[1-9]\d* (?:passed|passing|pass|failed|failing|fail|errors?)\b",
-            r"^Ran [1-9]\d* tests? in ",
-            r"^(?:#|ℹ) tests [1-9]",
-            r"^(?:ok  |FAIL|---? FAIL:)\s",
-            r"^running [1-9]\d* tests?$",
+            r"(?<!^Test Suites: )\b[1-9]\d* (?:passed|passing|pass|failed|failing|fail|errors?)\b",
+            rf"^Ran (?!{_UNITTEST})[1-9]\d* tests? in ",
+            r"^(?:#|ℹ) (?:pass|fail) [1-9]",
+            r"^(?:ok  (?!.*\[no tests to run\]$)|FAIL|---? FAIL:)\s",
+            rf"^running [1-9]\d* tests?\n(?!{_CARGO})",
+            rf"\bTests run: (?!{_MAVEN})[1-9]",
+            r"^[1-9]\d* runs, ",
             r"^[1-9]\d* examples?, ",
             r"^OK \([1-9]",
         )

@@ -18,9 +18,29 @@ from orchestrator.gates.parsers.no_tests import read
         "ℹ tests 0\nℹ pass 0\nℹ fail 0",
         "?   \texample.com/x\t[no test files]",
         "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored; 0 measured",
+        "ok  \texample.com/x\t0.002s [no tests to run]",
+        "[INFO] No tests to run.\n[INFO] BUILD SUCCESS",
+        "0 runs, 0 assertions, 0 failures, 0 errors, 0 skips",
     ],
 )
 def test_what_runners_print_that_ran_no_test(printed: str) -> None:
+    assert read(printed.encode()).has_no_tests
+
+
+@pytest.mark.parametrize(
+    "printed",
+    [
+        "ss    [100%]\n2 skipped in 0.35s",
+        "===== 2 skipped, 1 deselected, 1 warning in 0.07s =====",
+        "ss\n-----\nRan 2 tests in 0.000s\n\nOK (skipped=2)",
+        "Test Suites: 1 passed, 1 total\nTests:       1 skipped, 1 todo, 2 total",
+        "# tests 2\n# suites 0\n# pass 0\n# fail 0\n# cancelled 0\n# skipped 2",
+        "running 1 test\ni\ntest result: ok. 0 passed; 0 failed; 1 ignored; 0 measured",
+        "running 1 test\ntest a ... ignored\n\ntest result: ok. 0 passed; 0 failed; 1 ignored;",
+        "[WARNING] Tests run: 2, Failures: 0, Errors: 0, Skipped: 2",
+    ],
+)
+def test_what_runners_print_that_skipped_all_tests(printed: str) -> None:
     assert read(printed.encode()).has_no_tests
 
 
@@ -34,6 +54,16 @@ def test_what_runners_print_that_ran_no_test(printed: str) -> None:
         "ok  \texample.com/y\t0.01s\n?   \texample.com/x\t[no test files]",
         "running 0 tests\nrunning 3 tests\n",
         "No tests found, exiting with code 0\nTests:       2 passed, 2 total",
+        "1 passed, 2 skipped in 0.01s",
+        "2 skipped, 1 xfailed in 0.01s",
+        "1 deselected, 1 xfailed in 0.01s",
+        "Ran 3 tests in 0.000s\n\nOK (skipped=2)",
+        "Test Suites: 1 passed, 1 total\nTests:       1 skipped, 1 passed, 2 total",
+        "# tests 2\n# suites 0\n# pass 1\n# fail 0\n# skipped 1",
+        "running 2 tests\ni.\ntest result: ok. 1 passed; 0 failed; 1 ignored; 0 measured\n"
+        "running 0 tests\n\ntest result: ok. 0 passed; 0 failed; 0 ignored;",
+        "ok  \texample.com/x\t0.002s [no tests to run]\nok  \texample.com/y\t0.002s",
+        "[INFO] No tests to run.\n[INFO] Tests run: 2, Failures: 0, Errors: 0, Skipped: 1",
     ],
 )
 def test_what_ran_some_or_is_no_test_is_judged_by_its_exit_code(printed: str) -> None:
