@@ -103,6 +103,8 @@ class Reading:
     skipped: tuple[str, ...] = ()
     #: A further note, as text.
     note: str = ""
+    #: A test runner's summary that reports failed tests; only for a gate without a report.
+    failed_tests: str = ""
 
     @property
     def has_no_tests(self) -> bool:
@@ -231,8 +233,9 @@ def result_of(
     result = _decide(ran)(gate, ran, base, result, removal)
     if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
         result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
-    is_quiet = result.status is GateStatus.PASSED
-    return result if is_quiet else replace(result, output=ran.output[-MOST_OUTPUT:])
+    if result.status is GateStatus.PASSED:
+        return replace(result, failed_tests=ran.reading.failed_tests[:LONGEST_SHOWN])
+    return replace(result, output=ran.output[-MOST_OUTPUT:])
 
 
 _Decide = Callable[[Gate, Ran, Ran | None, GateResult, RemovedTest], GateResult]
@@ -521,6 +524,10 @@ def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
     shown = [each[:LONGEST_SHOWN] for each in texts[:MOST_LISTED]]
     more = len(texts) - len(shown)
     return (*shown, f"... and {more} more") if more else tuple(shown)
+
+
+def passed_in_doubt(name: str, failed_tests: str) -> str:
+    return f"gate {name} passed, although its output reports failed tests: {failed_tests}"
 
 
 def in_words(result: GateResult) -> str:

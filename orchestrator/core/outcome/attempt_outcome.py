@@ -4,13 +4,13 @@ The rows of a table are tried in order; the first match decides. Exit code 0 alo
 success.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from zlib import crc32
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
-from orchestrator.core.gates.findings import in_words
+from orchestrator.core.gates.findings import in_words, passed_in_doubt
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.limits.usage_budgets import NOTHING, is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
@@ -155,12 +155,15 @@ def _notes(evidence: Evidence) -> str:
     if not evidence.gates:
         return _remarks(evidence)
     altered = altered_in_words(altered_judges(evidence.gates))
-    return "; ".join(filter(None, [_remarks(evidence), *altered, _advice(evidence)]))
+    return "; ".join(filter(None, [_remarks(evidence), *altered, *_advice(evidence)]))
 
 
-def _advice(evidence: Evidence) -> str:
-    failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
-    return "; ".join(f"advisory {in_words(each)}" for each in failed)
+def _advice(evidence: Evidence) -> Iterator[str]:
+    for each in evidence.gates:
+        if each.outcome is GateOutcome.FAILED:
+            yield f"advisory {in_words(each)}"
+        elif each.failed_tests:
+            yield passed_in_doubt(each.name, each.failed_tests)
 
 
 def _over_limit(exit: Exit) -> str:

@@ -1,4 +1,4 @@
-"""Detects that a gate found no test, or skipped all tests.
+"""Detects that a gate found no test, skipped all tests, or hides that tests failed.
 
 The module is for gates that are judged only by their exit code. Only the output of a known test
 runner counts: other gates, such as linters, have no tests.
@@ -70,11 +70,36 @@ _SOME = re.compile(
 )
 
 
+#: The summaries of pytest, unittest, cargo, go, jest, vitest, node --test, and mocha.
+_SUMMARY = re.compile(
+    "|".join(
+        (
+            r"^[= ]*(?:no tests ran|\d+ [a-z]+(?:, \d+ [a-z]+)*) in [\d.]+s\b.*$",
+            r"^(?:OK|FAILED)(?: \(.*\))?$",
+            r"^test result: .*$",
+            r"^(?:ok  \t.*|FAIL)$",
+            r"^ *Tests:? +\d.*$",
+            r"^(?:#|ℹ) fail \d+$",
+            r"^ *\d+ (?:passing|failing)\b.*$",
+        )
+    ),
+    re.MULTILINE,
+)
+_FAILED = re.compile(
+    r"[= ]*(?:\d+ [a-z]+, )*[1-9]\d* (?:failed|errors?)(?:,| in )|FAILED \(|test result: FAILED"
+    r"|FAIL$| *Tests:? +[1-9]\d* failed|(?:#|ℹ) fail [1-9]| *[1-9]\d* failing"
+)
+
+
 def read(printed: bytes) -> Reading:
     """Return a reading with no passed tests if the output shows that no test ran.
 
-    Otherwise, the tests of the reading are unknown.
+    Otherwise, the tests of the reading are unknown. If the last summary of a test runner reports
+    failed tests, the reading has this summary.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
-    is_empty = _NONE.search(text) is not None and _SOME.search(text) is None
-    return Reading(passed=()) if is_empty else Reading()
+    if _NONE.search(text) is not None and _SOME.search(text) is None:
+        return Reading(passed=())
+    last = next(reversed([*_SUMMARY.finditer(text)]), None)
+    is_failure = last is not None and _FAILED.match(last[0]) is not None
+    return Reading(failed_tests=last[0].strip("= ") if last and is_failure else "")

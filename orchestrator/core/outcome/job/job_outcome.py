@@ -175,7 +175,7 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return one fact for each gate that did not run, or that failed without blocking.
+    """Return one fact for each gate that did not run, failed without blocking, or passed in doubt.
 
     A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """
@@ -184,8 +184,12 @@ def gate_facts(
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
             found.setdefault(each.name, each)
-    unpassed = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
-    facts = [_fact(each, changes_code) for each in unpassed]
+    told = (
+        each
+        for each in found.values()
+        if each.outcome is not GateOutcome.PASSED or each.failed_tests
+    )
+    facts = [_fact(each, changes_code) for each in told]
     return tuple(facts[:MOST_GATES])
 
 
@@ -225,6 +229,8 @@ def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tu
 
 
 def _fact(result: GateResult, changes_code: bool) -> GateFact:
+    if result.outcome is GateOutcome.PASSED:
+        return GateFact(name=result.name, why=result.failed_tests, passed=True)
     first = next(iter(result.failures), "")
     note = result.note or first
     failed = result.outcome is GateOutcome.FAILED

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.core.dataclass import changed
+from orchestrator.core.gates.findings import passed_in_doubt
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.limits.usage_budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
@@ -378,8 +379,11 @@ def _unjudged_files(job: Job) -> str:
 
 
 def _gates(job: Job) -> str:
-    failed = [each for each in job.facts.gates if each.cause is None]
+    judged = [each for each in job.facts.gates if each.cause is None]
+    failed = [each for each in judged if not each.passed]
     parts = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
+    in_doubt = [each for each in judged if each.passed]
+    parts += [passed_in_doubt(each.name, each.why) for each in in_doubt[:MOST_NAMED]]
     unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
     others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     parts.append("" if job.facts.unjudged else _unrun(others))

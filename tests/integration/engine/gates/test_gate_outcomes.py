@@ -316,6 +316,18 @@ def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> 
     assert ended["results"]["tasks"][0]["reason"] == "advisory gate lint failed: exit code 3"
 
 
+@pytest.mark.parametrize("run", ["pytest -q | tail -3", *nightly("pytest -q || true")])
+def test_a_gate_that_hides_failed_tests_is_named(made: MakeProject, run: str) -> None:
+    site, _ = made({**FILES, "pyproject.toml": CONFIG})
+
+    ended = site.run("x", [edit(BREAKS)], gates=[{"name": "tests", "run": run}])
+
+    said = "gate tests passed, although its output reports failed tests: 1 failed"
+    assert ended["status"] == "completed"
+    assert said in ended["results"]["tasks"][0]["reason"]
+    assert said in ended["reason"] and said in merge(site, ended)
+
+
 @pytest.mark.slow
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     made: MakeProject,

@@ -68,3 +68,30 @@ def test_what_runners_print_that_skipped_all_tests(printed: str) -> None:
 )
 def test_what_ran_some_or_is_no_test_is_judged_by_its_exit_code(printed: str) -> None:
     assert not read(printed.encode()).has_no_tests
+
+
+@pytest.mark.parametrize(
+    ("printed", "summary"),
+    [
+        ("FAILED test_f.py::test_x\n1 failed, 1 passed in 0.17s\n", "1 failed, 1 passed in 0.17s"),
+        ("==== \x1b[31m1 passed, 1 error\x1b[0m in 0.09s ====", "1 passed, 1 error in 0.09s"),
+        ("Ran 2 tests in 0.000s\n\nFAILED (failures=1)\n", "FAILED (failures=1)"),
+        ("test result: FAILED. 1 passed; 1 failed;\n", "test result: FAILED. 1 passed; 1 failed;"),
+        ("--- FAIL: TestX\nFAIL\tx/y\t0.1s\nok  \tx/z\t0.1s\nFAIL\n", "FAIL"),
+        (
+            "Tests:       1 failed, 1 passed, 2 total\nTime: 1 s",
+            "Tests:       1 failed, 1 passed, 2 total",
+        ),
+        (" Tests  1 failed | 1 passed (2)\n", "Tests  1 failed | 1 passed (2)"),
+        ("# pass 1\n# fail 1\n# skipped 0", "# fail 1"),
+        ("  3 passing (9ms)\n  1 failing\n", "1 failing"),
+        ("1 failed in 0.2s\n5 passed in 0.1s\n", ""),
+        ("3 passed, 1 xfailed in 0.1s\n", ""),
+        ("Ran 1 test in 0.0s\n\nOK\n", ""),
+        ("# pass 1\n# fail 0\n", ""),
+        ("FAIL is not a summary in this line", ""),
+        ("12 errors found in 3 files", ""),
+    ],
+)
+def test_a_summary_that_reports_failed_tests_is_read(printed: str, summary: str) -> None:
+    assert read(printed.encode()).failed_tests == summary
