@@ -60,9 +60,7 @@ def needed(request: pytest.FixtureRequest) -> None:
 HERE = Path(__file__).parent
 #: Tests of ./run-tests.sh --quick, except those marked slow: the units, the contracts on SQLite,
 #: and the main path of the job manager with real processes.
-EVERYDAY = tuple(
-    HERE / each for each in ("unit", "contract", "integration/engine/jobs/test_tasks.py")
-)
+EVERYDAY = tuple(HERE / each for each in ("unit", "contract", "integration/engine/test_tasks.py"))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.integration.engine.site import KEY, ServerProcess, until
+from tests.integration.site import KEY, ServerProcess, until
 from tests.support.project import Project
 
 pytestmark = [pytest.mark.nightly, pytest.mark.timeout(1200)]

@@ -21,7 +21,7 @@ from playwright.sync_api import (
 from tests.agents.model_api import ModelApi
 from tests.browser import steady_network
 from tests.browser.site import Site, new_site
-from tests.integration.engine.feedback.reviewed import settings
+from tests.integration.engine.service.reruns.reviewed import settings
 from tests.support.programs import TOOLS, lacking
 
 #: Chromium must not look for updates, or call anything but the server under test.

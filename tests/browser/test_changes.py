@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import Site, shell, tab_to
-from tests.integration.engine.feedback.reviewed import write
+from tests.integration.engine.service.reruns.reviewed import write
 
 
 def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(

@@ -96,7 +96,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"
     ): OF_WORKTREES,
     (
-        "integration/engine/repositories/test_agents_git.py::"
+        "integration/git/test_agents_git.py::"
         "test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing"
     ): OF_SIDE_WORK,
     (
@@ -107,16 +107,14 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself"
     ): OF_GATES,
     (
-        "integration/engine/judges/test_altered_judges.py::"
+        "integration/engine/gates/test_altered_judges.py::"
         "test_a_crash_in_a_second_run_costs_no_change"
     ): OF_SECOND_RUNS,
     (
-        "integration/engine/worktrees/test_checkpoints.py::"
+        "integration/engine/worktrees/test_checkpoint_commits.py::"
         "test_a_crash_between_decision_and_rollback_changes_nothing"
     ): OF_CHECKPOINTS,
-    (
-        "integration/engine/worktrees/test_retention.py::test_a_crash_leaves_no_job_half_removed"
-    ): OF_REMOVAL,
+    ("integration/engine/test_job_removal.py::test_a_crash_leaves_no_job_half_removed"): OF_REMOVAL,
     (
         "integration/engine/merge/test_rich_crashes.py::"
         "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
@@ -128,18 +126,18 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "unit/security/files/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
     (
-        "integration/engine/jobs/test_messages.py::test_a_message_survives_a_crash_and_comes_once"
+        "integration/engine/service/human_input/test_worker_messages.py::test_a_message_survives_a_crash_and_comes_once"
     ): OF_MESSAGES,
     (
-        "integration/outbox/test_outages.py::"
+        "integration/outbox/delivery/test_outages.py::"
         "test_a_crash_before_the_record_repeats_the_message_with_its_id"
     ): OF_DELIVERIES,
     (
-        "integration/engine/worktrees/test_landing.py::"
+        "integration/engine/service/test_landings.py::"
         "test_a_landing_is_told_once_whenever_the_server_dies"
     ): OF_STORED_LANDINGS,
     (
-        "integration/engine/feedback/test_feedback_crashes.py::"
+        "integration/engine/service/reruns/test_feedback_crashes.py::"
         "test_a_crash_loses_no_comment_and_begins_no_second_attempt"
     ): OF_FEEDBACK,
     "unit/git/merge/test_merge_tree.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,

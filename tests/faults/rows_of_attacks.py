@@ -9,9 +9,9 @@ ROWS = (
         injection="sockets that are never read",
         promise="their connections are closed; other callers are not delayed",
         tests=(
-            "integration/api/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
-            "integration/api/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
-            "integration/api/test_socket_loop.py::test_descriptors_return_after_many_streams",
+            "integration/api/sockets/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
+            "integration/api/sockets/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
+            "integration/api/sockets/test_socket_loop.py::test_descriptors_return_after_many_streams",
         ),
     ),
     Row(
@@ -33,8 +33,8 @@ ROWS = (
         tests=(
             "unit/api/access/test_origin_guard.py::test_other_names_are_refused_everywhere",
             "unit/api/access/test_origin_guard.py::test_calls_from_other_sites_are_refused",
-            "integration/api/test_hostile_requests.py::test_only_json_in_utf_8_is_taken",
-            "integration/api/test_hostile_requests.py::test_two_keys_or_two_hosts_are_none",
+            "integration/api/http_server/test_hostile_requests.py::test_only_json_in_utf_8_is_taken",
+            "integration/api/http_server/test_hostile_requests.py::test_two_keys_or_two_hosts_are_none",
         ),
     ),
     Row(
@@ -43,9 +43,9 @@ ROWS = (
         injection="links, FIFOs, devices, exchanged directories",
         promise="nothing outside is read or written; every report is written; nothing blocks",
         tests=(
-            "integration/engine/access/test_security.py::test_what_a_worker_plants_is_not_read",
+            "integration/security/files/test_files_of_workers.py::test_what_a_worker_plants_is_not_read",
             (
-                "integration/engine/access/test_security.py::"
+                "integration/security/files/test_files_of_workers.py::"
                 "test_a_directory_of_a_job_that_became_a_link_gives_nothing_away"
             ),
             (
@@ -55,7 +55,7 @@ ROWS = (
             "unit/security/test_safety.py::test_no_spelling_of_a_path_reads_outside",
             "unit/git/command/test_fifo_guard.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
             (
-                "integration/engine/access/test_security.py::"
+                "integration/security/files/test_files_of_workers.py::"
                 "test_a_directory_in_the_place_of_the_final_report_is_kept_beside_it"
             ),
             (
@@ -88,10 +88,10 @@ ROWS = (
             "unit/security/secrets/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
             (
-                "integration/engine/access/test_security.py::"
+                "integration/security/files/test_files_of_workers.py::"
                 "test_a_key_that_a_worker_reports_is_masked_everywhere"
             ),
-            "integration/agents/test_driver.py::test_keys_are_masked_in_the_files_of_an_attempt",
+            "integration/agents/driver_process/test_driver.py::test_keys_are_masked_in_the_files_of_an_attempt",
         ),
     ),
     Row(
@@ -104,8 +104,8 @@ ROWS = (
                 "faults/test_keys_and_floods.py::"
                 "test_keys_that_are_dead_foreign_or_made_up_open_nothing"
             ),
-            "integration/engine/access/test_keys.py::test_a_key_dies_with_its_attempt",
-            "integration/engine/access/test_keys.py::test_a_worker_sees_its_own_subtree_and_nothing_else",
+            "integration/engine/service/access/test_keys.py::test_a_key_dies_with_its_attempt",
+            "integration/engine/service/access/test_keys.py::test_a_worker_sees_its_own_subtree_and_nothing_else",
         ),
     ),
     Row(
@@ -134,8 +134,8 @@ ROWS = (
                 "faults/test_odd_workers.py::"
                 "test_a_worker_that_stands_still_ends_when_its_time_is_over"
             ),
-            "integration/launchers/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
-            "integration/launchers/test_launcher_stops.py::test_a_stopped_shim_goes_on",
+            "integration/launchers/local/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
+            "integration/launchers/local/test_launcher_stops.py::test_a_stopped_shim_goes_on",
         ),
     ),
     Row(
@@ -152,15 +152,15 @@ ROWS = (
             "integration/engine/worktrees/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             (
-                "integration/engine/repositories/test_removed_refs.py::"
+                "integration/git/repair/test_removed_refs.py::"
                 "test_a_worker_that_removes_all_refs_of_its_own_loses_nothing"
             ),
             (
-                "integration/engine/repositories/test_removed_refs.py::"
+                "integration/git/repair/test_removed_refs.py::"
                 "test_a_branch_that_another_worker_removes_comes_back"
             ),
             (
-                "integration/engine/repositories/test_changed_settings.py::"
+                "integration/git/repair/test_changed_settings.py::"
                 "test_nothing_is_merged_as_only_a_worker_wants_it"
             ),
         ),
@@ -174,7 +174,7 @@ ROWS = (
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
             "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
             (
-                "integration/engine/server/test_crashes.py::"
+                "integration/engine/supervisor/test_crashes.py::"
                 "test_a_stopped_server_stops_its_workers_and_runs_them_again"
             ),
         ),
@@ -197,23 +197,23 @@ ROWS = (
         promise="no run of a worker is lost or repeated; calls get at worst 503",
         tests=(
             (
-                "integration/engine/server/test_postgresql.py::"
+                "integration/store/database/test_jobs_on_postgresql.py::"
                 "test_connections_that_are_cut_off_lose_and_double_nothing"
             ),
             (
-                "integration/engine/server/test_postgresql.py::"
+                "integration/store/database/test_jobs_on_postgresql.py::"
                 "test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing"
             ),
             (
-                "integration/store/test_postgresql.py::"
+                "integration/store/database/test_postgresql.py::"
                 "test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back"
             ),
             (
-                "integration/store/test_postgresql.py::"
+                "integration/store/database/test_postgresql.py::"
                 "test_a_lost_connection_fails_one_save_and_no_read"
             ),
             (
-                "integration/store/test_postgresql.py::"
+                "integration/store/database/test_postgresql.py::"
                 "test_a_change_whose_commit_was_not_answered_is_not_stored_twice"
             ),
         ),
@@ -231,13 +231,13 @@ ROWS = (
         injection="connections that send byte by byte",
         promise="`/health` and cancel are answered; a half-sent request is closed after 5 s",
         tests=(
-            "integration/api/test_connections.py::test_a_half_sent_head_ends_the_connection",
-            "integration/api/test_connections.py::test_half_sent_requests_keep_nobody_out",
+            "integration/api/http_server/test_connections.py::test_a_half_sent_head_ends_the_connection",
+            "integration/api/http_server/test_connections.py::test_half_sent_requests_keep_nobody_out",
             (
-                "integration/api/test_connections.py::"
+                "integration/api/http_server/test_connections.py::"
                 "test_health_and_cancel_are_answered_while_every_thread_is_busy"
             ),
-            "integration/api/test_connections.py::test_beyond_the_limit_health_alone_is_answered",
+            "integration/api/http_server/test_connections.py::test_beyond_the_limit_health_alone_is_answered",
         ),
     ),
     Row(
@@ -254,27 +254,27 @@ ROWS = (
         promise="the attempt is lost; its reason names the forged record",
         tests=(
             (
-                "integration/launchers/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records.py::"
                 "test_a_worker_that_writes_a_record_and_kills_its_shim_is_not_believed"
             ),
             (
-                "integration/launchers/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records.py::"
                 "test_a_forged_record_is_not_believed_in_any_mode"
             ),
             (
-                "integration/launchers/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records.py::"
                 "test_an_adopted_attempt_is_judged_by_its_proof"
             ),
             (
-                "integration/launchers/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records.py::"
                 "test_a_record_of_an_earlier_release_is_believed"
             ),
             (
-                "integration/engine/access/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records_of_jobs.py::"
                 "test_a_forged_success_is_a_lost_attempt_and_is_named"
             ),
             (
-                "integration/engine/access/test_forged_records.py::"
+                "integration/launchers/exit_record/test_forged_records_of_jobs.py::"
                 "test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_one"
             ),
         ),

@@ -10,7 +10,7 @@ ROWS = (
         promise="every accepted job ends as if no crash had happened; no attempt runs twice",
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
-            "integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
+            "integration/engine/supervisor/test_crashes.py::test_a_killed_server_costs_no_work",
             (
                 "faults/test_lifecycle.py::"
                 "test_a_server_that_comes_back_while_the_lease_ends_a_worker_runs_it_again"
@@ -50,24 +50,24 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/launchers/test_launcher_crashes.py::"
+                "integration/launchers/local/test_launcher_crashes.py::"
                 "test_a_killed_shim_is_a_lost_attempt_with_a_tombstone"
             ),
             (
                 "faults/test_odd_workers.py::"
                 "test_a_worker_whose_shim_is_killed_twice_in_a_row_is_tried_again"
             ),
-            "integration/launchers/test_containment_kills.py::test_nothing_escapes_a_killed_shim",
+            "integration/launchers/containment/test_containment_kills.py::test_nothing_escapes_a_killed_shim",
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it"
             ),
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it"
             ),
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_nothing_escapes_a_shim_whose_server_was_killed"
             ),
             (
@@ -79,15 +79,15 @@ ROWS = (
                 "test_later_than_the_next_start_it_is_kept_as_salvage_and_named"
             ),
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed"
             ),
             (
-                "integration/launchers/test_leftovers.py::"
+                "integration/launchers/local/test_leftovers.py::"
                 "test_a_process_of_an_attempt_that_has_ended_is_named"
             ),
             (
-                "integration/launchers/test_leftovers.py::"
+                "integration/launchers/local/test_leftovers.py::"
                 "test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is_in"
             ),
         ),
@@ -107,7 +107,7 @@ ROWS = (
         tests=(
             "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
             (
-                "integration/launchers/test_launcher_records.py::"
+                "integration/launchers/exit_record/test_launcher_records.py::"
                 "test_a_record_that_was_written_but_not_renamed_counts"
             ),
         ),
@@ -129,13 +129,13 @@ ROWS = (
         injection="six ways, in each mode of containment",
         promise="no process survives; the report names all of them",
         tests=(
-            "integration/launchers/test_containment.py::test_nothing_escapes_a_stop",
+            "integration/launchers/containment/test_containment.py::test_nothing_escapes_a_stop",
             (
-                "integration/launchers/test_containment.py::"
+                "integration/launchers/containment/test_containment.py::"
                 "test_nothing_escapes_a_normal_end_and_all_are_named"
             ),
             (
-                "integration/launchers/test_ordinary_user.py::"
+                "integration/launchers/containment/test_ordinary_user.py::"
                 "test_containment_holds_for_an_ordinary_user_too"
             ),
         ),
@@ -147,11 +147,11 @@ ROWS = (
         promise="all its processes are killed within seconds",
         tests=(
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_a_process_that_forks_itself_anew_is_caught"
             ),
             (
-                "integration/launchers/test_containment_kills.py::"
+                "integration/launchers/containment/test_containment_kills.py::"
                 "test_a_killed_shim_leaves_no_process_that_forks_itself_anew"
             ),
         ),
@@ -163,7 +163,7 @@ ROWS = (
         promise="the worker is killed after its grace period",
         tests=(
             (
-                "integration/launchers/test_launcher_stops.py::"
+                "integration/launchers/local/test_launcher_stops.py::"
                 "test_what_ignores_a_stop_is_killed_after_its_grace"
             ),
         ),
@@ -175,10 +175,10 @@ ROWS = (
         promise="the worker ends at once; the child is stopped and named",
         tests=(
             (
-                "integration/launchers/test_launcher_stops.py::"
+                "integration/launchers/local/test_launcher_stops.py::"
                 "test_a_background_child_does_not_keep_a_worker_from_ending"
             ),
-            "integration/launchers/test_launcher_stops.py::test_nothing_escapes_a_normal_end",
+            "integration/launchers/local/test_launcher_stops.py::test_nothing_escapes_a_normal_end",
         ),
     ),
     Row(
@@ -188,7 +188,7 @@ ROWS = (
         promise="the worker does not block; the log has all of it",
         tests=(
             (
-                "integration/launchers/test_launcher_runs.py::"
+                "integration/launchers/local/test_launcher_runs.py::"
                 "test_much_output_without_a_newline_is_kept"
             ),
         ),
@@ -204,7 +204,7 @@ ROWS = (
         tests=(
             "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
             (
-                "integration/launchers/test_launcher_runs.py::"
+                "integration/launchers/local/test_launcher_runs.py::"
                 "test_a_log_has_no_control_sequences_but_colors_and_a_raw_file_has_them"
             ),
             "unit/security/test_control_sequences.py::test_no_chunks_let_a_sequence_through",
@@ -221,7 +221,7 @@ ROWS = (
                 "test_a_program_that_asks_ends_at_once_and_its_words_are_the_reason"
             ),
             (
-                "integration/launchers/test_launcher_runs.py::"
+                "integration/launchers/local/test_launcher_runs.py::"
                 "test_without_a_file_standard_input_is_empty"
             ),
         ),
@@ -236,7 +236,7 @@ ROWS = (
                 "faults/test_clock_and_pids.py::"
                 "test_a_process_with_the_pid_of_a_dead_one_is_never_signalled"
             ),
-            "integration/launchers/test_containment.py::test_processes_of_others_are_never_touched",
+            "integration/launchers/containment/test_containment.py::test_processes_of_others_are_never_touched",
         ),
     ),
     Row(
@@ -269,19 +269,19 @@ ROWS = (
         promise="the server also serves the former port until the workers that call it have ended",
         tests=(
             (
-                "integration/engine/server/test_ports.py::"
+                "integration/cli/server/test_ports.py::"
                 "test_a_killed_servers_workers_reach_the_next_one_that_has_another_port"
             ),
             (
-                "integration/engine/server/test_ports.py::"
+                "integration/cli/server/test_ports.py::"
                 "test_a_former_port_is_served_by_every_server_until_its_workers_have_ended"
             ),
             (
-                "integration/engine/server/test_ports.py::"
+                "integration/cli/server/test_ports.py::"
                 "test_a_former_port_that_is_taken_costs_a_warning"
             ),
             (
-                "integration/engine/server/test_ports.py::"
+                "integration/cli/server/test_ports.py::"
                 "test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own"
             ),
         ),
@@ -307,7 +307,7 @@ ROWS = (
         promise="the renewed login is copied to yours, unless yours is newer",
         tests=(
             (
-                "integration/agents/test_driver.py::"
+                "integration/agents/driver_process/test_driver.py::"
                 "test_a_renewed_login_is_the_users_while_the_agent_still_works"
             ),
             "unit/agents/driver_process/test_logins.py::test_each_renewal_is_brought_back",

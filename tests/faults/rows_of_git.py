@@ -17,7 +17,7 @@ ROWS = (
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             "integration/engine/worktrees/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
             (
-                "integration/engine/worktrees/test_checkpoints.py::"
+                "integration/engine/worktrees/test_checkpoint_commits.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
             "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
@@ -61,11 +61,11 @@ ROWS = (
         promise="a lock has one holder at a time, and ends with its worker",
         tests=(
             (
-                "integration/engine/limits/test_locks.py::"
+                "integration/core/locks/test_locks.py::"
                 "test_leases_survive_the_server_and_end_with_a_killed_worker"
             ),
             (
-                "integration/engine/server/test_postgresql.py::"
+                "integration/store/database/test_jobs_on_postgresql.py::"
                 "test_leases_hold_while_connections_are_cut_off"
             ),
             "contract/test_leases.py::test_a_lease_ends_with_its_attempt",
@@ -87,10 +87,10 @@ ROWS = (
                 "test_a_crash_and_an_orderly_end_change_nothing_on_postgresql"
             ),
             (
-                "integration/store/test_postgresql.py::"
+                "integration/store/database/test_postgresql.py::"
                 "test_a_change_whose_commit_is_still_under_way_is_not_stored_twice"
             ),
-            "integration/store/test_postgresql.py::test_one_server_at_a_time_has_the_database",
+            "integration/store/database/test_postgresql.py::test_one_server_at_a_time_has_the_database",
         ),
     ),
     Row(

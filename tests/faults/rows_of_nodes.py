@@ -6,14 +6,14 @@ CUTS = "faults/test_cuts_at_messages.py"
 LINKS = "faults/test_links_of_nodes.py"
 CHILDREN = "faults/test_child_jobs_of_nodes.py"
 OWN = "faults/test_own_files_of_nodes.py"
-OWN_FILES = "integration/launchers/cluster/test_own_files.py"
+OWN_FILES = "integration/launchers/cluster/file_transfer/test_own_files.py"
 SHORT = "faults/test_shortages_of_nodes.py"
 NODES = "integration/launchers/cluster/test_nodes.py"
-ADDRESSES = "integration/launchers/cluster/test_addresses.py"
-CLUSTER = "integration/engine/server/test_cluster.py"
+ADDRESSES = "integration/launchers/cluster/connection/test_addresses.py"
+CLUSTER = "integration/launchers/cluster/test_cluster.py"
 ELSEWHERE = "faults/test_standby_elsewhere.py"
-SESSIONS = "integration/store/test_server_lease.py"
-LATE = "integration/engine/server/test_late_ends_of_nodes.py"
+SESSIONS = "integration/store/database/test_server_lease.py"
+LATE = "integration/launchers/cluster/test_late_ends_of_nodes.py"
 
 ROWS = (
     Row(
@@ -31,7 +31,7 @@ ROWS = (
         tests=(
             f"{NODES}::test_workers_of_a_dead_node_end_with_their_lease",
             f"{CLUSTER}::test_workers_of_a_killed_node_run_again_on_another",
-            "integration/launchers/test_leases.py::test_a_launcher_that_hangs_or_dies_extends_no_lease",
+            "integration/launchers/shim/test_leases.py::test_a_launcher_that_hangs_or_dies_extends_no_lease",
         ),
     ),
     Row(

@@ -13,20 +13,20 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_what_runs_on_a_full_disk_ends_with_its_end_stored"
             ),
-            "integration/store/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
+            "integration/store/database/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_checkout_that_finds_no_space_is_a_full_disk"
             ),
             (
-                "integration/launchers/test_launcher_crashes.py::"
+                "integration/launchers/local/test_launcher_crashes.py::"
                 "test_an_end_that_cannot_be_settled_is_asked_for_again"
             ),
         ),
@@ -38,7 +38,7 @@ ROWS = (
         promise="a worker whose log is lost fails, even with exit code 0",
         tests=(
             (
-                "integration/launchers/test_launcher_resources.py::"
+                "integration/launchers/local/test_launcher_resources.py::"
                 "test_a_full_disk_loses_the_log_but_not_the_worker"
             ),
             "unit/core/outcome/test_attempt_outcome.py::test_each_row_of_the_table_decides_its_example",
@@ -61,7 +61,7 @@ ROWS = (
                 "test_a_start_on_a_full_disk_with_its_database_elsewhere_serves"
             ),
             (
-                "integration/launchers/test_launcher_resources.py::"
+                "integration/launchers/local/test_launcher_resources.py::"
                 "test_on_a_full_disk_nothing_starts_and_it_says_so"
             ),
         ),
@@ -113,25 +113,25 @@ ROWS = (
         promise="all its processes are killed; the reason names the limit; no retry",
         tests=(
             (
-                "integration/launchers/test_limits.py::"
+                "integration/launchers/process/test_limits.py::"
                 "test_too_much_memory_ends_a_worker_with_all_it_started"
             ),
             (
-                "integration/engine/access/test_containment.py::"
+                "integration/launchers/containment/test_containment_of_jobs.py::"
                 "test_a_limit_that_was_hit_is_the_reason_and_is_not_tried_again"
             ),
             (
-                "integration/launchers/test_limits.py::"
+                "integration/launchers/process/test_limits.py::"
                 "test_what_a_group_counted_says_which_limit_was_hit"
             ),
-            "integration/launchers/test_memory.py::test_shared_memory_counts",
-            "integration/launchers/test_memory.py::test_what_processes_share_counts_once",
+            "integration/launchers/process/test_memory.py::test_shared_memory_counts",
+            "integration/launchers/process/test_memory.py::test_what_processes_share_counts_once",
             (
-                "integration/launchers/test_memory.py::"
+                "integration/launchers/process/test_memory.py::"
                 "test_a_file_counts_after_its_writer_closed_and_renamed_it"
             ),
             (
-                "integration/launchers/test_limits.py::"
+                "integration/launchers/process/test_limits.py::"
                 "test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do"
             ),
         ),
@@ -141,7 +141,9 @@ ROWS = (
         fault="fork bomb in a worker",
         injection="a bounded loop of forks",
         promise="the worker is killed at `workers.limits.processes`; other workers continue",
-        tests=("integration/launchers/test_limits.py::test_too_many_processes_end_a_worker",),
+        tests=(
+            "integration/launchers/process/test_limits.py::test_too_many_processes_end_a_worker",
+        ),
     ),
     Row(
         number=25,
@@ -150,10 +152,10 @@ ROWS = (
         promise="the log is bounded, and has the output's beginning and end",
         tests=(
             (
-                "integration/launchers/test_launcher_runs.py::"
+                "integration/launchers/local/test_launcher_runs.py::"
                 "test_beyond_its_limit_a_log_keeps_its_beginning_and_its_end"
             ),
-            "integration/launchers/test_limits.py::test_too_large_a_file_ends_its_writer",
+            "integration/launchers/process/test_limits.py::test_too_large_a_file_ends_its_writer",
         ),
     ),
     Row(
@@ -162,7 +164,7 @@ ROWS = (
         injection="a writer is killed repeatedly",
         promise="no acknowledged change is lost; the database is intact",
         tests=(
-            "integration/store/test_sqlite.py::test_kill_9_loses_nothing_that_was_acknowledged",
+            "integration/store/database/test_sqlite.py::test_kill_9_loses_nothing_that_was_acknowledged",
         ),
     ),
     Row(
@@ -183,19 +185,19 @@ ROWS = (
             ),
             "faults/test_damaged_files.py::test_a_half_written_lock_file_holds_no_server_up",
             (
-                "integration/launchers/test_launcher_records.py::"
+                "integration/launchers/exit_record/test_launcher_records.py::"
                 "test_a_half_written_record_is_a_dead_attempt"
             ),
             (
-                "integration/launchers/test_launcher_records.py::"
+                "integration/launchers/exit_record/test_launcher_records.py::"
                 "test_a_record_that_is_garbage_is_told_with_its_path"
             ),
             (
-                "integration/launchers/test_launcher_records.py::"
+                "integration/launchers/exit_record/test_launcher_records.py::"
                 "test_a_record_that_a_worker_wrote_is_no_exit"
             ),
             (
-                "integration/launchers/test_launcher_records.py::"
+                "integration/launchers/exit_record/test_launcher_records.py::"
                 "test_a_record_beside_a_claim_that_is_held_is_not_believed"
             ),
         ),
@@ -207,15 +209,15 @@ ROWS = (
         promise="the second server is rejected",
         tests=(
             (
-                "integration/store/test_sqlite.py::"
+                "integration/store/database/test_sqlite.py::"
                 "test_one_server_at_a_time_has_the_file_whatever_its_path"
             ),
             (
-                "integration/engine/server/test_crashes.py::"
+                "integration/engine/supervisor/test_crashes.py::"
                 "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
             ),
             (
-                "integration/store/test_sqlite.py::"
+                "integration/store/database/test_sqlite.py::"
                 "test_one_server_at_a_time_has_the_file_also_without_its_lock_file"
             ),
         ),
@@ -226,7 +228,7 @@ ROWS = (
         injection="one slot, depth 5",
         promise="no deadlock",
         tests=(
-            "integration/engine/jobs/test_recursion.py::test_one_slot_is_enough_for_five_levels",
+            "integration/engine/submission/test_recursion.py::test_one_slot_is_enough_for_five_levels",
             (
                 "unit/core/scheduler/test_stories.py::"
                 "test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree"
@@ -240,12 +242,12 @@ ROWS = (
         injection="every worker starts child jobs",
         promise="submissions beyond the limits get 422; the root job ends",
         tests=(
-            "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
+            "integration/core/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
             (
-                "integration/engine/limits/test_limits.py::"
+                "integration/core/limits/test_limits.py::"
                 "test_a_deeper_bomb_stops_at_the_descendants_of_its_root"
             ),
-            "integration/engine/jobs/test_recursion.py::test_depths_that_are_only_claimed_end_too",
+            "integration/engine/submission/test_recursion.py::test_depths_that_are_only_claimed_end_too",
         ),
     ),
     Row(
@@ -254,8 +256,8 @@ ROWS = (
         injection="a descendant repeats an ancestor's request",
         promise="rejected",
         tests=(
-            "integration/engine/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
-            "integration/engine/limits/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
+            "integration/core/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
+            "integration/core/limits/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
         ),
     ),
     Row(
@@ -265,7 +267,7 @@ ROWS = (
         promise="no descendant runs after its grace period; no new child job is accepted",
         tests=(
             (
-                "integration/engine/jobs/test_cancel_and_retry.py::"
+                "integration/engine/service/human_input/test_cancel_and_retry.py::"
                 "test_cancelling_a_tree_stops_every_process_of_it"
             ),
             (
@@ -297,7 +299,7 @@ ROWS = (
         injection="200 tasks, then one",
         promise="the small job starts within a few slots",
         tests=(
-            "integration/engine/limits/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
+            "integration/core/scheduler/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
             "unit/core/scheduler/test_stories.py::test_two_root_jobs_share_the_slots_fairly",
         ),
     ),
@@ -306,7 +308,7 @@ ROWS = (
         fault="a repeated submission",
         injection="one `Idempotency-Key`, ten times at once",
         promise="one job",
-        tests=("integration/engine/limits/test_limits.py::test_one_idempotency_key_makes_one_job",),
+        tests=("integration/core/limits/test_limits.py::test_one_idempotency_key_makes_one_job",),
     ),
     Row(
         number=56,
@@ -318,19 +320,19 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_below_the_mark_on_the_repositorys_disk_nothing_starts"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_start_that_waits_for_space_is_cancelled_at_once"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_git_that_finds_no_space_leaves_nothing_temporary"
             ),
             "unit/git/command/test_leftover_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
@@ -346,19 +348,19 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_commit_that_finds_no_space_is_taken_up_again"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_what_waits_for_a_commit_is_cancelled_at_once_and_can_be_freed"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated"
             ),
             (
-                "integration/engine/server/test_full_disk.py::"
+                "integration/engine/runtime/test_full_disk.py::"
                 "test_files_that_are_held_back_need_no_space_to_commit_the_others"
             ),
             (
@@ -376,9 +378,9 @@ ROWS = (
             "stores nothing at the old path"
         ),
         tests=(
-            "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
+            "integration/workspace/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
             (
-                "integration/engine/server/test_moved.py::"
+                "integration/workspace/test_moved.py::"
                 "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
             ),
             "unit/workspace/test_location.py::test_what_is_moved_or_replaced_is_noticed",
@@ -394,11 +396,11 @@ ROWS = (
         ),
         tests=(
             (
-                "integration/store/test_postgresql.py::"
+                "integration/store/database/test_postgresql.py::"
                 "test_a_table_that_is_locked_holds_up_nothing_for_long"
             ),
             (
-                "integration/engine/server/test_postgresql.py::"
+                "integration/store/database/test_jobs_on_postgresql.py::"
                 "test_a_locked_or_read_only_database_is_named_by_health"
             ),
         ),
@@ -410,15 +412,15 @@ ROWS = (
         promise="413 or 422 with the limit; a long bash command is passed as a file",
         tests=(
             (
-                "integration/api/test_hostile_requests.py::"
+                "integration/api/http_server/test_hostile_requests.py::"
                 "test_a_body_beyond_the_limit_is_refused_however_it_comes"
             ),
             (
-                "integration/engine/jobs/test_tasks.py::"
+                "integration/engine/test_tasks.py::"
                 "test_a_command_that_is_too_long_for_an_argument_runs"
             ),
             (
-                "integration/engine/jobs/test_tasks.py::"
+                "integration/engine/test_tasks.py::"
                 "test_a_list_with_an_argument_that_no_program_takes_is_refused"
             ),
         ),
@@ -430,7 +432,7 @@ ROWS = (
         promise="workers can read the folder and the project",
         tests=(
             (
-                "integration/engine/access/test_containment.py::"
+                "integration/launchers/containment/test_containment_of_jobs.py::"
                 "test_what_lies_below_tmp_is_as_readable_in_the_sandbox_as_elsewhere"
             ),
         ),

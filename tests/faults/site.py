@@ -15,7 +15,7 @@ import requests
 from orchestrator.launchers.process.crash_injection import LINE_BYTES, VARIABLE
 from tests.contract.store_adapters import database
 from tests.faults.zygote import Forked, Zygote
-from tests.integration.engine.site import KEY, Answer, ServerProcess, marked, shell
+from tests.integration.site import KEY, Answer, ServerProcess, marked, shell
 
 ENDED = ("completed", "partial", "failed", "cancelled")
 #: Maximum number of starts; no schedule of crashes needs as many.

@@ -12,9 +12,14 @@ import pytest
 
 from tests.faults.test_cuts_at_messages import CUTTER
 from tests.faults.zygote import Zygote
-from tests.integration.engine.server.test_own_files import ApartCluster, spawning
-from tests.integration.engine.server.test_own_files import pytestmark as apart
-from tests.integration.engine.site import Answer, ServerProcess, until
+from tests.integration.launchers.cluster.file_transfer.test_jobs_with_own_files import (
+    ApartCluster,
+    spawning,
+)
+from tests.integration.launchers.cluster.file_transfer.test_jobs_with_own_files import (
+    pytestmark as apart,
+)
+from tests.integration.site import Answer, ServerProcess, until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
 from tests.support.machines import hidden, lacking

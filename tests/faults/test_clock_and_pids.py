@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.security import proc
 from tests.faults.zygote import REPOSITORY
-from tests.integration.engine.site import ServerProcess, shell, until
+from tests.integration.site import ServerProcess, shell, until
 from tests.support.examples import nightly
 
 #: Servers start here as processes of their own, up to three in a row.

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from tests.faults.site import FaultSite
 from tests.faults.zygote import REPOSITORY, Zygote
-from tests.integration.engine.site import shell, until
+from tests.integration.site import shell, until
 from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow

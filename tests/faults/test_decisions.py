@@ -14,7 +14,7 @@ import requests
 
 from tests.faults.site import BEGIN, END, STORE, FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, Answer, marked, shell, until
+from tests.integration.site import KEY, Answer, marked, shell, until
 from tests.support.examples import examples
 
 #: Every so many failpoints there is a run that crashes there.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.site import FaultSite, check, the_job
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import shell, until
+from tests.integration.site import shell, until
 from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow

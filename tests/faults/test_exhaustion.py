@@ -14,7 +14,7 @@ import requests
 from orchestrator.engine.runtime.machine_resources import FRESH_SECONDS
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, Answer, shell, until
+from tests.integration.site import KEY, Answer, shell, until
 
 pytestmark = pytest.mark.slow
 #: Number of descriptors that the server may open in addition to those of an idle server.

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import shell, until
+from tests.integration.site import shell, until
 
 pytestmark = pytest.mark.slow
 MakeDisk = Callable[..., Path]

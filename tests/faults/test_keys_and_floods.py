@@ -13,7 +13,7 @@ import requests
 from orchestrator.api.openapi.document import document
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import HOLD, KEY, shell, until
+from tests.integration.site import HOLD, KEY, shell, until
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import ServerProcess
+from tests.integration.site import ServerProcess
 from tests.support.project import Project, agents, edit
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

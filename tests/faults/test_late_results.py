@@ -16,7 +16,7 @@ import pytest
 from orchestrator.security import proc
 from tests.faults.site import FaultSite
 from tests.faults.zygote import SECRET, Zygote
-from tests.integration.engine.site import Answer, shell, until
+from tests.integration.site import Answer, shell, until
 
 pytestmark = pytest.mark.slow
 #: Secret of the shim that ended late: its record is valid like any of its records.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.site import STORE, FaultSite, store_settings
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import ServerProcess, marked, shell, until
+from tests.integration.site import ServerProcess, marked, shell, until
 
 MakeServer = Callable[..., ServerProcess]
 pytestmark = pytest.mark.slow

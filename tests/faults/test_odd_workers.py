@@ -11,7 +11,7 @@ import requests
 
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, marked, shell, until
+from tests.integration.site import KEY, marked, shell, until
 
 pytestmark = pytest.mark.slow
 MIB = 2**20

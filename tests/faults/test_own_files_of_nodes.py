@@ -12,8 +12,8 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.cluster import node_links
-from tests.integration.launchers.cluster.test_own_files import OwnFilesSite
-from tests.integration.launchers.cluster.test_own_files import pytestmark as apart
+from tests.integration.launchers.cluster.file_transfer.test_own_files import OwnFilesSite
+from tests.integration.launchers.cluster.file_transfer.test_own_files import pytestmark as apart
 from tests.integration.launchers.conftest import wait_until
 from tests.support.machines import lacking
 from tests.support.soaking.disk import fill, mounted, unmount

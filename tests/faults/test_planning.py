@@ -10,7 +10,7 @@ import pytest
 
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import marked
+from tests.integration.site import marked
 from tests.support.examples import examples
 
 #: Number of groups that share the work, and parallel runs of each group.

@@ -15,7 +15,7 @@ from tests.faults.site import (
     check_events_once,
 )
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import Answer, marked, shell
+from tests.integration.site import Answer, marked, shell
 from tests.support.examples import nightly
 
 TASKS, SLOTS, TRIES = 60, 2, 5

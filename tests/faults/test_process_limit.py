@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.engine.site import Answer, ServerProcess, shell, until
+from tests.integration.site import Answer, ServerProcess, shell, until
 
 pytestmark = pytest.mark.slow
 

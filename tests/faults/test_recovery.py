@@ -15,7 +15,7 @@ import requests
 from orchestrator.api.client import OrchestratorClient
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import KEY, marked, shell, until, whole_lines
+from tests.integration.site import KEY, marked, shell, until, whole_lines
 from tests.support.project import Project
 
 MakeFaultSite = Callable[..., FaultSite]

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.security import proc
 from tests.faults.site import STORE, store_settings
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import Answer, ServerProcess, shell, until
+from tests.integration.site import Answer, ServerProcess, shell, until
 
 pytestmark = pytest.mark.slow
 #: Longer than a restart, so that a worker that ignores SIGTERM outlives its server.

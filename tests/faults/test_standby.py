@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.workspace import WorkspaceLock
 from tests.faults.site import store_settings
-from tests.integration.engine.site import ServerProcess, shell, until, whole_lines
+from tests.integration.site import ServerProcess, shell, until, whole_lines
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

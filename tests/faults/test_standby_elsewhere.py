@@ -22,7 +22,7 @@ from sqlalchemy import make_url
 from tests.contract.store_adapters import database
 from tests.faults.gateway import Gateway
 from tests.faults.site import check_events_once
-from tests.integration.engine.site import Answer, ServerProcess, shell, until, whole_lines
+from tests.integration.site import Answer, ServerProcess, shell, until, whole_lines
 from tests.support.cluster import NodeProcess, TestCluster, free_port
 from tests.support.machines import lacking
 from tests.support.server_machines import ServerMachine

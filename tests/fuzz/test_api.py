@@ -15,7 +15,7 @@ from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.ports import Assignment
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation, RunningAttempt
-from tests.integration.engine.site import KEY, InProcess
+from tests.integration.site import KEY, InProcess
 
 pytestmark = pytest.mark.slow
 

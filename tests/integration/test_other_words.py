@@ -33,22 +33,22 @@ SCHEDULER = [
 ]
 JOBS = [
     "tests/integration/engine/merge/test_merging.py::test_a_culprit_is_sent_back_and_mends_it",
-    "tests/integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
+    "tests/integration/engine/supervisor/test_crashes.py::test_a_killed_server_costs_no_work",
 ]
 JOBS_AT_NIGHT = [
     "tests/integration/engine/merge/test_merging.py"
     "::test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it",
-    "tests/integration/engine/jobs/test_cancel_and_retry.py"
+    "tests/integration/engine/service/human_input/test_cancel_and_retry.py"
     "::test_a_retry_runs_again_only_what_did_not_succeed",
     "tests/integration/engine/merge/test_merging.py::test_the_command_line_merges_again",
     "tests/integration/engine/merge/test_merging.py"
     "::test_what_could_not_be_merged_and_is_merged_later_is_a_success",
-    "tests/integration/engine/planning/test_plans_on_the_command_line.py"
+    "tests/integration/cli/plan/test_plans_on_the_command_line.py"
     "::test_a_plan_that_is_left_as_it_is_in_the_editor_runs",
-    "tests/integration/engine/planning/test_plans_on_the_command_line.py"
+    "tests/integration/cli/plan/test_plans_on_the_command_line.py"
     "::test_a_plan_that_was_changed_in_the_editor_runs_as_changed",
-    "tests/integration/engine/jobs/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
-    "tests/integration/engine/server/test_crashes.py"
+    "tests/integration/engine/service/human_input/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
+    "tests/integration/engine/supervisor/test_crashes.py"
     "::test_a_stopped_server_stops_its_workers_and_runs_them_again",
 ]
 

@@ -33,7 +33,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.security import proc
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import Answer, marked, until
+from tests.integration.site import Answer, marked, until
 from tests.support import above
 from tests.support.cluster import TestCluster
 from tests.support.machines import Machine, Namespace, namespaces

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from tests.integration.engine.site import READY_SECONDS, ServerProcess, until
+from tests.integration.site import READY_SECONDS, ServerProcess, until
 
 #: The first process of a machine. It starts the server, and reaps orphans until it is killed.
 _INIT = (

@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).absolute().parents[2]))
 
 from tests.faults.site import ENDED, STORE, FaultSite, check
 from tests.faults.zygote import Zygote
-from tests.integration.engine.site import Answer, whole_lines
+from tests.integration.site import Answer, whole_lines
 from tests.support import above, seeded
 from tests.support.kills import Killer, Victim
 from tests.support.project import Project, agents

@@ -23,7 +23,7 @@ from tests.agents.real import scripts
 from tests.agents.real.conftest import a_site, variables
 from tests.agents.real.site import Site
 from tests.agents.real.tools import LOOPS, MODELS, TOOLS, installed
-from tests.integration.engine.site import marked, until
+from tests.integration.site import marked, until
 
 RUNS = 5
 MIB = 1024 * 1024

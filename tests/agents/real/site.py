@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.api.client import OrchestratorClient
 from tests.acceptance.conftest import Server
 from tests.agents.model_api import ModelApi, Script
-from tests.integration.engine.site import files_named
+from tests.integration.site import files_named
 
 Answer = dict[str, Any]
 #: Timeout of a whole job; the slowest tool needs 5 s to start on an idle machine.

@@ -10,7 +10,7 @@ from tests.agents.real import scripts
 from tests.agents.real.capabilities import CAPABILITIES, each_with
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import LOOPS
-from tests.integration.engine.site import marked, until
+from tests.integration.site import marked, until
 
 #: Ollama does not report its cache.
 CACHED = 60

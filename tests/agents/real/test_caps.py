@@ -11,7 +11,7 @@ from tests.agents.real import scripts
 from tests.agents.real.capabilities import parameters
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import AGENTS
-from tests.integration.engine.site import marked
+from tests.integration.site import marked
 
 WORKERS = 3
 #: Number of steps within the cap, and cost of a step in USD: 100 tokens of input, 30 of output.

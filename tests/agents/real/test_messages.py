@@ -9,7 +9,7 @@ import pytest
 from orchestrator.api.client.errors import ConflictError
 from tests.agents.model_api import Call, Script, Turn
 from tests.agents.real.site import Answer, Site
-from tests.integration.engine.site import until
+from tests.integration.site import until
 
 pytestmark = pytest.mark.real_tools
 LOOPS = ("anthropic", "openai-compatible", "ollama")

@@ -16,7 +16,7 @@ from tests.agents.real.capabilities import parameters
 from tests.agents.real.conftest import a_site
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.tools import TOOLS
-from tests.integration.engine.site import marked, until
+from tests.integration.site import marked, until
 
 pytestmark = pytest.mark.real_tools
 Places = dict[str, Site]

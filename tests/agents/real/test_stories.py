@@ -12,7 +12,7 @@ from tests.agents.real import scripts
 from tests.agents.real.capabilities import parameters
 from tests.agents.real.site import Answer, Site
 from tests.agents.real.test_sessions import TRIES, tools_of
-from tests.integration.engine.site import until
+from tests.integration.site import until
 
 pytestmark = pytest.mark.nightly
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.engine.conftest import MakeSite, make_site
-from tests.integration.engine.site import InProcess
+from tests.integration.conftest import MakeSite
+from tests.integration.site import InProcess
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 KEY = "sk-the-secret-of-the-user"
-
-__all__ = ["make_site"]
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY, STAND_IN
-from tests.integration.agents.rig import is_alive
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess, marked, until
+from tests.integration.agents.driver_process.rig import is_alive
+from tests.integration.conftest import MakeSite
+from tests.integration.site import Answer, InProcess, marked, until
 
 
 def row(ended: Answer) -> Answer:

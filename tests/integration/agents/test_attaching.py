@@ -14,8 +14,8 @@ import pytest
 from orchestrator.security import proc
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import InProcess, shell, until
+from tests.integration.conftest import MakeSite
+from tests.integration.site import InProcess, shell, until
 from tests.support.project import Project
 
 _COMMAND = (

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.integration.agents.conftest import KEY
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.conftest import MakeSite
+from tests.integration.site import Answer, InProcess
 from tests.support.examples import nightly
 
 REQUEST = "Build a house with a roof, doors and windows"

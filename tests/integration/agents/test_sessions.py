@@ -15,12 +15,10 @@ import pytest
 from orchestrator.cli.jobs.status import status_lines
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
-from tests.integration.engine.conftest import MakeServer, MakeSite, make_server
-from tests.integration.engine.site import Answer, InProcess, until, whole_lines
-from tests.integration.engine.site import Site as AnySite
+from tests.integration.conftest import MakeServer, MakeSite
+from tests.integration.site import Answer, InProcess, until, whole_lines
+from tests.integration.site import Site as AnySite
 from tests.support.project import Project
-
-__all__ = ["make_server"]
 
 TOOL = Path(__file__).with_name("session_tool.py")
 TASK = "Paint the house, all four sides of it."

@@ -13,8 +13,8 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from orchestrator.composition.settings.receivers import tokens_of
-from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 from tests.integration.outbox.receiver import Receiver, receiving
+from tests.integration.site import HOLD, KEY, InProcess, shell, until
 
 NEW = f"whsec_{base64.b64encode(b'n' * 32).decode()}"
 OLD = f"whsec_{base64.b64encode(b'o' * 32).decode()}"

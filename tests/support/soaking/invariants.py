@@ -13,7 +13,7 @@ from sqlalchemy import Connection, NullPool, create_engine, text
 
 from orchestrator.engine.merge.merge_queue import MOST_THREADS
 from tests.faults.site import FaultSite
-from tests.integration.engine.site import Answer
+from tests.integration.site import Answer
 from tests.support.project import Project
 from tests.support.soaking.kinds import WHOLE_RESULT
 

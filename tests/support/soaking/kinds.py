@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.faults.site import ENDED, FaultSite, the_job
 from tests.faults.zygote import REPOSITORY
-from tests.integration.engine.site import Answer, shell
+from tests.integration.site import Answer, shell
 from tests.support.project import edit
 
 #: More retries than kills can use.

@@ -21,7 +21,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
-from tests.integration.engine.site import until
+from tests.integration.site import until
 
 CONFIG = JobConfig(
     max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults import crash_points
-from tests.integration.engine.conftest import MakeCrashing
-from tests.integration.engine.site import ServerProcess, marked, until
+from tests.integration.conftest import MakeCrashing
+from tests.integration.site import ServerProcess, marked, until
 from tests.support.project import Project, agents, edit
 
 

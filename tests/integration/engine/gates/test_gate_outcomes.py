@@ -18,7 +18,7 @@ from tests.integration.engine.gates.test_gates import (
     statuses,
     worker,
 )
-from tests.integration.engine.site import Answer, InProcess
+from tests.integration.site import Answer, InProcess
 from tests.support.examples import nightly
 from tests.support.project import edit
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import (
+from tests.integration.conftest import MakeSite
+from tests.integration.site import (
     Answer,
     InProcess,
     marked,

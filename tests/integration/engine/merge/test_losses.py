@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess, until
-from tests.integration.engine.worktrees.test_applying import command
+from tests.integration.cli.changes.test_applying import command
+from tests.integration.conftest import MakeSite
+from tests.integration.site import Answer, InProcess, until
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]

@@ -17,8 +17,8 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.composition.server import engine_parts
 from orchestrator.core.gates.gate import Gate
 from orchestrator.engine.merge.merge_gates import MergeGates
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
+from tests.integration.conftest import MakeSite
+from tests.integration.site import KEY, Answer, InProcess, shell, until
 from tests.support.examples import nightly
 from tests.support.gates import RunningGates
 from tests.support.project import Project, agents, edit

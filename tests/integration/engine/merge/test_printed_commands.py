@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.integration.engine.merge.test_recursive_merging import spawning
-from tests.integration.engine.site import KEY, Answer, InProcess, shell
+from tests.integration.site import KEY, Answer, InProcess, shell
 from tests.support.project import Project, agents, edit
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.text.command_name import COMMAND
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import Answer, InProcess, shell
+from tests.integration.conftest import MakeSite
+from tests.integration.site import Answer, InProcess, shell
 from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "app.py": "one\ntwo\nthree\nfour\nfive\n"}

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.site import KEY, Answer, InProcess, shell
+from tests.integration.conftest import MakeSite
+from tests.integration.site import KEY, Answer, InProcess, shell
 from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.crash_points import OF_A_RICH_JOB
-from tests.integration.engine.conftest import MakeCrashing
+from tests.integration.conftest import MakeCrashing
 from tests.integration.engine.merge.test_resolving import RESOLVER
-from tests.integration.engine.site import marked, until
+from tests.integration.site import marked, until
 from tests.support.project import edit
 
 FILES = {"a.txt": "one\ntwo\nthree\n"}

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.engine.conftest import MakeSite
+from tests.integration.conftest import MakeSite
 from tests.integration.engine.merge.test_losses import jobs_of, merge, spawning
-from tests.integration.engine.site import InProcess
+from tests.integration.site import InProcess
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]

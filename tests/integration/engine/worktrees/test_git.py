@@ -14,8 +14,8 @@ from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from orchestrator.git import GitRepository
 from tests.faults import crash_points
-from tests.integration.engine.conftest import MakeCrashing, MakeSite
-from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell, until
+from tests.integration.conftest import MakeCrashing, MakeSite
+from tests.integration.site import KEY, Answer, InProcess, Site, shell, until
 from tests.support.examples import every_second
 from tests.support.project import BOTH_CHANGE, Project, agents, edit
 

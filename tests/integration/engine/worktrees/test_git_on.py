@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from tests.integration.engine.conftest import MakeSite
-from tests.integration.engine.planning.test_planning import Planner, a_plan, a_task, planned
-from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell
+from tests.integration.conftest import MakeSite
+from tests.integration.engine.submission.test_agent_plan import Planner, a_plan, a_task, planned
+from tests.integration.site import KEY, Answer, InProcess, Site, shell
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]

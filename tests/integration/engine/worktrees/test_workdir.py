@@ -11,8 +11,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from orchestrator.cli.output.job_ending import summary_lines
-from tests.integration.engine.conftest import MakeServer, MakeSite
-from tests.integration.engine.site import Answer, InProcess, shell, until
+from tests.integration.conftest import MakeServer, MakeSite
+from tests.integration.site import Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", ".gitignore": "*.tmp\n"}

@@ -1,7 +1,7 @@
 """Reports of security tools.
 
 Reports of bandit, pip-audit and npm are shortened real reports. These tools run in
-tests/integration/engine/judges/test_security.py. Reports of cargo-audit and govulncheck follow
+tests/integration/engine/gates/test_security_tools.py. Reports of cargo-audit and govulncheck follow
 their documentation.
 """
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.git import GitRepository
 from orchestrator.git.worktrees import pool, worktrees
-from tests.integration.engine.site import until
+from tests.integration.site import until
 from tests.support.crashing import Crash, crash_at
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyte
 import pytest
 
-from tests.integration.engine.site import REPOSITORY, until
+from tests.integration.site import REPOSITORY, until
 from tests.unit.cli.follow.top.test_top import write_job
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]

@@ -1,1 +1,0 @@
-"""A person sends comments on a worker's change back to it."""

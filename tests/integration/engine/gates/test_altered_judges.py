@@ -1,0 +1,335 @@
+"""A worker that changes tests or gates: a change that passes only with them is a finding."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.command_context import CliContext
+from tests.faults import crash_points
+from tests.integration.conftest import MakeCrashing
+from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
+from tests.integration.site import until
+from tests.support.project import edit
+
+TEST = "from app import one\n\n\ndef test_one():\n    assert one() == 1\n"
+FILES = {
+    "app.py": "def one():\n    return 1\n",
+    "tests/__init__.py": "",
+    "tests/test_app.py": TEST,
+    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
+}
+BREAK = "sed -i s/1/2/ app.py"
+#: Makes every test pass, whatever it finds.
+HOOK = (
+    "import pytest\n\n\n@pytest.hookimpl(wrapper=True)\ndef pytest_runtest_makereport(item):\n"
+    "    report = yield\n    report.outcome = 'passed'\n    return report\n"
+)
+MYPY = "[mypy]\nfiles = app.py\nstrict = true\n"
+LINT = {"app.py": "x = 1\n", "old.py": ""}
+
+
+def written(path: str, text: str) -> str:
+    return f"cat > {path} <<'END'\n{text}END\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "script", "gate", "file", "finding"),
+    [
+        pytest.param({}, written("conftest.py", HOOK), "pytest", "conftest.py", "2 == 1", id="new"),
+        pytest.param(
+            {"tests/conftest.py": "import pytest\n"},
+            written("tests/conftest.py", HOOK),
+            "pytest",
+            "tests/conftest.py",
+            "2 == 1",
+            id="conftest",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {"checks.py": "", "pytest.ini": f"[pytest]\naddopts = {PLAIN} -p checks\n"},
+            written("checks.py", HOOK),
+            "pytest",
+            "checks.py",
+            "2 == 1",
+            id="plugin",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {},
+            "sed -i 's/assert .*/assert True/' tests/test_app.py",
+            "pytest",
+            "tests/test_app.py",
+            "2 == 1",
+            id="assert True",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {},
+            "mkdir tests/unit; touch tests/unit/__init__.py; git mv tests/test_app.py tests/unit; "
+            "sed -i 's/assert .*/assert True/' tests/unit/test_app.py",
+            "pytest",
+            "tests/unit/test_app.py",
+            "2 == 1",
+            id="moved",
+        ),
+    ],
+)
+def test_tests_that_pass_only_with_the_works_own_judges_fail(
+    made: MakeProject, more: dict[str, str], script: str, gate: str, file: str, finding: str
+) -> None:
+    site, _ = made({**FILES, **more})
+
+    ended = site.run("x", [edit(f"{BREAK}; {script}")])
+
+    assert ended["status"] == "failed", ended
+    [reason] = reasons(ended)
+    assert reason.startswith(f"gate {gate} failed: with {file} as in the base commit: "), reason
+    assert finding in reason
+
+
+@pytest.mark.parametrize(
+    ("files", "script", "file"),
+    [
+        pytest.param(
+            {**LINT, "ruff.toml": "lint.select = ['F']\n"},
+            "echo 'import os' > app.py; echo \"lint.select = ['E9']\" > ruff.toml",
+            "ruff.toml",
+            id="ruff",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {**LINT, "ruff.toml": "lint.select = ['F']\n", "src/a.py": "x = 1\n"},
+            "echo 'import os' > src/a.py; echo \"lint.select = ['E9']\" > src/ruff.toml",
+            "src/ruff.toml",
+            id="ruff below",
+        ),
+        pytest.param(
+            {**LINT, "mypy.ini": MYPY},
+            "echo \"x: int = ''\" > app.py; echo 'ignore_errors = true' >> mypy.ini",
+            "mypy.ini",
+            id="mypy",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {**LINT, "Makefile": "test:\n\tgrep -q 1 app.py\n"},
+            "echo 'x = 2' > app.py; printf 'test:\\n\\ttrue\\n' > Makefile",
+            "Makefile",
+            id="make",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {**LINT, "Makefile": "test:\n\tsh ./check.sh\n", "check.sh": "grep -q 1 app.py\n"},
+            "echo 'x = 2' > app.py; echo true > check.sh",
+            "check.sh",
+            id="script",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            {
+                **{**LINT, "Makefile": "test:\n\t@sh check.sh\n", "lib.sh": "grep -q 1 app.py\n"},
+                "check.sh": ". ./lib.sh\n",
+            },
+            "echo 'x = 2' > app.py; echo true > lib.sh",
+            "lib.sh",
+            id="script of a script",
+        ),
+    ],
+)
+def test_what_passes_only_with_loosened_settings_or_scripts_fails(
+    made: MakeProject, files: dict[str, str], script: str, file: str
+) -> None:
+    site, _ = made(files)
+
+    ended = site.run("x", [edit(script)])
+
+    assert ended["status"] == "failed", ended
+    assert f"failed: with {file} as in the base commit: " in reasons(ended)[0], ended
+
+
+CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
+
+
+@pytest.mark.parametrize(
+    ("task", "config"),
+    [
+        pytest.param({"writes": ["tests/test_app.py"]}, {}, id="promised"),
+        pytest.param({}, {"gates": [{"name": "pytest", "tests_may_change": True}]}, id="gate"),
+    ],
+)
+def test_a_task_that_may_change_tests_succeeds_and_says_so(
+    made: MakeProject, task: dict[str, object], config: dict[str, object]
+) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(CHANGE, **task)], **config)
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
+    told = (
+        "changed tests or gate settings that judge the worker's work, together with code: "
+        "tests/test_app.py"
+    )
+    assert reasons(ended) == [told]
+    assert ended["reason"] == f"worker_1: {told}"
+
+
+FAILING = f"{TEST}\n\ndef test_wrong():\n    assert one() == 3\n"
+REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
+
+
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        pytest.param(CHANGE, "with tests/test_app.py as in the base commit: ", id="weakened"),
+        pytest.param(
+            f"{BREAK}; sed -i '/test_one/,$d' tests/test_app.py; echo 'def test_more(): pass' >> "
+            "tests/test_app.py",
+            "tests.test_app::test_one: passed on the base commit, but does not run now",
+            id="removed",
+        ),
+    ],
+)
+def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_breaks(
+    made: MakeProject, script: str, found: str
+) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(script, role="testing")])
+
+    assert ended["status"] == "failed", ended
+    assert reasons(ended)[0].startswith(f"gate pytest failed: {found}"), ended
+    assert "to allow this change: add writes: [tests/test_app.py] to the task" in reasons(ended)[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "more"),
+    [
+        pytest.param(f"{REPAIR}; {written('tests/test_two.py', TEST)}", "", id="tests alone"),
+        pytest.param(
+            f"{REPAIR}; sed -i '/test_one/,/assert/d' tests/test_app.py",
+            "",
+            id="removed",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            f"{REPAIR}; echo '# a note' >> app.py", ", together with code", id="repaired with code"
+        ),
+    ],
+)
+def test_the_role_testing_may_repair_and_remove_tests(
+    made: MakeProject, script: str, more: str
+) -> None:
+    site, _ = made({**FILES, "tests/test_app.py": FAILING})
+
+    ended = site.run("x", [edit(script, role="testing")])
+
+    assert ended["status"] == "completed", ended
+    assert reasons(ended) == [
+        f"changed tests or gate settings that judge the worker's work{more}: tests/test_app.py"
+    ]
+
+
+def test_a_setting_lets_any_work_change_tests_and_land_says_so(
+    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    site, _ = made(FILES, gates={"tests_may_change": True})
+
+    ended = site.run("x", [edit(CHANGE)])
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
+    site.stop()
+    surroundings = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
+    assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
+    told = (
+        b"Note: worker_1: changed tests or gate settings that judge the worker's work, "
+        b"together with code: tests/test_app.py"
+    )
+    assert told in b" ".join(capfdbinary.readouterr().err.split())
+
+
+def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:
+    site, _ = made(FILES)
+
+    ended = site.run("x", [edit(CHANGE)])
+
+    assert ended["status"] == "failed", ended
+    assert reasons(ended)[0].startswith(
+        "gate pytest failed: with tests/test_app.py as in the base commit: "
+    )
+
+
+FIXTURE = "import pytest\n\n\n@pytest.fixture\ndef two():\n    return 2\n"
+NEW = "def test_two(two):\n    assert two == 2\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param(
+            f"{written('tests/conftest.py', FIXTURE)}{written('tests/test_two.py', NEW)}",
+            id="fixtures",
+        ),
+        pytest.param(
+            "printf '\\n\\ndef test_more():\\n    assert one()\\n' >> tests/test_app.py",
+            id="more tests",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            "mkdir t; touch t/__init__.py; git mv tests/test_app.py t; sed -i s/x/y/ app.py",
+            id="moved tests",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            "printf '[project]\\nname = \"x\"\\ndependencies = []\\n' > pyproject.toml",
+            id="manifest",
+            marks=pytest.mark.nightly,
+        ),
+    ],
+)
+def test_good_work_stays_good(made: MakeProject, script: str) -> None:
+    manifest = '[project]\nname = "x"\n'
+    site, _ = made({**FILES, "pyproject.toml": manifest})
+
+    ended = site.run("x", [edit(f"echo '# a note' >> app.py; {script}")])
+
+    assert ended["status"] == "completed", ended
+    assert gates(site, ended)["pytest"]["status"] == "passed"
+
+
+def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None:
+    site, _ = made(FILES)
+    honest = "echo '# a note' >> app.py; echo 'x = 1' > new.py; seq 9 >> new.py"
+    script = f"case $PWD in *worker_1*) {CHANGE};; *) {honest};; esac"
+    both = ["editor", "editor"]
+
+    ended = site.run("x", [{**edit(script, writes=["tests/", "app.py"]), "agent": both}])
+
+    assert ended["status"] == "completed", ended
+    task = site.get(f"/jobs/{ended['job_id']}")["tasks"][0]["id"]
+    best, other = site.get(f"/jobs/{ended['job_id']}/tasks/{task}/candidates")["candidates"]
+    assert (best["worker_id"], other["worker_id"]) == ("worker_2", "worker_1")
+    assert (
+        other["why"]
+        == "changed tests or gate settings that judge the candidate's work (tests/test_app.py)"
+    )
+
+
+@pytest.mark.parametrize("point", crash_points.OF_SECOND_RUNS)
+def test_a_crash_in_a_second_run_costs_no_change(crashing: MakeCrashing, point: str) -> None:
+    files = {"a.txt": "a\n", "check.sh": "test -e b.txt\n"}
+    site, project = crashing(point, files=files)
+    task = edit("echo b > b.txt; echo 'test -e b.txt  # quick' > check.sh")
+    body = {"request": "x", "config": {"gates": ["sh check.sh"]}, "tasks": [task]}
+    headers = {"Idempotency-Key": "one"}
+    job = str(
+        site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))["job_id"]
+    )
+    until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
+    site.crashes = ""
+
+    answer = site.wait_through(job)
+
+    assert answer["status"] == "completed", (answer, site.said())
+    assert "quick" in project.show(f"orchestrator/{job}/result", "check.sh")

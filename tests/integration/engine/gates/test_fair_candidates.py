@@ -1,0 +1,124 @@
+"""Candidates are compared by the base's tests and configuration before their own tests."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import execute
+from orchestrator.cli.command_context import CliContext
+from tests.integration.engine.gates.conftest import PLAIN, MakeProject
+from tests.integration.site import Answer, InProcess
+from tests.support.project import edit
+
+TESTS = (
+    "import app\n\n\ndef test_one():\n    assert app.one() == 1\n\n\n"
+    "def test_two():\n    assert app.two() == 2\n"
+)
+FILES = {
+    "app.py": "def one():\n    return 1\n\n\ndef two():\n    return 0\n",
+    "tests/__init__.py": "",
+    "tests/test_app.py": TESTS,
+    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
+}
+#: Makes the base's failing test pass, with more changed lines than the other candidates.
+FIX = "sed -i s/0/2/ app.py\nseq 9 | sed 's/^/# /' >> app.py\n"
+NOTE = "echo '# a note' >> app.py\n"
+#: A test of the base with fifty parameters.
+FIFTY = (
+    "def pytest_collection_modifyitems(items):\n"
+    "    items += [each for each in items if each.name == 'test_one'] * 49\n"
+)
+TRIVIAL = "".join(f"def test_{number}():\n    pass\n" for number in range(50))
+MEANT = "from app import one\n\n\ndef test_meant():\n    assert one() == 1\n"
+
+
+def written(path: str, text: str) -> str:
+    return f"cat > {path} <<'END'\n{text}END\n"
+
+
+def tried(
+    made: MakeProject, *scripts: str, prompt: str = "", **task: object
+) -> tuple[Answer, InProcess, str]:
+    """Return the comparison of candidates, each of which runs its own script."""
+    files = {f"do/worker_{number}.sh": text for number, text in enumerate(scripts, 1)}
+    site, _ = made({**FILES, **files})
+    work = edit(f"# {prompt}\nsh do/$ORCHESTRATOR_WORKER_ID.sh", id="a", retries=0, **task)
+    job = site.run("x", [{**work, "agent": ["editor"] * len(scripts)}])["job_id"]
+    return site.get(f"/jobs/{job}/tasks/a/candidates"), site, job
+
+
+def rows(found: Answer) -> dict[str, Answer]:
+    return {each["worker_id"]: each for each in found["candidates"]}
+
+
+@pytest.mark.parametrize(
+    ("task", "by"),
+    [
+        pytest.param({}, "base_tests", id="it may not"),
+        pytest.param(
+            {"writes": ["app.py", "tests/conftest.py"]},
+            "gates",
+            id="it may",
+            marks=pytest.mark.nightly,
+        ),
+    ],
+)
+def test_a_conftest_that_multiplies_tests_does_not_win(
+    made: MakeProject, task: dict[str, object], by: str
+) -> None:
+    found, _, _ = tried(made, NOTE + written("tests/conftest.py", FIFTY), FIX, **task)
+
+    assert (found["chosen"], found["by"]) == ("worker_2", by), found
+    told = rows(found)["worker_1"]
+    assert (told["tests"], told["base_tests"], told["new_tests"]) == (50, 1, 0)
+
+
+def test_fifty_trivial_tests_do_not_win(
+    made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    trivial = NOTE + written("tests/test_more.py", TRIVIAL)
+
+    found, site, job = tried(made, trivial, FIX)
+
+    assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
+    told = rows(found)
+    assert told["worker_1"]["why"] == "1 fewer existing test passed"
+    assert (told["worker_1"]["base_tests"], told["worker_2"]["base_tests"]) == (1, 2)
+    assert (told["worker_1"]["new_tests"], told["worker_1"]["new_tests_counted"]) == (50, 0)
+    report = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
+    assert "1 existing, 50 new (0 counted)" in report
+    assert "base_tests: 1 fewer existing test passed" in report
+    site.stop()
+    environ = {"PATH": "/usr/bin:/bin"}
+    capfdbinary.readouterr()
+    assert (
+        execute(["compare", job, "a"], CliContext(folder=Path(site.folder), environ=environ)) == 0
+    )
+    shown = capfdbinary.readouterr().out.decode()
+    assert "1 existing, 50 new (0 counted)" in shown
+    assert "base_tests" in shown
+
+
+def test_tests_of_its_own_do_not_help_where_all_else_is_equal_but_size(made: MakeProject) -> None:
+    found, _, _ = tried(made, NOTE + written("tests/test_more.py", TRIVIAL), NOTE)
+
+    assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
+
+
+def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProject) -> None:
+    agreeing = NOTE + written("tests/test_meant.py", MEANT)
+
+    found, _, _ = tried(made, NOTE, agreeing, f"{agreeing}{NOTE}")
+
+    assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
+    told = rows(found)
+    assert told["worker_1"]["why"] == "1 fewer new test counted (tests.test_meant::test_meant)"
+    assert told["worker_1"]["place"] == 3
+
+
+def test_a_new_test_that_the_task_names_counts_with_two(made: MakeProject) -> None:
+    meant = NOTE + written("tests/test_meant.py", MEANT)
+
+    found, _, _ = tried(made, NOTE, meant, prompt="add the test test_meant")
+
+    assert (found["chosen"], found["by"]) == ("worker_2", "new_tests"), found

@@ -1,0 +1,85 @@
+"""Gates that passed by accident: because of settings of the folder above, or tests that did not
+run.
+"""
+
+import json
+from shutil import which
+
+import pytest
+
+from orchestrator.core.gates.findings import LOST
+from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
+from tests.integration.engine.gates.test_altered_judges import BREAK, TEST
+from tests.support.project import edit
+
+#: Like the folder's own settings: pytest ends with "Unknown config option" if its plugin is
+#: missing.
+FOLDER = "[tool.pytest.ini_options]\naddopts = '--strict-config'\nno_such_option = 120\n"
+
+
+def test_pytest_without_settings_does_not_find_those_of_the_folder(made: MakeProject) -> None:
+    files = {"app.py": "def one():\n    return 1\n", "tests/__init__.py": ""}
+    site, project = made({**files, "tests/test_app.py": TEST, ".gitignore": "product/\n"})
+    project.write("product/pyproject.toml", FOLDER)
+
+    good = site.run("x", [edit("echo '# a note' >> app.py")])
+    bad = site.run("y", [edit(BREAK)])
+
+    assert good["status"] == "completed", reasons(good)
+    assert gates(site, good)["pytest"]["outcome"] == "passed"
+    assert gates(site, good)["pytest"]["tests"] == 1
+    assert bad["status"] == "failed", bad
+    assert "test_one" in reasons(bad)[0]
+
+
+@pytest.mark.skipif(not which("npm"), reason="npm is not installed")
+def test_a_script_of_npm_that_runs_no_test_has_not_passed(made: MakeProject) -> None:
+    package = json.dumps({"name": "x", "scripts": {"test": "node --test"}})
+    site, _ = made({"package.json": package, "one.js": "module.exports = 1\n"})
+    change = edit("echo 'module.exports = 2' > one.js")
+
+    detected = site.run("x", [change])
+    asked = site.run("y", [change], gates=["npm-test"])
+
+    found = gates(site, detected)["npm-test"]
+    assert (found["outcome"], found["cause"]) == ("did_not_run", "no_tests"), found
+    why = "not judged: gate npm-test did not run: no tests found"
+    assert (detected["status"], detected["reason"]) == ("completed", why)
+    assert asked["status"] == "failed"
+    assert reasons(asked) == ["gate npm-test did not run: no tests found"]
+
+
+SKIPS = {
+    "pytest.ini": f"[pytest]\naddopts = {PLAIN}\n",
+    "pkg/__init__.py": "",
+    "pkg/ext.py": "import json\n\nNAMES = ['a', 'b']\n\n\ndef add(a, b):\n    return a + b\n",
+    "tests/__init__.py": "",
+    "tests/test_ext.py": (
+        "import pytest\n\next = pytest.importorskip('pkg.ext')\n\n\n"
+        "def test_add():\n    assert ext.add(1, 2) == 3\n\n\n"
+        "@pytest.mark.parametrize('name', ext.NAMES)\ndef test_name(name):\n    assert name\n"
+    ),
+    "tests/test_other.py": (
+        "import pytest\n\n\ndef test_other():\n    pass\n\n\n"
+        "@pytest.mark.skip\ndef test_left():\n    assert 0\n"
+    ),
+}
+
+
+def test_product_code_that_makes_tests_skip_has_not_passed(made: MakeProject) -> None:
+    site, _ = made(SKIPS)
+    scripts = [
+        "sed -i 's/import json/import jsom/; s/a + b/a - b/' pkg/ext.py",
+        "sed -i 's/return a + b/import unittest; raise unittest.SkipTest/' pkg/ext.py",
+        "sed -i 's/NAMES = .*/NAMES = []/' pkg/ext.py",
+        """sed -i "s/'a', 'b'/'b'/; s/import json/import re/" pkg/ext.py""",
+    ]
+
+    ended = site.run("x", [edit(each) for each in scripts])
+
+    found = [gates(site, ended, number)["pytest"] for number in range(len(scripts))]
+    names = ["test_add", "test_name[a]", "test_name[b]"]
+    lost = [f"tests.test_ext::{each}: {LOST}" for each in names]
+    assert [each["failures"] for each in found] == [lost, lost[:1], lost[1:], []]
+    assert [each["outcome"] for each in found] == ["failed"] * 3 + ["passed"]
+    assert [each["tests"] for each in found] == [1, 3, 2, 3]

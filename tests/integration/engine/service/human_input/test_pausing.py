@@ -1,0 +1,106 @@
+"""Pausing one job and all jobs, with real processes, and across a killed server."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import MakeServer, MakeSite
+from tests.integration.site import Answer, InProcess, marked, shell, until
+
+
+def in_a_row(effects: Path) -> list[Answer]:
+    hold = f"echo a >> {effects}; until [ -e {effects}.go ]; do sleep 0.02; done"
+    return [shell(hold, id="a"), shell(f"echo b >> {effects}", id="b", depends_on=["a"])]
+
+
+def test_a_paused_job_finishes_what_runs_and_starts_nothing(site: InProcess, effects: Path) -> None:
+    job = site.submit("x", in_a_row(effects))
+    until(effects.read_text, "the first one runs")
+
+    paused = site.call("POST", f"/jobs/{job}/pause")
+    again = site.call("POST", f"/jobs/{job}/pause", {"running": "finish"})
+    Path(f"{effects}.go").touch()
+
+    assert (paused.status_code, again.status_code) == (202, 202)
+    assert paused.json()["paused"] == again.json()["paused"]
+    until(lambda: site.status(job)["workers"].get("success") == 1, "the first one ends")
+    status = site.status(job)
+    assert status["status"] == "running"
+    assert status["paused"]["by"] == "default"
+    assert status["reason"].startswith("paused by key default; resume: ")
+    assert site.get("/jobs")["jobs"][0]["paused"]["running"] == "finish"
+    assert until(lambda: site.status_file(job)["paused"], "status.json shows the pause")
+    assert effects.read_text() == "a\n"
+
+    site.call("POST", f"/jobs/{job}/resume")
+    ended = site.wait(job)
+    assert (ended["status"], effects.read_text()) == ("completed", "a\nb\n")
+    late = site.call("POST", f"/jobs/{job}/pause")
+    assert late.status_code == 409
+    assert "to run its unsuccessful tasks again: bin/orchestrator retry" in late.json()["detail"]
+
+
+def test_a_pause_that_stops_runs_the_worker_again_later(site: InProcess, effects: Path) -> None:
+    job = site.submit("x", in_a_row(effects), max_retries=0)
+    until(effects.read_text, "the first one runs")
+
+    site.call("POST", f"/jobs/{job}/pause", {"running": "stop"})
+    until(lambda: not marked(job), "nothing of it runs")
+    until(lambda: site.status(job)["workers"] == {"pending": 2}, "it is to run again")
+    Path(f"{effects}.go").touch()
+    site.call("POST", f"/jobs/{job}/resume")
+
+    assert site.wait(job)["status"] == "completed"
+    assert effects.read_text() == "a\na\nb\n"
+    first = site.get(f"/jobs/{job}")["workers"][0]
+    assert [each["ended_by"] for each in first["attempts"]] == ["cancel", "exit"]
+
+
+def test_everything_is_paused_and_jobs_that_come_later_wait(site: InProcess) -> None:
+    assert site.call("POST", "/pause").json()["paused"]["cause"] == "everything"
+    job = site.submit("x", [shell("true")])
+    health = site.call("GET", "/../../health").json()
+
+    assert "all jobs are paused by key default" in health["paused"]
+    assert health["ready"]
+    assert site.status(job)["status"] == "pending"
+    assert site.call("POST", f"/jobs/{job}/resume").status_code == 409
+
+    assert "paused" not in site.call("POST", "/resume").json()
+    assert site.wait(job)["status"] == "completed"
+
+
+def test_only_people_pause_and_only_admins_pause_everything(make_site: MakeSite) -> None:
+    keys = [{"name": "ci", "key": "a-key-that-only-submits", "scopes": ["submit"]}]
+    site = make_site(api={"port": 0, "api_key": "the-key-of-the-engine-tests", "keys": keys})
+    hold = "printenv ORCHESTRATOR_API_KEY > .k && mv .k key; sleep 300"
+    job = site.submit("x", [shell(hold)])
+    worker = site.key_of(job)
+
+    assert site.call("POST", "/pause", key=worker).status_code == 403
+    assert site.call("POST", "/pause", key="a-key-that-only-submits").status_code == 403
+    assert site.call("POST", f"/jobs/{job}/pause", key=worker).status_code in (403, 404)
+    assert site.call("POST", f"/jobs/{job}/pause", {"running": "later"}).status_code == 422
+    site.call("POST", f"/jobs/{job}/cancel")
+    site.wait(job)
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_pause_outlives_a_server_that_is_killed(
+    make_server: MakeServer, effects: Path, everything: bool
+) -> None:
+    server = make_server()
+    job = server.submit("x", in_a_row(effects), max_retries=0)
+    until(effects.read_text, "the first one runs")
+    path = "/pause" if everything else f"/jobs/{job}/pause"
+    server.call("POST", path, {"running": "stop"})
+
+    server.kill()
+    server.start()
+
+    until(lambda: server.status(job)["workers"] == {"pending": 2}, "it is to run again")
+    assert server.status(job)["paused"]["running"] == "stop"
+    Path(f"{effects}.go").touch()
+    server.call("POST", path.replace("pause", "resume"))
+    assert server.wait(job)["status"] == "completed"
+    assert effects.read_text() == "a\na\nb\n"

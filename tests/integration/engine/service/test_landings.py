@@ -1,0 +1,270 @@
+"""``land`` and ``undo`` over the API: the same rules as the commands, for keys with the scope
+admin.
+"""
+
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+import requests
+
+from orchestrator.cli import execute
+from orchestrator.cli.command_context import CliContext
+from tests.faults import crash_points
+from tests.faults.site import STORE, FaultSite
+from tests.integration.conftest import MakeCrashing, MakeServer, MakeSite
+from tests.integration.site import HOLD, KEY, Answer, InProcess, Site, shell, until
+from tests.support.examples import nightly
+from tests.support.project import Project, agents, edit
+
+FILES = {"a.txt": "one\n"}
+SUBMIT, READ = "a-key-that-submits-jobs", "a-key-that-reads-jobs"
+MakeProject = Callable[[], tuple[InProcess, Project]]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
+    def make() -> tuple[InProcess, Project]:
+        project = Project(tmp_path / "project").begin(FILES)
+        keys = [
+            {"name": "sub", "key": SUBMIT, "scopes": ["submit"]},
+            {"name": "watch", "key": READ, "scopes": ["read"]},
+        ]
+        return make_site(
+            orchestrator={"project_root": str(project.path)},
+            agents=agents(tmp_path),
+            api={"port": 0, "api_key": KEY, "keys": keys},
+        ), project
+
+    return make
+
+
+def call(site: Site, job: str, action: str, key: str = KEY, **body: object) -> requests.Response:
+    return site.call("POST", f"/jobs/{job}/{action}", body, key=key)
+
+
+def done(site: Site, job: str, action: str, **body: object) -> Answer:
+    response = call(site, job, action, **body)
+    assert response.status_code == 200, response.text
+    found: Answer = response.json()
+    return found
+
+
+def refused(response: requests.Response, status: int, type: str) -> Answer:
+    assert response.status_code == status, response.text
+    problem: Answer = response.json()
+    assert problem["type"] == type, problem
+    return problem
+
+
+def events(site: InProcess, job: str) -> list[tuple[str, Answer]]:
+    wanted = ("job_landed", "landing_undone")
+    found = site.manager.store.events(job, 0, 1000)
+    return [(str(each.kind), dict(each.data)) for each in found if each.kind in wanted]
+
+
+def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("Add a file", [edit("echo new > new.txt")])["job_id"]
+    before = project.git("rev-parse", "main")
+
+    checked = done(site, job, "land", check=True)
+    assert (checked["landed"], checked["branch"], checked["files"]) == (False, "main", ["new.txt"])
+    assert project.git("rev-parse", "main") == before
+
+    landed = done(site, job, "land")
+    tip = project.git("rev-parse", "main")
+    assert (landed["landed"], landed["changed"], landed["commit"]) == (True, True, tip)
+    assert (landed["before"], landed["files_changed"]) == (before, 1)
+    assert (project.path / "new.txt").read_text() == "new\n"
+    (known,) = site.get(f"/jobs/{job}")["landed"]
+    assert (known["branch"], known["commit"], known["by"]) == ("main", tip, "default")
+    assert site.status_file(job)["landed"][0]["commit"] == tip
+
+    again = done(site, job, "land")
+    assert (again["landed"], again["changed"]) == (True, False)
+    assert "nothing to do" in again["text"]
+
+    undone = done(site, job, "undo")
+    assert (undone["commit"], undone["before"]) == (before, tip)
+    assert project.git("rev-parse", "main") == before
+    assert site.get(f"/jobs/{job}")["landed"] == []
+    told = {"by": "default", "branch": "main", "commit": tip, "before": before}
+    assert events(site, job) == [("job_landed", told), ("landing_undone", told)]
+    refused(call(site, job, "undo"), 404, "not-found")
+    done(site, job, "land", squash=True, author="worker")
+    assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
+
+
+def test_a_server_lands_and_undoes_with_the_umask_of_its_user(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin(FILES)
+    server = make_server(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    script = "echo two > a.txt; mkdir new; echo x > new/run; chmod +x new/run"
+    job = server.run("x", [edit(script)])["job_id"]
+
+    done(server, job, "land")
+    names = ("a.txt", "new", "new/run", ".git/refs/heads/main")
+    assert modes(project, names) == [0o644, 0o755, 0o755, 0o644]
+
+    done(server, job, "undo")
+    assert modes(project, ["a.txt"]) == [0o644]
+
+
+def modes(project: Project, names: Sequence[str]) -> list[int]:
+    return [stat.S_IMODE((project.path / name).stat().st_mode) for name in names]
+
+
+def test_what_is_in_the_way_is_named(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo two > a.txt; echo new > new.txt")])["job_id"]
+    before = project.git("rev-parse", "main")
+
+    project.write("a.txt", "mine\n")
+    assert refused(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["a.txt"]
+    project.git("checkout", "-q", "a.txt")
+    project.write("new.txt", "mine\n")
+    assert refused(call(site, job, "land"), 409, "dirty-checkout")["files"] == ["new.txt"]
+    assert (project.path / "new.txt").read_text() == "mine\n"
+    (project.path / "new.txt").unlink()
+    project.commit({"a.txt": "three\n"}, "three")
+    assert refused(call(site, job, "land"), 409, "merge-conflict")["files"] == ["a.txt"]
+    project.git("reset", "-q", "--hard", before)
+    refused(call(site, job, "land", squash=True, no_ff=True), 422, "invalid-request")
+
+    done(site, job, "land")
+    project.write("a.txt", "mine\n")
+    assert refused(call(site, job, "undo"), 409, "dirty-checkout")["files"] == ["a.txt"]
+    assert [kind for kind, _ in events(site, job)] == ["job_landed"]
+
+
+def test_an_incomplete_job_lands_only_if_the_caller_says_so(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo a > b.txt"), edit("false")])["job_id"]
+
+    problem = refused(call(site, job, "land"), 409, "partial")
+    assert problem["job_status"] == "partial" and "worker_2" in problem["detail"]
+    assert not (project.path / "b.txt").exists()
+
+    assert done(site, job, "land", partial=True)["files"] == ["b.txt"]
+    assert (project.path / "b.txt").exists()
+
+
+def test_another_branch_must_be_named(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    project.git("switch", "-q", "-c", "fix&more")
+
+    told = refused(call(site, job, "land"), 409, "other-branch")["detail"]
+    assert "started from branch main" in told
+    assert told.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
+    told = refused(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
+    assert "git switch main" in told
+    assert done(site, job, "land", check=True)["base_branch"] == "main"
+
+    assert done(site, job, "land", onto="fix&more")["branch"] == "fix&more"
+    assert project.show("fix&more", "new.txt") == "new"
+
+
+def test_only_a_key_that_may_do_everything_lands(made: MakeProject) -> None:
+    site, project = made()
+    before = project.everything()
+    job = site.call(
+        "POST",
+        "/orchestrate",
+        {"request": "x", "tasks": [edit("echo n > n.txt"), shell(HOLD, env={"RELEASE": "/gone"})]},
+        key=SUBMIT,
+    ).json()["job_id"]
+    worker = site.key_of(job, "worker_2")
+    for key, status in ((SUBMIT, 403), (READ, 403), (worker, 404)):
+        for action in ("land", "undo"):
+            assert call(site, job, action, key=key).status_code == status, (key, action)
+    site.call("POST", f"/jobs/{job}/cancel", {})
+    site.wait(job)
+
+    assert project.everything() == before
+
+
+def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProject) -> None:
+    site, _ = made()
+    job = site.run("x", [shell("true")])["job_id"]
+
+    answer = done(site, job, "land")
+    assert answer["nothing_to_land"] and not answer["landed"]
+    assert answer["text"] == f"nothing to land: job {job} changed nothing"
+    failed = site.run("x", [edit("false")])["job_id"]
+    assert "is failed" in refused(call(site, failed, "land"), 409, "conflict")["detail"]
+
+
+def test_the_command_does_the_same_without_a_server(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    before = project.git("rev-parse", "main")
+    site.stop()
+    surroundings = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]})
+
+    assert execute(["land", job, "--yes"], surroundings) == 0
+    assert "main is at" in capfd.readouterr().out
+    (landed,) = site.status_file(job)["landed"]
+    assert (landed["by"], landed["before"]) == ("command line", before)
+    assert execute(["undo", job, "--yes"], surroundings) == 0
+    assert project.git("rev-parse", "main") == before
+    assert site.status_file(job)["landed"] == []
+    audit = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["key"] for line in audit[-2:]] == ["(land)", "(undo)"]
+
+
+LANDINGS = (*crash_points.OF_STORED_LANDINGS, *crash_points.OF_LANDING)
+
+
+def told(site: FaultSite, job: str) -> list[str]:
+    """After a crash, the log may lack the latest lines, as for any event after a job's end."""
+    with sqlite3.connect(site.workspace / "orchestrator.db") as database:
+        asked = (
+            "SELECT kind FROM events WHERE kind IN ('job_landed', 'landing_undone') ORDER BY seq"
+        )
+        return [kind for (kind,) in database.execute(asked)]
+
+
+@pytest.mark.skipif(STORE != "sqlite", reason="reads the events from the file")
+@pytest.mark.parametrize(
+    ("point", "action"),
+    [
+        *((point, "land") for point in LANDINGS),
+        *nightly(*((point, "undo") for point in LANDINGS[1:])),
+        (LANDINGS[0], "undo"),
+    ],
+)
+def test_a_landing_is_told_once_whenever_the_server_dies(
+    crashing: MakeCrashing, point: str, action: str
+) -> None:
+    # Undoing comes by each point for the second time.
+    site, project = crashing(f"{point}#{1 + (action == 'undo')}", files=FILES)
+    job = site.submit_once([edit("echo new > new.txt")])
+    site.wait_through(job)
+    before = project.git("rev-parse", "main")
+    if action == "undo":
+        done(site, job, "land")
+
+    with pytest.raises(requests.ConnectionError):
+        call(site, job, action)
+    site.insist(lambda: site.call("GET", f"/jobs/{job}"))
+
+    assert [each.partition("#")[0] for each in site.crashed_at()] == [point]
+    if point == "landing: noted":
+        assert told(site, job) == ["job_landed"] * (action == "undo")
+        done(site, job, action)
+    wanted = ["job_landed"] + ["landing_undone"] * (action == "undo")
+    until(lambda: told(site, job) == wanted, f"the log tells {wanted} once")
+    assert (project.git("rev-parse", "main") == before) == (action == "undo")
+    assert len(site.get(f"/jobs/{job}")["landed"]) == (action == "land")
+    assert not list((site.workspace / ".landings").iterdir())

@@ -1,0 +1,87 @@
+"""A store that cannot be read at the end of a job, or that this server may not change any more."""
+
+import threading
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import StoreAway
+from orchestrator.core.ports import Change, Tree
+from orchestrator.store import SqlStore
+from tests.integration.conftest import MakeSite
+from tests.integration.site import shell
+from tests.support.project import Project, agents, edit
+
+
+def test_what_changed_is_merged_and_reported_when_the_store_is_back(
+    make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    read, reads = SqlStore.tree, 0
+
+    def away_at_first(
+        store: SqlStore, root_id: str, job_ids: Collection[str] | None = None
+    ) -> Tree | None:
+        nonlocal reads
+        reads += 1
+        if reads < 3:
+            raise StoreAway("the connection is lost")
+        return read(store, root_id, job_ids)
+
+    monkeypatch.setattr(SqlStore, "tree", away_at_first)
+    answer = site.run("x", [edit("echo b > b.txt")])
+
+    assert answer["status"] == "completed"
+    assert "b.txt" in project.files(f"orchestrator/{answer['job_id']}/result")
+    assert (site.directory(answer["job_id"]) / "FINAL_RESULT.md").exists()
+
+
+def test_a_store_that_cannot_be_reached_is_logged_in_one_line_and_so_is_its_return(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site()
+    save, failures = SqlStore.save, 5
+
+    def away_at_first(store: SqlStore, change: Change) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise StoreAway("the connection is lost")
+        save(store, change)
+
+    monkeypatch.setattr(SqlStore, "save", away_at_first)
+    assert site.run("x", [shell("true")])["status"] == "completed"
+
+    records = [each for each in caplog.records if each.name.startswith("orchestrator.engine")]
+    assert [record.getMessage() for record in records] == [
+        "cannot save the state, so no worker starts: the connection is lost",
+        f"the state cannot be saved: removed {site.workspace}/.disk-reserve to free space",
+        "the state is saved again: workers start",
+    ]
+    assert not any(record.exc_info for record in records)
+
+
+def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site()
+    supervisor = site.manager.supervisor
+    saving = threading.Event()
+
+    def away(store: SqlStore, change: Change) -> None:
+        saving.set()
+        raise StoreAway("the connection is lost")
+
+    monkeypatch.setattr(SqlStore, "save", away)
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(site.post, "x", [shell("true")])
+        assert saving.wait(30)
+
+        supervisor.fail("its lease ended")
+
+        for response in (waiting.result(), site.post("y", [shell("true")])):
+            assert response.status_code == 503
+            assert response.json()["detail"] == "the server exits: its lease ended"

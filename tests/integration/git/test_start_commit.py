@@ -1,0 +1,190 @@
+"""Jobs that start from another commit than HEAD, or with uncommitted changes."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.git.conftest import Host, MakeHost
+from tests.integration.site import InProcess
+from tests.support.project import Project, edit
+
+DIRTY = "one\nmine\nthree\n"
+
+
+def body(*tasks: object, **config: object) -> dict[str, object]:
+    return {"request": "x", "tasks": list(tasks), "config": config}
+
+
+def refused(site: InProcess, *tasks: object, **config: object) -> str:
+    answer = site.call("POST", "/orchestrate", body(*tasks, **config))
+    assert answer.status_code == 422, answer.text
+    return str(answer.json()["detail"])
+
+
+def test_a_job_starts_from_the_commit_that_is_named(host: Host) -> None:
+    first = host.project.git("rev-parse", "HEAD")
+    host.project.git("branch", "old")
+    host.project.git("tag", "-a", "v1", "-m", "a tag with a message")
+    host.project.commit({"later.txt": "later\n"}, "later")
+    unchanged = host.untouched()
+    task = edit("test ! -e later.txt; echo x > x.txt")
+
+    for base in ("old", "v1", "HEAD~1", first[:10], "refs/heads/old"):
+        ended = host.run(task, base=base)
+
+        assert ended["status"] == "completed", (base, ended)
+        config = host.site.get(f"/jobs/{ended['job_id']}")["config"]
+        assert (config["base"], config["include_dirty"]) == (first, False), base
+        assert "later.txt" not in host.project.files(f"orchestrator/{ended['job_id']}/result")
+    assert unchanged() == []
+
+
+def test_the_base_stays_what_it_was_when_the_job_was_submitted(host: Host) -> None:
+    host.project.git("branch", "old")
+    base = host.project.git("rev-parse", "old")
+    job = host.site.submit("x", [edit("echo x > x.txt")], base="old", approve=True)
+    host.project.git("branch", "-D", "old")
+    other = host.project.git("commit-tree", "-m", "other", "HEAD^{tree}")
+    host.project.git("reset", "-q", "--soft", other)
+    host.project.git("reflog", "expire", "--expire=now", "--all")
+    host.project.git("gc", "-q", "--prune=now")
+
+    host.site.call("POST", f"/jobs/{job}/approve", {})
+
+    assert host.site.wait(job)["status"] == "completed"
+    assert host.project.git("merge-base", base, f"orchestrator/{job}/result") == base
+
+
+def test_a_base_that_is_not_there_is_refused_in_words(host: Host) -> None:
+    unchanged = host.untouched()
+    for base in ("nothing-like-it", "--help", "HEAD:README.md", "a b", "-", "0" * 40, "é" * 500):
+        assert "base" in refused(host.site, edit("true"), base=base), base
+    assert unchanged() == []
+
+
+def test_what_cannot_be_had_is_refused(host: Host) -> None:
+    assert "git: off" in refused(host.site, edit("true"), base="HEAD", git="off")
+    host.project.git("branch", "old")
+    host.project.commit({"later.txt": "later\n"}, "later")
+    said = refused(host.site, edit("true"), base="old", include_dirty=True)
+    assert "only if the job starts from HEAD" in said
+
+
+def test_without_a_repository_a_base_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
+    plain = make_host(Project(tmp_path / "plain"))
+    assert "is not a git repository" in refused(plain.site, edit("true"), base="main")
+    assert "is not a git repository" in refused(plain.site, edit("true"), include_dirty=True)
+
+
+# Uncommitted work
+
+
+def make_dirty(project: Project) -> None:
+    project.write("src/app.py", DIRTY)
+    project.write("untracked file.txt", "untracked\n")
+    project.write("staged.txt", "staged\n")
+    project.git("add", "staged.txt")
+    project.write("staged.txt", "staged, then changed\n")
+    (project.path / "README.md").unlink()
+    project.write("ignored.tmp", "ignored\n")
+
+
+def test_uncommitted_work_goes_along_and_the_checkout_notices_nothing(host: Host) -> None:
+    host.project.write("README.md", "stashed\n")
+    host.project.git("stash", "-q")
+    make_dirty(host.project)
+    unchanged = host.untouched()
+    script = (
+        "grep -x mine src/app.py; grep -x untracked 'untracked file.txt'; test ! -e README.md;"
+        "grep -x 'staged, then changed' staged.txt; test ! -e ignored.tmp; test ! -e product;"
+        "sed -i s/mine/yours/ src/app.py"
+    )
+
+    ended = host.run(edit(script), include_dirty=True)
+
+    assert ended["status"] == "completed", ended
+    assert unchanged() == []
+    job = ended["job_id"]
+    assert host.site.get(f"/jobs/{job}")["config"]["include_dirty"] is True
+    assert ended["results"]["tasks"][0]["files_created"] == ["src/app.py"]
+    assert host.record(job)["leaks"] == []
+
+
+def test_a_clean_checkout_has_nothing_to_take_along(host: Host) -> None:
+    ended = host.run(edit("echo x > x.txt"), include_dirty=True)
+    config = host.site.get(f"/jobs/{ended['job_id']}")["config"]
+    assert config["base"] == host.project.git("rev-parse", "HEAD")
+    assert config["include_dirty"] is False
+
+
+def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_dirty(host.project)
+    script = "sed -i s/mine/yours/ src/app.py; echo more >> 'untracked file.txt'"
+    job = host.run(edit(script), include_dirty=True)["job_id"]
+    unchanged = host.untouched()
+
+    assert host.command("land", job, "--yes") == 1
+    said = capfd.readouterr().err
+    assert "still uncommitted" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
+    commit = said.partition("; commit them first: ")[2].partition("; then: ")[0]
+    assert host.command("diff", job) == 0
+    shown = capfd.readouterr().out
+    assert "-mine\n+yours" in shown and "staged" not in shown
+    assert unchanged() == []
+
+    subprocess.run(["bash", "-c", f"{commit} -q -m mine"], check=True)
+    before = host.project.git("rev-parse", "HEAD")
+    assert host.command("land", job, "--yes") == 0
+    assert host.project.show("HEAD", "src/app.py") == "one\nyours\nthree"
+    assert host.project.show("HEAD", "untracked file.txt") == "untracked\nmore"
+    assert host.project.git("rev-parse", "HEAD^1") == before
+    assert host.command("undo", job, "--yes") == 0
+    assert host.project.git("rev-parse", "HEAD") == before
+
+
+def test_landing_brings_only_what_the_workers_changed(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_dirty(host.project)
+    script = "echo new > new.txt; sed -i s/one/ONE/ src/app.py"
+    job = host.run(edit(script), include_dirty=True)["job_id"]
+    host.project.git("add", "-A", "--", ".", ":!product")
+    host.project.git("stash", "-q")
+    before = host.untouched()
+
+    assert host.command("land", job, "--yes") == 1
+    assert "src/app.py" in capfd.readouterr().err
+    assert before() == []
+    host.project.git("stash", "pop", "-q")
+    host.project.git("checkout", "-q", "HEAD", "--", "README.md")
+    host.project.git("commit", "-q", "-m", "all but the deletion", "-a")
+    assert host.command("land", job, "--yes") == 0
+    assert host.project.show("HEAD", "README.md") == "hello"
+    assert host.project.show("HEAD", "new.txt") == "new"
+
+
+def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> None:
+    project = host.project
+    project.git("switch", "-qc", "other")
+    project.commit({"README.md": "theirs\n"}, "theirs")
+    project.git("switch", "-q", "main")
+    project.commit({"README.md": "ours\n"}, "ours")
+    project.git("merge", "other", check=False)
+    unchanged = host.untouched()
+    assert "unfinished merge (README.md)" in refused(host.site, edit("true"), include_dirty=True)
+    assert unchanged() == []
+
+
+@pytest.mark.usefixtures("spawning")
+def test_a_child_job_has_its_workers_files_and_no_other_base(host: Host) -> None:
+    script = (
+        'cd "$ORCHESTRATOR_WORKER_DIR"; curl -s -o said -w "%{http_code}" '
+        '-H "X-API-Key: $ORCHESTRATOR_API_KEY" -H "Content-Type: application/json" '
+        '-d \'{"request": "y", "config": {"base": "HEAD"}}\' '
+        '"$ORCHESTRATOR_API_URL/api/v1/orchestrate"; cat said'
+    )
+    ended = host.run(edit(script))
+    assert "remove base" in str(ended["results"]["tasks"][0]["output"]), ended

@@ -1,0 +1,223 @@
+"""Attempts on a node that does not see the server's files: another mount namespace."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+from orchestrator.launchers.exit_record.exit_record import read_exit
+from tests.integration.launchers.cluster.conftest import ClusterSite, Relay, new_proof, relay_for
+from tests.integration.launchers.conftest import wait_until
+from tests.support.cluster import QUICK, NodeProcess
+from tests.support.machines import hidden
+
+pytestmark = pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
+    and not os.environ.get("CI"),
+    reason="mount namespaces cannot be made here",
+)
+
+
+class OwnFilesSite:
+    """A server's directory, and a node that does not see it."""
+
+    def __init__(self, directory: Path, terms: NodeLeaseTerms = QUICK) -> None:
+        (directory / "server").mkdir(exist_ok=True)
+        self.directory = directory
+        self.site = ClusterSite(directory / "server", terms)
+        self.site.listen()
+        self.relay: Relay | None = None
+
+    def join(self, *, through_relay: bool = False) -> NodeProcess:
+        site = self.site
+        # The server's directory may be another disk.
+        join_file = Path(shutil.move(site.cluster.add("n1"), self.directory / "n1.join"))
+        if through_relay:
+            self.relay = relay_for(join_file, site.cluster.port)
+            site.relays["n1"] = self.relay
+        return self.begin_node()
+
+    def begin_node(self) -> NodeProcess:
+        """Start the processes of the node, and wait until workers may start there."""
+        site, join_file = self.site, self.directory / "n1.join"
+        place, prefix = self.directory / "n1", hidden(self.directory / "server")
+        node = NodeProcess(join_file, place, prefix=prefix, own_files=True)
+        site.nodes["n1"] = node
+        wait_until(lambda: site.state().state == "up" and site.state().agents)
+        return node
+
+    @property
+    def worker(self) -> Path:
+        return self.site.directory / "job_1" / "depth_0" / "worker_1"
+
+    def start(self, script: str, **changes: object) -> Launch:
+        """Start a worker with a prompt and the results of another one."""
+        return self.site.start("a", script, **{**self.settings(), **changes})
+
+    def settings(self) -> dict[str, object]:
+        other = self.worker.with_name("worker_0")
+        for each in (self.worker, other):
+            each.mkdir(parents=True, exist_ok=True)
+        (other / "result.txt").write_text("of another worker")
+        (self.worker / "prompt.md").write_text(f"See {other}/result.txt.")
+        files = AttemptFiles(
+            directories=(str(self.worker),),
+            inputs=(str(other),),
+            texts=(str(self.worker / "prompt.md"),),
+            left_out=(str(self.worker / "worktree"),),
+        )
+        return {
+            "cwd": str(self.worker),
+            "make_cwd": True,
+            "env": {"PATH": os.environ["PATH"], "OTHER": str(other), "TOP": str(self.worker)},
+            "proof": new_proof(),
+            "files": files,
+        }
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[OwnFilesSite]:
+    own = OwnFilesSite(tmp_path)
+    yield own
+    own.site.end()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[OwnFilesSite]:
+    own = OwnFilesSite(tmp_path, NodeLeaseTerms(beat=0.2, notice=1.0, lease=60.0))
+    yield own
+    own.site.end()
+
+
+def test_a_worker_gets_its_files_and_brings_its_results_back(own: OwnFilesSite) -> None:
+    own.join()
+    own.worker.mkdir(parents=True)
+    (own.worker / "old").write_text("removed by the worker")
+    (own.worker / "worktree").mkdir()
+    own.start(
+        f"(cd {own.directory}; ls server | wc -l); cat $OTHER/result.txt; echo;"
+        "tr ' ' '\\n' < prompt.md;"
+        "mkdir -p out/deep; head -c 3000000 /dev/zero > out/deep/big; ln -s deep/big out/link;"
+        "ln -s /etc/passwd out/outwards; chmod +x out/deep/big; rm old; mkfifo pipe"
+    )
+    assert own.site.reports.exit("a").code == 0
+    first, second, see, path = own.site.log("a").split()[0], *own.site.log("a").split("\n")[1:4]
+    assert (first, second, see) == ("0", "of another worker", "See"), "the server is invisible"
+    assert path.startswith(str(own.directory / "n1" / "files"))
+    big = own.worker / "out" / "deep" / "big"
+    assert (big.stat().st_size, big.stat().st_mode & 0o777) == (3_000_000, 0o700 | 0o44 | 0o11)
+    assert os.readlink(own.worker / "out" / "link") == "deep/big"
+    names = {each.name for each in own.worker.iterdir()}
+    assert names == {"out", "prompt.md", "worktree"}
+    assert not (own.worker / "out" / "outwards").is_symlink(), "links outwards do not come back"
+    assert str(own.worker.parent) in (own.worker / "prompt.md").read_text()
+    left = sorted(each.name for each in own.site.directory.iterdir() if each.name.startswith("a."))
+    assert left == ["a.exit.json", "a.log"]
+    wait_until(lambda: not list((own.directory / "n1" / "files").iterdir()))
+
+
+def test_a_link_that_breaks_while_files_come_back_doubles_nothing(patient: OwnFilesSite) -> None:
+    own = patient
+    own.join(through_relay=True)
+    relay = own.relay
+    assert relay is not None
+    own.start("head -c 20000000 /dev/urandom > big; sha256sum < big; touch done")
+    arriving = own.site.directory / "a.returned"
+    for _ in range(2):
+        wait_until(lambda: arriving.exists() and arriving.stat().st_size > 0)
+        relay.break_all()
+    assert own.site.reports.exit("a").code == 0
+    digest = sha256((own.worker / "big").read_bytes()).hexdigest()
+    assert own.site.log("a").split()[0] == digest
+
+
+def test_a_link_that_breaks_before_the_start_costs_no_retry(patient: OwnFilesSite) -> None:
+    own = patient
+    own.join(through_relay=True)
+    assert own.relay is not None
+    own.worker.mkdir(parents=True)
+    with (own.worker / "input").open("wb") as file:
+        file.truncate(50_000_000)
+    own.start("echo ran")
+    state = own.directory / "n1" / "files"
+    wait_until(lambda: list(state.glob("*/received")))
+    own.relay.break_all()
+    ended = own.site.reports.exit("a")
+    assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.LEASE_ENDED)
+    assert own.site.log("a") == ""
+    wait_until(lambda: not list(state.iterdir()))
+
+
+def test_a_stop_while_files_are_sent_ends_the_attempt(own: OwnFilesSite) -> None:
+    own.join()
+    own.worker.mkdir(parents=True)
+    with (own.worker / "input").open("wb") as file:
+        file.truncate(100_000_000)
+    own.start("echo ran")
+    wait_until(lambda: list((own.directory / "n1" / "files").glob("*/received")))
+    own.site.launcher.stop(own.site.id("a"), "cancel", "a person")
+    ended = own.site.reports.exit("a")
+    assert (ended.ended_by, ended.stopped_by) == (EndedBy.CANCEL, "a person")
+    wait_until(lambda: not list((own.directory / "n1" / "files").iterdir()))
+    (own.worker / "input").unlink()
+    own.site.start("b", "echo again", **own.settings())
+    assert own.site.reports.exit("b").code == 0
+    assert own.site.log("b") == "again\n"
+
+
+def test_a_killed_node_process_still_returns_the_files(own: OwnFilesSite) -> None:
+    node = own.join()
+    own.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
+    wait_until(lambda: own.site.log("a") == "ready\n")
+    os.kill(node.daemon, signal.SIGKILL)
+    [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
+    (there / "go").touch()
+    assert own.site.reports.exit("a").code == 0
+    assert (own.worker / "result").read_text() == "made\n"
+
+
+def test_a_new_server_takes_the_files_of_adopted_workers(own: OwnFilesSite) -> None:
+    own.join()
+    launch = own.start("echo ready; until [ -e go ]; do sleep 0.05; done; echo made > result")
+    wait_until(lambda: own.site.log("a") == "ready\n")
+    own.site.close(stop=False)
+    [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
+    (there / "go").touch()
+    own.site.open()
+    assert own.site.adopt("a", launch.proof)
+    own.site.listen()
+    assert own.site.reports.exit("a").code == 0
+    assert (own.worker / "result").read_text() == "made\n"
+
+
+def test_files_that_the_server_cannot_store_are_lost_with_the_reason(own: OwnFilesSite) -> None:
+    own.join()
+    (own.site.directory / "a.returned").mkdir()
+    launch = own.start("echo ready; echo made > result")
+    ended = own.site.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert "the server cannot store the files of the attempt: Is a directory" in ended.error
+    assert not (own.worker / "result").exists()
+    found = read_exit(launch.exit_path, launch.proof.digest)
+    assert found is not None
+    assert found.ended_by is EndedBy.LOST, "the record of the node does not count"
+
+
+def test_an_attempt_without_a_list_of_its_files_is_rejected(own: OwnFilesSite) -> None:
+    own.join()
+    own.start("echo ran", files=None)
+    ended = own.site.reports.exit("a")
+    assert (ended.ended_by, ended.error) == (
+        EndedBy.SPAWN_FAILED,
+        "node n1 does not share the server's files",
+    )

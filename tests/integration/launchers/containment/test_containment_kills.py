@@ -1,0 +1,142 @@
+"""No process of a worker survives when processes above the worker are killed."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from tests.integration.launchers.conftest import (
+    IN_NAMESPACE,
+    Doomed,
+    Stage,
+    alive_escapees,
+    all_escaped,
+    escapees,
+    opened,
+    start_escapees,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def test_nothing_escapes_a_killed_shim(held: Any, until: Callable[..., None]) -> None:
+    start_escapees(held, until, "stay")
+    os.kill(held.shim(), 9)
+    assert held.reports.exit("a").ended_by is EndedBy.LOST
+    assert alive_escapees(held.directory) == []
+
+
+@pytest.mark.parametrize("other", ["spawner", "keeper"])
+def test_nothing_escapes_a_shim_that_is_killed_with_what_stands_above_it(
+    held: Any, until: Callable[..., None], other: str
+) -> None:
+    start_escapees(held, until, "stay")
+    held.kill("shim", other)
+    ended = held.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert "may remain" not in ended.error
+    assert alive_escapees(held.directory) == []
+
+
+@pytest.mark.parametrize("other", ["spawner", "keeper"])
+def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
+    tmp_path: Path, until: Callable[..., None], other: str
+) -> None:
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    start_escapees(stage, until, "stay")
+    shim, keeper = stage.shim(), stage.launcher.keeper_pid
+    stage.kill(other)
+    until(lambda: stage.launcher.keeper_pid != keeper)
+    assert stage.shell("b", "exit 4").code == 4, "another one forks shims"
+    os.kill(shim, 9)
+    ended = stage.reports.exit("a")
+    assert alive_escapees(tmp_path) == []
+    assert ended.ended_by is EndedBy.LOST
+    assert len(ended.strays) == 7, "the worker, and all that it started"
+    stage.close()
+
+
+def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    stage.start("a", "sh", "-c", "sleep 61 & echo ready; wait")
+    until(lambda: stage.is_ready("a"))
+    stage.kill("keeper", "spawner", "shim")
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert "processes of the worker may remain" in ended.error
+    assert "sleep" in " ".join(stray.command for stray in ended.strays)
+    stage.close()
+
+
+@pytest.mark.parametrize("first", [[], ["spawner"], ["keeper"]])
+def test_nothing_escapes_a_shim_whose_server_was_killed(
+    tmp_path: Path, until: Callable[..., None], first: list[str]
+) -> None:
+    stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))
+    doomed = Doomed(stage, "a", Mode.SUBREAPER, *escapees(tmp_path, "stay"))
+    until(lambda: all_escaped(tmp_path))
+    for name in first:
+        doomed.kill(name)
+    doomed.kill("server", "shim")
+    until(lambda: alive_escapees(tmp_path) == [])
+    until(lambda: doomed.living() == [])
+    assert stage.settle("a").ended_by is EndedBy.LOST
+    stage.close()
+
+
+@pytest.mark.parametrize("mode", IN_NAMESPACE)
+def test_in_a_namespace_all_die_with_the_shim_even_when_nobody_else_is_left(
+    tmp_path: Path, mode: Mode, until: Callable[..., None]
+) -> None:
+    stage = opened(tmp_path, ContainmentPlan(mode=mode))
+    start_escapees(stage, until, "stay")
+    shim = stage.shim()
+    stage.close(stop=False)
+    os.kill(shim, 9)
+    until(lambda: alive_escapees(tmp_path) == [])
+
+
+#: Drops its marker and leaves its session: then only its parent could identify it.
+MOVING_TARGET = """
+import os, signal, sys, time
+if len(sys.argv) == 3: os.execve(sys.executable, [sys.executable, "-S", *sys.argv, "again"], {})
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if os.fork(): time.sleep(float(sys.argv[2])); os._exit(0)
+os.setsid()
+beat = os.open(f"beat-{sys.argv[1]}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+while True:
+    os.write(beat, b".")
+    time.sleep(0.0001)
+    if os.fork(): os._exit(0)
+"""
+
+
+def start_moving_target(stage: Stage, until: Callable[..., None], name: str, seconds: str) -> None:
+    """Start a worker that ends after a while. It leaves a process that forks itself repeatedly."""
+    (stage.directory / "moving.py").write_text(MOVING_TARGET)
+    stage.start(name, sys.executable, "-S", str(stage.directory / "moving.py"), name, seconds)
+    until((stage.directory / f"beat-{name}").exists)
+
+
+def test_a_process_that_forks_itself_anew_is_caught(held: Any, until: Callable[..., None]) -> None:
+    start_moving_target(held, until, "a", "0.1")
+    ended = held.reports.exit("a")
+    assert ended.code == 0 and ended.error == ""
+    assert alive_escapees(held.directory) == []
+
+
+def test_a_killed_shim_leaves_no_process_that_forks_itself_anew(
+    held: Any, until: Callable[..., None]
+) -> None:
+    for number, killed in enumerate((["shim"], ["shim", "spawner"], ["shim", "keeper"])):
+        start_moving_target(held, until, str(number), "60")
+        held.kill(*killed)
+        assert held.reports.exit(str(number)).ended_by is EndedBy.LOST
+    assert alive_escapees(held.directory) == []

@@ -1,0 +1,70 @@
+"""The reaper lists each leftover process that it kills."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).absolute().parents[4]
+
+#: A dead shim's process, whose own child is adopted between the listing and the killing.
+ADOPTED_LATE = """
+import json, os, signal, socket, sys, time
+from orchestrator.security import proc
+from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
+
+control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+table = ShimTable()
+reaper = Reaper(control, {"mode": "subreaper"}, table)
+shim = os.posix_spawnp("sh", ["sh", "-c", "sleep 60 & wait"], os.environ)
+table.add(1)
+reaper._shims[shim] = 1
+reaper._stops[shim] = 0
+while not (grandchildren := list(proc.children(shim))):
+    time.sleep(0.01)
+listed = reaper._family.detached
+
+def list_then_adopt(spare):
+    found = listed(spare)
+    reaper._family.detached = listed
+    os.kill(shim, signal.SIGKILL)
+    while grandchildren[0] not in proc.children(os.getpid()):
+        time.sleep(0.01)
+    return found
+
+reaper._family.detached = list_then_adopt
+while reaper._has_work:
+    reaper._clean_up()
+    time.sleep(0.2)
+[killed] = json.loads(server.recv(65536))["strays"]
+assert not os.path.exists(f"/proc/{grandchildren[0]}")
+assert killed == {"pid": grandchildren[0], "command": "sleep 60"}, killed
+"""
+
+
+#: Some containers forbid pidfd_open.
+WITHOUT_PIDFD = """
+import errno, os
+
+def refuse(*_):
+    raise OSError(errno.ENOSYS, "not implemented")
+
+os.pidfd_open = refuse
+"""
+
+
+@pytest.mark.parametrize("before", ["", WITHOUT_PIDFD], ids=["usual", "without pidfd"])
+@pytest.mark.skipif(sys.platform == "darwin", reason="macOS has no subreapers")
+def test_a_process_that_is_adopted_after_the_listing_is_listed_in_the_next_pass(
+    before: str,
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", before + ADOPTED_LATE],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=REPOSITORY,
+    )
+
+    assert (ended.returncode, ended.stderr) == (0, "")

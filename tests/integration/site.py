@@ -1,0 +1,359 @@
+"""A running job manager behind its HTTP server: in this process, or in a separate process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.waitress_server import serve
+from orchestrator.cli.server.doctor_process import DoctorProcess
+from orchestrator.cli.server.server_process import api_options
+from orchestrator.composition import build
+from orchestrator.config import load
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.store import SqlStore, sqlite_url
+from tests.faults.zygote import Forked, Zygote
+
+REPOSITORY = Path(__file__).absolute().parents[2]
+KEY = "the-key-of-the-engine-tests"
+Answer = dict[str, Any]
+
+#: Timeouts that only end a hang: a loaded machine may be slow.
+READY_SECONDS, HANG_SECONDS = 90.0, 60.0
+#: Shorter times than the defaults, so that no test takes minutes.
+SETTINGS: dict[str, dict[str, Any]] = {
+    "orchestrator": {"workspace_root": "./workspace", "project_root": "./project"},
+    "workers": {
+        "max_workers": 8,
+        "default_timeout": 60,
+        "max_retries": 0,
+        "grace_seconds": 1,
+        "retry_backoff_seconds": 0.05,
+        "min_available_memory_bytes": 0,
+    },
+    "api": {"port": 0, "api_key": KEY},
+    "logging": {"log_dir": "./logs"},
+}
+
+
+def until(condition: Callable[[], Any], what: str, within: float = HANG_SECONDS) -> Any:
+    """Return the condition's value as soon as it is true; fail after a timeout."""
+    begun = time.monotonic()
+    while not (found := condition()):
+        waited = time.monotonic() - begun
+        assert waited < within, f"not within {within:g} s: {what}"
+        # Many conditions ask the server: what takes longer is asked for less often.
+        time.sleep(min(0.05, 0.01 + waited / 20))
+    return found
+
+
+def files_named(directory: Path, name: str) -> list[Path]:
+    """Return the files below a directory in which files appear and disappear at the same time."""
+    return [Path(place) / name for place, _, files in os.walk(directory) if name in files]
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Return the complete lines of a file that another process may be writing."""
+    try:
+        whole = path.read_bytes().rpartition(b"\n")[0]
+    except FileNotFoundError:
+        return []
+    return whole.decode().splitlines()
+
+
+def shell(command: str | list[str], **more: Any) -> Answer:
+    return {"agent": "shell", "command": command, **more}
+
+
+def marked(root_id: str) -> list[int]:
+    """Living processes that carry the marker of a worker of this root job."""
+    wanted = f"ORCHESTRATOR_WORKER={root_id}/".encode()
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (directory / "environ").read_bytes():
+                found.append(int(directory.name))
+        except OSError:
+            continue
+    return found
+
+
+class Site:
+    """The HTTP part that both kinds of servers share."""
+
+    url: str
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.workspace = folder / "workspace"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        key: str = KEY,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        return requests.request(
+            method,
+            f"{self.url}/api/v1{path}",
+            json=body,
+            headers={"X-API-Key": key, **(headers or {})},
+            timeout=60,
+        )
+
+    def get(self, path: str, key: str = KEY) -> Answer:
+        response = self.call("GET", path, key=key)
+        assert response.status_code == 200, response.text
+        found: Answer = response.json()
+        return found
+
+    def post(
+        self, request: str, tasks: Sequence[Answer] = (), key: str = KEY, **config: Any
+    ) -> requests.Response:
+        body: Answer = {"request": request, "config": config}
+        if tasks:
+            body["tasks"] = list(tasks)
+        return self.call("POST", "/orchestrate", body, key=key)
+
+    def submit(self, request: str, tasks: Sequence[Answer] = (), **config: Any) -> str:
+        response = self.post(request, tasks, **config)
+        assert response.status_code == 202, response.text
+        return str(response.json()["job_id"])
+
+    def wait(self, job_id: str, within: float = 60.0) -> Answer:
+        deadline = time.monotonic() + within
+        while True:
+            answer = self.get(f"/jobs/{job_id}/wait?timeout=20")
+            if answer["status"] in ("completed", "partial", "failed", "cancelled"):
+                return answer
+            assert time.monotonic() < deadline, f"job {job_id} is still {answer['status']}"
+
+    def run(self, request: str, tasks: Sequence[Answer] = (), **config: Any) -> Answer:
+        return self.wait(self.submit(request, tasks, **config))
+
+    def status(self, job_id: str) -> Answer:
+        return self.get(f"/jobs/{job_id}/status")
+
+    def directory(self, job_id: str) -> Path:
+        return self.workspace / f"job_{job_id}"
+
+    def log(self, job_id: str, worker: str, depth: int = 0) -> str:
+        path = self.directory(job_id) / "logs" / f"depth_{depth}_{worker}.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def status_file(self, job_id: str) -> Answer:
+        found: Answer = json.loads((self.directory(job_id) / "status.json").read_text())
+        return found
+
+    def key_of(self, job_id: str, worker: str = "worker_1", depth: int = 0) -> str:
+        """Return the key of a worker, which the worker has written to a file named key."""
+        path = self.directory(job_id) / f"depth_{depth}" / worker / "key"
+        return str(until(lambda: path.exists() and path.read_text().strip(), f"{path} is there"))
+
+
+#: A task that writes its key for the test, and runs until the test ends it.
+HOLD = (
+    'printenv ORCHESTRATOR_API_KEY > .k && mv .k key; until [ -e "$RELEASE" ]; do sleep 0.02; done'
+)
+
+
+def make_folder(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
+    """Create a folder like an installed one: its own configuration, the real bin."""
+    settings = {
+        name: {**SETTINGS.get(name, {}), **changes.get(name, {})}
+        for name in {**SETTINGS, **changes}
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "project").mkdir(exist_ok=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    if not (folder / "bin").is_symlink():
+        (folder / "bin").symlink_to(REPOSITORY / "bin")
+    return folder
+
+
+@cache
+def migrated() -> bytes:
+    """Return a database with the schema of this release and no job."""
+    with tempfile.TemporaryDirectory() as directory:
+        store = SqlStore(sqlite_url(Path(directory) / "orchestrator.db"))
+        store.open()
+        store.close()
+        return (Path(directory) / "orchestrator.db").read_bytes()
+
+
+def with_schema(store: SqlStore) -> None:
+    """Give a new database its schema without migrations, which take a third of a job manager's
+    start.
+    """
+    if store.file is not None and not store.file.exists():
+        store.file.parent.mkdir(parents=True, exist_ok=True)
+        store.file.write_bytes(migrated())
+        store.file.chmod(0o600)
+
+
+class InProcess(Site):
+    """The job manager of app.py in this process, with real workers and a real HTTP server."""
+
+    def __init__(self, folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(make_folder(folder, changes))
+        settings = load(folder, environ={}).settings
+        self.manager = build(folder, settings)
+        with_schema(self.manager.store)
+        self.manager.open()
+        doctor = DoctorProcess(folder, folder / "project", os.environ)
+        options = replace(api_options(settings), doctor=doctor)
+        self._app = create_app(self.manager.service, options)
+        self._server = serve(self._app, host="127.0.0.1", port=0, threads=8)
+        self.url = self._server.url
+        try:
+            self.manager.start(self.url)
+        except OrchestratorError:
+            close_app(self._app)
+            self._server.close()
+            self.manager.close()
+            raise
+        self._server.start()
+
+    def stop(self) -> None:
+        self.manager.stop_workers()
+        close_app(self._app)
+        self._server.close()
+        assert self._server.wait(HANG_SECONDS)
+        self.manager.stop()
+
+
+class ServerProcess(Site):
+    """``python -m orchestrator serve`` with its own folder; stopped by its pid, always.
+
+    A zygote starts it in a tenth of the time, and does not know its exit code.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        changes: Mapping[str, Mapping[str, Any]],
+        zygote: Zygote | None = None,
+    ) -> None:
+        super().__init__(make_folder(folder, changes))
+        self.process: subprocess.Popen[bytes] | Forked | None = None
+        self._zygote = zygote
+
+    def environment(self) -> dict[str, str]:
+        """Return settings as variables, so that the checkout's own config.yaml does not count."""
+        settings = yaml.safe_load((self.folder / "config.yaml").read_text())
+        given = {
+            f"ORCHESTRATOR_{section}__{name}".upper(): json.dumps(value)
+            if not isinstance(value, str)
+            else str(self.folder / value)
+            if value.startswith("./")
+            else value
+            for section, values in settings.items()
+            for name, value in values.items()
+        }
+        # Bytecode is kept, because compiling the modules takes longer than a test.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if "ORCHESTRATOR" not in name and name != "PYTHONDONTWRITEBYTECODE"
+        }
+        return {**kept, **given, "PYTHONPATH": str(REPOSITORY)}
+
+    def popen(self, *arguments: str, fork: bool = True) -> subprocess.Popen[bytes] | Forked:
+        if self._zygote is not None and fork:
+            output = self.folder / "server.out"
+            return self._zygote.fork(["serve", *arguments], self.environment(), self.folder, output)
+        with (self.folder / "server.out").open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "orchestrator", "serve", *arguments],
+                env=self.environment(),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+
+    def change(self, **sections: Mapping[str, Any]) -> None:
+        """Change settings for the next server."""
+        path = self.folder / "config.yaml"
+        settings = yaml.safe_load(path.read_text())
+        changed = {name: {**settings.get(name, {}), **each} for name, each in sections.items()}
+        path.write_text(yaml.safe_dump({**settings, **changed}))
+
+    @property
+    def record(self) -> Path:
+        return self.workspace / "server.json"
+
+    def output(self) -> str:
+        return (self.folder / "server.out").read_text()
+
+    def start(self, *arguments: str) -> None:
+        """Start the server on any free port, unless the arguments name a port."""
+        self.process = process = self.popen(*(arguments or ("--port", "0")))
+
+        def ready() -> bool:
+            assert process.poll() is None, self.output()
+            try:
+                said = json.loads(self.record.read_text())
+            except (OSError, ValueError):
+                return False
+            return bool(said["pid"] == process.pid)
+
+        until(ready, "the server is ready", READY_SECONDS)
+        self.url = json.loads(self.record.read_text())["url"]
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(HANG_SECONDS)
+
+    def terminate(self) -> int:
+        """Stop the server in good order."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(HANG_SECONDS)
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.terminate()
+
+
+class Watcher:
+    """Calls a function repeatedly in a thread, and records its errors."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._enough = threading.Event()
+        self.looks = 0
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Watcher":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        try:
+            while not self._enough.is_set():
+                self._look()
+                self.looks += 1
+        except BaseException as error:
+            self.error = error

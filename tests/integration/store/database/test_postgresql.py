@@ -1,0 +1,232 @@
+"""Faults of a database on a server: lost connections."""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from orchestrator.core.errors import StoreAway, StoreError
+from orchestrator.core.ports import Change
+from orchestrator.store import SqlStore
+from tests.contract.store_adapters import database
+from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
+from tests.faults.gateway import Gateway
+from tests.integration.site import until
+
+CUT_OTHERS_OFF = text(
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with database("postgresql", tmp_path) as url:
+        yield url
+
+
+def cut_off(url: str) -> None:
+    """Break every connection, as a restart of the database does."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(CUT_OTHERS_OFF)
+
+
+def test_a_lost_connection_fails_one_save_and_no_read(url: str) -> None:
+    store = SqlStore(url)
+    store.open()
+    store.save(Change(new_jobs=[a_job()]))
+    assert store.job("a") == a_job()
+
+    cut_off(url)
+
+    assert store.job("a") == a_job()
+    with pytest.raises(StoreError):
+        store.save(Change(new_jobs=[a_job("b")]))
+    store.save(Change(new_jobs=[a_job("b")]))
+    assert store.job("b") == a_job("b")
+    store.close()
+
+
+def test_a_change_whose_commit_was_not_answered_is_not_stored_twice(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(url)
+    store.open()
+    commit = psycopg.Connection.commit
+
+    def committed_but_cut_off(connection: psycopg.Connection[Any]) -> None:
+        commit(connection)
+        raise psycopg.OperationalError("the connection is lost")
+
+    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "commit", committed_but_cut_off)
+        with pytest.raises(StoreError):
+            store.save(change)
+
+    store.save(change)
+    store.save(Change(events=[an_event(a_job(), 2)]))
+    assert [event.seq for event in store.events("a", 0, 10)] == [1, 2]
+    store.close()
+
+
+def test_a_change_whose_commit_never_came_is_stored(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(url)
+    store.open()
+    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+
+    def cut_off_before(connection: psycopg.Connection[Any]) -> None:
+        connection.close()
+        raise psycopg.OperationalError("the connection is lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "commit", cut_off_before)
+        with pytest.raises(StoreError):
+            store.save(change)
+    assert store.events("a", 0, 10) == []
+
+    store.save(change)
+    assert [event.seq for event in store.events("a", 0, 10)] == [1]
+    store.close()
+
+
+#: A slow commit, as with a slow disk or a standby server.
+SLOW_COMMIT = """
+CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_sleep(1); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER slowly AFTER INSERT ON jobs DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION slowly()
+"""
+
+
+def succeeds(call: Callable[[], object]) -> bool:
+    with suppress(StoreError):
+        call()
+        return True
+    return False
+
+
+def saved(store: SqlStore, change: Change) -> bool:
+    return succeeds(lambda: store.save(change))
+
+
+@pytest.fixture
+def gateway(url: str) -> Iterator[Gateway]:
+    server = make_url(url)
+    gateway = Gateway(server.host or "127.0.0.1", server.port or 5432)
+    yield gateway
+    gateway.close()
+
+
+def through(gateway: Gateway, url: str) -> str:
+    way = make_url(url).set(host="127.0.0.1", port=gateway.port)
+    return way.render_as_string(hide_password=False)
+
+
+def test_a_change_whose_commit_is_still_under_way_is_not_stored_twice(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = SqlStore(url, alone=True)
+    store.open()
+    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as own:
+        own.execute(SLOW_COMMIT)
+    commit = psycopg.Connection.commit
+
+    def cut_off_during(connection: psycopg.Connection[Any]) -> None:
+        """Break the connection after the request, so that the answer is lost."""
+        connection.pgconn.send_query(b"COMMIT")
+        with closing(socket.socket(fileno=os.dup(connection.pgconn.socket))) as end:
+            end.shutdown(socket.SHUT_RDWR)
+        commit(connection)
+
+    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Connection, "commit", cut_off_during)
+        assert not saved(store, change)
+
+    until(lambda: saved(store, change), "it is stored")
+    store.save(Change(events=[an_event(a_job(), 2)]))
+    assert [event.seq for event in store.events("a", 0, 10)] == [1, 2]
+    store.close()
+
+
+def test_one_server_at_a_time_has_the_database(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.store.database.postgresql.PREDECESSOR_SECONDS", 0.2)
+    first, second = SqlStore(url, alone=True), SqlStore(url, alone=True)
+    first.open()
+
+    with pytest.raises(StoreError, match="another server"):
+        second.open()
+    cut_off(url)
+    until(lambda: saved(first, Change(new_jobs=[a_job()])), "it takes it again")
+    with pytest.raises(StoreError, match="another server"):
+        second.open()
+
+    first.close()
+    second.open()
+    assert second.job("a") == a_job()
+    second.close()
+
+
+def test_a_table_that_is_locked_holds_up_nothing_for_long(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.store.database.postgresql.LOCK_SECONDS", 0.2)
+    store = SqlStore(url, alone=True)
+    store.open()
+    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as own:
+        own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
+        for call in (lambda: store.save(change), lambda: store.events("a", 0, 10)):
+            with pytest.raises(StoreAway, match="lock timeout"):
+                call()
+
+    store.save(change)
+    assert [event.seq for event in store.events("a", 0, 10)] == [1]
+    store.close()
+
+
+def test_options_of_the_url_count(url: str) -> None:
+    store = SqlStore(f"{url}?options=-c%20lock_timeout%3D123")
+    store.open()
+    with store._opened().writer.begin() as step:
+        assert step.connection.exec_driver_sql("SHOW lock_timeout").scalar() == "123ms"
+    store.close()
+
+
+def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back(
+    url: str, gateway: Gateway
+) -> None:
+    store = SqlStore(through(gateway, url), alone=True)
+    store.open()
+    worker = a_worker(a_job())
+    change = Change(
+        new_jobs=[a_job()], new_workers=[worker], new_attempts=[an_attempt(worker)], events=[]
+    )
+    store.save(change)
+    calls = (
+        lambda: store.take_leases(an_attempt(worker), ["db"], 5.0),
+        lambda: store.end_leases(worker.key, ["other"]),
+        lambda: store.forget(["none"]),
+        lambda: store.save(Change(events=[an_event(a_job(), 1)])),
+        lambda: store.events("a", 0, 10),
+    )
+    for call in calls:
+        with gateway.closed():
+            # Twice, so that the lost connection is known the second time.
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    call()
+        until(lambda call=call: succeeds(call), "it works again")
+
+    assert [lease.name for lease in store.leases()] == ["db"]
+    store.close()
