@@ -36,6 +36,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import (
     Base,
+    Folded,
     Merge,
     Repository,
     Tools,
@@ -466,6 +467,21 @@ class Worktrees:
             ground.directory, ground.branch, last
         )
         unresolved = bool(faults) and self._repository.has_conflicts(ground.directory)
+        work, changed = self._commit_work(worker, task, ground, start, last)
+        self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
+        self._repository.settle(ground.directory)
+        marked = self._repository.conflict_markers(start, work.commit) if changed and start else ()
+        found = self._changes(worker, task, ground, start, work, changed)
+        has_conflicts = unresolved and bool(marked)
+        return replace(found, faults=(*faults, *marked), has_conflicts=has_conflicts)
+
+    def _commit_work(
+        self, worker: Worker, task: TaskSpec, ground: WorkerWorktree, start: str, last: str
+    ) -> tuple[Folded, bool]:
+        """Commit the attempt's work on the worker's branch.
+
+        Return the commit, and True if the attempt changed anything.
+        """
         message = _message(worker, task)
         author, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, ground, promised)
@@ -473,8 +489,7 @@ class Worktrees:
         tip = self._repository.commit(*place, message, author, promised)
         failpoints.reached("worktree: loose files are committed")
         folded = self._repository.fold(*place, tip, message, author, promised)
-        tip = folded.commit
-        held = folded.held_back
+        tip, held = folded.commit, folded.held_back
         if self._fold_attempts and start:
             onto = last if self._repository.contains(tip, last) else start
             how = ground.branch, onto, tip, message, held
@@ -484,32 +499,38 @@ class Worktrees:
         if self._fold_attempts:
             tip = without_refused(self._repository, worker, ground.branch, tip, message)
         failpoints.reached("worktree: committed")
-        self.checkpoints.end(self.place_of(worker), tip, interrupted)
-        self._repository.settle(ground.directory)
+        return replace(folded, commit=tip, held_back=held), changed
+
+    def _changes(
+        self,
+        worker: Worker,
+        task: TaskSpec,
+        ground: WorkerWorktree,
+        start: str,
+        work: Folded,
+        changed: bool,
+    ) -> Changes:
+        """Return the changes of all attempts of the worker, which are committed as ``work``."""
+        tip = work.commit
         files = self._repository.changed(start or tip, tip)
         others = self.of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
-        gone = {*self._repository.touched(start or tip, tip)} - {*files} - others
+        touched = self._repository.touched(start or tip, tip)
+        gone = {*touched} - {*files} - others
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
-        marked = self._repository.conflict_markers(start, tip) if changed and start else ()
-        has_work = bool(files) or (
-            bool(start) and tip != start and bool(self._repository.touched(start, tip))
-        )
+        has_work = bool(files) or (bool(start) and tip != start and bool(touched))
         kept = self._promises.check(worker, task, ground.directory, start, tip)
-        faults_and_marks = (*faults, *marked)
         return Changes(
             own,
             changed,
-            faults_and_marks,
-            size,
-            has_work,
-            kept.missing,
-            kept.saved,
-            side_work=folded.work,
-            held_back=self._promises.saved(worker, ground.directory, held),
+            size=size,
+            has_work=has_work,
+            missing=kept.missing,
+            saved=kept.saved,
+            side_work=work.work,
+            held_back=self._promises.saved(worker, ground.directory, work.held_back),
             commit=tip,
             removed=tuple(sorted(gone))[:MOST_FILES],
-            has_conflicts=unresolved and bool(marked),
         )
 
     def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:
