@@ -136,10 +136,10 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
     """
     if start and not commits.changed_any(git, start, commit):
         return True
-    return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
+    return any(_has_changes_of(git, result, commit) for result in results) or _is_users(git, commit)
 
 
-def _has(git: Git, result: str, commit: str) -> bool:
+def _has_changes_of(git: Git, result: str, commit: str) -> bool:
     # Merging a commit whose changes the result contains does not change the result. A result is
     # safe, because it is kept, or is on a branch of the user.
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))

@@ -119,7 +119,7 @@ class HttpServer:
             listener.repeats = self._repeats
             listener.accept, listener.is_crowded = door.accept, door.is_crowded
             if relay is not None:
-                _say_https(listener)
+                _mark_as_https(listener)
             self._doors.append(door)
         self._listeners += new
         return new
@@ -240,7 +240,7 @@ def _url(scheme: str, host: str, port: int) -> str:
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _say_https(listener: Any) -> None:
+def _mark_as_https(listener: Any) -> None:
     # The TLS relay passes decrypted requests to the listener.
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"

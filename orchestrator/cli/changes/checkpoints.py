@@ -42,7 +42,7 @@ def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | 
         click.echo(table([_HEADINGS, *map(_row, found)]))
     else:
         if worker_id is not None and answer["checkpoints"]:
-            raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_whose(answer)}")
+            raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_others(answer)}")
         click.echo("no checkpoints: only workers with a worktree have checkpoints", err=True)
 
 
@@ -80,7 +80,7 @@ def rollback_command(
     )
 
 
-def _whose(answer: Answer) -> str:
+def _others(answer: Answer) -> str:
     workers = dict.fromkeys(each["worker_id"] for each in answer["checkpoints"])
     return f"workers with checkpoints: {', '.join(workers)}"
 

@@ -147,7 +147,7 @@ def _print_result(surroundings: CliContext, job: Answer, row: Answer, taken: "Ta
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
     click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
     root = whole_job(surroundings.workspace, root_id_of(surroundings.workspace, job_id))
-    above = list(_above(root, job_id))
+    above = list(_ancestors(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
@@ -172,7 +172,7 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
         )
 
 
-def _above(root: Answer, job_id: str) -> Iterator[str]:
+def _ancestors(root: Answer, job_id: str) -> Iterator[str]:
     """Yield the ids of the job's ancestors, from its parent job to the root job."""
     parents = {each["job_id"]: each.get("parent_job_id") for each in root.get("child_jobs") or ()}
     while parent := parents.get(job_id):

@@ -98,7 +98,7 @@ def _shows_something(evidence: Evidence) -> bool:
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
 
 
-def _nothing(evidence: Evidence) -> str:
+def _no_result(evidence: Evidence) -> str:
     if evidence.has_work:
         return "no result: exit code 0, but no output and no changes since the previous attempt"
     return "no result: exit code 0, but no output and no files"
@@ -313,7 +313,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         "nothing to show",
         lambda x, e: not _shows_something(e),
         _S.FAILED,
-        lambda x, e: _nothing(e),
+        lambda x, e: _no_result(e),
         retry=True,
     ),
     OutcomeRow("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _notes(e)),

@@ -187,7 +187,7 @@ class GateRunner:
             if check.base:
                 course.cwd = self._repository.inside(check.directory)
                 touched = self._repository.touched(check.base, check.commit)
-                course.touched = _from(os.path.relpath(course.cwd, check.directory), touched)
+                course.touched = _relative_to(os.path.relpath(course.cwd, check.directory), touched)
         except (RepositoryError, OSError) as error:
             why = f"cannot read the change: {error}"
             course.results += [_failed_to_run(gate, why) for gate in check.gates]
@@ -456,7 +456,7 @@ def _has_statements(path: str) -> bool:
     return any(each and not each.startswith(b"#") for each in lines)
 
 
-def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
+def _relative_to(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
     """Convert paths relative to the repository to paths relative to the project in it."""
     if project == os.curdir:
         return touched

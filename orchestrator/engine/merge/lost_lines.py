@@ -29,10 +29,10 @@ class LostLines:
         """Add the names of the earlier workers that wrote the conflict's lost lines."""
         if not conflict.lost:
             return conflict
-        lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
+        lost = (replace(each, workers=self._losers(conflict.path, each)) for each in conflict.lost)
         return replace(conflict, lost=tuple(lost))
 
-    def _of(self, path: str, lost: LostHunk) -> tuple[str, ...]:
+    def _losers(self, path: str, lost: LostHunk) -> tuple[str, ...]:
         by_line = dict.fromkeys(filter(None, map(self._origin, lost.commits)))
         if by_line:
             return tuple(by_line)

@@ -172,9 +172,9 @@ class GatePlans:
             return GatePlan(), ""  # The request is rejected later, with a better message.
         first = root.config.base or job.config.base or base
         asked = config.get("gates")
-        return self.of_child(asked, self._above(job.config, base), first), first
+        return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
-    def _above(self, parent: JobConfig, base: str) -> JobConfig:
+    def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
         """Return the parent job's settings, with the default gates of ``base`` if they are needed.
 
         The defaults are not needed if the parent job has a base or gates, or switched gates off.

@@ -148,7 +148,7 @@ class Publisher:
     def _run(self) -> None:
         ended = False
         while not ended:
-            changes = [self._queue.get(), *self._rest()]
+            changes = [self._queue.get(), *self._queued()]
             ended = None in changes
             present = [change for change in changes if change is not None]
             if present:
@@ -156,7 +156,7 @@ class Publisher:
                 if not ended:
                     time.sleep(PAUSE_SECONDS)
 
-    def _rest(self) -> Iterator[Change | None]:
+    def _queued(self) -> Iterator[Change | None]:
         with suppress(Empty):
             while True:
                 yield self._queue.get_nowait()

@@ -68,7 +68,7 @@ class UsersCheckout:
     def _adopt(self, root_id: str) -> None:
         """Add the changes that the user made after the previous run to the recorded state."""
         directory = self._workspace.job_directory(root_id)
-        before, ended = self._before(root_id), self._ended(root_id)
+        before, ended = self._before(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()
         # Without a whole state before the job, every change is reported.
         names = {*before, *state} if before else ()
@@ -85,7 +85,7 @@ class UsersCheckout:
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (directory / AT_REST).unlink(missing_ok=True)
 
-    def _ended(self, root_id: str) -> Mapping[str, str | None]:
+    def _previous_end(self, root_id: str) -> Mapping[str, str | None]:
         """Return the changed entries with their values at the end of the previous run.
 
         A value is None if the entry did not exist.

@@ -325,7 +325,9 @@ class Worktrees:
         failpoints.reached("worktree: its start is known")
         is_new = not os.path.lexists(directory)
         self._turns.opened(worker)
-        self._repository.open_worktree(directory, branch, start, self._above(worker, job))
+        self._repository.open_worktree(
+            directory, branch, start, self._parent_directory(worker, job)
+        )
         place = CheckpointPlace(worker, branch, directory, True)
         self.checkpoints.begin(
             place, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
@@ -352,7 +354,7 @@ class Worktrees:
             logger.warning("cannot find the project's own programs", exc_info=True)
             return Tools()
 
-    def _above(self, worker: Worker, job: Job) -> str:
+    def _parent_directory(self, worker: Worker, job: Job) -> str:
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))

@@ -51,7 +51,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
     for name in _SETTINGS:
-        found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
+        found |= {f"git {_inside(each, common)}": content(each) for each in _entries(common / name)}
     # A lock of a running or killed git blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
@@ -169,7 +169,7 @@ def _seen(path: str) -> str:
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
-def _all(path: Path) -> list[Path]:
+def _entries(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 

@@ -198,7 +198,7 @@ def _keep(git: Git, nested: Nested, ref: str) -> None:
         return
     for name, source in wanted.items():
         old = present.get(name, "")
-        if old and not _has(nested.git, source.commit, old):
+        if old and not _contains(nested.git, source.commit, old):
             git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", f"{name}+{old[:12]}", old)
     specs = [f"{source.ref}:{name}" for name, source in wanted.items()]
     fetch = ("-c", "protocol.file.allow=always", "fetch", *_QUIET, "--no-auto-maintenance")
@@ -250,6 +250,6 @@ def _present(git: Git, ref: str) -> dict[str, str]:
     return dict(line.split(" ") for line in shown.splitlines())
 
 
-def _has(git: Git, commit: str, ancestor: str) -> bool:
+def _contains(git: Git, commit: str, ancestor: str) -> bool:
     known = git.run("merge-base", "--is-ancestor", ancestor, commit, accept=range(256))
     return known.code == 0

@@ -129,10 +129,10 @@ class _Roots:
     def _of_directory(self, directory: str) -> _Root | None:
         if directory not in self._known:
             above = self._of_directory(posixpath.dirname(directory))
-            self._known[directory] = above or self._at(directory)
+            self._known[directory] = above or self._root_at(directory)
         return self._known[directory]
 
-    def _at(self, directory: str) -> _Root | None:
+    def _root_at(self, directory: str) -> _Root | None:
         if matches(f"{directory}/", self._never.patterns):
             return _Root(directory, HeldBackRule.NAME)
         rule = self._marked.get(directory)

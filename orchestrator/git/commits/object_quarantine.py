@@ -62,7 +62,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
         _in_use.add(directory)
     try:
         apart, index = f"{directory}/objects", f"{directory}/index"
-        env = {**git.env, **_around(apart, objects)}
+        env = {**git.env, **_quarantined(apart, objects)}
         with _writing():
             os.mkdir(apart)
             if "GIT_INDEX_FILE" not in git.env:
@@ -119,7 +119,7 @@ def _sweep(admin: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _around(directory: str, objects: str) -> Mapping[str, str]:
+def _quarantined(directory: str, objects: str) -> Mapping[str, str]:
     # An unquoted colon in the path would separate two paths.
     quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
     return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}

@@ -179,11 +179,11 @@ class Landing:
         if not commit:
             raise NotFound(
                 f"job {self.job_id} has no merged result: there is no branch "
-                f"{short(self._branch)}; {self._instead()}"
+                f"{short(self._branch)}; {self._other_command()}"
             )
         return commit
 
-    def _instead(self) -> str:
+    def _other_command(self) -> str:
         if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
             return f"list commands that merge its changes: {COMMAND} status {self.job_id}"
         return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"

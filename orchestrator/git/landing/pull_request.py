@@ -54,7 +54,7 @@ class PullRequest:
         if self._ran(push).returncode:
             raise Conflict(f"git push to {remote} failed; no pull request was opened")
         command = self._command(tool)
-        if tool == "gh" and (known := self._ran(self._known(), captured=True).stdout.strip()):
+        if tool == "gh" and (known := self._ran(self._listing(), captured=True).stdout.strip()):
             return str(known)
         done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
         if done.returncode:
@@ -97,7 +97,7 @@ class PullRequest:
     def _path(self) -> str:
         return self.environ.get("PATH", os.defpath)
 
-    def _known(self) -> list[str]:
+    def _listing(self) -> list[str]:
         asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
         return ["gh", "pr", "list", *asked]
 

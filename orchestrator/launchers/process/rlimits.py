@@ -32,10 +32,10 @@ def entry(limits: Message) -> Enter | None:
     """Return a function that sets the kernel's limits in a new process; None without limits."""
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
-    return (lambda: _set(wanted)) if wanted else None
+    return (lambda: _set_limits(wanted)) if wanted else None
 
 
-def _set(wanted: list[tuple[int, int]]) -> None:
+def _set_limits(wanted: list[tuple[int, int]]) -> None:
     for kind, value in wanted:
         _, hard = resource.getrlimit(kind)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)

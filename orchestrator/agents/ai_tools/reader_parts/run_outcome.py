@@ -54,7 +54,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     ``now``: the present Unix time, for texts such as "try again in 20s".
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
-    used = _usage(report.usage)
+    used = _without_zero_counts(report.usage)
     accounted = report.accounted and used is report.usage
     return AgentOutcome(
         text=report.text,
@@ -71,14 +71,14 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     )
 
 
-def _usage(usage: Usage) -> Usage:
+def _without_zero_counts(usage: Usage) -> Usage:
     # Every model call uses tokens, so 0 tokens means that the number is unknown.
-    if not usage.steps or usage.input_tokens is None or _is_any(usage):
+    if not usage.steps or usage.input_tokens is None or _has_counts(usage):
         return usage
     return Usage(steps=usage.steps)
 
 
-def _is_any(usage: Usage) -> bool:
+def _has_counts(usage: Usage) -> bool:
     counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
     return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
 

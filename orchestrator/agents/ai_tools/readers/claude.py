@@ -165,12 +165,12 @@ class ClaudeReader:
         if json_values.flag(event, "isReplay"):
             return [InputReadEvent(json_values.text(event, "uuid"))]
         for block in json_values.objects(event, "message", "content"):
-            self._last_tools(json_values.text(block, "tool_use_id"))
+            self._forget_old_tools(json_values.text(block, "tool_use_id"))
         refused = [self._tools.get(each, ToolEvent("a tool")) for each in _refused(event)]
         self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
-    def _last_tools(self, keep: str, most: int = 100) -> None:
+    def _forget_old_tools(self, keep: str, most: int = 100) -> None:
         """Forget all but the last ``most`` tool calls, to limit memory. Never forget ``keep``."""
         for name in list(self._tools)[: max(0, len(self._tools) - most)]:
             if name != keep:

@@ -91,7 +91,7 @@ class Frame:
         rows = body - len(below)
         drawn = [self._row(row, width) for row in self.view.window(rows)] if rows else []
         if rows and not drawn:
-            drawn = [self._nothing()]
+            drawn = [self._empty_text()]
         drawn += [""] * (rows - len(drawn))
         found = [self._head(width), self._titles(width), *drawn, *below, self._foot()]
         return [fit(self._plain(line), width) for line in found]
@@ -99,7 +99,7 @@ class Frame:
     def _plain(self, line: str) -> str:
         return line if self.is_unicode else line.replace("·", "|").replace("▸", ">")
 
-    def _nothing(self) -> str:
+    def _empty_text(self) -> str:
         if self.view.text:
             return f"  no row contains {self.view.text!r}; press escape to show all rows"
         return "  no jobs" if self.snapshot.at else "  reading the jobs ..."

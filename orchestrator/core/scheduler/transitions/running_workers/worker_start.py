@@ -173,10 +173,10 @@ class RunningWorkers:
         if lack is None and isinstance(machine, Unplaced) and machine.is_full:
             lack = Lack(WaitKind.NODE, machine.reason)
         if lack is not None:
-            self._say_why(lack, now)
+            self._record_lack(lack, now)
         return lack is not None
 
-    def _say_why(self, lack: Lack, now: float) -> None:
+    def _record_lack(self, lack: Lack, now: float) -> None:
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
