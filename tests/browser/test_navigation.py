@@ -21,3 +21,25 @@ def test_a_link_within_a_page_moves_to_its_target(page: Page, site: Site) -> Non
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     assert page.evaluate("() => document.activeElement.closest('main') !== null")
+
+
+def test_a_dialog_takes_the_focus_and_returns_it(page: Page, site: Site) -> None:
+    job = site.job([shell("sleep 300"), {"id": "ok", "approve": "Go on?"}], wait=False)
+    page.goto(f"{site.url}/jobs/{job}")
+    cancel = page.locator(".jobhead").get_by_role("button", name="Cancel")
+    for answer in ("Escape", "Keep it"):
+        cancel.focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        if answer == "Escape":
+            page.keyboard.press(answer)
+        else:
+            page.get_by_role("button", name=answer).click()
+        expect(page.get_by_role("dialog")).to_have_count(0)
+        expect(cancel).to_be_focused()
+    page.locator("#needs").get_by_role("button", name="Approve").click()
+    expect(page.get_by_label("Comment")).to_be_focused()
+    page.keyboard.press("Escape")
+    cancel.click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    expect(page.locator(".pill")).to_have_text("cancelled")

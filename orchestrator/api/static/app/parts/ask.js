@@ -15,8 +15,11 @@ export function ask(question) {
 export function Dialog({ label, onClose, children }) {
   const element = useRef(null);
   useEffect(() => {
+    const before = document.activeElement;
     element.current.showModal();
-    return () => element.current?.close();
+    element.current.querySelector("textarea, input")?.focus();
+    // The browser does not do this for a dialog that is removed while it is open.
+    return () => { element.current?.close(); if (before?.isConnected) before.focus(); };
   }, []);
   const outside = (event) => event.target === element.current && onClose();
   return html`<dialog ref=${element} class="sheet dialog" aria-label=${label} onCancel=${onClose} onClick=${outside}>
