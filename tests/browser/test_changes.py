@@ -43,6 +43,19 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     assert "answer = 42" in (site.project.path / "answer.txt").read_text()
 
 
+def test_a_question_of_a_worker_is_answered_from_the_list(page: Page, site: Site) -> None:
+    task = {**write("asked.txt"), "prompt": "ask first; Write the answer in the file asked.txt"}
+    job = site.job([task], max_retries=0)
+    page.goto(site.url)
+    need = page.locator("#needs li", has_text=job)
+    expect(need).to_contain_text("Which answer shall I write?")
+    need.get_by_role("link", name="Answer", exact=True).click()
+    page.get_by_placeholder("Summary for worker_1").fill("use 7")
+    page.get_by_role("button", name="Send feedback").click()
+    expect(page.get_by_role("cell", name="answer = 7")).to_be_visible()
+    expect(page.locator("#needs")).to_have_count(0)
+
+
 @pytest.mark.nightly
 def test_comments_on_an_older_state_are_not_sent(page: Page, site: Site) -> None:
     job = site.job([write("other.txt")])

@@ -15,6 +15,8 @@ const MOST = 5;
 
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
+// The view Changes has the field for feedback, also for a worker that changed nothing.
+const feedback = (need) => `/jobs/${need.root_job_id || need.job_id}/changes?worker=${need.worker_id}`;
 
 const answer = (need, word) => answerQuestion(need.job_id, need.task_id, word, plain(need.text));
 
@@ -23,8 +25,8 @@ const KINDS = {
   approval: { icon: "i-check", words: "Approve a plan", to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
   conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
-  asked: { icon: "i-comment", words: "A worker has a question", to: worker, word: "Answer" },
-  feedback: { icon: "i-comment", words: "Your comments were not answered", to: worker, word: "Open" },
+  asked: { icon: "i-comment", words: "A worker has a question", to: feedback, word: "Answer" },
+  feedback: { icon: "i-comment", words: "Your comments were not answered", to: feedback, word: "Open" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
   limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["Cancel the job", (need) => cancelJob(need.job_id)] },
 };
