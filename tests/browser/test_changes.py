@@ -39,8 +39,27 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     for _ in ("the head's", "the dialog's"):
         tab_to(page, "Land")
         page.keyboard.press("Enter")
-    expect(page.get_by_text("Landed on main")).to_be_visible()
+    expect(page.get_by_role("status").get_by_text("Landed on main")).to_be_visible()
     assert "answer = 42" in (site.project.path / "answer.txt").read_text()
+    expect(page.locator(".jobhead")).to_contain_text("Landed on main ·")
+
+    page.get_by_role("button", name="Undo the landing").click()
+    page.get_by_role("dialog").get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("button", name="Undo the landing")).to_have_count(0)
+    assert not (site.project.path / "answer.txt").exists()
+
+
+def test_an_incomplete_result_is_landed_after_a_warning(page: Page, site: Site) -> None:
+    made = shell("echo made > part.txt", id="made", git="on")
+    job = site.job([made, shell("exit 3", id="bad", retries=0)], gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.get_by_role("button", name="Undo the landing")).to_have_count(0)
+    page.get_by_role("button", name="Land", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Land the incomplete result")
+    expect(dialog).to_contain_text("1 of 2 workers did not succeed")
+    dialog.get_by_role("button", name="Land", exact=True).click()
+    expect(page.locator(".jobhead")).to_contain_text("Landed on main ·")
+    assert (site.project.path / "part.txt").read_text() == "made\n"
 
 
 def test_a_question_of_a_worker_is_answered_from_the_list(page: Page, site: Site) -> None:

@@ -1,5 +1,5 @@
 // The head of a job, equal in all its views: path, request, actions, progress bar, figures.
-import { html, useState } from "../core/html.js";
+import { html } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
@@ -34,14 +34,14 @@ function Where({ model, details }) {
 const isAwaiting = (details) => Boolean(details?.awaits_approval);
 
 function Actions({ model, details, refresh }) {
-  const [more, setMore] = useState(false);
   const failed = (model.counts.failed || 0) + (model.counts.timeout || 0) + (model.counts.skipped || 0) + (model.counts.cancelled || 0);
   const then = (call) => async () => { await call(); refresh(); };
   const limited = details?.paused?.cause === "limit";
   const pause = then(() => (limited ? raiseLimits(details.paused.job_id || model.job) : details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
   const cancel = then(() => cancelJob(model.job, many(total(model.counts), "worker")));
   const retry = then(() => retryJob(model.job));
-  const land = then(() => landJob(model.job));
+  const lacking = model.status === "completed" ? "" : plain(details?.reason) || `${failed} of ${many(total(model.counts), "worker")} did not succeed`;
+  const land = then(() => landJob(model.job, lacking));
   const active = model.isActive;
   useKeys({ p: () => active && mayChange() && pause(), c: () => active && mayChange() && cancel(), r: () => !active && failed > 0 && mayChange() && retry() });
   if (!mayChange()) return null;
@@ -50,11 +50,11 @@ function Actions({ model, details, refresh }) {
     return html`<div class="acts">${isAwaiting(details) && html`<a class="btn primary" href=${`/jobs/${model.job}/plan`}>Review plan</a>`}
       ${details?.paused ? button("i-play", limited ? "Raise the limit" : "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
   }
-  const merged = details?.merge_state === "merged" && details?.depth === 0;
-  return html`<div class="acts">${merged && isAdmin() && button("i-land", "Land", land, "primary")}
-    ${failed > 0 && button("i-retry", "Retry failed", retry)}
-    ${merged && isAdmin() && (more ? button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")
-      : html`<button class="btn icon" aria-label="More actions" aria-expanded="false" onClick=${() => setMore(true)}><${Icon} name="i-more" /></button>`)}</div>`;
+  const merged = ["merged", "in_part"].includes(details?.merge_state) && details.depth === 0;
+  const landed = details?.landed?.length > 0;
+  return html`<div class="acts">${merged && isAdmin() && button("i-land", "Land", land, landed || lacking ? "" : "primary")}
+    ${failed > 0 && button("i-retry", model.status === "cancelled" ? "Retry" : "Retry failed", retry)}
+    ${landed && isAdmin() && button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")}</div>`;
 }
 
 function sum(model) {
@@ -104,5 +104,6 @@ export function Head({ model, details, view, refresh }) {
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
     ${details?.reason && html`<p class="small soft reason">${plain(details.reason)}</p>`}
+    ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
     <${Tabs} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
 }

@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/act.js";
+import { cancelJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/act.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, drawn, ENDED, Mark, total } from "../parts/state.js";
@@ -54,7 +54,6 @@ function Actions({ job, changed }) {
       ${button("i-stop", "Cancel", () => cancelJob(job.job_id, many(total(counts(job)), "worker")))}</div>`;
   }
   if (["failed", "cancelled"].includes(job.status)) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;
-  if (job.can?.includes("land")) return html`<div class="acts">${word("i-land", "Land", () => landJob(job.job_id))}</div>`;
   return html`<div class="acts"></div>`;
 }
 

@@ -27,10 +27,11 @@ export const pauseJob = (job) => act(() => jobCall(job, "pause"), "Paused: nothi
 export const resumeJob = (job) => act(() => jobCall(job, "resume"), "Resumed");
 export const retryJob = (job) => act(() => jobCall(job, "retry"), "The unsuccessful tasks run again");
 
-export async function landJob(job) {
-  const text = "The job's result is merged into the project's current branch.";
-  if (!(await ask({ title: "Land the result", text, yes: "Land" , no: "Not yet" }))) return null;
-  return act(() => jobCall(job, "land"), (answer) => `Landed on ${answer.branch || "the checked-out branch"}`);
+// `lacking`: why the result is incomplete; empty for a completed job.
+export async function landJob(job, lacking = "") {
+  const text = `${lacking && `The result is incomplete: ${lacking}. `}The job's result is merged into the project's current branch.`;
+  if (!(await ask({ title: lacking ? "Land the incomplete result" : "Land the result", text, yes: "Land", no: "Not yet" }))) return null;
+  return act(() => jobCall(job, "land", lacking ? { partial: true } : undefined), (answer) => `Landed on ${answer.branch || "the checked-out branch"}`);
 }
 
 export async function undoJob(job) {
