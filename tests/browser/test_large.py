@@ -55,6 +55,26 @@ def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: 
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
 
 
+def test_a_number_of_a_step_lists_its_workers(page: Page, site: Site) -> None:
+    first = [shell(f"echo {k}; exit {k % 2}", id=f"f{k}", retries=0) for k in range(4)]
+    then = [
+        shell(f"echo {k}; exit 1", id=f"t{k}", depends_on=["f0"], retries=0) for k in range(300)
+    ]
+    job = site.job([*first, *then], git="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    steps = page.locator("li.rank")
+    steps.nth(0).get_by_role("link", name="2 failed").click()
+    expect(page.locator(".foot")).to_contain_text("2 workers")
+    page.get_by_role("button", name="Show all steps").click()
+    expect(page.locator(".foot")).to_contain_text("302 workers")
+    page.go_back()
+    steps.nth(1).get_by_role("heading").get_by_role("link").click()
+    expect(page.locator(".foot")).to_contain_text("300 workers")
+    page.go_back()
+    page.get_by_role("link", name="exit code 1: ").first.click()
+    expect(page.locator(".foot")).to_contain_text("302 workers")
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_ten_thousand_workers_need_little_processor_time_and_memory(page: Page, site: Site) -> None:

@@ -9,7 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { Legend, Mark, said, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
 import { place as cellAt, draw, redrawn } from "./canvas.js";
-import { ranked } from "./layout.js";
+import { ranked, reasonKind } from "./layout.js";
 import { useTick } from "./model.js";
 
 const DRAW_MS = 700;
@@ -55,20 +55,17 @@ function rankTitle(model, units) {
 
 function Ranks({ model, ranks }) {
   return html`<section class="card"><header><h2>By step</h2><span class="small muted">${many(ranks.length, "step")}, first at the top</span></header>
-    <ol>${ranks.map(({ title, places }, rank) => html`<li class="rank" key=${rank}><h3><a class="cut" href=${tablePath(model, { q: title.replace(/ and others$/, "") })} data-row>${plain(title)}</a>
+    <ol>${ranks.map(({ title, places }, rank) => html`<li class="rank" key=${rank}><h3><a class="cut" href=${tablePath(model, { step: rank + 1 })} data-row>${plain(title)}</a>
         <span class="small muted num">${many(places.length, "worker")}</span></h3><${Strip} model=${model} places=${places} name=${plain(title)} />
-      <${Legend} counts=${counted(model, places)} href=${(state) => tablePath(model, { status: state })} /></li>`)}</ol></section>`;
+      <${Legend} counts=${counted(model, places)} href=${(state) => tablePath(model, { step: rank + 1, status: state })} /></li>`)}</ol></section>`;
 }
-
-// Groups similar reasons: without numbers, which differ from worker to worker.
-const kind = (reason) => reason.replace(/\d+/g, "#").slice(0, 90);
 
 function reasons(model) {
   const groups = new Map();
   for (const [place, reason] of Object.entries(model.reason)) {
     const i = Number(place);
     if (!["failed", "timeout"].includes(model.state[i])) continue;
-    const key = model.state[i] + kind(reason);
+    const key = model.state[i] + reasonKind(reason);
     const group = groups.get(key) || { state: model.state[i], reason, places: [] };
     group.places.push(i);
     groups.set(key, group);
@@ -83,7 +80,7 @@ function Failures({ model, refresh }) {
   const retry = async () => { await act(() => post(path("jobs", model.job, "retry")), "The workers run again"); refresh(); };
   return html`<section class="card"><header><h2>Why ${count(failed)} failed</h2>${mayChange() && !model.isActive && html`<button class="btn sm" onClick=${retry}><${Icon} name="i-retry" />Retry ${count(failed)}</button>`}</header>
     <ul class="list">${groups.map((group) => html`<li key=${group.reason}><${State} state=${group.state}>${count(group.places.length)}<//>
-      <a class="grow cut" href=${tablePath(model, { q: group.reason.slice(0, 60).toLowerCase() })}>${plain(group.reason)}</a><${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`;
+      <a class="grow cut" href=${tablePath(model, { status: group.state, q: reasonKind(group.reason) })}>${plain(group.reason)}</a><${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`;
 }
 
 function Running({ model }) {

@@ -55,6 +55,9 @@ export function ranked(model) {
   return columns;
 }
 
+// The text by which similar reasons of failures are grouped: without numbers, which differ from worker to worker.
+export const reasonKind = (reason) => reason.replace(/\d+/g, "#").slice(0, 90);
+
 function chips(names, width) {
   const rows = [];
   let x = 0;

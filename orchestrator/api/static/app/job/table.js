@@ -13,6 +13,7 @@ import { State } from "../parts/state.js";
 import { say } from "../parts/toast.js";
 import { many, money, plain, seconds, tokens } from "../text/format.js";
 import { workerPath } from "./graph.js";
+import { ranked, reasonKind } from "./layout.js";
 import { attention } from "./model.js";
 import { retryWorker } from "./panel.js";
 
@@ -34,12 +35,14 @@ const ORDERS = {
   cost: (model) => (a, b) => (model.cost[b] || 0) - (model.cost[a] || 0),
 };
 
-function matching(model, { status, q }) {
+function matching(model, { status, q, step }) {
   const group = GROUPS[status]?.[1] || ((state) => state === status);
   const word = q.toLowerCase();
-  const has = (i) => [model.name(i), model.id[i], model.agent(i), model.reason[i] || ""].some((each) => each.toLowerCase().includes(word));
+  const texts = (i) => [model.name(i), model.id[i], model.agent(i), model.reason[i] || "", reasonKind(model.reason[i] || "")];
+  const has = (i) => texts(i).some((each) => each.toLowerCase().includes(word));
+  const own = step && new Set((ranked(model)[step - 1] || []).flatMap((unit) => unit.workers));
   const found = [];
-  for (let i = 0; i < model.n; i += 1) if (group(model.state[i]) && (!word || has(i))) found.push(i);
+  for (let i = 0; i < model.n; i += 1) if (group(model.state[i]) && (!own || own.has(i)) && (!word || has(i))) found.push(i);
   return found;
 }
 
@@ -52,9 +55,9 @@ function sorted(model, found, order) {
 }
 
 // Puts workers of child jobs below the worker that started them, if the list is not filtered or sorted.
-function ordered(model, { status, q, order }) {
-  const found = sorted(model, matching(model, { status, q }), order);
-  if (model.jobs.length === 1 || status || q || order !== "state") return found.map((i) => ({ i, depth: 0 }));
+function ordered(model, { status, q, step, order }) {
+  const found = sorted(model, matching(model, { status, q, step }), order);
+  if (model.jobs.length === 1 || status || q || step || order !== "state") return found.map((i) => ({ i, depth: 0 }));
   const below = new Map();
   for (const i of found) {
     if (!below.has(model.parent[i])) below.set(model.parent[i], []);
@@ -139,12 +142,13 @@ function Tools({ model, filter, rows }) {
     <div class="seg-c" role="group" aria-label="Which workers">${Object.entries(GROUPS).map(([name, [word, test]]) => html`<button key=${name} type="button"
       aria-pressed=${String(filter.status === name)} onClick=${() => note({ status: name })}>${word} <span class="num">${counted(test)}</span></button>`)}
       ${other && html`<button type="button" aria-pressed="true" onClick=${() => note({ status: "" })}>${filter.status} <span class="num">${rows.length}</span></button>`}</div>
+    ${filter.step > 0 && html`<button type="button" class="btn sm" aria-label=${`Show all steps, not only step ${filter.step}`} onClick=${() => note({ step: "" })}>Step ${filter.step}<${Icon} name="i-x" small /></button>`}
     <span class="fill"></span><button class="btn ghost hide-s" onClick=${() => save(`${model.job}.csv`, csv(COLUMNS, rows.map(({ i }) => cells(model, i))))}><${Icon} name="i-download" />CSV</button></div>`;
 }
 
 export function View({ model, refresh }) {
   const given = new URLSearchParams(useStore(place).search);
-  const filter = { status: given.get("status") || "", q: given.get("q") || "", order: given.get("order") in ORDERS ? given.get("order") : "state" };
+  const filter = { status: given.get("status") || "", q: given.get("q") || "", step: Number(given.get("step")) || 0, order: given.get("order") in ORDERS ? given.get("order") : "state" };
   const [selected, select] = useState(null);
   const kept = useRef({ at: 0 });
   const height = innerWidth <= 720 ? ROW.phone : ROW.wide;
