@@ -66,10 +66,12 @@ function Child({ model, child, toggle }) {
 
 function Unit({ model, box, selected, select, toggle }) {
   const several = box.unit.workers.length > 1;
-  const title = `${plain(model.name(box.unit.workers[0]))} · ${box.unit.workers.length} candidates, one is chosen`;
+  const chosen = box.unit.workers.find((i) => model.chosen[i] === true);
+  const choice = chosen === undefined ? "one will be chosen" : `${model.id[chosen]} is chosen`;
+  const title = `${cut(plain(model.name(box.unit.workers[0])), 16)} · ${box.unit.workers.length} candidates, ${choice}`;
   return html`<g transform=${`translate(${box.x} ${box.y})`}>
     ${box.framed && html`<rect class="frame" width=${box.width} height=${box.height} rx="10" />`}
-    ${several && html`<text class="lab" x="12" y="19"><a href=${`/jobs/${model.job}/t/${encodeURIComponent(box.unit.task)}`} tabindex="-1">${cut(title, 50)}</a></text>`}
+    ${several && html`<text class="lab" x="12" y="19"><a href=${`/jobs/${model.job}/t/${encodeURIComponent(box.unit.task)}`} tabindex="-1">${title}</a></text>`}
     ${box.nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: several || box.framed ? box.width - 20 : box.width }}
       selected=${selected === node.i} select=${select} />`)}
     ${box.children.map((child) => html`<${Child} key=${child.job} model=${model} child=${child} toggle=${toggle} />`)}</g>`;

@@ -7,7 +7,7 @@ import { act } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
 import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
-import { plain, tokens } from "../text/format.js";
+import { money, plain, tokens } from "../text/format.js";
 import { Line, linesOf } from "../worker/lines.js";
 import { facts, workerPath } from "./graph.js";
 
@@ -64,7 +64,7 @@ function Facts({ model, i }) {
   const waits = (model.deps[i] || []).filter((k) => model.state[k] !== "success").map((k) => model.name(k));
   const needed = users(model, i);
   const reason = model.reason[i];
-  const used = [model.tokens[i] ? `${tokens(model.tokens[i])} tokens` : "", model.cost[i] ? `$${model.cost[i].toFixed(2)}` : ""].filter(Boolean).join(" · ");
+  const used = [model.tokens[i] ? `${tokens(model.tokens[i])} tokens` : "", model.cost[i] ? money(model.cost[i]) : ""].filter(Boolean).join(" · ");
   return html`<dl class="facts">
     ${reason && html`<dt>Reason</dt><dd>${plain(reason)}</dd>`}
     ${model.state[i] === "pending" && waits.length > 0 && html`<dt>Waits for</dt><dd>${plain(waits.join(", "))}</dd>`}

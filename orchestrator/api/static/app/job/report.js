@@ -22,7 +22,7 @@ function target(model, given) {
   const name = given.split("#")[0].split("/").pop();
   const log = /^depth_\d+_(worker_[\d_]+)\.log$/.exec(name);
   if (log) return `/jobs/${model.job}/w/${log[1]}`;
-  if (/^(LEVEL_\d+_REPORT|FINAL_RESULT|timeline|job_\w+)\.md$/.test(name)) return `?file=${name}`;
+  if (/^((LEVEL_\d+_REPORT|FINAL_RESULT|timeline|job_\w+)\.md|tree\.txt|analytics\.json)$/.test(name)) return `?file=${name}`;
   return null;
 }
 

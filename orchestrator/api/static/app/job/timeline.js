@@ -143,7 +143,9 @@ function bar(context, paint, { kind, state }, x, y, width, narrow) {
 function axis(context, paint, view, x, width, height) {
   context.font = `11px ${paint.sans}`;
   context.textAlign = "center";
-  for (const at of ticks(view.from, view.to, Math.max(2, Math.floor((width - x(view.from)) / 90)))) {
+  // Round values count from the start of the first worker.
+  const most = Math.max(2, Math.floor((width - x(view.from)) / 90));
+  for (const at of ticks(view.from - view.zero, view.to - view.zero, most).map((each) => each + view.zero)) {
     context.strokeStyle = paint.line;
     context.beginPath();
     context.moveTo(Math.round(x(at)) + 0.5, AXIS - 4);

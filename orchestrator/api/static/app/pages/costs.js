@@ -62,6 +62,9 @@ function stacked([times, ...columns]) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "#888";
 
+// As many digits that neighbours on the axis differ.
+const digits = ([first, second]) => Math.max(2, Math.ceil(-Math.log10((second ?? 1) - first) - 1e-9));
+
 function options(keys, width) {
   const bars = uPlot.paths.bars({ size: [0.6, 40] });
   const hues = keys.map((_, at) => colour(SERIES[at % SERIES.length])).reverse();
@@ -69,7 +72,7 @@ function options(keys, width) {
   return {
     width, height: HEIGHT, legend: { show: false }, cursor: { show: false },
     scales: { y: { range: (_, low, high) => [0, Math.max(high, 0.01)] } },
-    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 56, values: (_, values) => values.map((value) => `$${value.toFixed(2)}`) }],
+    axes: [{ ...axis, grid: { show: false } }, { ...axis, size: 56, values: (_, values) => values.map((value) => `$${value.toFixed(digits(values))}`) }],
     series: [{}, ...hues.map((fill) => ({ fill, stroke: fill, width: 0, paths: bars, points: { show: false } }))],
   };
 }

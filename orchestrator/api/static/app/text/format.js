@@ -23,7 +23,7 @@ export function money(value, unknown = "–") {
 export function tokens(value) {
   if (!value) return "–";
   if (value < 1000) return String(value);
-  if (value < 1e6) return `${Math.round(value / 1000)}k`;
+  if (value < 999500) return `${Math.round(value / 1000)}k`;
   return `${(value / 1e6).toFixed(1)}M`;
 }
 
@@ -35,7 +35,15 @@ export function bytes(value) {
 
 const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const time = (iso) => (iso ? clock.format(new Date(iso)) : "–");
+const date = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
+
+// The time of a day; on another day than today with its date.
+export function time(iso, now = new Date()) {
+  if (!iso) return "–";
+  const given = new Date(iso);
+  const isToday = midnight(given) === midnight(now);
+  return isToday ? clock.format(given) : `${date.format(given)}, ${clock.format(given)}`;
+}
 
 export function dayOf(iso, now = new Date()) {
   const given = new Date(iso);

@@ -1,0 +1,64 @@
+"""Figures, times, and words are those of the API, in a form that people read without a mistake."""
+
+import time
+
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.site import Site, shell
+
+#: Keeps the texts that are drawn on canvases.
+DRAWN = """
+  window.drawn = [];
+  const draw = CanvasRenderingContext2D.prototype.fillText;
+  CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+    window.drawn.push(String(text));
+    return draw.call(this, text, ...place);
+  };
+"""
+FORMATTED = "async ([name, value]) => (await import('/static/app/text/format.js'))[name](value)"
+
+
+def test_a_time_of_another_day_has_its_date(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    now = page.evaluate("() => new Date().toISOString()")
+    assert len(page.evaluate(FORMATTED, ["time", now])) <= len("12:00:00 PM")
+    assert "2026" in page.evaluate(FORMATTED, ["time", "2026-01-05T12:00:00Z"])
+    assert page.evaluate(FORMATTED, ["tokens", 999_700]) == "1.0M"
+
+
+def test_the_axis_of_the_timeline_begins_at_zero(page: Page, site: Site) -> None:
+    job = site.job([shell("sleep 0.4"), shell("true")], wait=False, approve=True)
+    page.add_init_script(DRAWN)
+    page.goto(f"{site.url}/jobs/{job}/timeline")
+    expect(page.locator(".pill")).to_have_text("waits for approval")
+    with site.client() as client:
+        client.approve(job)
+        client.wait(job, timeout=60)
+    page.reload()
+    page.wait_for_function("() => window.drawn.includes('worker_2 · success')")
+    ticks = page.evaluate("() => window.drawn.filter((text) => text.endsWith(' s'))")
+    assert ticks[:2] in (["0 s", "0.05 s"], ["0 s", "0.10 s"], ["0 s", "0.20 s"])
+
+
+def test_small_costs_differ_on_the_axis(page: Page, site: Site) -> None:
+    def answer(route: Route) -> None:
+        at = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime())
+        row = {"at": at, "key": "claude", "jobs": 1, "workers": 1, "succeeded": 1, "tokens_in": 9}
+        route.fulfill(json={"rows": [{**row, "tokens_out": 9, "cost_usd": 0.0138}]})
+
+    page.route("**/api/v1/usage?*", answer)
+    page.add_init_script(DRAWN)
+    page.goto(f"{site.url}/costs")
+    expect(page.get_by_role("heading", name="By agent", exact=True)).to_be_visible()
+    page.wait_for_function("() => window.drawn.some((text) => text.startsWith('$'))")
+    labels = page.evaluate("() => window.drawn.filter((text) => text.startsWith('$'))")
+    first = labels[: len(labels) // labels.count(labels[0])]
+    assert len(first) > 2 and len(set(first)) == len(first)
+
+
+def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:
+    script = "case $ORCHESTRATOR_WORKER_ID in *_1) seq 9 > n.txt;; *) seq 2 > n.txt;; esac"
+    task = {"id": "c", "command": script, "agent": ["shell", "shell"], "git": "on"}
+    job = site.job([task], gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".dag")).to_contain_text("2 candidates, worker_2 is chosen")
