@@ -43,3 +43,34 @@ def test_a_dialog_takes_the_focus_and_returns_it(page: Page, site: Site) -> None
     cancel.click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
     expect(page.locator(".pill")).to_have_text("cancelled")
+
+
+def test_the_back_button_returns_to_the_same_place(page: Page, site: Site) -> None:
+    jobs = [site.job([shell("true")]) for _ in range(6)]
+    page.set_viewport_size({"width": 1280, "height": 400})
+    page.goto(site.url)
+    oldest = page.get_by_role("listitem").filter(has_text=jobs[0])
+    oldest.scroll_into_view_if_needed()
+    at = page.evaluate("() => scrollY")
+    assert at > 100
+    oldest.get_by_role("link").click()
+    expect(page.locator(".pill")).to_have_text("completed")
+    assert page.evaluate("() => scrollY") == 0
+    page.go_back()
+    page.wait_for_function("(at) => scrollY === at", arg=at)
+    expect(oldest).to_be_in_viewport()
+
+
+def test_a_text_that_cannot_be_copied_is_shown(page: Page, site: Site) -> None:
+    job = site.job([shell("exit 1", retries=0), shell("true", depends_on=["task_1"])])
+    # As in pages of another machine without HTTPS.
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+    page.keyboard.press("y")
+    expect(page.locator(".toast")).to_have_count(0)
+    page.goto(f"{site.url}/agents")
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.locator(".toast")).to_contain_text("does not allow copying")
+    page.goto(f"{site.url}/jobs/{job}/w/worker_2")
+    expect(page.get_by_text("The worker has not run, so it has no log.")).to_be_visible()
+    expect(page.get_by_role("link", name="Download the raw log")).to_have_count(0)

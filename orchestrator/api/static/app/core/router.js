@@ -1,6 +1,8 @@
 // Pages by path: handles links in the page, and updates the browser's address and history.
 import { store } from "./store.js";
 
+// The time that a page may take to fetch its content.
+const CONTENT_MS = 5000;
 const current = () => ({ path: location.pathname, search: location.search, hash: location.hash });
 export const place = store(current());
 export const query = () => new URLSearchParams(place.get().search);
@@ -9,6 +11,7 @@ export function go(to, { replace = false } = {}) {
   const made = new URL(to, location.href);
   if (made.href === location.href) return;
   const samePage = made.pathname === location.pathname && made.search === location.search;
+  if (!replace) history.replaceState({ scrolled: scrollY }, "");
   history[replace ? "replaceState" : "pushState"](null, "", made);
   place.set(current());
   if (!replace && !samePage) scrollTo(0, 0);
@@ -25,9 +28,21 @@ export function note(search) {
 }
 
 export function begin() {
-  addEventListener("popstate", () => place.set(current()));
+  addEventListener("popstate", (event) => {
+    place.set(current());
+    const until = performance.now() + CONTENT_MS;
+    requestAnimationFrame(() => scrollBack(event.state?.scrolled, until));
+  });
   addEventListener("hashchange", () => place.set(current()));
   document.addEventListener("click", clicked);
+}
+
+// Scrolls to where the page was left, as soon as its content is there.
+function scrollBack(to, until) {
+  if (!to) return;
+  const isThere = !document.querySelector("main .loading") && document.documentElement.scrollHeight >= to + innerHeight;
+  if (isThere) scrollTo(0, to);
+  else if (performance.now() < until) requestAnimationFrame(() => scrollBack(to, until));
 }
 
 function clicked(event) {

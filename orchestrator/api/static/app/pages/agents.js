@@ -5,9 +5,9 @@ import { isAdmin, mayChange } from "../core/session.js";
 import { send } from "../core/api.js";
 import { act } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
+import { copy } from "../parts/copy.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
-import { say } from "../parts/toast.js";
 import { State } from "../parts/state.js";
 import { Title } from "../parts/title.js";
 import { ago, count, many, money, plain } from "../text/format.js";
@@ -26,8 +26,7 @@ function word(agent) {
 const login = (agent) => agent.login_refused || agent.credential || (agent.authenticated ? "none needed" : "–");
 
 function Command({ text }) {
-  const copy = async () => { await navigator.clipboard.writeText(text); say("Copied"); };
-  return html`<span class="cmd">${plain(text)}<button type="button" class="btn ghost sm" aria-label=${`Copy ${text}`} onClick=${copy}>Copy</button></span>`;
+  return html`<span class="cmd">${plain(text)}<button type="button" class="btn ghost sm" aria-label=${`Copy ${text}`} onClick=${() => copy(text, "Copied")}>Copy</button></span>`;
 }
 
 function Agent({ agent, used }) {

@@ -4,11 +4,11 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../
 import { useKeys } from "../core/keys.js";
 import { place } from "../core/router.js";
 import { useStore } from "../core/store.js";
+import { copy } from "../parts/copy.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { scrollToRow, useWindow } from "../parts/rows.js";
-import { attemptState, State } from "../parts/state.js";
-import { say } from "../parts/toast.js";
+import { attemptState, ENDED, State } from "../parts/state.js";
 import { bare } from "../text/ansi.js";
 import { bytes, count, many, plain, seconds } from "../text/format.js";
 import { Line } from "./lines.js";
@@ -101,7 +101,7 @@ function Bar({ log, search, following, follow, wrap, setWrap, running, url, name
     <span class="small muted num hide-s">${many(log.lines.length, "line")}</span>
     <button class="btn sm" aria-pressed=${String(following)} onClick=${() => follow(!following)}>Follow<kbd class="hide-s">f</kbd></button>
     <button class="btn sm icon hide-s" aria-label="Wrap lines" aria-pressed=${String(wrap)} disabled=${log.lines.length > MOST_WRAPPED} onClick=${() => setWrap(!wrap)}><${Icon} name="i-wrap" /></button>
-    <a class="btn sm icon hide-s" aria-label="Download the raw log" href=${url} download=${name}><${Icon} name="i-download" /></a></div>`;
+    ${url && html`<a class="btn sm icon hide-s" aria-label="Download the raw log" href=${url} download=${name}><${Icon} name="i-download" /></a>`}</div>`;
 }
 
 // Follows the end of the log until the user scrolls up, and again after the user scrolls to the end.
@@ -171,10 +171,7 @@ function useFolds() {
 
 const NONE = new Set();
 
-function copy(line) {
-  const link = `${location.origin}${location.pathname}#L${line}`;
-  navigator.clipboard?.writeText(link).then(() => say("Link copied"), () => say(link));
-}
+const linkTo = (line) => `${location.origin}${location.pathname}#L${line}`;
 
 export function Log({ job, id, worker }) {
   const url = path("jobs", job, "logs", id);
@@ -199,9 +196,9 @@ export function Log({ job, id, worker }) {
     follow(false);
     goTo(at);
   }, [search.current, search.word]);
-  useKeys({ f: () => follow(!following), y: () => chosen && copy(chosen) });
+  useKeys({ f: () => follow(!following), y: () => chosen && void copy(linkTo(chosen), "Link copied") });
   const body = () => {
-    if (!started) return html`<${Empty} icon="i-log" title="Not started">The log begins when the worker starts.<//>`;
+    if (!started) return html`<${Empty} icon="i-log" title="Not started">${ENDED.has(worker?.status) ? "The worker has not run, so it has no log." : "The log begins when the worker starts."}<//>`;
     if (log.error) return html`<div class="pad"><${Failure} error=${log.error} /></div>`;
     if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "The worker has written nothing yet." : "The worker wrote nothing."}<//>`;
     if (!log.lines.length) return html`<${Loading} />`;
@@ -213,5 +210,5 @@ export function Log({ job, id, worker }) {
       <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;
   };
   return html`<section class="card" aria-label="Log"><${Bar} log=${log} search=${search} following=${following} follow=${follow} wrap=${wrap} setWrap=${setWrap}
-    running=${running && started} url=${url} name=${`${job}_${id}.log`} />${body()}</section>`;
+    running=${running && started} url=${started ? url : ""} name=${`${job}_${id}.log`} />${body()}</section>`;
 }
