@@ -237,7 +237,7 @@ class Landing:
         before = self._head()
         common = self._git.ask("merge-base", before, result)
         if common == result:
-            text = f"nothing to do: {branch} already has the result"
+            text = f"nothing to do: {branch} already has the commits of the result"
             return Moved(branch=branch, before=before, after=before, text=text)
         rewritten = self._rewritten_on(before, result)
         if rewritten:
@@ -260,6 +260,8 @@ class Landing:
             landed += f", author {self._user().name}"
         self._move(before, after, "" if self._has(after, result) else result)
         text = f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+        if common != before:
+            text += f"; no gate judged the result together with the newer commits of {branch}"
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
