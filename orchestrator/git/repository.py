@@ -469,8 +469,10 @@ class GitRepository(Committed):
         return found, broken_worktrees.interrupted(self.place().whole(directory))
 
     def has_conflicts(self, directory: str) -> bool:
-        git = self.place().worktrees.git_of(self.place().whole(directory))
-        return bool(broken_worktrees.unmerged(git))
+        found = self.place().whole(directory)
+        if broken_worktrees.unfinished(found.admin):
+            return True
+        return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(found)))
 
     def settle(self, directory: str) -> None:
         broken_worktrees.settle(self.place().whole(directory))

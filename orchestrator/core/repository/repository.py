@@ -312,7 +312,10 @@ class Repository(Protocol):
         """
 
     def has_conflicts(self, directory: str) -> bool:
-        """True if the index of a worktree has unresolved conflicts."""
+        """True if the index of a worktree has unresolved conflicts, or a merge is unfinished.
+
+        After a commit, only the unfinished merge, rebase, or similar operation remains.
+        """
 
     def settle(self, directory: str) -> None:
         """Abort an unfinished merge, rebase, or similar operation. Files stay. Idempotent."""

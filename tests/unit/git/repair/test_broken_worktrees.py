@@ -113,9 +113,13 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
     ours = own.git("rev-parse", "orchestrator/1/worker_1")
 
     faults, interrupted = repository.repair_worktree(str(opened), BRANCH, start)
+    assert repository.has_conflicts(str(opened))
     tip = commit(repository, opened)
+    # A crash here repeats the steps from ``repair_worktree`` on.
+    assert repository.has_conflicts(str(opened))
     repository.settle(str(opened))
 
+    assert not repository.has_conflicts(str(opened))
     assert set(faults) == {
         "unresolved conflicts in a.txt",
         f"unfinished {how}",
