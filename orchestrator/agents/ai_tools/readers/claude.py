@@ -296,18 +296,21 @@ def _broke_off(result: Object) -> bool:
 
 
 def _fault(result: Object) -> Fault:
-    # The field ``subtype`` may be "success" although an API error occurred.
-    reason = json_values.text(result, "terminal_reason")
+    # The field ``subtype`` may be "success" although an API error occurred. Earlier versions of
+    # Claude report some errors only in this field.
+    reason, subtype = (json_values.text(result, each) for each in ("terminal_reason", "subtype"))
     words = (
         json_values.text(result, "result")
         or "; ".join(json_values.texts(result, "errors"))
         or reason
+        or subtype
     )
-    if reason in ("max_turns", "budget_exhausted"):
+    if reason in ("max_turns", "budget_exhausted") or subtype.startswith("error_max_"):
         return ErrorClass.LIMIT, words
     if reason.startswith("aborted"):
         return ErrorClass.KILLED, f"the agent was interrupted ({reason})"
-    if reason == "api_error" or json_values.flag(result, "is_error") is not False:
+    is_error = json_values.flag(result, "is_error") is not False
+    if is_error or reason == "api_error" or subtype.startswith("error"):
         kind = json_values.text(result, "api_error_type")
         status = json_values.count(result, "api_error_status")
         return classify(f"{kind} {words}", status), words or "the agent reports a failure"

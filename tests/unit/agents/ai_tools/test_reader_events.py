@@ -252,6 +252,26 @@ def test_claude_that_ends_in_the_middle_of_another_turn_has_no_result(code: int)
     assert becomes(first + subagent) is ErrorClass.NONE
 
 
+@pytest.mark.parametrize(
+    ("subtype", "becomes"),
+    [
+        ("error_max_turns", ErrorClass.LIMIT),
+        ("error_max_budget_usd", ErrorClass.LIMIT),
+        ("error_during_execution", ErrorClass.API),
+    ],
+)
+def test_a_result_of_an_earlier_claude_is_no_success_if_only_its_subtype_says_so(
+    subtype: str, becomes: ErrorClass
+):
+    message = {"id": "m", "content": [{"type": "text", "text": "I begin"}]}
+    end = {"type": "result", "subtype": subtype, "is_error": False, "num_turns": 3}
+    lines = events({"type": "assistant", "message": message}, end)
+
+    outcome = read("claude", lines, FINE).outcome
+
+    assert (outcome.error_class, outcome.error) == (becomes, subtype)
+
+
 def test_gemini_bills_its_thoughts_as_output_and_each_model_at_its_price():
     models = {
         "gemini-2.5-pro": {"total_tokens": 1500, "input_tokens": 1000, "output_tokens": 100},
