@@ -40,6 +40,7 @@ _DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", r
 _REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
 
 _K, _S = FailureKind, RetryStrategy
+#: A strategy, and the confidence that row and strategy fit. Each repetition uses the next rung.
 Rung = tuple[RetryStrategy, float]
 
 
@@ -242,7 +243,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: bool(case.exit.code) and case.has_result,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4), (_S.ROLLBACK_SAFE, 0.5)),
-        lambda case: f"exit code {case.exit.code}; the attempt left output or files",
+        lambda case: f"exit code {case.exit.code}; the attempt has output or changed files",
     ),
     FailureRow(
         "unknown",

@@ -64,7 +64,7 @@ class FailureAnswer(Answer):
     """How the next attempt starts; escalate: no automatic retry."""
     reason: str
     confidence: float
-    """Confidence of the classification, from 0 to 1."""
+    """Estimate, from 0 to 1, that cause and strategy fit the failure."""
     checkpoint: str
     """Checkpoint of the rollback; empty: the next attempt continues with the present files."""
     saved_as: str

@@ -46,7 +46,7 @@ def failure_skip_timeout() -> Tree:
                 attempt=1,
                 kind=FailureKind.LOGIC_ERROR,
                 strategy=RetryStrategy.ESCALATE,
-                reason="exit code 1; the attempt left output or files",
+                reason="exit code 1; the attempt has output or changed files",
                 confidence=0.6,
                 kept="1-after",
             ),

@@ -106,7 +106,7 @@ class Failure:
     strategy: RetryStrategy
     #: Why this strategy was selected, as text.
     reason: str
-    #: Confidence of the classification, from 0 to 1.
+    #: Estimate, from 0 to 1, that kind and strategy fit; a constant of the table.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
