@@ -82,7 +82,9 @@ def diff_of_worker(
 @job_argument
 @click.option("--ff-only", is_flag=True, help="Refuse to create a merge commit.")
 @click.option("--no-ff", is_flag=True, help="Always create a merge commit.")
-@click.option("--squash", is_flag=True, help="Create one commit, with the trailers of all commits.")
+@click.option(
+    "--squash", is_flag=True, help="Create one commit; its message lists all commits and authors."
+)
 @click.option(
     "--pr", is_flag=True, help="Push the result, and open a pull request (with gh or glab)."
 )

@@ -59,7 +59,7 @@ class LandBody(Wire):
     """Request to land the result of a job on the branch that is checked out."""
 
     squash: bool = False
-    """Create one commit, with the trailers of all commits."""
+    """Create one commit; its message lists all commits and authors."""
     ff_only: bool = False
     """Refuse to create a merge commit."""
     no_ff: bool = False
