@@ -166,7 +166,7 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     for found in list(place.worktrees.all()):
         if found.directory.startswith(f"{directory}/"):
             place.worktrees.close(found.directory)
-    _drop_refs(place, root_id)
+    kept = [*kept, *_drop_refs(place, root_id)]
     try:
         submodules.forget(place.git, place.top, root_id)
     except RepositoryError as error:
@@ -221,7 +221,11 @@ def _delete(git: Git, names: Iterable[str]) -> None:
     git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
 
 
-def _drop_refs(place: GitLocation, root_id: str) -> None:
+def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
+    """Remove the refs of a root job. Return the branches that remain.
+
+    These are results that were not landed, and their candidates that were not chosen.
+    """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     git = place.git
     own = _refs_below(git, branches)
@@ -232,6 +236,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> None:
         others = candidate_refs(root_id)
         kept |= {name.replace(others, branches, 1) for name in _refs_below(git, others)}
     _delete(git, [*(own - kept), *_refs_below(git, hidden(root_id))])
+    return sorted(own & kept)
 
 
 def _refs_below(git: Git, prefix: str) -> set[str]:

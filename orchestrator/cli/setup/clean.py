@@ -52,8 +52,8 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
 
     Also removes results of gates on base commits that are older than AGE. Never removes unfinished
     jobs. A merged result that has not landed stays on its branch. Other changes that have not
-    landed stay on git refs, which the output lists. `discard` removes both. Works with the server
-    up or down.
+    landed stay on git refs. The output lists both, and `discard` removes both. Works with the
+    server up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than
@@ -131,6 +131,7 @@ def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     for name in kept:
         click.echo(f"  {name}", err=True)
     if kept:
+        click.echo("  to merge the changes on a ref: git merge REF", err=True)
         click.echo(f"  to remove the refs: {COMMAND} discard {job_id}", err=True)
 
 

@@ -586,7 +586,7 @@ class Repository(Protocol):
 
         ``directory``: the job's former directory. ``present``: its new path. If a worker's changes
         are in no result and on no branch of the user, save them on refs below ``kept_refs``. Return
-        the full names of these refs. Idempotent.
+        the full names of these refs and of the branches that remain. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:

@@ -35,9 +35,9 @@ def forget(project: Project, repository: GitRepository) -> list[str]:
     if job.exists():
         job.rename(aside)
     kept = list(repository.forget("1", str(job), str(aside)))
-    assert list(repository.forget("1", str(job), str(aside))) == []
-    left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
-    assert left in ("", RESULT)
+    left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator").split()
+    assert left == [each for each in kept if each == RESULT]
+    assert list(repository.forget("1", str(job), str(aside))) == left
     assert project.worktrees() == []
     return kept
 
@@ -104,7 +104,7 @@ def test_what_a_result_has_in_whatever_way_is_not_kept(
     project.git("switch", "-q", "main")
     project.git("branch", "-qD", "temporary")
 
-    assert forget(project, repository) == []
+    assert forget(project, repository) == [RESULT]
 
 
 def test_what_conflicts_with_the_result_is_kept(
@@ -116,7 +116,7 @@ def test_what_conflicts_with_the_result_is_kept(
     project.commit({"a.txt": "theirs\n"})
     repository.point(RESULT, project.git("rev-parse", "HEAD"))
     project.git("switch", "-q", "main")
-    assert forget(project, repository) == [KEPT]
+    assert forget(project, repository) == [KEPT, RESULT]
 
 
 def test_what_the_user_has_taken_is_not_kept(
