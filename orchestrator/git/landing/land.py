@@ -14,6 +14,7 @@ from shlex import quote
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
 from orchestrator.core.repository.git_refs import (
+    branch_of,
     dirty_ref,
     hidden,
     landed_refs,
@@ -26,7 +27,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.user_repository import path_of
-from orchestrator.git.commits.commit_creation import commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
@@ -177,16 +178,28 @@ class Landing:
     def result(self) -> str:
         commit = self._git.resolve(self._branch)
         if not commit:
-            raise NotFound(
-                f"job {self.job_id} has no merged result: there is no branch "
-                f"{short(self._branch)}; {self._other_command()}"
-            )
+            raise NotFound(f"job {self.job_id} has no merged result: {self._why_not()}")
         return commit
 
-    def _other_command(self) -> str:
-        if self._git.ask("for-each-ref", "--count=1", f"{hidden(self.root_id)}start/"):
-            return f"list commands that merge its changes: {COMMAND} status {self.job_id}"
-        return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
+    def _why_not(self) -> str:
+        found = self._git.ask("for-each-ref", "--format=%(refname)", self._starts)
+        if not found:
+            return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
+        if not any(map(self._may_have_changes, found.splitlines())):
+            return "the branches of its workers have no changes"
+        return self._no_branch(f"list commands that merge its changes: {COMMAND} status")
+
+    def _no_branch(self, command: str) -> str:
+        return f"there is no branch {short(self._branch)}; {command} {self.job_id}"
+
+    @property
+    def _starts(self) -> str:
+        """Prefix of the refs with the start commits of workers."""
+        return f"{hidden(self.root_id)}start/"
+
+    def _may_have_changes(self, start: str) -> bool:
+        tip = self._git.resolve(branch_of(self.root_id, start.removeprefix(self._starts)))
+        return not tip or changed_any(self._git, start, tip)
 
     def diff(self, *, stat: bool) -> bytes:
         """Return the job's changes, as a patch for git apply or as a summary."""

@@ -668,5 +668,10 @@ def test_a_job_without_a_result_is_told(project: Project) -> None:
     with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator apply 2"):
         Landing(project.path, "2", "2").diff(stat=True)
     project.git("update-ref", "refs/orchestrator/2/start/worker_1", "HEAD")
+    project.git("update-ref", "refs/heads/orchestrator/2/worker_1", "HEAD")
+    with pytest.raises(NotFound, match="has no merged result: the branches of its workers have no"):
+        Landing(project.path, "2", "2").diff(stat=True)
+    changed = side(project, "work", {"new.txt": "new\n"})
+    project.git("update-ref", "refs/heads/orchestrator/2/worker_1", changed)
     with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator status 2"):
         Landing(project.path, "2", "2").diff(stat=True)
