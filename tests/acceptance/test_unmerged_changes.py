@@ -1,6 +1,8 @@
 """Work of a job that its result does not contain, and the commands shown to get this work."""
 
 import json
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +92,31 @@ def pasted(command: str, folder: Path, code: int = 0) -> str:
     ran = run("bash", "-ec", command, cwd=folder)
     assert ran.returncode == code, f"{command}: {ran.stdout}{ran.stderr}"
     return str(ran.stdout)
+
+
+def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Project) -> None:
+    folder, plan = embedded(project.path), project.path / "plan.json"
+    orchestrator, record = folder / "bin" / "orchestrator", folder / "workspace" / "server.json"
+    flaky = {**ONE, "command": "test -e ../../ready || { touch ../../ready; exit 1; }; echo > f"}
+    plan.write_text(json.dumps({"request": "x", "tasks": [ONE, TWO, flaky]}))
+    assert run(orchestrator, "run", "--plan", plan, cwd=folder).returncode == 6
+    [directory] = (folder / "workspace").glob("job_*")
+    job = directory.name.removeprefix("job_")
+    assert not record.exists()
+
+    merged = run(orchestrator, "merge", job, "--strategy", "theirs", cwd=folder)
+    assert (merged.returncode, "worker_2" in merged.stdout) == (6, True), merged.stderr
+    assert not record.exists()
+
+    assert run(orchestrator, "retry", "nosuch", cwd=folder).returncode == 3
+    assert not record.exists()
+
+    retried = run(orchestrator, "retry", job, cwd=folder)
+    assert retried.returncode == 0, retried.stderr
+    try:
+        run(orchestrator, "wait", job, cwd=folder)
+        assert told(folder, job)["counts"]["success"] == 3
+    finally:
+        if record.exists():
+            os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
+    wait_until(lambda: not record.exists())

@@ -82,8 +82,8 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "offline server_record",
         "command_context",
         "plan",
-        "changes follow server setup worker",
-        "demo doctor",
+        "follow server setup worker",
+        "changes demo doctor",
         "jobs",
     ),
     "agents": (

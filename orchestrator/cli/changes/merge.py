@@ -62,11 +62,13 @@ def merge_command(
     the chosen candidate. The worker stays included until --exclude names it. With the id of a child
     job, --include restores changes that the child job's parent worker discarded. The previous
     result stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another
-    attempt. The exit code is that of `status JOB`. Needs a running server.
+    attempt. The exit code is that of `status JOB`. Starts a server if none runs.
     """
+    from orchestrator.cli.server.background_server import client_for
+
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     asked = {name: value for name, value in choice.items() if value}
-    with surroundings.client() as client:
+    with client_for(surroundings, job_id) as client:
         before = client.conflicts(job_id) if asked.keys() == {"take"} else {}
         record = client.merge(job_id, **asked)
     # An unchanged commit means that nothing was merged.
@@ -95,9 +97,11 @@ def choose_command(
 
     JOB must have ended. The new result contains WORKER's changes. It lacks the changes of the
     previous candidate, and of tasks that depend on TASK. To undo, choose the previous candidate.
-    The exit code is that of `status JOB`. Needs a running server.
+    The exit code is that of `status JOB`. Starts a server if none runs.
     """
-    with surroundings.client() as client:
+    from orchestrator.cli.server.background_server import client_for
+
+    with client_for(surroundings, job_id) as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")
     click.echo(json.dumps(record) if surroundings.as_json else printable(_record_text(record)))
     return of_job(str(record["status"]))

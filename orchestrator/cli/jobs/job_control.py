@@ -241,12 +241,15 @@ def retry_command(
     """Retry the tasks of JOB that did not succeed.
 
     With WORKER, retries this worker only, and tasks that were skipped because of it; JOB may still
-    be running. Options change the settings of JOB, and cannot be combined with WORKER.
+    be running. Options change the settings of JOB, and cannot be combined with WORKER. Starts a
+    server if none runs.
     """
+    from orchestrator.cli.server.background_server import client_for
+
     config = {name: value for name, value in options.items() if value is not None}
     if worker_id and config:
         raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
-    with surroundings.client() as client:
+    with client_for(surroundings, job_id) as client:
         if worker_id:
             print_status(surroundings, client.retry_worker(job_id, worker_id))
         else:

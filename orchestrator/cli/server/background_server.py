@@ -9,11 +9,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
-from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
@@ -23,6 +27,9 @@ from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
+
+if TYPE_CHECKING:
+    from orchestrator.api.client.client import OrchestratorClient
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -100,6 +107,23 @@ def server_for(
         say(f"server is still running at {started.url}; stop it: kill {process.pid}")
     else:
         _stop(process, say, surroundings)
+
+
+@contextmanager
+def client_for(surroundings: CliContext, job_id: str) -> "Iterator[OrchestratorClient]":
+    """Yield the client of the running server. If none runs, start a server, as ``server_for`` does.
+
+    Raise NoSuchJob if no server runs and the job does not exist.
+    """
+    client = surroundings.client_if_running()
+    if client is not None:
+        with client:
+            yield client
+        return
+    find_job(surroundings.workspace, job_id)
+    say = partial(click.echo, err=True)
+    with server_for(surroundings, say, keep=False) as url, surroundings.client_at(url) as client:
+        yield client
 
 
 def project_line(surroundings: CliContext) -> str:
@@ -324,7 +348,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
     if process.poll() is not None:
         return
     if unfinished := _unfinished(surroundings):
-        others = "1 other job runs" if unfinished == 1 else f"{unfinished} other jobs run"
+        others = "1 job runs" if unfinished == 1 else f"{unfinished} jobs run"
         record = read_record(surroundings.workspace)
         with suppress(OSError):
             replace_file(_left(surroundings), _identity(record).encode())

@@ -357,7 +357,7 @@ def test_the_list_of_jobs_is_no_way_to_a_report_that_is_not_there(capsys: Captur
     assert capsys.readouterr().err == "Error: job j1 has no report 'x'\n"
 
 
-@pytest.mark.parametrize("arguments", [["submit", "x"], ["cancel", "j1"], ["retry", "j1"]])
+@pytest.mark.parametrize("arguments", [["submit", "x"], ["cancel", "j1"], ["pause", "j1"]])
 def test_without_a_server_it_exits_5_and_says_how_to_start_one(
     orchestrator: Orchestrator, capsys: Capture, arguments: list[str]
 ) -> None:

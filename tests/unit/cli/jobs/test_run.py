@@ -403,7 +403,7 @@ def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) ->
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
     _, _, err = finish(process)
 
-    assert "server keeps running, because 1 other job runs" in err
+    assert "server keeps running, because 1 job runs" in err
     assert server_of(product)
 
 
