@@ -17,6 +17,9 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.repair.broken_worktrees import unfinished
 
+#: Maximum number of files that an error names.
+MOST_NAMED = 10
+
 
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
@@ -55,12 +58,13 @@ def move(
 
 
 def check_clean(git: Git) -> None:
-    changed = _changed(git)
+    changed = [path_of(each) for each in _changed(git)]
     if changed:
-        files = f"{len(changed)} changed file{'s' * (len(changed) != 1)}"
+        more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
         raise InTheWay(
-            f"the checkout has {files}; commit or stash them first",
-            files=[path_of(each) for each in changed],
+            "the checkout has uncommitted changes; nothing was changed; commit or stash them "
+            f"first: {', '.join(changed[:MOST_NAMED])}{more}",
+            files=changed,
         )
 
 

@@ -499,7 +499,7 @@ def test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted(
             landing.undo()
         landing.land()
     project.write("new.txt", "mine\n")
-    with pytest.raises(Conflict, match="1 changed file; commit or stash"):
+    with pytest.raises(Conflict, match=r"commit or stash them first: new\.txt"):
         landing.undo()
 
 
@@ -616,7 +616,7 @@ def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
     landing.land()
     project.git("reset", "--hard", "HEAD~1")
     project.write("dir/b.txt", "mine\n")
-    with pytest.raises(Conflict, match="1 changed file; commit or stash"):
+    with pytest.raises(Conflict, match=r"commit or stash them first: dir/b\.txt"):
         landing.land()
 
 
