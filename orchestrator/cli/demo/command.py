@@ -105,11 +105,13 @@ class Demo:
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report: results, merge, and files", f"{own} report {job_id}"
+        if not landed:  # for example after Ctrl-C: possibly without a rejection, and a result
+            yield "Output of the workers", f"{own} logs {job_id}"
+            return
         yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"
         yield "Changes of the job", f"{own} diff {job_id}"
-        if landed:
-            project = shlex.quote(str(self._folder.project))
-            yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
+        project = shlex.quote(str(self._folder.project))
+        yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
 
     def _job(self) -> dict[str, Any]:
         return next(iter(root_jobs(self._folder.workspace)), {})

@@ -1,0 +1,26 @@
+"""The commands that the demo names at its end."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.demo.command import Demo
+from orchestrator.cli.demo.folder import DemoFolder
+
+
+@pytest.mark.parametrize("landed", ["", "1" * 40])
+def test_a_demo_that_was_stopped_names_no_result_and_no_rejection(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], landed: str
+) -> None:
+    directory = tmp_path / "workspace" / "job_aa11"
+    directory.mkdir(parents=True)
+    (directory / "status.json").write_text(json.dumps({"job_id": "aa11", "status": "cancelled"}))
+
+    Demo(DemoFolder(tmp_path), {}, as_json=True).print_result(landed)
+
+    commands = json.loads(capsys.readouterr().out)["commands"]
+    own = f"{tmp_path}/bin/orchestrator"
+    assert (f"{own} diff aa11" in commands) is bool(landed)
+    assert (f"{own} logs aa11 worker_2" in commands) is bool(landed)
+    assert (f"{own} logs aa11" in commands) is not bool(landed)
