@@ -1,4 +1,4 @@
-// A plan that waits for approval: its tasks, which can be edited, the estimate, and the decision.
+// A plan: its tasks and, while it waits for approval, the estimate, the fields, and the decision.
 import { path, post, send } from "../core/api.js";
 import { html, useEffect, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -51,8 +51,7 @@ function After({ task, at, draft, number, may }) {
 
 const BODIES = { prompt: "Prompt", command: "Command" };
 
-function Row({ task, at, agents, draft, number }) {
-  const may = mayChange();
+function Row({ task, at, agents, draft, number, may }) {
   const name = (event) => draft.change(at, { agent: event.target.value });
   // A prompt that equals the title changes with the title.
   const title = (event) => draft.change(at, { title: event.target.value, ...(task.prompt && task.prompt === task.title && { prompt: event.target.value }) });
@@ -99,22 +98,28 @@ function useDecision(id, draft, changed) {
   return { busy, approve, keep, reject: () => during(() => rejectPlan(id)) };
 }
 
+// Another person, or another tab, may have decided.
+const Decided = ({ id, status }) => html`<div class="note info"><${Icon} name="s-success" /><p class="grow"><b class="strong">This plan no longer waits.</b>${" "}
+  The job is ${status}. <a class="link" href=${`/jobs/${id}`}>Show the job</a></p></div>`;
+
 function Plan({ id, job, changed }) {
+  const waits = job.awaits_approval !== false;
+  const may = waits && mayChange();
   const draft = useDraft(id);
   const agents = useQuery("/api/v1/agents");
   const decision = useDecision(id, draft, changed);
-  useKeys({ a: () => (mayChange() && draft.tasks ? void decision.approve() : false) });
+  useKeys({ a: () => (may && draft.tasks ? void decision.approve() : false) });
   if (draft.error) return html`<${Failure} error=${draft.error} back="/" />`;
   if (!draft.tasks) return html`<${Loading} />`;
   const usable = (agents.data?.agents || []).filter((each) => each.usable).map((each) => each.name);
   const number = new Map(draft.tasks.map((task, at) => [task.id, at + 1]));
-  return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">This plan waits for you.</b> Nothing has run yet${draft.edited ? "; your changes are not saved" : ""}.</p></div>
-    <${Estimate} estimate=${draft.data.estimate} job=${job} />
+  return html`<div class="stack">${waits ? html`<div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">This plan waits for you.</b> Nothing has run yet${draft.edited ? "; your changes are not saved" : ""}.</p></div>
+      <${Estimate} estimate=${draft.data.estimate} job=${job} />` : html`<${Decided} id=${id} status=${job.status} />`}
     <section class="card" aria-labelledby="plan-h"><header><h2 id="plan-h">${many(draft.tasks.length, "task")}</h2>
-      ${mayChange() && html`<button type="button" class="btn sm" onClick=${draft.add}><${Icon} name="i-plus" />Add a task</button>`}</header>
+      ${may && html`<button type="button" class="btn sm" onClick=${draft.add}><${Icon} name="i-plus" />Add a task</button>`}</header>
       <table class="tbl plan cards"><thead><tr><th><span class="sr">Number</span></th><th>Task</th><th>Agent</th><th>Role</th><th>Starts after</th><th><span class="sr">Remove</span></th></tr></thead>
-        <tbody>${draft.tasks.map((task, at) => html`<${Row} key=${task.id} task=${task} at=${at} agents=${usable} draft=${draft} number=${number} />`)}</tbody></table></section>
-    ${mayChange() && html`<section class="reviewbar" aria-label="Your decision"><span class="grow small soft hide-s">Approval starts the tasks as shown</span>
+        <tbody>${draft.tasks.map((task, at) => html`<${Row} key=${task.id} task=${task} at=${at} agents=${usable} draft=${draft} number=${number} may=${may} />`)}</tbody></table></section>
+    ${may && html`<section class="reviewbar" aria-label="Your decision"><span class="grow small soft hide-s">Approval starts the tasks as shown</span>
       <button type="button" class="btn primary" disabled=${decision.busy} onClick=${decision.approve}><${Icon} name="i-play" />Approve and start</button>
       <button type="button" class="btn" disabled=${decision.busy || !draft.edited} onClick=${decision.keep}>Save</button>
       <button type="button" class="btn danger" disabled=${decision.busy} onClick=${decision.reject}>Reject</button></section>`}</div>`;
