@@ -46,6 +46,9 @@ def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Sit
     page.keyboard.press("Enter")
 
     expect(page.get_by_text("Approved")).to_be_visible()
+    expect(page.get_by_text("This plan no longer waits.")).to_be_visible()
+    expect(page.get_by_role("button", name="Approve and start")).to_have_count(0)
+    expect(page.locator("main").get_by_role("textbox")).to_have_count(0)
     with site.client() as client:
         ended = client.wait(job, timeout=60)
     assert ended["status"] == "completed"
@@ -65,3 +68,22 @@ def test_a_plan_can_be_rejected(page: Page, site: Site) -> None:
         ended = client.wait(job, timeout=60)
     assert ended["status"] == "cancelled"
     assert all(row["status"] != "success" for row in ended["results"]["tasks"])
+
+
+def test_a_form_that_was_left_is_kept_until_its_job_starts(page: Page, site: Site) -> None:
+    page.goto(f"{site.url}/new")
+    page.get_by_label("What should be done?").fill("A long request")
+    page.get_by_role("button", name="Commands").click()
+    page.get_by_label("Commands, one a line").fill("true")
+    page.locator(".nav").get_by_role("link", name="Jobs").click()
+    expect(page.locator("h1")).to_have_text("Jobs")
+    page.go_back()
+    expect(page.get_by_label("What should be done?")).to_have_value("A long request")
+    page.get_by_role("textbox", name="Time", exact=True).fill("1..5 h")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("Time: write 90 s")
+    page.get_by_role("textbox", name="Time", exact=True).fill("1.5 h")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".pill")).to_have_text("completed")
+    page.keyboard.press("n")
+    expect(page.get_by_label("What should be done?")).to_have_value("")

@@ -62,6 +62,9 @@ const EMPTY = {
   request: "", source: "split", commands: "", plan: "", agent: "auto", cost: "", time: "", workers: "", depth: "", labels: "", base: "", approve: false, gates: true,
 };
 
+// The form as it was left: who looks at another page does not lose it.
+let left = EMPTY;
+
 function Agents({ chosen, choose }) {
   const { data } = useQuery("/api/v1/agents");
   const agents = data?.agents || [];
@@ -120,7 +123,8 @@ function Before({ form, put }) {
 }
 
 export function Page() {
-  const [form, set] = useState(EMPTY);
+  const [form, set] = useState(left);
+  left = form;
   const [wrong, setWrong] = useState([]);
   const [busy, setBusy] = useState(false);
   const first = useRef(null);
@@ -132,6 +136,8 @@ export function Page() {
     setWrong([]);
     try {
       const made = await post("/api/v1/orchestrate", await body(form));
+      set(EMPTY);
+      left = EMPTY;
       go(`/jobs/${made.job_id}`);
     } catch (error) {
       setWrong(faults(error));

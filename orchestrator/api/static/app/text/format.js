@@ -84,7 +84,7 @@ export function number(text, name) {
 
 // Parses "90 s", "30 min", "2 h", or "1 d" to seconds; a number without a unit means minutes.
 export function duration(text) {
-  const found = /^([\d.]+)\s*(s|min|m|h|d)?$/.exec(text.trim());
+  const found = /^(\d+(?:\.\d+)?|\.\d+)\s*(s|min|m|h|d)?$/.exec(text.trim());
   if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);
   return Number(found[1]) * { s: 1, m: 60, min: 60, h: 3600, d: 86400 }[found[2] || "min"];
 }
