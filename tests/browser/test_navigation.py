@@ -74,3 +74,20 @@ def test_a_text_that_cannot_be_copied_is_shown(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/jobs/{job}/w/worker_2")
     expect(page.get_by_text("The worker has not run, so it has no log.")).to_be_visible()
     expect(page.get_by_role("link", name="Download the raw log")).to_have_count(0)
+
+
+def test_the_search_field_follows_the_address(page: Page, site: Site) -> None:
+    make = shell("echo made > made.txt", git="on")
+    job = site.job([make], request="A rare request", gates=[])
+    page.goto(f"{site.url}/jobs")
+    field = page.get_by_label("Search jobs")
+    field.fill("rare")
+    expect(page.locator(".jobs .job-l:not(.head)")).to_have_count(1)
+    expect(page.locator(".foot")).to_contain_text("1 of 1 job")
+    page.get_by_role("link", name="orchestrator, all jobs").click()
+    expect(field).to_have_value("")
+    page.go_back()
+    expect(field).to_have_value("rare")
+    # An address that a person has cut is no error of the page.
+    page.goto(f"{site.url}/jobs/{job}/changes#%E0%A4%A")
+    expect(page.get_by_role("cell", name="made", exact=True)).to_be_visible()

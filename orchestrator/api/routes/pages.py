@@ -97,6 +97,7 @@ def get_page() -> Response:
 @blueprint.get("/new")
 @blueprint.get("/costs")
 @blueprint.get("/agents")
+@blueprint.get("/jobs", strict_slashes=False)
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
     # The page's script reads the address, such as ``/jobs/ID``.

@@ -28,6 +28,7 @@ import { Jobs } from "./pages/jobs.js";
 const PAGES = [
   ["/", () => Jobs],
   ["/login", () => Jobs],
+  ["/jobs", () => Jobs],
   ["/new", () => import("./pages/new.js")],
   ["/costs", () => import("./pages/costs.js")],
   ["/agents", () => import("./pages/agents.js")],

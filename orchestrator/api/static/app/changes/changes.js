@@ -3,7 +3,7 @@ import { get, path, text } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
-import { note, place } from "../core/router.js";
+import { decoded, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
 import { act } from "../parts/act.js";
@@ -116,7 +116,7 @@ function useViewed(commit) {
 }
 
 function useFileKeys(files, turnViewed) {
-  const at = () => files.findIndex((file) => file.path === decodeURIComponent(place.get().hash.slice(1)));
+  const at = () => files.findIndex((file) => file.path === decoded(place.get().hash.slice(1)));
   const step = (by) => {
     const next = files[Math.min(Math.max(at() + by, 0), files.length - 1)];
     if (next) location.hash = encodeURIComponent(next.path);
@@ -133,7 +133,7 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
   const { hash } = useStore(place);
   useFileKeys(files, turnViewed);
   const mayComment = Boolean(worker) && (against || "base") === "base" && mayChange();
-  const current = decodeURIComponent(hash.slice(1));
+  const current = decoded(hash.slice(1));
   return html`<${Tools} id=${id} workers=${workers} worker=${worker} against=${against} base=${base} split=${split} setSplit=${setSplit}
       viewed=${viewed} files=${files} />
     ${!files.length && html`<section class="card"><${Empty} icon="i-diff" title="No file was changed">${worker ? "The worker changed no file." : "The result contains no changes."}<//></section>`}

@@ -71,7 +71,7 @@ export function pattern(text) {
   };
 }
 
-function decoded(value) {
+export function decoded(value) {
   try {
     return decodeURIComponent(value);
   } catch {

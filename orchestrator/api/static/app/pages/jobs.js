@@ -99,10 +99,18 @@ function List({ jobs, changed, held }) {
 
 function Tools({ filter, q }) {
   const [typed, type] = useState(q);
+  const noted = useRef(q);
   useEffect(() => {
-    const timer = setTimeout(() => note({ q: typed, page: "" }), 200);
+    if (typed === noted.current) return undefined;
+    const timer = setTimeout(() => { noted.current = typed; note({ q: typed, page: "" }); }, 200);
     return () => clearTimeout(timer);
   }, [typed]);
+  // A link or the back button has changed the address.
+  useEffect(() => {
+    if (q === noted.current) return;
+    noted.current = q;
+    type(q);
+  }, [q]);
   return html`<div class="tools"><label class="find"><span class="sr">Search jobs</span><${Icon} name="i-search" />
       <input class="in" type="search" placeholder="Search requests and ids" value=${typed} onInput=${(event) => type(event.target.value)} /><kbd class="hide-s">/</kbd></label>
     <div class="seg-c" role="group" aria-label="Which jobs">${Object.entries(FILTERS).map(([name, word]) => html`<button key=${name} type="button"

@@ -80,7 +80,7 @@ function Lines({ log, rows, folded, turn, search, worker, chosen, wrap, holder, 
     const row = rows ? rows[k] : k;
     if (typeof row === "object") drawn.push(html`<${Section} key=${row.id} section=${row} worker=${worker} open=${!folded.has(row.id)} turn=${turn} />`);
     else {
-      drawn.push(html`<${Row} key=${row} line=${log.lines[row]} number=${row + 1} on=${chosen === row + 1} grouped=${isGrouped(row)} known=${known}
+      drawn.push(html`<${Row} key=${row} line=${log.lines[row]} number=${row + 1} on=${chosen === row + 1 || search.found[search.current] === row} grouped=${isGrouped(row)} known=${known}
         found=${search.word} current=${search.found[search.current] === row} />`);
     }
   }
