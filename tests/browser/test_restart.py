@@ -29,6 +29,24 @@ def test_a_page_survives_a_killed_server(page: Page, site: Site) -> None:
     assert page.evaluate("() => window.sameDocument")
 
 
+def test_a_log_is_still_followed_after_a_restart(page: Page, site: Site) -> None:
+    go = site.project.path / "logged"
+    command = f"seq 9000; until [ -e '{go}' ]; do sleep 0.05; done; echo the end; sleep 5"
+    job = site.job([shell(command)], wait=False)
+    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+    line = page.locator(".log .tx", has_text="9000")
+    expect(line).to_be_in_viewport()
+    site.server.stop(signal.SIGKILL)
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    site.server.start()
+    expect(page.locator(".banner.ok")).to_be_visible()
+    go.touch()
+    expect(page.locator(".log .tx", has_text="the end")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Follow")).to_have_attribute("aria-pressed", "true")
+    with site.client() as client:
+        client.cancel(job)
+
+
 def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, site: Site) -> None:
     page.goto(site.url)
     expect(page.locator("h1")).to_have_text("Jobs")

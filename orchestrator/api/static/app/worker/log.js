@@ -107,14 +107,16 @@ function Bar({ log, search, following, follow, wrap, setWrap, running, url, name
 // Follows the end of the log until the user scrolls up, and again after the user scrolls to the end.
 function useFollow(lines, running) {
   const [following, set] = useState(running);
-  const last = useRef(0);
+  const last = useRef({ y: 0, tall: 0 });
   useLayoutEffect(() => {
     if (following && lines.length) scrollTo({ top: document.documentElement.scrollHeight });
   }, [following, lines.length]);
   useEffect(() => {
+    // A page that becomes shorter also scrolls up, for example when the log is read again.
     const seen = () => {
-      if (scrollY < last.current - 4) set(false);
-      last.current = scrollY;
+      const now = { y: scrollY, tall: document.documentElement.scrollHeight };
+      if (now.y < last.current.y - 4 && now.tall >= last.current.tall) set(false);
+      last.current = now;
     };
     addEventListener("scroll", seen, { passive: true });
     return () => removeEventListener("scroll", seen);
