@@ -6,16 +6,19 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, event
 
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.store.database.database_lock import in_use
 
-#: Timeouts of the client library, after which a silent database server counts as lost. All are
-#: seconds, except the number of probes in ``keepalives_count``. The URL may set other values.
+#: Timeouts of the client library, after which a silent database server counts as lost: seconds, the
+#: number of probes in ``keepalives_count``, and milliseconds in ``tcp_user_timeout``. No probe is
+#: sent while the answer to a statement is awaited, so ``tcp_user_timeout`` ends this wait. Without
+#: it, the kernel waits for about 15 minutes. The URL may set other values.
 _PATIENCE: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
 }
 #: The same timeouts on the server, so that it releases the locks of a lost connection.
 _PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
@@ -67,6 +70,13 @@ def is_locked(error: Exception) -> bool:
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
+def _still_held(where: str) -> StoreAway:
+    return StoreAway(
+        f"{where} has not closed this server's former connection; if this takes longer than a "
+        "minute, stop other servers that use this database"
+    )
+
+
 class Fence:
     """Prevents writes by the sessions of a replaced server.
 
@@ -107,7 +117,8 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
             connection.execute(_PATIENCE_OF_SERVER)
             while not connection.execute(_TAKE, (_KEY,)).fetchone()[0]:
                 if time.monotonic() >= deadline:
-                    raise in_use(engine.url.render_as_string(hide_password=True))
+                    where = engine.url.render_as_string(hide_password=True)
+                    raise in_use(where) if seconds[0] else _still_held(where)
                 connection.rollback()
                 time.sleep(_PAUSE_SECONDS)
             fence.check(connection)

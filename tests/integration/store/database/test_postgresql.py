@@ -14,6 +14,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.core.ports import Change
 from orchestrator.store import SqlStore
+from orchestrator.store.database import postgresql
 from tests.contract.store_adapters import database
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 from tests.faults.gateway import Gateway
@@ -200,6 +201,35 @@ def test_options_of_the_url_count(url: str) -> None:
     store.open()
     with store._opened().writer.begin() as step:
         assert step.connection.exec_driver_sql("SHOW lock_timeout").scalar() == "123ms"
+    store.close()
+
+
+def test_a_server_waits_until_its_lost_connection_is_closed(url: str) -> None:
+    store = SqlStore(url, alone=True)
+    store.open()
+    plain = make_url(url).set(drivername="postgresql").render_as_string(False)
+    with psycopg.connect(plain, autocommit=True) as former:
+        former.execute(str(CUT_OTHERS_OFF))
+        found = former.execute(postgresql._TAKE, (postgresql._KEY,)).fetchone()
+        assert found == (True,)
+
+        with pytest.raises(StoreError):
+            store.save(Change(new_jobs=[a_job()]))
+        with pytest.raises(StoreAway, match="has not closed this server's former connection"):
+            store.save(Change(new_jobs=[a_job()]))
+
+    until(lambda: succeeds(lambda: store.save(Change(new_jobs=[a_job()]))), "the lock is free")
+    store.close()
+
+
+def test_a_statement_does_not_wait_long_for_a_host_that_acknowledges_no_packet(url: str) -> None:
+    store = SqlStore(url)
+    store.open()
+    with store._opened().writer.begin() as step:
+        driver: Any = step.connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as own:
+            milliseconds = own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert milliseconds == 25_000
     store.close()
 
 
