@@ -8,12 +8,13 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports import JobFiles, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.engine.runtime.background import when_reachable
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +184,9 @@ class Housekeeping:
 
     def _guarded(self, step: Callable[[], None]) -> None:
         try:
-            step()
+            when_reachable(step, self._stopping)
+        except StoreAway:
+            return  # The server stops. The next server repeats the step.
         except Exception:
             logger.exception("housekeeping failed; retrying later")
 

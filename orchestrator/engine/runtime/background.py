@@ -24,11 +24,14 @@ RETRY_SECONDS = 0.5
 
 def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
     """Repeat ``read`` until the store answers. Raise StoreAway once ``given_up`` is set."""
+    is_logged = False
     while True:
         try:
             return read()
         except StoreAway as error:
-            logger.warning("the store is unavailable; retrying: %s", error)
+            if not is_logged:
+                logger.warning("the store is unavailable; retrying: %s", error)
+            is_logged = True
             if given_up.wait(RETRY_SECONDS):
                 raise
 

@@ -1,17 +1,18 @@
 """A store that cannot be read at the end of a job, or that this server may not change any more."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import StoreAway
+from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Change, Tree
 from orchestrator.store import SqlStore
 from tests.integration.conftest import MakeSite
-from tests.integration.site import shell
+from tests.integration.site import shell, until
 from tests.support.project import Project, agents, edit
 
 
@@ -62,6 +63,32 @@ def test_a_store_that_cannot_be_reached_is_logged_in_one_line_and_so_is_its_retu
         "the state is saved again: workers start",
     ]
     assert not any(record.exc_info for record in records)
+
+
+def test_missing_files_are_written_although_the_store_was_away_at_the_start(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended, tries, is_back = SqlStore.ended, 0, threading.Event()
+
+    def away_at_first(store: SqlStore, before: float, limit: int) -> Sequence[Job]:
+        nonlocal tries
+        tries += 1
+        if not is_back.is_set():
+            raise StoreAway("the connection is lost")
+        return ended(store, before, limit)
+
+    monkeypatch.setattr(SqlStore, "ended", away_at_first)
+    site = make_site()
+    result = site.directory(site.run("x", [shell("true")])["job_id"]) / "FINAL_RESULT.md"
+    until(result.exists, "the report is written")
+    result.unlink()
+    until(lambda: tries > 1, "housekeeping has repeated its read")
+    is_back.set()
+
+    until(result.exists, "the report is written again")
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts.count("the store is unavailable; retrying: the connection is lost") == 1
+    assert not any("housekeeping failed" in text for text in texts)
 
 
 def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
