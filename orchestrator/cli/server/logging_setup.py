@@ -25,10 +25,25 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        entry |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        entry |= _extra(record)
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)
+
+
+class PlainLines(logging.Formatter):
+    """Formats a log record as text, with all fields of ``extra`` after the message."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        fields = ", ".join(f"{name}={value}" for name, value in _extra(record).items())
+        return super().formatMessage(record) + (f" ({fields})" if fields else "")
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
 class Inert(logging.Formatter):
@@ -55,7 +70,7 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
     chosen = settings.logging
     mask = Masker(secrets).text
     file = PrivateLog(chosen.log_dir / "orchestrator.log")
-    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    plain = PlainLines()
     file.setFormatter(Inert(JsonLines() if chosen.enable_structured else plain, mask))
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)

@@ -66,3 +66,15 @@ def test_what_the_migrations_say_of_themselves_is_left_out(
     logging.getLogger("alembic.runtime.migration").warning("something is wrong")
     [line] = (tmp_path / "orchestrator.log").read_text().splitlines()
     assert "something is wrong" in line
+
+
+def test_plain_lines_name_the_object_of_a_message(tmp_path: Path, root: logging.Logger) -> None:
+    set_up_logging(Settings(logging=Logging(log_dir=tmp_path)))
+    console = console_of(root)
+
+    logging.warning("node disconnected", extra={"action": "node_gone", "node": "n1"})
+    logging.warning("nothing more")
+
+    first, second = console.getvalue().splitlines()
+    assert first.endswith("root: node disconnected (action=node_gone, node=n1)")
+    assert second.endswith("root: nothing more")
