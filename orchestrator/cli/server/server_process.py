@@ -32,7 +32,7 @@ from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, build, own_secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.new_api_key import key_notes, load_with_key
-from orchestrator.core.errors import Conflict
+from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.runtime.machine_resources import DiskReserve
@@ -59,6 +59,11 @@ ANSWER_SECONDS = 0.3
 #: Python's own thresholds, except the first: a server creates few cycles, and searches for them are
 #: seldom useful.
 GC_THRESHOLDS = 50_000, 10, 10
+#: Seconds for which a service of systemd waits for its database, such as after a reboot. More than
+#: 12 s, because systemd stops a service permanently after five failed starts in a minute.
+DATABASE_SECONDS = 20.0
+#: Pause between two of these attempts.
+RETRY_SECONDS = 0.5
 
 
 def serve(
@@ -97,13 +102,13 @@ def serve(
     manager = build(folder, settings, spawner)
     project = project_root(settings, folder)
     on_lost = partial(_leave, manager)
-    if not standby:
-        manager.open(on_lost=on_lost)
-    elif not open_after_others(manager, stop, on_lost):
+    systemd = Notifier.of(environ)
+    patience = DATABASE_SECONDS if systemd.address else 0.0
+    open_ = open_after_others if standby else partial(_open, patience=patience)
+    if not open_(manager, stop, on_lost):
         return 0
     try:
         _check_unfinished(manager, project)
-        systemd = Notifier.of(environ)
         previous = _previous(manager.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
         root = manager.workspace.root
@@ -120,6 +125,27 @@ def serve(
         manager.close()
         gc.enable()
     return 0
+
+
+def _open(
+    manager: JobManager, stop: StopSignal, on_lost: Callable[[str], None], patience: float
+) -> bool:
+    """Open ``manager``, and wait up to ``patience`` seconds for its database.
+
+    Return False if ``stop`` is set first.
+    """
+    ends_at, is_noted = time.monotonic() + patience, False
+    while not stop.wait(RETRY_SECONDS if is_noted else 0.0):
+        try:
+            manager.open(on_lost=on_lost)
+            return True
+        except StoreAway as error:
+            if time.monotonic() >= ends_at:
+                raise
+            if not is_noted:
+                logger.warning("waiting for the database: %s", error.message)
+            is_noted = True
+    return False
 
 
 def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":

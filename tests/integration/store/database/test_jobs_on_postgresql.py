@@ -16,7 +16,15 @@ from tests.contract.store_adapters import database
 from tests.faults.gateway import Gateway
 from tests.faults.site import BEGIN, END, ENDED
 from tests.integration.conftest import MakeSite
-from tests.integration.site import Answer, InProcess, Watcher, marked, shell, until
+from tests.integration.site import (
+    Answer,
+    InProcess,
+    ServerProcess,
+    Watcher,
+    marked,
+    shell,
+    until,
+)
 from tests.integration.store.database.test_postgresql import CUT_OTHERS_OFF, cut_off
 
 pytestmark = pytest.mark.slow
@@ -187,6 +195,27 @@ def test_connections_that_are_cut_off_lose_and_double_nothing(
     assert cutting.error is None and cutting.looks > 3
     assert not caller.wrong
     check_many(site, answer, effects, count)
+
+
+def test_a_service_that_starts_before_its_database_waits_for_it(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make_url(url)
+    gateway = Gateway(target.host or "127.0.0.1", target.port or 5432)
+    way = target.set(host="127.0.0.1", port=gateway.port).render_as_string(hide_password=False)
+    # A service of systemd has this variable.
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    server = ServerProcess(tmp_path / "server", {"store": {"url": way}})
+    gateway.shut()
+    server.process = server.popen("--port", "0")
+
+    until(lambda: "waiting for the database: " in server.output(), "it waits")
+    assert server.process.poll() is None
+    gateway.open()
+    until(server.record.exists, "it serves")
+
+    assert server.terminate() == 0
+    gateway.close()
 
 
 def test_a_server_that_goes_away_for_seconds_loses_and_doubles_nothing(
