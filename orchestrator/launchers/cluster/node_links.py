@@ -37,6 +37,7 @@ from orchestrator.launchers.cluster.connected_node import (
     state_of,
     stored_end,
 )
+from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window, packed, unpacked
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
@@ -124,7 +125,7 @@ class NodeLinks:
         reports: LinkReports,
         exchange: FileExchange,
     ) -> None:
-        self._loop = loop
+        self._loop, self._code = loop, code_fingerprint()
         self._terms, self._registry, self._context = terms, registry, context
         self._api, self._reports = api, reports
         self._least_memory = least_memory_bytes
@@ -401,6 +402,12 @@ class NodeLinks:
                 f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}; the "
                 f"server has version {__version__} with Python {here[0]}.{here[1]}; update {name}: "
                 f"{INSTALL_COMMAND}"
+            )
+        if hello.get("code") != self._code:
+            return (
+                f"{name} runs other code than the server, although both have version "
+                f"{__version__}; update the folder of {name}, unless it is the server's folder, "
+                f"and start {name} again"
             )
         if hello["uid"] != os.getuid() and not hello["own_files"]:
             return (

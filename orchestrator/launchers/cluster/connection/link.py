@@ -1,8 +1,8 @@
 """Messages between server and node: JSON objects, each after its length in four bytes, over TLS.
 
 node -> server                                    server -> node
-hello {name, instance, version, uid, python,      welcome {terms, plan, files: {attempt: bytes},
-       slots, attempts: {attempt: bases},                  late: {attempt: bytes}, agents,
+hello {name, instance, version, code, uid,        welcome {terms, plan, files: {attempt: bytes},
+       python, slots, attempts: {...},                     late: {attempt: bytes}, agents,
        own_files, known}                                   environment, workspace, shared, mark,
                                                            mark_name, places, addresses}
 beat {n, memory, disk}                            refused {why}: instead of a welcome

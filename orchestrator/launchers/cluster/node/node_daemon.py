@@ -35,6 +35,7 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import (
     CHUNK,
     SERVER_NAME,
@@ -224,6 +225,7 @@ class NodeDaemon:
         self._files: NodeFiles | None = None
         if settings.own_files:
             self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
+        self._code = code_fingerprint()
         self._working: set[asyncio.Task[None]] = set()
         #: True at first, and after each connection.
         self._may_prune = True
@@ -483,6 +485,7 @@ class NodeDaemon:
             "name": self._settings.name,
             "instance": self._instance(),
             "version": __version__,
+            "code": self._code,
             "python": list(sys.version_info[:2]),
             "uid": os.getuid(),
             "own_files": self._settings.own_files,

@@ -366,6 +366,7 @@ def test_a_node_cannot_pass_for_the_server(site: ClusterSite, tmp_path: Path) ->
     [
         ("version", "0.0.1", "has version 0.0.1"),
         ("python", [2, 7], "with Python 2.7"),
+        ("code", "of a former commit", "runs other code than the server"),
         ("uid", -1, "as user id -1"),
     ],
 )
