@@ -156,7 +156,7 @@ class LandingCalls:
 
         Raise Incomplete if the job has changes to land.
         """
-        if job.status is not JobStatus.PARTIAL:
+        if job.status is not JobStatus.PARTIAL or job.facts.discarded:
             try:
                 landing.result()
             except NotFound as error:
@@ -278,8 +278,13 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 def _without_result(job: Job, error: NotFound) -> str:
     """Return a message that nothing can be landed, because a person excluded all changes.
 
-    If the job has no result for another reason, raise Conflict, Incomplete, or ``error``.
+    If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """
+    if job.facts.discarded:
+        raise NotFound(
+            f"job {job.id} has no merged result: its branches were discarded; submit the request "
+            f"as a new job; to show the request: {COMMAND} report {job.id}"
+        ) from None
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None
     if not job.facts.lacking:

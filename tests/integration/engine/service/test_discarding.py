@@ -76,6 +76,10 @@ def test_what_has_not_landed_is_shown_and_discarded(
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "were discarded" in final and "--include" not in final and f"land {job}" not in final
     assert command(site, "discard", "nosuchjob", up=up) == 3
+    capfd.readouterr()
+    for options in ((), ("--partial",)):
+        assert command(site, "land", job, "--yes", *options, up=up) == 3
+        assert "branches were discarded; submit the request" in capfd.readouterr().err
     if up:
         for path in ("merge", "retry"):
             refused = site.call("POST", f"/jobs/{job}/{path}", {})
