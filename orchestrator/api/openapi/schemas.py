@@ -8,7 +8,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from orchestrator.api.openapi.operations import OPERATIONS
 from orchestrator.schemas.agent_output.plan import Plan
-from orchestrator.schemas.answers.answer import EventAnswer, Problem
+from orchestrator.schemas.answers.answer import AS_NULL, EventAnswer, Problem
 from orchestrator.schemas.calls.tasks_api import WholeAnswer
 from orchestrator.schemas.fields.bounded_types import Wire
 
@@ -71,7 +71,8 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 def without_nulls(schema: Any) -> Any:
     """Return the schema of an answer without null types.
 
-    Answers omit a field without a value, so no field of an answer is null.
+    Answers omit a field without a value, so no field of an answer is null, except fields marked
+    with ``AS_NULL``.
     """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]
@@ -80,6 +81,8 @@ def without_nulls(schema: Any) -> Any:
     plain = {key: without_nulls(value) for key, value in schema.items()}
     if plain.get("default", ...) is None:
         del plain["default"]
+        if plain.pop(AS_NULL, False):
+            return {**plain, "optional": True}
         if plain.get("anyOf", [])[-1:] == [{"type": "null"}] and len(plain["anyOf"]) == 2:
             first = plain.pop("anyOf")[0]
             plain = {**first, **plain, "optional": True}

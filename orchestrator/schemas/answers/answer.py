@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
 
+#: Marks a field that an answer has also without a value, as null, in the field's JSON schema.
+AS_NULL = "as_null"
+
 
 def no_items() -> list[Any]:
     # Faster than ``list``, whose signature pydantic would parse for each field.
@@ -67,11 +70,11 @@ class Problem(Answer):
     """Alias of remaining."""
     limit: str | None = None
     """Setting of the limit that was reached, as in config.yaml."""
-    most: float | None = None
+    most: float | None = Field(default=None, json_schema_extra={AS_NULL: True})
     """Value of the limit."""
-    used: float | None = None
+    used: float | None = Field(default=None, json_schema_extra={AS_NULL: True})
     """Used part of the limit."""
-    free_at: str | None = None
+    free_at: str | None = Field(default=None, json_schema_extra={AS_NULL: True})
     """Time at which quota is free again (ISO 8601, UTC). null: at the end of a job that uses the
     quota."""
     commit: str | None = None

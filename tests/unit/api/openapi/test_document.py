@@ -13,6 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 
+from orchestrator.api.http.problems import limit_fields
 from orchestrator.api.openapi.document import document
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.model.states import JobStatus
@@ -181,6 +182,15 @@ def test_fields_that_answers_omit_without_a_value_are_not_required(spec: dict[st
         "ColumnsJob.parent_worker",
         *(f"NodeAnswer.{name}" for name in NULLS_OF_NODES),
     }
+
+
+def test_problems_may_have_null_as_the_time_of_free_quota(spec: dict[str, Any]) -> None:
+    problem = spec["components"]["schemas"]["Problem"]
+
+    # The fields that ``limit_fields`` always sets.
+    for name in limit_fields("limits.max_depth", None, None, None).keys() - {"limit"}:
+        assert {"type": "null"} in problem["properties"][name]["anyOf"]
+        assert name not in problem["required"]
 
 
 def answer_classes(base: type[answer.Answer]) -> Iterator[type[answer.Answer]]:
