@@ -280,6 +280,11 @@ def _without_result(job: Job, error: NotFound) -> str:
 
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """
+    if not job.status.ended:
+        raise NotFound(
+            f"job {job.id} is {job.status}, and has no result yet; wait for its end: "
+            f"{COMMAND} wait {job.id}"
+        ) from None
     if job.facts.discarded:
         raise NotFound(
             f"job {job.id} has no merged result: its branches were discarded; submit the request "

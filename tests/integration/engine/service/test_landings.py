@@ -157,6 +157,19 @@ def test_an_incomplete_job_lands_only_if_the_caller_says_so(made: MakeProject) -
     assert (project.path / "b.txt").exists()
 
 
+def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Path) -> None:
+    site, _ = made()
+    release = tmp_path / "release"
+    job = site.submit("x", [edit(f"while [ ! -e {release} ]; do sleep 0.02; done; echo a > a")])
+    until(lambda: site.status(job)["workers"].get("running"), "it runs")
+
+    told = refused(call(site, job, "land"), 404, "not-found")["detail"]
+
+    assert told.endswith(f"has no result yet; wait for its end: bin/orchestrator wait {job}")
+    release.touch()
+    assert site.wait(job)["status"] == "completed"
+
+
 def test_another_branch_must_be_named(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
