@@ -5,6 +5,7 @@ from collections.abc import Callable
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
@@ -101,10 +102,10 @@ class WorkerControlCalls:
 def _check_failed(worker: Worker) -> None:
     check_worker_ended(worker)
     if worker.status.succeeded:
-        raise Conflict(
-            f"{worker.id} succeeded; nothing to retry; to request corrections: {COMMAND} feedback "
-            f"{worker.job_id} {worker.id}"
-        )
+        way = "submit the wanted change as a new request"
+        if has_worktree(worker):
+            way = f"to request corrections: {COMMAND} feedback {worker.job_id} {worker.id}"
+        raise Conflict(f"{worker.id} succeeded; nothing to retry; {way}")
 
 
 def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:

@@ -139,9 +139,10 @@ class FeedbackCalls:
         in_git = job.config.base or (worker.result and worker.result.delivery)
         tip = self._repository.tip(branch) if in_git else ""
         if not tip:
+            again = f", or run the worker again: {COMMAND} retry {job.id}"
             raise Conflict(
                 f"{worker.id} has no branch {short(branch)} to comment on; submit the wanted "
-                f"change as a new request, or run the worker again: {COMMAND} retry {job.id}",
+                f"change as a new request{'' if worker.status.succeeded else again}",
                 kind="no-repository",
             )
         return tip

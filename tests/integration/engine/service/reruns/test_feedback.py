@@ -117,7 +117,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_what_takes_no_comments_says_what_to_do(made: tuple[InProcess, str, str]) -> None:
     site, job, first = made
-    assert _refused(_give(site, job, comments(first), "worker_2")) == (409, "no-repository")
+    no_branch = _give(site, job, comments(first), "worker_2")
+    assert _refused(no_branch) == (409, "no-repository")
+    no_retry = site.call("POST", f"/jobs/{job}/workers/worker_2/retry")
+    for refused in (no_branch, no_retry):
+        assert refused.json()["detail"].endswith("submit the wanted change as a new request")
+    no_retry = site.call("POST", f"/jobs/{job}/workers/worker_1/retry")
+    assert no_retry.json()["detail"].endswith(f": bin/orchestrator feedback {job} worker_1")
     assert _give(site, job, comments(first), "worker_9").status_code == 404
     assert _give(site, job, {"commit": first}).status_code == 422
     unknown = _give(site, job, comments(first, agent="nobody"))
@@ -276,7 +282,7 @@ def test_one_worker_is_cancelled_and_retried(make_site: MakeSite, tmp_path: Path
     assert (ended["status"], ended["run"]) == ("completed", 1)
     refused = site.call("POST", f"/jobs/{job}/workers/worker_1/retry")
     assert refused.status_code == 409
-    assert "feedback" in refused.json()["detail"]
+    assert "new request" in refused.json()["detail"]
 
 
 @pytest.mark.nightly
