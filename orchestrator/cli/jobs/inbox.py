@@ -28,7 +28,7 @@ def inbox_command(surroundings: CliContext) -> None:
     if not found["needs"]:
         click.echo("no job waits for you", err=True)
         return
-    for line in _lines(found["needs"]):
+    for line in need_lines(found["needs"]):
         click.echo(line)
     if found["total"] > len(found["needs"]):
         rest = found["total"] - len(found["needs"])
@@ -39,7 +39,7 @@ def inbox_command(surroundings: CliContext) -> None:
         )
 
 
-def _lines(needs: list[dict[str, Any]]) -> Iterator[str]:
+def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
     width = max(LEAST_WIDTH, terminal_width())
     for need in needs:
         head = f"{need['kind']:<9} {need['job_id']}  {local_time(need['since'])}  "

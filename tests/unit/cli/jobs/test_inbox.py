@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.output.exit_codes import ExitCode
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import AT, FakeApi
 
@@ -35,6 +36,25 @@ def test_the_inbox_lists_each_need_with_its_command(
     assert first.startswith("approval  abc")
     assert first.endswith("plan waits for approval: build it")
     assert second.strip() == "orchestrator approve abc"
+
+
+def test_a_wait_that_times_out_names_what_the_job_needs(
+    needs: list[dict[str, Any]],
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    needs += [NEED, {**NEED, "root_job_id": "j1", "command": "orchestrator approve abc ok"}]
+    capsys.readouterr()
+
+    assert orchestrator("wait", "j1", "--timeout", "0.2") == ExitCode.TIMED_OUT
+
+    still, need, way = capsys.readouterr().err.splitlines()
+    assert still == "job j1 is still running"
+    assert need.startswith("approval  abc")
+    assert way.strip() == "orchestrator approve abc ok"
 
 
 def test_the_inbox_as_json_is_the_answer_of_the_server(
