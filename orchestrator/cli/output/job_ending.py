@@ -54,7 +54,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
     The reasons are those of the job and of its failed workers.
     """
-    lines = []
+    lines, failed = list[str](), list[Answer]()
     if answer["status"] in UNSUCCESSFUL:
         # A cancelled job's reason is the same as that of its cancelled workers.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
@@ -68,7 +68,8 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
                 f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"
             )
     if answer.get("reason"):
-        word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
+        # The lines about failed workers explain the status. The reason may have other facts.
+        word = "Why" if answer["status"] in UNSUCCESSFUL and not failed else "Note"
         lines += wrapped(f"{word}: {answer['reason']}", width)
     return [*lines, *_ways_in(answer)]
 

@@ -247,6 +247,17 @@ def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> No
     assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
 
 
+def test_a_reason_is_no_cause_of_the_status_if_workers_failed() -> None:
+    answer = {"job_id": "j", "status": "partial", "reason": "not judged: no tests found"}
+    task = {"worker_id": "worker_1", "status": "failed", "reason": "exit code 1"}
+
+    assert ending_lines(answer, 80) == ["Why: not judged: no tests found"]
+    assert ending_lines({**answer, "results": {"tasks": [task]}}, 80) == [
+        "worker_1 failed: exit code 1",
+        "Note: not judged: no tests found",
+    ]
+
+
 def test_a_command_in_a_reason_can_be_pasted() -> None:
     command = "bin/orchestrator merge j --strategy theirs && bin/orchestrator merge k"
     answer = {"job_id": "j", "status": "partial", "reason": f"it lacks a ({command}); and so on"}
