@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, Forbidden
+from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
@@ -57,12 +57,16 @@ class WorkerMessageCalls:
         """Send a message to a worker that has not ended.
 
         The worker's agent reads the message before its next step. Idempotent by ``message_id``, a
-        UUID. Raise Forbidden if the caller is a worker. Raise Conflict if the worker has ended, or
-        its agent reads no messages.
+        UUID, also after the worker's end. Raise InvalidRequest if an earlier message with this id
+        has another text. Raise Forbidden if the caller is a worker. Raise Conflict if the worker
+        has ended, or its agent reads no messages.
         """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
+        before = _stored(worker, message_id, text)
+        if before is not None:
+            return before
         self._check_reads(job, worker)
 
         def action(scheduler: Scheduler, now: float) -> Worker:
@@ -72,8 +76,9 @@ class WorkerMessageCalls:
         sent = self._supervisor.call(action)
         failpoints.reached("message: stored")
         self._pass_on(sent)
-        messages = sent.result.messages if sent.result else ()
-        return next(each for each in messages if each.id == message_id)
+        stored = _stored(sent, message_id, text)
+        assert stored is not None, "the action has stored the message"
+        return stored
 
     def reads_messages(self, job: Job, worker: Worker) -> bool:
         windows = job.config.execution_mode == "windows"
@@ -153,3 +158,19 @@ class WorkerMessageCalls:
             )
 
         return self._supervisor.call(action)
+
+
+def _stored(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:
+    """Return the worker's message with this id; None if there is none.
+
+    Raise InvalidRequest if the message has another text.
+    """
+    messages = worker.result.messages if worker.result else ()
+    found = next((each for each in messages if each.id == message_id), None)
+    if found is not None and found.text != text:
+        raise InvalidRequest(
+            f"Idempotency-Key was already used for another message to {worker.id}; nothing was "
+            "sent; use a new key",
+            kind="idempotency-mismatch",
+        )
+    return found

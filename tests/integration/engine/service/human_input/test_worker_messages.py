@@ -83,6 +83,8 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     again = send(site, job, "Use tabs", once="one")
     assert first.status_code == again.status_code == 202
     assert first.json() == again.json() and first.json()["delivery"] == "next_step"
+    other = send(site, job, "Use spaces", once="one")
+    assert (other.status_code, other.json()["type"]) == (422, "idempotency-mismatch")
     path, body = "/messages", {"delivered": [first.json()["message_id"]]}
     assert site.call("POST", path, body).status_code == 403
     # Another worker's message.
@@ -98,6 +100,8 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     assert "Use tabs" in json.dumps(api.requests[-1].body)
     ended = send(site, job, "too late")
     assert (ended.status_code, ended.json()["type"]) == (409, "cannot-message")
+    # A caller whose first answer was lost.
+    assert send(site, job, "Use tabs", once="one").json() == first.json()
 
 
 def test_a_message_that_no_attempt_reads_is_named(make_site: MakeSite, api: ModelApi) -> None:
