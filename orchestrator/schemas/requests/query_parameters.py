@@ -213,7 +213,8 @@ class LogQuery(Query):
 
 class UsageQuery(Query):
     by: Annotated[str, StringConstraints(max_length=200)] = "agent"
-    """Key of the rows: agent, model, day, job, or label:NAME."""
+    """Key of the rows: agent, model (as the task names it; empty: the agent's default model), day,
+    job, or label:NAME."""
     since: AwareDatetime | None = None
     """Only workers that ended at this time or later."""
     until: AwareDatetime | None = None
