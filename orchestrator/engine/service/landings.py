@@ -24,7 +24,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.model.attempt.delivered_work import listed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
-from orchestrator.core.model.states import JobStatus, Workdir
+from orchestrator.core.model.states import JobStatus, MergeState, Workdir
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Store, Tree
@@ -289,6 +289,11 @@ def _without_result(job: Job, error: NotFound) -> str:
         raise NotFound(
             f"job {job.id} has no merged result: its branches were discarded; submit the request "
             f"as a new job; to show the request: {COMMAND} report {job.id}"
+        ) from None
+    if job.merge_state is MergeState.MERGED:
+        raise NotFound(
+            f"job {job.id} has no merged result, because its branch was removed; repeat the merge: "
+            f"{COMMAND} merge {job.id}"
         ) from None
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None

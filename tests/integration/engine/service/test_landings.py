@@ -170,6 +170,18 @@ def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Pa
     assert site.wait(job)["status"] == "completed"
 
 
+def test_a_result_whose_branch_was_removed_can_be_merged_again(made: MakeProject) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo a > a.txt")])["job_id"]
+    project.git("branch", "-D", f"orchestrator/{job}/result")
+
+    told = refused(call(site, job, "land"), 404, "not-found")["detail"]
+
+    assert told.endswith(f"repeat the merge: bin/orchestrator merge {job}")
+    done(site, job, "merge")
+    assert done(site, job, "land")["files"] == ["a.txt"]
+
+
 def test_another_branch_must_be_named(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
