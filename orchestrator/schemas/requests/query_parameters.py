@@ -10,6 +10,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
@@ -19,7 +20,7 @@ from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState
 from orchestrator.core.ports.read_models import WorkerOrder
 from orchestrator.core.text.field_descriptions import DescribedFields
-from orchestrator.schemas.fields.bounded_types import LABEL_PATTERN, LINES_PATTERN
+from orchestrator.schemas.fields.bounded_types import LABEL_PATTERN, LINES_PATTERN, checked_text
 
 #: Maximum seconds of a blocking call, which must end before the timeouts of agents' tools and
 #: proxies.
@@ -35,6 +36,13 @@ class Query(DescribedFields, BaseModel):
         allow_inf_nan=False,
         defer_build=True,
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def texts_are_usable(cls, value: object) -> object:
+        if isinstance(value, (list, tuple)):
+            return [checked_text(each) for each in value]
+        return checked_text(value)
 
     @classmethod
     def parameters(cls) -> Mapping[str, FieldInfo]:

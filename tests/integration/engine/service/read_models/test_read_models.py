@@ -305,6 +305,9 @@ WRONG = [
     ("/jobs/{job}/workers/worker_9", 404, "no worker 'worker_9'"),
     ("/jobs/{job}/diff", 409, "does not use git"),
     ("/jobs/{job}/diff?context=-1", 422, "/context"),
+    ("/jobs/{job}/diff?path=%00", 422, "/path: must not contain a NUL character"),
+    ("/jobs?q=a%00", 422, "/q: must not contain a NUL character"),
+    ("/jobs?label=a:%00", 422, "/label: must not contain a NUL character"),
     ("/jobs/{job}/conflicts/worker_1?path=x", 409, "does not use git"),
     ("/jobs/none/columns", 404, "no job"),
 ]
