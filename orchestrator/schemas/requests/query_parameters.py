@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from posixpath import normpath
 from typing import Annotated, Literal, Self, get_origin
 
 from pydantic import (
@@ -128,6 +129,13 @@ class DiffQuery(Query):
     """Number of unchanged lines around each change."""
     stat: bool = False
     """True: list the files only, without lines."""
+
+    @field_validator("path")
+    @classmethod
+    def path_is_in_the_repository(cls, path: str) -> str:
+        if path.startswith("/") or normpath(path).split("/", 1)[0] == "..":
+            raise ValueError("must be a path relative to the root of the repository")
+        return path
 
 
 class VersionsQuery(Query):

@@ -306,6 +306,8 @@ WRONG = [
     ("/jobs/{job}/diff", 409, "does not use git"),
     ("/jobs/{job}/diff?context=-1", 422, "/context"),
     ("/jobs/{job}/diff?path=%00", 422, "/path: must not contain a NUL character"),
+    ("/jobs/{job}/diff?path=/etc/passwd", 422, "/path: must be a path relative to the root"),
+    ("/jobs/{job}/diff?path=src/../../a", 422, "/path: must be a path relative to the root"),
     ("/jobs?q=a%00", 422, "/q: must not contain a NUL character"),
     ("/jobs?label=a:%00", 422, "/label: must not contain a NUL character"),
     ("/jobs/{job}/conflicts/worker_1?path=x", 409, "does not use git"),
