@@ -40,10 +40,23 @@ class AgentChoice:
         self._check_machine = check_machine
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent if the settings name an unknown agent, even if no task uses it."""
+        """Raise UnknownAgent if the settings name an unknown agent, even if no task uses it.
+
+        Raise InvalidRequest if an agent cannot work, or cannot resolve conflicts.
+        """
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
+        if asked.values.resolve not in ("", RESOLVE_WORKER, RESOLVE_OFF):
+            self._check_resolver(asked.values.resolve)
+
+    def _check_resolver(self, name: str) -> None:
+        if not self._agents.reads_prompt(name):
+            raise InvalidRequest(
+                f"agent {name!r} cannot resolve conflicts, because it reads no prompt; set resolve "
+                f"to {RESOLVE_WORKER!r}, {RESOLVE_OFF!r}, or an AI agent"
+            )
+        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Resolve"))
 
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]

@@ -224,6 +224,14 @@ def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> N
     assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
 
 
+def test_an_agent_without_a_prompt_cannot_resolve_conflicts(desk: Desk) -> None:
+    for resolver in ("shell", "auto"):
+        with pytest.raises(InvalidRequest, match=f"agent '{resolver}' cannot resolve conflicts"):
+            desk.submit(config=ConfigRequest(resolve=resolver))
+    for resolver in ("worker", "off"):
+        desk.submit(config=ConfigRequest(resolve=resolver))
+
+
 def test_commands_run_with_shell_if_the_job_names_another_agent() -> None:
     desk = Desk()
 
