@@ -6,9 +6,9 @@
 //   - Reads: useQuery(path("jobs", id), {page: 2}) of core/query.js gives {data, error, loading,
 //     refresh}; show <Loading/> and <Failure/> of parts/empty.js. Live: follow() of core/live.js,
 //     ended in the cleanup of useEffect; batch its events by throttled().
-//   - Changes: post(path(...), body) of core/api.js within act() of parts/act.js, which shows
-//     errors. Actions that cannot be undone ask first (ask() of parts/ask.js). A key of scope read
-//     sees no buttons: mayChange() of core/session.js.
+//   - Changes: post(path(...), body) of core/api.js within act() of parts/actions.js, which shows
+//     errors. Actions that cannot be undone ask first (ask() of parts/dialogs.js). A key of scope
+//     read sees no buttons: mayChange() of core/session.js.
 //   - Text of workers is a child of an element, never markup: no innerHTML, no style="..." (the
 //     server's policy forbids both). plain() of text/format.js shows hidden characters.
 //   - Keys: useKeys({x: act}) of core/keys.js, and the list in parts/keysheet.js. Rows that j and
@@ -43,7 +43,7 @@ function found(path) {
     const given = match(path);
     if (given) return { given, load };
   }
-  return { given: {}, load: () => import("./pages/gone.js") };
+  return { given: {}, load: () => import("./pages/notfound.js") };
 }
 
 function Page() {

@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { decoded, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { act } from "../parts/act.js";
+import { act } from "../parts/actions.js";
 import { save } from "../parts/download.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";

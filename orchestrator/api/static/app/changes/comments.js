@@ -1,7 +1,7 @@
 // Comments on lines of a worker's change. This browser stores them until they are sent.
 import { path, post } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
-import { act } from "../parts/act.js";
+import { act } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { say } from "../parts/toast.js";
 import { many, plain } from "../text/format.js";

@@ -3,7 +3,7 @@ import { html } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
-import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/act.js";
+import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, Legend, said, State, total } from "../parts/state.js";
 import { count, many, money, plain, seconds, time } from "../text/format.js";

@@ -4,7 +4,7 @@ import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { throttled } from "../core/live.js";
 import { go } from "../core/router.js";
 import { mayChange } from "../core/session.js";
-import { act } from "../parts/act.js";
+import { act } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { Legend, Mark, said, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";

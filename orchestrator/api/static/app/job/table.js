@@ -5,7 +5,7 @@ import { useKeys } from "../core/keys.js";
 import { go, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { ask } from "../parts/ask.js";
+import { ask } from "../parts/dialogs.js";
 import { csv, save } from "../parts/download.js";
 import { Icon } from "../parts/icon.js";
 import { useWindow } from "../parts/rows.js";

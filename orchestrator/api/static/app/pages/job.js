@@ -7,7 +7,7 @@ import { Title } from "../parts/title.js";
 import { plain } from "../text/format.js";
 import { Head, VIEWS } from "../job/head.js";
 import { useJob } from "../job/model.js";
-import { Page as Gone } from "./gone.js";
+import { Page as NotFound } from "./notfound.js";
 import { Needs } from "./needs.js";
 
 function useView(name) {
@@ -44,7 +44,7 @@ export function Page({ job, view = "graph" }) {
   const { model, error, refresh } = useJob(job);
   const details = useDetails(model);
   const { known, View } = useView(view);
-  if (!known) return html`<${Gone} />`;
+  if (!known) return html`<${NotFound} />`;
   if (error) return html`<main id="main"><h1 class="sr">Job ${job}</h1><section class="card"><${Failure} error=${error} /></section></main>`;
   if (!model) return html`<main id="main"><${Loading} /></main>`;
   const again = () => { refresh(); details.refresh(); };

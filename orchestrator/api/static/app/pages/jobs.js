@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { cancelJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/act.js";
+import { cancelJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/actions.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, drawn, ENDED, Mark, total } from "../parts/state.js";

@@ -3,7 +3,7 @@ import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
-import { cancelJob, raiseLimits, rejectPlan } from "../parts/act.js";
+import { cancelJob, raiseLimits, rejectPlan } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
 import { answerQuestion } from "../worker/question.js";

@@ -13,7 +13,7 @@ import { Title } from "../parts/title.js";
 import { money, plain, seconds, tokens } from "../text/format.js";
 import { messageTo, retryWorker, stopWorker } from "../job/panel.js";
 import { useTick } from "../job/model.js";
-import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/aside.js";
+import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/details.js";
 import { Log } from "../worker/log.js";
 import { Question } from "../worker/question.js";
 import { Prompt, Steps } from "../worker/steps.js";

@@ -6,7 +6,7 @@ import { go, place } from "../core/router.js";
 import { logOut, mayChange, session } from "../core/session.js";
 import { useStore } from "../core/store.js";
 import { money, plain } from "../text/format.js";
-import { Asked } from "./ask.js";
+import { Asked } from "./dialogs.js";
 import { Banner } from "./banner.js";
 import { Icon } from "./icon.js";
 import { KeySheet, sheet } from "./keysheet.js";

@@ -1,7 +1,7 @@
 // The list of all keys: "?".
 import { html } from "../core/html.js";
 import { store, useStore } from "../core/store.js";
-import { Dialog } from "./ask.js";
+import { Dialog } from "./dialogs.js";
 
 export const sheet = store(false);
 

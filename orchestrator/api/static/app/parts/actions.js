@@ -1,5 +1,5 @@
 // Actions: each calls the server, and shows the outcome or the error.
-import { ask } from "./ask.js";
+import { ask } from "./dialogs.js";
 import { get, path, post } from "../core/api.js";
 import { duration, number } from "../text/format.js";
 import { say } from "./toast.js";
