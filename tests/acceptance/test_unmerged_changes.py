@@ -120,3 +120,31 @@ def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Proje
         if record.exists():
             os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
     wait_until(lambda: not record.exists())
+
+
+def test_a_merge_that_is_interrupted_without_a_server_says_what_continues_it(
+    project: Project, tmp_path: Path
+) -> None:
+    folder, plan = embedded(project.path), project.path / "plan.json"
+    orchestrator, record = folder / "bin" / "orchestrator", folder / "workspace" / "server.json"
+    slow, begun = tmp_path / "slow", tmp_path / "begun"
+    gate = f"test ! -e '{slow}' || {{ touch '{begun}'; sleep 60; }}"
+    plan.write_text(json.dumps({"request": "x", "config": {"gates": [gate]}, "tasks": [ONE]}))
+    assert run(orchestrator, "run", "--plan", plan, cwd=folder).returncode == 0
+    [directory] = (folder / "workspace").glob("job_*")
+    job = directory.name.removeprefix("job_")
+
+    slow.touch()
+    with subprocess.Popen(
+        [orchestrator, "merge", job], cwd=folder, stderr=subprocess.PIPE, text=True
+    ) as process:
+        wait_until(begun.exists)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert f"interrupted; job {job} continues when a server runs: bin/orchestrator serve" in err
+    wait_until(lambda: not record.exists())
+    slow.unlink()
+    merged = run(orchestrator, "merge", job, cwd=folder)
+    assert (merged.returncode, "merged: worker_1" in merged.stdout) == (0, True), merged.stderr

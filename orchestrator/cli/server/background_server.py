@@ -25,6 +25,7 @@ from orchestrator.cli.server_record import is_same_process, running_server
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
@@ -122,8 +123,15 @@ def client_for(surroundings: CliContext, job_id: str) -> "Iterator[OrchestratorC
         return
     find_job(surroundings.workspace, job_id)
     say = partial(click.echo, err=True)
-    with server_for(surroundings, say, keep=False) as url, surroundings.client_at(url) as client:
-        yield client
+    try:
+        with (
+            server_for(surroundings, say, keep=False) as url,
+            surroundings.client_at(url) as client,
+        ):
+            yield client
+    except KeyboardInterrupt:
+        say(f"interrupted; job {job_id} continues when a server runs: {COMMAND} serve")
+        raise
 
 
 def project_line(surroundings: CliContext) -> str:
