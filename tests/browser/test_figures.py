@@ -1,5 +1,6 @@
 """Figures, times, and words are those of the API, in a form that people read without a mistake."""
 
+import itertools
 import time
 
 from playwright.sync_api import Page, Route, expect
@@ -54,6 +55,8 @@ def test_small_costs_differ_on_the_axis(page: Page, site: Site) -> None:
     labels = page.evaluate("() => window.drawn.filter((text) => text.startsWith('$'))")
     first = labels[: len(labels) // labels.count(labels[0])]
     assert len(first) > 2 and len(set(first)) == len(first)
+    steps = [round(float(up[1:]) - float(low[1:]), 6) for low, up in itertools.pairwise(first)]
+    assert len(set(steps)) == 1, labels
 
 
 def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:

@@ -62,8 +62,8 @@ function stacked([times, ...columns]) {
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim() || "#888";
 
-// As many digits that neighbours on the axis differ.
-const digits = ([first, second]) => Math.max(2, Math.ceil(-Math.log10((second ?? 1) - first) - 1e-9));
+// As many digits as the step of the axis has, at least two.
+const digits = ([first, second = first]) => [2, 3, 4, 5].find((n) => Math.abs((second - first) * 10 ** n - Math.round((second - first) * 10 ** n)) < 1e-6) ?? 6;
 
 function options(keys, width) {
   const bars = uPlot.paths.bars({ size: [0.6, 40] });

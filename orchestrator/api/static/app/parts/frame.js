@@ -87,7 +87,7 @@ function Top({ path, needs, stats, today, project, servers }) {
     ${needs > 0 && html`<a class="bell" href="/#needs"><${Icon} name="s-needs" /><span>${needs}<span class="hide-s"> ${needs === 1 ? "needs" : "need"} you</span></span></a>`}
     <button class="btn ghost icon hide-s" aria-label="All keys" onClick=${() => sheet.set(true)}>?</button>
     <button class="btn ghost icon" aria-label="Change theme" onClick=${turnTheme}><${Icon} name="i-theme" /></button>
-    <button class="btn ghost sm hide-s" onClick=${logOut}>Log out</button></header>`;
+    <button class="btn ghost sm" onClick=${logOut}>Log out</button></header>`;
 }
 
 function Tabbar({ path, needs }) {
