@@ -179,9 +179,14 @@ REVALIDATE = "private, no-cache"
 
 
 def json_answer(
-    answer: BaseModel, status: HTTPStatus = HTTPStatus.OK, location: str | None = None
+    answer: BaseModel,
+    status: HTTPStatus = HTTPStatus.OK,
+    location: str | None = None,
+    *,
+    has_nulls: bool = False,
 ) -> Response:
-    response = Response(encoded(answer), status=int(status), mimetype=JSON)
+    body = encoded(answer, has_nulls=has_nulls)
+    response = Response(body, status=int(status), mimetype=JSON)
     response.headers["Cache-Control"] = "no-store"
     if location is not None:
         response.headers["Location"] = location

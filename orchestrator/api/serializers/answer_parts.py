@@ -287,13 +287,18 @@ def usage_answer(usages: Sequence[Usage]) -> answers.job.UsageAnswer:
 RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
-def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return an answer as JSON, without the fields in ``without`` and without nulls."""
+def encoded(
+    answer: BaseModel, without: frozenset[str] = frozenset(), *, has_nulls: bool = False
+) -> bytes:
+    """Return an answer as JSON, without the fields in ``without``.
+
+    Fields without a value are omitted; with ``has_nulls``, their value is null.
+    """
     try:
-        return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
+        return answer.model_dump_json(exclude_none=not has_nulls, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
         # The name of a worker's file may contain invalid UTF-8.
-        values = answer.model_dump(exclude_none=True, exclude=set(without))
+        values = answer.model_dump(exclude_none=not has_nulls, exclude=set(without))
         text = json.dumps(values, ensure_ascii=False, default=_plain)
         return text.encode("utf-8", "replace")
 

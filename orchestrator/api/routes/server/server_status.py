@@ -93,7 +93,8 @@ def get_metrics() -> Response:
 def get_nodes() -> Response:
     request.query(NoQuery)
     found = service().server_status.nodes(caller())
-    return json_answer(answers.server.NodesAnswer(nodes=[_node_answer(each) for each in found]))
+    nodes = answers.server.NodesAnswer(nodes=[_node_answer(each) for each in found])
+    return json_answer(nodes, has_nulls=True)
 
 
 @blueprint.post("/api/v1/nodes/<name>/drain")
@@ -109,9 +110,8 @@ def undrain_node(name: str) -> Response:
 def _drained(name: str, *, drained: bool) -> Response:
     request.query(NoQuery)
     request.body(requests.job.EmptyRequest, optional=True)
-    return json_answer(
-        _node_answer(service().server_status.drain_node(caller(), name, drained=drained))
-    )
+    node = _node_answer(service().server_status.drain_node(caller(), name, drained=drained))
+    return json_answer(node, has_nulls=True)
 
 
 def _node_answer(node: NodeState) -> answers.server.NodeAnswer:

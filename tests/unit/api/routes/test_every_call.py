@@ -489,6 +489,16 @@ NODE = NodeState(
 )
 
 
+def test_unknown_values_of_a_node_are_null(client: FlaskClient, service: FakeService) -> None:
+    # The dashboard and `orchestrator nodes` read these fields.
+    names = ("memory_bytes", "disk_bytes", "own_files", "seen_seconds")
+    service.node_states = [replace(NODE, **dict.fromkeys(names))]
+    [shown] = read(client, "/api/v1/nodes")["nodes"]
+    drained = client.post("/api/v1/nodes/gpu1/drain").get_json()
+    assert {name: shown[name] for name in names} == dict.fromkeys(names)
+    assert {name: drained[name] for name in names} == dict.fromkeys(names)
+
+
 def test_nodes_are_shown_and_drained(client: FlaskClient, service: FakeService) -> None:
     service.node_states = [NODE]
     [shown] = read(client, "/api/v1/nodes")["nodes"]
