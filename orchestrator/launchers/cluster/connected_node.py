@@ -300,13 +300,15 @@ def state_of(
 def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float) -> str:
     if node.link is None and node.flights:
         seconds = max(0.0, node.fenced_at - now)
-        workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
+        is_one = len(node.flights) == 1
+        workers = "1 worker" if is_one else f"{len(node.flights)} workers"
         if seconds > fenced_after:
             return (
                 f"{workers} may still run, because the node does not know this server's "
                 f"address; if the machine is switched off: {COMMAND} nodes forget {node.name}"
             )
-        return f"{workers} start again on other machines in {seconds:.0f} s"
+        starts = "starts again on another machine" if is_one else "start again on other machines"
+        return f"{workers} {starts} in {seconds:.0f} s"
     if not node.trouble and entry is not None and entry.is_released:
         return "the node's Dask worker has ended, or is no longer needed"
     return node.trouble

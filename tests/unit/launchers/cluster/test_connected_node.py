@@ -1,0 +1,23 @@
+"""What people read about a node."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from orchestrator.launchers.cluster.connected_node import ConnectedNode, state_of
+
+
+@pytest.mark.parametrize(
+    ("count", "says"),
+    [
+        (1, "1 worker starts again on another machine in 5 s"),
+        (3, "3 workers start again on other machines in 5 s"),
+    ],
+)
+def test_a_lost_node_names_the_workers_that_start_elsewhere(count: int, says: str) -> None:
+    node = ConnectedNode("n1", fenced_at=5.0)
+    flight: Any = SimpleNamespace(is_waiting=False)
+    node.flights |= {str(number): flight for number in range(count)}
+
+    assert state_of(node, None, 0.0, 10.0).notice == says
