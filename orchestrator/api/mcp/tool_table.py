@@ -96,7 +96,7 @@ TOOLS = (
     McpTool(
         name="wait",
         description=(
-            'Wait for the end of a job, at most 45 seconds. {"retry": true}: the job is running; '
+            'Wait for the end of a job, at most 44 seconds. {"retry": true}: the job is running; '
             'call wait again. {"retry": false}: the job has ended; the answer has its results.'
         ),
         arguments=mcp.WaitArguments,
