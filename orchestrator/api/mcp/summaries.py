@@ -11,7 +11,6 @@ from orchestrator.api.serializers.results import results
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
-from orchestrator.core.outcome.job.needs import needs_of
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
@@ -57,7 +56,7 @@ def _line(job: Job) -> Values:
     }
 
 
-def standing(detail: Detail) -> Values:
+def standing(service: Service, detail: Detail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
     return {
@@ -67,12 +66,13 @@ def standing(detail: Detail) -> Values:
         **_named(detail),
         **_used(detail.workers),
         "left": dict(detail.left),
-        **({} if job.status.ended else _what_next(detail)),
+        **({} if job.status.ended else _what_next(service, detail)),
     }
 
 
-def _what_next(detail: Detail) -> Values:
-    found = needs_of(detail.job, detail.workers)
+def _what_next(service: Service, detail: Detail) -> Values:
+    # The needs of child jobs are included, because the job waits for them, too.
+    found = [need for card in service.reads.cards([detail.job.id]) for need in card.needs]
     if not found:
         return {"retry": True, "next": "call wait again"}
     needs = [{"text": need.text, "command": need.command} for need in found[:MOST_NEEDS]]

@@ -116,7 +116,7 @@ def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
         return summaries.as_text(summaries.listed(page.jobs, page.total))
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.standing(detail))
+    return summaries.as_text(summaries.standing(desk.service, detail))
 
 
 def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
@@ -127,7 +127,7 @@ def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
-        return summaries.as_text(summaries.standing(detail))
+        return summaries.as_text(summaries.standing(desk.service, detail))
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 

@@ -12,12 +12,18 @@ from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Un
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.locks.lock_table import LockLease, LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input import (
+    PERSON,
+    FeedbackGiven,
+    FeedbackRequest,
+    Question,
+)
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
+from orchestrator.core.outcome.job.needs import needs_of
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.ports.read_models import (
     Availability,
@@ -75,7 +81,15 @@ class FakeReads:
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
         jobs = [self._service._jobs[job_id] for job_id in job_ids]
-        return [JobCard(job=job, own=Progress(), tree=Progress()) for job in jobs]
+        return [
+            JobCard(
+                job=job,
+                own=Progress(),
+                tree=Progress(),
+                needs=needs_of(job, self._service.workers_of(job)),
+            )
+            for job in jobs
+        ]
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def read(caller: Caller, job_id: str, *given: object, **named: object) -> Any:
@@ -511,6 +525,10 @@ class FakeService:
             ended_at=now,
         )
         self.publish(self._jobs[worker.job_id], EventKind.WORKER_ENDED, worker)
+
+    def ask(self, worker: Worker, question: Question) -> None:
+        asks = {"status": WorkerStatus.WAITING, "agent": PERSON, "question": question}
+        self._workers[worker.key] = replace(self._workers[worker.key], **asks)
 
     def end(self, job: Job, status: JobStatus = JobStatus.COMPLETED) -> None:
         now = time.time()

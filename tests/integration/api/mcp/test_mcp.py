@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.integration.site import HOLD, InProcess, shell, until
+from tests.integration.site import HOLD, KEY, InProcess, shell, until
 
 pytestmark = pytest.mark.usefixtures("spawning")
 
@@ -90,3 +90,18 @@ def test_the_key_of_a_worker_is_confined_over_http(site: InProcess, tmp_path: Pa
     site.call("POST", f"/jobs/{other}/cancel")
     site.wait(other)
     assert mcp(site, {"jsonrpc": "2.0", "id": 1, "method": "ping"}, key).status_code == 401
+
+
+def test_the_open_question_of_a_child_job_is_named(site: InProcess, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"request": "below", "tasks": [{"id": "ok", "approve": "Go on?"}]}))
+    job = site.submit("above", [shell(f"orchestrator spawn --plan {plan} --wait")])
+    [need] = until(lambda: site.get("/needs")["needs"], "the child job asks")
+    params = {"name": "wait", "arguments": {"job_id": job, "timeout_seconds": 0}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+
+    answer = json.loads(mcp(site, message, KEY).json()["result"]["content"][0]["text"])
+
+    assert answer["needs"] == [{"text": "Go on?", "command": need["command"]}]
+    site.call("POST", f"/jobs/{need['job_id']}/tasks/ok/approve", {})
+    assert site.wait(job)["status"] == "completed"

@@ -13,12 +13,10 @@ from orchestrator.api.mcp.tool_execution import LOG_CHARACTERS, REPORT_CHARACTER
 from orchestrator.api.mcp.tool_table import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.human_input import PERSON, Question
+from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
-from orchestrator.core.ports.read_models import Detail
 from orchestrator.schemas.requests.mcp import WaitArguments
-from tests.contract.store_values import a_job, a_worker
 from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values
 
@@ -227,23 +225,18 @@ def test_failed_workers_of_a_large_job_are_shown_first(
 
 
 def test_a_job_that_waits_for_a_person_says_so(client: FlaskClient, service: FakeService) -> None:
-    job = a_job(id="j", status=JobStatus.RUNNING)
-    asks = a_worker(
-        job,
-        task_id="ok",
-        status=WorkerStatus.WAITING,
-        agent=PERSON,
-        question=Question(text="Deploy?", asked_at=1.0),
-    )
+    job = submitted(client, service, tasks=[{"id": "ok", "command": "true"}])
+    assert "needs" not in values(client, "status", job_id=job.id)
 
-    answer = summaries.standing(Detail(job=job, tasks=(), workers=[asks]))
+    [worker] = service.workers_of(job)
+    service.ask(worker, Question(text="Deploy?", asked_at=1.0))
 
+    answer = values(client, "wait", job_id=job.id, timeout_seconds=0)
     assert (answer["retry"], answer["needs"]) == (
         True,
-        [{"text": "Deploy?", "command": "bin/orchestrator approve j ok"}],
+        [{"text": "Deploy?", "command": f"bin/orchestrator approve {job.id} ok"}],
     )
     assert answer["next"].startswith("the job waits for a person")
-    assert "needs" not in summaries.standing(Detail(job=job, tasks=(), workers=[]))
 
 
 def test_short_outputs_leave_their_room_to_long_ones() -> None:
