@@ -52,8 +52,9 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
 
     Also removes results of gates on base commits that are older than AGE. Never removes unfinished
     jobs. A merged result that has not landed stays on its branch. Other changes that have not
-    landed stay on git refs. The output lists both, and `discard` removes both. Works with the
-    server up or down.
+    landed stay on git refs. The output lists both, and `discard` removes both. Files of
+    workers without a worktree are removed: copy them before, with `apply`. Works with the server
+    up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than
