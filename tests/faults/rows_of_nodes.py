@@ -116,7 +116,7 @@ ROWS = (
     ),
     Row(
         number=78,
-        fault="another version, user id, or workspace",
+        fault="another version, code, user id, or workspace",
         injection="a node with other values",
         promise="the node is rejected, and prints what to do",
         tests=(
