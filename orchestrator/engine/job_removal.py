@@ -200,7 +200,8 @@ class Housekeeping:
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
                 "%d directories of the workspace belong to no job of the database (%s); they stay; "
-                "possible causes: the latest jobs were lost, or another workspace was copied",
+                "possible causes: the latest jobs were lost, another workspace was copied, or "
+                "store.url was changed",
                 len(unknown),
                 shown + (", ..." if len(unknown) > MOST_NAMED else ""),
             )

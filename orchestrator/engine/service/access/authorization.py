@@ -138,8 +138,8 @@ class Access:
             raise NotFound("statistics are not available to workers")
         if not caller.sees_all:
             raise Forbidden(
-                f"key {caller.name!r} sees only its own jobs; statistics need a key with the "
-                "scope read or admin (api.keys in config.yaml)"
+                f"key {caller.name!r} sees only its own jobs; use a key with the scope read or "
+                "admin (api.keys in config.yaml)"
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:

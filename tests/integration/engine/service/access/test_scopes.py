@@ -72,7 +72,10 @@ def test_a_key_to_submit_sees_and_steers_its_own_jobs_only(site: InProcess, tmp_
     assert {job["job_id"] for job in seen["jobs"]} == {mine["job_id"], child}
     assert seen["total"] == 2
     assert site.get(f"/jobs/{child}/status", key=KEYS["ci"])["job_id"] == child
-    assert site.call("GET", "/stats", key=KEYS["ci"]).status_code == 403
+    for call in ("/stats", "/nodes"):
+        answer = site.call("GET", call, key=KEYS["ci"])
+        assert answer.status_code == 403
+        assert "use a key with the scope read or admin" in answer.json()["detail"]
     assert site.call("DELETE", f"/jobs/{mine['job_id']}", key=KEYS["ci"]).status_code == 202
     site.wait(mine["job_id"])
 
