@@ -312,7 +312,7 @@ def test_the_commands_make_a_cluster(
 
         def row() -> Answer:
             found = json.loads(command("nodes", "--json"))["nodes"]
-            return dict(found[0])
+            return dict(found[0]) if found else {"state": "not read yet"}
 
         until(lambda: row()["state"] == "up", "the node is up")
         assert (row()["slots"], row()["own_files"]) == (3, False)
