@@ -307,7 +307,8 @@ def test_a_wait_ends_with_its_job(server: HttpServer, service: FakeService, job:
         service.end(job)
         status, headers = client.head()
         answer = json.loads(client.body(headers))
-        assert time.monotonic() - started < 1
+        # Long before the timeout of the call.
+        assert time.monotonic() - started < 30
     assert status == HTTPStatus.OK
     assert headers["x-content-type-options"] == "nosniff"
     assert (answer["status"], answer["timed_out"]) == ("completed", False)
