@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
-from orchestrator.agents.ai_tools.invocation.windows import INTEROP
+from orchestrator.agents.ai_tools.invocation.windows_tools import INTEROP
 from orchestrator.agents.discovery.availability import check_fits
 from orchestrator.agents.driver_process import mailbox, result_file, session_file, spec_file
 from orchestrator.agents.prices import price_table

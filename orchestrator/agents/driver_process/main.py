@@ -255,7 +255,7 @@ def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
     if not attempt_spec.windows:
         return replace(call, prompt=control / spec_file.RESUME_PROMPT) if call.resumes else call
     # few agents need this module
-    from orchestrator.agents.ai_tools.invocation.windows import on_windows
+    from orchestrator.agents.ai_tools.invocation.windows_tools import on_windows
 
     return on_windows(call, ask, Path.cwd())
 

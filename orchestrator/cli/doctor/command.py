@@ -70,7 +70,7 @@ def mode_checks(settings: "Settings | None", environ: Mapping[str, str]) -> Iter
 
 
 def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
-    from orchestrator.agents.ai_tools.invocation.windows import missing
+    from orchestrator.agents.ai_tools.invocation.windows_tools import missing
 
     lacking = missing(environ.get("PATH"))
     if lacking:

@@ -12,7 +12,7 @@ from orchestrator.composition.settings.repository import change_reader, landing_
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
 from orchestrator.engine.planning.rule_planner import RulesPlanner
-from orchestrator.engine.runtime.lazy_part import lazy
+from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls

@@ -18,7 +18,7 @@ from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime.background import BackgroundPool, RunningProcesses
 from orchestrator.engine.runtime.common_environment import WorkerEnvironment
-from orchestrator.engine.runtime.lazy_part import lazy
+from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.engine.submission.agents_and_gates import GatePlans
 from orchestrator.engine.worktrees.setup_commands import Setup

@@ -1,1 +1,1 @@
-"""Infrastructure: messages, processes, clock, threads, memory, disk, ports, lazy parts."""
+"""Infrastructure: messages, processes, clock, threads, memory, disk, ports, lazy objects."""

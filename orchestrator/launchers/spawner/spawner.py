@@ -21,7 +21,7 @@ from collections.abc import Collection
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.launchers.containment import trial
+from orchestrator.launchers.containment import self_test
 from orchestrator.launchers.process import crash_injection, process_control
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
@@ -50,7 +50,7 @@ def serve(descriptor: int) -> None:
     while packet := control.recv(_MOST_BYTES):
         asked = json.loads(packet)
         if "try" in asked:
-            control.send(json.dumps({"fault": trial.fault(asked["try"])}).encode())
+            control.send(json.dumps({"fault": self_test.fault(asked["try"])}).encode())
         else:
             _begin(control, {**asked["plan"], "server": asked["server"]})
             return

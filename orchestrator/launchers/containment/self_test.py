@@ -1,4 +1,4 @@
-"""Tries a containment mode: starts a worker with a child process, and kills both processes.
+"""Self-test of a containment mode: starts a worker with a child process, and kills both.
 
 Runs in its own process, because a process cannot stop being a subreaper.
 """

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
 
-from orchestrator.agents.ai_tools.invocation import windows
+from orchestrator.agents.ai_tools.invocation import windows_tools
 from orchestrator.cli.doctor.command import mode_checks
 from orchestrator.config import Settings
 from tests.integration.agents.ai_tools.invocation import windows_side
@@ -123,7 +123,7 @@ ODD = st.text(st.sampled_from("ab C&^%!'\"\\\\$`();,=<>|é\t"), max_size=12)
 
 @given_by(st.lists(ODD, min_size=1, max_size=4))
 def test_every_word_comes_through_as_it_was(words: list[str]) -> None:
-    command = windows.command_line(["claude", *words])
+    command = windows_tools.command_line(["claude", *words])
 
     said = [each.replace("''", "'") for each in re.findall(windows_side.WORD, command)]
     assert windows_side.as_program_sees(said) == ["claude", *words]
@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_yet_has_a_name_too(wsl: Path, tmp_path: Path, 
     folder.mkdir()
 
     for path in (folder, folder / "not" / "yet.json"):
-        assert windows_side.here(windows.translated(path)) == str(path)
+        assert windows_side.here(windows_tools.translated(path)) == str(path)
 
 
 def test_commands_run_in_linux(site: InProcess) -> None:

@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.engine.runtime.lazy_part import lazy
+from orchestrator.engine.runtime.lazy_object import lazy
 
 
 class Part:

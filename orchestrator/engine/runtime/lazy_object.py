@@ -1,21 +1,21 @@
-"""Lazy parts: objects that are created, and whose modules are imported, at their first use."""
+"""Lazy objects: objects that are created, and whose modules are imported, at their first use."""
 
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-Part = TypeVar("Part")
+T = TypeVar("T")
 
 
-def lazy(make: Callable[[], Part]) -> Part:
+def lazy(make: Callable[[], T]) -> T:
     """Return a stand-in for the result of ``make``. The first use of an attribute calls ``make``.
 
-    Any thread may use the stand-in. It has the part's methods and attributes, but not its class.
+    Any thread may use the stand-in. It has the object's methods and attributes, but not its class.
     """
-    return cast(Part, _LazyPart(make))
+    return cast(T, _LazyObject(make))
 
 
-class _LazyPart:
+class _LazyObject:
     def __init__(self, make: Callable[[], object]) -> None:
         self._make = make
         self._made: object = None
