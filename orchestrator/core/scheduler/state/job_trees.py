@@ -327,12 +327,33 @@ class JobTrees:
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
     def waits_for_person(self, job: Job) -> bool:
-        """True if a question of the job waits for a person, and nothing of the job runs."""
-        return not self.slots.running_in(job.id) and any(
+        """True if a question or a plan waits for a person, and nothing of the job runs.
+
+        The questions and plans of jobs below count, too.
+        """
+        if self.slots.running_in(job.id):
+            return False
+        return self.waits_for_approval_since(job) is not None or any(
             worker.is_question and worker.status is WorkerStatus.WAITING
             for job_id in self.subtree(job.id)
             for worker in self.workers_of(job_id)
         )
+
+    def waits_for_approval_since(self, job: Job) -> float | None:
+        """Return since when the job has only waited for the approval of a plan.
+
+        The plan is its own, or that of a job below it. None if no plan waits, or anything runs.
+        """
+        below = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
+        waiting = [each for each in below if self.waits_for_approval(each)]
+        if not waiting or self.slots.running_in(job.id):
+            return None
+        begins = (each.started_at or each.created_at for each in waiting)
+        planners = (self.planners[each.id] for each in below if each.id in self.planners)
+        workers = [self.unit_of_work.workers[key] for key in planners]
+        workers += (worker for each in below for worker in self.workers_of(each.id))
+        ends = (worker.ended_at for worker in workers)
+        return max([*begins, *(end for end in ends if end is not None)])
 
     def watch_wall_time(self, job: Job) -> None:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))

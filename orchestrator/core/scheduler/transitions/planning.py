@@ -84,6 +84,9 @@ class Planning:
     def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
         """Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
+        job = self._unit_of_work.jobs[job_id]
+        for each in (job, *self._trees.ancestors(job)):
+            self._pauses.discount_approval(each, now)
         job = self._unit_of_work.move_job(
             job_id,
             JobStatus.PENDING,

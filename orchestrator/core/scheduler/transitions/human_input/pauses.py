@@ -148,12 +148,22 @@ class Pauses:
             if unfinished is not None:
                 unfinished.stopping = worker.cancelled_by is not None
 
+    def discount_approval(self, job: Job, now: float) -> None:
+        """Do not count the time in which the job only waited for approval as wall time."""
+        since = self._trees.waits_for_approval_since(job)
+        seconds = 0.0 if since is None else (job.pause.at if job.pause else now) - since
+        if seconds > 0:
+            paused_seconds = job.paused_seconds + seconds
+            self._unit_of_work.update_job(job.id, paused_seconds=paused_seconds)
+
     def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
-            seconds = now - job.pause.at
-            fields["paused_seconds"] = job.paused_seconds + seconds
-            self._questions.resumed(job.id, seconds, now)
+            self._questions.resumed(job.id, now - job.pause.at, now)
+            since = self._trees.waits_for_approval_since(job)
+            # The approval discounts the whole time since then.
+            seconds = (now if since is None else since) - job.pause.at
+            fields["paused_seconds"] = job.paused_seconds + max(0.0, seconds)
         paused = changed(job, **fields)
         return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
 

@@ -237,13 +237,15 @@ def test_an_approved_job_that_failed_runs_again_without_asking() -> None:
     assert story.running == story.keys(job)
 
 
-def test_a_job_whose_wall_time_is_over_does_not_wait_for_approval_any_more() -> None:
+def test_a_plan_waits_for_approval_without_end() -> None:
     story = Story()
     job = story.root(approve=True, max_wall_seconds=10)
 
-    story.later(11)
+    story.later(1e6)
+    assert story.job_status(job) is JobStatus.PLANNING
 
-    assert story.job_status(job) is JobStatus.FAILED
+    story.approve(job)
+    assert story.job(job.id).wall_left(story.now) == 10
 
 
 def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_taken() -> None:
@@ -380,3 +382,46 @@ def test_two_edits_in_one_turn_leave_the_last_one() -> None:
 
     assert [task.id for task in story.kept.tasks[job.id]] == ["y", "z"]
     assert len(story.keys(job)) == 2
+
+
+@pytest.mark.parametrize("crash", [False, True])
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_wall_time_does_not_count_while_a_plan_waits_for_approval(
+    paused: bool, crash: bool
+) -> None:
+    story = Story()
+    job = story.planned_root(approve=True, max_wall_seconds=100.0)
+    story.later(30)
+    story.ends(story.planner(job))
+    story.later(1_000)
+    if paused:
+        story.pause(job)
+        story.later(1_000)
+        story.resume(job)
+    if crash:
+        story.crash()
+    story.later(1_000)
+    assert story.job_status(job) is JobStatus.PLANNING
+
+    story.approve(job)
+
+    assert story.job(job.id).wall_left(story.now) == 70
+    story.later(69)
+    assert story.job_status(job) is JobStatus.RUNNING
+    story.later(1)
+    assert story.job(job.id).stop_cause is StopCause.WALL_TIME
+
+
+def test_the_wall_time_of_a_job_above_does_not_count_while_a_plan_waits_for_approval() -> None:
+    story = Story()
+    root = story.root(max_wall_seconds=100.0)
+    child = story.planned_child(story.key(root), approve=True)
+    story.ends(story.key(root))
+    story.later(30)
+    story.ends(story.planner(child))
+    story.later(1_000)
+
+    story.approve(child)
+
+    assert story.job(root.id).stop_cause is None
+    assert story.job(root.id).wall_left(story.now) == 70
