@@ -8,6 +8,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.text.command_name import COMMAND
 
 PAGE_SIZE = 200
@@ -46,3 +47,20 @@ def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
         yield head + first_line(need["text"], max(LEAST_WIDTH, width - len(head)))
         if need["command"]:
             yield f"  {need['command']}"
+
+
+def open_needs(surroundings: CliContext, job_id: str) -> list[str]:
+    """Return lines about the needs of a job and its child jobs, such as an open question.
+
+    The result is empty if no server answers, or the caller may not list needs.
+    """
+    try:
+        client = surroundings.client_if_running()
+        if client is None:
+            return []
+        with client:
+            found = client.needs(page_size=PAGE_SIZE)["needs"]
+    except OrchestratorError:
+        return []
+    own = [need for need in found if job_id in (need["job_id"], need["root_job_id"])]
+    return list(need_lines(own))

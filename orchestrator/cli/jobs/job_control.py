@@ -40,6 +40,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
     Prints the status. The reasons of the status, if any, follow on standard error, with the
     commands that merge missing changes.
     """
+    from orchestrator.cli.jobs.inbox import open_needs
     from orchestrator.cli.output.job_ending import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
 
@@ -48,7 +49,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
         answer = _waited(surroundings, job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
-        for line in _open_needs(surroundings, job_id):
+        for line in open_needs(surroundings, job_id):
             click.echo(line, err=True)
     print_status(surroundings, answer)
     for line in ending_lines(answer, terminal_width()):
@@ -73,23 +74,6 @@ def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dic
 
     with surroundings.client(announce) as client:
         return client.wait(job_id, timeout)
-
-
-def _open_needs(surroundings: CliContext, job_id: str) -> list[str]:
-    """Return lines about the needs of a job and its child jobs, such as an open question.
-
-    The result is empty if the server does not answer, or the caller may not list needs.
-    """
-    from orchestrator.cli.jobs.inbox import PAGE_SIZE, need_lines
-    from orchestrator.core.errors import OrchestratorError
-
-    try:
-        with surroundings.client() as client:
-            found = client.needs(page_size=PAGE_SIZE)["needs"]
-    except OrchestratorError:
-        return []
-    own = [need for need in found if job_id in (need["job_id"], need["root_job_id"])]
-    return list(need_lines(own))
 
 
 def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:

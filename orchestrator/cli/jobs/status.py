@@ -127,6 +127,11 @@ def _show(surroundings: CliContext, answer: dict[str, Any], clear: bool) -> None
     if clear and answer["status"] not in ENDED_JOB:
         click.clear()
     click.echo("\n".join(status_lines(answer, terminal_width())))
+    if answer["status"] not in ENDED_JOB:
+        from orchestrator.cli.jobs.inbox import open_needs
+
+        for line in open_needs(surroundings, str(answer["job_id"])):
+            click.echo(line)
     _show_leftovers(surroundings, str(answer["job_id"]))
 
 

@@ -57,6 +57,24 @@ def test_a_wait_that_times_out_names_what_the_job_needs(
     assert way.strip() == "orchestrator approve abc ok"
 
 
+def test_the_status_of_a_running_job_names_what_the_job_needs(
+    needs: list[dict[str, Any]],
+    served: FakeApi,
+    orchestrator: Orchestrator,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    needs += [NEED, {**NEED, "root_job_id": "j1", "command": "orchestrator approve abc ok"}]
+    capsys.readouterr()
+
+    assert orchestrator("status", "j1") == ExitCode.OK
+
+    *_, need, way = capsys.readouterr().out.splitlines()
+    assert need.startswith("approval  abc")
+    assert way.strip() == "orchestrator approve abc ok"
+
+
 def test_the_inbox_as_json_is_the_answer_of_the_server(
     needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
