@@ -54,13 +54,17 @@ def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) ->
     click.echo(f"The key of {name}, shown only once; send it in the header X-API-Key:", err=True)
     click.echo(key)
     click.echo(
-        "Add this to config.yaml (after existing api.keys), and restart the server:", err=True
+        "Add these lines to config.yaml, below the line `api:`, and restart the server. Omit the "
+        "line `keys:` if `api` has keys already:",
+        err=True,
     )
     click.echo(_lines(entry), nl=False)
 
 
 def _lines(entry: Mapping[str, object]) -> str:
-    document = {"api": {"keys": [dict(entry)]}}
+    """Return the lines of the section ``api`` with the entry."""
     import yaml
 
-    return str(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=200))
+    document = {"api": {"keys": [dict(entry)]}}
+    text = str(yaml.safe_dump(document, sort_keys=False, default_flow_style=None, width=200))
+    return text.removeprefix("api:\n")

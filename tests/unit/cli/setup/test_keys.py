@@ -18,8 +18,10 @@ def test_a_new_key_comes_with_the_lines_that_let_it_in(
     key, _, lines = capsys.readouterr().out.partition("\n")
 
     settings = yaml.safe_load((folder / "config.yaml").read_text())
-    settings["api"] |= yaml.safe_load(lines)["api"]
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    # In block style, as install.sh writes the file.
+    text = yaml.safe_dump(settings, default_flow_style=False)
+    assert text.count("api:\n") == 1
+    (folder / "config.yaml").write_text(text.replace("api:\n", f"api:\n{lines}"))
     [entry] = load(folder, environ={}).settings.api.keys
 
     assert entry.name == "ci"
