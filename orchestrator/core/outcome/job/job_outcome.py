@@ -184,12 +184,12 @@ def gate_facts(
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
             found.setdefault(each.name, each)
-    told = (
+    reported = (
         each
         for each in found.values()
         if each.outcome is not GateOutcome.PASSED or each.failed_tests
     )
-    facts = [_fact(each, changes_code) for each in told]
+    facts = [_fact(each, changes_code) for each in reported]
     return tuple(facts[:MOST_GATES])
 
 

@@ -69,13 +69,19 @@ def lost_without_worktree(
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
     """Yield the promised files that the result lacks. ``present``: files that the result changes.
 
-    Only workers whose changes belong to the result are checked (``Worker.counts``).
+    Only workers whose changes belong to the result are checked (``Worker.counts``). If a worker
+    lacks a file although it changed its path, the path is a link out of its worktree. Then only
+    another worker can have created the file.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if delivery is None or worker.is_adviser or not worker.counts:
             continue
-        if paths := _absent(delivery.missing, present):
+        if not delivery.missing:
+            continue
+        others = {path for each in workers if each is not worker for path in each.touched_files}
+        links = {*worker.touched_files} - others
+        if paths := _absent(delivery.missing, [each for each in present if each not in links]):
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,

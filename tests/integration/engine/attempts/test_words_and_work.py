@@ -306,6 +306,14 @@ def test_a_link_out_of_the_worktree_keeps_no_promise(run: Run) -> None:
     assert only(ended)["missing"] == ["gen/a.md", "a.md", "b.md"]
 
 
+def test_a_job_whose_result_has_only_such_a_link_is_partial(site: InProcess) -> None:
+    linked = {"agent": "editor", "prompt": "ln -s none b.md", "writes": ["b.md"]}
+    other = {"agent": "editor", "prompt": "echo x > c.md"}
+    ended = site.run("change the project", [linked, other], gates="off")
+    assert ended["status"] == "partial"
+    assert "b.md" in ended["reason"]
+
+
 # -- without a worktree -------------------------------------------------------------------------
 
 IN_PROJECT = {"workdir": "project"}
