@@ -299,7 +299,8 @@ def encoded(
     except (PydanticSerializationError, UnicodeEncodeError):
         # The name of a worker's file may contain invalid UTF-8.
         values = answer.model_dump(exclude_none=not has_nulls, exclude=set(without))
-        text = json.dumps(values, ensure_ascii=False, default=_plain)
+        # Without blanks, as above: rows are inserted into the encoded answer.
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
         return text.encode("utf-8", "replace")
 
 

@@ -349,6 +349,18 @@ def test_code_in_a_directory_of_its_own_is_not_judged_where_it_is_the_result(
     assert below["not_judged"] == UNSEEN.replace("worker_1", "worker_1_1") + "z.py"
 
 
+def test_an_answer_whose_reason_names_a_file_that_is_not_utf_8_has_its_rows(
+    made: MakeProject,
+) -> None:
+    site, _ = made(begun=False)
+
+    ended = site.run("make", [shell("echo x > $'bad\\377.py'")])
+    told = site.status(ended["job_id"])
+
+    assert (told["status"], told["not_judged"]) == ("completed", f"{UNSEEN}bad?.py")
+    assert [row["files_created"] for row in told["results"]["tasks"]] == [["bad?.py"]]
+
+
 def test_code_in_a_directory_of_its_own_beside_a_repository(made: MakeProject) -> None:
     site, _ = made()
 
