@@ -87,6 +87,8 @@ class _Refs:
     #: Branches that the worker created, and commits that it has abandoned on its own branch.
     side: dict[str, str]
     abandoned: list[str]
+    #: Commits that the worker made on a detached HEAD, and then left by a checkout.
+    left: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
     #: if a rollback has removed that work from the branch.
@@ -101,8 +103,8 @@ def fold(
     Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
     or saved.
     """
-    refs, own, stashed = _refs(home), list(_own_worktrees(home, worktrees)), _stashed(home)
-    if refs.side or own or stashed:
+    refs, own, stashed = _refs(home, tip), list(_own_worktrees(home, worktrees)), _stashed(home)
+    if refs.side or refs.left or own or stashed:
         home = replace(home, git=home.settled(home.git))
     folding = _Folding(home, worktrees, refs, tip)
     folding.run(own, stashed)
@@ -131,6 +133,9 @@ class _Folding:
                 is_abandoned = ref in self._refs.abandoned
                 name = ref.rpartition("/")[2] if is_abandoned else ref.removeprefix(_HEADS)
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
+        for commit in self._refs.left:
+            with _logged("commit", commit):
+                self._settle(_Piece(kind=SideWorkKind.BRANCH, name=commit[:12], commit=commit))
         for ref in self._refs.abandoned:
             self._git.run("update-ref", *ITSELF, "-d", ref)
         for commit, name in stashed:
@@ -232,16 +237,39 @@ def _logged(kind: str, name: str) -> Iterator[None]:
         logger.warning("cannot merge the branches or stashes of an agent", extra=about)
 
 
-def _refs(home: EndedWorktree) -> _Refs:
+def _refs(home: EndedWorktree, tip: str) -> _Refs:
     # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     abandoned = _tips(home, abandoned_refs(home.root_id, home.worker_id))
+    checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
     return _Refs(
         {**_own_branches(home), **abandoned},
         list(abandoned),
+        _left(home, [tip, *checkpoints]),
         _tips(home, home.kept),
-        [commit for ref, commit in before.items() if ref.endswith("-after")],
+        checkpoints,
     )
+
+
+def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
+    """Return the last commits that the worker made on a detached HEAD before it left them.
+
+    Git, too, finds the places that a checkout left by this text in the log (``git switch -``).
+    Commits in the histories of ``merged`` are omitted, and commits that the worker discarded.
+    """
+    lines = [line for line in _log(home.found.admin / "logs" / "HEAD") if _is_by(home, line)]
+    sign = b"\tcheckout: moving from %s "
+    left = {line[: line.index(b" ")] for line in lines if sign % line[: line.index(b" ")] in line}
+    if left:
+        left -= {line.split(b" ")[1] for line in _log(home.common / "logs" / home.branch)}
+    if not left:
+        return []
+    given = b"\n".join((*left, *(b"^" + each.encode() for each in merged), b""))
+    how = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", "--stdin")
+    shown = home.git.run("rev-list", *how, given=given).text
+    found = (line.split(" ", 1) for line in shown.splitlines())
+    own = (commit for commit, email in found if email == home.signature.email)
+    return [commit for commit in own if commit.encode() in left]
 
 
 def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:

@@ -136,6 +136,51 @@ def test_the_commits_of_an_unfinished_rebase_that_conflict_are_kept_and_named(
     assert closed(repository, worktree) == (tip, (work,))
 
 
+#: A commit on a detached HEAD, which the agent leaves for its branch.
+DETACHED = """
+git switch -q --detach; echo %s; git add .; git commit -qm detached; git switch -q -
+"""
+
+
+def test_commits_on_a_detached_head_that_the_agent_left_are_merged(
+    repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, f"{DETACHED % 'd > d.txt'} echo loose > loose.txt")
+
+    tip, [work] = closed(repository, worktree)
+
+    assert added(repository, tip) == ["d.txt", "loose.txt"]
+    assert work.kind is SideWorkKind.BRANCH and not work.ref
+    assert closed(repository, worktree) == (tip, ())
+
+
+def test_commits_on_a_detached_head_that_conflict_are_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, f"{DETACHED % 'theirs > a.txt'} echo ours > a.txt")
+
+    tip, [work] = closed(repository, worktree)
+
+    assert work.ref == f"{KEPT}/branch/{project.git('rev-parse', work.ref)[:12]}"
+    assert (project.show(tip, "a.txt"), project.show(work.ref, "a.txt")) == ("ours", "theirs")
+    assert closed(repository, worktree) == (tip, (work,))
+
+
+def test_a_visit_to_commits_of_others_or_to_discarded_commits_merges_nothing(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    project.git("switch", "-q", "-c", "users")
+    project.commit({"u.txt": "u\n"})
+    visit = "git switch -q --detach %s; git switch -q -;"
+    does(worktree, visit % "users")
+    does(worktree, "echo d > d.txt; git add .; git commit -qm d; git reset -q --hard HEAD~1")
+    does(worktree, visit % "ORIG_HEAD")
+
+    tip, work = closed(repository, worktree)
+
+    assert (added(repository, tip), work) == ([], ())
+
+
 def test_a_branch_that_conflicts_is_kept_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
