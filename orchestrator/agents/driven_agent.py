@@ -24,7 +24,7 @@ from orchestrator.agents.prompts.prompt import (
     resume_document,
     task_document,
 )
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import NOTHING, spent_by
 from orchestrator.core.model.attempt.agent_session import (
     Session,

@@ -11,8 +11,8 @@ from orchestrator.agents.prompts.prompt import (
     prompt_document,
     task_document,
 )
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation

@@ -6,8 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unavailable
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 
 if TYPE_CHECKING:  # few servers have triggers

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from orchestrator.cli.output.terminal import command_with
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import home_directory
 from orchestrator.security.files.home_directory import home_here
 

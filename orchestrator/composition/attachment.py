@@ -17,8 +17,8 @@ from orchestrator.agents.driver_process.terminal_session import (
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.config import load, project_root
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, UnknownAgent
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
 from orchestrator.core.repository.repository import Signature

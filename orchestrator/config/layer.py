@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import field
 
 from orchestrator.config.yaml.key_paths import KeyPath
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, order=True, kw_only=True)

@@ -22,8 +22,8 @@ from orchestrator.config.sources import (
     with_variables,
 )
 from orchestrator.config.yaml.key_paths import FILE_NAME, KeyPath, dotted
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import cut
 
 SHOWN_CHARACTERS = 40

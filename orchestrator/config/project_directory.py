@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import IS_INSTALLED
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.home_directory import is_local, is_repository
 

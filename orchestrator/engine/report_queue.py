@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from queue import Empty, SimpleQueue
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.outcome.full_disk import is_shortage

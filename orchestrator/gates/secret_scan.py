@@ -6,8 +6,8 @@ Reports the kind of a secret, never its value.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.secrets.secret_kinds import (
     PRIVATE_KEY,
     Secret,

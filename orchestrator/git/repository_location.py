@@ -6,8 +6,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool

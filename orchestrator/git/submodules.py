@@ -16,8 +16,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import commit_tree, fixed, free, put_modules, tree_of

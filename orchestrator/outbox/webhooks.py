@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
 from orchestrator.outbox.delivery.http_sender import Outcome, Poster

@@ -14,8 +14,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.full_disk import is_shortage

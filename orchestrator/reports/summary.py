@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import SURVEY, Job
 from orchestrator.core.model.job_facts import LossCause

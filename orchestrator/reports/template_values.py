@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import Self
 
 from orchestrator.core.candidates.comparison import Comparison
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, field
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import Workdir

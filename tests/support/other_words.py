@@ -21,7 +21,7 @@ PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
 #: Texts of earlier versions, patterns for agents' answers, and code that is compiled: these are no
 #: messages.
 EXEMPT = (
-    "orchestrator.core.dataclass",
+    "orchestrator.core.lazy_dataclass",
     "orchestrator.core.model.attempt.attempt_result",
     "orchestrator.core.model.attempt.final_text",
 )

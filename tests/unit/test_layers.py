@@ -36,7 +36,7 @@ LEVELS: Mapping[str, int] = {
 #: Rooms of a package, lowest level first: a room imports only rooms of lower levels.
 ROOMS: Mapping[str, Sequence[str]] = {
     "core": (
-        "dataclass",
+        "lazy_dataclass",
         "errors events failpoints text",
         "gates",
         "model",
@@ -130,7 +130,7 @@ LIGHT = frozenset(
     for name in (
         "core",
         "core.text.command_name",
-        "core.dataclass",
+        "core.lazy_dataclass",
         "core.errors",
         "core.failpoints",
         "core.gates",

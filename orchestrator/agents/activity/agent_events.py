@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import field
 from typing import Protocol, runtime_checkable
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.agents.activity.lines import Lines
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Seconds between two checks of the files.
 LOOK_SECONDS = 0.25

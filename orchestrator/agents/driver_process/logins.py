@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.agents.ai_tools.invocation.call import AgentLogin
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 _LARGEST_BYTES = 1 << 20
 

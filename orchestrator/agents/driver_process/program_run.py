@@ -28,7 +28,7 @@ from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
 from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Seconds between checks of the clocks; the program's end is noticed at once.

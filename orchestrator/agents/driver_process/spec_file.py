@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 NAME = "spec.json"
 #: Name of the file in the control directory with the prompt for a resumed session.

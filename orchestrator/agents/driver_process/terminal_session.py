@@ -11,7 +11,7 @@ from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process import logins, session_file, spec_file
 from orchestrator.agents.driver_process.main import ask_for, environment, prepared
 from orchestrator.agents.driver_process.spec_file import Spec
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.known_agents import known
 from orchestrator.security.files.untrusted_files import read_regular

@@ -17,7 +17,7 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.agents.activity.transcript import PeopleLog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process.server_reports import UsageReporter
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 

@@ -20,7 +20,7 @@ from orchestrator.agents.loop.json_answer import completed
 from orchestrator.agents.loop.model_calls import Emit
 from orchestrator.agents.loop.providers.turn import Dialect
 from orchestrator.agents.loop.settings.loop_settings import LoopSettings, read
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 LOOPS = ("anthropic", "openai_compatible", "ollama")
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import UnknownRole
+from orchestrator.core.lazy_dataclass import dataclass
 
 BUILT_IN = Path(__file__).parent / "roles"
 MOST_BYTES = 32 * 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
 from orchestrator.core.text.formatting import cut_bytes, fence, one_line

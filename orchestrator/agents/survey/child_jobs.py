@@ -14,7 +14,7 @@ from typing import Any
 from orchestrator.agents.survey.analysis.result import PartRow, SurveyResult, read_result
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.partition import Division, SurveyPart
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,
 #: server unreachable, refused by a limit.

@@ -11,7 +11,7 @@ from dataclasses import field
 from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, FoundFile
 from orchestrator.agents.survey.project_files.read_file import LARGEST_READ_BYTES
 from orchestrator.agents.survey.source.languages import language_of
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: A directory becomes a child job if it has at least this number of sizeable parts, ...
 PARTS_FOR_A_CHILD_JOB = 5

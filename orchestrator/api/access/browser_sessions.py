@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 from orchestrator.security.secrets.keys import hash_key

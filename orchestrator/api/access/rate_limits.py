@@ -11,7 +11,7 @@ from flask import current_app
 
 from orchestrator.api.http.problems import ProblemError, limit_fields
 from orchestrator.api.options import ApiOptions
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10
 #: Length of the burst in seconds: an unused key may make the calls of this time at once.

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import read_regular
 

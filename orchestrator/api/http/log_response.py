@@ -13,8 +13,8 @@ from typing import BinaryIO
 from flask import Response, request
 from werkzeug.wsgi import wrap_file
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import LogQuery
 from orchestrator.security.files.untrusted_files import open_plain, tail_offset

@@ -20,7 +20,6 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from orchestrator.api.sockets.response_writers import Reply
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     ConfigError,
     Conflict,
@@ -44,6 +43,7 @@ from orchestrator.core.errors import (
     Unavailable,
     WorkspaceBusy,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas.fields.validation_errors import Fault, summary
 
 logger = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
 from orchestrator.api.mcp.tool_table import BY_NAME, McpTool
 from orchestrator.api.serializers.answer_parts import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest

@@ -11,7 +11,7 @@ from dataclasses import field
 from typing import Any
 
 from orchestrator.api.mcp.tools_file import FOR_PEOPLE
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.requests import mcp
 

@@ -26,8 +26,8 @@ from orchestrator.api.access.authentication import caller
 from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
 
 LEAST_BYTES = 1024
 #: Name in ``flask.g`` of the answer's tag; set only if equal tags mean equal bodies.

@@ -31,7 +31,7 @@ from orchestrator.api.streaming.waiting_connection import (
     WaitingStream,
 )
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service

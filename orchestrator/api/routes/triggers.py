@@ -20,8 +20,8 @@ from orchestrator.api.http.problems import ProblemError, limit_fields, unavailab
 from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import job_path, links
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, Unauthorized
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas import answers

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Decision, Pause, Question

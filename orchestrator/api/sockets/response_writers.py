@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from orchestrator.api.sockets.socket_loop import SocketLoop
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Send buffer of a stream: small, so that unread data is noticed before it is megabytes.
 SEND_BUFFER_BYTES = 128 * 1024

@@ -13,9 +13,9 @@ from orchestrator.api.serializers.events import brief_values, event_values
 from orchestrator.api.serializers.job_lists import feed_values
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem

@@ -28,8 +28,8 @@ from orchestrator.cli.output.job_ending import (
     tasks_of,
 )
 from orchestrator.cli.output.terminal import confirmed, printable
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain

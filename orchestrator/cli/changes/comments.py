@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 
 Comment = dict[str, Any]
 

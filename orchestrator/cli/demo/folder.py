@@ -12,8 +12,8 @@ from pathlib import Path
 
 from orchestrator.cli.demo import scripted_agent, shop
 from orchestrator.cli.server.home_setup import write_command
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.untrusted_files import replace_file
 
 PREFIX = "orchestrator-demo-"

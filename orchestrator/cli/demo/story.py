@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output.job_ending import SUCCEEDED
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: A line of ``logs/orchestrator.log``.
 LINE = re.compile(r"^\S+ (?P<kind>\w+) job=(?P<job>\w+)(?: (?P<worker>worker_\w+))?", re.MULTILINE)

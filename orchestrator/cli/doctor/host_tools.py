@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 _READ_BYTES = 1 << 20
 _JSON_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.security.files.product_files import product_file
 

@@ -9,8 +9,8 @@ from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, w
 from orchestrator.cli.output.job_ending import SUCCEEDED
 from orchestrator.cli.output.terminal import first_line, moment
 from orchestrator.cli.output.text_width import columns
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
 #: Minimum number of finished tasks for an estimate.

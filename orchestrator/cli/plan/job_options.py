@@ -12,7 +12,7 @@ import click
 
 from orchestrator.cli.command_context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job_settings import AUTO, BY_WIRE_NAME, Setting, ValueKind
 from orchestrator.core.text.command_name import COMMAND
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 
 STANDARD_INPUT = Path("-")
 _PLAIN_KEYS = frozenset(("request", "config", "tasks"))

@@ -8,8 +8,8 @@ import click
 
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.states import Workdir
 

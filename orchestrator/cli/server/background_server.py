@@ -22,8 +22,8 @@ from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
 from orchestrator.cli.server_record import is_same_process, running_server
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.product_files import FOLDER

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.api.options import OtherServer
 from orchestrator.cli.server_record import is_same_process
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.api.client.server_discovery import CONFIG_NAME, configured_key, setting
 from orchestrator.config.example_key import is_example
 from orchestrator.config.project_directory import project_by_place
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Fewest characters of a key; a shorter one is invalid, or a placeholder such as "...".
 _SHORTEST = 16

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.security.files.product_files import product_file
 from orchestrator.security.files.untrusted_files import replace_file

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from orchestrator.composition.server.server_lease_renewal import ServerLease
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError, StoreError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import day_of
 from orchestrator.core.model.job import Attempt, Job
 from orchestrator.core.ports.launcher import Launcher

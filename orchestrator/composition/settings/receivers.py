@@ -9,8 +9,8 @@ from pydantic import SecretStr
 
 from orchestrator.config import Settings
 from orchestrator.config.sections.receivers import NotifyTarget, WebhookEndpoint
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import CALLBACK, Subscription
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.delivery.allowed_addresses import ForbiddenUrl, check_form

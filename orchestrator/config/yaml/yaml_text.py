@@ -5,7 +5,7 @@ from dataclasses import field
 import yaml
 
 from orchestrator.config.yaml.key_paths import KeyPath, dotted
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 TAG = "tag:yaml.org,2002:"
 #: PyYAML's messages for problems.

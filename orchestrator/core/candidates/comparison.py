@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from orchestrator.core.candidates.selection import chosen, counted_new_tests
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateOutcome
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult

@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import chain
 from math import inf
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 

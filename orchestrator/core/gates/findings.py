@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.failure_fingerprint import are_alike, digest_of, without_times
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import lazy_pattern
 from orchestrator.core.text.path_patterns import matching
 

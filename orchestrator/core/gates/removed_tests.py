@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from posixpath import dirname, splitext
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.file_kinds import is_of_tests
 from orchestrator.core.gates.gate import Gate, Leave
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.path_patterns import matches
 
 #: Maximum number of files that the advice on a finding names.

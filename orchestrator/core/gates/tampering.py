@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import field, replace
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import (
@@ -29,6 +28,7 @@ from orchestrator.core.gates.findings import (
 )
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.path_patterns import matches
 
 #: Tables of pyproject.toml that build, install, or release, and judge nothing.

@@ -12,8 +12,8 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import (
     CAPS,

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Protocol
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import LimitReached
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import CapPassed

@@ -10,7 +10,7 @@ A worker with unfinished child jobs waits for all workers below it.
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.locks.lock_table import LockEntry, LockTable
 from orchestrator.core.model.job import WorkerKey
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from itertools import takewhile
 from unicodedata import normalize
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import WorkerKey
 
 #: The lock of the whole project, which includes every other name.

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Kind of the error if a worker cannot receive a message.
 CANNOT_MESSAGE = "cannot-message"

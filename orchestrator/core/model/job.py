@@ -8,8 +8,8 @@ from dataclasses import field, replace
 from functools import partial
 from typing import NamedTuple
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import NO_GATES, Gate, GateCounts, gate_counts
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure

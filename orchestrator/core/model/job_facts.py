@@ -5,8 +5,8 @@
 
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateCause
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.model.repository_changes import RepositoryChange
 from orchestrator.core.model.states import LossCause as LossCause

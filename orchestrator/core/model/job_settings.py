@@ -10,8 +10,8 @@ from enum import Enum, auto
 from math import inf
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WaitKind
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "

@@ -1,6 +1,6 @@
 """Commands of the scheduler. The supervisor executes them after it has stored the turn."""
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import WorkerKey

@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Attempt, Callback, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import BUILT_IN, BY_WIRE_NAME, JobConfig
 

@@ -5,8 +5,8 @@ Durations are seconds.
 
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateResult
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from zlib import crc32
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.findings import in_words, passed_in_doubt
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import NOTHING, is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,

@@ -9,7 +9,7 @@ After a rate limit, an agent is paused. After the pause, fewer workers use it at
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.attempt_outcome import Verdict
 
 #: Seconds for which an observed state of a login remains valid.

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateResult
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job_facts import (
     CheckoutChange,
     FlakyGate,

@@ -5,8 +5,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.human_input import Feedback

@@ -8,7 +8,7 @@ from dataclasses import field, replace
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import Estimate
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker

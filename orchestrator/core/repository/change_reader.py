@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 
 class FileStatus(StrEnum):

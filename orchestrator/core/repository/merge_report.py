@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateOutcome
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 
 

@@ -5,8 +5,8 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateFiles
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
 from orchestrator.core.model.job import Job, Worker

@@ -6,8 +6,8 @@ A server makes them in its scheduler. Without a server, the command changes the 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.job import Job, WorkerKey

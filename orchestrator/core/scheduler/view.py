@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import Event
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input import Pause

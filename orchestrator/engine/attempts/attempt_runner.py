@@ -8,10 +8,10 @@ from functools import partial
 
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
-from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.lazy_dataclass import changed, dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause

@@ -8,8 +8,8 @@ from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.file_kinds import code_in
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
     Evidence,

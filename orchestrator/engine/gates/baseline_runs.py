@@ -12,10 +12,10 @@ from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.gates.gate import Check, Gate, GateCause
 from orchestrator.core.gates.run_comparison import both, needs_another
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting

@@ -10,10 +10,10 @@ from pathlib import Path
 from shutil import which
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher

@@ -9,7 +9,6 @@ from functools import partial
 from itertools import islice
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
@@ -35,6 +34,7 @@ from orchestrator.core.gates.tampering import (
     with_rewrites,
     with_second_run,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.path_patterns import matching
 from orchestrator.engine.gates.baseline_runs import BaselineRuns

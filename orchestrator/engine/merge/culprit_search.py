@@ -7,8 +7,8 @@ one earlier change is the cause of both failures. Then only the earlier change i
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, GateStatus
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
 from orchestrator.engine.merge.merge_order import MergePart
 

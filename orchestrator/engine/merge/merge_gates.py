@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.gate import (
     Check,
@@ -17,6 +16,7 @@ from orchestrator.core.gates.gate import (
     GateStatus,
     Leave,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Workspace

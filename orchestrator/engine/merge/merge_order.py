@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
 from orchestrator.core.candidates.selection import candidates_of
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec, Worker
 
 

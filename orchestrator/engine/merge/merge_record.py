@@ -6,7 +6,7 @@ from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace

@@ -18,7 +18,7 @@ from dataclasses import replace
 from enum import StrEnum
 from textwrap import dedent
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import (

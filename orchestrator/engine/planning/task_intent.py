@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import REPORTING_ROLES, Intent
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import lazy_pattern

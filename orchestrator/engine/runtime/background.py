@@ -12,8 +12,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import StoreAway
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 
 logger = logging.getLogger(__name__)

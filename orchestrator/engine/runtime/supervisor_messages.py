@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateRun
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.scheduler_commands import Render, TakePlan

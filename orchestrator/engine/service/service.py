@@ -1,6 +1,6 @@
 """The list of use cases that the API and the command line call."""
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import OutboxCalls
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls

@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO as AUTO_RUN
 from orchestrator.core.gates.gate import Gate, GateFiles, GateFinder
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import PLANNER, REVIEWER, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import AUTO, RESOLVE_OFF, RESOLVE_WORKER, JobConfig

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits import admission
 from orchestrator.core.limits.admission import (
     check_timeouts,

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from dataclasses import field
 from functools import partial
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     Deadlock,
     Locked,
@@ -19,6 +18,7 @@ from orchestrator.core.errors import (
     StoreError,
     Unauthorized,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.locks.lock_manager import named
 from orchestrator.core.locks.lock_table import LockEntry, LockLease
 from orchestrator.core.model.job import Attempt, Job, WorkerKey

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.failure import START, Failure, after, before
 from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.ports.read_models import RolledBack

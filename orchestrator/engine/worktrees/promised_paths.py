@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from glob import iglob
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
     held_by,

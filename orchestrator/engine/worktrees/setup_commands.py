@@ -4,9 +4,9 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 from orchestrator.security.files.untrusted_files import read_regular
 

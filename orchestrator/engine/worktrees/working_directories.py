@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import field, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateFiles
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Maximum number of paths that are checked per text.
 _MOST_LOOKS = 20

@@ -5,8 +5,8 @@ A tool is detected if the project has a configuration for it, or already runs it
 
 from collections.abc import Callable, Iterator, Mapping
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import NO_SOURCES, Gate, GateFiles, GateReport, GateSource
+from orchestrator.core.lazy_dataclass import dataclass
 
 _REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"

@@ -3,8 +3,8 @@
 import re
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000

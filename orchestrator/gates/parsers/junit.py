@@ -7,8 +7,8 @@ document type can define entities.
 from dataclasses import field
 from xml.parsers import expat
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000

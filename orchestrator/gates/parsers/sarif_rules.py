@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import sequence, text
 

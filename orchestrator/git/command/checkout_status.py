@@ -8,8 +8,8 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
 from orchestrator.git.command.git_config import KEPT_SECONDS, SETTLED_SECONDS

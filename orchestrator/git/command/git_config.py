@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 

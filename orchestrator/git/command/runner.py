@@ -12,8 +12,8 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, leftover_files
 from orchestrator.git.command.git_process import GitProcess

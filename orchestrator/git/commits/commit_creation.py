@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES

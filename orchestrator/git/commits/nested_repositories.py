@@ -11,8 +11,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.staged_entries import Staged

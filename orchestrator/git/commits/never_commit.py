@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, field
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     MOST_STORED,
     HeldBack,

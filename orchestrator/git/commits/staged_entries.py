@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.runner import Git
 
 #: Mode of a link to a commit of another repository (a submodule).

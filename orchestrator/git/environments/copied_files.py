@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import ignored
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit

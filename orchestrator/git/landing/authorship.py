@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import ADDRESSES, Signature
 from orchestrator.git.command.runner import Git
 

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.git_refs import (
     branch_of,
     dirty_ref,

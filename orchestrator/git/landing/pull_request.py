@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import join
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.runner import Git
 
 #: For each program: the word that the host names of its service contain, and the address of the

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from itertools import islice
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
 from orchestrator.git.command.runner import Git
 from orchestrator.git.merge import union

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 Lines = Sequence[bytes]
 #: Half-open range of lines, counted from 0: from the first line to the line after the last.

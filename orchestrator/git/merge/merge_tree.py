@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import (
     ConflictText,
     FileConflict,

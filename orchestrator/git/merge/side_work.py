@@ -15,8 +15,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
 from orchestrator.core.repository.git_refs import (
     BRANCHES,

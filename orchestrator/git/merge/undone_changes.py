@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import chain
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Merge, Signature, Undone, UndonePlace
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.repair.git_directory_snapshot import (

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
     RepositoryAlteration,

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import fifo_guard, git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool, restore

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.cluster.connected_node import (

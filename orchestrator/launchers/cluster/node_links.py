@@ -11,8 +11,8 @@ from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from orchestrator import __version__
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.machines import Machine

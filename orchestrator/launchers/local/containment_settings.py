@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, field, replace
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.local.spawner_client import SpawnerProcess

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.core.dataclass import changed
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof

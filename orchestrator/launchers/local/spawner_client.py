@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol, Self
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.launchers.process.crash_injection import KEPT_VARIABLES
 from orchestrator.security.files.product_files import PACKAGES

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator import __version__
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl, Unresolved
 from orchestrator.outbox.delivery.deadline import Deadline
 

@@ -7,7 +7,7 @@ from email.header import Header
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.http_sender import Outcome, Poster
 from orchestrator.outbox.notifications import desktop, mail, other_services
 from orchestrator.outbox.notifications.notice import Notice

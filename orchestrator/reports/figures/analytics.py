@@ -72,7 +72,7 @@ from operator import attrgetter
 from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.candidates.comparison import Comparison
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus

@@ -14,7 +14,7 @@ from functools import cached_property
 from graphlib import TopologicalSorter
 
 from orchestrator.core.candidates.comparison import Comparison, comparisons
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 

@@ -6,7 +6,7 @@ Supports a part of JSONPath (RFC 9535): values by name, by position, or all item
 import re
 from collections.abc import Mapping, Sequence
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 _STEP = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*) | \['(?P<quoted>[^']+)'\] | \[(?P<item>\d{1,6}|\*)\]""",

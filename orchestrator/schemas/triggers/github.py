@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text

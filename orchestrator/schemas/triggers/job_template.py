@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import cut, fence
 from orchestrator.schemas.fields.validation_errors import Place, faults, summary
 from orchestrator.schemas.requests.job import OrchestrateRequest

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from urllib.parse import parse_qs
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.submission import Submission
 from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.job_template import JobTemplate

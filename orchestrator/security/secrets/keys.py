@@ -5,7 +5,7 @@ import hmac
 import secrets
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.ports.launcher import Proof
 

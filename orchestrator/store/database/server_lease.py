@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, select, update
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import WorkspaceBusy
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.store.database import postgresql
 from orchestrator.store.database.connections import as_store_errors
 from orchestrator.store.schema.tables import server_lease

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.activity.session_follower import SessionFile
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Name of the product's own MCP server in tools' configurations.
 OWN_SERVER = "orchestrator"

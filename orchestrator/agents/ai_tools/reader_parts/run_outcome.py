@@ -10,7 +10,7 @@ from orchestrator.agents.activity.agent_events import AgentOutcome, Ending
 from orchestrator.agents.ai_tools.reader_parts.error_class import classify, is_internal
 from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500

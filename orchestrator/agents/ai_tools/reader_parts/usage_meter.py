@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import UsageEvent
 from orchestrator.agents.prices.price_table import Prices, cost
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 _COUNTS = (

@@ -13,7 +13,7 @@ from dataclasses import field
 from ipaddress import ip_address
 
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 _PATH = re.compile(r"[\x21-\x7e]*")

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.agents.loop.tools.tool import Result, Tool
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 

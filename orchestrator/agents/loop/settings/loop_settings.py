@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.agents.discovery.availability import local_models
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 

@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 from orchestrator.agents.loop.tools.tool import ToolRefused, Unusable
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

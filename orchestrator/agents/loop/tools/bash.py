@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.agents.loop.settings.loop_settings import Timeouts
 from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 _CHUNK = 1 << 16
 #: Seconds between checks if the command has ended while its leftover processes keep its output

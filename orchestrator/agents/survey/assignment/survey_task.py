@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Written by the engine into the worker's directory.
 TASK_FILE = "task.json"

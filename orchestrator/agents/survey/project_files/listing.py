@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
 from orchestrator.agents.survey.project_files.git_info import ask_git
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Suffix of a path that means only the files directly in a directory.
 DIRECT_FILES = "/*"

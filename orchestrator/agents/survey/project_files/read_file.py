@@ -28,7 +28,7 @@ from orchestrator.agents.survey.source.line_count import (
 from orchestrator.agents.survey.source.module_names import python_module
 from orchestrator.agents.survey.source.python import read_python
 from orchestrator.agents.survey.source.symbols import SourceFile
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Maximum size of a file that is read; of larger files only the size counts.
 LARGEST_READ_BYTES = 2 * 1024 * 1024

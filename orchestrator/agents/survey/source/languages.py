@@ -3,7 +3,7 @@
 import re
 from pathlib import PurePosixPath
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

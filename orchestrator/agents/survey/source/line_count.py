@@ -13,7 +13,7 @@ Differences from pygount:
 import re
 
 from orchestrator.agents.survey.source.languages import Syntax, syntax_of
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 RULE = (
     "Every line of a readable file counts once. Blank: nothing but white space, or nothing but"

@@ -1,6 +1,6 @@
 """Findings in source text, such as symbols and imports, as frozen values."""
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 
 @dataclass(frozen=True)

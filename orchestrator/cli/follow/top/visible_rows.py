@@ -5,7 +5,7 @@ from dataclasses import field
 from enum import Enum
 
 from orchestrator.cli.follow.top.screen_model import ATTENTION, JobLine, Snapshot, WorkerLine
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Order key after all known statuses.
 _LAST = len(ATTENTION)

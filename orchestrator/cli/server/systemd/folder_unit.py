@@ -10,8 +10,8 @@ from pathlib import Path
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.server.systemd.unit import Unit
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import home_directory
 from orchestrator.security.files.product_files import FOLDER
 

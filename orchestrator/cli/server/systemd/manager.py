@@ -9,8 +9,8 @@ import subprocess
 from pathlib import Path
 
 from orchestrator.cli.command_context import CliContext
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unavailable
+from orchestrator.core.lazy_dataclass import dataclass
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
 #: Exists if systemd is this machine's service manager (sd_booted).

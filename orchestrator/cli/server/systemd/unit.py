@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 
 #: Beginning of a unit's first line, before the folder's path. It identifies our units, and each

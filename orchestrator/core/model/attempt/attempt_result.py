@@ -5,8 +5,8 @@ Times are seconds since the epoch, UTC. Durations are seconds.
 
 from enum import StrEnum
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import GateResult
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause

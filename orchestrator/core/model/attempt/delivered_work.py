@@ -9,8 +9,8 @@ from dataclasses import replace
 from enum import StrEnum
 from posixpath import normpath
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.gate import AlteredJudges
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.text.path_patterns import matching
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from shlex import quote
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.failure import ASKED, LOGIN
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing

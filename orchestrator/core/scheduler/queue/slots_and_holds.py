@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.machines import LIVE_PER_RUNNING
 from orchestrator.core.ports import Prompting

@@ -6,8 +6,8 @@ Every state change goes through this module, which checks the transition and rec
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
+from orchestrator.core.lazy_dataclass import changed, dataclass
 from orchestrator.core.limits.usage_budgets import DaySpent
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing, Overruled
 from orchestrator.core.model.states import MergeState

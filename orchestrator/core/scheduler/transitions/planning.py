@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback

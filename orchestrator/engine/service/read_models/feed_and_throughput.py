@@ -13,9 +13,9 @@ from dataclasses import field
 from enum import StrEnum
 from math import inf
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateOutcome
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_of
 from orchestrator.core.ports import Change, Store

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     InvalidRequest,
     NotFound,
     OrchestratorError,
     Outdated,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import Comment, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller, Scope

@@ -7,8 +7,8 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, install_command
 from orchestrator.launchers.cluster.connection.link import SERVER_NAME
 from orchestrator.security.files.untrusted_files import replace_file

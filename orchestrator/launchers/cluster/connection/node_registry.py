@@ -12,8 +12,8 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, NotFound
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 
 _NAME = "nodes.json"

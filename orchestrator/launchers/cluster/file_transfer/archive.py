@@ -16,8 +16,8 @@ from contextlib import suppress
 from hashlib import sha256
 from typing import Any, BinaryIO, TypeVar
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import LaunchError, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 
 #: Maximum size of an archive, in bytes, and of the number of its records.
 MOST_BYTES = 4 * 1024**3

@@ -23,12 +23,12 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from orchestrator import __version__
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     ContainmentUnavailable,
     OrchestratorError,
     RepositoryError,
 )
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk

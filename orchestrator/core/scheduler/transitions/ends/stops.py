@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.scheduler_commands import Stop, StopMerging

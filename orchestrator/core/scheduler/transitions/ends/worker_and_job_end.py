@@ -8,9 +8,9 @@ people, such as unjudged code and exceeded limits.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import altered_judges
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import (
     NOTHING,
     has_caps,

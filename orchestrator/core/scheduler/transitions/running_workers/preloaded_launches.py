@@ -8,8 +8,8 @@ something between two starts, such as the grant of a lock.
 from collections import Counter
 from collections.abc import Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey

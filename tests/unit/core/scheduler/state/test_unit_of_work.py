@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
+from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.lazy_dataclass import dataclass
 from tests.support.sources import source_nodes
 
 OPTIONS: tuple[dict[str, bool], ...] = (
@@ -178,8 +178,8 @@ def test_several_threads_may_make_the_first_object() -> None:
 def test_a_class_compiles_nothing_before_it_is_used() -> None:
     code = (
         "import builtins, dataclasses\n"
-        "import orchestrator.core.dataclass as ours\n"
-        "from orchestrator.core.dataclass import dataclass\n"
+        "import orchestrator.core.lazy_dataclass as ours\n"
+        "from orchestrator.core.lazy_dataclass import dataclass\n"
         "compiled = []\n"
         "def compile(*given): compiled.append(given); exec(*given)\n"
         "dataclasses.exec = ours.exec = compile\n"
@@ -222,13 +222,13 @@ def test_every_module_uses_it() -> None:
     standard = [
         str(path)
         for path, nodes in source_nodes().items()
-        if str(path) != "core/dataclass.py"
+        if str(path) != "core/lazy_dataclass.py"
         for node in nodes
         if isinstance(node, ast.ImportFrom) and node.module == "dataclasses"
         if any(each.name == "dataclass" for each in node.names)
     ]
 
-    assert not standard, f"import it from orchestrator.core.dataclass: {standard}"
+    assert not standard, f"import it from orchestrator.core.lazy_dataclass: {standard}"
 
 
 @pytest.mark.parametrize("decorator", [dataclass, dataclasses.dataclass])
