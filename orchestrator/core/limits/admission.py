@@ -23,7 +23,7 @@ from orchestrator.core.model.job_settings import (
     JobConfig,
     Setting,
 )
-from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.text.formatting import one_line
 
 
@@ -305,9 +305,18 @@ def fold(text: str) -> str:
 
 def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
     """Return a fingerprint of a request with its tasks. Equal requests have equal fingerprints."""
-    asked = [fold(request), [_asked(task) for task in tasks]]
+    return _fingerprint([fold(request), [_asked(task) for task in tasks]])
+
+
+def settings_digest(submission: Submission) -> str:
+    """Return a fingerprint of a submission's settings and callback."""
+    config = submission.config
+    return _fingerprint([{name: config.get(name) for name in config.given}, submission.callback])
+
+
+def _fingerprint(value: object) -> str:
     # Keys are sorted, because the order of insertion must not make a difference.
-    text = json.dumps(asked, sort_keys=True, default=_plain)
+    text = json.dumps(value, sort_keys=True, default=_plain)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

@@ -409,6 +409,8 @@ class JobConfig:
     )
     #: True if the request asks to create or change something.
     asks_to_build: bool = False
+    #: Fingerprint of the requested settings and callback address, for a repeated Idempotency-Key.
+    requested: str = ""
     project: str = setting(
         ValueKind.TEXT,
         "Path of the host project, if --project or orchestrator.project_root named it. Otherwise "

@@ -261,7 +261,7 @@ class SubmissionCalls:
         if key is not None:
             for job in scheduler.view.jobs.values():
                 if job.idempotency_key == key and job.submitted_by == name:
-                    return self._same_submission(job, asked.digest)
+                    return self._same_submission(job, asked.submission)
             again = self._submitted_before(asked.caller, asked.submission)
             if again is not None:
                 return again
@@ -273,13 +273,14 @@ class SubmissionCalls:
         job = self._store.find_idempotent(caller.full_name, submission.idempotency_key)
         if job is None or not self._access.sees(caller, job):
             return None
-        return self._same_submission(job, admission.digest(submission.request, submission.tasks))
+        return self._same_submission(job, submission)
 
-    def _same_submission(self, job: Job, digest: str) -> Accepted:
-        if job.digest != digest:
+    def _same_submission(self, job: Job, submission: Submission) -> Accepted:
+        asked = admission.digest(submission.request, submission.tasks)
+        if (job.digest, job.config.requested) != (asked, admission.settings_digest(submission)):
             raise InvalidRequest(
-                f"Idempotency-Key was already used for job {job.id} with another request; "
-                "use a new key",
+                f"Idempotency-Key was already used for job {job.id} with another request, tasks, "
+                "config, or callback; use a new key",
                 kind="idempotency-mismatch",
             )
         left = self._submitting.left_of(job, self._supervisor.size_of(job), time.time())

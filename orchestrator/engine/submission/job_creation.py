@@ -413,7 +413,7 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
         root_id=asked.job_id,
         depth=0,
         request=asked.submission.request,
-        config=config,
+        config=replace(config, requested=admission.settings_digest(asked.submission)),
         digest=asked.digest,
         submitted_by=asked.caller.full_name,
         idempotency_key=asked.submission.idempotency_key,

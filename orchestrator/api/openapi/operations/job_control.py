@@ -37,7 +37,7 @@ JOB_CONTROL = (
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "
-            "the same key starts no second job."
+            "the same key starts no second job. A key of another request is rejected (422)."
         },
         leads_to_job=True,
     ),

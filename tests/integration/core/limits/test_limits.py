@@ -247,6 +247,21 @@ def test_one_idempotency_key_makes_one_job(site: InProcess) -> None:
     assert refused(other) == "idempotency-mismatch"
 
 
+def test_a_repeated_idempotency_key_with_other_settings_is_rejected(site: InProcess) -> None:
+    def post(config: dict[str, object]) -> requests.Response:
+        body = {"request": "once", "tasks": [shell("true")], "config": config}
+        return site.call("POST", "/orchestrate", body, headers={"Idempotency-Key": "k-2"})
+
+    job_id = post({"max_retries": 1, "labels": {"team": "a"}}).json()["job_id"]
+    other = post({"max_retries": 2, "labels": {"team": "a"}})
+    assert refused(other) == "idempotency-mismatch"
+    assert job_id in other.json()["detail"]
+    site.wait(job_id)
+    assert refused(post({})) == "idempotency-mismatch"
+    same = post({"labels": {"team": "a"}, "max_retries": 1}).json()
+    assert (same["job_id"], same["duplicate"]) == (job_id, True)
+
+
 def test_workers_of_two_trees_may_use_the_same_idempotency_key(
     site: InProcess, release: Path
 ) -> None:
