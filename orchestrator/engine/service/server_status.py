@@ -1,6 +1,9 @@
 """The use cases that show the server itself: its agents, its health, its counters."""
 
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 
 from orchestrator.core.errors import NotFound, StoreError
 from orchestrator.core.model.submission import Caller
@@ -11,6 +14,55 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.read_models.feed_and_throughput import Throughput
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
+
+#: Seconds for which a call waits for the store's check. Monitors wait for about 1 s.
+CHECK_SECONDS = 0.5
+
+
+class StoreProbe:
+    """Checks the store without waiting for a database that does not answer. Any thread may call.
+
+    ``check`` raises StoreError. At most one thread runs it at a time.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._lock = threading.Lock()
+        #: The latest check, which may still run, and when it began, in monotonic seconds.
+        self._latest: Future[None] | None = None
+        self._begun = 0.0
+        #: The result of the latest finished check: an error text, or "".
+        self._known = ""
+
+    def trouble(self) -> str:
+        """Return why the store cannot be used, or ""; within ``CHECK_SECONDS``."""
+        with self._lock:
+            if self._latest is None or self._latest.done():
+                latest: Future[None] = Future()
+                arguments = (latest,)
+                threading.Thread(
+                    target=self._run, args=arguments, name="store-probe", daemon=True
+                ).start()
+                self._latest, self._begun = latest, time.monotonic()
+            latest, begun = self._latest, self._begun
+        try:
+            latest.result(max(0.0, begun + CHECK_SECONDS - time.monotonic()))
+        except TimeoutError:
+            waited = time.monotonic() - begun
+            return self._known or f"the database has not answered for {waited:.1f} s"
+        except StoreError as error:
+            return error.message
+        return ""
+
+    def _run(self, latest: "Future[None]") -> None:
+        try:
+            self._check()
+        except Exception as error:
+            self._known = str(error)
+            latest.set_exception(error)
+        else:
+            self._known = ""
+            latest.set_result(None)
 
 
 class ServerStatus:
@@ -35,6 +87,7 @@ class ServerStatus:
         """
         self._supervisor = supervisor
         self._store = store
+        self._probe = StoreProbe(store.check)
         self._access = access
         self._launcher = launcher
         self._submitting = submitting
@@ -90,11 +143,7 @@ class ServerStatus:
     def health(self) -> Health:
         """Return the server's health: whether it can accept and run jobs now, and why not."""
         checks = {"supervisor": "ok" if self._supervisor.alive else "has stopped"}
-        try:
-            self._store.check()
-            checks["store"] = self._supervisor.store_trouble or "ok"
-        except StoreError as error:
-            checks["store"] = error.message
+        checks["store"] = self._probe.trouble() or self._supervisor.store_trouble or "ok"
         checks["place"] = self._moved() or "ok"
         agents = [
             each for each in self._submitting.agents() if self._submitting.uses_model(each.name)
