@@ -136,6 +136,8 @@ class NodeLinks:
         #: Copies of worktrees between the server and nodes with their own file systems.
         self.worktrees = WorktreeExchange(self._where)
         self._late = LateEnds()
+        #: Why each node was rejected most recently, until it is accepted.
+        self._rejected: dict[str, str] = {}
         #: Nodes that have reported their agents since the list of nodes was written.
         self._unsaved: set[str] = set()
         self._stamp: tuple[int, int] | None = None
@@ -376,10 +378,7 @@ class NodeLinks:
             name, serial = link.peer()
             why = self._why_rejected(name, serial, hello)
             if why:
-                logger.warning(
-                    "node rejected: %s", why, extra={"action": "node_rejected", "node": name}
-                )
-                self._note_trouble(name, why)
+                self._note_rejection(name, why)
                 link.post({"do": "refused", "why": why})
                 await link.drained()
                 return
@@ -419,7 +418,13 @@ class NodeLinks:
         except (OSError, OrchestratorError) as error:
             return f"cannot read the list of nodes: {error}"
 
-    def _note_trouble(self, name: str, why: str) -> None:
+    def _note_rejection(self, name: str, why: str) -> None:
+        # Log each cause once, because a node with old attempts retries.
+        if self._rejected.get(name) != why:
+            self._rejected[name] = why
+            logger.warning(
+                "node rejected: %s", why, extra={"action": "node_rejected", "node": name}
+            )
         if name not in self._nodes:
             # The node was added a moment ago.
             self.read_registry()
@@ -462,6 +467,7 @@ class NodeLinks:
             # The node has opened a new connection, and no longer reads the former one.
             node.link.abort()
         node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
+        self._rejected.pop(node.name, None)
         entry = self._entries.get(node.name)
         own = int(hello["slots"])
         node.slots = own if entry is None or entry.slots is None else entry.slots

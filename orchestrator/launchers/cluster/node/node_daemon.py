@@ -83,8 +83,9 @@ logger = logging.getLogger(__name__)
 _HOLD_SECONDS = 110.0
 _DIAL_SECONDS = 2.0
 _WELCOME_SECONDS = 10.0
-#: Seconds before the next attempt to connect: normally, and after a rejection.
-_PAUSE_SECONDS, _REJECTED_SECONDS = 0.25, 5.0
+#: Seconds before the next attempt to connect: normally, after the first rejection, and at most.
+#: Each further rejection doubles the pause.
+_PAUSE_SECONDS, _REJECTED_SECONDS, _LONGEST_SECONDS = 0.25, 5.0, 60.0
 #: Seconds between two searches for agents.
 _AGENTS_SECONDS = 5.0
 #: Maximum seconds for which a stopping node waits until the server has its workers' ends.
@@ -233,6 +234,8 @@ class NodeDaemon:
         self._terms = self._stored_terms()
         self._addresses = ServerAddresses(self._directory, settings.addresses)
         self._absent_since: float | None = None
+        #: Seconds to wait after the next rejection.
+        self._next_pause = _REJECTED_SECONDS
         self._launcher: LocalLauncher | None = None
         self._idle_shims: asyncio.Task[None] | None = None
         self._held: dict[str, _Held] = {}
@@ -284,7 +287,7 @@ class NodeDaemon:
                 pause = await self._connect()
                 if pause is None:
                     return 1
-                await asyncio.sleep(0.0 if self._is_done else pause)
+                await self._rest(pause)
         finally:
             server.close()
             self._loop.remove_reader(self._growth.fileno())
@@ -294,6 +297,19 @@ class NodeDaemon:
                     self._idle_shims.cancel()
                 self._launcher.close(stop=False)
         return 0
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep; after a call of ``leave``, at most until ``_REJECTED_SECONDS`` have passed."""
+        ends = self._loop.time() + seconds
+        while not self._is_done and (remaining := ends - self._loop.time()) > 0:
+            await asyncio.sleep(min(remaining, _REJECTED_SECONDS))
+            if self._is_leaving:
+                return
+
+    def _rejected_pause(self) -> float:
+        pause = self._next_pause
+        self._next_pause = min(2 * pause, _LONGEST_SECONDS)
+        return pause
 
     async def _prune(self) -> None:
         """Remove old commits, unless this node has an attempt."""
@@ -367,7 +383,7 @@ class NodeDaemon:
         if refusals == len(failures):
             self._server_is_absent(dialled)
         self._print(f"{'; '.join(failures)}; retrying")
-        return _REJECTED_SECONDS if insecure == len(failures) else _PAUSE_SECONDS
+        return self._rejected_pause() if insecure == len(failures) else _PAUSE_SECONDS
 
     async def _dial(self, address: str) -> Link:
         """Return a connection to an address.
@@ -424,7 +440,7 @@ class NodeDaemon:
         if welcome["do"] == "refused":
             link.abort()
             self._print(f"rejected: {welcome['why']}")
-            return _REJECTED_SECONDS if self._stored() else None
+            return self._rejected_pause() if self._stored() else None
         why = self._unseen(welcome) or self._unable(welcome)
         if why:
             link.post({"is": "unfit", "why": why})
@@ -434,7 +450,7 @@ class NodeDaemon:
             self._print(f"this machine cannot be a node: {why}")
             return None
         self._take_addresses(link, where, welcome["addresses"])
-        self._absent_since = None
+        self._absent_since, self._next_pause = None, _REJECTED_SECONDS
         self._lease.extend(sent + self._terms_now.lease)
         self._print(f"connected to {where} as {self._settings.name}")
         self._where = where

@@ -386,6 +386,33 @@ def test_a_node_that_differs_is_refused_with_what_to_do(
     assert says in site.state().notice
 
 
+def test_a_rejected_node_with_attempts_retries_ever_less_often(
+    site: ClusterSite, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    join_file = site.cluster.add("n1")
+    (tmp_path / "n1" / "attempts" / "old").mkdir(parents=True)
+    program = (
+        "import time; from orchestrator.launchers.cluster.node import node_daemon; "
+        "node_daemon._REJECTED_SECONDS = 0.1; hello = node_daemon.NodeDaemon._hello; "
+        "node_daemon.NodeDaemon._hello = lambda self: print('at', time.monotonic(), flush=True) or "
+        "hello(self) | {'code': 'of a former commit'}; "
+    )
+
+    def times() -> list[float]:
+        lines = (line.split() for line in node.output.splitlines())
+        return [float(line[1]) for line in lines if line[:1] == ["at"]]
+
+    with caplog.at_level("WARNING"):
+        node = NodeProcess(join_file, tmp_path / "n1", before=program)
+        try:
+            wait_until(lambda: len(times()) >= 5)
+            first, second, *_, last_but_one, last = times()
+        finally:
+            node.kill()
+    assert last - last_but_one > 2 * (second - first)
+    assert len([each for each in caplog.messages if "node rejected" in each]) == 1
+
+
 def test_a_machine_without_the_workspace_is_refused(site: ClusterSite, tmp_path: Path) -> None:
     join_file = site.cluster.add("n1")
     (site.directory / ".cluster").write_text("of another workspace")
