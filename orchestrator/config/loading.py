@@ -75,7 +75,8 @@ def _validated(layer: Layer) -> Settings:
         settings = Settings.of_sections(layer.values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
-        # Pydantic does not count invalid entries: it calls a list of them too short, too.
+        # Pydantic does not count invalid entries, so it may also report that their list is too
+        # short.
         places = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
         real = [x for x in found if x["type"] != "too_short" or x["loc"] not in places]
         _raise_if_any([*layer.problems, *(_explained(item, layer) for item in real)])

@@ -390,8 +390,8 @@ def _is_outside_project(family: Family, worker: Worker) -> bool:
 
 
 def _has_failed(worker: Worker, attempt: Attempt) -> bool:
-    # Attempts of earlier releases have no classified failure. An attempt that was lost keeps its
-    # failure if its late result was a success; then it has no reason.
+    # Attempts of earlier releases have no classified failure. A lost attempt with a successful late
+    # result still has its failure, but no reason.
     end = attempt.exit
     has_bad_exit = end is None or end.ended_by is not EndedBy.EXIT or end.code != 0
     is_classified = worker.failure_of(attempt.number) is not None

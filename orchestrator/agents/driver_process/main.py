@@ -113,8 +113,8 @@ class Driver:
         self.termed = True
         patience = 0.0
         if self._watch.may_be_done and not self._watch.finished:
-            # The step with the final answer may also reach a limit. The rest has to fit into the
-            # time before the driver itself is killed.
+            # The step with the final answer may also reach a limit. The wait for the answer must
+            # end before the driver itself is killed.
             patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
             self._watch.close(_STOPPED)
         self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))

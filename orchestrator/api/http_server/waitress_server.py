@@ -241,7 +241,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _mark_as_https(listener: Any) -> None:
-    # The TLS relay passes decrypted requests to the listener.
+    # The listener gets plain HTTP from the TLS relay, but callers use https.
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []

@@ -108,8 +108,9 @@ def _repeated_status(
     served: Service, rows: StatusRows, this_caller: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
-    # Version, second, and the last fields of the answer that were made for them. The fields change
-    # with the version, and each second with the remaining time.
+    # The version and the second of the latest answer, and the last part of its body. This part has
+    # the remaining quota, which changes with the version, and its remaining time, which changes
+    # each second.
     latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> Repeated | None:

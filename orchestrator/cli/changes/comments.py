@@ -10,7 +10,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 Comment = dict[str, Any]
 
-#: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text`` for the start.
+#: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text`` for a line of the
+#: commit from which the worker started.
 _PLACE = re.compile(
     r"(?P<path>\S.*?):(?:(?P<side>old|new):)?(?P<line>\d+)(?:-(?P<end>\d+))?:(?P<text>.*)"
 )

@@ -105,7 +105,7 @@ class Demo:
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report: results, merge, and files", f"{own} report {job_id}"
-        if not landed:  # for example after Ctrl-C: possibly without a rejection, and a result
+        if not landed:  # for example after Ctrl-C: there may be no result
             yield "Output of the workers", f"{own} logs {job_id}"
             return
         yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"

@@ -168,7 +168,7 @@ def _tsc(place: Path, name: str) -> Line | None:
         return None
     if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
         return None
-    # A tool's default exclusions end once the file has a list of exclusions.
+    # With a list of exclusions in the file, the tool ignores its default exclusions.
     kept = excludes or ("node_modules",)
     shown = ", ".join(f'"{each}"' for each in (*kept, name))
     return Line(file, "", f'"exclude": [{shown}],')

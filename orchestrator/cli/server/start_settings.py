@@ -114,12 +114,12 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    # The name of a setting, but not in upper case.
+    # Such a variable looks like a setting, but settings have names in upper case.
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 
 def _text(folder: Path) -> str:
-    # Without comments.
+    # Return the text of config.yaml without comments.
     try:
         text = (folder / CONFIG_NAME).read_text("utf-8-sig")
     except FileNotFoundError:

@@ -14,7 +14,8 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
     """List every command, or print the help of COMMAND."""
     root = ctx.find_root()
     if names:
-        # By a command line, because commands for workers, such as spawn, parse --help themselves.
+        # Run the command itself, because commands for workers, such as spawn, parse --help
+        # themselves.
         code = root.command.main(
             [*names, "--help"], root.info_name, standalone_mode=False, color=root.color
         )

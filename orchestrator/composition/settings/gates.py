@@ -35,7 +35,8 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
-# A server needs the package's modules for the first gate, and reading reports takes many parsers.
+# The functions below import ``orchestrator.gates`` late: a server needs its many parsers only when
+# the first gate runs.
 
 
 def _finder(settings: Settings) -> "GateResolver":

@@ -32,7 +32,7 @@ class CandidateRow:
     #: base's versions of tests and configuration.
     tests: int | None
     base_tests: int | None
-    #: Number of new tests, and number of new tests that count.
+    #: Number of new tests, and of new tests that count (see ``selection.counted_new_tests``).
     new_tests: int
     new_tests_counted: int
     #: The candidate's place in the review, and the reviewer's reason.

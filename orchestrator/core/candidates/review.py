@@ -60,8 +60,8 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
         ranking = json.loads(reviewer.result.output)["ranking"]
         ranked = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # A valid review was checked when the reviewer ended. Without one, a candidate is selected
-        # by the other criteria.
+        # The review was checked when the reviewer ended. If it is not valid, the other criteria
+        # select a candidate.
         return {}
     return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(ranked, 1)}
 

@@ -22,7 +22,7 @@ from orchestrator.core.model.worker_result import CandidateRank, Criterion, Work
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
-#: A new test counts only if it passes on this many candidates.
+#: A new test that the task does not name counts only if it passes on this many candidates.
 FEWEST_AGREEING = 2
 
 

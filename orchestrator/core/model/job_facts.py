@@ -190,7 +190,7 @@ class Landed:
     #: The branch, or a description of a HEAD that was on no branch.
     branch: str
     commit: str
-    #: The branch's commit before.
+    #: The branch's commit before the landing.
     before: str
     at: float
     #: Name of the key of the caller who landed the result.

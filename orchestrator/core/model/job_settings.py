@@ -260,7 +260,7 @@ class JobConfig:
             "worker|AGENT|off",
         ),
     )
-    #: GitUse.
+    #: A value of ``GitUse``.
     git: str = setting(
         ("auto", "on", "off"),
         "Worktrees for workers: on, off, or auto (for all agents except shell and survey).",
@@ -301,7 +301,8 @@ class JobConfig:
             "GATE",
         ),
     )
-    #: True if only gates run that tasks request themselves.
+    #: True if the request switched gates off. Then only gates run that a person requested for a
+    #: task.
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),

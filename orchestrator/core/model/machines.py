@@ -57,8 +57,8 @@ def _no_memory(agent: str) -> int:
 class Capacity:
     #: Why no worker may start at all; None if workers may start.
     paused: Lack | None = None
-    #: Returns why one more worker of an agent may not start; None if it may. In this case, the call
-    #: counts the worker.
+    #: Returns why one more worker of an agent may not start; None if it may start. A call that
+    #: returns None counts the worker.
     lack: Callable[[str], Lack | None] = _nothing
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None

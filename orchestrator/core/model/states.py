@@ -147,8 +147,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 }
 
 _W = WorkerStatus
-#: Changes after a success, if the worker's changes conflict, or fail the gates together with other
-#: changes.
+#: Statuses that may follow a success: the worker's changes conflict with other changes, or fail the
+#: gates together with them.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
     # WAITING: after an attempt has ended, the worker may have to wait for child jobs before the

@@ -24,7 +24,8 @@ class Criterion(StrEnum):
     """Criteria for comparing candidates. Each decides only if all earlier criteria are equal."""
 
     SUCCESS = "success"
-    #: Gates that reject the result, their other findings, and alterations of judging files.
+    #: In this order: whether the gates ran and passed, the number of gates that reject the result,
+    #: altered tests or gate settings, and the number of findings.
     GATES = "gates"
     #: Number of the base's tests that pass, with the base's versions of tests and configuration.
     BASE_TESTS = "base_tests"

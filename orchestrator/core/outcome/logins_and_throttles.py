@@ -105,7 +105,7 @@ class AgentLogins:
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait for the time that a provider names. A later time is not believed.
 LONGEST_RESET_SECONDS = 6 * 3600.0
-#: Seconds until a worker is checked again if its agent has reached its number of workers.
+#: Seconds until a worker is checked again after the limit on its agent's workers delayed its start.
 LOOK_AGAIN_SECONDS = 5.0
 
 
@@ -171,9 +171,9 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return the time until which no further worker of the agent may start; None if it may now.
+        """Return the time until which no further worker of the agent may start.
 
-        At that time, call again.
+        At that time, call again. Return None if a worker may start now.
         """
         account = self._accounts.get(agent)
         if account is None:

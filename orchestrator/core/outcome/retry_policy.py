@@ -25,7 +25,8 @@ def may_retry(
     if verdict.status is WorkerStatus.CANCELLED:
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
-        # Do not retry: all tasks wait for the planner, and the job continues without its answer.
+        # Do not retry: all tasks wait for the planner or reviewer, and the job can continue without
+        # it.
         return False
     if child_failed and task.retries is None:
         return False

@@ -77,7 +77,7 @@ class Subscription:
     #: job is reported when the job reaches this age.
     min_seconds: float = 0.0
     #: Seconds before the first attempt. Further messages to the endpoint within this time are sent
-    #: with it.
+    #: together with the first one.
     delay_seconds: float = 0.0
 
 

@@ -160,7 +160,7 @@ class NodeState:
     #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
     running: int
     waiting: int
-    #: Agents that can work there; of a node without a connection, those of its latest report.
+    #: Agents that can work there. If the node is not connected, the agents in its latest report.
     agents: tuple[str, ...]
     #: The other agents; empty until the node has connected to this server.
     unusable: tuple[UnusableAgent, ...] = ()

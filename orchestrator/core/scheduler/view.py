@@ -25,7 +25,7 @@ from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting
 from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
-#: Number of preloaded launches per running worker with which the shims need no turn soon.
+#: Number of preloaded launches per running worker from which on the next turn can wait.
 LAUNCHES_AHEAD = 4
 
 

@@ -81,8 +81,8 @@ class ChildResultMerge:
             # Keep this commit, because only it has the worker's uncommitted files.
             self._repository.point(f"{refs}ours", brought.ours)
         if taken:
-            # Record that the worker has the result. If it undoes changes of the result from now on,
-            # that is its own decision.
+            # Record that the worker has the result. If the worker undoes changes of the result from
+            # now on, the worker has decided so.
             self._repository.point(f"{refs}brought", record.commit)
         else:
             record.handed = {

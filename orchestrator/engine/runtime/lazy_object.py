@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 def lazy(make: Callable[[], T]) -> T:
-    """Return a stand-in for the result of ``make``. The first use of an attribute calls ``make``.
+    """Return a proxy for the result of ``make``. The first use of an attribute calls ``make``.
 
-    Any thread may use the stand-in. It has the object's methods and attributes, but not its class.
+    Any thread may use the proxy. It has the object's methods and attributes, but not its class.
     """
     return cast(T, _LazyObject(make))
 

@@ -239,8 +239,8 @@ class Headroom:
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
-        # The reservation does not name its worker, so remove the oldest one of the same size.
-        # Memory then stays reserved for too long rather than for too short a time.
+        # The reservation does not name its worker, so remove the oldest one of the same size. Some
+        # memory may then stay reserved too long, but no memory is released too early.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]

@@ -45,7 +45,8 @@ class Service:
     job_control: JobControlCalls
     #: Raise limits of a job that has not ended.
     budgets: BudgetCalls
-    #: Send a message to a worker; take what workers report: messages that they read, their usage.
+    #: Send a message to a worker; record what workers report: messages that they have read, and
+    #: their usage.
     worker_messages: WorkerMessageCalls
     #: Give feedback on an ended worker's change.
     feedback: FeedbackCalls

@@ -46,8 +46,8 @@ class LockCall:
     answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str] = frozenset()
-    #: Done after a waiting call was decided, and the decision was stored. A call that is decided at
-    #: once leaves it pending.
+    #: Done after a waiting call was decided, and the decision was stored. For a call that is
+    #: decided at once, the future stays pending.
     settled: Future[None] = field(default_factory=Future)
 
     @property

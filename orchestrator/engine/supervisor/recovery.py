@@ -101,7 +101,7 @@ def _take_up(
     cut_off: str,
 ) -> None:
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
-    # The worker's stored number is not yet that of a preloaded attempt.
+    # The stored worker does not have the number of a preloaded attempt yet.
     worker = replace(worker, attempt=attempt.number)
     name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
     attempts.adopt(worker)

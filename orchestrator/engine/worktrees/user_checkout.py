@@ -70,7 +70,7 @@ class UsersCheckout:
         directory = self._workspace.job_directory(root_id)
         before, ended = self._before(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()
-        # Without a whole state before the job, every change is reported.
+        # If the state before the job is incomplete, every change is reported.
         names = {*before, *state} if before else ()
         users = {
             name for name in names if state.get(name) != ended.get(name, (before or {}).get(name))

@@ -105,7 +105,8 @@ class Rules:
         return found
 
     def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
-        # If the result names no invocation, and the run has only one, it is this one.
+        # A result that names no invocation belongs to the run's only invocation, if there is only
+        # one.
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]

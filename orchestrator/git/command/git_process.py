@@ -54,7 +54,7 @@ class GitProcess:
             self._out, self._errors = (self._result(passed) for _ in range(2))
             actions = [(os.POSIX_SPAWN_DUP2, own, at) for at, own in enumerate(passed)]
             words = ["git", "-C", directory, *arguments]
-            if umask is not None:  # posix_spawn cannot set it either
+            if umask is not None:  # posix_spawn cannot set a umask
                 words = ["sh", "-c", 'umask "$0" && exec "$@"', f"{umask:04o}", *words]
             self._pid = os.posix_spawnp(
                 words[0], words, env, file_actions=actions, setsigdef=_RESTORED

@@ -216,7 +216,8 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    # A git process in the repository would count as a git of the user.
+                    # A git process with a directory in the repository would look like a command of
+                    # the user.
                     cwd="/",
                     env=env(),
                     stdin=subprocess.PIPE,

@@ -78,7 +78,7 @@ def _seen(path: str) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-#: Seconds during which git may have closed such a file but not renamed it yet.
+#: Maximum seconds between the closing and the renaming of a temporary file by git.
 SETTLE_SECONDS = 0.5
 #: Length of a kernel tick in seconds, which is the resolution of files' time stamps.
 _TICK_SECONDS = 0.1

@@ -261,9 +261,9 @@ _MERGER = "merge"
 def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers. Fetches are excluded.
 
-    All moves of one ref by one worker are one item, from the first to the last commit. A move that
-    was undone is omitted: later, the ref was again at the commit from before the move, for example
-    after ``restore``. Logs without a change after ``since`` are not read.
+    All moves of one ref by one worker are one item, from the first to the last commit. A move is
+    omitted if the ref later returned to the commit before the move, for example by ``restore``.
+    Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -300,7 +300,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
             found[worker_id] = RefMove(
                 worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
             )
-        # A push cannot be undone here. HEAD may be at the commit before, but on another branch.
+        # Always yield pushes, because this repository cannot undo a push. Always yield moves of
+        # HEAD, because HEAD may be at its earlier commit, but on another branch.
         if not is_push and ref != "HEAD" and before != after:
             found = _without_undone(found, after)
     yield from found.values()

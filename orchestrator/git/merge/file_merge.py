@@ -140,8 +140,8 @@ class _Merger:
             if union.is_sound(self._file.path, text, sides):
                 return self._content(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
-            # If both sides created the file, the caller uses the whole ``theirs`` version. It also
-            # gives renamed files their old names.
+            # If both sides created the file, the caller selects the whole ``theirs`` version. With
+            # it, a renamed file gets its old name again.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._content(self._text(unites=False), None, lost)

@@ -14,7 +14,7 @@ from orchestrator.git.merge.hunks import key
 
 #: Maximum size of a diff in bytes. With a longer diff, files count as a whole.
 _MOST_BYTES = 16 * 2**20
-#: A hunk counts as gone if less than one in this many of its lines remains.
+#: A hunk counts as gone if less than 1/n of its lines remain. This number is n.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")

@@ -44,8 +44,7 @@ class RestoreState(StrEnum):
 class Restorable:
     change: RepositoryChange
     standing: RestoreState
-    #: The states before the job, after the job, and now; empty if the object did not or does not
-    #: exist.
+    #: The states before the job, after the job, and now; empty if the object did not exist then.
     before: str = ""
     after: str = ""
     #: Why a person must restore the change, or the command that restores it.

@@ -111,7 +111,7 @@ def size_of(path: str) -> int:
 
 
 def create_log(flight: NodeAttempt) -> None:
-    # as a shim of the server would do for a worker without output
+    # A shim on the server's machine creates an empty log, too
     try:
         os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:

@@ -65,8 +65,8 @@ def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
 
 #: All signals are reset in a worker, because Python ignores some signals, and nohup ignores SIGHUP.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: All signals except 32 and 33, which the C library reserves. posix_spawn gets all of them, because
-#: glibc needs two system calls instead of one for each signal that it need not reset.
+#: All signals except 32 and 33, which the C library reserves. posix_spawn resets all of them: for a
+#: signal that it need not reset, glibc makes one system call more.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"

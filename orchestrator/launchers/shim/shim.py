@@ -85,7 +85,7 @@ class _Shim:
         self._orphan_timeout: OrphanTimeout | None = None
         #: The lease that the launch names; None if it names none, or the lease has ended.
         self._lease_watch: LeaseWatch | None = None
-        #: The worker's PID until its start is reported (then 0), and the time to report it.
+        #: The worker's PID; 0 once its start is reported. The next field is the time of the report.
         self._unreported = 0
         self._report_at = 0.0
         self._poll = select.poll()
@@ -239,7 +239,7 @@ class _Shim:
         """
         while self._attempt is not None and self._attempt.is_done:
             attempt, self._attempt = self._attempt, None
-            # Most messages say no more than this, and filling a template is faster than encoding.
+            # Most messages have only these fields, and filling a template is faster than encoding.
             clean = b"true" if attempt.is_clean else b"false"
             head = b'{"ended": %s, "clean": %s, "pid": %d' % (
                 attempt.encoded_record,

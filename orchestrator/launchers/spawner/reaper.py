@@ -195,8 +195,8 @@ class Reaper:
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
         orphans = self._family.detached(spared)
         self._note(orphans)
-        # Only those that are noted. The next pass notes and kills the ones adopted meanwhile. Their
-        # PIDs are safe to kill, because only this process reaps them.
+        # Kill only the noted processes. Processes that are adopted during this pass are noted and
+        # killed in the next pass. The PIDs are valid, because only this process reaps its children.
         for process in orphans:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)

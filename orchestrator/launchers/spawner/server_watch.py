@@ -12,7 +12,7 @@ from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
 from orchestrator.security import proc
 
-#: Seconds after the first look at an ended lease in which the server exits itself.
+#: Seconds for which a server may exit itself after ``look`` has found its lease ended.
 EXIT_SECONDS = 1.0
 
 
@@ -30,9 +30,10 @@ class ServerWatch:
         self._ended_at: float | None = None
 
     def look(self, now: float) -> None:
-        """Check the lease. If it ended a while ago, kill the server and its programs, such as git.
+        """Check the lease. Kill the server if the lease ended at least EXIT_SECONDS ago.
 
-        Workers are spared, because their shims stop them.
+        Also kill the server's programs, such as git. Spare the workers, because their shims stop
+        them.
         """
         if now < self._watch.wakes_at:
             return

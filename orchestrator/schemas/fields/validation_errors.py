@@ -82,7 +82,7 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
-    # Pydantic does not count invalid entries: it calls a list of them too short, too.
+    # Pydantic does not count invalid entries, so it may also report that their list is too short.
     return [each for each in every if each.type != "too_short" or not _has_invalid(each, every)]
 
 

@@ -14,7 +14,7 @@ from orchestrator.schemas.triggers.job_template import clean
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 FAILURES = frozenset({"failure", "timed_out", "action_required", "startup_failure"})
 MOST_CHARACTERS = 4_000
-#: Lines of a hunk that a comment is on, if it cannot be attached to a line.
+#: Maximum number of shown lines of the hunk that a comment is on.
 HUNK_LINES = 4
 
 

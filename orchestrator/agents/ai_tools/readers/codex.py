@@ -94,7 +94,7 @@ class CodexReader:
         return concluded(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        # Codex recovered from other errors.
+        # Codex has recovered from any other error.
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
             return FINE
@@ -172,7 +172,7 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
-            # Only the usage that earlier turns or the session's files reported.
+            # Return only the usage that earlier turns or the session's files reported.
             return replace(self._meter.total, steps=steps.steps)
         return plus(steps, self._priced(self._total))
 

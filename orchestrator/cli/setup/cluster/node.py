@@ -53,7 +53,7 @@ def join_command(
     found = JoinFile.read(file)
     directory = state or _state_home(surroundings) / "orchestrator" / "nodes" / found.name
     place = Path(os.path.abspath(directory))
-    # Before the certificates are written, because a running node reads them when it reconnects.
+    # Lock first, because a running node reads the certificates when it reconnects.
     with locked(place, found.name):
         look = partial(found_on_node, environ=surroundings.environ)
         settings = found.unpack(place, slots, own_files=own_files, home=surroundings.folder)

@@ -35,7 +35,7 @@ _HEADS = (
     "AGENTS",
 )
 _GIB = 1024**3
-#: What the column says of ``own_files``.
+#: Texts of the column FILES, by the value of ``own_files``.
 _FILES = {True: "own", False: "shared", None: "-"}
 INIT = f"{COMMAND} nodes init --address HOST:PORT"
 
@@ -242,7 +242,7 @@ def forget_command(surroundings: CliContext, name: str) -> None:
 
 
 def _program() -> str:
-    # With the whole path, because other machines may share the product's folder.
+    # Return the whole path, because other machines may share the product's folder.
     if COMMAND == IN_FOLDER:
         return shlex.quote(str(product_file(IN_FOLDER)))
     return COMMAND

@@ -62,7 +62,7 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting, or a limit stopped the attempt. A person has changed it since.
+    #: A key, a setting, or a limit stopped the attempt, and a person has changed this cause since.
     "refused": True,
     LOGIN: True,
     "broken worktree": False,

@@ -122,7 +122,8 @@ def _conflicts(job: Job) -> Iterator[Missing]:
     if job.status.ended and not (job.facts.discarded or job.cancelled):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
-            # A command cannot resolve a conflict in another attempt, so a person has to decide.
+            # A worker with a command is not ``resolvable``: another attempt cannot resolve its
+            # conflict, so a person has to decide.
             if (
                 each.resolvable or (is_own and each.cause is LossCause.CONFLICT)
             ) and not each.chosen:

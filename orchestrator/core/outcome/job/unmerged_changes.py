@@ -69,9 +69,9 @@ def lost_without_worktree(
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
     """Yield the promised files that the result lacks. ``present``: files that the result changes.
 
-    Only workers whose changes belong to the result are checked (``Worker.counts``). If a worker
-    lacks a file although it changed its path, the path is a link out of its worktree. Then only
-    another worker can have created the file.
+    Only workers whose changes belong to the result are checked (``Worker.counts``). A worker may
+    have changed a promised path that still counts as missing: the path is then a link out of the
+    worktree. In this case, only another worker can have created the file.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -337,8 +337,9 @@ class UnmergedChanges:
         found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
         for each, counts in self._jobs_below(job):
             if each is not job:
-                # The facts of the top job include the other losses of this job, but not those that
-                # a person chose, and none below a worker that failed.
+                # ``top.facts`` already has most losses of this job. It lacks two kinds: losses that
+                # a person chose, and all losses of jobs whose changes do not count, for example
+                # below a worker that failed.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
                 found += (self._missing(loss, job) for loss in losses if loss.is_made)
             found += self._of_job(each, job)

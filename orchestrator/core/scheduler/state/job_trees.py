@@ -340,9 +340,10 @@ class JobTrees:
         )
 
     def waits_for_approval_since(self, job: Job) -> float | None:
-        """Return since when the job has only waited for the approval of a plan.
+        """Return the time since which the job only waits for the approval of a plan.
 
-        The plan is its own, or that of a job below it. None if no plan waits, or anything runs.
+        The plan is the job's own, or that of a job below it. Return None if no plan waits, or if a
+        worker of these jobs runs.
         """
         below = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
         waiting = [each for each in below if self.waits_for_approval(each)]

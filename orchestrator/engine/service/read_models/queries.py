@@ -252,7 +252,7 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    # A worker may have written the file.
+    # A worker may have written the file, so the content may be invalid.
     try:
         found = json.loads(content)
     except ValueError:

@@ -37,7 +37,7 @@ class NodeEntry:
     agents: tuple[str, ...] = ()
     #: The server's addresses that the node has stored; empty: unknown.
     addresses: tuple[str, ...] = ()
-    #: How often the user asked to give up the node's workers without waiting for its lease.
+    #: Number of times that the user declared the node's workers lost before the end of its lease.
     forgotten: int = 0
 
 

@@ -104,7 +104,8 @@ class FileExchange:
                 self._worktrees.take(files.worktree, f"{staging}/{len(files.directories)}")
             keep = (*files.left_out, *files.texts)
             for number, directory in enumerate(files.directories):
-                # Other directories of the attempt may have files that the server adds meanwhile.
+                # Only the worker's own directory is replaced as a whole: the server may have added
+                # files to the attempt's other directories.
                 archive.put(f"{staging}/{number}", directory, keep, is_whole=number == 0)
         finally:
             archive.remove(staging)

@@ -161,7 +161,7 @@ class Pauses:
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             self._questions.resumed(job.id, now - job.pause.at, now)
             since = self._trees.waits_for_approval_since(job)
-            # The approval discounts the whole time since then.
+            # The later approval of the plan discounts the whole time since ``since``.
             seconds = (now if since is None else since) - job.pause.at
             fields["paused_seconds"] = job.paused_seconds + max(0.0, seconds)
         paused = changed(job, **fields)

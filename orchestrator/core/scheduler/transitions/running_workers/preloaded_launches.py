@@ -23,15 +23,15 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
     attempt_of,
 )
 
-#: Maximum number of preloaded launches of one shim. They last longer than two long turns of a
-#: supervisor that shares the processors with the workers: with 32, all shims ran out of launches
-#: for 15 to 30 ms several times in a job of 500 short tasks.
+#: Maximum number of preloaded launches of one shim. The number keeps a shim busy during two long
+#: turns of a supervisor that shares the processors with the workers. With 32, all shims ran out of
+#: launches for 15 to 30 ms several times in a job of 500 short tasks.
 MOST_PER_SHIM = 64
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
-#: Number of short tasks that count as ended when a job starts whose tasks were short in earlier
+#: Number of short tasks that a new job is assumed to have had, if its tasks were short in earlier
 #: jobs. A larger number would delay the start of its first workers.
 SHORT_BEFORE = 16
 
