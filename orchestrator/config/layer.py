@@ -48,7 +48,10 @@ class Layer:
         self.problems.append(ConfigProblem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
-        """Return the origin of the value at ``path``, or of the nearest value that contains it."""
+        """Return the origin of the value at ``path``, or of the nearest value that contains it.
+
+        Return None if the layer has neither.
+        """
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path)

@@ -78,7 +78,10 @@ def _check_version(one: Request | None) -> None:
 
 
 def _header(name: str) -> str | None:
-    """Return a header's value, which the client may have encoded as ``=?base64?...?=``."""
+    """Return a header's value, decoded from ``=?base64?...?=`` if the client has encoded it.
+
+    Return None if the header is missing, or cannot be decoded.
+    """
     value = request.headers.get(name)
     if value is None or not (value.startswith("=?base64?") and value.endswith("?=")):
         return value

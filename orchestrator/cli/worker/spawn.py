@@ -203,7 +203,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 def paths_of(names: list[str] | None) -> list[str] | None:
     """Return the absolute paths, because the server has another working directory.
 
-    Raises CommandEnd for a path that is no file.
+    Return None if there are no names. Raises CommandEnd for a path that is no file.
     """
     for name in names or ():
         if not os.path.isfile(name):

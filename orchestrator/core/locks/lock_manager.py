@@ -266,7 +266,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Return the claims of workers that wait only for locks."""
+        """Yield the claims of workers that wait only for locks."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:

@@ -172,7 +172,10 @@ class Store(Protocol):
         """Return the usage of an agent's latest ``most`` successful workers, newest first."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """Return the worker that plans the job's tasks. ``workers`` does not include it."""
+        """Return the worker that plans the job's tasks; None if no worker does.
+
+        ``workers`` does not include it.
+        """
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
         """Return the reviewers of the job's candidates. ``workers`` does not include them."""

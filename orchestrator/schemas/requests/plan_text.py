@@ -40,7 +40,7 @@ _PlanLoader.add_implicit_resolver(
 
 
 def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
-    """Return the value of a plan, and its YAML nodes with their places.
+    """Return the value of a plan, and its YAML nodes with their places; None for a plan in JSON.
 
     ``source``: the file's name. Raise InvalidRequest with ``source:line:column: error``.
     """

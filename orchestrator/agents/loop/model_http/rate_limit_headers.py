@@ -59,7 +59,7 @@ def _each(
 
 
 def _span(text: str) -> float | None:
-    """Return the seconds in a text such as "6m0s" or "250ms"."""
+    """Return the seconds in a text such as "6m0s" or "250ms"; None for any other text."""
     found = _SPAN.findall(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
 
