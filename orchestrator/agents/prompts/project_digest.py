@@ -17,7 +17,7 @@ from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import Listing, list_files
 from orchestrator.agents.survey.report.headline import first_sentence, top_languages
 from orchestrator.agents.survey.source import grammars
-from orchestrator.core.text.formatting import cut, cut_bytes, one_line
+from orchestrator.core.text.formatting import cut, cut_bytes, listed, one_line
 from orchestrator.security.files.untrusted_files import read_regular
 
 MOST_BYTES = 12 * 1024
@@ -45,9 +45,7 @@ def digest(result: SurveyResult, name: str, *, unread_files: int = 0) -> str:
 
 
 def _named(names: Iterable[str], most: int) -> str:
-    every = list(dict.fromkeys(names))
-    more = f" and {len(every) - most} more" if len(every) > most else ""
-    return ", ".join(every[:most]) + more
+    return listed(list(dict.fromkeys(names)), most)
 
 
 def _languages(result: SurveyResult) -> Iterator[str]:

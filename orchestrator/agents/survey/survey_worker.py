@@ -24,6 +24,7 @@ from orchestrator.agents.survey.report.headline import only_counted, summary
 from orchestrator.agents.survey.report.markdown import code, count
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
+from orchestrator.core.text.formatting import listed
 
 #: Maximum number of paths in a progress line.
 _MOST_NAMED = 3
@@ -141,9 +142,7 @@ def _named(directory: str) -> str:
 
 
 def _place(task: SurveyTask) -> str:
-    named = ", ".join(map(shown, task.files[:_MOST_NAMED]))
-    more = len(task.files) - _MOST_NAMED
-    return f"{named} and {more} more" if more > 0 else named or "the project"
+    return listed([shown(each) for each in task.files], _MOST_NAMED) or "the project"
 
 
 def _title(task: SurveyTask, root: Path) -> str:

@@ -9,6 +9,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import INSTALL_COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -118,8 +119,7 @@ def _installed(name: str) -> str | None:
 
 def _deviations(pins: Iterable[_Pin]) -> str:
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
-    more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
-    return "; ".join(wrong[:SHOWN_PACKAGES]) + more
+    return listed(wrong, SHOWN_PACKAGES, "; ")
 
 
 def _deviation(pin: _Pin) -> str:

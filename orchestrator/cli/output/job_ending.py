@@ -215,7 +215,7 @@ def is_in_project(task: Answer) -> bool:
 
 
 def already(workers: Sequence[str]) -> str:
-    from orchestrator.core.model.attempt.delivered_work import listed
+    from orchestrator.core.text.formatting import listed
 
     return f"already in the project: files of {listed(workers)}"
 

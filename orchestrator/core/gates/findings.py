@@ -14,7 +14,7 @@ from orchestrator.core.gates.failure_fingerprint import are_alike, digest_of, wi
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.formatting import lazy_pattern
+from orchestrator.core.text.formatting import lazy_pattern, listed
 from orchestrator.core.text.path_patterns import matching
 
 #: Maximum number of names in a sentence.
@@ -50,8 +50,7 @@ def failing_tests(printed: str) -> str:
     """
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return listed(names, MOST_NAMED)
 
 
 #: Maximum number of findings of one gate that are shown.
@@ -516,8 +515,7 @@ def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
     found = matching(sorted(touched), gate.configured_by)
     if not found:
         return ""
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
-    return f"the change modifies settings of this gate: {', '.join(found[:5])}{more}"
+    return f"the change modifies settings of this gate: {listed(found)}"
 
 
 def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
@@ -534,9 +532,8 @@ def in_words(result: GateResult) -> str:
     """Return in one line why a gate blocks the change."""
     if result.status is GateStatus.BROKEN:
         return f"gate {result.name} did not run: {result.note}"
-    first = "; ".join(result.failures[:3])
-    more = f" and {len(result.failures) - 3} more" if len(result.failures) > 3 else ""
-    return f"gate {result.name} failed: {first}{more}{advice_on(result)}"
+    failures = listed(result.failures, 3, "; ")
+    return f"gate {result.name} failed: {failures}{advice_on(result)}"
 
 
 def advice_on(result: GateResult) -> str:

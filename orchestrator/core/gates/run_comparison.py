@@ -14,6 +14,7 @@ from orchestrator.core.gates.failure_fingerprint import are_alike
 from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading, new_flaws
 from orchestrator.core.gates.gate import Check, Gate, GateCause, GateOutcome, GatePlace, GateResult
 from orchestrator.core.gates.tampering import reads_tests
+from orchestrator.core.text.formatting import listed
 
 #: Maximum number of findings that a note names if two runs differ.
 MOST_NAMED_OF_BASE = 3
@@ -85,9 +86,8 @@ def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
     found = sorted(key for key, count in counts.items() if count)
     if not found:
         return ""
-    more = f" and {len(found) - MOST_NAMED_OF_BASE} more" if len(found) > MOST_NAMED_OF_BASE else ""
-    named = ", ".join(found[:MOST_NAMED_OF_BASE])
-    return f"two runs on the base commit gave different results: {named}{more}"
+    named = listed(found, MOST_NAMED_OF_BASE)
+    return f"two runs on the base commit gave different results: {named}"
 
 
 #: Maximum number of new tests of one gate that are stored, in alphabetical order.

@@ -29,6 +29,7 @@ from orchestrator.core.gates.findings import (
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import matches
 
 #: Tables of pyproject.toml that build, install, or release, and judge nothing.
@@ -238,7 +239,7 @@ def with_second_run(
     if not found:
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
-    files = named(altered.judges)
+    files = listed(altered.judges, MOST_NAMED)
     failures = [
         f"with {files} as in the base commit: {each.text}"[:LONGEST_SHOWN]
         for each in found[:MOST_LISTED]
@@ -300,11 +301,6 @@ def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> l
 
 def _own_name(test: str) -> str:
     return test.rpartition("::")[2]
-
-
-def named(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-    return f"{', '.join(paths[:MOST_NAMED])}{more}"
 
 
 REWRITTEN = "the gate changed this tracked file; gates must not change files"

@@ -12,18 +12,11 @@ from orchestrator.core.errors import Deadlock
 from orchestrator.core.locks.deadlock import LockWait, LockWaits
 from orchestrator.core.locks.lock_table import LockEntry, LockKind, LockTable, Party, overlap
 from orchestrator.core.model.job import WorkerKey
-
-#: Maximum number of an entry's names that a text shows.
-MOST_LISTED = 5
+from orchestrator.core.text.formatting import listed
 
 
 def describe_party(party: Party) -> str:
     return f"{party.key.worker_id} (job {party.job_id})"
-
-
-def named(names: Sequence[str]) -> str:
-    text = ", ".join(names[:MOST_LISTED])
-    return text if len(names) <= MOST_LISTED else f"{text} and {len(names) - MOST_LISTED} more"
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
@@ -31,7 +24,7 @@ def contested(entry: LockEntry, other: LockEntry) -> list[str]:
 
 
 def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
-    names = named(contested(entry, blocker))
+    names = listed(contested(entry, blocker))
     if held:
         return f"waiting for lock {names}, held by {describe_party(blocker.party)}"
     return f"waiting for lock {names}; {describe_party(blocker.party)} is ahead in the queue"
@@ -40,7 +33,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 def describe_cycle(waits: Sequence[LockWait]) -> str:
     """Describe a cycle of waits as text, in the order of ``waits``."""
     return "; ".join(
-        f"{describe_party(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
+        f"{describe_party(each.wanted.party)} needs {listed(contested(each.wanted, each.held))}, "
         f"held by {describe_party(each.held.party)}"
         for each in waits
     )

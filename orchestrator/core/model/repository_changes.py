@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.formatting import listed
 
 #: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
@@ -205,8 +206,6 @@ def state_name(change: RepositoryChange) -> str:
     return f"{prefixes.get(change.kind, '')}{change.name}"
 
 
-def listed(changes: Iterable[RepositoryChange]) -> str:
+def changes_in_words(changes: Iterable[RepositoryChange]) -> str:
     """Return the changes as text: the first ``MOST_NAMED``, and the number of further changes."""
-    words = [str(each) for each in changes]
-    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
-    return f"{', '.join(words[:MOST_NAMED])}{more}"
+    return listed([str(each) for each in changes], MOST_NAMED)

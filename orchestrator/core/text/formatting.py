@@ -4,9 +4,12 @@ Compiles patterns at first use, for a faster start.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any, AnyStr, cast
 
 _TICKS = re.compile("`+")
+#: Default number of texts that a list for people names.
+MOST_LISTED = 5
 
 
 def cut(text: str, most: int, mark: str = "...") -> str:
@@ -30,6 +33,12 @@ def cut_bytes(text: str, most: int) -> str:
 def one_line(text: str) -> str:
     """Replace each sequence of white space with one blank, and strip both ends."""
     return " ".join(text.split())
+
+
+def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -> str:
+    """Join the first ``most`` texts, and add the number of further texts: ``a, b and 3 more``."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return between.join(texts[:most]) + more
 
 
 def fence(text: str, language: str = "") -> str:

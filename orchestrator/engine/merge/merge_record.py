@@ -12,6 +12,7 @@ from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
+from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
@@ -251,8 +252,7 @@ def _why(record: MergeRecord, worker: str) -> str:
 
 
 def paths_in_words(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return ", ".join(paths[:MOST_PATHS]) + more
+    return listed(paths, MOST_PATHS)
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:

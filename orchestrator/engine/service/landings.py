@@ -21,7 +21,6 @@ from orchestrator.core.errors import (
     OrchestratorError,
     OtherBranch,
 )
-from orchestrator.core.model.attempt.delivered_work import listed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, Workdir
@@ -39,14 +38,12 @@ from orchestrator.core.repository.landing import (
     ResultLanding,
 )
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 
 logger = logging.getLogger(__name__)
-
-#: Maximum number of missing changes that an error names.
-_MOST_NAMED = 5
 
 
 class LandingCalls:
@@ -314,8 +311,7 @@ def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
     for each in workers:
         if each.task_id not in done and each.id not in present:
             lacks.append(f"{each.id} ({each.status}): {each.reason}")
-    more = f" and {len(lacks) - _MOST_NAMED} more" if len(lacks) > _MOST_NAMED else ""
-    text = f"; its result lacks: {'; '.join(lacks[:_MOST_NAMED])}{more}" if lacks else ""
+    text = f"; its result lacks: {listed(lacks, between='; ')}" if lacks else ""
     return Incomplete(
         f"job {job.id} is {job.status}; nothing was changed{text}; to land the incomplete result: "
         f"{COMMAND} land {job.id} --partial",

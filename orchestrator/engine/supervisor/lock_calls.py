@@ -19,12 +19,12 @@ from orchestrator.core.errors import (
     Unauthorized,
 )
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.locks.lock_manager import named
 from orchestrator.core.locks.lock_table import LockEntry, LockLease
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class LockCalls:
         missing = [name for name in names if name not in held]
         if missing:
             raise NotFound(
-                f"{key.worker_id} holds no lease on {named(missing)}; list all locks: "
+                f"{key.worker_id} holds no lease on {listed(missing)}; list all locks: "
                 f"{COMMAND} locks"
             )
         self._end(key, names, "", now)

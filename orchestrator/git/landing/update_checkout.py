@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
+from orchestrator.core.text.formatting import listed
 from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import path_of
@@ -60,10 +61,9 @@ def move(
 def check_clean(git: Git) -> None:
     changed = [path_of(each) for each in _changed(git)]
     if changed:
-        more = f" and {len(changed) - MOST_NAMED} more" if len(changed) > MOST_NAMED else ""
         raise InTheWay(
             "the checkout has uncommitted changes; nothing was changed; commit or stash them "
-            f"first: {', '.join(changed[:MOST_NAMED])}{more}",
+            f"first: {listed(changed, MOST_NAMED)}",
             files=changed,
         )
 

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
+from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import free
 from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Maximum number of paths that a text names.
-MOST_PATHS = 5
 #: Maximum size of a file with the name of a commit, in bytes.
 MOST_BYTES = 4096
 #: Files in a worktree's own part of the repository, each with the unfinished operation that it
@@ -109,7 +108,7 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         yield "the index was unreadable"
         return
     if paths:
-        yield f"unresolved conflicts in {_named(paths)}"
+        yield f"unresolved conflicts in {listed(paths)}"
 
 
 def unmerged(git: Git) -> list[str]:
@@ -153,10 +152,5 @@ def conflict_markers(git: Git, start: str, end: str) -> list[str]:
     return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
 
 
-def _named(paths: list[str]) -> str:
-    more = f" and {len(paths) - MOST_PATHS} more" if len(paths) > MOST_PATHS else ""
-    return ", ".join(paths[:MOST_PATHS]) + more
-
-
 def in_words(paths: list[str]) -> list[str]:
-    return [f"conflict markers remain in {_named(paths)}"] if paths else []
+    return [f"conflict markers remain in {listed(paths)}"] if paths else []

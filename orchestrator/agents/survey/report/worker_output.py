@@ -12,6 +12,7 @@ from orchestrator.agents.survey.report.markdown import code, count, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
+from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.untrusted_files import replace_file
 
 OUTPUT_FILE = "output.md"
@@ -173,12 +174,9 @@ def _public_names(result: SurveyResult, importers: Counter[str]) -> list[str]:
 def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
     outer = [s for s in symbols if s.kind != "method"] or symbols
     unique = list(dict.fromkeys(s.name for s in outer))
-    names = [code(name) for name in unique[:_MOST_NAMES]]
-    left = len(unique) - len(names)
-    tail = f" and {left} more" if left > 0 else ""
     methods = sum(s.kind == "method" for s in symbols) if len(outer) != len(symbols) else 0
     extra = f", with {count(methods, 'method')}" if methods else ""
-    return f"{code(module.path)}: {', '.join(names)}{tail}{extra}"
+    return f"{code(module.path)}: {_some(unique)}{extra}"
 
 
 def _tests(result: SurveyResult) -> list[str]:
@@ -231,9 +229,7 @@ def _dependencies(result: SurveyResult) -> list[str]:
 
 
 def _some(names: list[str]) -> str:
-    left = len(names) - _MOST_NAMES
-    tail = f" and {left} more" if left > 0 else ""
-    return ", ".join(code(name) for name in names[:_MOST_NAMES]) + tail
+    return listed([code(name) for name in names], _MOST_NAMES)
 
 
 def _foreign_imports(result: SurveyResult) -> list[str]:

@@ -12,6 +12,7 @@ from posixpath import normpath
 from orchestrator.core.gates.gate import AlteredJudges
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import matching
 
 #: Maximum number of files that are stored, and that are named in texts for people.
@@ -63,9 +64,8 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     held = tuple(held)
     if not held:
         return ()
-    named = ", ".join(map(_in_words, held[:_MOST_IN_WORDS]))
-    more = f" and {len(held) - _MOST_IN_WORDS} more" if len(held) > _MOST_IN_WORDS else ""
-    notes = [f"not committed (git.never_commit): {named}{more}"]
+    named = listed([_in_words(each) for each in held], _MOST_IN_WORDS)
+    notes = [f"not committed (git.never_commit): {named}"]
     if any(each.folded for each in held):
         notes.append(
             "the worker's commits with git.never_commit files were replaced by one commit "
@@ -131,10 +131,10 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
-    found = [f"also merged into the worker's branch: {_listed(folded)}"] if folded else []
+    found = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
     if nested:
         named = (f"{each.name} ({each.ref})" for each in nested)
-        found.append(f"nested repositories committed as files: {_listed(list(named))}")
+        found.append(f"nested repositories committed as files: {listed(list(named))}")
     found += [missing_in_words(each) for each in work if each.is_missing]
     return tuple(found)
 
@@ -151,15 +151,6 @@ def merge_of(ref: str, *, is_stash: bool) -> str:
     return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
 
 
-#: Maximum number of names in texts for people.
-_NAMED = 5
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
 #: Roles whose work is a change of files.
 BUILDING_ROLES = frozenset(
     {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
@@ -168,8 +159,6 @@ BUILDING_ROLES = frozenset(
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
-#: Maximum number of files that a text for people names.
-NAMED_FILES = 5
 
 
 class Intent(StrEnum):
@@ -300,9 +289,3 @@ def is_in_project(promised: str) -> bool:
 
 def normalized(promised: str) -> str:
     return normpath(promised.strip() or ".")
-
-
-def listed(paths: Sequence[str]) -> str:
-    named = ", ".join(paths[:NAMED_FILES])
-    more = len(paths) - NAMED_FILES
-    return f"{named} and {more} more" if more > 0 else named

@@ -10,7 +10,6 @@ from orchestrator.core.limits.usage_budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
     altered_in_words,
-    listed,
 )
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.human_input import Pause, PauseCause
@@ -23,10 +22,11 @@ from orchestrator.core.model.job_facts import (
     UnjudgedCause,
     UnjudgedWork,
 )
-from orchestrator.core.model.repository_changes import listed as changes_in_words
+from orchestrator.core.model.repository_changes import changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.outcome.job.unmerged_changes import way_in
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 
 #: Maximum number of workers that a sentence names.
 MOST_NAMED = 5
@@ -134,9 +134,7 @@ def _unpriced(job: Job) -> str:
     names = job.facts.unpriced
     if not names:
         return ""
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    workers = f"{', '.join(names[:MOST_NAMED])}{more}"
-    return f"cost cap not enforced for {workers}: the price of the model is unknown"
+    return f"cost cap not enforced for {listed(names)}: the price of the model is unknown"
 
 
 def _plan(job: Job) -> str:

@@ -11,7 +11,6 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     SideWorkKind,
     held_by,
-    listed,
     merge_of,
     missing_in_words,
     promised_in_words,
@@ -29,6 +28,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import Strategy
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 
 #: Option of ``merge`` that includes a failed worker, whose id follows.
 _INCLUDE = " --include "
