@@ -44,6 +44,7 @@ _OPTIONS = (
     *("-c", "core.hooksPath=/dev/null"),
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.untrackedCache=false"),
+    *("-c", "core.ignoreStat=false"),
     *("-c", "core.quotePath=false"),
     *("-c", "core.splitIndex=false"),
     *("-c", "advice.detachedHead=false"),

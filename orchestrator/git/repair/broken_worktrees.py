@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
@@ -101,14 +101,34 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         git.run("read-tree", "HEAD")
         return
     try:
-        paths = unmerged(git)
+        # One process lists conflicts and flags.
+        fields = git.run("ls-files", "-v", "-z").fields
     except RepositoryError:
         (found.admin / "index").unlink(missing_ok=True)
         git.run("read-tree", "HEAD")
         yield "the index was unreadable"
         return
+    marked = [(each[0], each[2:]) for each in fields if not each.startswith("H")]
+    _clear_flags(git, marked)
+    paths = list(dict.fromkeys(path for tag, path in marked if tag in "Mm"))
     if paths:
         yield f"unresolved conflicts in {listed(paths)}"
+
+
+def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
+    """Clear the flags by which git overlooks changes: ``assume-unchanged``, ``skip-worktree``.
+
+    ``marked``: tags of ``ls-files -v``, and paths. In a sparse checkout, ``skip-worktree`` stays,
+    because git itself clears it for files that exist.
+    """
+    hidden = {"--no-assume-unchanged": [path for tag, path in marked if tag.islower()]}
+    skipped = [path for tag, path in marked if tag in "Ss"]
+    if skipped and git.ask("config", "--type=bool", "core.sparseCheckout") != "true":
+        hidden["--no-skip-worktree"] = skipped
+    for option, paths in hidden.items():
+        if paths:
+            given = os.fsencode("".join(f"{path}\0" for path in paths))
+            git.run("update-index", option, "-z", "--stdin", given=given)
 
 
 def unmerged(git: Git) -> list[str]:

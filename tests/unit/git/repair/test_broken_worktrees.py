@@ -156,6 +156,46 @@ def test_an_unreadable_index_and_head_are_made_anew(
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
 
 
+def test_flags_in_the_index_hide_no_change(
+    project: Project, repository: GitRepository, opened: Path, own: Project
+) -> None:
+    own.git("update-index", "--skip-worktree", "a.txt")
+    own.git("update-index", "--assume-unchanged", "a.txt", "dir/b.txt")
+    own.write("a.txt", "hidden\n")
+    (opened / "dir" / "b.txt").unlink()
+
+    assert repair(repository, opened) == []
+    tip = commit(repository, opened)
+
+    assert own.git("show", "--name-status", "--format=", tip) == "M\ta.txt\nD\tdir/b.txt"
+
+
+def test_a_setting_that_flags_every_file_hides_no_change(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    project.git("config", "core.ignoreStat", "true")
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    Path(directory, "a.txt").write_text("changed\n")
+
+    assert repair(repository, Path(directory)) == []
+    tip = commit(repository, Path(directory))
+
+    assert project.show(tip, "a.txt") == "changed"
+
+
+def test_a_file_outside_a_sparse_checkout_is_not_removed(
+    repository: GitRepository, opened: Path, own: Project
+) -> None:
+    own.git("sparse-checkout", "set", "--no-cone", "/a.txt")
+    own.write("a.txt", "changed\n")
+    assert not (opened / "dir").exists()
+
+    assert repair(repository, opened) == []
+    tip = commit(repository, opened)
+
+    assert own.git("show", "--name-status", "--format=", tip) == "M\ta.txt"
+
+
 @pytest.mark.parametrize("content", [None, b"/nowhere\n", b""])
 def test_where_the_repository_is_comes_back(
     project: Project, repository: GitRepository, opened: Path, content: bytes | None
