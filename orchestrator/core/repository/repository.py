@@ -81,7 +81,7 @@ class Signature:
 
 
 class FileWay(StrEnum):
-    """How the product merged a file that git alone would put elsewhere, or report as a conflict."""
+    """How a file was merged, if not by git's own rules alone."""
 
     #: a new file was moved into the directory that the other side renamed
     DIRECTORY_RENAME = "directory_rename"
@@ -89,6 +89,8 @@ class FileWay(StrEnum):
     LINE_ENDS = "line_ends"
     #: both sides only added lines, and the merged file has the added lines of both
     UNION = "union"
+    #: a merge driver of the user merged the file, which may lack the changes of one side
+    DRIVER = "driver"
 
 
 class Hindrance(StrEnum):

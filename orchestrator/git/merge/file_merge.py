@@ -1,6 +1,7 @@
 """Merges files that git could not merge: line by line, or by selecting the version of one side."""
 
 import os
+import re
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -8,7 +9,9 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
+from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit_creation import differing_paths
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import Entry, Side, entries_at
 from orchestrator.git.merge.hunks import (
@@ -299,10 +302,29 @@ def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
 
 def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
     """Return the paths for which the repository's attributes name a merge driver."""
+    usual = ("unspecified", "set", "text")
+    return {path for path, driver in _drivers_of(git, paths) if driver not in usual}
+
+
+def _drivers_of(git: Git, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     given = os.fsencode("".join(f"{path}\0" for path in paths))
     fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
-    pairs = zip(fields[::3], fields[2::3], strict=True)
-    return {path for path, driver in pairs if driver not in ("unspecified", "set", "text")}
+    return zip(fields[::3], fields[2::3], strict=True)
+
+
+_DRIVERS = re.compile(rb"^merge\.(.*)\.driver\n")
+
+
+def merged_by_drivers(git: Git, ours: str, theirs: str) -> list[str]:
+    """Return the files that both commits changed, and that a configured merge driver merges."""
+    found = map(_DRIVERS.match, git_config.listed(git))
+    drivers = {os.fsdecode(each[1]) for each in found if each}
+    base = git.ask("merge-base", ours, theirs) if drivers else ""
+    if not base:
+        return []
+    pairs = ((base, ours), (base, theirs), (ours, theirs))
+    paths = set.intersection(*({path for _, path in differing_paths(git, *each)} for each in pairs))
+    return sorted(path for path, driver in _drivers_of(git, paths) if driver in drivers)
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:

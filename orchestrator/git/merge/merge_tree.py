@@ -28,7 +28,13 @@ from orchestrator.git.merge.conflicts import (
     marked_lines,
     sides_of,
 )
-from orchestrator.git.merge.file_merge import Content, contents, texts_of, written
+from orchestrator.git.merge.file_merge import (
+    Content,
+    contents,
+    merged_by_drivers,
+    texts_of,
+    written,
+)
 
 #: Line in the output of ``blame --porcelain``: a commit, and the number of the line in the file.
 _LINE = re.compile(r"^([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$", re.MULTILINE)
@@ -106,6 +112,9 @@ def merge(
     by_us = tuple(authored(git, ours, each) for each in lost)
     files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in made.moved]
     files += [MergedFile(path=each.path, way=each.way) for each in texts.values() if each.way]
+    contested = {each[-1] for each in made.sides}
+    by_driver = [each for each in merged_by_drivers(git, ours, theirs) if each not in contested]
+    files += [MergedFile(path=each, way=FileWay.DRIVER) for each in by_driver]
     return Merge(commit=commit, conflicts=by_us, files=tuple(files))
 
 

@@ -152,9 +152,7 @@ class LostHunkAnswer(Answer):
 
 
 class MergedFileAnswer(Answer):
-    """A file that the server merged, although git alone would report a conflict or use another
-    path.
-    """
+    """A file that was not merged by git's own rules alone."""
 
     worker_id: str
     path: str

@@ -164,6 +164,21 @@ def test_a_file_with_a_merge_driver_of_its_own_is_left_to_it(
     assert project.show(forced.commit, "log.md") == f"{LOG}y"
 
 
+def test_a_file_that_a_merge_driver_of_the_repository_merged_is_named(
+    project: Project, repository: GitRepository
+) -> None:
+    project.git("config", "merge.mine.driver", "true")
+    project.commit({".gitattributes": "*.md merge=mine\n"})
+    base = {"log.md": LOG, "one.md": LOG, "same.md": LOG, "code.py": CODE}
+    ours = {"log.md": f"{LOG}x\n", "same.md": "s\n", "code.py": CODE.replace("return 1\n", "\n")}
+    theirs = {**ours, "log.md": f"y\n{LOG}", "one.md": "1\n", "code.py": f"{CODE}\n"}
+
+    merged = repository.merge(*sides(project, base, ours, theirs), "m", WHO, force=False)
+
+    assert project.show(merged.commit, "log.md") == f"{LOG}x"
+    assert merged.files == (MergedFile(path="log.md", way=FileWay.DRIVER),)
+
+
 # Line ends
 
 
