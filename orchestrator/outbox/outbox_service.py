@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from orchestrator.core.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from orchestrator.core.errors import ConfigError, InvalidRequest, NotFound
 from orchestrator.core.ports.outbox import (
     CALLBACK,
     EndpointInfo,
@@ -143,8 +143,6 @@ class OutboxService:
             raise NotFound(
                 f"unknown delivery {entry_id!r}; list deliveries: {COMMAND} webhooks deliveries"
             )
-        if entry.state is EntryState.PENDING:
-            raise Conflict(f"delivery {entry_id} is pending; it is sent when it is due")
         again = replace(
             entry, state=EntryState.PENDING, due_at=self._now(), attempts=0, done_at=None
         )

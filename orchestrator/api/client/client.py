@@ -398,7 +398,7 @@ class OrchestratorClient(FollowCalls):
         return self._get("/api/v1/webhooks/deliveries", query)
 
     def redeliver(self, delivery_id: str) -> Answer:
-        """Send a message again, with the same id. Raises ConflictError while it is pending."""
+        """Send a message again, with the same id; a pending message is sent now."""
         path = f"/api/v1/webhooks/deliveries/{quote(delivery_id, safe='')}/redeliver"
         return self._post(path, {})
 

@@ -165,10 +165,7 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message again with the same id, and reset its attempts.
-
-        Raise Conflict while the message is pending.
-        """
+        """Send a message now, with the same id, and reset its attempts."""
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
+from orchestrator.api.openapi.operations.operation import ACCEPTED, OK, Operation
 from orchestrator.schemas.calls import outbox
 from orchestrator.schemas.requests import query_parameters
 from orchestrator.schemas.requests.job import EmptyRequest
@@ -46,11 +46,10 @@ OUTBOX = (
         path="/api/v1/webhooks/deliveries/{delivery_id}/redeliver",
         id="redeliver",
         tag="server",
-        summary="Send a message again, with the same id",
-        description=f"409: the message is pending. {_ADMIN}",
+        summary="Send a message again, with the same id; a pending message is sent now",
+        description=_ADMIN,
         body=EmptyRequest,
         answers={ACCEPTED: outbox.DeliveryAnswer},
-        errors=(CONFLICT,),
     ),
     Operation(
         method="post",
