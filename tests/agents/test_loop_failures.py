@@ -143,6 +143,22 @@ def test_a_model_that_declines_is_a_failure(anthropic: Loop) -> None:
     assert outcome.error_class is E.API and "declined" in outcome.error
 
 
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ({"finish_reason": "error", "error": {"message": "Provider lost"}}, "Provider lost"),
+        ({"finish_reason": "error", "error": {"code": 502, "message": "Bad gateway"}}, "502"),
+        ({"finish_reason": "insufficient_system_resource"}, "insufficient_system_resource"),
+    ],
+)
+def test_an_answer_in_which_the_service_failed_is_no_answer(
+    chat: Loop, ending: dict[str, Any], words: str
+) -> None:
+    body = {"choices": [{"message": {"content": "The three reasons are"}, **ending}]}
+    outcome = chat.run(Script.failing(Fault(kind=Kind.BODY, body=body, times=0)))
+    assert outcome.error_class is E.API and words in outcome.error
+
+
 # Settings
 
 

@@ -19,6 +19,8 @@ SERVICE = ModelService(
     key_envs=("OPENAI_API_KEY",),
 )
 _STOPS = {"length": StopReason.CUT, "content_filter": StopReason.REFUSED}
+#: Stop reasons of a service that failed in the middle of an answer (OpenRouter, vLLM, DeepSeek).
+_BROKEN = frozenset(("error", "abort", "insufficient_system_resource"))
 #: Statuses with which servers reject a field of a request.
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
@@ -58,11 +60,14 @@ class ChatCompletions(Chat):
         if not choices:
             raise unlike("a chat completion", answer)
         choice = json_values.mapping(choices[0])
+        ended = json_values.text(choice, "finish_reason")
+        if ended in _BROKEN or json_values.mapping(choice, "error"):
+            raise unlike("complete", {"error": choice.get("error") or f"finish_reason {ended}"})
         message = json_values.mapping(choice, "message")
         text = _text(message.get("content"))
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
-        stop = _STOPS.get(json_values.text(choice, "finish_reason"), StopReason.DONE)
+        stop = _STOPS.get(ended, StopReason.DONE)
         refusal = json_values.text(message, "refusal")
         return Turn(
             text=text or refusal,
