@@ -258,6 +258,8 @@ class JobFacts:
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
+    #: Number of child jobs that a limit rejected: of the job's workers, and of those below them.
+    rejected_child_jobs: int = 0
     #: True if the request asks for a change, and no AI agent worked on it: the project was only
     #: surveyed.
     nothing_built: bool = False

@@ -137,6 +137,13 @@ def _unpriced(job: Job) -> str:
     return f"cost cap not enforced for {listed(names)}: the price of the model is unknown"
 
 
+def _rejected_child_jobs(job: Job) -> str:
+    count = job.facts.rejected_child_jobs
+    if not count:
+        return ""
+    return f"{count} child job{'s' * (count != 1)} rejected because a limit was reached"
+
+
 def _plan(job: Job) -> str:
     fallback = job.facts.plan_fallback
     return f"planned by rules: {fallback.reason}" if fallback else job.facts.plan_error
@@ -431,6 +438,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _stop,
     _caps,
     _unpriced,
+    _rejected_child_jobs,
     _plan,
     _discarded,
     _merge,

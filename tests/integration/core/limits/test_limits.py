@@ -359,9 +359,10 @@ def test_a_child_job_that_a_worker_of_a_child_job_could_not_start_is_in_the_fina
 
     ended = site.run("x", [shell(child)], max_recursion_depth=1)
 
+    rejected = "1 child job rejected because a limit was reached"
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
-    assert ended["status"] == "completed", final
-    assert "1 child job rejected because a limit was reached" in final
+    assert (ended["status"], ended["reason"]) == ("completed", rejected), final
+    assert final.startswith("# Completed") and f"Note: {rejected}" in final
 
 
 def test_what_is_left_means_the_same_in_every_answer(site: InProcess, release: Path) -> None:

@@ -65,7 +65,7 @@ class JobEnd:
         job_id = job.id
         self.planning.discard(job_id)
         self._note_deliveries(job)
-        self._note_caps(self._unit_of_work.jobs[job_id])
+        self._note_limits(self._unit_of_work.jobs[job_id])
         self._trees.begin_job(job, now)
         self.rendering.add(job_id)
         above = [each.id for each in self._trees.ancestors(job)]
@@ -139,19 +139,24 @@ class JobEnd:
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
 
-    def _note_caps(self, job: Job) -> None:
+    def _note_limits(self, job: Job) -> None:
         spent = self._trees.spending.of(job.id)
-        usages = {
-            worker.id: worker.result.usage
+        results = {
+            worker.id: worker.result
             for each in self._trees.subtree(job.id)
             for worker in self._trees.workers_of(each)
             if worker.result is not None
         }
+        usages = {name: result.usage for name, result in results.items()}
         partial = any(usage.partial for usage in usages.values())
         caps = passed(job.config, spent, at_least=partial)
         limited = job.config.max_cost_usd is not None
         unpriced = tuple(name for name, usage in usages.items() if limited and is_unpriced(usage))
-        self._note(job, replace(job.facts, caps_passed=caps, unpriced=unpriced))
+        rejected = sum(result.refused_child_jobs for result in results.values())
+        facts = replace(
+            job.facts, caps_passed=caps, unpriced=unpriced, rejected_child_jobs=rejected
+        )
+        self._note(job, facts)
 
     def _note(self, job: Job, facts: JobFacts) -> None:
         if facts != job.facts:
