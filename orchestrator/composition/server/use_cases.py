@@ -11,6 +11,7 @@ from orchestrator.composition.settings.gates import gate_plans_of
 from orchestrator.composition.settings.repository import change_reader, landing_of
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
+from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access
@@ -33,6 +34,7 @@ from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
+from orchestrator.reports import write_report
 from orchestrator.workspace import FileLandingJournal
 
 if TYPE_CHECKING:
@@ -232,6 +234,7 @@ class UseCases:
             access=self._access,
             trees=self._stored_trees,
             merge_queue=self._parts.merge_queue,
+            records=MergeRecords(self._parts.workspace, write_report),
             journal=FileLandingJournal(self._parts.workspace.root),
             landings=self._landing,
         )

@@ -103,6 +103,9 @@ class ResultLanding(Protocol):
         """Return the commit of the job's result. Raise NotFound if there is none."""
         ...
 
+    def check_holds(self, recorded: str) -> None:
+        """Raise Conflict if a person moved the result branch back from the commit ``recorded``."""
+
     def files(self) -> Sequence[str]:
         """Return paths that the result changes. Raise NotFound if there is no result."""
         ...

@@ -40,6 +40,7 @@ from orchestrator.core.repository.landing import (
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 
@@ -54,6 +55,7 @@ class LandingCalls:
         access: Access,
         trees: StoredTrees,
         merge_queue: MergeQueue,
+        records: MergeRecords,
         journal: LandingJournal,
         landings: Landings,
     ) -> None:
@@ -61,6 +63,7 @@ class LandingCalls:
         self._access = access
         self._trees = trees
         self._merge_queue = merge_queue
+        self._records = records
         self._journal = journal
         self._landings = landings
         #: Only one landing runs at a time, because all landings move the same checkout.
@@ -145,6 +148,9 @@ class LandingCalls:
         except NotFound as error:
             nothing = self._changed_nothing(job) or _without_result(job, error)
             return replace(plan, nothing=nothing)
+        record = self._records.read(job)
+        if record and record.commit:
+            landing.check_holds(record.commit)
         nothing = "" if files else self._changed_nothing(job)
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 

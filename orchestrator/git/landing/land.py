@@ -181,6 +181,21 @@ class Landing:
             raise NotFound(f"job {self.job_id} has no merged result: {self._why_not()}")
         return commit
 
+    def check_holds(self, recorded: str) -> None:
+        result = self.result()
+        if result == recorded or self._has(result, recorded):
+            return
+        head = self._head()
+        if self._has(head, recorded) or self._rewritten_on(head, recorded):
+            return
+        # A branch that the user rebased is neither an earlier result, nor already landed.
+        if self._has(recorded, result) or self._has(head, result):
+            raise Conflict(
+                f"branch {self.head} was moved, and does not have the result of job {self.job_id}, "
+                f"commit {recorded[:12]}; nothing was changed; "
+                f"restore the branch: git branch -f {self.head} {recorded[:12]}"
+            )
+
     def _why_not(self) -> str:
         found = self._git.ask("for-each-ref", "--format=%(refname)", self._starts)
         if not found:

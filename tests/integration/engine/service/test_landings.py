@@ -182,6 +182,27 @@ def test_a_result_whose_branch_was_removed_can_be_merged_again(made: MakeProject
     assert done(site, job, "land")["files"] == ["a.txt"]
 
 
+@pytest.mark.parametrize("to", ["main", "newer", "earlier"])
+def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to: str) -> None:
+    site, project = made()
+    tasks = [edit("echo a > a.txt; git commit -qam a; echo b > b.txt")]
+    job = site.run("x", tasks)["job_id"]
+    branch = f"orchestrator/{job}/result"
+    result = project.git("rev-parse", branch)
+    project.git("branch", "earlier", f"{branch}~1")
+    if to == "newer":
+        project.commit({"c.txt": "c\n"})
+    project.git("branch", "-f", branch, "main" if to == "newer" else to)
+
+    told = refused(call(site, job, "land"), 409, "conflict")["detail"]
+
+    assert told.endswith(f"restore the branch: git branch -f {branch} {result[:12]}")
+    project.git("branch", "-f", branch, result[:12])
+    assert done(site, job, "land")["files"] == ["a.txt", "b.txt"]
+    project.git("branch", "-f", branch, "main~1")
+    assert done(site, job, "land")["text"].startswith("nothing to do")
+
+
 def test_another_branch_must_be_named(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
