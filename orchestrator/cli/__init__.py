@@ -29,6 +29,7 @@ from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup, Sections
 from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
@@ -159,6 +160,11 @@ class Commands(CommandGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[ARGUMENTS] = tuple(args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Otherwise, "logs JOB | head" would exit with 1.
+        with reader_may_leave(sys.stdout):
+            return super().invoke(ctx)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return _group(cmd_name) if cmd_name in GROUPS else super().get_command(ctx, cmd_name)

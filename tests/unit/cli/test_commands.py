@@ -456,6 +456,18 @@ def run_program(*arguments: str, pipe: str = "cat") -> subprocess.CompletedProce
     )
 
 
+def test_a_reader_that_stops_early_is_no_failure(folder: Path) -> None:
+    logs = folder / "workspace" / "job_a" / "logs"
+    logs.mkdir(parents=True)
+    folder.chmod(0o700)
+    (logs / "depth_0_worker_1.log").write_text("a line\n" * 100_000)
+    (logs.parent / "status.json").write_text('{"job_id": "a", "status": "completed"}')
+
+    shown = run_program("--home", str(folder), "logs", "a", pipe="head -1; echo ${PIPESTATUS[0]}")
+
+    assert (shown.stdout, shown.stderr) == ("worker_1     | a line\n0\n", "")
+
+
 def listed(shown: str) -> list[str]:
     """Return the commands in a help text: the first word of each line below a title."""
     return re.findall(r"^  ([a-z]+) +[A-Z]", shown, re.MULTILINE)
