@@ -49,7 +49,7 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
     assert project.git("ls-tree", "--name-only", "main").split() == [
         *("README.md", "english.txt", "french.txt")
     ]
-    assert "already landed on main" in ran("land", job, "--squash", "--yes")
+    assert "already landed on main" in ran("land", job, "--squash")
 
     assert f"main is back at {before[:12]}" in ran("undo", job, "--yes")
     assert project.git("status", "--porcelain") == ""

@@ -138,6 +138,11 @@ def land_command(
         lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
         click.echo(printable("\n".join(lines)), err=True)
         return ExitCode.OK
+    if not pr and landing.is_landed():
+        # Nothing will change, so the user is not asked.
+        asked["onto"] = onto or plan["branch"].split(" ")[0]
+        click.echo(_land(surroundings, job_id, asked)["text"])
+        return ExitCode.OK
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)

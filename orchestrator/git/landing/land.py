@@ -401,6 +401,11 @@ class Landing:
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
         return Moved(branch=branch, before=after, after=before, text=text)
 
+    def is_landed(self) -> bool:
+        """True if the checked-out branch has the whole result already."""
+        head, result = self._head(), self.result()
+        return self._has(head, result) or bool(self._rewritten_on(head, result))
+
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         on_branch = not branch.startswith("HEAD ")
         where = f"heads/{branch}" if on_branch else "HEAD"

@@ -122,9 +122,11 @@ def test_landing_moves_the_branch_and_undo_takes_it_back(
     project: Project, landing: Landing, result: str
 ) -> None:
     before = project.git("rev-parse", "main")
+    assert not landing.is_landed()
 
     text = landing.land().text
     assert "fast-forward" in text and "no gate" not in text
+    assert landing.is_landed()
     assert project.git("rev-parse", "main") == result
     assert (project.path / "new.txt").exists()
     # A later commit may have reverted the files.
