@@ -45,11 +45,11 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     status = Git(top, git.env).run("status", *how).fields
     still = sorted({path_of(each) for each in status}.intersection(taken))
     if still:
+        files = "file is" if len(still) == 1 else "files are"
         raise InTheWay(
-            f"cannot land: {len(still)} file{'s' * (len(still) != 1)} that the job started with are"
-            " still uncommitted: "
+            f"cannot land: {len(still)} {files} still uncommitted since the job started: "
             f"{', '.join(still[:_MOST_NAMED])}; nothing was changed; "
-            f"commit them first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
             files=still,
         )
 

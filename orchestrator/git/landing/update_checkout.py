@@ -97,9 +97,10 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
     places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
     lost = [each for place in places for each in _files(top, place) if each not in tracked]
     if lost:
+        files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
         raise InTheWay(
-            f"{len(lost)} untracked file{'s' * (len(lost) != 1)} would be "
-            f"overwritten: {', '.join(lost[:10])}; move them away first",
+            f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; move "
+            f"{them} away first",
             files=lost,
         )
 

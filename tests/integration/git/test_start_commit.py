@@ -129,7 +129,7 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     assert host.command("land", job, "--yes") == 1
     said = capfd.readouterr().err
     assert "still uncommitted" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
-    commit = said.partition("; commit them first: ")[2].partition("; then: ")[0]
+    commit = said.partition("; commit first: ")[2].partition("; then: ")[0]
     assert host.command("diff", job) == 0
     shown = capfd.readouterr().out
     assert "-mine\n+yours" in shown and "staged" not in shown

@@ -230,8 +230,9 @@ def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comm
         raise InvalidRequest(f"{at}: {side} has no text file {comment.path!r}")
     lines = text.splitlines()
     if comment.end_line > len(lines):
+        has = f"{len(lines)} line{'s' * (len(lines) != 1)}"
         raise InvalidRequest(
-            f"{at}: {comment.path} has {len(lines)} lines; line {comment.end_line} does not exist"
+            f"{at}: {comment.path} has {has}; line {comment.end_line} does not exist"
         )
     code = "\n".join(lines[comment.line - 1 : comment.end_line])
     return replace(comment, path=path, code=cut(code, MOST_CODE, "\n... (cut)"))
