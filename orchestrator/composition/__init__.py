@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.composition.attachment import Attachment
+    from orchestrator.composition.attached_session import AttachedSession
     from orchestrator.composition.branches import (
         difference_between,
         discard_kept,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 #: Module that defines each exported name.
 _HOMES = {
-    "Attachment": "attachment",
+    "AttachedSession": "attached_session",
     "JobManager": "server.job_manager",
     "availability": "settings.available_agents",
     "build": "server.assembly",
@@ -66,7 +66,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Attachment",
+    "AttachedSession",
     "JobManager",
     "availability",
     "build",

@@ -25,7 +25,7 @@ from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_cha
 from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
-    from orchestrator.composition.attachment import Taken, Terminal
+    from orchestrator.composition.attached_session import Taken, Terminal
 
 Answer = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
     you as author. The last lines of the output have the command that merges the changes. Works with
     the server up or down.
     """
-    from orchestrator.composition import Attachment
+    from orchestrator.composition import AttachedSession
 
     surroundings.check_user("attach")
     surroundings.work_on_project_of(job_id)
@@ -71,10 +71,10 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
         )
     if not sys.stdin.isatty():
         raise Conflict("attach needs a terminal; no session was opened")
-    attachment = Attachment(
+    session = AttachedSession(
         surroundings.folder, surroundings.environ, _worker(surroundings, job_id, row)
     )
-    taken = attachment.run(_in_this_terminal)
+    taken = session.run(_in_this_terminal)
     _print_result(surroundings, job, row, taken)
     return ExitCode.OK if taken.exit_code == 0 else ExitCode.FAILED
 

@@ -86,7 +86,7 @@ def _left() -> list[proc.Process]:
     return list(proc.descendants(os.getpid()))
 
 
-class Attachment:
+class AttachedSession:
     """A person's session with a worker that is not running. Needs no server."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
