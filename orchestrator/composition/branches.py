@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.composition.settings.repository import landing_of, repository_of
 from orchestrator.config import load, project_root
-from orchestrator.config.fields.choices import Author
 from orchestrator.engine.worktrees.user_checkout import AFTER
-from orchestrator.git import BranchRestore, GitRepository, Landing, between, of_worker
+from orchestrator.git import BranchRestore, Landing, between, of_worker
 from orchestrator.workspace import WorkspaceLayout
 
 
@@ -37,7 +37,9 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
     A commit is unlanded if no branch of the user contains it. The result includes the saved commits
     of a removed job.
     """
-    return _repository(folder, environ)[0].unlanded(root_id)
+    settings = load(folder, environ=environ, require_key=False).settings
+    workspace = settings.orchestrator.workspace_root
+    return repository_of(folder, settings, workspace).unlanded(root_id)
 
 
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
@@ -45,15 +47,10 @@ def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequ
 
     Raise RepositoryError.
     """
-    repository, workspace = _repository(folder, environ)
-    return repository.discard(root_id, str(workspace / f"job_{root_id}"))
-
-
-def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository, Path]:
     settings = load(folder, environ=environ, require_key=False).settings
     workspace = settings.orchestrator.workspace_root
-    project = project_root(settings, folder).resolve()
-    return GitRepository(project, workspace.resolve(), folder.resolve()), workspace
+    directory = WorkspaceLayout(workspace).job_directory(root_id)
+    return repository_of(folder, settings, workspace).discard(root_id, str(directory))
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
@@ -68,5 +65,4 @@ def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchR
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
     settings = load(folder, environ=environ, require_key=False).settings
-    as_user = settings.git.author is Author.USER
-    return Landing(project_root(settings, folder), root_id, job_id, as_user)
+    return landing_of(settings, project_root(settings, folder), root_id, job_id, None)

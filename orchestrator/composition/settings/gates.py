@@ -6,8 +6,9 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
+from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import masked, surroundings
-from orchestrator.config import Settings, load, project_root
+from orchestrator.config import Settings, load
 from orchestrator.config.fields.choices import GatesByDefault
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.repository.repository import Repository, Tools
@@ -67,21 +68,17 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
     Raise InvalidRequest if the repository's file that defines gates is invalid.
     """
-    from orchestrator.git import GitRepository
-
     settings = load(folder, environ=environ, require_key=False).settings
     if settings.gates.run is GatesByDefault.OFF:
         return []
-    workspace = settings.orchestrator.workspace_root.resolve()
-    project = project_root(settings, folder).resolve()
-    repository = GitRepository(project, workspace, folder.resolve())
+    repository = repository_of(folder, settings, settings.orchestrator.workspace_root)
     path = environment_of(surroundings(folder, settings))["PATH"]
     return [
         {
             **answers.gates.job_gate_answer(gate).model_dump(mode="json"),
             "available": not gate.program or which(gate.program, path=path) is not None,
         }
-        for gate in gate_plans_of(repository, settings).of_commit()
+        for gate in gate_plans_of(repository, settings).of_checkout()
     ]
 
 

@@ -217,12 +217,9 @@ class GatePlans:
             for task in tasks
         )
 
-    def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
-        """Return the default gates for a job that starts from a commit.
-
-        An empty ``commit`` means the user's checkout.
-        """
-        return self._found(commit or self._repository.base().commit)
+    def of_checkout(self) -> tuple[Gate, ...]:
+        """Return the default gates for a job that starts from the user's checkout."""
+        return self._found(self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:
         return tuple(self._finder.default_gates(self._files(base))) if base else ()
