@@ -25,13 +25,18 @@ from orchestrator.agents.prompts.prompt import (
     task_document,
 )
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import NOTHING, spent_by
+from orchestrator.core.limits.usage_budgets import spent_by
 from orchestrator.core.model.attempt.agent_session import (
     Session,
     SessionStart,
     start_of,
 )
-from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.model.attempt.attempt_result import (
+    ErrorClass,
+    Evidence,
+    Exit,
+    Usage,
+)
 from orchestrator.core.model.human_input import message_document, message_file_name
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
@@ -317,8 +322,8 @@ def _recursive(assignment: Assignment) -> bool:
 
 def _limits(assignment: Assignment) -> CallLimits:
     """Return the limits that remain for this attempt after the worker's earlier attempts."""
-    task, config, result = assignment.task, assignment.job.config, assignment.worker.result
-    used = spent_by(result.usage if result else NOTHING)
+    task, config = assignment.task, assignment.job.config
+    used = spent_by(assignment.worker.usage)
     steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
     return CallLimits(
         max_steps=_left(_lower(task.max_steps, config.max_steps), steps, 1),

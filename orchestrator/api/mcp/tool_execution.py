@@ -210,7 +210,7 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
     worker = next((each for each in found if each.id == worker_id), None)
     if worker is None:
         raise NotFound(f"job {job_id} has no worker {worker_id!r}; list its workers: call status")
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     if delivery is None or not delivery.commit:
         raise Conflict(f"{worker_id} has no commit to comment on", kind="no-repository")
     return delivery.commit

@@ -157,8 +157,7 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    standing = worker.result.standing if worker.result else None
-    known = standing.cost_usd if standing else None
+    known = worker.standing.cost_usd if worker.standing else None
     return worker.cost_usd if known is None else known
 
 

@@ -135,8 +135,7 @@ def chosen(workers: Iterable[Worker]) -> Worker | None:
 
 
 def _place(worker: Worker) -> float:
-    standing = worker.result.standing if worker.result else None
-    return standing.place if standing else inf
+    return worker.standing.place if worker.standing else inf
 
 
 def _candidate(
@@ -195,8 +194,7 @@ def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[
 
 
 def _new_tests(worker: Worker) -> set[str]:
-    gates = worker.result.gates if worker.result else ()
-    return {test for gate in gates for test in gate.new_tests}
+    return {test for gate in worker.gates for test in gate.new_tests}
 
 
 def _is_named(test: str, words: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from orchestrator.core.errors import LimitReached
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import CapPassed
 from orchestrator.core.model.job_settings import CAPS
@@ -35,8 +35,6 @@ _COUNTED = (
 
 _counted_figures = attrgetter(*_COUNTED)
 _NONE_KNOWN = (None,) * len(_COUNTED)
-
-NOTHING = NO_USAGE
 
 
 class Limited(Protocol):

@@ -8,10 +8,11 @@ from dataclasses import field, replace
 from functools import partial
 from typing import NamedTuple
 
-from orchestrator.core.gates.gate import NO_GATES, Gate, GateCounts, gate_counts
+from orchestrator.core.gates.gate import NO_GATES, Gate, GateCounts, GateResult, gate_counts
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.human_input import PERSON, Pause, Question
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
@@ -26,7 +27,7 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.text.formatting import cut, one_line
 
 #: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
@@ -335,11 +336,26 @@ class Worker:
 
     @property
     def gate_counts(self) -> GateCounts:
-        return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
+        return gate_counts(self.gates) if self.gates else NO_GATES
+
+    @property
+    def gates(self) -> tuple[GateResult, ...]:
+        return self.result.gates if self.result else ()
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        return self.result.failures if self.result else ()
 
     def failure_of(self, attempt: int) -> Failure | None:
-        failures = self.result.failures if self.result else ()
-        return next((each for each in reversed(failures) if each.attempt == attempt), None)
+        return next((each for each in reversed(self.failures) if each.attempt == attempt), None)
+
+    @property
+    def delivery(self) -> DeliveredWork | None:
+        return self.result.delivery if self.result else None
+
+    @property
+    def standing(self) -> CandidateRank | None:
+        return self.result.standing if self.result else None
 
     @property
     def file_count(self) -> int:
@@ -347,8 +363,7 @@ class Worker:
 
     @property
     def files_removed(self) -> tuple[str, ...]:
-        delivery = self.result.delivery if self.result else None
-        return delivery.removed if delivery else ()
+        return self.delivery.removed if self.delivery else ()
 
     @property
     def touched_files(self) -> tuple[str, ...]:
@@ -374,8 +389,7 @@ class Worker:
 
         None before the choice, or if the task has only one worker.
         """
-        standing = self.result.standing if self.result else None
-        return standing.place == 1 if standing else None
+        return self.standing.place == 1 if self.standing else None
 
     @property
     def counts(self) -> bool:

@@ -12,8 +12,9 @@ from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.findings import in_words, passed_in_doubt
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import NOTHING, is_known, total
+from orchestrator.core.limits.usage_budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
+    NO_USAGE,
     EndedBy,
     ErrorClass,
     Evidence,
@@ -426,7 +427,7 @@ def result_of(
     before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
-        usage = total(before.usage_before or NOTHING, evidence.usage)
+        usage = total(before.usage_before or NO_USAGE, evidence.usage)
     return WorkerResult(
         output=evidence.output,
         files_created=evidence.files_created,

@@ -292,7 +292,7 @@ def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
 
 def _times(row: FailureRow, worker: Worker) -> int:
     times = 0
-    for earlier in reversed(worker.result.failures if worker.result else ()):
+    for earlier in reversed(worker.failures):
         if earlier.cause != NEVER_RAN:
             if earlier.cause != row.cause or earlier.attempt <= worker.budget_from:
                 break

@@ -12,7 +12,7 @@ from typing import Final
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.usage_budgets import NOTHING, DaySpent, Quotas, is_unpriced
+from orchestrator.core.limits.usage_budgets import DaySpent, Quotas, is_unpriced
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.dag import plan_of
@@ -385,7 +385,7 @@ class Scheduler:
         if refused:
             refused += result.refused_child_jobs
             result = replace(result, refused_child_jobs=refused)
-        had = worker.result.usage if worker.result else NOTHING
+        had = worker.usage
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
         if evidence.gates:

@@ -123,8 +123,7 @@ class AssignmentBuilder:
 
     def _dependency_result(self, worker: Worker, room: int) -> DependencyResult:
         output = worker.result.output if worker.result else ""
-        delivery = worker.result.delivery if worker.result else None
-        commit = delivery.commit if delivery else ""
+        commit = worker.delivery.commit if worker.delivery else ""
         return DependencyResult(
             worker_id=worker.id,
             # Not the worker's worktree, because it is removed after the attempt.

@@ -457,7 +457,7 @@ def _worktree(task: TaskSpec, ground: WorkerWorktree) -> WorktreeFiles:
 def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
     work = [replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work]
     worker = flight.worker
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
 
 

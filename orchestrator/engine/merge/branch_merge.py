@@ -140,7 +140,7 @@ class BranchMerge:
         Add the other changes to ``record``, with the reasons why they are excluded.
         """
         for worker in _refused_before(tree, job, workers):
-            self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
+            self._leave_refused(record, job, worker, worker.gates)
         present = [each for each in workers if self._is_present(record, tree, job, each)]
         losers = self._losers(tree, job, workers)
         present = [each for each in present if not self._builds_on(record, tree, losers, each)]

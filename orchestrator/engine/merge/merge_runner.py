@@ -385,7 +385,7 @@ def _record(job: Job, base: str) -> MergeRecord:
 
 
 def _outside(worker: Worker) -> tuple[str, ...]:
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     return delivery.outside if delivery else ()
 
 

@@ -111,8 +111,7 @@ def without_secrets(
     Otherwise a secret that a later commit removed would remain in the merged history. Return the
     new branch head. The checkpoints keep the former head. Idempotent.
     """
-    failures = worker.result.failures if worker.result else ()
-    is_refused = any(SECRETS in failure.gates for failure in failures)
+    is_refused = any(SECRETS in failure.gates for failure in worker.failures)
     if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
         return tip
     commit = repository.replay(start, (), tip, message, signature_of(worker))
@@ -172,8 +171,7 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    failures = worker.result.failures if worker.result else ()
-    refused = {failure.attempt for failure in failures if failure.gates}
+    refused = {failure.attempt for failure in worker.failures if failure.gates}
     first = worker.attempt
     while first - 1 in refused:
         first -= 1

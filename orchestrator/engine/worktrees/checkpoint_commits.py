@@ -226,8 +226,7 @@ def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
     rollback, shows that the rollback is done or obsolete.
     """
-    failures = worker.result.failures if worker.result else ()
-    for failure in reversed(failures):
+    for failure in reversed(worker.failures):
         if any(_overtakes(name, failure.attempt) for name in present):
             return None
         if failure.checkpoint:

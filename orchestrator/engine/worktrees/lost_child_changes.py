@@ -99,8 +99,7 @@ class LostChildChanges:
 
         The worker then decided which changes to keep, for example none with ``git merge -s ours``.
         """
-        delivery = worker.result.delivery if worker.result else None
-        commit = delivery.commit if delivery else ""
+        commit = worker.delivery.commit if worker.delivery else ""
         return bool(commit) and self._repository.contains(commit, result)
 
     def _loss(

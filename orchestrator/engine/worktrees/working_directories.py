@@ -567,8 +567,7 @@ class Worktrees:
 
     def has_moved(self, worker: Worker) -> bool:
         """True if a person has committed on the worker's branch since its last attempt."""
-        delivery = worker.result.delivery if worker.result else None
-        last = delivery.commit if delivery else ""
+        last = worker.delivery.commit if worker.delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
 
     def span(self, worker: Worker) -> tuple[str, str]:

@@ -182,7 +182,7 @@ def gate_facts(
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
     for worker in workers:
-        for each in worker.result.gates if worker.result else ():
+        for each in worker.gates:
             found.setdefault(each.name, each)
     reported = (
         each
@@ -207,7 +207,7 @@ def comments_against(
     """
     found = {each.name: each for each in results}
     for worker in workers:
-        for each in worker.result.gates if worker.result else ():
+        for each in worker.gates:
             found.setdefault(each.name, each)
     switched_off = (each for each in found.values() if each.switched_off)
     return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in switched_off)

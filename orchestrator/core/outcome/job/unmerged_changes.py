@@ -45,8 +45,7 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
 
 def lacks_promised(worker: Worker) -> bool:
     """True if promised files are missing. Another worker may have created them."""
-    delivery = worker.result.delivery if worker.result else None
-    return delivery is not None and bool(delivery.missing)
+    return worker.delivery is not None and bool(worker.delivery.missing)
 
 
 def lost_without_worktree(
@@ -74,7 +73,7 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
     worktree. In this case, only another worker can have created the file.
     """
     for worker in workers:
-        delivery = worker.result.delivery if worker.result else None
+        delivery = worker.delivery
         if delivery is None or worker.is_adviser or not worker.counts:
             continue
         if not delivery.missing:
@@ -99,7 +98,7 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     workers with merged changes. Side work of a rolled-back attempt is omitted.
     """
     for worker in workers:
-        delivery = worker.result.delivery if worker.result else None
+        delivery = worker.delivery
         undone = _rolled_back_until(worker)
         for each in delivery.side_work if delivery and not worker.is_adviser else ():
             if each.is_missing and not 0 < each.attempt <= undone:
@@ -115,13 +114,12 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
 
 
 def _rolled_back_until(worker: Worker) -> int:
-    failures = worker.result.failures if worker.result else ()
-    return max((each.attempt for each in failures if each.undone), default=0)
+    return max((each.attempt for each in worker.failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
     for worker in workers:
-        delivery = worker.result.delivery if worker.result else None
+        delivery = worker.delivery
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
             yield EarlierPart(worker_id=worker.id, attempt=worker.attempt)
 
@@ -376,7 +374,7 @@ class UnmergedChanges:
                 )
 
     def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
-        for failure in worker.result.failures if worker.result else ():
+        for failure in worker.failures:
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
             if _is_back(worker, failure) and (worker.counts or worker.id in job.facts.taken):
@@ -497,12 +495,11 @@ def _cause(missing: Missing, job: Job) -> OutsideCause:
 
 
 def has_worktree(worker: Worker) -> bool:
-    delivery = worker.result.delivery if worker.result else None
-    return delivery is not None and delivery.has_worktree
+    return worker.delivery is not None and worker.delivery.has_worktree
 
 
 def _changed(worker: Worker) -> bool:
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     return delivery is not None and delivery.has_worktree and delivery.changed
 
 
@@ -519,6 +516,5 @@ def _is_blocked(worker: Worker) -> bool:
 
 
 def _lost(worker: Worker) -> str:
-    standing = worker.result.standing if worker.result else None
-    words = standing.why if standing else ""
+    words = worker.standing.why if worker.standing else ""
     return f"lost the comparison: {words}" if words else "lost the comparison"

@@ -6,10 +6,10 @@ from dataclasses import field
 
 from orchestrator.core.candidates.review import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import NOTHING, Quotas, Spending, breach, reached
+from orchestrator.core.limits.usage_budgets import Quotas, Spending, breach, reached
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
-from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.dag import PlanProgress, planning_task
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
@@ -227,7 +227,7 @@ class JobTrees:
         for key in {*plan.workers, *((planner,) if planner else ())}:
             worker = self.unit_of_work.workers[key]
             if worker.result is not None:
-                self.spend(worker, NOTHING, worker.result.usage)
+                self.spend(worker, NO_USAGE, worker.result.usage)
         self.slots.add_job(job, self.ancestors(job))
         self.watch_wall_time(job)
         self.install(job, plan)

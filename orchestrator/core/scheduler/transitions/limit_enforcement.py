@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.usage_budgets import NOTHING, breach, reached, spent_by, total
-from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.limits.usage_budgets import breach, reached, spent_by, total
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
 from orchestrator.core.model.job_settings import CAPS, JobConfig
@@ -172,7 +172,7 @@ class Accounting:
             self._trees.logins.worked(worker.agent, now)
             self._trees.queue_again(self._trees.holds.heard(worker))
         result = worker.result or WorkerResult()
-        so_far = total(result.usage_before or NOTHING, usage)
+        so_far = total(result.usage_before or NO_USAGE, usage)
         if so_far != result.usage:
             self._trees.spend(worker, result.usage, so_far, now)
             self._unit_of_work.update_worker(key, result=replace(result, usage=so_far))

@@ -123,6 +123,6 @@ class MergeCompletion:
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
     for worker in workers:
-        delivery = worker.result.delivery if worker.result else None
+        delivery = worker.delivery
         if worker.result and delivery and worker.counts and not delivery.has_worktree:
             yield from (*worker.result.files_created, *delivery.checkout)

@@ -233,7 +233,7 @@ def _caller(trigger: str) -> Caller:
 
 
 def _head(worker: Worker) -> str:
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     return delivery.commit if delivery and delivery.changed else ""
 
 

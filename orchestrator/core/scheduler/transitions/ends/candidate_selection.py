@@ -118,7 +118,7 @@ class CandidateSelection:
         self._trees.queue(reviewer)
 
     def _is_by_person(self, worker: Worker) -> bool:
-        standing = worker.result.standing if worker.result else None
+        standing = worker.standing
         by_person = standing is not None and standing.by is Criterion.PERSON
         return by_person and bool(worker.chosen) and worker.status.succeeded
 
@@ -160,5 +160,5 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
 
 
 def _place(worker: Worker) -> tuple[int, int]:
-    standing = worker.result.standing if worker.result else None
+    standing = worker.standing
     return standing.place if standing else worker.index, worker.index

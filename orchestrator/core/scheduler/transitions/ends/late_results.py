@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.usage_budgets import NOTHING
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
@@ -114,7 +113,7 @@ class LateResults:
         # Count no seconds, because they were counted when the attempt was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
-        had = worker.result.usage if worker.result else NOTHING
+        had = worker.usage
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(worker.key, result=result)
         if not verdict.retry:

@@ -12,7 +12,6 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import altered_judges
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import (
-    NOTHING,
     has_caps,
     is_unpriced,
     passed,
@@ -135,7 +134,7 @@ class JobEnd:
         Another worker may have changed these files. The result is empty if the worker ran
         elsewhere.
         """
-        delivery = worker.result.delivery if worker.result else None
+        delivery = worker.delivery
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
 
@@ -170,10 +169,10 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     Return None if there is nothing to check, if the worker did not succeed, or if another candidate
     was chosen.
     """
-    delivery = worker.result.delivery if worker.result else None
+    delivery = worker.delivery
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
-    altered = altered_judges(worker.result.gates if worker.result else ())
+    altered = altered_judges(worker.gates)
     unchanged = delivery.is_in_doubt
     # With a worktree, leave out the checkout: the job's facts already name all workers that may
     # have changed it.
@@ -242,8 +241,9 @@ class WorkerEnd:
             self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **payload)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        usage = worker.result.usage if worker.result else NOTHING
-        found = passed(task, spent_by(usage), at_least=usage.partial) if has_caps(task) else ()
+        if not has_caps(task):
+            return verdict
+        found = passed(task, spent_by(worker.usage), at_least=worker.usage.partial)
         if not found:
             return verdict
         caps = map(passed_in_words, found)
