@@ -146,9 +146,7 @@ class StatusFiles:
                 self._watched[job.root_id].jobs[job.id] = job
                 roots.add(job.root_id)
         in_project = {
-            (job_id, task.id)
-            for job_id, _, task in change.new_tasks
-            if task.workdir == Workdir.PROJECT
+            (job_id, task.id) for job_id, _, task in change.new_tasks if task.works_in_project
         }
         for root_id in roots if in_project else ():
             jobs = self._watched[root_id].jobs
@@ -253,7 +251,7 @@ def _watched(tree: Tree) -> _Watched:
         (job_id, task.id)
         for job_id, tasks in tree.tasks.items()
         for task in tasks
-        if task.workdir == Workdir.PROJECT
+        if task.works_in_project
     }
     return _Watched(tree.root, jobs, {worker.id: worker for worker in tree.workers}, in_project)
 

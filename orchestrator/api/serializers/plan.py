@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import AUTO
-from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.schemas import answers
 
@@ -38,7 +37,7 @@ def written(task: TaskSpec) -> dict[str, Any]:
     """
     values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
     values["agent"] = _agent(task)
-    values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None
+    values["workdir"] = task.workdir if task.works_in_project else None
     values["requires"] = dict(task.requires)
     values["review"] = AUTO if task.review_by_any else task.review
     values["gates"] = [answers.gates.gate_answer(each).as_json() for each in task.gates]

@@ -110,12 +110,17 @@ class TaskSpec:
     #: ``review`` fails, another agent reviews.
     review_by_any: bool = False
 
+    @property
+    def works_in_project(self) -> bool:
+        """True if the task's worker starts in the user's checkout."""
+        return self.workdir == Workdir.PROJECT
+
     def needs_worktree(self, git: str) -> bool:
         """True if the task requires a worktree for its worker (``git: on``).
 
         ``git``: the setting of the task's job, which applies if the task does not set ``git``.
         """
-        if self.workdir == Workdir.PROJECT or git == GitUse.OFF or self.approve:
+        if self.works_in_project or git == GitUse.OFF or self.approve:
             return False
         return (self.git or git) == GitUse.ON
 

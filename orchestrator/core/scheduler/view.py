@@ -16,7 +16,7 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine
-from orchestrator.core.model.states import Workdir, WorkerStatus
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 from orchestrator.core.scheduler.queue.placement import could_run
@@ -200,7 +200,7 @@ class SchedulerView:
             and not each.is_adviser
             and each.started_at is not None
             and (each.ended_at is None or each.ended_at > began)
-            and self.task_of(each).workdir == Workdir.PROJECT
+            and self.task_of(each).works_in_project
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
@@ -215,7 +215,7 @@ class SchedulerView:
             result, ended_at = each.result, each.ended_at
             if not each.counts or result is None or result.delivery is None or ended_at is None:
                 continue
-            if self.task_of(each).workdir == Workdir.PROJECT:
+            if self.task_of(each).works_in_project:
                 judged = result.delivery.code if has_judged(result.gates) else ()
                 later = {**dict.fromkeys(judged, ended_at), **self.judged_below(each)}
                 found |= {path: max(at, found.get(path, at)) for path, at in later.items()}

@@ -15,7 +15,6 @@ from orchestrator.core.ports import Workspace
 from orchestrator.engine.attempts.launch_and_evidence import (
     RunningAttempt,
     attempt_id,
-    is_in_project,
 )
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -161,7 +160,7 @@ class AttemptGates:
     def _check(self, flight: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
         worker, ground = flight.worker, flight.ground
         directory = self._workspace.worker_directory(worker)
-        if is_in_project(flight.task):
+        if flight.task.works_in_project:
             directory = self._project
         base, commit = "", ""
         leaves: tuple[Leave, ...] = ()

@@ -35,7 +35,6 @@ from orchestrator.engine.attempts.launch_and_evidence import (
     Issued,
     RunningAttempt,
     attempt_id,
-    is_in_project,
 )
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.attempts.shared_context import SharedContextRuns
@@ -199,7 +198,9 @@ class AttemptRunner:
         """True if the preparation is slow, so that it must run in a background thread."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
-        return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
+        return (
+            wanted or worker.is_reviewer or task.works_in_project or self._is_watched(worker, task)
+        )
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
         """True if the attempt may write into the project although it works in another directory."""
@@ -312,7 +313,7 @@ class AttemptRunner:
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
         if assignment.worker.is_reviewer:
             return self._reviewing.equipped(assignment), None
-        if is_in_project(assignment.task):
+        if assignment.task.works_in_project:
             self._without_worktree.begin(assignment.worker)
             return assignment, None
         rule = self._worktrees.rule
@@ -465,7 +466,7 @@ class AttemptRunner:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
                 checkout, omitted = self._in_checkout(flight.worker, exit), self._omitted(flight)
                 changes = replace(changes, checkout=checkout, omitted=omitted)
-            elif is_in_project(flight.task):
+            elif flight.task.works_in_project:
                 changes = self._in_project(flight)
             elif changes is None and not flight.worker.is_adviser:
                 changes = self._own_changes(flight)
@@ -490,7 +491,9 @@ class AttemptRunner:
 
         The result is empty if a task of the job tree may change the checkout.
         """
-        if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
+        if any(
+            each.works_in_project for each in self._scheduler.view.tasks_of_tree(worker.root_id)
+        ):
             return ()
         checkout = self._worktrees.checkout
         with suppress(RepositoryError, OSError):

@@ -28,7 +28,6 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.attempt.final_text import FinalText, final_text
 from orchestrator.core.model.job import TaskSpec, Worker
-from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
@@ -74,11 +73,6 @@ class RunningAttempt:
     ground: WorkerWorktree | None = None
     #: The worker's own directory for temporary files; empty if it has none.
     scratch: str = ""
-
-
-def is_in_project(task: TaskSpec) -> bool:
-    """True if the task's worker starts in the user's checkout."""
-    return task.workdir == Workdir.PROJECT
 
 
 def attempt_id(worker: Worker) -> str:
@@ -137,10 +131,10 @@ class AttemptPreparation:
             before = {} if ground else self._workspace.snapshot(worker, task.writes)
         environment = self._environment(assignment, command, directory, issued.key, ground)
         environment |= self._control_directories(assignment, command)
-        if ground is not None or is_in_project(task):
+        if ground is not None or task.works_in_project:
             environment |= self._git_environment(environment, worker, ground)
         name = attempt_id(worker)
-        place = self._project if is_in_project(task) else ""
+        place = self._project if task.works_in_project else ""
         # A shell command in its own directory starts faster without the search for used ports, and
         # without a directory for temporary files.
         is_long = ground is not None or bool(place) or PROMPT in command.files
@@ -185,7 +179,7 @@ class AttemptPreparation:
 
         Return None for an attempt in the user's project, which is not copied to nodes.
         """
-        if is_in_project(assignment.task):
+        if assignment.task.works_in_project:
             return None
         worker = assignment.worker
         directories = [directory]
@@ -249,7 +243,7 @@ class AttemptPreparation:
         worker = flight.worker
         special = (
             flight.ground is not None
-            or is_in_project(flight.task)
+            or flight.task.works_in_project
             or bool(flight.task.writes)
             or worker.is_planner
             or worker.is_reviewer
@@ -387,7 +381,7 @@ class AttemptPreparation:
         # The worker must find the command ``orchestrator``, whatever the search path is.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = ground.tools.path if ground is not None else ()
-        if is_in_project(assignment.task):
+        if assignment.task.works_in_project:
             own_programs = project_programs(self._around.project_root)
         environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
         return environment

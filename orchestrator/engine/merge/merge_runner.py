@@ -17,7 +17,7 @@ from orchestrator.core.model.dag import in_order
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
-from orchestrator.core.model.states import Workdir, WorkerStatus
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Tree
@@ -200,7 +200,7 @@ class MergeRunner:
         record.put_back.extend(checkout.restore_git_files(job.id))
         found, state = checkout.changes(job.id)
         tasks = (task for each in tree.tasks.values() for task in each)
-        is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
+        is_in_project = any(task.works_in_project for task in tasks)
         if is_in_project:
             # Tasks with ``workdir: project`` may change files and branches of the user. These
             # changes are listed elsewhere, as the tasks' own.

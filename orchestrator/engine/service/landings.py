@@ -23,7 +23,7 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
-from orchestrator.core.model.states import JobStatus, MergeState, Workdir
+from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Store, Tree
@@ -347,4 +347,4 @@ def _below(job: Job, tree: Tree) -> Iterator[Worker]:
 
 def _is_in_project(worker: Worker, tree: Tree) -> bool:
     tasks = tree.tasks.get(worker.job_id, ())
-    return any(each.id == worker.task_id and each.workdir == Workdir.PROJECT for each in tasks)
+    return any(each.id == worker.task_id and each.works_in_project for each in tasks)

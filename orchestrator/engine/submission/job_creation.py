@@ -20,7 +20,7 @@ from orchestrator.core.model import dag
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.states import JobStatus, Workdir
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.outcome.job.reason import held_for_approval
 from orchestrator.core.ports import Agents, Roles
@@ -399,8 +399,8 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     """Raise InvalidRequest if a task uses ``workdir: project``, but the parent worker does not."""
-    wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
-    if wanted and parent.workdir != Workdir.PROJECT:
+    wanted = [task.id for task in tasks if task.works_in_project]
+    if wanted and not parent.works_in_project:
         raise InvalidRequest(
             f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent worker "
             "uses it; remove 'workdir: project'"

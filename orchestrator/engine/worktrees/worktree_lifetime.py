@@ -14,7 +14,7 @@ from typing import Protocol
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.states import GitUse, Workdir
+from orchestrator.core.model.states import GitUse
 from orchestrator.core.ports import Agents, Change, Workspace
 from orchestrator.engine.runtime.background import PrestartedThreadPool
 
@@ -55,7 +55,7 @@ class WorktreeRule:
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
     def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
-        if task.workdir == Workdir.PROJECT or task.approve:
+        if task.works_in_project or task.approve:
             return False
         asked = git if git == GitUse.OFF else task.git or git
         return task.needs_worktree(git) or (asked != GitUse.OFF and self.changes_files(name, task))

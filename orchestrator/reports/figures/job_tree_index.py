@@ -18,7 +18,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
-from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
+from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
@@ -77,7 +77,7 @@ class Family:
         """Ids of the workers that work in the user's project itself (``workdir: project``)."""
         workers = self.tree.workers
         tasks = ((each.id, each) for each in workers if not each.is_adviser)
-        return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
+        return frozenset(name for name, each in tasks if self.task(each).works_in_project)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
         """Sort a worker's child jobs as the worker started them.

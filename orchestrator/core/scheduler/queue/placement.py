@@ -17,7 +17,7 @@ from orchestrator.core.model.machines import (
     machine_of,
     name_of,
 )
-from orchestrator.core.model.states import GitUse, Workdir
+from orchestrator.core.model.states import GitUse
 from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
 
@@ -46,7 +46,7 @@ def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig)
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
-    if task.workdir == Workdir.PROJECT:
+    if task.works_in_project:
         return True
     return config.has_submodules and _may_have_worktree(task, config.git)
 

@@ -22,7 +22,7 @@ from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.model.scheduler_commands import Render, TakePlan
-from orchestrator.core.model.states import WaitKind, Workdir, WorkerStatus
+from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
 from orchestrator.core.outcome.job.job_outcome import job_outcome, unjudged_code
@@ -135,7 +135,7 @@ class JobEnd:
         elsewhere.
         """
         delivery = worker.delivery
-        is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
+        is_there = self._trees.task_of(worker).works_in_project
         return frozenset(delivery.checkout if delivery and is_there else ())
 
     def _note_limits(self, job: Job) -> None:
