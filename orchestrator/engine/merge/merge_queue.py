@@ -71,15 +71,18 @@ class MergeQueue:
         ``then`` is called in the merging thread. Raise Conflict while another merge of the job
         runs.
         """
-        with self._lock:
-            if job_id in self._under_way:
-                raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+        self.check_idle(job_id)
         work = self._begin(job_id)
         return self._threads.submit(self._merge_again, root_id, job_id, choice, work, then)
 
     def is_under_way(self, job_id: str) -> bool:
         with self._lock:
             return job_id in self._under_way
+
+    def check_idle(self, job_id: str) -> None:
+        """Raise Conflict while a merge of the job runs."""
+        if self.is_under_way(job_id):
+            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
 
     def stop(self, job_id: str) -> None:
         """Make the merge of a stopped job end soon, by skipping long steps. Idempotent."""

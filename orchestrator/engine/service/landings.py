@@ -127,8 +127,7 @@ class LandingCalls:
     def _landable(self, caller: Caller, job_id: str) -> Job:
         job = self._access.changeable(caller, job_id)
         self._access.check_admin(caller)
-        if self._merge_queue.is_under_way(job_id):
-            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+        self._merge_queue.check_idle(job_id)
         return job
 
     def _landing_of(self, job: Job, request: LandRequest) -> ResultLanding:

@@ -20,7 +20,11 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.read_models.queries import Queries
-from orchestrator.engine.service.reruns.rerun_checks import check_conflicts
+from orchestrator.engine.service.reruns.rerun_checks import (
+    check_conflicts,
+    check_job_ended,
+    check_not_discarded,
+)
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -60,8 +64,7 @@ class MergeCalls:
         other jobs.
         """
         job = self._access.workable(caller, job_id)
-        if not job.status.ended:
-            raise _not_ended(job)
+        check_job_ended(job)
         workers = self._store.workers(job_id)
         known = {worker.id for worker in workers}
         children = {child for worker in workers for child in worker.child_job_ids}
@@ -77,7 +80,7 @@ class MergeCalls:
                 f"{both[0]} cannot be both included and excluded; remove {both[0]} from one of the "
                 "two lists"
             )
-        _check_has_branches(job)
+        check_not_discarded(job, f"merge job {job.id}")
         if choice.resolve:
             self._resolve(caller, job, choice)
             return False
@@ -114,11 +117,9 @@ class MergeCalls:
             raise InvalidRequest(
                 f"{worker_id} is not a candidate of task {task_id!r}; known: {names}"
             )
-        if not job.status.ended:
-            raise _not_ended(job)
-        _check_has_branches(job)
-        if self._merge_queue.is_under_way(job_id):
-            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+        check_job_ended(job)
+        check_not_discarded(job, f"merge job {job.id}")
+        self._merge_queue.check_idle(job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, job.root_id, now)
@@ -156,8 +157,7 @@ class MergeCalls:
                 "resolve cannot be combined with include, exclude, or a strategy other than auto"
             )
         self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
-        if self._merge_queue.is_under_way(job.id):
-            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+        self._merge_queue.check_idle(job.id)
         self._trees.check_not_attached(*self._store.workers(job.id))
         if choice.resolve == RESOLVE_WORKER and job.is_root:
             _check_resolvable(job)
@@ -181,20 +181,6 @@ class MergeCalls:
     def is_merging(self, job_id: str) -> bool:
         """True if a merge of the job runs."""
         return self._merge_queue.is_under_way(job_id)
-
-
-def _not_ended(job: Job) -> Conflict:
-    return Conflict(
-        f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
-    )
-
-
-def _check_has_branches(job: Job) -> None:
-    if job.facts.discarded:
-        raise Conflict(
-            f"cannot merge job {job.id}: its branches were discarded; submit the request as a "
-            f"new job; to show the request: {COMMAND} report {job.id}"
-        )
 
 
 def _check_resolvable(job: Job) -> None:

@@ -83,8 +83,7 @@ class RemovalCalls:
                 f"{COMMAND} cancel {job_id}"
             )
         for each in self._tree_of(job):
-            if self._merge_queue.is_under_way(each.id):
-                raise Conflict(f"job {each.id} is being merged; retry when the merge has ended")
+            self._merge_queue.check_idle(each.id)
             self._trees.check_not_attached(*self._store.workers(each.id))
         return job
 

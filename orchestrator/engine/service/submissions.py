@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
-from orchestrator.core.errors import Conflict, InvalidRequest, RepositoryError, Unavailable
+from orchestrator.core.errors import InvalidRequest, RepositoryError, Unavailable
 from orchestrator.core.limits import admission
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, JobStatus
@@ -18,10 +18,9 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.repository.git_refs import base_ref, dirty_ref
 from orchestrator.core.repository.repository import Base, Repository
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
-from orchestrator.engine.service.reruns.rerun_checks import check_rerun
+from orchestrator.engine.service.reruns.rerun_checks import check_not_discarded, check_rerun
 from orchestrator.engine.submission.agents_and_gates import GatePlans
 from orchestrator.engine.submission.job_creation import (
     ResolvedSubmission,
@@ -214,11 +213,7 @@ class SubmissionCalls:
         """Retry the unsuccessful tasks of a job. Raise Conflict if there are none."""
         job = self._access.workable(caller, job_id)
         self._check_place()
-        if job.facts.discarded:
-            raise Conflict(
-                f"cannot retry job {job_id}: its branches were discarded; submit the request as "
-                f"a new job; to show the request: {COMMAND} report {job_id}"
-            )
+        check_not_discarded(job, f"retry job {job_id}")
 
         def action(scheduler: Scheduler, now: float) -> None:
             check_retry(scheduler, job, now)

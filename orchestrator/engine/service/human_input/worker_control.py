@@ -52,8 +52,7 @@ class WorkerControlCalls:
         check_can_run_again(job)
         check_worker_ended(worker)
         self._trees.check_not_attached(worker)
-        if self._merge_queue.is_under_way(job.id):
-            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+        self._merge_queue.check_idle(job.id)
 
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:

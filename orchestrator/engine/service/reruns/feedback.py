@@ -112,8 +112,7 @@ class FeedbackCalls:
         check_worker_ended(worker)
         check_can_run_again(job)
         self._trees.check_not_attached(worker)
-        if self._merge_queue.is_under_way(job.id):
-            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+        self._merge_queue.check_idle(job.id)
         tip = self._tip(job, worker)
         if not tip.startswith(request.commit):
             raise Outdated(

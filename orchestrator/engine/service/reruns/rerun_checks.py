@@ -25,13 +25,27 @@ def check_worker_ended(worker: Worker) -> None:
         )
 
 
-def check_can_run_again(job: Job) -> None:
-    """Raise Conflict for a job whose branches were discarded."""
+def check_job_ended(job: Job) -> None:
+    if not job.status.ended:
+        raise Conflict(
+            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
+        )
+
+
+def check_not_discarded(job: Job, asked: str) -> None:
+    """Raise Conflict for a job whose branches were discarded.
+
+    ``asked``: what the caller wants to do, for the message: ``merge job 1a2b3c4d``.
+    """
     if job.facts.discarded:
         raise Conflict(
-            f"cannot run job {job.id} again: its branches were discarded; submit the request as "
-            f"a new job; to show the request: {COMMAND} report {job.id}"
+            f"cannot {asked}: its branches were discarded; submit the request as a new job; to "
+            f"show the request: {COMMAND} report {job.id}"
         )
+
+
+def check_can_run_again(job: Job) -> None:
+    check_not_discarded(job, f"run job {job.id} again")
 
 
 def check_reopens(
@@ -99,34 +113,25 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
 
     The job must have ended, must have tasks to retry, and must be able to run again.
     """
-    if not job.status.ended:
-        raise Conflict(
-            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
-        )
+    check_job_ended(job)
     workers = scheduler.view.workers_of(job.id)
     done = scheduler.view.is_planned(job.id) and not job.lacks_changes
     if done and all(tasks_succeeded(workers).values()):
         raise Conflict(f"every task of job {job.id} succeeded; nothing to retry")
-    if job.parent_key is not None:
-        _check_parent(scheduler, job)
-        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+    _check_parent(scheduler, job)
 
 
 def check_conflicts(scheduler: Scheduler, job: Job) -> None:
     """Raise Conflict, or Deadlock, if the job cannot run again to resolve its conflicts."""
-    if not job.status.ended:
-        raise Conflict(
-            f"job {job.id} has not ended ({job.status}); wait for it: {COMMAND} wait {job.id}"
-        )
+    check_job_ended(job)
     if job.merge_state is not MergeState.IN_PART and not job.facts.overruled:
         raise Conflict(f"job {job.id} has no conflicts to resolve; its result is complete")
-    if job.parent_key is not None:
-        _check_parent(scheduler, job)
-        scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
+    _check_parent(scheduler, job)
 
 
 def _check_parent(scheduler: Scheduler, job: Job) -> None:
-    assert job.parent_key is not None
+    if job.parent_key is None:
+        return
     if not scheduler.view.is_open(job.parent_key):
         raise Conflict(
             f"cannot retry job {job.id}: the worker that started it has ended; list the missing "
@@ -138,3 +143,4 @@ def _check_parent(scheduler: Scheduler, job: Job) -> None:
             f"cannot retry job {job.id}: its parent {parent.id} is queued, and may start the job "
             f"again; wait for the root job: {COMMAND} wait {job.root_id}"
         )
+    scheduler.check_locks(job, list(scheduler.view.tasks_of(job.id).values()))
