@@ -5,6 +5,7 @@ Each function returns the full name of a ref, or a prefix of such names.
 
 from collections.abc import Mapping
 
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 
 BRANCHES = "orchestrator"
@@ -74,6 +75,34 @@ def merged_refs(root_id: str, job_id: str) -> str:
 def child_refs(root_id: str, worker_id: str) -> str:
     """Prefix of refs with the base and the result of each child job of a worker."""
     return f"{hidden(root_id)}child/{worker_id}/"
+
+
+@dataclass(frozen=True, slots=True)
+class ChildResult:
+    """Commits of a worker's child job."""
+
+    job_id: str
+    base: str
+    result: str
+    #: True if the result was added to the worker's files.
+    is_brought: bool
+
+
+def child_results(refs: Mapping[str, str]) -> list[ChildResult]:
+    """Return the results of a worker's child jobs.
+
+    ``refs``: the commits of the worker's ``child_refs``, by full name.
+    """
+    return [
+        ChildResult(
+            job_id=name.split("/")[-2],
+            base=refs.get(f"{name.removesuffix('result')}base", ""),
+            result=result,
+            is_brought=refs.get(f"{name.removesuffix('result')}brought") == result,
+        )
+        for name, result in refs.items()
+        if name.endswith("/result")
+    ]
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:

@@ -342,13 +342,14 @@ class BranchMerge:
         taken = True
         start = self._repository.tip(start_ref(part.worker))
         tips = self._tips(job, part.worker)
-        children = self._worktrees.children_by_result(part.worker) if len(tips) > 1 else {}
+        children = self._worktrees.children(part.worker) if len(tips) > 1 else []
+        child_of = {each.result: each.job_id for each in children}
         for commit in tips:
             self._fold(part.worker, commit)
             merged = self._repository.merge(
                 tip, commit, message, merger_of(job), force=force, union=union
             )
-            conflicts += _of_child(merged.conflicts, children.get(commit, ""))
+            conflicts += _of_child(merged.conflicts, child_of.get(commit, ""))
             files += merged.files
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip

@@ -3,7 +3,13 @@
 from collections.abc import Iterable, Iterator
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.repository.git_refs import child_refs, of_worker, start_ref, worker_branch
+from orchestrator.core.repository.git_refs import (
+    child_refs,
+    child_results,
+    of_worker,
+    start_ref,
+    worker_branch,
+)
 from orchestrator.core.repository.repository import Repository, merger_of
 from orchestrator.engine.merge.culprit_search import MergeStep
 
@@ -34,7 +40,8 @@ def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[
     start = repository.tip(start_ref(worker))
     own = list(repository.line(start, repository.tip(worker_branch(worker)))) if start else []
     after: dict[str, list[str]] = {}
-    for began, result in _children(repository, worker):
+    for child in child_results(repository.tips(child_refs(worker.root_id, worker.id))):
+        began, result = child.base, child.result
         if repository.contains(merged, result):
             # The worker's commit after which the child job started; "" if there is none.
             shared = [commit for commit in own if repository.contains(began, commit)]
@@ -45,9 +52,3 @@ def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[
     for commit in own:
         yield commit
         yield from after.get(commit, ())
-
-
-def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str]]:
-    refs = repository.tips(child_refs(worker.root_id, worker.id))
-    for name in (each for each in refs if each.endswith("/result")):
-        yield refs[name.removesuffix("result") + "base"], refs[name]

@@ -14,6 +14,7 @@ from orchestrator.core.repository.git_refs import (
     branch_of,
     checkpoint_refs,
     child_refs,
+    child_results,
     of_child_job,
     of_job,
 )
@@ -50,16 +51,14 @@ class BranchHeads:
         results, because they were added to the worker's files.
         """
         alone: list[str] = []
-        refs = self._repository.tips(child_refs(job.root_id, worker_id))
-        for name in (each for each in refs if each.endswith("/result")):
-            place, result = name.removesuffix("result"), refs[name]
-            if tip and brought and refs.get(f"{place}brought") == result:
-                folded = self._joined(job, worker_id, tip, result)
+        for child in child_results(self._repository.tips(child_refs(job.root_id, worker_id))):
+            if tip and brought and child.is_brought:
+                folded = self._joined(job, worker_id, tip, child.result)
             else:
-                folded = self._folded(job, worker_id, tip, refs[f"{place}base"], result)
+                folded = self._folded(job, worker_id, tip, child.base, child.result)
             tip = folded or tip
             if not folded:
-                alone.append(result)
+                alone.append(child.result)
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:

@@ -7,14 +7,14 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.unmerged_changes import counting
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
-    child_refs,
+    ChildResult,
     of_child_job,
     result_branch,
     short,
     start_ref,
     worker_branch,
 )
-from orchestrator.core.repository.repository import Merge, Repository, Undone, merger_of
+from orchestrator.core.repository.repository import Merge, Repository, Strategy, Undone, merger_of
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
@@ -40,7 +40,7 @@ class LostChildChanges:
                 continue
             found = self._undone(worker, child.id, results, tip)
             if found.places:
-                discarded = found.whole and not self._has_merged(worker, results[child.id][1])
+                discarded = found.whole and not self._has_merged(worker, results[child.id].result)
                 is_left = child.id in left
                 yield self._loss(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
@@ -50,21 +50,20 @@ class LostChildChanges:
         ``tip``: a later state of the worker's files. A result is discarded if it was added to these
         files, and ``tip`` has none of its changes. Raise RepositoryError.
         """
-        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
         for child_id in results.keys() & {*child_ids}:
-            result = results[child_id][1]
-            brought = refs.get(f"{child_refs(worker.root_id, worker.id)}{child_id}/brought")
-            if brought != result or self._repository.contains(tip, result):
+            child = results[child_id]
+            if not child.is_brought or self._repository.contains(tip, child.result):
                 continue
             if self._undone(worker, child_id, results, tip).whole:
                 yield child_id
 
     def _undone(
-        self, worker: Worker, child_id: str, results: Mapping[str, tuple[str, str]], tip: str
+        self, worker: Worker, child_id: str, results: Mapping[str, ChildResult], tip: str
     ) -> Undone:
-        base, result = results[child_id]
-        others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
+        base, result = results[child_id].base, results[child_id].result
+        others = [f"{each.base}..{each.result}" for each in results.values()]
+        others.remove(f"{base}..{result}")
         # The worker's commit when it started the child job, and the worker's start.
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
@@ -74,25 +73,20 @@ class LostChildChanges:
 
         Return None if the worker has no result of this child job. Raise RepositoryError.
         """
-        results = self._results(worker)
-        if child_id not in results or not tip:
+        child = self._results(worker).get(child_id)
+        if child is None or not tip:
             return None
-        base, result = results[child_id]
         message = of_child_job(worker.id, job.id)
-        force = job.config.merge_strategy == "theirs"
-        return self._repository.reapplied(base, result, tip, message, merger_of(job), force=force)
+        force = job.config.merge_strategy == Strategy.THEIRS
+        return self._repository.reapplied(
+            child.base, child.result, tip, message, merger_of(job), force=force
+        )
 
     def has_result(self, worker: Worker, child_id: str) -> bool:
         return child_id in self._results(worker)
 
-    def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
-        """Return the base and the result of each child job of a worker, by the child job's id."""
-        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
-        return {
-            name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
-            for name, commit in refs.items()
-            if name.endswith("/result")
-        }
+    def _results(self, worker: Worker) -> dict[str, ChildResult]:
+        return {each.job_id: each for each in self._worktrees.children(worker)}
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.

@@ -25,9 +25,11 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
+    ChildResult,
     branch_of,
     checkpoint_refs,
     child_refs,
+    child_results,
     of_worker,
     sent_ref,
     start_ref,
@@ -598,15 +600,13 @@ class Worktrees:
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Return files that the worker's child jobs changed or removed, and the worker did not."""
-        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
-        for name in (each for each in refs if each.endswith("/result")):
-            result, began = refs[name], refs[name.removesuffix("result") + "base"]
-            made = set(self._repository.touched(began, result))
+        for child in self.children(worker):
+            made = set(self._repository.touched(child.base, child.result))
             # Without a worktree, start and head are empty: then all changes are those of child
             # jobs.
-            made -= set(self._repository.touched(start, began)) if start else set()
-            found |= made - (set(self._repository.touched(result, tip)) if tip else set())
+            made -= set(self._repository.touched(start, child.base)) if start else set()
+            found |= made - (set(self._repository.touched(child.result, tip)) if tip else set())
         return found
 
     def _move_reports(
@@ -620,10 +620,8 @@ class Worktrees:
             if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
-    def children_by_result(self, worker: Worker) -> dict[str, str]:
-        refs = self._repository.tips(child_refs(worker.root_id, worker.id))
-        results = (each for each in refs if each.endswith("/result"))
-        return {refs[each]: each.split("/")[-2] for each in results}
+    def children(self, worker: Worker) -> list[ChildResult]:
+        return child_results(self._repository.tips(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
         """Remove the job tree's spare worktrees, whose files later worktrees could reuse."""

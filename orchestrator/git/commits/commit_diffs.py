@@ -8,7 +8,13 @@ from pathlib import Path
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.repository.git_refs import branch_of, checkpoint_refs, child_refs, hidden
+from orchestrator.core.repository.git_refs import (
+    branch_of,
+    checkpoint_refs,
+    child_refs,
+    child_results,
+    hidden,
+)
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import Git
@@ -119,10 +125,10 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
     prefix = child_refs(root_id, worker_id)
     listed = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
     refs = dict(line.split(" ") for line in listed.splitlines())
-    for name in (each for each in refs if each.endswith("/result")):
-        base, result = refs.get(f"{name.removesuffix('result')}base"), refs[name]
-        if base and not (tip and git.ask("merge-base", tip, result) == result):
-            yield base, result
+    for child in child_results(refs):
+        is_inside = tip and git.ask("merge-base", tip, child.result) == child.result
+        if child.base and not is_inside:
+            yield child.base, child.result
 
 
 def _commit_of(git: Git, branch: str) -> str:
