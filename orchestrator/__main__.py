@@ -13,12 +13,12 @@ def _serves(arguments: Sequence[str]) -> bool:
 
 
 if _serves(sys.argv[1:]):
-    # Before all other imports, so that the spawner's memory is small.
+    # Fork before all other imports, so that the spawner's memory is small.
     from orchestrator.launchers.spawner import early_fork
 
     early_fork.fork()
-# Rare garbage collections: the modules of a command stay loaded, so a collection finds nothing, and
-# the collections of the standard threshold take a fifteenth of a short command's CPU time.
+# Collect garbage rarely. The modules of a command stay loaded, so a collection finds nothing. With
+# the standard threshold, collections take a fifteenth of a short command's CPU time.
 gc.set_threshold(50_000)
 # The search for plugins of pydantic reads the metadata of every installed package.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

@@ -134,8 +134,8 @@ class DrivenAgent:
     reads_prompt: bool = True
     #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
-    #: True if the agent may plan for a job that names no planner; None: only if it is named;
-    #: False: never.
+    #: True: the agent may plan any job. None: it may plan only jobs that name it as the planner.
+    #: False: it never plans.
     plans: bool | None = None
     #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True

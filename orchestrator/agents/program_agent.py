@@ -51,8 +51,8 @@ class ProgramAgent:
     caches_prompts: bool = False
     #: The expected memory of one worker.
     memory_bytes: int = 512 * 1024 * 1024
-    #: True if the agent may plan for a job that names no planner; None: only if it is named;
-    #: False: never.
+    #: True: the agent may plan any job. None: it may plan only jobs that name it as the planner.
+    #: False: it never plans.
     plans: bool | None = None
     #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True
@@ -142,7 +142,7 @@ class ShellAgent:
 def output_document(directory: Path) -> str:
     """Return a worker's ``output.md`` for the report, cut if it is too long; "" if missing."""
     path = os.path.join(directory, OUTPUT_NAME)
-    # Checked first, because most directories have no such file, and opening is slower.
+    # Check this first, because most directories have no such file, and opening is slower.
     if not os.path.lexists(path):
         return ""
     # No part of the path job_x/depth_0/worker_1/output.md may be a link.

@@ -161,7 +161,7 @@ class CliContext:
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
     """Return the error for an action that needs ``--yes`` or the user's confirmation.
 
-    ``verb`` names the action, and ``undone`` says what did not happen.
+    ``verb`` names the action. ``undone`` names the change that did not happen.
     """
     return Conflict(
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "

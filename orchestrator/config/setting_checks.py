@@ -1,4 +1,4 @@
-"""Checks of settings that are valid alone, but invalid together or on this machine."""
+"""Checks of settings that are valid one by one, but invalid together or on this machine."""
 
 import ipaddress
 import os

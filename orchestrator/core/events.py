@@ -66,7 +66,7 @@ class EventKind(StrEnum):
     #: A person commented on the worker's change, and one more attempt follows. data: by,
     #: comments (number), attempt, commit, landed (branches that have the earlier result)
     FEEDBACK_GIVEN = "feedback_given"
-    #: A caller requested the end of this worker alone. data: by
+    #: A caller requested the end of one worker; its job continues. data: by
     WORKER_CANCEL_REQUESTED = "worker_cancel_requested"
     #: A person rolled the worker's branch back to a checkpoint. data: by, attempt, checkpoint,
     #: commit, kept

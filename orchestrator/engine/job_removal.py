@@ -26,8 +26,8 @@ BEGIN_SECONDS = 3.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
 CHECKED_JOBS = 1000
-#: Pause before each of these checks: without it, a call during the checks takes ten times as long,
-#: because it waits for the interpreter after each row that it reads.
+#: Pause before each of these checks. Without it, a call during the checks takes ten times as long:
+#: the call waits for the interpreter after each row that it reads.
 CHECK_PAUSE_SECONDS = 0.005
 #: Maximum number of directories without a job that a message names.
 MOST_NAMED = 10
@@ -72,7 +72,7 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Set the directory aside and delete the rows. ``destroy`` removes the directory later.
+        """Rename the directory, and delete the rows. ``destroy`` removes the directory later.
 
         Idempotent. Return False without a change if the job has not ended, or a person works in a
         worktree of the job. Raise OSError or StoreError.

@@ -424,7 +424,7 @@ class GitRepository(Committed):
         )
         folded, work = side_work.fold(home, place.worktrees, tip)
         if folded != tip:
-            # The merged files may include links to nested repositories, so commit once more.
+            # The merged files may include links to nested repositories, so commit again.
             folded = self._commit(found, branch, message, signature, promised)
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]

@@ -537,7 +537,7 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     yield "reports/tree.txt", "\n".join(text_tree(family, family.tree.root)) + "\n"
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
-    # Last, so that all targets of its links exist.
+    # Yield this report last, so that all targets of its links exist.
     yield "FINAL_RESULT.md", pages.final_result()
 
 

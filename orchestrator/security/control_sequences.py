@@ -5,7 +5,7 @@ A sequence is removed even if it is split between chunks.
 
 import re
 
-#: Bytes that neither are nor begin a control character: text of only these bytes needs no search.
+#: Bytes that are no control character, and begin none. Text of only these bytes needs no search.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
 #: An escape that begins no color or weight (SGR). Only SGR sequences are kept.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")

@@ -28,8 +28,8 @@ def connected(address: tuple[str, int], seconds: float) -> socket.socket:
     import socket
 
     host, port = address
-    # As bytes, because for a host name as text Python loads its tables of international names,
-    # which takes 3 ms.
+    # Pass bytes: for a host name as text, Python loads its tables of international names, which
+    # takes 3 ms.
     name: Any = host.encode() if host.isascii() else host
     return socket.create_connection((name, port), seconds)
 

@@ -80,7 +80,8 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job, or else the result of ``read``, which is then cached.
+        """Return the cached value of a job. If there is none, cache and return the result of
+        ``read``.
 
         The result is not cached if the job is replaced or dropped during the read.
         """

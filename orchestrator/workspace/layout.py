@@ -1,10 +1,9 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
-The workspace and the project may be moved, with or without a running server (``Place``).
-
-A job's directory is removed in two steps, so that a crash leaves no half-removed directory. First
-it is set aside: it gets a new name, which shows that the job's rows must be deleted, too. Then it
-is destroyed.
+The workspace and the project may be moved, with or without a running server (``Place``). A job's
+directory is removed in two steps, so that a crash leaves no half-removed directory. First the
+directory is renamed. Its new name shows that the job's rows must be deleted, too. Then the
+directory is destroyed.
 """
 
 import errno

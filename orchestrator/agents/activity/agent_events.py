@@ -56,7 +56,7 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class StuckEvent:
-    """The agent repeats calls to a failing service, and would never stop by itself."""
+    """The agent repeats calls to a failing service, and would never stop."""
 
     text: str
 

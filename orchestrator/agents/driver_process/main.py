@@ -287,7 +287,7 @@ def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that attempts of the tool share; None if it is unusable.
 
     Each node has its own directory, because logins are in the node's home, and because two machines
-    must not use one database at once.
+    must not use one database at the same time.
     """
     if not attempt_spec.shared:
         return None

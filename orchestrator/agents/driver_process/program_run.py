@@ -215,7 +215,7 @@ class Program:
                 self._name_session()
                 self._take_events(events)
         finally:
-            # Also if a line stops the program: the stream then has this line.
+            # Save the data even if a line stops the program: the stream then has this line.
             self._stream.keep(data)
 
     def _take_events(self, events: Iterable[AgentEvent]) -> None:
@@ -300,9 +300,8 @@ class Program:
         limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
         if not limited and asked.reason is not ErrorClass.KILLED:
             return asked
-        # The result is complete, so the program may end by itself after a limit. If the driver
-        # itself is stopped, stop the program without a failure, while the driver can still report
-        # the result.
+        # The result is complete, so the program may exit after a limit. If the driver itself is
+        # stopped, stop the program without a failure, while the driver can still report the result.
         return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
     def _overdue(self, now: float) -> EarlyStop | None:

@@ -1,7 +1,7 @@
 """Home directories that attempts share. One attempt sets up a home while the others wait.
 
-Two programs that set up the same home at once would corrupt it. For example, opencode hangs, or
-exits with "database is locked".
+Two programs that set up the same home at the same time would corrupt it. For example, opencode
+hangs, or exits with "database is locked".
 """
 
 import contextlib

@@ -89,7 +89,7 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
 
 
 def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
-    # For a task with candidates, a candidate that succeeded.
+    # If a task has several candidates, use one that succeeded.
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))

@@ -15,7 +15,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 #: A directory becomes a child job if it has at least this number of sizeable parts, ...
 PARTS_FOR_A_CHILD_JOB = 5
-#: ... and at least this number of bytes to read. One worker can read a smaller directory alone.
+#: ... and at least this number of bytes to read. One worker can read a smaller directory without
+#: help.
 SMALLEST_DIVIDED_BYTES = 640 * 1024
 #: A part is sizeable if it has at least this number of bytes to read, ...
 SIZEABLE_PART_BYTES = 32 * 1024

@@ -67,7 +67,7 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        # Without the query, and with API keys masked.
+        # Omit the query, and mask API keys.
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():

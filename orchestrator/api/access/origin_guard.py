@@ -44,8 +44,8 @@ SECURITY_HEADERS = (
 )
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
-#: Key of a request's headers by which a browser lets the page of an allowed origin read the answer.
-#: Code that writes an answer past this middleware adds these headers itself.
+#: Key of a request's CORS headers in its environment. With these headers, a browser lets the page
+#: of an allowed origin read the answer. Code that answers without this middleware adds them itself.
 CORS_HEADERS = "orchestrator.cors"
 #: Methods and headers that the page of an allowed origin may send. Cookies are excluded, so the
 #: page can call only with a key.

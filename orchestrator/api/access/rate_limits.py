@@ -14,7 +14,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10
-#: Length of the burst in seconds: an unused key may make the calls of this time at once.
+#: Length of the burst in seconds: an unused key may make the calls of this time without a pause.
 WINDOW_SECONDS = 60.0
 #: Maximum number of remembered names. Above it, names with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000
@@ -23,8 +23,8 @@ MOST_REMEMBERED = 10_000
 class RateLimit:
     """A rate limit with one token bucket for each name.
 
-    A full bucket allows the calls of one minute at once. After this burst, calls are allowed at an
-    even rate.
+    A full bucket allows the calls of one minute without a pause. After this burst, calls are
+    allowed at an even rate.
     """
 
     def __init__(

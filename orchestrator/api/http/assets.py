@@ -34,7 +34,7 @@ def version() -> str:
 def page(version: str, is_job: bool) -> str:
     """Return the dashboard's page, in which the address of each file contains ``version``.
 
-    It lists all modules, so that a browser loads them at once and not one after another.
+    The page lists all modules, so that a browser loads them in parallel.
     """
     return _page(version, JOB_ENTRIES if is_job else ())
 

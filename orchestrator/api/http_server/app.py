@@ -95,8 +95,8 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.url_rule_class = LazyRule
     app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
     app.url_map.strict_slashes = False
-    # No redirect from ``//`` to ``/``: it would repeat the caller's Host, and lose the body of a
-    # POST.
+    # Do not redirect from ``//`` to ``/``: a redirect would repeat the caller's Host, and lose the
+    # body of a POST.
     app.url_map.merge_slashes = False
     socket_loop = SocketLoop(service.queries.subscribe, options)
     metrics = Metrics(lambda: socket_loop.waiting)

@@ -176,7 +176,7 @@ class HttpServer:
         if self._closing.is_set():
             return
         with self._waking:
-            # Set before the wake-up, because the loop checks this flag when it wakes.
+            # Set this before the wake-up, because the loop checks the flag when it wakes.
             self._closing.set()
             if self._running and not self._stopped.is_set():
                 self._listeners[0].pull_trigger()
@@ -205,8 +205,8 @@ class HttpServer:
             return
         self._closing.set()
         for listener in self._listeners:
-            # Not ``listener.close()``, which also closes the trigger: the trigger still has to wake
-            # the loop for running answers.
+            # Do not call ``listener.close()``, which also closes the trigger: the trigger still has
+            # to wake the loop for running answers.
             wasyncore.dispatcher.close(listener)
         for door in self._doors:
             door.close()

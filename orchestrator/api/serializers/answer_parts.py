@@ -252,7 +252,7 @@ def task_answer(
         writes=list(task.writes),
         locks=list(task.locks),
         context=task.context,
-        # Only the names, because a value may be a secret.
+        # Show only the names, because a value may be a secret.
         env=sorted(task.env),
         max_steps=task.max_steps,
         max_tokens=task.max_tokens,

@@ -59,9 +59,9 @@ class StatusParts:
         self.seq = service.reads.last_seq(caller, job_id)
         version = service.reads.version(service.access.job(caller, job_id))
         self.detail = service.queries.detail(caller, job_id, with_tasks=False)
-        #: Version of the tree: equal versions mean equal answers. 0 if this is not certain, because
-        #: the files of a merge may change after the job's end, or because a worker sees only a part
-        #: of the tree.
+        #: Version of the tree: equal versions mean equal answers. 0 if equal versions would not
+        #: prove this: the files of a merge may change after the job's end, and a worker sees only a
+        #: part of the tree.
         may_differ = self.detail.job.status.ended or self._caller.attempt is not None
         self.version = 0 if may_differ else version
         self._by_job = workers_by_job(service, caller, self.detail) if not self.version else None

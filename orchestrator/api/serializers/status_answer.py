@@ -44,7 +44,7 @@ class StatusRow:
     digest: bytes
 
 
-#: Stands for the row of a worker that has no row yet.
+#: Used for a worker that has no row yet.
 _NO_ROW = StatusRow(None, b"", 0, b"")
 
 

@@ -28,7 +28,7 @@ from orchestrator.core.events import Event
 
 logger = logging.getLogger(__name__)
 
-#: A reader that receives nothing for so many seconds is dropped.
+#: Seconds after which a reader that receives nothing is dropped.
 STALL_SECONDS = 120.0
 
 

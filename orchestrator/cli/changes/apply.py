@@ -184,7 +184,7 @@ def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    # Nothing, if there is no merge or no repository.
+    # Without a merged result or a repository, there is no source.
     landing = landing_of(surroundings, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():

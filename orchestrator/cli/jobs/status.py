@@ -93,7 +93,7 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
         return [display.styled(line) for line in status_lines(answer, terminal_width())]
 
     with client, stop_signals_interrupt():
-        # First, so that NotFound is raised before anything is printed.
+        # Ask first, so that NotFound is raised before anything is printed.
         if client.status(job_id)["status"] in ENDED_JOB:
             return None
         return watch(surroundings, client, job_id, display, body=body)

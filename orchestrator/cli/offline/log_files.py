@@ -1,4 +1,4 @@
-"""Workers' log files: their last lines, and new lines of several files at once."""
+"""Workers' log files: their last lines, and new lines of several files in parallel."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence

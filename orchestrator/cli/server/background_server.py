@@ -336,7 +336,7 @@ def _check(surroundings: CliContext, plan: Path | None) -> None:
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    # By a signal, because a call to the server might hang.
+    # Stop the server by a signal, because a call to the server might hang.
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
         process.terminate()

@@ -57,7 +57,7 @@ def serve_command(
     check_plan: Path | None,
 ) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
-    # No garbage collection while modules are imported: modules stay loaded, so the collector would
+    # Collect no garbage while modules are imported: modules stay loaded, so the collector would
     # find nothing, and would take a tenth of the start's time.
     gc.disable()
     for name in FIRST_IMPORTS:

@@ -25,6 +25,6 @@ def completion_command(ctx: click.Context, shell: str) -> int:
     if found is None:
         raise InvalidRequest(f"no completion for {shell}; use one of {', '.join(SHELLS)}")
     complete = found(ctx.find_root().command, {}, _PROGRAM, _VARIABLE)
-    # Not source(), which runs bash to find its version.
+    # Do not call source(), which runs bash to find its version.
     click.echo(complete.source_template % complete.source_vars())
     return ExitCode.OK

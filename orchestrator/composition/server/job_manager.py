@@ -158,7 +158,7 @@ class JobManager:
         failpoints.reached("recovery: done")
         self.supervisor.start()
         if recovers and self.lease is not None:
-            # After the first turn, which stores the ends of the lost machine's attempts.
+            # Wait for the first turn, which stores the ends of the lost machine's attempts.
             self.supervisor.call(lambda scheduler, now: None)
             self.lease.recovered()
         self.landings.recover()

@@ -193,7 +193,7 @@ def secrets_of(settings: Settings) -> Iterator[str]:
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(each.url.get_secret_value())
     for secret in filter(None, hidden):
-        # Also without the prefix, as some tools show it.
+        # Yield the secret also without its prefix, as some tools show it.
         yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(KEY_PREFIX))
     for target in settings.notify.targets:
         yield from tokens_of(target.url.get_secret_value())

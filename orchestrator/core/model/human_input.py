@@ -192,7 +192,7 @@ class Pause:
         return self.running is RunningMode.STOP
 
 
-#: Stands in place of an agent's name: a person answers the task's question.
+#: Used in place of an agent's name: a person answers the task's question.
 PERSON = "person"
 
 

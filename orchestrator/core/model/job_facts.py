@@ -107,7 +107,9 @@ class PlanFallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
-    """A gate that did not run on a job's result, failed without blocking it, or passed in doubt."""
+    """A gate that did not run on a job's result, failed without blocking it, or passed although its
+    output reports failed tests.
+    """
 
     name: str
     #: Why the gate did not run; None: it failed or passed.

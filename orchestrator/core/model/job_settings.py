@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
+#: Used in place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"
 
 #: Largest limit. The integer column of a store and a float represent it exactly.
@@ -146,7 +146,7 @@ def setting(
     return field(default=default if older is None else older, metadata={DECLARED: row})
 
 
-#: Values that stand in place of the resolving agent: the worker in conflict, or no agent.
+#: Values in place of a resolving agent's name: the worker in conflict resolves, or no agent.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")

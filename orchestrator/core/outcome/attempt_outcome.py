@@ -333,7 +333,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
             break
     reason = row.reason(exit, evidence)
     if evidence.delivery and evidence.delivery.omitted:
-        # Also after a failure, because the missing changes may be its cause.
+        # Add this also after a failure, because the missing changes may be its cause.
         reason = "; ".join(filter(None, (reason, omitted_in_words(evidence.delivery.omitted))))
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
     return Verdict(

@@ -92,7 +92,7 @@ class Launcher(Protocol):
         """
 
     def gather(self, seconds: float) -> None:
-        """Wait while events gather. The next ``listen`` then reports all of them at once.
+        """Wait while events gather. The next ``listen`` then reports all of them together.
 
         Only the thread that calls ``listen`` may call this method. ``wake`` ends the wait.
         """

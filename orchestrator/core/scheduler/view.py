@@ -160,7 +160,7 @@ class SchedulerView:
 
     @property
     def has_launches_ahead(self) -> bool:
-        """True if the shims have so many preloaded launches that the next turn can wait a while."""
+        """True if the shims have enough preloaded launches to let the next turn wait a while."""
         preloaded = len(self._trees.preloaded)
         return preloaded > 0 and preloaded >= LAUNCHES_AHEAD * self._trees.slots.running
 

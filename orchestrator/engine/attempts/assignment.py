@@ -126,7 +126,7 @@ class AssignmentBuilder:
         commit = worker.delivery.commit if worker.delivery else ""
         return DependencyResult(
             worker_id=worker.id,
-            # Not the worker's worktree, because it is removed after the attempt.
+            # Do not name the worker's worktree here, because it is removed after the attempt.
             directory=self._workspace.worker_directory(worker),
             branch=short(worker_branch(worker)) if commit else "",
             commit=commit,

@@ -134,7 +134,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change when a program's file, or a package installed beside it, changes.
+    """Yield values that change when a program's file changes, or a package next to it.
 
     The packages count because a Python program's file is often the same in all versions of its
     package.

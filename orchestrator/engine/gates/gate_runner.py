@@ -441,8 +441,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    If no test file was reported as executed, yield nothing, because the Python that runs the tests
-    does not report files.
+    If no test file was reported as executed, yield nothing: the Python that runs the tests reports
+    no files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

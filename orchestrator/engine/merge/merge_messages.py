@@ -217,8 +217,8 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
             yield _not_passed(each)
     yield f"To see the result: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
-        # Only for a root job. A child job's report is read by its worker, which already has the
-        # changes.
+        # Only root jobs are landed. A child job's report is read by its parent worker, which
+        # already has the changes.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To merge the result into your branch: {COMMAND} land {record.job_id}{partial}."
 

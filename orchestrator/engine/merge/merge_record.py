@@ -17,7 +17,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
-#: The text that stands for ``gone`` in records of versions without this field.
+#: Records of versions without the field ``gone`` have this text instead.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: Maximum size of a record in bytes. A larger file is no record.
 _MOST_BYTES = 64 * 2**20

@@ -190,7 +190,7 @@ _MERE_WISH = lazy_pattern(
     + r"\W*",
     re.IGNORECASE,
 )
-#: "Use TypeScript." says how to do the work, if an earlier sentence requests work.
+#: "Use TypeScript." describes how to do the work, if an earlier sentence requests work.
 _MEANS = lazy_pattern(_NICE + r"(?:use|include)\b", re.IGNORECASE)
 #: Matches English statements: their first words, or a verb near their beginning.
 _STATEMENT = lazy_pattern(

@@ -266,7 +266,7 @@ def _of_clause(clause: str, sentence: str) -> _Kind:
     if _REACHING.match(text):
         return _Kind.MAYBE if _DOUBTFUL.search(sentence) else _Kind.MENDING
     head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")
-    # Such as "Give calc a multiply function", or "validate the input of the form".
+    # Examples: "Give calc a multiply function", and "validate the input of the form".
     if verb == "give" and not _PERSON.match(thing) and _THING.search(head):
         return _Kind.MAYBE
     if verb == "validate" and _INPUT.search(head):

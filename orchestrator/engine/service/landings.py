@@ -154,7 +154,7 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return a message that says why a job that is not completed has nothing to land.
+        """Return a message with the reason why a job that is not completed has nothing to land.
 
         Raise Incomplete if the job has changes to land.
         """
@@ -180,7 +180,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a message that a completed job has nothing to land; "" in doubt.
+        """Return a message that a completed job has nothing to land; "" if that is not certain.
 
         A job has nothing to land if it changed nothing, or if its workers created files only in the
         user's checkout.

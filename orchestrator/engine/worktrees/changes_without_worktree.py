@@ -199,7 +199,7 @@ class ChangesWithoutWorktree:
         """
         if held_by(promised, touched):
             return _Promise.WRITTEN
-        # By the file system's clock, as the times of the files.
+        # Use the file system's clock, because the files' times come from it.
         began = _changed_at(self._path(worker, 1))
         found = [*_existing_paths(place or str(self.project), normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.

@@ -68,7 +68,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     Return the new start commit:
 
     - Without a conflict: ``start`` with the same result merged in.
-    - After a conflict that nobody resolves: ``start``. The branch is unchanged, too.
+    - After a conflict that no agent resolves: ``start``. The branch is unchanged, too.
     - After a conflict that the next attempt resolves: the job's result so far. The branch then has
       conflict markers.
 
@@ -417,10 +417,10 @@ class Worktrees:
         for _ in range(MOST_TRIES):
             with self._on_node(parent, True) as held:
                 if held is None and brought is not None:
-                    # No attempt of the worker has begun on a node in the meantime.
+                    # Since the previous round, no attempt of the worker has begun on a node.
                     return brought
                 if held is not None and not held.fetch():
-                    # In the next round, the server has the files of the ended attempt.
+                    # Try again: the server then has the files of the ended attempt.
                     continue
                 now = self._snapshot(parent)
                 if not now:

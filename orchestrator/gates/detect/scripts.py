@@ -36,7 +36,8 @@ _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _SHELL_OPERATOR = re.compile(r"[;&|]+")
 
 
-#: Returns the commands that a command, given as words, runs in turn; None if that is unknown.
+#: Returns the commands that a command runs; None if they are unknown. The argument has the words of
+#: the command.
 Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 

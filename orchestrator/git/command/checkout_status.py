@@ -17,8 +17,8 @@ from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
 _HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-#: Maximum size of an index whose status is cached, in bytes. A larger one has so many files that
-#: git is as fast as a comparison of the stamps.
+#: Maximum size of an index whose status is cached, in bytes. With a larger index, git takes no
+#: longer than a comparison of the stamps, because there are many files.
 _MOST_INDEX_BYTES = 128 * 1024
 _MOST_KEPT = 16
 #: Files in the repository's directory that decide which files git ignores, or how it compares them.

@@ -78,8 +78,8 @@ def listed(git: Git) -> Sequence[bytes]:
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
         settings, files = _read(git)
-        # The stamps are taken after the read, so a file that changed in between is too recent for
-        # the cache.
+        # Take the stamps after the read. A file that changed in between then has a recent stamp,
+        # and is not cached.
         stamps = _stamps([*files, *_places(part.common)])
         kept = _Kept(now + KEPT_SECONDS, stamps, settings)
         _keep(key, kept, began, _INCLUDING)

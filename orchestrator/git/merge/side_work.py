@@ -87,7 +87,7 @@ class _Refs:
     #: Branches that the worker created, and commits that it has abandoned on its own branch.
     side: dict[str, str]
     abandoned: list[str]
-    #: Commits that the worker made on a detached HEAD, and then left by a checkout.
+    #: Commits that the worker made on a detached HEAD, before it checked out another commit.
     left: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even

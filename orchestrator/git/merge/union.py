@@ -61,7 +61,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """True if a united file can be parsed, or if one of the sides alone cannot be parsed."""
+    """True if a united file can be parsed, or if one of the two sides cannot be parsed either."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True

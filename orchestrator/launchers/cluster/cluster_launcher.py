@@ -416,7 +416,7 @@ class ClusterLauncher:
                 self._dask.open()
 
     def _look_for_agents_here(self) -> None:
-        # In a thread, because a search may wait for a local service.
+        # Search in a thread, because a search may wait for a local service.
         def look() -> None:
             found = dict(self._look_here())
             if found != self._lacks_here:

@@ -179,7 +179,7 @@ class NodeLinks:
             sock=listening,
             ssl=self._context,
             ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            # After a restart of the server, all nodes connect at once.
+            # After a restart of the server, all nodes connect at the same time.
             backlog=_BACKLOG,
         )
         self._ticking = asyncio.ensure_future(self._tick())
@@ -507,7 +507,7 @@ class NodeLinks:
                     flight.had[file] = max(0, size_of(path) - flight.bases[file])
         files = {each.attempt_id: each.had for each in node.flights.values()}
         self._late.disconnected(node.name)
-        # The files of an attempt that was given up are incomplete on the server, and do not count.
+        # The files of a lost attempt are incomplete on the server, and do not count.
         if node.has_own_files:
             self._late.forget(node.name)
         late = self._late.connected(node.name, known)

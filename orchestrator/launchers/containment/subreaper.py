@@ -52,7 +52,7 @@ class Subreaper:
         Raise SpawnFailed if that fails; then no process of the worker remains.
         """
         if stdin is None:
-            # Opened once, because most workers have this input.
+            # Open it once, because most workers have this input.
             if self._no_input is None:
                 self._no_input = open_input(None)
             return self._start(argv, cwd, env, self._no_input, output)

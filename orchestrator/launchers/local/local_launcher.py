@@ -200,7 +200,7 @@ class LocalLauncher:
             self._attempts[launch.attempt_id] = link
             link.preload(launch)
             # The listening thread sends the launch, so that a shim gets all launches of a turn
-            # at once.
+            # together.
             self._unsent[link.serial] = link
         if self._is_listening:
             self.wake()
@@ -306,7 +306,7 @@ class LocalLauncher:
     def _stop_all(self) -> None:
         # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
         with self._lock:
-            # In reverse order: a shim that stops its worker must not begin the next launch.
+            # Stop in reverse order: a shim that stops its worker must not begin the next launch.
             for attempt_id, holder in reversed(self._attempts.items()):
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace

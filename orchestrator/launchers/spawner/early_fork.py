@@ -64,12 +64,13 @@ def _leave_server(control: int) -> None:
     process_control.set_title(TITLE)
     os.setsid()
     os.chdir("/")
-    # As in the server: other users must not read the files of workers.
+    # The server has the same umask: other users must not read the files of workers.
     os.umask(0o077)
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
         os.dup2(nothing, descriptor)
-    # Not ``os.closerange``: on older kernels, it takes minutes if the limit of open files is high.
+    # Do not use ``os.closerange``: on older kernels, it takes minutes if the limit of open files is
+    # high.
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor != control:
             with suppress(OSError):  # the descriptor of the list itself is closed already

@@ -1,7 +1,7 @@
 """Kills a server whose lease has ended. Standard library only.
 
-At the end of its lease, a server exits by itself. If it hangs or is stopped (SIGSTOP), it cannot
-exit, and would write files when it continues.
+At the end of its lease, a server exits. A server that hangs or is stopped (SIGSTOP) cannot exit,
+and would write files when it continues.
 """
 
 import os

@@ -22,10 +22,10 @@ STORE_PAUSE_SECONDS = 2.0
 #: Seconds for which a stop waits for messages; unsent ones are sent after the next start.
 STOP_SECONDS = 5.0
 #: A stop also sends messages that become due within this time, in seconds, because `run` stops its
-#: server right after the job, and notifications are due a moment later.
+#: server right after the job. Notifications become due a moment later.
 AHEAD_SECONDS = 10.0
 
-#: Sends one message; returns its new state, and those of messages that were sent with it.
+#: Sends one message; returns its new state, and the states of messages that were sent with it.
 Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 

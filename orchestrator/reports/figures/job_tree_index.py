@@ -68,7 +68,8 @@ class Family:
 
     def tasks_succeeded(self, job_id: str) -> Mapping[str, bool]:
         if job_id not in self._succeeded:
-            # Kept, because the report of each child job counts the tasks of the jobs above it.
+            # Cache this, because the report of each child job counts the tasks of the jobs above
+            # it.
             self._succeeded[job_id] = tasks_succeeded(self.workers(job_id))
         return self._succeeded[job_id]
 
@@ -98,9 +99,9 @@ class Family:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return the worker's task in one line: its title, or else its prompt, command, or id."""
+        """Return the worker's task in one line: its title, otherwise its prompt, command, or id."""
         if worker.id not in self._labels:
-            # Kept, because several reports show it.
+            # Cache the label, because several reports show it.
             self._labels[worker.id] = _label(self.task(worker))
         return self._labels[worker.id]
 

@@ -46,7 +46,7 @@ class SafeWriter:
         """Write a new file, or replace a plain file. Raise OSError."""
         parts = _parts(path)
         with self._opened(parts[:-1], make=True) as folder:
-            # Checked again right before the replacement: only a plain file is replaced.
+            # Check again right before the replacement: only a plain file is replaced.
             _check(folder, parts[-1], path)
             _write(folder, parts[-1], content, 0o777 if executable else 0o666)
 

@@ -16,9 +16,9 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search for settings ends at the orchestrator's workspace"
-#: Content of each file that ends a tool's search. The file keeps the tool's behavior in a project
-#: without settings: if the tool would use its defaults, the file sets none; if the tool would fail,
-#: the file causes an error.
+#: Content of each file that ends a tool's search. In a project without settings, the tool must
+#: behave as before: the file sets nothing if the tool would use its defaults, and causes an error
+#: if the tool would fail.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -72,7 +72,7 @@ def variables(workspace: Path) -> dict[str, str]:
     """Return the variables that end searches; they are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
-        # Also needed after a worker has removed its worktree's .git.
+        # This is needed even after a worker has removed its worktree's .git.
         "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
         # Otherwise Go runs git for the repository above, and fails if git finds none.
         "GOFLAGS": "-buildvcs=false",

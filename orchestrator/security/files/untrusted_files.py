@@ -62,7 +62,7 @@ def _plain(handle: int, path: str) -> int:
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
     """Return at most ``limit`` bytes of a file; None if ``open_plain`` cannot open the file."""
-    # Without a file object, because git's small files are read about 100 times per job.
+    # Use no file object, because git's small files are read about 100 times per job.
     try:
         handle = _opened(path, within)
     except OSError:

@@ -80,8 +80,9 @@ class Masker:
 
     def release(self) -> bytes:
         """Return the held bytes if they are at most a quarter of a secret, otherwise b"".
+        Idempotent.
 
-        If the rest of the secret follows, the rest is masked. Idempotent.
+        If further bytes of the secret follow, they are masked.
         """
         if not self.holds_back or not self._reveals_little(self._held):
             return b""

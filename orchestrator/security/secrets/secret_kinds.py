@@ -43,8 +43,8 @@ KINDS = (
     ),
     _kind(
         PRIVATE_KEY,
-        # Not followed by a NUL. Programs that read such keys contain these words, too, but with a
-        # NUL after them.
+        # The text must not be followed by a NUL: programs that read such keys contain these words,
+        # but with a NUL after them.
         rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
         b"PRIVATE KEY",
     ),

@@ -70,7 +70,7 @@ class DeferredSync:
 
     def _sync(self) -> None:
         try:
-            # Opened each time: the file may be newer than the connection.
+            # Open the log each time: its file may be newer than the connection.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
@@ -189,7 +189,7 @@ class Connections:
         if self._second is not None:
             self._second.close()
         self._readers.dispose()
-        # Closed last, so that the writer moves the write-ahead log into the database.
+        # Close the writer last, so that it moves the write-ahead log into the database.
         self.writer.close()
         self._write_engine.dispose()
         database_lock.release(self._locks)
@@ -368,13 +368,13 @@ def _may_pass(error: SQLAlchemyError) -> bool:
         return True
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_MAY_PASS
-    # By the error's class name, which all drivers share.
+    # Compare the names of the error's classes, which all drivers share.
     return not _LOST.isdisjoint(kind.__name__ for kind in type(cause).__mro__)
 
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    # Only the first line: further lines of PostgreSQL quote the statement, and `/health` is
+    # Use only the first line: further lines of PostgreSQL quote the statement, and `/health` is
     # public.
     why = str(cause).strip().partition("\n")[0] or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)

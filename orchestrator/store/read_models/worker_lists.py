@@ -55,7 +55,8 @@ def _highest_first(row: Sequence[Any]) -> Entry:
     return (value is None, 0 if value is None else -value, index, name)
 
 
-#: Statuses in the order by attention: those that a person should look at come first.
+#: Statuses in the order by attention. The first statuses are those that a person should check
+#: first.
 _ATTENTION = (
     WorkerStatus.FAILED,
     WorkerStatus.TIMEOUT,
@@ -115,7 +116,7 @@ class SortedWorkers:
         return [entry[-1] for entry in entries[offset : offset + limit]], len(entries)
 
     def _latest(self, connection: Connection, now: float) -> list[Entry]:
-        # Taken before the read, so that the read sees each of these changes. A later change is
+        # Take the changes before the read, so that the read sees each of them. A later change is
         # noted for the next read.
         with self._noting:
             changed, self._changed = self._changed, set()

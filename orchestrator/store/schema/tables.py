@@ -185,7 +185,8 @@ workers = Table(
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
     derived("need", Member(NeedKind), COMPUTED),
-    # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
+    # The last column, because SQLite reads a row only up to the last column that it needs, and
+    # results are long.
     Column("result", Document(column_types.read_result)),
     Column("question", Document(column_types.read_question)),
     Index(None, "job_id", "index"),

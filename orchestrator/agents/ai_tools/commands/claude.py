@@ -153,7 +153,8 @@ def _files(
 
 
 def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
-    # By default next to the configuration directory; inside it if the user set the directory.
+    # The file is next to the default configuration directory, or inside a directory that the user
+    # has set.
     given = ask.environ.get("CLAUDE_CONFIG_DIR")
     return json_object((own if given else ask.user_home) / ".claude.json")
 

@@ -43,5 +43,5 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    # Also for servers that accept a schema, because some ignore the schema.
+    # Add the schema also for servers that accept one, because some ignore it.
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

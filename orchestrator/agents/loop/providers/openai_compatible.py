@@ -77,7 +77,7 @@ class ChatCompletions(Chat):
         )
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        # Only the fields that every server accepts.
+        # Use only the fields that every server accepts.
         message: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
             message["tool_calls"] = [shown(use) for use in uses]

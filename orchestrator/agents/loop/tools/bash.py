@@ -147,7 +147,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _GRACE_SECONDS
     while time.monotonic() < deadline and not _is_dead(process.pid):
         time.sleep(0.02)
-    # Also if the process has exited: its children may have ignored the first signal.
+    # Kill the group even if the process has exited: its children may have ignored the first signal.
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

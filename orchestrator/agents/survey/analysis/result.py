@@ -111,7 +111,7 @@ class EntryPointRow:
 
 @dataclass(frozen=True)
 class TestRow:
-    __test__: ClassVar[bool] = False  # For pytest: the class is no test case.
+    __test__: ClassVar[bool] = False  # Without this, pytest would take the class for a test case.
 
     path: str
     language: str

@@ -68,7 +68,7 @@ def _print_once(surroundings: CliContext, source: AnySource, job_id: str) -> int
     if job_id:
         asked.view.opened[job_id] = True
     asked.view.show(source.read(asked))
-    # With the last lines of the logs of the workers that are shown.
+    # Read again, now with the last lines of the logs of the workers that are shown.
     snapshot = source.read(asked)
     asked.view.show(snapshot)
     asked.view.selected = ("", "")

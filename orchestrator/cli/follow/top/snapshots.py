@@ -90,7 +90,7 @@ class ServerSource:
         if not wanted.is_open(job):
             return job
         workers, at, took = self._columns.get(job.job_id, ((), 0.0, 0.0))
-        # An ended job is read once more, for its last state.
+        # An ended job is read a last time, for its final state.
         is_final = job.has_ended and job.ended_at is not None and at > job.ended_at
         if not is_final and time.time() - at >= took / MOST_SHARE:
             began = time.time()

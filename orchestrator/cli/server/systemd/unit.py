@@ -157,7 +157,7 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    # Only for lines in which systemd does not interpret quotes.
+    # Use this only for lines in which systemd does not interpret quotes.
     return _checked(str(path)).replace("%", "%%")
 
 

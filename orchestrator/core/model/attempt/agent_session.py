@@ -46,7 +46,7 @@ class SessionStart(StrEnum):
 
 
 #: For each cause of an attempt's end (the name of a row in ``core.outcome.failure_classifier``):
-#: True if the next attempt resumes the session. False if the files are in doubt, or the same
+#: True if the next attempt resumes the session. False if the files may be damaged, or the same
 #: failure was repeated.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,

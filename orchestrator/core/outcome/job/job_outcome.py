@@ -175,9 +175,10 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return one fact for each gate that did not run, failed without blocking, or passed in doubt.
+    """Return one fact for each gate that did not run, failed without blocking, or is in doubt.
 
-    A result on the merged state replaces the results of workers. ``touched``: the changed paths.
+    A gate is in doubt if it passed, but its output reports failed tests. A result on the merged
+    state replaces the results of workers. ``touched``: the changed paths.
     """
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
@@ -243,8 +244,8 @@ def _fact(result: GateResult, changes_code: bool) -> GateFact:
     )
 
 
-#: Maximum number of workers that a file lists. For a larger job, the file says where all workers
-#: are listed.
+#: Maximum number of workers that a file lists. For a larger job, the file names the place where all
+#: workers are listed.
 LISTED_WORKERS = 1_000
 #: File next to ``status.json`` with the status of all workers. It exists if a job has ended and has
 #: more than ``LISTED_WORKERS`` workers.

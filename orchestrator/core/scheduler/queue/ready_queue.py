@@ -67,8 +67,8 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    A task gets the first name again in an equal plan, the second name in another job with the same
-    request, and the third name in any job if its command or prompt is the same.
+    The first name stays the same in an equal plan, the second in a job with the same request, and
+    the third in any job if the command or prompt is the same.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

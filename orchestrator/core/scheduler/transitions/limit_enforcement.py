@@ -70,7 +70,7 @@ class LimitAsks:
             self.hit(above, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
-        """Stop the jobs for which nobody answered a question about a limit in time."""
+        """Stop the jobs that asked a person about a limit and got no answer in time."""
         due = self._trees.asks_due
         while due and due[0][0] <= now:
             _, job_id = heapq.heappop(due)

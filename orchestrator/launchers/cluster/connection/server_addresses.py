@@ -27,7 +27,7 @@ class ServerAddresses:
         self._used, self._answered = self._own, ""
         self._is_stored = False
         found = self._stored()
-        # Another join file begins anew.
+        # Use the stored addresses only with the same join file.
         if found.get("own") == list(self._own):
             self._listed, self._used = tuple(found["told"]), tuple(found["used"])
             self._answered = found["answered"]

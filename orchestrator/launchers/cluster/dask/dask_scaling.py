@@ -57,8 +57,8 @@ class SchedulerScaling(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        # For Dask's own tasks. The method of the class is used, because an earlier connection may
-        # have replaced the scheduler's method.
+        # The original method, for Dask's own tasks. Take it from the class, because an earlier
+        # connection may have replaced the scheduler's method.
         self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
         scheduler.adaptive_target = self.adaptive_target
         scheduler.handlers["adaptive_target"] = self.adaptive_target

@@ -133,8 +133,9 @@ class NodeSettings:
     home: Path = FOLDER
 
 
-#: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
-#: ``reason`` why it cannot work (empty: it can), the steps that ``fix`` it, and a ``login`` stamp.
+#: Returns the facts about each described agent on this machine, as JSON: ``name``; ``reason``, why
+#: the agent cannot work (empty: it can); ``fix``, the steps that repair it; and ``login``, a stamp
+#: of its login.
 Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 #: Returns the available memory of this machine and the free space on a directory's disk, in bytes;
 #: None if unknown.
@@ -679,7 +680,7 @@ class NodeDaemon:
     async def _report(self, link: Link) -> None:
         reported: Sequence[Mapping[str, Any]] | None = None
         while True:
-            # In a thread, because a search may wait for a service of this machine.
+            # Search in a thread, because a search may wait for a service of this machine.
             try:
                 found = await self._loop.run_in_executor(None, self._look, self._described)
             except Exception:
@@ -757,7 +758,7 @@ class NodeDaemon:
         launcher = LocalLauncher(plan)
         launcher.open(self)
         self._launcher = launcher
-        # In this thread, because a message to another thread costs more than most events.
+        # Listen in this thread, because a message to another thread costs more than most events.
         self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
         self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
         for each in (self._directory / "attempts").iterdir():
@@ -1056,7 +1057,7 @@ class NodeDaemon:
             if held.scratch:
                 shutil.rmtree(held.scratch, ignore_errors=True)
         if self._files is not None:
-            # Also if the attempt was stopped while its files arrived, before its start.
+            # The attempt may also have been stopped while its files arrived, before its start.
             self._files.forget(attempt_id)
             self._work(self._sweep())
         self._end_if_done()

@@ -63,7 +63,7 @@ class CandidateSelection:
         self._trees.queue(begun)
 
     def overrule(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
-        """Select a candidate by a person's decision, whatever the comparison says. Idempotent.
+        """Select a candidate by a person's decision, which overrules the comparison. Idempotent.
 
         Raise Conflict if the worker is not a candidate, or did not succeed.
         """
