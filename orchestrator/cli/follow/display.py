@@ -24,7 +24,7 @@ from orchestrator.core.text.command_name import COMMAND
 
 #: Columns and lines of a terminal that does not report its size.
 USUAL_SIZE = (80, 24)
-#: Switches line wrapping off, because terminals differ in the width of characters.
+#: Line wrapping is off during output, because terminals differ in the width of characters.
 _WRAP_OFF, _WRAP_ON = "\x1b[?7l", "\x1b[?7h"
 _START_AND_CLEAR = "\r\x1b[J"
 LINE_END = "\r\n"

@@ -83,7 +83,7 @@ class Shortfall:
     outside: tuple[str, ...] = ()
     #: Files of the project that changed while the worker ran in its own directory.
     checkout: tuple[str, ...] = ()
-    #: Files that decide how gates judge, and that the worker altered because its task may.
+    #: Files that decide how gates judge, and that the worker altered with its task's permission.
     judges: tuple[str, ...] = ()
     #: True if the worker changed other code in addition to ``judges``.
     judges_with_code: bool = False

@@ -236,7 +236,7 @@ class OutsideCause(StrEnum):
     LEFT_OUT = "left_out"
     #: the gates reject the merged state with the changes
     REFUSED = "refused"
-    #: the worker discarded a child job's changes of its files
+    #: the worker discarded changes that its child job had made
     UNDONE = "undone"
     #: a person excluded the changes
     CHOSEN = "chosen"

@@ -132,7 +132,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due even without an event; None if it needs an event."""
+        """Return when a turn is due even without an event; None: each turn needs an event."""
         leases = self.leases.next_time if self._trees.locks.is_used else None
         times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)

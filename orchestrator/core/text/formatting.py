@@ -59,7 +59,7 @@ class _LazyPattern:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(re.compile(*self._given), name)
-        # Store the method as an attribute, so that the next access does not reach this method.
+        # Store the method as an attribute, so that the next access does not call ``__getattr__``.
         setattr(self, name, found)
         return found
 

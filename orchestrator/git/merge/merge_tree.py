@@ -94,7 +94,7 @@ def merge(
     if ours == theirs or git.resolve(f"{theirs}^") == ours:
         return Merge(commit=theirs)
     made = tried(git, ours, theirs)
-    # If one commit has the other one in its history, the result has the files of the former.
+    # If one commit contains the other, the result has the files of the commit that contains it.
     sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
     base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
     if base == theirs:

@@ -300,7 +300,7 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``, to check then if it can start."""
+        """Queue a worker at the time ``not_before``. Whether it can start is checked then."""
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 
