@@ -78,9 +78,7 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
             continue
         if not delivery.missing:
             continue
-        others = {path for each in workers if each is not worker for path in each.touched_files}
-        links = {*worker.touched_files} - others
-        if paths := _absent(delivery.missing, [each for each in present if each not in links]):
+        if paths := _absent(delivery.missing, _without_links(worker.id, workers, present)):
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,
@@ -124,17 +122,31 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
             yield EarlierPart(worker_id=worker.id, attempt=worker.attempt)
 
 
-def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
+def still_missing(
+    lost: Iterable[Missing], workers: Sequence[Worker], present: Sequence[str]
+) -> Iterator[Missing]:
     """Yield the missing changes, except promised files that the parent job has created since.
 
-    ``present``: paths that the parent job changes.
+    ``workers``: the workers of the parent job, and of all jobs below. ``present``: paths that the
+    parent job changes.
     """
     for each in lost:
-        paths = _absent(each.paths, present)
-        if each.is_made or paths == each.paths:
+        if each.is_made:
             yield each
-        elif paths:
+        elif paths := _absent(each.paths, _without_links(each.worker_id, workers, present)):
             yield replace(each, paths=paths, why=promised_in_words(paths))
+
+
+def _without_links(
+    worker_id: str, workers: Sequence[Worker], present: Sequence[str]
+) -> Sequence[str]:
+    """Return ``present`` without the paths that only one worker changed.
+
+    A promised path that this worker changed, and that is missing, is a link out of its worktree.
+    """
+    others = {path for each in workers if each.id != worker_id for path in each.touched_files}
+    own = {path for each in workers if each.id == worker_id for path in each.touched_files}
+    return [path for path in present if path in others or path not in own]
 
 
 def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:

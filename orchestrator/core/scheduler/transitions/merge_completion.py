@@ -70,7 +70,8 @@ class MergeCompletion:
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
         present = (*merged.files, *_without_worktree(workers))
-        lost = tuple(still_missing(lost, present))
+        below = [w for each in self._trees.subtree(job.id) for w in self._trees.workers_of(each)]
+        lost = tuple(still_missing(lost, below, present))
         chosen = (each for each in merged.missing if each.chosen)
         left = {each.worker_id for each in chosen if not each.child_job_id}
         wanted = [each for each in workers if each.id not in left]
