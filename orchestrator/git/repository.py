@@ -229,13 +229,16 @@ class GitRepository(Committed):
         if dirty:
             taken, left = start_commit.snapshot(place.git, self._ours(place), commit)
             notes += left
+        elif not revision:
+            notes += start_commit.not_included(place.git, place.top, self._ours(place))
         branch = start_commit.branch_of(git, revision)
         return Base(
             commit=taken,
             branch=branch,
             dirty=taken != commit,
             has_submodules=bool(place.git.resolve(f"{taken}:.gitmodules")),
-            note="; ".join(notes),
+            # Names of files need not be UTF-8, but the note is stored as text.
+            note=os.fsencode("; ".join(notes)).decode("utf-8", "replace"),
         )
 
     def _ours(self, place: GitLocation) -> list[str]:

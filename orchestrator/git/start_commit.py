@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.formatting import listed
 from orchestrator.git import submodules
 from orchestrator.git.command import user_repository
+from orchestrator.git.command.checkout_status import status
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.command.user_repository import path_of, within
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
@@ -101,6 +103,23 @@ def _in_words(left: Sequence[str]) -> list[str]:
         return []
     paths = ", ".join(left[:_MOST_PATHS])
     return [f"changes in nested repositories are not included: {paths}"]
+
+
+def not_included(git: Git, top: str, ours: Sequence[str]) -> list[str]:
+    """Return a note on the checkout's uncommitted files, which workers do not get; [] if none.
+
+    ``snapshot`` would include these files. ``ours``: the product's own folders.
+    """
+    fields = [each for each in status(git, top, ours) if not each.startswith("!")]
+    left = {*_not_taken(fields)}
+    paths = [path for path in map(path_of, fields) if not (path in left or _is_ours(path, ours))]
+    if not paths:
+        return []
+    many = "files" if len(paths) > 1 else "file"
+    return [
+        f"not included: {len(paths)} uncommitted {many} of your checkout ({listed(paths)}); "
+        "to include them: --include-dirty"
+    ]
 
 
 _LFS = (

@@ -146,6 +146,7 @@ def accepted_answer(accepted: Accepted) -> answers.status.AcceptedAnswer:
         left=dict(accepted.left),
         caller_remaining=dict(accepted.caller_left),
         caller_left=dict(accepted.caller_left),
+        git_note=accepted.job.config.git_note or None,
         limits_notice=accepted.limits_notice or None,
     )
 

@@ -105,7 +105,7 @@ def run_to_its_end(
 def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -> int:
     from orchestrator.cli.follow.follow import follow
     from orchestrator.cli.output.standard_streams import reader_may_leave
-    from orchestrator.cli.plan.plan_review import start
+    from orchestrator.cli.plan.plan_review import notes_on, start
 
     with surroundings.client_at(url) as client:
         try:
@@ -115,8 +115,8 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
             raise
         job_id = str(accepted["job_id"])
         display.say(f"job {job_id} accepted")
-        if notice := accepted.get("limits_notice"):
-            display.say(notice)
+        for note in notes_on(accepted):
+            display.say(note)
         if job.config.get("approve") and accepted["status"] == "planning":
             display.say(f"waiting for approval; start the tasks: {COMMAND} approve {job_id}")
         try:

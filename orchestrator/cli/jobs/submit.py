@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import printable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
     asked,
@@ -31,7 +32,7 @@ def submit_command(
 
     Needs a running server. "-" reads REQUEST from standard input.
     """
-    from orchestrator.cli.plan.plan_review import start
+    from orchestrator.cli.plan.plan_review import notes_on, start
 
     job = asked(**options, is_checked_later=True)
     try:
@@ -40,6 +41,6 @@ def submit_command(
     except OrchestratorError:
         check_plan(job.unchecked_plan)
         raise
-    if notice := answer.get("limits_notice"):
-        click.echo(notice, err=True)
+    for note in notes_on(answer):
+        click.echo(printable(note), err=True)
     click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])

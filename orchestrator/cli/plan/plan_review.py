@@ -30,6 +30,11 @@ class Draft:
     estimate: Mapping[str, Any] | None = None
 
 
+def notes_on(accepted: Mapping[str, Any]) -> list[str]:
+    """Return the notes in the answer to a submission, for the person who submitted the job."""
+    return [str(accepted[name]) for name in ("git_note", "limits_notice") if accepted.get(name)]
+
+
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
     """Return the agent that would make the job's plan.
 

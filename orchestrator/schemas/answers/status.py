@@ -31,6 +31,8 @@ class AcceptedAnswer(Answer):
     """Remaining quota of the worker that submitted the job."""
     caller_left: dict[str, Any] = Field(default={})
     """Alias of caller_remaining."""
+    git_note: str | None = None
+    """Note on the base, such as on uncommitted files that workers do not get."""
     limits_notice: str | None = None
     """Settings in workers.limits that this machine does not enforce exactly."""
 

@@ -1,4 +1,4 @@
-"""Uncommitted work as a commit, whatever has replaced a tracked file."""
+"""Uncommitted work: as a commit, whatever has replaced a tracked file; and as a note."""
 
 from collections.abc import Callable
 
@@ -52,3 +52,24 @@ def test_it_is_what_git_would_add(
 
     project.git("add", "--all", "--", ".", ":(exclude)product")
     assert project.git("rev-parse", f"{taken.commit}^{{tree}}") == project.git("write-tree")
+
+
+def test_uncommitted_files_that_workers_do_not_get_are_named(
+    project: Project, repository: GitRepository
+) -> None:
+    assert repository.base().note == ""
+    project.write(".gitignore", "*.log\n")
+    project.git("add", ".gitignore")
+    project.write("a.txt", "changed\n")
+    project.write("x.log", "ignored\n")
+    project.write("new/\udcff", "not UTF-8\n")
+    Project(project.path / "nested").begin({"n.txt": "n\n"})
+
+    note = repository.base().note
+
+    assert note == (
+        "not included: 3 uncommitted files of your checkout (.gitignore, a.txt, new/\ufffd); "
+        "to include them: --include-dirty"
+    )
+    assert "uncommitted" not in repository.base("HEAD").note
+    assert "uncommitted" not in repository.base(dirty=True).note
