@@ -484,6 +484,11 @@ class AttemptRunner:
             logger.exception(
                 "cannot read the evidence of an attempt", extra={"worker": flight.worker.id}
             )
+            if flight.ground is not None:
+                # The worktree may have a file that git cannot add. The checkpoint omits this file.
+                with suppress(RepositoryError, OSError):
+                    place = self._worktrees.place_of(flight.worker)
+                    self._worktrees.checkpoints.end(place, "", "")
             return _unreadable(flight, f"cannot read the result of the worker: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:

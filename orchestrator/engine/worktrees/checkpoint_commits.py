@@ -94,7 +94,8 @@ class Checkpoints:
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
         """Create the checkpoint after an attempt. Idempotent.
 
-        ``tip``: the branch head, a commit that must already have the attempt's changes.
+        ``tip``: the branch head, a commit that must already have the attempt's changes; "" if the
+        changes could not be committed. The checkpoint then has the files that git can add.
 
         ``interrupted``: the branch head before a rebase that the attempt began and did not finish.
         """

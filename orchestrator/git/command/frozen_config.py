@@ -6,7 +6,7 @@ would hide new files of all other workers. The ``.gitignore`` files of a worktre
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
@@ -104,8 +104,8 @@ class FrozenIgnoreRules:
         """Save the ignore rules. Idempotent: only the first call saves them."""
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
-    def add_hidden(self, git: Git) -> bool:
-        """Add to the index the new files that only later ignore rules hide.
+    def add_hidden(self, git: Git, excluded: Collection[str] = ()) -> bool:
+        """Add to the index the new files that only later ignore rules hide, except ``excluded``.
 
         Later rules are rules that were added after the job's start. Return True if there are such
         files.
@@ -113,10 +113,12 @@ class FrozenIgnoreRules:
         if not self.have_changed():
             return False
         kinds = ("--exclude-per-directory=.gitignore", f"--exclude-from={self.noted}")
-        hidden = git.run("ls-files", "--others", "-z", *kinds).out
+        others = git.run("ls-files", "--others", "-z", *kinds).fields
+        hidden = [each for each in others if each not in excluded]
         if hidden:
             listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
-            git.run("add", "--force", "--sparse", *listed, given=hidden)
+            given = os.fsencode("\0".join(hidden))
+            git.run("add", "--force", "--sparse", *listed, given=given)
         return bool(hidden)
 
     def have_changed(self) -> bool:

@@ -45,6 +45,7 @@ _OPTIONS = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "core.untrackedCache=false"),
     *("-c", "core.ignoreStat=false"),
+    *("-c", "core.safecrlf=false"),
     *("-c", "core.quotePath=false"),
     *("-c", "core.splitIndex=false"),
     *("-c", "advice.detachedHead=false"),

@@ -1,5 +1,6 @@
 """Commits that the orchestrator creates from the files of a worktree."""
 
+import logging
 import os
 import re
 import shutil
@@ -7,9 +8,10 @@ import stat
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain, islice
 from pathlib import Path
 
 from orchestrator.core import failpoints
@@ -31,6 +33,8 @@ from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged_entries import Staged, as_new, staged
 from orchestrator.security.files.untrusted_files import read_regular
+
+logger = logging.getLogger(__name__)
 
 _MOST_KEPT = 256
 #: Maximum number of paths of a cached difference.
@@ -96,6 +100,11 @@ _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 _LONGEST_LINK = 4096
 #: Maximum number of paths in one call of git.
 _MOST_PATHS = 500
+#: Paths are passed on standard input, because they may be too long for a command line.
+_FROM_INPUT = ("--pathspec-from-file=-", "--pathspec-file-nul")
+#: Maximum number of files that a snapshot omits because git cannot add them. If there are more,
+#: another cause is likely.
+_MOST_IMPOSSIBLE = 20
 
 
 def commit_tree(
@@ -317,7 +326,7 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     entered = nested.enter(git, [*unborn, *(each for each in links if each not in submodules)])
     kept = (nested.at(git, each) for each in links if each in submodules)
     inner = [*entered, *kept, *nested.among(git, changed)]
-    hidden = rules.patterns.add_hidden(git)
+    hidden = rules.patterns.add_hidden(git, excluded)
     changed = staged(git, rules.start) if entered or hidden else changed
     held = never_commit.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
     _leave_out(git, held.files)
@@ -330,14 +339,38 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     return AddedFiles(inner, held.found, unwanted, differences)
 
 
+def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
+    """Add all files except those that git cannot add, for example because a filter fails."""
+    try:
+        return _add(git, rules, without)
+    except RepositoryError:
+        new = git.run("ls-files", "--others", "--exclude-standard", "-z").fields
+        # Unlike ``ls-files --modified``, this command runs no filter.
+        changed = git.run("diff-files", "--name-only", "-z").fields
+        impossible = list(_impossible(git, [*new, *dict.fromkeys(changed)]))
+        if len(impossible) > _MOST_IMPOSSIBLE:
+            raise
+        logger.warning("git cannot save these files: %s", ", ".join(impossible))
+        return _add(git, rules, [*without, *map(as_new, impossible)])
+
+
+def _impossible(git: Git, paths: Sequence[str]) -> Iterator[str]:
+    """Yield the paths that git cannot add. Stop soon after ``_MOST_IMPOSSIBLE`` paths."""
+    try:
+        git.run("add", "--all", "--sparse", *_FROM_INPUT, given=os.fsencode("\0".join(paths)))
+    except RepositoryError:
+        middle = len(paths) // 2
+        parts = (paths[:middle], paths[middle:]) if middle else ()
+        found = chain.from_iterable(_impossible(git, each) for each in parts)
+        yield from islice(found, _MOST_IMPOSSIBLE + 1) if parts else paths
+
+
 def _add_but(git: Git, paths: Sequence[str]) -> None:
     if not paths:
         git.run("add", "--all", "--sparse", "--", ".")
         return
-    # Pass the paths on standard input, because they may be too long for a command line.
     given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
-    listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
-    how = ("add", "--all", "--sparse", *listed)
+    how = ("add", "--all", "--sparse", *_FROM_INPUT)
     git.run("--no-literal-pathspecs", *how, given=os.fsencode(given))
 
 
@@ -375,9 +408,8 @@ def free(name: str) -> str:
 def _leave_out(git: Git, paths: Sequence[str]) -> None:
     if paths:
         given = os.fsencode("".join(f"{path}\0" for path in paths))
-        listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
         how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
-        git.run("rm", *how, *listed, given=given)
+        git.run("rm", *how, *_FROM_INPUT, given=given)
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
@@ -396,6 +428,8 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit all files with a private index, so that a running agent is not disturbed.
 
+    Files that git cannot add are omitted, so that the other files are saved.
+
     ``modules``: the new commits of changed submodules, by path.
     """
     head, present, _ = _head(git)
@@ -404,7 +438,7 @@ def snapshot(
         if (admin / "index").exists():
             shutil.copy2(admin / "index", index)
         inside = Git(git.directory, {**git.env, "GIT_INDEX_FILE": index})
-        tree, found = _tree_of_files(inside, rules, _add, modules)
+        tree, found = _tree_of_files(inside, rules, _add_possible, modules)
     return head if tree == present else commit_tree(git, tree, [head], message, signature), found
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
@@ -48,6 +49,21 @@ def test_work_that_no_result_has_is_kept(
     tip = work(repository, opened)
     assert forget(project, repository) == [KEPT]
     assert project.git("rev-parse", KEPT) == tip
+
+
+def test_files_that_git_cannot_add_do_not_prevent_that_other_files_are_kept(
+    project: Project, repository: GitRepository, opened: Path
+) -> None:
+    project.git("config", "filter.broken.clean", "false")
+    project.git("config", "filter.broken.required", "true")
+    for name in ("dir/b.txt", "bad", "git~1", "later.txt", ".gitattributes"):
+        (opened / name).write_text("bad filter=broken\nb.txt filter=broken\n")
+    with pytest.raises(RepositoryError):
+        repository.commit(str(opened), BRANCH, "What it did\n", WHO)
+
+    assert forget(project, repository) == [KEPT]
+
+    assert project.git("diff", "--name-only", "main", KEPT) == ".gitattributes\nlater.txt"
 
 
 def test_what_a_crash_left_uncommitted_is_kept(

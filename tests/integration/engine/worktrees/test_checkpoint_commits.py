@@ -81,6 +81,24 @@ def test_what_an_attempt_broke_is_rolled_back_before_the_next_and_kept(made: Mak
     assert "rollback_last" in str(analytics)
 
 
+def test_an_attempt_with_a_file_that_git_cannot_add_fails_and_its_other_files_are_kept(
+    made: MakeProject,
+) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit("echo good > app.py; echo x > git~1; echo y > y.txt", retries=0)])
+
+    job = ended["job_id"]
+    assert ended["status"] == "failed"
+    assert "git~1" in ended["results"]["tasks"][0]["reason"]
+    [attempt] = attempts(site, job)
+    kept = refs(project, job)[f"checkpoint/worker_1/{attempt['failure']['kept']}"]
+    assert project.show(kept, "app.py") == "good"
+    assert "y.txt" in project.files(kept)
+    worktree = site.directory(job) / "depth_0" / "worker_1" / "worktree"
+    assert (worktree / "git~1").exists()
+
+
 def test_a_transient_failure_goes_on_with_ignored_files_and_all(made: MakeProject) -> None:
     site, _ = made()
     script = (
