@@ -117,7 +117,7 @@ class WorkerLimitSettings(Section):
     open_files: Annotated[Count, Field(ge=16)] | None = None
     """Number of open files of each process."""
     strict: bool = False
-    """Refuse to start the server if this machine cannot enforce every limit set here exactly."""
+    """Refuse to start the server if this machine cannot enforce each of these limits exactly."""
 
 
 class SandboxSettings(Section):

@@ -246,7 +246,7 @@ def _refs_below(git: Git, prefix: str) -> set[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    Also False if a branch of the user has the changes as rewritten commits.
+    The user's branch may also have the changes as rewritten commits.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

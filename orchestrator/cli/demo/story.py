@@ -47,7 +47,7 @@ class Story:
                 yield f"{task['worker_id']} started child job {job} with {len(children)} workers"
         for task in self._succeeded:
             if gates := ", ".join(self._rejecting_gates(task)):
-                yield f'{_who(task)} repaired what gate "{gates}" had rejected'
+                yield f'{_who(task)} repaired the change that gate "{gates}" had rejected'
         for task in self._succeeded:
             if task["worker_id"] in self._in_conflict():
                 yield f"{_who(task)} resolved a merge conflict"

@@ -77,7 +77,7 @@ class GateRequest(Wire):
     """Allow changes that remove or skip tests of the base."""
 
     tests_may_change: bool = False
-    """Allow changes of the base's tests; the unchanged tests then need not pass."""
+    """Allow changes of the base's tests. Then the base's versions need not pass."""
 
     @model_validator(mode="after")
     def is_no_word_of_ours(self) -> "GateRequest":

@@ -268,14 +268,14 @@ class MachineSlots:
             self._expected.append((now + SETTLE_SECONDS, machine, memory_bytes))
 
     def found(self, key: WorkerKey, machine: str) -> None:
-        """Restore the machine of an attempt that may still run, after a restart."""
+        """After a restart, restore the machine of an attempt that may still run."""
         if machine != HERE:
             self.machines[key] = machine
         else:
             self.machines.pop(key, None)
 
     def acquire(self, key: WorkerKey) -> None:
-        """Count a running worker on its machine. ``machines`` must have the worker."""
+        """Count a running worker on its machine in ``machines``."""
         self._running[self.machines[key]] += 1
 
     def release(self, key: WorkerKey) -> None:

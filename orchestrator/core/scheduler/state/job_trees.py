@@ -374,7 +374,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due even without an event; None if it needs an event."""
+        """Return when a turn is due even without an event; None: each turn needs an event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None

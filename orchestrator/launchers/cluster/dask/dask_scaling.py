@@ -52,7 +52,7 @@ class SchedulerScaling(SchedulerPlugin):
         self._until = 0.0
         self._wanted = 0
         self._closable: frozenset[str] = frozenset()
-        #: When the program that owns the cluster asked; None: never.
+        #: Time of the latest call of ``adaptive_target`` (monotonic); None: it was never called.
         self._asked_at: float | None = None
 
     async def start(self, scheduler: Any) -> None:

@@ -33,7 +33,7 @@ def test_each_part_that_happened_has_a_line() -> None:
     assert story(task("worker_1", child_results=children), task("worker_2")) == [
         "2 workers ran in parallel",
         "worker_1 started child job bb22 with 2 workers",
-        'attempt 2 of worker_1 repaired what gate "tests" had rejected',
+        'attempt 2 of worker_1 repaired the change that gate "tests" had rejected',
         "attempt 2 of worker_2 resolved a merge conflict",
     ]
 
