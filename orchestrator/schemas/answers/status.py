@@ -78,7 +78,7 @@ class TaskResult(Answer):
     outside: list[str] = Field(default_factory=no_items)
     """Files outside of the worktree that the agent changed."""
     chosen: bool | None = None
-    """True for the chosen candidate of a task; omitted for a single worker."""
+    """True for a task's chosen candidate; omitted before the choice, or if there is one worker."""
     attempts: int
     session: SessionAnswer | None = None
     """Latest session; omitted for an agent without sessions."""

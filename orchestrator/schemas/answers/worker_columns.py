@@ -65,15 +65,16 @@ class ColumnsAnswer(Answer):
     files: Any
     """Numbers of created or changed files."""
     chosen: Any
-    """true or false for candidates of a task; otherwise 0."""
+    """true: the chosen candidate; false: another candidate; 0: no candidate, or no choice yet."""
     parent: Any
     """Indexes of parent workers, from 0; -1: none."""
     gates: Any
-    """For each worker: list of the numbers of gates that passed, failed, and did not run; 0: no
-    gates.
+    """For each worker: the list [passed gates, failed gates, gates that did not run]; the number 0
+    instead of the list: no gates.
     """
     deps: Any
-    """For each worker: list of the indexes, from 0, of its dependencies' workers; 0: no dependency.
+    """For each worker: the list of its dependencies' workers, as indexes from 0; the number 0
+    instead of the list: no dependency.
     """
     reason: dict[int, str]
     """Reasons of the first 1,000 workers that have not succeeded, by the worker's index."""

@@ -52,7 +52,7 @@ class WorkerRowAnswer(Answer):
     """Number of created or changed files."""
     child_job_ids: list[str]
     chosen: bool | None = None
-    """True for the chosen candidate of a task; omitted for a single worker."""
+    """True for a task's chosen candidate; omitted before the choice, or if there is one worker."""
 
 
 class WorkersAnswer(Answer):
