@@ -26,7 +26,7 @@ function reload() {
   document.getElementById("app").replaceChildren(said);
 }
 
-// Only for scripts: an error event of an element does not bubble, so it is seen on its way down.
+// Only for scripts: an error event of an element does not bubble, so the listener uses the capture phase.
 addEventListener("error", (event) => event.target instanceof HTMLScriptElement && reload(), true);
 // A page of the dashboard that is fetched later: see main.js.
 addEventListener("missing-file", reload);

@@ -15,7 +15,7 @@ import { ReviewBar, useComments } from "./comments.js";
 import { Conflict } from "./conflict.js";
 import { FileDiff, PlusMinus } from "./file.js";
 
-// Maximum lines of a diff that is fetched at once. Files of a larger diff are fetched when opened.
+// Maximum lines of a diff that is fetched whole. Of a larger diff, each file is fetched when opened.
 const WHOLE_LINES = 4000;
 // Maximum lines of a file that is open at first.
 const OPEN_LINES = 600;

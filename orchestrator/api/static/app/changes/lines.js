@@ -14,7 +14,7 @@ export function numbered(hunk) {
   return rows;
 }
 
-// Adds `parts` [[text, differs]] to each row. Only runs of as many removed as added lines are compared.
+// Adds `parts` [[text, differs]] to each row. Lines are compared only where as many are added as removed.
 export function marked(rows) {
   let at = 0;
   while (at < rows.length) {

@@ -1,4 +1,4 @@
-// Data of one address for a page: fetched at first, again on request, never twice at a time.
+// Data of one address for a page: fetched at first and again on request, one fetch at a time.
 import { Away, get } from "./api.js";
 import { answering } from "./connection.js";
 import { useEffect, useState } from "./html.js";

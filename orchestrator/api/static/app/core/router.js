@@ -37,7 +37,7 @@ export function begin() {
   document.addEventListener("click", clicked);
 }
 
-// Scrolls to where the page was left, as soon as its content is there.
+// Scrolls to the position at which the user left the page, as soon as its content is there.
 function scrollBack(to, until) {
   if (!to) return;
   const isThere = !document.querySelector("main .loading") && document.documentElement.scrollHeight >= to + innerHeight;

@@ -1,7 +1,7 @@
 // The session: undefined until it is known, null if the browser is not logged in.
 //
-// The session is a cookie that no script can read. Browsers send it to every port of this host, so
-// that a change also needs a token, which stays with this port.
+// The session is a cookie that no script can read. Browsers send it to every port of this host.
+// Therefore a change also needs a token, which stays with this port.
 import { answering, lost } from "./connection.js";
 import { store } from "./store.js";
 
@@ -49,7 +49,7 @@ function takeTicket() {
 
 export async function logIn(key) {
   if (!key) return "Type the key.";
-  // A header has only characters of ASCII, and so have keys.
+  // A key has only ASCII characters, because it is sent in a header.
   if (!/^[\x21-\x7e]+$/.test(key)) return "invalid API key; use api.api_key from config.yaml";
   return open({ headers: { "X-API-Key": key } });
 }

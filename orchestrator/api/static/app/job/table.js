@@ -97,7 +97,8 @@ function Row({ model, row, selected, marked, select, mark }) {
 const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);
 const MAY_STOP = new Set(["running", "waiting", "pending"]);
 
-// Makes one call for each worker, all at once. The message has the calls that the server rejected.
+// Makes one call for each worker, all in parallel. The message has the number of rejected calls, and
+// the reason of the first one.
 async function each(model, places, name, done) {
   const calls = places.map((i) => post(path("jobs", model.job, "workers", model.id[i], name)));
   const refused = (await Promise.allSettled(calls)).filter((call) => call.status === "rejected");

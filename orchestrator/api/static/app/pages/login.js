@@ -1,4 +1,4 @@
-// The login: a key starts a session. The address stays, so that the requested page is shown then.
+// The login: a key starts a session. The address stays, so that the requested page follows the login.
 import { html, useState } from "../core/html.js";
 import { go, place } from "../core/router.js";
 import { logIn } from "../core/session.js";

@@ -62,7 +62,7 @@ const EMPTY = {
   request: "", source: "split", commands: "", plan: "", agent: "auto", cost: "", time: "", workers: "", depth: "", labels: "", base: "", approve: false, gates: true,
 };
 
-// The form as it was left: who looks at another page does not lose it.
+// The entered values, so that a visit to another page does not lose them.
 let left = EMPTY;
 
 function Agents({ chosen, choose }) {

@@ -37,7 +37,7 @@ const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric"
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const date = new Intl.DateTimeFormat(undefined, { year: "numeric", month: "short", day: "numeric" });
 
-// The time of a day; on another day than today with its date.
+// The time of day; with the date if it is not today.
 export function time(iso, now = new Date()) {
   if (!iso) return "–";
   const given = new Date(iso);
