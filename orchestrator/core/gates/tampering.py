@@ -241,7 +241,7 @@ def with_second_run(
         return replace(result, judges=(*result.judges, *repaired))
     files = listed(altered.judges, MOST_NAMED)
     failures = [
-        f"with {files} as in the base commit: {each.text}"[:LONGEST_SHOWN]
+        f"with {files} from the base commit: {each.text}"[:LONGEST_SHOWN]
         for each in found[:MOST_LISTED]
     ]
     return replace(

@@ -614,7 +614,7 @@ class Scheduler:
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
-        """Apply manual changes to a tree that is in memory. ``take_changes`` returns them."""
+        """Apply manual changes to a tree in memory. Then ``take_changes`` returns the changes."""
         amend(ManualChanges(self._unit_of_work))
 
     def forget_ended(self) -> None:

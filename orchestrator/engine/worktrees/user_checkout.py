@@ -66,7 +66,7 @@ class UsersCheckout:
             replace_file(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def _adopt(self, root_id: str) -> None:
-        """Add the changes that the user made after the previous run to the recorded state."""
+        """Add the user's changes since the previous run to the recorded state."""
         directory = self._workspace.job_directory(root_id)
         before, ended = self._before(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()

@@ -16,13 +16,13 @@ FileStamps = Mapping[str, tuple[int, ...]]
 
 
 class _TooComplex(Exception):
-    """There are too many files, or another repository."""
+    """The directory has too many files, or contains another repository."""
 
 
 def stamps(directory: str, without: Collection[str] = ()) -> FileStamps | None:
     """Return the stamps of a checkout's files, without its ``.git``.
 
-    Return None if there are too many files, another repository, or an unreadable directory.
+    Return None if the directory has too many files, another repository, or an unreadable directory.
     ``without``: relative paths of directories that are omitted.
     """
     found: dict[str, tuple[int, ...]] = {}

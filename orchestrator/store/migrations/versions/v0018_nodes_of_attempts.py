@@ -1,4 +1,4 @@
-"""the node of a cluster that runs an attempt"""
+"""the node that runs an attempt, in a cluster"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -84,7 +84,7 @@ def test_tests_that_pass_only_with_the_works_own_judges_fail(
 
     assert ended["status"] == "failed", ended
     [reason] = reasons(ended)
-    assert reason.startswith(f"gate {gate} failed: with {file} as in the base commit: "), reason
+    assert reason.startswith(f"gate {gate} failed: with {file} from the base commit: "), reason
     assert finding in reason
 
 
@@ -144,7 +144,7 @@ def test_what_passes_only_with_loosened_settings_or_scripts_fails(
     ended = site.run("x", [edit(script)])
 
     assert ended["status"] == "failed", ended
-    assert f"failed: with {file} as in the base commit: " in reasons(ended)[0], ended
+    assert f"failed: with {file} from the base commit: " in reasons(ended)[0], ended
 
 
 CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
@@ -181,7 +181,7 @@ REPAIR = "sed -i 's/== 3/== 1/' tests/test_app.py"
 @pytest.mark.parametrize(
     ("script", "found"),
     [
-        pytest.param(CHANGE, "with tests/test_app.py as in the base commit: ", id="weakened"),
+        pytest.param(CHANGE, "with tests/test_app.py from the base commit: ", id="weakened"),
         pytest.param(
             f"{BREAK}; sed -i '/test_one/,$d' tests/test_app.py; echo 'def test_more(): pass' >> "
             "tests/test_app.py",
@@ -256,7 +256,7 @@ def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None
 
     assert ended["status"] == "failed", ended
     assert reasons(ended)[0].startswith(
-        "gate pytest failed: with tests/test_app.py as in the base commit: "
+        "gate pytest failed: with tests/test_app.py from the base commit: "
     )
 
 

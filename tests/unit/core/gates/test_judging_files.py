@@ -126,7 +126,7 @@ def test_the_finding_names_the_file() -> None:
     failed = with_second_run(TESTS, passed, now, ran("a::x"), base, changed)
     same = with_second_run(TESTS, passed, now, now, base, changed)
 
-    assert failed.failures == ("with tests/test_a.py as in the base commit: a::x: it failed",)
+    assert failed.failures == ("with tests/test_a.py from the base commit: a::x: it failed",)
     assert failed.blocks
     assert same == passed
 
