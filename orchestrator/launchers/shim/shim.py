@@ -222,7 +222,7 @@ class _Shim:
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``, or all for "". Return the attempts' ids."""
+        """Remove the preloaded launch of ``attempt``; "" means all. Return the attempts' ids."""
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:
             self._preloaded.remove(each)

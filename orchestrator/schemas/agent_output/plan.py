@@ -186,7 +186,7 @@ def plan_in(text: str) -> Plan:
     """
     found = None
     for value in objects_in(text):
-        # After the plan, an answer may have an empty example of the form.
+        # An answer may contain an empty example of the format after the plan.
         if value.get("tasks") or (found is None and "tasks" in value):
             found = value
     if found is None:

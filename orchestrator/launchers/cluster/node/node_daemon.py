@@ -229,7 +229,7 @@ class NodeDaemon:
             self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
         self._code = code_fingerprint()
         self._working: set[asyncio.Task[None]] = set()
-        #: True at first, and after each connection.
+        #: True if ``_prune`` is due: at first, and after each connection.
         self._may_prune = True
         self._lease = LeaseFile(str(self._directory / "lease"))
         self._terms = self._stored_terms()

@@ -90,7 +90,7 @@ class Questions:
         if worker is None or worker.question is None or worker.status is not WorkerStatus.WAITING:
             return
         due_at = worker.question.due_at
-        # The end of the pause extends the timeout, and watches the question again.
+        # After a pause, ``resumed`` extends the timeout, and watches the question again.
         if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
             decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
             self._end(worker, decision, "", "", now)

@@ -21,7 +21,7 @@ class TaskLocks:
         self._locks = trees.locks
 
     def lacks(self, worker: Worker, now: float) -> bool:
-        """Acquire the claims of a worker whose task has locks. Return True if it has to wait."""
+        """Claim the locks of a worker's task. Return True if the worker has to wait for them."""
         # A worker keeps its claims while child jobs of its previous attempt run.
         if self._locks.holds_claim(worker.key):
             return False
