@@ -251,7 +251,7 @@ class TaskRequest(Wire):
     def promises_are_in_the_project(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
         for position, path in enumerate(writes):
             if not is_in_project(path):
-                told = f"{path!r} is not a path in the project; write a path relative to it"
+                told = f"{path!r} is not a path in the project; write it relative to the project"
                 raise fault_at((position,), told)
         return writes
 
