@@ -54,7 +54,10 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
     The reasons are those of the job and of its failed workers.
     """
-    lines, failed = list[str](), list[Answer]()
+    lines = list[str]()
+    if answer.get("reason"):
+        word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
+        lines += wrapped(f"{word}: {answer['reason']}", width)
     if answer["status"] in UNSUCCESSFUL:
         # A cancelled job's reason is the same as that of its cancelled workers.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
@@ -67,10 +70,6 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
             lines.append(
                 f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"
             )
-    if answer.get("reason"):
-        # The lines about failed workers explain the status. The reason may have other facts.
-        word = "Why" if answer["status"] in UNSUCCESSFUL and not failed else "Note"
-        lines += wrapped(f"{word}: {answer['reason']}", width)
     return [*lines, *_ways_in(answer)]
 
 

@@ -230,6 +230,8 @@ class JobFacts:
     overruled_below: tuple[Overruled, ...] = ()
     #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()
+    #: Workers of tasks that did not succeed, without skipped workers.
+    unsuccessful: tuple[str, ...] = ()
     #: Facts about workers that succeeded, for the job's reason.
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, although the changes are in the result.

@@ -463,6 +463,7 @@ _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "earlier_parts": _each(lambda found: EarlierPart(**found)),
     "landed_on": tuple,
     "unpriced": tuple,
+    "unsuccessful": tuple,
     "repository_changes": _each(_read_repository_change),
     "landed": _each(lambda found: Landed(**found)),
 }

@@ -73,15 +73,17 @@ def reason_of(job: Job) -> str:
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, except those about unmerged changes.
+    """Return the sentences of a job's reason, except on unmerged changes and unsuccessful workers.
 
-    Reports list unmerged changes separately. For a job of an earlier version, which has no facts,
-    return its whole reason as one text.
+    Reports list these separately. For a job of an earlier version, which has no facts, return its
+    whole reason as one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
-    sentences = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
-    found = [sentence for sentence in sentences if sentence]
-    return found or ([job.reason] if job.reason and not is_listed else [])
+    separate = {_unsuccessful, *([_merge] if is_listed else [])}
+    found = {say: sentence for say in SENTENCES if (sentence := say(job))}
+    if not found and job.reason and not is_listed:
+        return [job.reason]
+    return [sentence for say, sentence in found.items() if say not in separate]
 
 
 def _planned_by(job: Job) -> str:
@@ -147,6 +149,12 @@ def _rejected_child_jobs(job: Job) -> str:
 def _plan(job: Job) -> str:
     fallback = job.facts.plan_fallback
     return f"planned by rules: {fallback.reason}" if fallback else job.facts.plan_error
+
+
+def _unsuccessful(job: Job) -> str:
+    names = job.facts.unsuccessful
+    shown = job.stop_cause is None and job.status in (JobStatus.PARTIAL, JobStatus.FAILED)
+    return f"did not succeed: {listed(names)}" if shown and names else ""
 
 
 def _discarded(job: Job) -> str:
@@ -440,6 +448,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _unpriced,
     _rejected_child_jobs,
     _plan,
+    _unsuccessful,
     _discarded,
     _merge,
     _landed,

@@ -225,6 +225,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
     "rejected_child_jobs": (2, ["2 child jobs rejected because a limit was reached"]),
     "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),
+    "unsuccessful": (("worker_2", "worker_3"), ["did not succeed: worker_2, worker_3"]),
 }
 
 
@@ -248,14 +249,13 @@ def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> No
     assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
 
 
-def test_a_reason_is_no_cause_of_the_status_if_workers_failed() -> None:
-    answer = {"job_id": "j", "status": "partial", "reason": "not judged: no tests found"}
+def test_the_reasons_of_failed_workers_follow_the_reason_of_the_job() -> None:
+    answer = {"job_id": "j", "status": "partial", "reason": "did not succeed: worker_1"}
     task = {"worker_id": "worker_1", "status": "failed", "reason": "exit code 1"}
 
-    assert ending_lines(answer, 80) == ["Why: not judged: no tests found"]
     assert ending_lines({**answer, "results": {"tasks": [task]}}, 80) == [
+        "Why: did not succeed: worker_1",
         "worker_1 failed: exit code 1",
-        "Note: not judged: no tests found",
     ]
 
 

@@ -5,7 +5,7 @@ all workers of a job have ended, its reports are requested. The end of a job als
 people, such as unjudged code and exceeded limits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.core.events import EventKind
@@ -25,7 +25,11 @@ from orchestrator.core.model.scheduler_commands import Render, TakePlan
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
-from orchestrator.core.outcome.job.job_outcome import job_outcome, unjudged_code
+from orchestrator.core.outcome.job.job_outcome import (
+    job_outcome,
+    tasks_succeeded,
+    unjudged_code,
+)
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason
@@ -99,6 +103,7 @@ class JobEnd:
         surveyed = surveyed and any(each.status.succeeded for each in agents)
         facts = replace(
             job.facts,
+            unsuccessful=tuple(_unsuccessful(workers)),
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
             unjudged_work=tuple(self._unjudged_work(job)),
             nothing_built=job.config.asks_to_build and surveyed,
@@ -161,6 +166,14 @@ class JobEnd:
         if facts != job.facts:
             noted = changed(job, facts=facts)
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
+
+
+def _unsuccessful(workers: Sequence[Worker]) -> Iterator[str]:
+    of_tasks = [each for each in workers if not each.is_planner]
+    succeeded = tasks_succeeded(of_tasks)
+    for each in of_tasks:
+        if not succeeded[each.task_id] and each.status is not WorkerStatus.SKIPPED:
+            yield each.id
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
