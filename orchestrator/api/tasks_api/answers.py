@@ -1,6 +1,6 @@
 """Jobs as answers of ``/api/v1/tasks``."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from orchestrator.api.serializers.answer_parts import (
@@ -76,7 +76,7 @@ def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
         success_count=None if results is None else succeeded,
         # A result that lacks changes counts as a failure, although each tool succeeded.
         failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
-        total_cost=None if results is None else sum(each.cost for each in results),
+        total_cost=_total(each.cost for each in results or ()),
         total_duration=duration(job.started_at, job.ended_at),
         best_cli=named.get(best.id) if best else None,
         error=None if job.status is JobStatus.COMPLETED else (job.reason or None),
@@ -91,11 +91,16 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
         cli_name=name,
         status="success" if succeeded else _CLI_STATUS.get(worker.status, "failure"),
         files_modified=list(result_of(worker).files_created),
-        cost=worker.cost_usd or 0.0,
+        cost=worker.cost_usd,
         duration=worker_seconds(worker) or 0.0,
         retries=max(0, worker.attempt - 1),
         error=None if succeeded else worker.reason or None,
     )
+
+
+def _total(costs: Iterable[float | None]) -> float | None:
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known else None
 
 
 def best_worker(workers: Sequence[Worker]) -> Worker | None:
@@ -177,14 +182,14 @@ def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> li
 def executor_stats(service: Service, caller: Caller) -> ExecutorStats:
     rows = service.reads.usage(caller, UsageFilter(by=UsageBy.AGENT))
     executions = sum(row.workers for row in rows)
-    cost = sum(row.cost_usd or 0.0 for row in rows)
+    cost = _total(row.cost_usd for row in rows)
     return ExecutorStats(
         total_executions=executions,
         total_cost=cost,
-        average_cost=cost / executions if executions else 0.0,
+        average_cost=None if cost is None else cost / executions,
         adapter_stats={
             row.key: AdapterStats(
-                cli_name=row.key, execution_count=row.workers, total_cost=row.cost_usd or 0.0
+                cli_name=row.key, execution_count=row.workers, total_cost=row.cost_usd
             )
             for row in rows
         },

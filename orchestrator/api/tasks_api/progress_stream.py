@@ -112,7 +112,7 @@ class TaskProgress(EventStream):
             reason or f"{name}: {status}",
             event,
             files_modified=list(result_of(worker).files_created),
-            cost=worker.cost_usd or 0.0,
+            cost=worker.cost_usd,
             duration=worker_seconds(worker),
         )
 

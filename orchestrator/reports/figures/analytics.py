@@ -362,7 +362,9 @@ def _total(values: Iterable[float | None]) -> Total:
     every = list(values)
     known = [value for value in every if value is not None]
     return Total(
-        value=sum(known) if known else None, known=len(known), unknown=len(every) - len(known)
+        value=round(sum(known), 6) if known else None,
+        known=len(known),
+        unknown=len(every) - len(known),
     )
 
 

@@ -4,9 +4,9 @@ A new version may add fields, but may not change or remove the existing fields.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
@@ -28,6 +28,9 @@ class Answer(DescribedFields, BaseModel):
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json", exclude_none=True)
 
+
+#: An amount of US dollars. Further digits of a sum would be rounding errors.
+Usd = Annotated[float, AfterValidator(lambda amount: round(amount, 6))]
 
 Links = dict[str, str]
 

@@ -1,7 +1,7 @@
 """The answer that compares the candidates of a task."""
 
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.schemas.answers.answer import Answer
+from orchestrator.schemas.answers.answer import Answer, Usd
 
 
 class CandidateAnswer(Answer):
@@ -40,7 +40,7 @@ class CandidateAnswer(Answer):
     files: int | None = None
     lines_added: int | None = None
     lines_removed: int | None = None
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     """Cost of the candidate and its child jobs; present after the comparison."""
     seconds: float | None = None
     """Work time of all attempts."""

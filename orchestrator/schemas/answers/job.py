@@ -17,7 +17,7 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.schemas.answers.answer import Answer, Links, no_items
+from orchestrator.schemas.answers.answer import Answer, Links, Usd, no_items
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
 from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.answers.status import (
@@ -38,7 +38,7 @@ class UsageAnswer(Answer):
     output_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     cost_estimated: bool | None = None
     """True if part of the cost was computed from a price table."""
     cost_partial: bool | None = None
@@ -277,11 +277,11 @@ class EstimateAnswer(Answer):
     reviewers: int = 0
     """Number of reviewers, in addition to the workers."""
     tokens: int
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     """Cost in US dollars; null: unknown."""
     review_tokens: int = 0
     """Part of the tokens that reviewers use."""
-    review_cost_usd: float | None = None
+    review_cost_usd: Usd | None = None
     """Part of the cost that reviewers cause; null: unknown."""
     from_workers: int
     """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""

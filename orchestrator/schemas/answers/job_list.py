@@ -6,7 +6,7 @@ from pydantic import Field
 
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.needs import NeedKind
-from orchestrator.schemas.answers.answer import Answer, Links, no_items
+from orchestrator.schemas.answers.answer import Answer, Links, Usd, no_items
 from orchestrator.schemas.answers.status import PausedAnswer
 
 
@@ -63,7 +63,7 @@ class NeedsAnswer(Answer):
 class TreeUsage(Answer):
     """Known usage of a job and its descendants."""
 
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     """Known cost in US dollars; omitted if unknown."""
     tokens: int | None = None
     """Known tokens, counted as for max_tokens; omitted if unknown."""
@@ -87,7 +87,7 @@ class UsageRowAnswer(Answer):
     tokens_out: int
     cache_read: int
     """Known tokens read from a provider's cache."""
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     """Known cost; omitted if unknown."""
     estimated: bool
     """True if a part of the cost was computed from a price table."""

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from orchestrator.core.model.submission import Scope
-from orchestrator.schemas.answers.answer import Answer
+from orchestrator.schemas.answers.answer import Answer, Usd
 
 
 class StatsAnswer(Answer):
@@ -20,7 +20,7 @@ class StatsAnswer(Answer):
     #: Number of gate results since the server's start, by outcome.
     gates: dict[str, int] = Field(default={})
     #: Known cost of all workers and planners. None: no cost is known.
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
     #: True if a part of the cost was computed from a price table.
     cost_estimated: bool = False
     #: True if the cost of some workers is unknown or incomplete.

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.read_models import StepKind
-from orchestrator.schemas.answers.answer import Answer
+from orchestrator.schemas.answers.answer import Answer, Usd
 from orchestrator.schemas.answers.job import WorkerAnswer
 
 
@@ -22,7 +22,7 @@ class WorkerUsage(Answer):
     steps: int | None = None
     tokens: int | None = None
     """Known tokens, counted as for max_tokens."""
-    cost_usd: float | None = None
+    cost_usd: Usd | None = None
 
 
 class WorkerRowAnswer(Answer):

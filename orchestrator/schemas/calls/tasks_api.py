@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from orchestrator.core.text.field_descriptions import DescribedFields
+from orchestrator.schemas.answers.answer import Usd
 from orchestrator.schemas.fields.bounded_types import (
     REQUEST_LIMIT_CHARACTERS,
     LabelValue,
@@ -125,8 +126,8 @@ class CliResult(WholeAnswer):
     """Name of the tool, as the caller spelled it."""
     status: Literal["success", "failure", "timeout", "cancelled", "blocked"]
     files_modified: list[str] = []
-    cost: float = 0.0
-    """Known cost in US dollars."""
+    cost: Usd | None = None
+    """Cost in US dollars; null: unknown."""
     duration: float = 0.0
     """Seconds from the first start to the end."""
     retries: int = 0
@@ -148,7 +149,8 @@ class Task(WholeAnswer):
     cli_results: list[CliResult] | None = None
     success_count: int | None = None
     failure_count: int | None = None
-    total_cost: float | None = None
+    total_cost: Usd | None = None
+    """Known cost in US dollars; null: unknown."""
     total_duration: float | None = None
     best_cli: str | None = None
     """The tool whose result is merged."""
@@ -170,15 +172,17 @@ class AdapterStats(WholeAnswer):
 
     cli_name: str
     execution_count: int
-    total_cost: float
+    total_cost: Usd | None
+    """Known cost in US dollars; null: unknown."""
 
 
 class ExecutorStats(WholeAnswer):
     """Executions of all tools, in all jobs that the key sees."""
 
     total_executions: int
-    total_cost: float
-    average_cost: float
+    total_cost: Usd | None
+    """Known cost in US dollars; null: unknown."""
+    average_cost: Usd | None
     adapter_stats: dict[str, AdapterStats]
 
 

@@ -1,7 +1,9 @@
 """Jobs as answers of ``/api/v1/tasks``."""
 
 from orchestrator.api.tasks_api.answers import task_answer
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from tests.unit.core.factories import a_config, a_job, a_worker
 
 LABELS = {"api": "tasks", "cli.0": "claude_code", "cli.1": "gemini", "cli_obstacle.1": "run: npm i"}
@@ -33,3 +35,23 @@ def test_a_task_has_no_results_before_its_end() -> None:
     task = task_answer(job, [a_worker()])
     assert task.status == "running"
     assert task.cli_results is task.success_count is task.total_cost is task.best_cli is None
+
+
+def test_an_unknown_cost_is_null_and_a_sum_of_costs_has_no_rounding_errors() -> None:
+    labels = {"api": "tasks", "cli.0": "claude_code", "cli.1": "gemini", "cli.2": "codex"}
+    job = a_job(config=a_config(labels=labels), status=JobStatus.COMPLETED, ended_at=9.0)
+
+    def costs(*known: float | None) -> list[float | None]:
+        workers = [
+            a_worker(
+                index=index,
+                status=WorkerStatus.SUCCESS,
+                result=WorkerResult(usage=Usage(cost_usd=cost)),
+            )
+            for index, cost in enumerate(known)
+        ]
+        task = task_answer(job, workers)
+        return [task.total_cost, *(each.cost for each in task.cli_results or ())]
+
+    assert costs(0.1, 0.2, None) == [0.3, 0.1, 0.2, None]
+    assert costs(None, None, None) == [None] * 4

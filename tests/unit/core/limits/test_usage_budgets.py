@@ -72,14 +72,14 @@ def test_a_running_worker_tells_its_whole_usage_every_time() -> None:
     job = story.root()
     key = story.key(job)
 
-    for cost in (0.1, 0.3, 0.3):
+    for cost in (0.1, 0.1 + 0.2, 0.3):
         assert story.scheduler.used(key, 1, usage(cost, steps=1), story.now) == ""
         story.turn()
 
     result = story.worker(key).result
     assert result is not None and result.usage.cost_usd == 0.3
     told = [e for e in story.kept.events[job.root_id] if e.kind is EventKind.WORKER_USED]
-    assert [event.data["cost_usd"] for event in told] == [0.1, 0.3]
+    assert [event.data["cost_usd"] for event in told] == [0.1, 0.3, 0.3]
 
 
 def test_attempts_are_added_up_also_after_a_crash() -> None:
