@@ -244,7 +244,8 @@ def iso(at: float | None) -> str | None:
     """Format a time in ISO 8601, in UTC with milliseconds; None for None."""
     if at is None:
         return None
-    milliseconds = int(at * 1000)
+    # Rounded to microseconds first, as in the answers of the API.
+    milliseconds = round(at * 1_000_000) // 1000
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 

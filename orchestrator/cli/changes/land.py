@@ -261,7 +261,7 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     yield f"{text}. The job's result lacks:"
     yield from found
     if not named and job.get("reason"):
-        yield f"Also: {job['reason']}"
+        yield f"Why: {job['reason']}"
 
 
 def _merged_by_a_person(job: Mapping[str, Any]) -> set[str]:

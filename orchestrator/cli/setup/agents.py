@@ -26,7 +26,7 @@ def agents_command(surroundings: CliContext) -> None:
         return
     click.echo(table([HEADS, *map(_row, agents)]))
     for agent in agents:
-        for words in filter(None, (agent.get("login_refused"), *agent["fix"])):
+        for words in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
             click.echo(f"{agent['name']}: {printable(words)}", err=True)
 
 

@@ -6,6 +6,7 @@ import time
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_claim import run_path
@@ -16,7 +17,6 @@ from orchestrator.security.secrets.masking import Masker
 
 #: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
 _KILL_SECONDS = 2.0
-_NEVER = ExitCause.NEVER_BEGAN, "not started: the server stopped first"
 _STOPPED = (
     ExitCause.SHUTDOWN,
     "outcome unknown: the supervising process was killed while the server was being stopped",
@@ -54,11 +54,21 @@ def settle(
         died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
         died = _STOPPED if with_server else died
         never_began = state is exit_record.Unfinished.NEVER and not has_begun
-        cause, reason = _NEVER if never_began else died
+        cause, reason = died
+        if never_began:
+            cause, reason = ExitCause.NEVER_BEGAN, _not_started(attempt_id)
         ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
         if ended is not None:
             return ended
     return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
+
+
+def _not_started(attempt_id: str) -> str:
+    root_id, worker_id = attempt_id.split("/")[:2]
+    return (
+        "the worker's process was not started, because the server exited first; to retry the "
+        f"worker: {COMMAND} retry {root_id} {worker_id}"
+    )
 
 
 def clear_group(attempt_id: str, exit_path: str) -> None:

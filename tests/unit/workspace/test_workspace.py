@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.api.serializers.answer_parts import moment
 from orchestrator.core.errors import WorkspaceBusy
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, Worker
@@ -21,6 +22,7 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
 from orchestrator.workspace.job_log import line_of
+from orchestrator.workspace.layout import iso
 from tests.integration.site import until
 
 CONFIG = JobConfig(
@@ -368,3 +370,8 @@ def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
     )
     for name in ("", "..", ".hidden", "a/b", "../config.yaml", "LEVEL_x_REPORT.md"):
         assert workspace.report(JOB, name) is None
+
+
+def test_times_are_those_of_the_api() -> None:
+    for at in (1_764_180_000.123, 1_764_180_000.1239998, 1_764_180_000.9999998):
+        assert iso(at) == moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -152,7 +152,7 @@ def _plan(job: Job) -> str:
 
 
 def _unsuccessful(job: Job) -> str:
-    names = job.facts.unsuccessful
+    names = [each for each in job.facts.unsuccessful if each not in job.facts.taken]
     shown = job.stop_cause is None and job.status in (JobStatus.PARTIAL, JobStatus.FAILED)
     return f"did not succeed: {listed(names)}" if shown and names else ""
 

@@ -250,7 +250,7 @@ def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
     assert command(site, "land", job, "--yes") == 6
     assert capfd.readouterr().err == (
         f"{start}. The job's result lacks:\n  worker_3 (failed): exit code 1\n"
-        f"Also: merged by a person: worker_2\n{end}"
+        f"Why: did not succeed: worker_3; merged by a person: worker_2\n{end}"
     )
     merge(site, job, take=["worker_3"])
     assert command(site, "land", job, "--yes") == 6

@@ -220,7 +220,9 @@ def test_launches_of_an_exited_server_never_begin(stage: Stage, shim: int, until
     assert not stage.adopt("b")
     (stage.directory / "go").touch()
     assert stage.reports.exit("a").code == 0
-    assert stage.settle("b").cause is ExitCause.NEVER_BEGAN
+    settled = stage.settle("b")
+    assert settled.cause is ExitCause.NEVER_BEGAN
+    assert settled.error.endswith(f"retry {stage.id('b').replace('/', ' ')}")
     assert ran(stage) == []
 
 
