@@ -283,7 +283,7 @@ def _without_result(job: Job, error: NotFound) -> str:
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """
     if not job.status.ended:
-        raise NotFound(
+        raise Conflict(
             f"job {job.id} is {job.status}, and has no result yet; wait for its end: "
             f"{COMMAND} wait {job.id}"
         ) from None

@@ -163,7 +163,7 @@ def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Pa
     job = site.submit("x", [edit(f"while [ ! -e {release} ]; do sleep 0.02; done; echo a > a")])
     until(lambda: site.status(job)["workers"].get("running"), "it runs")
 
-    told = refused(call(site, job, "land"), 404, "not-found")["detail"]
+    told = refused(call(site, job, "land"), 409, "conflict")["detail"]
 
     assert told.endswith(f"has no result yet; wait for its end: bin/orchestrator wait {job}")
     release.touch()
