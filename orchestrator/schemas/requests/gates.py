@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Discriminator,
     Field,
@@ -109,6 +110,12 @@ class GateRequest(Wire):
         )
 
 
+def _not_off(command: str) -> str:
+    if command.strip() == OFF:
+        raise ValueError("'off' cannot be an entry of a list; to disable all gates: gates: off in config")
+    return command
+
+
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
@@ -135,7 +142,8 @@ def _kind_of_gates(value: Any) -> str | None:
 #: Validated in the form that the value has, so that errors concern this form only. Brackets mark a
 #: part of the location that is not in the request.
 GateItem = Annotated[
-    Annotated[GateCommand, Tag("[command]")] | Annotated[GateRequest, Tag("[object]")],
+    Annotated[GateCommand, AfterValidator(_not_off), Tag("[command]")]
+    | Annotated[GateRequest, Tag("[object]")],
     Discriminator(
         _kind_of_gate,
         custom_error_type="gate",

@@ -125,6 +125,7 @@ tasks:
         ("[{name: a, run: x, baseline: old}]", "3:38"),
         ("[{name: a, run: x, command: y}]", "3:37"),
         ("['']", "3:11"),
+        ("[ruff, 'off']", "3:17"),
     ],
 )
 def test_gates_that_cannot_be_are_refused_with_their_place(gates: str, place: str) -> None:
