@@ -66,8 +66,8 @@ def settle(
 def _not_started(attempt_id: str) -> str:
     root_id, worker_id = attempt_id.split("/")[:2]
     return (
-        "the worker's process was not started, because the server exited first; to retry the "
-        f"worker: {COMMAND} retry {root_id} {worker_id}"
+        "the worker's process was not started, because the server exited first; if no attempt "
+        f"follows, retry the worker: {COMMAND} retry {root_id} {worker_id}"
     )
 
 

@@ -112,7 +112,9 @@ class GateRequest(Wire):
 
 def _not_off(command: str) -> str:
     if command.strip() == OFF:
-        raise ValueError("'off' cannot be an entry of a list; to disable all gates: gates: off in config")
+        raise ValueError(
+            "'off' cannot be an entry of a list; to disable all gates: gates: off in config"
+        )
     return command
 
 
