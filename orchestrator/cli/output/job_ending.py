@@ -1,5 +1,6 @@
 """The summary of a job in a few lines: outcome, workers' messages, path of the report."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from orchestrator.core.model.states import (
     SUCCEEDED_WORKER,
     JobStatus,
     LossCause,
+    MergeState,
     OutsideCause,
     Workdir,
     WorkerStatus,
@@ -28,13 +30,20 @@ from orchestrator.core.text.formatting import cut
 
 #: Separator of the first and the last line of an answer.
 BETWEEN = " ... "
+#: Minimum columns for each of these two lines. With fewer columns, only the last line is shown.
+LEAST_LINE = 30
 SHOWN_TASKS = 30
 #: Number of failed workers shown with their whole reason, and its maximum length.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
 SHOWN_COMMANDS = 3
+#: Maximum number of characters of a task's id in the line of its worker.
+SHOWN_ID = 24
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 STATUS_WIDTH = len("recursive_success")
 SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+_HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
+#: The id of a task to which its plan gave none.
+_NO_ID = re.compile(r"task_\d+_*")
 
 Answer = Mapping[str, Any]
 
@@ -46,7 +55,20 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
-    return [*lines, *_places(answer), *ending_lines(answer, width)]
+    return [*lines, *_places(answer), *ending_lines(answer, width), *_next_lines(answer)]
+
+
+def _next_lines(answer: Answer) -> Iterator[str]:
+    """Yield the commands that show and land the result, and that retry unsuccessful tasks."""
+    job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
+    if answer.get("merge_state") in _HAS_RESULT:
+        partial = "" if is_complete else " --partial"
+        yield f"to show the changes: {COMMAND} diff {job_id}"
+        yield f"to merge them into your branch: {COMMAND} land {job_id}{partial}"
+    tasks = tasks_of(answer)
+    done = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
+    if not is_complete and any(each.get("task_id") not in done for each in tasks):
+        yield f"to retry the tasks that did not succeed: {COMMAND} retry {job_id}"
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
@@ -64,7 +86,8 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
         failed = [each for each in tasks if _has_failed(each)]
         for task in failed[:SHOWN_FAILURES]:
-            text = f"{task['worker_id']} {task['status']}: {task['reason']}"
+            named = f" ({task_id})" if (task_id := given_id(task)) else ""
+            text = f"{task['worker_id']}{named} {task['status']}: {task['reason']}"
             lines += wrapped(cut(text, FAILURE_CHARACTERS), width)
         if len(failed) > SHOWN_FAILURES:
             lines.append(
@@ -142,9 +165,16 @@ def _cost(usage: Answer) -> str:
     return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
 
 
+def given_id(task: Answer) -> str:
+    """Return the id that the plan gave to the worker's task; "" if it gave none."""
+    task_id = str(task.get("task_id") or "")
+    return "" if _NO_ID.fullmatch(task_id) else task_id
+
+
 def summary_line(task: Answer, width: int) -> str:
-    """Return one line about a worker: its reason, or the first and last line of its answer."""
-    marks = "(not chosen) " if task.get("chosen") is False else ""
+    """Return one line about a worker: its task, and its reason or lines of its answer."""
+    marks = f"{cut(task_id, SHOWN_ID)}: " if (task_id := given_id(task)) else ""
+    marks += "(not chosen) " if task.get("chosen") is False else ""
     reason = task.get("reason")
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
@@ -155,9 +185,16 @@ def summary_line(task: Answer, width: int) -> str:
 
 
 def _answer(task: Answer, width: int) -> str:
-    lines = lines_of(task.get("output")) or lines_of(task.get("title"))
-    if len(lines) < 2:
-        return cut("".join(lines), width)
+    """Return the first and the last line of a worker's answer, without rows of tables.
+
+    If there is little room, return its title or, without a title, its last line.
+    """
+    output = str(task.get("output") or "")
+    lines = [line for line in lines_of(output) if not line.startswith("|")]
+    lines = lines or lines_of(task.get("title"))
+    fits = len(BETWEEN.join((*lines[:1], *lines[-1:]))) <= width
+    if len(lines) < 2 or (not fits and width < 2 * LEAST_LINE + len(BETWEEN)):
+        return cut("".join(lines[:1] if output.startswith("# ") else lines[-1:]), width)
     # A short first line leaves more columns for the last line, where agents often state the
     # outcome.
     half = (width - len(BETWEEN)) // 2

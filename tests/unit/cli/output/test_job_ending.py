@@ -102,9 +102,57 @@ def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> N
     said = "# Added the cart\n\nwith tests\n\n```\nx\n```\nThe price of zero is open.\n"
     task = {"worker_id": "worker_1", "status": "success", "output": said}
     assert line_of(**task) == "Added the cart ... The price of zero is open."
-    assert line_of(60, **task).endswith(" ... The p...")
+    assert line_of(**{**task, "output": said + "\n| a | table |\n"}) == line_of(**task)
+    assert line_of(60, **task) == "Added the cart"
+    assert line_of(60, **{**task, "output": said.removeprefix("# ")}) == "The price of zero..."
+    assert line_of(60, **{**task, "output": "Yes\nNo"}) == "Yes ... No"
     assert line_of(**{**task, "output": "one line\n"}) == "one line"
     assert line_of(**{**task, "output": ""}) != ""
+
+
+def test_a_worker_is_shown_with_the_id_that_the_plan_gave_to_its_task() -> None:
+    task = {"worker_id": "worker_8", "task_id": "lint", "status": "failed", "reason": "exit code 1"}
+    answer = {"job_id": "a", "status": "failed", "results": {"tasks": [task]}}
+    assert line_of(**task) == "lint: exit code 1"
+    assert ending_lines(answer, 80) == ["worker_8 (lint) failed: exit code 1"]
+    assert line_of(**{**task, "task_id": "task_8"}) == "exit code 1"
+    assert len(line_of(80, **{**task, "task_id": "x" * 80})) <= 80 - 25
+
+
+RESULT = ["to show the changes: bin/orchestrator diff a"]
+LANDED = "to merge them into your branch: bin/orchestrator land a"
+RETRIED = "to retry the tasks that did not succeed: bin/orchestrator retry a"
+
+
+@pytest.mark.parametrize(
+    ("status", "merge_state", "workers", "lines"),
+    [
+        ("completed", "merged", ["success"], [*RESULT, LANDED]),
+        ("completed", "none", ["success"], []),
+        ("partial", "in_part", ["success"], [*RESULT, f"{LANDED} --partial"]),
+        ("partial", "merged", ["success", "failed"], [*RESULT, f"{LANDED} --partial", RETRIED]),
+        ("failed", "none", ["timeout", "skipped"], [RETRIED]),
+        ("failed", "none", [], []),
+    ],
+)
+def test_the_last_lines_of_a_run_are_the_next_commands(
+    status: str, merge_state: str, workers: list[str], lines: list[str]
+) -> None:
+    tasks = [{"worker_id": "w", "task_id": str(n), "status": e} for n, e in enumerate(workers)]
+    answer = {"job_id": "a", "status": status, "merge_state": merge_state}
+
+    found = summary_lines({**answer, "results": {"tasks": tasks}}, 80)
+
+    assert found[1 + len(tasks) :] == lines
+
+
+def test_a_failed_candidate_of_a_task_that_succeeded_is_not_retried() -> None:
+    tasks = [
+        {"worker_id": f"worker_{n}", "task_id": "a", "status": status}
+        for n, status in enumerate(("failed", "success"))
+    ]
+    answer = {"job_id": "a", "status": "partial", "results": {"tasks": tasks}}
+    assert not [line for line in summary_lines(answer, 80) if "retry" in line]
 
 
 def test_a_worker_without_changes_and_without_an_answer_is_shown_without_a_colon() -> None:
