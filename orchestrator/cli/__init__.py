@@ -26,7 +26,7 @@ import click
 from orchestrator import __version__
 from orchestrator.cli.command_context import CliContext, pass_surroundings
 from orchestrator.cli.output import exit_codes
-from orchestrator.cli.output.command_group import CommandGroup, Sections
+from orchestrator.cli.output.command_group import COMPLETE_VARIABLE, CommandGroup, Sections
 from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.standard_streams import reader_may_leave
@@ -212,7 +212,8 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),
-            prog_name="orchestrator",
+            prog_name=COMMAND,
+            complete_var=COMPLETE_VARIABLE,
             standalone_mode=False,
             obj=surroundings,
             color=wants_color(surroundings.environ),

@@ -257,6 +257,8 @@ def retry_command(
             print_status(surroundings, client.retry_worker(job_id, worker_id))
         else:
             print_status(surroundings, client.retry(job_id, **config))
+    if not surroundings.as_json:
+        click.echo(f"wait for the job: {COMMAND} wait {job_id}", err=True)
 
 
 def print_status(surroundings: CliContext, answer: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ import click
 
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 
+#: Variable by which a shell requests the completions of a command line.
+COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 #: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]
 

@@ -3,11 +3,12 @@
 import click
 from click.shell_completion import get_completion_class
 
+from orchestrator.cli.output.command_group import COMPLETE_VARIABLE
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.errors import InvalidRequest
 
 SHELLS = ("bash", "zsh", "fish")
-_PROGRAM, _VARIABLE = "orchestrator", "_ORCHESTRATOR_COMPLETE"
+_PROGRAM = "orchestrator"
 
 
 @click.command("completion")
@@ -24,7 +25,7 @@ def completion_command(ctx: click.Context, shell: str) -> int:
     found = get_completion_class(shell)
     if found is None:
         raise InvalidRequest(f"no completion for {shell}; use one of {', '.join(SHELLS)}")
-    complete = found(ctx.find_root().command, {}, _PROGRAM, _VARIABLE)
+    complete = found(ctx.find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE)
     # Do not call source(), which runs bash to find its version.
     click.echo(complete.source_template % complete.source_vars())
     return ExitCode.OK

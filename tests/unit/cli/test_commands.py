@@ -277,7 +277,9 @@ def test_cancel_and_retry_print_the_status(
     assert orchestrator("cancel", "j1") == ExitCode.OK
     assert orchestrator("retry", "j1", "--timeout", "9", "--max-retries", "0") == ExitCode.OK
 
-    assert capsys.readouterr().out == "j1\ncancelled\nrunning\n"
+    out, err = capsys.readouterr()
+    assert out == "j1\ncancelled\nrunning\n"
+    assert err == "wait for the job: bin/orchestrator wait j1\n"
     body = served.calls_of("POST", "retry")[0].body
     assert body == {"config": {"default_timeout": 9.0, "max_retries": 0}}
 
@@ -498,9 +500,9 @@ def test_every_command_is_in_the_list_of_help_and_in_completions(
 @pytest.mark.parametrize(
     ("names", "usage"),
     [
-        (["status"], "orchestrator status [OPTIONS] [JOB]"),
-        (["job", "status"], "orchestrator job status [OPTIONS] [JOB]"),
-        (["config", "show"], "orchestrator config show [OPTIONS]"),
+        (["status"], "bin/orchestrator status [OPTIONS] [JOB]"),
+        (["job", "status"], "bin/orchestrator job status [OPTIONS] [JOB]"),
+        (["config", "show"], "bin/orchestrator config show [OPTIONS]"),
     ],
 )
 def test_help_of_a_command_is_what_its_own_option_prints(
