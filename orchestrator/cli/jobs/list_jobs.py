@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
-from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.core.text.command_name import COMMAND
 
 REQUEST_COLUMN = 46
@@ -52,9 +52,19 @@ def show_jobs(
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))
-    if answer["total"] > len(answer["jobs"]):
-        rest = answer["total"] - len(answer["jobs"])
-        click.echo(f"{rest} more jobs are not shown; to show more, add --limit N", err=True)
+    if rest := answer["total"] - len(answer["jobs"]):
+        are = "job is" if rest == 1 else "jobs are"
+        click.echo(f"{rest} more {are} not shown; to show more, add --limit N", err=True)
+    if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
+        warn_if_no_server(surroundings)
+
+
+def warn_if_no_server(surroundings: CliContext) -> None:
+    """Print a notice on unfinished jobs if no server runs."""
+    if surroundings.address_if_running() is None:
+        click.echo(
+            f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True
+        )
 
 
 def find_jobs(

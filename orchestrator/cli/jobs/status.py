@@ -13,7 +13,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.doctor.leftover_processes import leftover_message
-from orchestrator.cli.jobs.list_jobs import show_jobs
+from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_ending import (
     STATUS_WIDTH,
@@ -116,7 +116,7 @@ def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
 
     answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
     if answer["status"] not in ENDED_JOB:
-        click.echo("no server is running; this is the status when the server stopped", err=True)
+        warn_if_no_server(surroundings)
     return answer
 
 

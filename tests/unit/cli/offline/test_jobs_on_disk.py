@@ -91,6 +91,21 @@ def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(
     assert "worker_2_2" in capsys.readouterr().out
 
 
+def test_unfinished_jobs_without_a_server_are_named_with_the_command_that_continues_them(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    write_job(folder, "ended")
+    orchestrator("jobs")
+    assert capsys.readouterr().err == ""
+
+    write_job(folder, "open", status="running")
+    for command in (["jobs"], ["status", "open"]):
+        orchestrator(*command)
+        assert capsys.readouterr().err == (
+            "no server is running; unfinished jobs continue with: bin/orchestrator serve\n"
+        )
+
+
 def test_a_list_that_is_empty_says_of_what(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
