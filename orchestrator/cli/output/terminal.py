@@ -13,6 +13,8 @@ import click
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, one_line
 
+#: Blanks between two columns of a table.
+GAP = "  "
 #: Key in click's context of the arguments after the program's name.
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
@@ -101,7 +103,7 @@ def table(rows: Iterable[Sequence[object]]) -> str:
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells
     )
 

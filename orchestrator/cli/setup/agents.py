@@ -9,10 +9,12 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
-from orchestrator.cli.output.terminal import first_line, printable, table
+from orchestrator.cli.output.terminal import GAP, first_line, printable, table, terminal_width
 
 _VERSION_SECONDS = 15.0
-HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "DESCRIPTION")
+HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS")
+#: Minimum columns for the descriptions. With less room, the table has none.
+LEAST_DESCRIPTION = 12
 
 
 @click.command("agents")
@@ -24,7 +26,7 @@ def agents_command(surroundings: CliContext) -> None:
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
-    click.echo(table([HEADS, *map(_row, agents)]))
+    click.echo(_table(agents, terminal_width()))
     for agent in agents:
         for words in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
             click.echo(f"{agent['name']}: {printable(words)}", err=True)
@@ -82,6 +84,18 @@ def _usable(agent: Mapping[str, Any]) -> str:
     return f"on {first}" + (f" and {len(more)} more" if more else "")
 
 
+def _table(agents: Sequence[Mapping[str, Any]], width: int) -> str:
+    """Return the table of agents. Omits a column that is empty, or for which there is no room."""
+    rows = [HEADS, *map(_row, agents)]
+    if not any(agent.get("inherit") for agent in agents):
+        rows = [row[:-1] for row in rows]
+    room = width - max(map(len, table(rows).splitlines())) - len(GAP)
+    if room < LEAST_DESCRIPTION:
+        return table(rows)
+    texts = ["DESCRIPTION", *(first_line(agent["description"], room) for agent in agents)]
+    return table([(*row, text) for row, text in zip(rows, texts, strict=True)])
+
+
 def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(agent["name"]),
@@ -90,5 +104,4 @@ def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
         str(agent["login"]),
         str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),
         ", ".join(agent.get("inherit") or ()) or "-",
-        first_line(agent["description"], 60),
     )

@@ -32,6 +32,23 @@ def test_the_command_that_mends_an_agent_is_shown(
     assert "claude: run claude /login, or set ANTHROPIC_API_KEY" in shown.err
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_the_table_is_not_wider_than_the_terminal(
+    orchestrator: Orchestrator,
+    claude: dict[str, str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    columns: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+
+    assert orchestrator("agents") == 0
+
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert ("DESCRIPTION" in head) is (columns >= 80) and "INHERITS" not in head
+    assert max(map(len, rows)) <= max(columns, len(head))
+
+
 def test_agents_are_told_as_json(
     orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
