@@ -52,6 +52,9 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     """Return the summary of a running or ended job. ``answer``: the answer of ``status``."""
     tasks = tasks_of(answer)
     lines = [outcome_line(answer)]
+    if len(tasks) > SHOWN_TASKS:
+        # Unsuccessful tasks come first, so that the omitted tasks are successful ones.
+        tasks.sort(key=lambda task: task["status"] in SUCCEEDED)
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")

@@ -146,6 +146,16 @@ def test_the_last_lines_of_a_run_are_the_next_commands(
     assert found[1 + len(tasks) :] == lines
 
 
+def test_a_summary_that_omits_workers_begins_with_the_unsuccessful_ones() -> None:
+    tasks = [{"worker_id": f"worker_{n}", "status": "success"} for n in range(40)]
+    tasks[35]["status"] = "failed"
+    answer = {"job_id": "a", "status": "partial", "results": {"tasks": tasks}}
+
+    _, first, second, *_ = summary_lines(answer, 80)
+
+    assert first.startswith("  worker_35 ") and second.startswith("  worker_0 ")
+
+
 def test_a_failed_candidate_of_a_task_that_succeeded_is_not_retried() -> None:
     tasks = [
         {"worker_id": f"worker_{n}", "task_id": "a", "status": status}
