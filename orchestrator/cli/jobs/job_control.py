@@ -221,7 +221,7 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
     "default_timeout",
     type=SECONDS,
     metavar="S",
-    help="Timeout of one attempt, in seconds.",
+    help="Timeout of one attempt, in seconds, if the task sets none.",
 )
 @click.option(
     "--max-workers",
