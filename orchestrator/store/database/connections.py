@@ -358,8 +358,11 @@ def as_unreadable(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # Rows contain only validated values, so the database is damaged.
-        raise StoreError(f"{where} contains an unreadable value: {error}") from error
+        # A release writes only values that it can read.
+        raise StoreError(
+            f"{where} contains an unreadable value: {error}; the data is damaged, or a newer "
+            "release wrote it"
+        ) from error
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
