@@ -1,6 +1,7 @@
 """``orchestrator logs``: prints or follows the logs of one worker or of all workers."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,9 +94,8 @@ class _Files:
         from orchestrator.cli.offline.jobs_on_disk import workers_of
 
         assert self._directory is not None
-        found = [
-            LogFile.of(path) for path in sorted((self._directory / "logs").glob("depth_*.log"))
-        ]
+        paths = sorted((self._directory / "logs").glob("depth_*.log"), key=_numbers)
+        found = [LogFile.of(path) for path in paths]
         if self._worker_id:
             return [file for file in found if file.worker_id == self._worker_id]
         wanted = workers_of(self._surroundings.workspace, self._job_id)
@@ -105,6 +105,11 @@ class _Files:
         from orchestrator.cli.offline.jobs_on_disk import find_job
 
         return find_job(self._surroundings.workspace, self._job_id)["status"] in ENDED_JOB
+
+
+def _numbers(path: Path) -> tuple[list[int], str]:
+    """Return a key that sorts ``worker_10`` after ``worker_9``."""
+    return [int(number) for number in re.findall(r"\d+", path.stem)], path.stem
 
 
 def _from_server(

@@ -267,6 +267,23 @@ def test_logs_name_the_worker_of_each_line(
     assert orchestrator("logs", "a", "worker_9") == ExitCode.NOT_FOUND
 
 
+def test_logs_are_in_the_order_of_the_workers_numbers(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    names = ("worker_1", "worker_2", "worker_10")
+    directory = write_job(
+        folder,
+        "a",
+        results={"tasks": [task(name) for name in names], "workspace": "", "final_report": ""},
+    )
+    for name in names:
+        (directory / "logs" / f"depth_0_{name}.log").write_text("x\n")
+
+    orchestrator("logs", "a")
+
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*names]
+
+
 def test_followed_logs_show_new_lines_and_new_workers_until_the_end(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
