@@ -25,12 +25,14 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
+from orchestrator.git.merge.file_merge import merged_by_drivers
 from orchestrator.security.files.umask import users_umask
 
 _MOST_NAMED = 10
@@ -290,6 +292,8 @@ class Landing:
         text = f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
         if common != before:
             text += f"; no gate judged the result together with the newer commits of {branch}"
+            if paths := merged_by_drivers(self._git, before, result):
+                text += f"; merged by your merge driver, which may omit changes: {listed(paths)}"
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:

@@ -139,6 +139,18 @@ def test_landing_moves_the_branch_and_undo_takes_it_back(
         landing.undo()
 
 
+def test_a_landing_names_the_files_that_a_merge_driver_merged(
+    project: Project, landing: Landing
+) -> None:
+    project.git("config", "merge.mine.driver", "true")
+    project.commit({".gitattributes": "*.txt merge=mine\n", "a.txt": "one\ntwo\n3\n"}, "mine")
+
+    text = landing.land().text
+
+    assert project.show("main", "a.txt") == "one\ntwo\n3"
+    assert text.endswith("; merged by your merge driver, which may omit changes: a.txt")
+
+
 def test_a_branch_that_went_on_gets_a_merge_commit(
     project: Project, landing: Landing, result: str
 ) -> None:
