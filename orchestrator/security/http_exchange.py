@@ -1,7 +1,7 @@
 """One HTTP exchange: opens a plain connection, writes a request, and reads the answer.
 
-``LoopbackSession`` and ``StdlibClient`` use it. It uses only the standard library, no proxy, and
-follows no redirects.
+``LoopbackSession`` and ``StdlibClient`` use it. It uses only the standard library. It uses
+no proxy, and follows no redirects.
 """
 
 from __future__ import annotations

@@ -71,7 +71,8 @@ def _lock(descriptor: int) -> bool:
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return False if ``over`` returned True before the setup exited.
 
-    Return True also if the setup failed. It is then not repeated, because it would fail again.
+    Otherwise, return True, even if the setup failed: it is not repeated, because it would fail
+    again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

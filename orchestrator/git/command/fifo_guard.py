@@ -1,7 +1,7 @@
 """Removes named pipes (FIFOs) and devices at paths that git reads.
 
-Git would wait for them forever. A worker may create them in its worktree, and without containment,
-in the repository.
+Git would wait for them forever. A worker can create them in its worktree. Without containment, it
+can also create them in the repository.
 """
 
 import os

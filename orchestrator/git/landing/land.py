@@ -233,8 +233,8 @@ class Landing:
     def _start(self) -> str:
         """Return the commit from which the job started.
 
-        A discarded job has no ref of this commit. If the undo of its landing has restored its
-        result branch, return the last common ancestor of the result and HEAD.
+        A discarded job has no ref of this commit, but ``undo`` may have restored its result branch.
+        Then return the last common ancestor of HEAD and the result.
         """
         return self._git.resolve(self._base) or self._git.ask("merge-base", "HEAD", self.result())
 
