@@ -19,11 +19,11 @@ function reload() {
     return;
   }
   sessionStorage.removeItem(RELOADS);
-  const said = document.createElement("p");
-  said.className = "empty";
-  said.setAttribute("role", "alert");
-  said.textContent = "The dashboard could not be loaded. Check that the server runs (bin/orchestrator status), then reload this page.";
-  document.getElementById("app").replaceChildren(said);
+  const notice = document.createElement("p");
+  notice.className = "empty";
+  notice.setAttribute("role", "alert");
+  notice.textContent = "The dashboard could not be loaded. Check that the server runs (bin/orchestrator status), then reload this page.";
+  document.getElementById("app").replaceChildren(notice);
 }
 
 // Only for scripts: an error event of an element does not bubble, so the listener uses the capture phase.

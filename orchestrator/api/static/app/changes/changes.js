@@ -56,12 +56,12 @@ function Tree({ files, current, comments, viewed }) {
     const folder = cut < 0 ? "" : file.path.slice(0, cut);
     const head = folder && folder !== before;
     before = folder;
-    const said = comments.filter((each) => each.path === file.path).length;
+    const own = comments.filter((each) => each.path === file.path).length;
     return html`${head && html`<li class="dir" key=${`d ${folder}`}><${Icon} name="i-folder" small /><span class="cut">${plain(folder)}</span></li>`}
       <li key=${file.path} class=${folder ? "in1" : ""}><a href=${`#${encodeURIComponent(file.path)}`} data-row
         aria-current=${current === file.path ? "true" : undefined}>
         <${Icon} name=${viewed.has(file.path) ? "i-check" : "i-file"} small /><span class="cut">${plain(file.path.slice(cut + 1))}</span>
-        ${said ? html`<span class="chip">${said}<span class="sr"> comments</span></span>` : html`<span></span>`}<${PlusMinus} file=${file} /></a></li>`;
+        ${own ? html`<span class="chip">${own}<span class="sr"> comments</span></span>` : html`<span></span>`}<${PlusMinus} file=${file} /></a></li>`;
   });
   return html`<nav class="card files" aria-label="Changed files"><div class="logbar"><label class="find"><span class="sr">Find a file</span><${Icon} name="i-search" />
       <input class="in" type="search" placeholder=${`${many(files.length, "file")}, +${count(sum(files, "additions"))} −${count(sum(files, "deletions"))}`}

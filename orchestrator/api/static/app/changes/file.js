@@ -85,9 +85,9 @@ const sideOf = (row) => (row.kind === "-" ? ["old", row.old] : ["new", row.new])
 function Below({ file, row, editor, remarks, columns }) {
   if (!remarks) return null;
   const [side, line] = sideOf(row);
-  const said = remarks.on(file.path, side, line);
-  if (!said.length && !editor.is(side, line)) return null;
-  return html`<tr><td colspan=${columns}>${said.map((each) => html`<${Thread} key=${each.id} comment=${each} remarks=${remarks} />`)}
+  const comments = remarks.on(file.path, side, line);
+  if (!comments.length && !editor.is(side, line)) return null;
+  return html`<tr><td colspan=${columns}>${comments.map((each) => html`<${Thread} key=${each.id} comment=${each} remarks=${remarks} />`)}
     ${editor.is(side, line) && html`<${Editor} line=${line} save=${editor.save} cancel=${editor.end} />`}</td></tr>`;
 }
 

@@ -9,7 +9,7 @@ import { count, plain, time } from "../text/format.js";
 const MOST = 2000;
 const SHOWN = 300;
 
-function told(event) {
+function details(event) {
   const { status, reason, ...rest } = event.data.data || {};
   const more = Object.entries(rest).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value)).map(([name, value]) => `${name}: ${value}`);
   return [reason, ...more].filter(Boolean).join(" · ").slice(0, 300);
@@ -38,7 +38,7 @@ function Row({ event, job }) {
   const { worker_id: worker, at, kind } = event.data;
   const status = event.data.data?.status;
   return html`<tr><td class="num soft nowrap">${time(at)}</td><td>${status ? html`<${State} state=${drawn(status)}>${kind || event.kind}<//>` : html`<span class="mono small">${kind || event.kind}</span>`}</td>
-    <td>${worker ? html`<a class="link mono small" href=${`/jobs/${job}/w/${worker}`}>${worker}</a>` : ""}</td><td class="full"><span class="cut why">${plain(told(event))}</span></td></tr>`;
+    <td>${worker ? html`<a class="link mono small" href=${`/jobs/${job}/w/${worker}`}>${worker}</a>` : ""}</td><td class="full"><span class="cut why">${plain(details(event))}</span></td></tr>`;
 }
 
 export function View({ model }) {

@@ -5,7 +5,7 @@ import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
 import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
-import { Bar, Legend, said, State, total } from "../parts/state.js";
+import { Bar, Legend, countsAsText, State, total } from "../parts/state.js";
 import { count, many, money, plain, seconds, time } from "../text/format.js";
 import { useTick } from "./model.js";
 
@@ -100,7 +100,7 @@ export function Head({ model, details, view, refresh }) {
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
     <div class="vitals"><${State} state=${status} pill=${true}>${status !== "needs" ? status : isAwaiting(details) ? "waits for approval" : "waits for you"}<//>
-      <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${said(model.counts)} />
+      <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${countsAsText(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
     ${details?.reason && html`<p class="small soft reason">${plain(details.reason)}</p>`}

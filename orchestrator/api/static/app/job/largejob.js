@@ -6,7 +6,7 @@ import { go } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { act } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
-import { Legend, Mark, said, State, total } from "../parts/state.js";
+import { Legend, Mark, countsAsText, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
 import { place as cellAt, draw, redrawn } from "./canvas.js";
 import { ranked, reasonKind } from "./layout.js";
@@ -32,7 +32,7 @@ function Strip({ model, places, name, big }) {
     const i = places[cellAt(canvas.current, places.length, event.offsetX, event.offsetY)];
     if (i !== undefined) go(workerPath(model, i));
   };
-  return html`<canvas ref=${canvas} class=${big ? "strip" : "heat"} role="img" aria-label=${`${name}: ${said(counted(model, places))}`} onClick=${open}></canvas>`;
+  return html`<canvas ref=${canvas} class=${big ? "strip" : "heat"} role="img" aria-label=${`${name}: ${countsAsText(counted(model, places))}`} onClick=${open}></canvas>`;
 }
 
 function counted(model, places) {

@@ -141,9 +141,9 @@ function useBeat(refresh) {
   const latest = useRef(refresh);
   latest.current = refresh;
   useEffect(() => {
-    const tell = throttled(() => { latest.current(); set((n) => n + 1); }, REFRESH_MS);
-    const stop = follow("/api/v1/events", { onEvent: tell });
-    return () => { stop(); tell.cancel(); };
+    const reload = throttled(() => { latest.current(); set((n) => n + 1); }, REFRESH_MS);
+    const stop = follow("/api/v1/events", { onEvent: reload });
+    return () => { stop(); reload.cancel(); };
   }, []);
   return beat;
 }

@@ -68,5 +68,5 @@ export function Legend({ counts, href }) {
   })}</span>`;
 }
 
-export const said = (counts) =>
+export const countsAsText = (counts) =>
   ORDER.filter((name) => counts[name]).map((name) => `${count(counts[name])} ${LEGEND[name]}`).join(", ") || "no workers yet";

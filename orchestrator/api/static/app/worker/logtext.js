@@ -45,7 +45,7 @@ class Reading {
         return;
       } catch (error) {
         if (error.name === "AbortError" || this.stopped.signal.aborted) return;
-        if (error.status) return this.tell({ error, loading: false });
+        if (error.status) return this.publish({ error, loading: false });
         if (!(error instanceof Away)) await request("/healthz").catch(() => {});
         await wait(PAUSE_MS);
         await answering();
@@ -61,12 +61,12 @@ class Reading {
     this.clear(0);
     if (!this.follow()) {
       this.add(await text(this.url, {}, { signal }));
-      return this.tell({ loading: false });
+      return this.publish({ loading: false });
     }
     const answer = await request(address(this.url, { follow: true }), { signal });
-    this.tell({ loading: false });
+    this.publish({ loading: false });
     for await (const piece of pieces(answer.body)) this.add(piece);
-    return this.tell({ ended: true });
+    return this.publish({ ended: true });
   }
 
   async readLarge(size) {
@@ -78,7 +78,7 @@ class Reading {
       const whole = this.state.lines.length || this.state.rest ? bytes : this.fromLine(bytes);
       this.end += bytes.length;
       this.add(decoder.decode(whole, { stream: true }));
-      this.tell({ loading: false });
+      this.publish({ loading: false });
       if (!bytes.length && !running) return;
       if (!bytes.length) await wait(PAUSE_MS);
     }
@@ -100,14 +100,14 @@ class Reading {
   // Loads one more part, or `all` parts.
   async earlier(all) {
     if (this.state.busy || !this.state.start) return;
-    this.tell({ busy: true });
+    this.publish({ busy: true });
     try {
       do await this.part();
       while (all && this.state.start > 0 && !this.stopped.signal.aborted);
     } catch {
       // The button appears again, so that the user can retry.
     }
-    this.tell({ busy: false });
+    this.publish({ busy: false });
   }
 
   async part() {
@@ -117,7 +117,7 @@ class Reading {
     this.state.start = from;
     const lines = linesOf(new TextDecoder().decode(this.fromLine(bytes)));
     const later = this.state.marks.map((mark) => ({ ...mark, at: mark.at + lines.length }));
-    this.tell({ lines: lines.concat(this.state.lines), marks: [...marksOf(lines, 0), ...later] });
+    this.publish({ lines: lines.concat(this.state.lines), marks: [...marksOf(lines, 0), ...later] });
   }
 
   add(piece) {
@@ -132,10 +132,10 @@ class Reading {
       // The offset of the first line is unknown now, so only the download has earlier parts.
       Object.assign(this.state, { lines: lines.slice(-MOST_LINES / 2), marks: [], start: NaN });
     }
-    this.frame ||= requestAnimationFrame(() => this.tell({}));
+    this.frame ||= requestAnimationFrame(() => this.publish({}));
   }
 
-  tell(more) {
+  publish(more) {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     Object.assign(this.state, more);
