@@ -13,7 +13,9 @@ import { Panel } from "./panel.js";
 
 const MOST_TASKS = 300;
 const OPEN_BELOW = 13;
-const LAST = { gap: 28, width: 190 };
+const LAST = { gap: 28, width: 216 };
+// Numbers of characters that fit into the two lines of a box.
+const roomOf = (width) => [Math.floor((width - 48) / 7.2), Math.floor((width - 48) / 6.1)];
 const RANKS = ["First", "Then"];
 
 export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
@@ -24,7 +26,7 @@ export function facts(model, i) {
   const took = model.seconds(i);
   if (took !== null) parts.push(seconds(took));
   if (model.cost[i]) parts.push(money(model.cost[i]));
-  if (model.gates[i]) parts.push(`gates ${model.gates[i][0]}/${model.gates[i][0] + model.gates[i][1] + model.gates[i][2]}`);
+  if (model.gateCounts(i)) parts.push(`gates: ${model.gateCounts(i)}`);
   return parts.filter(Boolean).join(" · ");
 }
 
@@ -38,9 +40,8 @@ function Node({ model, node, selected, select }) {
   const { i } = node;
   const state = model.state[i];
   const name = plain(model.name(i));
-  const room = Math.floor((node.width - 48) / 7.2);
-  const roomBelow = Math.floor((node.width - 48) / 6.5);
-  const why = model.reason[i] && state !== "success" ? `${model.id[i]} · ${plain(model.reason[i])}` : facts(model, i);
+  const [room, roomBelow] = roomOf(node.width);
+  const why = model.reason[i] && state !== "success" ? plain(model.reason[i]) : facts(model, i);
   const open = (event) => { event.preventDefault(); select(i); };
   return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, i)}
       tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${cut(name, room)} ${cut(why, roomBelow)}, ${state}`}>
@@ -112,6 +113,14 @@ function useArrows(drawn, selected, select, toggle, model) {
   useKeys({ ArrowUp: arrow, ArrowDown: arrow, ArrowLeft: arrow, ArrowRight: arrow, o: child, Enter: (event) => event.target.closest?.("[data-node]") ? go(workerPath(model, selected)) : false });
 }
 
+const OUTCOMES = [["failed", "failed"], ["did_not_run", "not run"], ["passed", "passed"]];
+
+// The number of gates with the worst outcome, because the box has room for one.
+function judged(gates) {
+  const [outcome, words] = OUTCOMES.find(([name]) => gates.some((gate) => gate.outcome === name)) || [];
+  return outcome ? `${many(gates.filter((gate) => gate.outcome === outcome).length, "gate")} ${words}` : "";
+}
+
 // The state of the merge of the workers' branches, with its gates; null without a merge.
 function useMerge(model, details) {
   const given = useQuery(details?.config?.base && details.merge_state ? path("jobs", model.job, "conflicts") : null, {});
@@ -121,8 +130,7 @@ function useMerge(model, details) {
   if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merging branches" : "after all tasks" };
   if (details.merge_state === "none") return null;
   const lacks = missing.length || conflicts.length;
-  const judged = gates.map((gate) => `${gate.name} ${gate.outcome.replaceAll("_", " ")}`).join(", ");
-  const words = [lacks ? `lacks ${many(lacks, "change")}` : many(merged.length, "branch", "branches"), judged].filter(Boolean).join(" · ");
+  const words = [lacks ? `lacks ${many(lacks, "change")}` : many(merged.length, "branch", "branches"), judged(gates)].filter(Boolean).join(" · ");
   return { state: details.merge_state === "merged" ? "success" : "failed", words };
 }
 
@@ -130,13 +138,14 @@ function useMerge(model, details) {
 function Last({ model, drawn, merge }) {
   const feeding = drawn.boxes.filter((box) => !drawn.edges.some((edge) => edge.from === box.unit) && box.unit.workers.some((i) => model.state[i] !== "skipped"));
   const middle = feeding.reduce((sum, box) => sum + box.y + box.height / 2, 0) / (feeding.length || 1);
+  const words = cut(plain(merge.words), roomOf(LAST.width)[1]);
   const place = { x: drawn.width + LAST.gap, y: Math.max(34, (middle || 60) - 26) };
   return html`<g><text class="lab" x=${place.x} y="22">AT THE END</text>
     ${feeding.map((box) => html`<path key=${box.unit.task} class=${`edge ${merge.state === "pending" ? "" : "done"}`} d=${bend({ x1: box.x + box.width, y1: box.y + 26, x2: place.x, y2: place.y + 26 })} />`)}
-    <a class=${`node st-${merge.state} ${merge.state === "pending" ? "ghost" : ""}`} href=${`/jobs/${model.job}/changes`} tabindex="-1" aria-label=${`Merge and gates ${cut(plain(merge.words), 21)}, ${merge.state}`}>
+    <a class=${`node st-${merge.state} ${merge.state === "pending" ? "ghost" : ""}`} href=${`/jobs/${model.job}/changes`} tabindex="-1" aria-label=${`Merge and gates ${words}, ${merge.state}`}>
       <rect x=${place.x} y=${place.y} width=${LAST.width} height="52" rx="8" />
       <svg x=${place.x + 12} y=${place.y + 18} width="16" height="16"><use href=${`${sprite}#s-${merge.state}`} class=${merge.state === "running" ? "spin" : ""} /></svg>
-      <${Lines} x=${place.x + 38} y=${place.y} width=${LAST.width - 42} lines=${["Merge and gates", cut(plain(merge.words), 21)]} /></a></g>`;
+      <${Lines} x=${place.x + 38} y=${place.y} width=${LAST.width - 42} lines=${["Merge and gates", words]} /></a></g>`;
 }
 
 // On a phone: the ranks as lists.

@@ -86,6 +86,12 @@ export class Model {
     return this.agents[this.a[i]] || "";
   }
 
+  // Numbers of gates, such as "2/3, 1 did not run"; empty without gates.
+  gateCounts(i) {
+    const [passed, failed, unrun] = this.gates[i] || [0, 0, 0];
+    return [passed + failed && `${passed}/${passed + failed}`, unrun && `${unrun} did not run`].filter(Boolean).join(", ");
+  }
+
   seconds(i) {
     // While a worker waits for its next attempt, its time does not increase.
     if (this.t0[i] === null || ["skipped", "pending"].includes(this.state[i])) return null;

@@ -74,24 +74,19 @@ function ordered(model, { status, q, step, order }) {
   return rows;
 }
 
-function gates(model, i) {
-  const given = model.gates[i];
-  return given ? `${given[0]}/${given[0] + given[1] + given[2]}` : "–";
-}
-
 // Redrawn only if a shown value has changed, because most of thousands of events change other rows.
 function Row({ model, row, selected, marked, select, mark }) {
   const { i, depth } = row;
   const took = seconds(model.seconds(i));
   const why = model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : "";
-  const shown = [i, depth, model.state[i], took, why, model.attempt[i], model.tokens[i], model.cost[i], gates(model, i), model.files[i], model.chosen[i], selected, marked].join("|");
+  const shown = [i, depth, model.state[i], took, why, model.attempt[i], model.tokens[i], model.cost[i], model.gateCounts(i), model.files[i], model.chosen[i], selected, marked].join("|");
   return useMemo(() => html`<tr class=${depth ? "sub" : ""} aria-selected=${selected || marked ? "true" : undefined} onFocusIn=${() => select(i)}>
     <td>${mayChange() && html`<input type="checkbox" class="mark" checked=${marked} aria-label=${`Select ${model.id[i]}`} onChange=${() => mark(i)} />`}<${State} state=${model.state[i]} /></td>
     <td class=${`full ${depth ? `ind${Math.min(depth, 3)}` : ""}`}><span class="t">${depth > 0 && html`<${Icon} name="i-tree" small=${true} />`}<a class="cut" href=${workerPath(model, i)} data-row data-worker=${model.id[i]}>${plain(model.name(i))}</a>
       <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">chosen</span>`}</span><span class="why">${why}</span></td>
     <td class="soft">${model.agent(i)}</td><td class="r num" data-l="attempt">${model.attempt[i] || "–"}</td><td class="r num">${took}</td>
     <td class="r num hide-s">${tokens(model.tokens[i])}</td><td class="r num">${model.cost[i] ? money(model.cost[i]) : "–"}</td>
-    <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`, [shown]);
+    <td class="r num hide-s">${model.gateCounts(i) || "–"}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`, [shown]);
 }
 
 const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);

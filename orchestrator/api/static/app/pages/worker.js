@@ -13,7 +13,7 @@ import { Title } from "../parts/title.js";
 import { money, plain, seconds, tokens } from "../text/format.js";
 import { messageTo, retryWorker, stopWorker } from "../job/panel.js";
 import { useTick } from "../job/model.js";
-import { Attempts, Checkpoints, Files, Gates, Place } from "../worker/details.js";
+import { Attempts, Checkpoints, Files, Gates, Place, Rejections } from "../worker/details.js";
 import { Log } from "../worker/log.js";
 import { Question } from "../worker/question.js";
 import { Prompt, Steps } from "../worker/steps.js";
@@ -69,8 +69,8 @@ export function Page({ job, worker: id }) {
   if (!worker) return html`<main id="main"><${Loading} /></main>`;
   const running = !worker.ended_at && Boolean(worker.started_at);
   const main = worker.agent === PERSON ? () => html`<${Question} key=${worker.status} job=${worker.job_id} worker=${worker} refresh=${refresh} />` : { steps: () => html`<${Steps} job=${job} id=${id} running=${running} />`, prompt: () => html`<${Prompt} url=${worker.prompt_url} />` }[tab]
-    || (() => html`<${Log} key=${`${id}${Boolean(worker.started_at)}`} job=${worker.job_id} id=${id} worker=${worker} />`);
+    || (() => html`<${Rejections} worker=${worker} /><${Log} key=${`${id}${Boolean(worker.started_at)}`} job=${worker.job_id} id=${id} worker=${worker} />`);
   return html`<${Title} text=${`${worker.worker_id} · ${worker.status}`} /><${Head} job=${job} worker=${worker} tab=${tab} refresh=${refresh} />
-    <main id="main"><div class="cols"><div>${main()}</div><aside class="stack"><${Attempts} worker=${worker} /><${Gates} worker=${worker} />
+    <main id="main"><div class="cols"><div class="stack">${main()}</div><aside class="stack"><${Attempts} worker=${worker} /><${Gates} worker=${worker} />
       <${Files} job=${job} worker=${worker} /><${Checkpoints} job=${worker.job_id} worker=${worker} refresh=${refresh} /><${Place} job=${job} worker=${worker} /></aside></div></main>`;
 }

@@ -10,6 +10,13 @@ import { Icon } from "../parts/icon.js";
 import { attemptState, State } from "../parts/state.js";
 import { many, plain, seconds } from "../text/format.js";
 
+// The result of a gate that did not pass, in one line.
+function shortcoming({ outcome, note, failures }) {
+  if (outcome === "passed") return "";
+  if (outcome === "failed") return failures[0] || note || "failed";
+  return `did not run${note && `: ${note}`}`;
+}
+
 const OUTCOMES = { passed: "success", failed: "failed", did_not_run: "skipped" };
 
 export function Attempts({ worker }) {
@@ -23,9 +30,14 @@ export function Attempts({ worker }) {
 export function Gates({ worker }) {
   if (!worker.gates.length) return null;
   return html`<section class="card"><header><h2>Gates</h2><span class="small muted">of the latest attempt</span></header><ul class="list">${worker.gates.map((gate) => html`<li key=${gate.name}>
-    <${State} state=${OUTCOMES[gate.outcome]}>${plain(gate.name)}<//><span class="grow small soft">${plain(gate.outcome === "passed" ? "" : gate.note || gate.failures?.[0]?.message || gate.outcome.replaceAll("_", " "))}</span>
+    <${State} state=${OUTCOMES[gate.outcome]}>${plain(gate.name)}<//><span class="grow small soft">${plain(shortcoming(gate))}</span>
     <span class="small muted num">${seconds(gate.seconds)}</span></li>`)}</ul></section>`;
 }
+
+// The output of the gates that rejected the worker's change. It comes before the log, which does not have it.
+export const Rejections = ({ worker }) => worker.gates.filter((gate) => worker.ended_at && gate.outcome === "failed" && gate.blocks).map(({ name, output, failures }) => html`
+  <section class="card" key=${name} aria-label=${`Gate ${name} failed`}><header><span class="st st-failed"><${Icon} name="s-failed" /></span><h2 class="grow">Gate ${plain(name)} failed</h2></header>
+    <div class="pad"><pre class="prompt part" tabindex="0">${plain(output || failures.join("\n"))}</pre></div></section>`);
 
 async function rollBack(job, worker, checkpoint) {
   const yes = await ask({ title: "Roll back", text: `Restores the files and the branch of ${worker} to checkpoint ${checkpoint}. The present state is saved as another checkpoint.`, yes: "Roll back", danger: true });
