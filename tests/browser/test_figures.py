@@ -59,6 +59,26 @@ def test_small_costs_differ_on_the_axis(page: Page, site: Site) -> None:
     assert len(set(steps)) == 1, labels
 
 
+def test_an_edge_does_not_pass_behind_a_box(page: Page, site: Site) -> None:
+    chain = [shell("true", id="a"), shell("true", id="b", depends_on=["a"])]
+    job = site.job([*chain, shell("true", id="c", depends_on=["a", "b"])], git="off")
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".dag .edge")).to_have_count(3)
+    behind = page.evaluate(
+        """() => [...document.querySelectorAll(".dag .edge")].filter((edge) =>
+          [...document.querySelectorAll(".dag .node > rect")].some((box) => {
+            const { x, y, width, height } = box.getBBox();
+            for (let at = 0; at <= edge.getTotalLength(); at += 2) {
+              const point = edge.getPointAtLength(at);
+              const inside = point.x > x + 1 && point.x < x + width - 1;
+              if (inside && point.y > y && point.y < y + height) return true;
+            }
+            return false;
+          })).length"""
+    )
+    assert behind == 0
+
+
 def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:
     script = "case $ORCHESTRATOR_WORKER_ID in *_1) seq 9 > n.txt;; *) seq 2 > n.txt;; esac"
     task = {"id": "c", "command": script, "agent": ["shell", "shell"], "git": "on"}

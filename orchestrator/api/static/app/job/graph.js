@@ -8,7 +8,7 @@ import { Icon, sprite } from "../parts/icon.js";
 import { Mark } from "../parts/state.js";
 import { cut, many, money, plain, seconds } from "../text/format.js";
 import { LargeJob } from "./largejob.js";
-import { layout, ranked } from "./layout.js";
+import { layout, ranked, stops } from "./layout.js";
 import { Panel } from "./panel.js";
 
 const MOST_TASKS = 300;
@@ -20,13 +20,15 @@ const RANKS = ["First", "Then"];
 
 export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
 
-export function facts(model, i) {
+// Facts of a worker, in one line. A box of the graph has no room for the gates.
+export const facts = (model, i) => [brief(model, i), model.gateCounts(i) && `gates: ${model.gateCounts(i)}`].filter(Boolean).join(" · ");
+
+function brief(model, i) {
   const parts = [model.id[i], model.agent(i)];
   if (model.attempt[i] > 1) parts.push(`attempt ${model.attempt[i]}`);
   const took = model.seconds(i);
   if (took !== null) parts.push(seconds(took));
   if (model.cost[i]) parts.push(money(model.cost[i]));
-  if (model.gateCounts(i)) parts.push(`gates: ${model.gateCounts(i)}`);
   return parts.filter(Boolean).join(" · ");
 }
 
@@ -41,7 +43,7 @@ function Node({ model, node, selected, select }) {
   const state = model.state[i];
   const name = plain(model.name(i));
   const [room, roomBelow] = roomOf(node.width);
-  const why = model.reason[i] && state !== "success" ? plain(model.reason[i]) : facts(model, i);
+  const why = model.reason[i] && state !== "success" ? plain(model.reason[i]) : brief(model, i);
   const open = (event) => { event.preventDefault(); select(i); };
   return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, i)}
       tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${cut(name, room)} ${cut(why, roomBelow)}, ${state}`}>
@@ -86,7 +88,15 @@ function edgeClass(model, edge) {
   return "";
 }
 
-const bend = ({ x1, y1, x2, y2 }) => `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
+function bend({ x1, y1, x2, y2, stops: passed }) {
+  let [drawn, x, y] = [`M${x1} ${y1}`, x1, y1];
+  for (const next of [...passed, { x: x2, y: y2, width: 0 }]) {
+    const middle = (x + next.x) / 2;
+    drawn += `C${middle} ${y} ${middle} ${next.y} ${next.x} ${next.y}h${next.width}`;
+    [x, y] = [next.x + next.width, next.y];
+  }
+  return drawn;
+}
 
 // Arrow keys: up and down within a rank, left and right along the edges.
 function moved(drawn, selected, key) {
@@ -140,8 +150,12 @@ function Last({ model, drawn, merge }) {
   const middle = feeding.reduce((sum, box) => sum + box.y + box.height / 2, 0) / (feeding.length || 1);
   const words = cut(plain(merge.words), roomOf(LAST.width)[1]);
   const place = { x: drawn.width + LAST.gap, y: Math.max(34, (middle || 60) - 26) };
+  const edge = (box) => {
+    const line = { x1: box.x + box.width, y1: box.y + 26, x2: place.x, y2: place.y + 26 };
+    return bend({ ...line, stops: stops(drawn.stacks, line, box.rank, drawn.stacks.length) });
+  };
   return html`<g><text class="lab" x=${place.x} y="22">AT THE END</text>
-    ${feeding.map((box) => html`<path key=${box.unit.task} class=${`edge ${merge.state === "pending" ? "" : "done"}`} d=${bend({ x1: box.x + box.width, y1: box.y + 26, x2: place.x, y2: place.y + 26 })} />`)}
+    ${feeding.map((box) => html`<path key=${box.unit.task} class=${`edge ${merge.state === "pending" ? "" : "done"}`} d=${edge(box)} />`)}
     <a class=${`node st-${merge.state} ${merge.state === "pending" ? "ghost" : ""}`} href=${`/jobs/${model.job}/changes`} tabindex="-1" aria-label=${`Merge and gates ${words}, ${merge.state}`}>
       <rect x=${place.x} y=${place.y} width=${LAST.width} height="52" rx="8" />
       <svg x=${place.x + 12} y=${place.y + 18} width="16" height="16"><use href=${`${sprite}#s-${merge.state}`} class=${merge.state === "running" ? "spin" : ""} /></svg>

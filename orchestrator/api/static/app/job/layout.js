@@ -10,6 +10,8 @@ const WIDTH = { plain: 216, framed: 336 };
 const COLUMN_GAP = 60;
 const TOP = 34;
 const LEFT = 20;
+// The distance between a box and an edge that passes it.
+const PASS = NODE.gap / 2;
 
 // Returns the job's tasks, each with its workers and the indexes of its dependencies.
 function units(model) {
@@ -102,6 +104,7 @@ const short = (name) => cut(name, 26);
 export function layout(model, isOpen) {
   const columns = ranked(model);
   const boxes = new Map();
+  const stacks = [];
   let x = LEFT;
   let bottom = 0;
   columns.forEach((column, rank) => {
@@ -112,10 +115,11 @@ export function layout(model, isOpen) {
       boxes.set(each.unit, { ...each, width, x, y, rank });
       y += each.height + (each.framed ? 14 : NODE.gap);
     }
+    stacks.push(drawn.map((each) => boxes.get(each.unit)));
     bottom = Math.max(bottom, y);
     x += width + COLUMN_GAP;
   });
-  return { columns, boxes: [...boxes.values()], edges: edges(model, boxes), width: x - COLUMN_GAP + LEFT, height: bottom + 6 };
+  return { columns, stacks, boxes: [...boxes.values()], edges: edges(model, boxes, stacks), width: x - COLUMN_GAP + LEFT, height: bottom + 6 };
 }
 
 function ordered(column, boxes, rank) {
@@ -127,7 +131,20 @@ function ordered(column, boxes, rank) {
   return [...column].sort((a, b) => middle(a) - middle(b) || a.index - b.index);
 }
 
-function edges(model, boxes) {
+// Where an edge passes the columns between two ranks: between their boxes. Behind a box, it would look
+// like two edges of this box.
+export function stops(stacks, { x1, y1, x2, y2 }, from, to) {
+  return stacks.slice(from + 1, to).map((stack) => {
+    const { x, width } = stack[0];
+    const y = y1 + ((y2 - y1) * (x + width / 2 - x1)) / (x2 - x1);
+    const hit = stack.find((box) => y > box.y - PASS && y < box.y + box.height + PASS);
+    if (!hit) return { x, y, width };
+    const [above, below] = [hit.y - PASS, hit.y + hit.height + PASS];
+    return { x, y: y - above < below - y ? above : below, width };
+  });
+}
+
+function edges(model, boxes, stacks) {
   const made = [];
   for (const [unit, to] of boxes) {
     const needed = [...unit.needs].map((each) => boxes.get(each)).sort((a, b) => a.y - b.y);
@@ -135,7 +152,8 @@ function edges(model, boxes) {
       const out = from.nodes.find(({ i }) => model.chosen[i] === true) || from.nodes[0];
       const y1 = from.y + out.y + NODE.height / 2;
       const y2 = to.y + to.nodes[0].y + NODE.height / 2 + (index - (needed.length - 1) / 2) * 7;
-      made.push({ from: from.unit, to: unit, x1: from.x + from.width, y1, x2: to.x, y2 });
+      const line = { x1: from.x + from.width, y1, x2: to.x, y2 };
+      made.push({ from: from.unit, to: unit, ...line, stops: stops(stacks, line, from.rank, to.rank) });
     });
   }
   return made;

@@ -88,7 +88,8 @@ export class Model {
 
   // Numbers of gates, such as "2/3, 1 did not run"; empty without gates.
   gateCounts(i) {
-    const [passed, failed, unrun] = this.gates[i] || [0, 0, 0];
+    if (!this.gates[i]) return "";
+    const [passed, failed, unrun] = this.gates[i];
     return [passed + failed && `${passed}/${passed + failed}`, unrun && `${unrun} did not run`].filter(Boolean).join(", ");
   }
 
