@@ -23,6 +23,15 @@ def test_a_link_within_a_page_moves_to_its_target(page: Page, site: Site) -> Non
     assert page.evaluate("() => document.activeElement.closest('main') !== null")
 
 
+def test_the_current_tab_is_visible_on_a_phone(page: Page, site: Site) -> None:
+    job = site.job([shell("true")])
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{site.url}/jobs/{job}/events")
+    expect(page.locator(".tabs [aria-current]")).to_be_in_viewport(ratio=1)
+    page.keyboard.press("1")
+    expect(page.get_by_role("link", name="Graph")).to_be_in_viewport(ratio=1)
+
+
 def test_a_dialog_takes_the_focus_and_returns_it(page: Page, site: Site) -> None:
     job = site.job([shell("sleep 300"), {"id": "ok", "approve": "Go on?"}], wait=False)
     page.goto(f"{site.url}/jobs/{job}")

@@ -5,7 +5,8 @@ import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
 import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
-import { Bar, Legend, countsAsText, State, total } from "../parts/state.js";
+import { Bar, Legend, countsAsText, State, total, unfinished } from "../parts/state.js";
+import { Tabs } from "../parts/tabs.js";
 import { count, many, money, plain, seconds, time } from "../text/format.js";
 import { useTick } from "./model.js";
 
@@ -38,7 +39,7 @@ function Actions({ model, details, refresh }) {
   const then = (call) => async () => { await call(); refresh(); };
   const limited = details?.paused?.cause === "limit";
   const pause = then(() => (limited ? raiseLimits(details.paused.job_id || model.job) : details?.paused ? resumeJob(model.job) : pauseJob(model.job)));
-  const cancel = then(() => cancelJob(model.job, many(total(model.counts), "worker")));
+  const cancel = then(() => cancelJob(model.job, unfinished(model.counts)));
   const retry = then(() => retryJob(model.job));
   const lacking = model.status === "completed" ? "" : plain(details?.reason) || `${failed} of ${many(total(model.counts), "worker")} did not succeed`;
   const land = then(() => landJob(model.job, lacking));
@@ -47,12 +48,13 @@ function Actions({ model, details, refresh }) {
   if (!mayChange()) return null;
   const button = (icon, word, call, kind = "") => html`<button class=${`btn ${kind}`} onClick=${call}><${Icon} name=${icon} />${word}</button>`;
   if (active) {
-    return html`<div class="acts">${isAwaiting(details) && html`<a class="btn primary" href=${`/jobs/${model.job}/plan`}>Review plan</a>`}
-      ${details?.paused ? button("i-play", limited ? "Raise the limit" : "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
+    return html`<div class="acts">${limited ? button("i-play", "Raise the limit", pause) : details?.paused ? button("i-play", "Resume", pause, "primary") : button("i-pause", "Pause", pause)}${button("i-stop", "Cancel", cancel, "danger")}</div>`;
   }
   const merged = ["merged", "in_part"].includes(details?.merge_state) && details.depth === 0;
   const landed = details?.landed?.length > 0;
-  return html`<div class="acts">${merged && isAdmin() && button("i-land", "Land", land, landed || lacking ? "" : "primary")}
+  // A run after the landing may have changed the result.
+  const isLatest = landed && details.landed.at(-1).at > details.ended_at;
+  return html`<div class="acts">${merged && !isLatest && isAdmin() && button("i-land", "Land", land, landed || lacking ? "" : "primary")}
     ${failed > 0 && button("i-retry", model.status === "cancelled" ? "Retry" : "Retry failed", retry)}
     ${landed && isAdmin() && button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")}</div>`;
 }
@@ -81,13 +83,13 @@ function Figures({ model, details }) {
   const limit = details?.config?.max_cost_usd;
   return html`<dl class="n"><div class="stat"><dt>Cost</dt><dd>${money(sum(model))}${limit !== undefined && html` <small>of ${money(limit)}</small>`}</dd></div>
     <div class="stat"><dt>Time</dt><dd>${seconds(took(model, details))}</dd></div>
-    <div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div></dl>`;
+    ${model.isActive && html`<div class="stat"><dt>Slots</dt><dd>${count(model.counts.running || 0)}${details?.config && html` <small>of ${details.config.max_workers}</small>`}</dd></div>`}</dl>`;
 }
 
-function Tabs({ job, view, counts }) {
+function Views({ job, view, counts }) {
   useKeys(Object.fromEntries(VIEWS.filter((each) => each.key).map((each) => [each.key, () => go(viewPath(job, each.name))])));
-  return html`<nav class="tabs" aria-label="Views of this job">${VIEWS.filter((each) => each.icon).map(({ name, word, icon }) => html`<a key=${name} href=${viewPath(job, name)}
-    aria-current=${view === name ? "page" : undefined}><${Icon} name=${icon} />${word}${counts[name] ? html`<span class="n">${count(counts[name])}</span>` : null}</a>`)}</nav>`;
+  return html`<${Tabs} label="Views of this job" current=${view}>${VIEWS.filter((each) => each.icon).map(({ name, word, icon }) => html`<a key=${name} href=${viewPath(job, name)}
+    aria-current=${view === name ? "page" : undefined}><${Icon} name=${icon} />${word}${counts[name] ? html`<span class="n">${count(counts[name])}</span>` : null}</a>`)}<//>`;
 }
 
 const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${job}/${view}`);
@@ -95,7 +97,8 @@ const viewPath = (job, view) => (view === "graph" ? `/jobs/${job}` : `/jobs/${jo
 export function Head({ model, details, view, refresh }) {
   useTick(model.isActive);
   const waits = model.isActive && !model.counts.running && details?.needs?.length > 0;
-  const status = details?.paused && model.isActive ? "paused" : isAwaiting(details) || waits ? "needs" : model.status;
+  const isPaused = details?.paused && details.paused.cause !== "limit" && model.isActive;
+  const status = isPaused ? "paused" : isAwaiting(details) || waits ? "needs" : model.status;
   const request = details?.request || model.jobs[0].request;
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
@@ -103,7 +106,7 @@ export function Head({ model, details, view, refresh }) {
       <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${countsAsText(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
-    ${details?.reason && html`<p class="small soft reason">${plain(details.reason)}</p>`}
+    ${details?.reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(details.reason)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
-    <${Tabs} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
+    <${Views} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
 }

@@ -9,7 +9,7 @@ import { useStore } from "../core/store.js";
 import { cancelJob, pauseJob, raiseLimits, resumeJob, retryJob } from "../parts/actions.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
-import { Bar, drawn, ENDED, Mark, total } from "../parts/state.js";
+import { Bar, drawn, ENDED, Mark, total, unfinished } from "../parts/state.js";
 import { Title } from "../parts/title.js";
 import { count, dayOf, many, money, plain, seconds } from "../text/format.js";
 import { Needs } from "./needs.js";
@@ -25,7 +25,8 @@ const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login",
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
 const waits = (job) => isActive(job) && job.needs?.length > 0 && !counts(job).running;
-const stateOf = (job) => (job.paused ? "paused" : waits(job) ? "needs" : job.status);
+// A job that is paused at a limit waits for a person; any other pause was a person's decision.
+const stateOf = (job) => (job.paused && job.paused.cause !== "limit" ? "paused" : waits(job) ? "needs" : job.status);
 const elapsed = (job) => job.seconds ?? (job.started_at ? (Date.now() - Date.parse(job.started_at)) / 1000 : undefined);
 
 function progress(job) {
@@ -36,7 +37,7 @@ function progress(job) {
 
 function Meta({ job }) {
   const labels = Object.entries(job.labels || {}).map(([name, value]) => `${name}: ${value}`);
-  return html`<span class="meta"><span class=${`fg-${drawn(stateOf(job))}`}>${waits(job) && !job.paused ? "waits for you" : stateOf(job)}</span>
+  return html`<span class="meta"><span class=${`fg-${drawn(stateOf(job))}`}>${stateOf(job) === "needs" ? "waits for you" : stateOf(job)}</span>
     <span class="mono">${job.job_id}</span>${job.run > 1 && html`<span>run ${job.run}</span>`}
     ${labels.slice(0, 3).map((label) => html`<span key=${label}>${plain(label)}</span>`)}
     ${job.reason && html`<span class="cut">${plain(job.reason)}</span>`}</span>`;
@@ -51,7 +52,7 @@ function Actions({ job, changed }) {
   if (isActive(job)) {
     return html`<div class="acts">${job.paused?.cause === "limit" ? button("i-play", "Raise the limit of", () => raiseLimits(job.paused.job_id || job.job_id))
       : job.paused ? button("i-play", "Resume", () => resumeJob(job.job_id)) : button("i-pause", "Pause", () => pauseJob(job.job_id))}
-      ${button("i-stop", "Cancel", () => cancelJob(job.job_id, many(total(counts(job)), "worker")))}</div>`;
+      ${button("i-stop", "Cancel", () => cancelJob(job.job_id, unfinished(counts(job))))}</div>`;
   }
   if (["failed", "cancelled"].includes(job.status)) return html`<div class="acts">${word("i-retry", "Retry", () => retryJob(job.job_id))}</div>`;
   return html`<div class="acts"></div>`;
@@ -62,7 +63,7 @@ function Row({ job, changed }) {
   return html`<li><div class="job-l"><${Mark} state=${stateOf(job)} />
     <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no request)"}</a></b><${Meta} job=${job} /></div>
     <div class="prog"><${Bar} counts=${all} label=${progress(job)} /><span class="num">${progress(job)}</span></div>
-    <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />not complete</span>`}</div>
+    <div class="cost r num">${money(job.usage?.cost_usd, job.usage?.cost_partial ? "unknown" : "–")}${job.usage?.cost_partial && job.usage.cost_usd !== undefined && html`<span class="small muted hide-s"><br />partly unknown</span>`}</div>
     <div class="time r num soft">${seconds(elapsed(job))}</div><${Actions} job=${job} changed=${changed} /></div></li>`;
 }
 
@@ -156,7 +157,7 @@ function Body({ data, error, loading, filter, q, page, refresh }) {
   if (!jobs.length) {
     return html`<section class="card">${narrowed
       ? html`<${Empty} icon="i-search" title="No job matches" acts=${html`<button class="btn" onClick=${() => note({ q: "", show: "" })}>Show all</button>`}>Search for other words, or show all jobs.<//>`
-      : html`<${Empty} title="No jobs yet" acts=${mayChange() && html`<a class="btn primary" href="/new">New job</a>`}>A job is a request that workers carry out, each in its own directory.<//>`}</section>`;
+      : html`<${Empty} title="No jobs yet" acts=${mayChange() && html`<a class="btn primary" href="/new">New job</a>`}>A job is a request that workers run, each in its own directory.<//>`}</section>`;
   }
   const pages = data.pages ?? Math.ceil(data.total / PAGE_SIZE);
   return html`${waiting > 0 && html`<p class="fresh"><button class="btn sm" onClick=${() => { list.current.querySelector(":focus")?.blur(); refresh(); }}>${waiting} new</button></p>`}

@@ -9,6 +9,7 @@ import { useStore } from "../core/store.js";
 import { Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { drawn, State } from "../parts/state.js";
+import { Tabs } from "../parts/tabs.js";
 import { Title } from "../parts/title.js";
 import { money, plain, seconds, tokens } from "../text/format.js";
 import { messageTo, retryWorker, stopWorker } from "../job/panel.js";
@@ -20,6 +21,8 @@ import { Prompt, Steps } from "../worker/steps.js";
 
 const LIVE_MS = 2000;
 const PERSON = "person";
+// Its workers run commands, so they have no prompt and no steps.
+const SHELL = "shell";
 const TABS = [["", "Log", "i-log"], ["steps", "Steps", "i-comment"], ["prompt", "Prompt", "i-report"]];
 
 function Actions({ job, worker, refresh }) {
@@ -46,17 +49,18 @@ const total = ({ attempts, started_at: from }) => (attempts.length ? attempts : 
 
 function Head({ job, worker, tab, refresh }) {
   useTick(!worker.ended_at && Boolean(worker.started_at) && worker.status !== "pending");
-  const stats = [["Agent", html`${worker.agent}${worker.model && html` <small>${worker.model}</small>`}`], ["Attempt", worker.attempts.length || "–"],
+  const asks = worker.agent === PERSON && worker.status === "waiting";
+  const stats = worker.agent === PERSON ? [["Time", seconds(elapsed(worker))]] : [["Agent", html`${worker.agent}${worker.model && html` <small>${worker.model}</small>`}`], ["Attempt", worker.attempts.length || "–"],
     ["Time", seconds(elapsed(worker))], ["Tokens", tokens(used(worker.usage))], ["Cost", money(worker.usage.cost_usd)]];
   return html`<section class="jobhead" aria-label="This worker"><div><nav class="crumb" aria-label="Where you are"><a href="/">Jobs</a><${Icon} name="i-right" small=${true} />
       <a class="mono" href=${`/jobs/${job}`}>${job}</a><${Icon} name="i-right" small=${true} /><span class="mono">${worker.worker_id}</span></nav>
     <div class="line"><div><h1>${plain(worker.title || worker.task_id)}</h1></div><${Actions} job=${job} worker=${worker} refresh=${refresh} /></div>
-    <div class="vitals one"><${State} state=${worker.status} pill=${true}>${worker.status.replace("recursive_", "")}<//>
+    <div class="vitals one"><${State} state=${asks ? "needs" : worker.status} pill=${true}>${asks ? "waits for you" : worker.status.replace("recursive_", "")}<//>
       <dl class="n">${stats.map(([name, value]) => html`<div class="stat" key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></div>
     ${worker.reason && worker.agent !== PERSON && html`<p class="small soft reason">${plain(worker.reason)}</p>`}
-    <nav class="tabs" aria-label="Parts of this worker">${worker.agent !== PERSON && TABS.map(([name, word, icon]) => html`<a key=${name} href=${name ? `?tab=${name}` : location.pathname} aria-current=${tab === name ? "page" : undefined}><${Icon} name=${icon} />${word}</a>`)}
+    <${Tabs} label="Parts of this worker" current=${tab}>${worker.agent !== PERSON && TABS.filter(([name]) => !name || worker.agent !== SHELL).map(([name, word, icon]) => html`<a key=${name} href=${name ? `?tab=${name}` : location.pathname} aria-current=${tab === name ? "page" : undefined}><${Icon} name=${icon} />${word}</a>`)}
       ${worker.files_created.length > 0 && html`<a href=${`/jobs/${job}/changes?worker=${worker.worker_id}`}><${Icon} name="i-diff" />Changes<span class="n">${worker.files_created.length}</span></a>`}
-      ${worker.chosen !== undefined && html`<a href=${`/jobs/${job}/t/${encodeURIComponent(worker.task_id)}`}><${Icon} name="i-branch" />Candidates</a>`}</nav></div></section>`;
+      ${worker.chosen !== undefined && html`<a href=${`/jobs/${job}/t/${encodeURIComponent(worker.task_id)}`}><${Icon} name="i-branch" />Candidates</a>`}<//></div></section>`;
 }
 
 export function Page({ job, worker: id }) {

@@ -1,10 +1,12 @@
 // Actions: each calls the server, and shows the outcome or the error.
 import { ask } from "./dialogs.js";
 import { get, path, post } from "../core/api.js";
-import { duration, number } from "../text/format.js";
+import { connection } from "../core/connection.js";
+import { duration, many, number } from "../text/format.js";
 import { say } from "./toast.js";
 
 export async function act(change, done) {
+  if (connection.get().state === "lost") say("The server does not answer. The action runs when the server is back.");
   try {
     const answer = await change();
     if (done) say(typeof done === "function" ? done(answer) : done);
@@ -17,8 +19,9 @@ export async function act(change, done) {
 
 const jobCall = (job, name, body) => post(path("jobs", job, name), body);
 
+// `workers`: the number of workers that have not ended, if it is known.
 export async function cancelJob(job, workers) {
-  const text = `${workers ? `Cancel ${workers}?` : "Cancel this job?"} Changes of its workers stay on their branches.`;
+  const text = `${workers ? `Cancel ${many(workers, "worker")}?` : "Cancel this job?"} Changes of its workers stay on their branches.`;
   if (!(await ask({ title: "Cancel the job", text, yes: "Cancel the job", danger: true }))) return null;
   return act(() => jobCall(job, "cancel"), "Cancelled");
 }

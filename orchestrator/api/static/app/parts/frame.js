@@ -60,7 +60,7 @@ function Gauges({ stats, today }) {
   const { running = 0, slots: most } = stats?.slots || {};
   return html`<div class="gauges">
     ${most !== undefined && html`<${Slots} running=${running} most=${most} />`}
-    ${today !== undefined && html`<span><b class="num">${money(today, "$0.00")}</b> today</span>`}
+    ${today && html`<span>${today.cost === null ? "unknown cost" : html`<b class="num">${money(today.cost)}</b>`} today</span>`}
   </div>`;
 }
 
@@ -109,10 +109,15 @@ export function Frame({ children }) {
   useEffect(() => {
     if (hash === "#needs") document.getElementById("needs")?.scrollIntoView();
   }, [path, hash]);
-  const spent = today.data?.rows?.reduce((sum, row) => sum + (row.cost_usd || 0), 0);
   return html`<a class="skip" href="#main">Skip to content</a><${Hatches} /><${Banner} health=${health.data} />
-    <${Top} path=${path} needs=${needs.data?.total || 0} stats=${stats.data} today=${spent} project=${server.data?.project} servers=${server.data?.servers || []} />
+    <${Top} path=${path} needs=${needs.data?.total || 0} stats=${stats.data} today=${today.data && { cost: costOf(today.data.rows) }} project=${server.data?.project} servers=${server.data?.servers || []} />
     ${children}<${Tabbar} path=${path} needs=${needs.data?.total || 0} /><${Toast} /><${Asked} /><${KeySheet} />`;
+}
+
+// Null if the cost of all workers with a cost is unknown.
+function costOf(rows) {
+  const known = rows.filter((row) => row.cost_usd !== undefined);
+  return !known.length && rows.some((row) => row.partial) ? null : known.reduce((sum, row) => sum + row.cost_usd, 0);
 }
 
 const midnight = () => {

@@ -36,6 +36,8 @@ export function total(counts) {
   return ORDER.reduce((sum, name) => sum + (counts[name] || 0), 0);
 }
 
+export const unfinished = (counts) => ORDER.reduce((sum, name) => sum + (ENDED.has(name) ? 0 : counts[name] || 0), 0);
+
 // Each part is at least 3 px wide, so that 1 of 10,000 workers is visible.
 function segments(counts) {
   const all = total(counts);
