@@ -42,10 +42,13 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     expect(page.get_by_role("status").get_by_text("Landed on main")).to_be_visible()
     assert "answer = 42" in (site.project.path / "answer.txt").read_text()
     expect(page.locator(".jobhead")).to_contain_text("Landed on main ·")
+    land = page.get_by_role("button", name="Land", exact=True)
+    expect(land).to_have_count(0)
 
     page.get_by_role("button", name="Undo the landing").click()
     page.get_by_role("dialog").get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Undo the landing")).to_have_count(0)
+    expect(land).to_be_visible()
     assert not (site.project.path / "answer.txt").exists()
 
 
@@ -69,7 +72,10 @@ def test_a_question_of_a_worker_is_answered_from_the_list(page: Page, site: Site
     need = page.locator("#needs li", has_text=job)
     expect(need).to_contain_text("Which answer shall I write?")
     need.get_by_role("link", name="Answer", exact=True).click()
-    page.get_by_placeholder("Summary for worker_1").fill("use 7")
+    field = page.get_by_placeholder("Summary or answer for worker_1")
+    expect(field).to_be_focused()
+    expect(page.locator("#needs")).to_contain_text("Which answer shall I write?")
+    field.fill("use 7")
     page.get_by_role("button", name="Send feedback").click()
     expect(page.get_by_role("cell", name="answer = 7")).to_be_visible()
     expect(page.locator("#needs")).to_have_count(0)
@@ -111,11 +117,16 @@ def test_the_other_candidate_can_be_chosen(page: Page, site: Site) -> None:
 
 def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     both = [shell(f"echo {word} > README.md", id=word, git="on") for word in ("red", "blue")]
-    job = site.job(both, resolve="off")
-    page.goto(f"{site.url}/jobs/{job}/changes?conflict=worker_2")
+    job = site.job(both, resolve="off", request="Two colours for the README")
+    page.goto(site.url)
+    need = page.locator("#needs li", has_text=job)
+    expect(need).to_contain_text("Two colours for the README")
+    need.get_by_role("link", name="Resolve").click()
     expect(page.get_by_text("worker_2 conflicts with the result")).to_be_visible()
     for text in ("# A project", "red", "blue"):
         expect(page.locator(".three").get_by_text(text, exact=True)).to_be_visible()
+    # A link "Resolve" would lead to this page.
+    expect(page.locator("#needs")).to_have_count(0)
     # The worker runs a command, which cannot resolve a conflict.
     expect(page.get_by_role("button", name="Let worker_2 resolve it")).to_have_count(0)
 

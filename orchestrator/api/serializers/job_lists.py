@@ -93,6 +93,7 @@ def need_answer(need: Need) -> answers.job_list.NeedAnswer:
         root_job_id=need.root_job_id,
         worker_id=need.worker_id,
         task_id=need.task_id,
+        request=need.request,
         text=need.text,
         since=moment(need.since),
         command=need.command,

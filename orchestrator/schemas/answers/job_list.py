@@ -43,6 +43,8 @@ class NeedAnswer(Answer):
     root_job_id: str
     worker_id: str | None = None
     task_id: str | None = None
+    request: str
+    """The first 300 characters of the job's request, in one line."""
     text: str
     """The need as text, in one line."""
     since: datetime

@@ -50,6 +50,8 @@ class Need:
     kind: NeedKind
     job_id: str
     root_job_id: str
+    #: The job's request, in one line.
+    request: str
     worker_id: str | None = None
     task_id: str | None = None
     #: The need, in one line.
@@ -98,7 +100,7 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 
 def _of_job(job: Job) -> Iterator[Need]:
     since = job.ended_at or job.started_at or job.created_at
-    ids = {"job_id": job.id, "root_job_id": job.root_id}
+    ids = {"job_id": job.id, "root_job_id": job.root_id, "request": _line(job.request)}
     if NeedKind.APPROVAL in kinds_of_job(job):
         text = f"plan waits for approval: {job.request}"
         command = f"{COMMAND} approve {job.id}"
@@ -147,6 +149,7 @@ def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
             kind=kind,
             job_id=job.id,
             root_job_id=job.root_id,
+            request=_line(job.request),
             worker_id=worker.id,
             task_id=worker.task_id,
             text=_line(_text(kind, worker)),

@@ -1,6 +1,8 @@
 // Comments on lines of a worker's change. This browser stores them until they are sent.
 import { path, post } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
+import { place } from "../core/router.js";
+import { useStore } from "../core/store.js";
 import { act } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { say } from "../parts/toast.js";
@@ -82,6 +84,8 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   const [busy, setBusy] = useState(false);
   const [moved, setMoved] = useState(false);
   const words = many(remarks.comments.length, "comment");
+  const { hash } = useStore(place);
+  useEffect(() => { if (hash === "#feedback") summary.current.focus(); }, [hash]);
   const send = async () => {
     const text = summary.current.value.trim();
     if (!remarks.comments.length && !text) {
@@ -108,7 +112,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
-    <label class="sr" for="summary">Summary</label><input class="in" id="summary" ref=${summary} placeholder=${`Summary for ${worker}`} maxlength="10000" />
+    <label class="sr" for="feedback">Summary or answer</label><input class="in" id="feedback" ref=${summary} placeholder=${`Summary or answer for ${worker}`} maxlength="10000" />
     <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
     ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }

@@ -50,5 +50,5 @@ export function Page({ job, view = "graph" }) {
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(model.jobs[0].request.slice(0, 60))} · ${model.status}`} />
     <${Head} model=${model} details=${details.data} view=${view} refresh=${again} />
-    <main id="main">${view !== "plan" && html`<${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />`}${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
+    <main id="main"><${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
 }

@@ -2,7 +2,9 @@
 import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
+import { place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
+import { useStore } from "../core/store.js";
 import { cancelJob, raiseLimits, rejectPlan } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
@@ -16,19 +18,20 @@ const MOST = 5;
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
 // The view Changes has the field for feedback, also for a worker that changed nothing.
-const feedback = (need) => `/jobs/${need.root_job_id || need.job_id}/changes?worker=${need.worker_id}`;
+const feedback = (need) => `/jobs/${need.root_job_id || need.job_id}/changes?worker=${need.worker_id}#feedback`;
 
 const answer = (need, word) => answerQuestion(need.job_id, need.task_id, word, plain(need.text));
 
 // Each kind: icon, text, address, the primary action (a link or a call), and the other action.
+// `isShown`: the page at the address shows the need itself. `hasRequest`: so does the need's text.
 const KINDS = {
-  approval: { icon: "i-check", words: "Approve a plan", to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
+  approval: { icon: "i-check", words: "Approve a plan", isShown: true, hasRequest: true, to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
-  conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
+  conflict: { icon: "i-conflict", words: "Conflict", isShown: true, to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
   asked: { icon: "i-comment", words: "A worker has a question", to: feedback, word: "Answer" },
   feedback: { icon: "i-comment", words: "Your comments were not answered", to: feedback, word: "Open" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
-  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["Cancel the job", (need) => cancelJob(need.job_id)] },
+  limit: { icon: "s-paused", words: "Limit reached", hasRequest: true, to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["Cancel the job", (need) => cancelJob(need.job_id)] },
 };
 const UNKNOWN = { icon: "s-needs", words: "Needs you", to: job, word: "Open" };
 
@@ -41,11 +44,11 @@ function Actions({ need, kind, changed }) {
     ${kind.other && html`<button class="btn sm" onClick=${then(() => kind.other[1](need))}>${kind.other[0]}</button>`}</span>`;
 }
 
-function Need({ need, changed }) {
+function Need({ need, changed, isInJob }) {
   const kind = KINDS[need.kind] || UNKNOWN;
   return html`<li><span class="kind"><${Icon} name=${kind.icon} />${kind.words}</span>
     <span class="what"><a class="strong cut" href=${kind.to(need)} data-row>${plain(need.text)}</a>
-      <span class="small muted cut"><span class="mono">${need.job_id}</span>${need.worker_id && ` · ${need.worker_id}`} · waits for ${ago(need.since)}</span></span>
+      <span class="small muted cut"><span class="mono">${need.job_id}</span>${!kind.hasRequest && !isInJob && ` ${plain(need.request)}`}${need.worker_id && ` · ${need.worker_id}`} · waits for ${ago(need.since)}</span></span>
     <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
 }
 
@@ -62,13 +65,15 @@ export function Needs({ beat, changed, job }) {
     else again();
   }, [beat]);
   useEffect(() => again.cancel, []);
-  const needs = (all?.needs || []).filter((need) => !job || need.root_job_id === job || need.job_id === job);
+  const { path, search } = useStore(place);
+  const isElsewhere = ({ isShown, to }, need) => !isShown || to(need) !== path + search;
+  const needs = (all?.needs || []).filter((need) => !job || ((need.root_job_id === job || need.job_id === job) && isElsewhere(KINDS[need.kind] || UNKNOWN, need)));
   const total = job ? needs.length : all?.total;
   if (!total) return null;
   const after = () => { refresh(); changed(); };
   const shown = whole ? needs : needs.slice(0, MOST);
   return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
     <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else continues</span></header>
-    <ul>${shown.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} />`)}
+    <ul>${shown.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} isInJob=${Boolean(job)} />`)}
     ${shown.length < needs.length && html`<li class="more"><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show all ${needs.length}</button></li>`}</ul></section>`;
 }

@@ -56,6 +56,7 @@ def test_a_plan_that_waits_needs_approval() -> None:
 
     assert (need.kind, need.since, need.worker_id) == (NeedKind.APPROVAL, 3.0, None)
     assert need.command.endswith("approve a")
+    assert need.request == job.request
 
 
 def test_a_conflict_that_an_attempt_can_resolve_needs_a_person() -> None:
