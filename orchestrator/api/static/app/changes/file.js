@@ -1,13 +1,13 @@
 // One file of a diff: unified or side by side, with the comments on its lines.
 import { html, useEffect, useState } from "../core/html.js";
 import { Icon } from "../parts/icon.js";
-import { plain } from "../text/format.js";
+import { count, plain } from "../text/format.js";
 import { Editor, Thread } from "./comments.js";
 import { marked, numbered, paired } from "./lines.js";
 
 // Numbers of added and removed lines of a file.
-export const PlusMinus = ({ file }) => html`<span class="pm">${file.additions > 0 && html`<span class="p">+${file.additions}</span>`}${" "}
-  ${file.deletions > 0 && html`<span class="m">−${file.deletions}</span>`}</span>`;
+export const PlusMinus = ({ file }) => html`<span class="pm">${file.additions > 0 && html`<span class="p">+${count(file.additions)}</span>`}${" "}
+  ${file.deletions > 0 && html`<span class="m">−${count(file.deletions)}</span>`}${file.binary && html`<span class="muted">binary</span>`}</span>`;
 
 const STATUS = { added: "new", deleted: "removed", renamed: "renamed", copied: "copied", type: "type changed" };
 

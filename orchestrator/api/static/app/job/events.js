@@ -4,14 +4,14 @@ import { html, useEffect, useRef, useState } from "../core/html.js";
 import { follow } from "../core/live.js";
 import { Empty } from "../parts/empty.js";
 import { State, drawn } from "../parts/state.js";
-import { count, plain, time } from "../text/format.js";
+import { count, many, plain, time } from "../text/format.js";
 
 const MOST = 2000;
 const SHOWN = 300;
 
 function details(event) {
   const { status, reason, ...rest } = event.data.data || {};
-  const more = Object.entries(rest).filter(([, value]) => ["string", "number", "boolean"].includes(typeof value)).map(([name, value]) => `${name}: ${value}`);
+  const more = Object.entries(rest).filter(([, value]) => value !== "" && ["string", "number", "boolean"].includes(typeof value)).map(([name, value]) => `${name}: ${value}`);
   return [reason, ...more].filter(Boolean).join(" · ").slice(0, 300);
 }
 
@@ -49,5 +49,5 @@ export function View({ model }) {
   if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="No events yet">Events appear here as they happen.<//></section>`;
   return html`<div class="card"><table class="tbl cards events"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>Details</th></tr></thead>
     <tbody>${shown.map((event) => html`<${Row} key=${event.id} event=${event} job=${model.job} />`)}</tbody></table></div>
-    <p class="foot"><span>${count(shown.length)} of the last ${count(events.length)} events${begin ? `; earlier ones: GET /api/v1/jobs/${model.job}/events` : ""}</span></p>`;
+    <p class="foot"><span>${shown.length < events.length ? `${count(shown.length)} of the last ` : ""}${many(events.length, "event")}${begin ? `; earlier ones: GET /api/v1/jobs/${model.job}/events` : ""}</span></p>`;
 }

@@ -56,7 +56,7 @@ function rankTitle(model, units) {
 function Ranks({ model, ranks }) {
   return html`<section class="card"><header><h2>By step</h2><span class="small muted">${many(ranks.length, "step")}, first at the top</span></header>
     <ol>${ranks.map(({ title, places }, rank) => html`<li class="rank" key=${rank}><h3><a class="cut" href=${tablePath(model, { step: rank + 1 })} data-row>${plain(title)}</a>
-        <span class="small muted num">${many(places.length, "worker")}</span></h3><${Strip} model=${model} places=${places} name=${plain(title)} />
+        <span class="small muted num">step ${rank + 1} · ${many(places.length, "worker")}</span></h3><${Strip} model=${model} places=${places} name=${plain(title)} />
       <${Legend} counts=${counted(model, places)} href=${(state) => tablePath(model, { step: rank + 1, status: state })} /></li>`)}</ol></section>`;
 }
 

@@ -23,6 +23,10 @@ function word(agent) {
   return agent.login === "no" ? ["failed", "login failed"] : ["success", "works"];
 }
 
+// Agents that work come first; in each group, the order in which agent "auto" prefers them.
+const ORDER = ["success", "failed", "pending"];
+const sorted = (agents) => [...agents].sort((a, b) => ORDER.indexOf(word(a)[0]) - ORDER.indexOf(word(b)[0]));
+
 const login = (agent) => agent.login_refused || agent.credential || (agent.authenticated ? "none needed" : "–");
 
 function Command({ text }) {
@@ -50,7 +54,7 @@ function Agents() {
   return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work${data.agents.some((agent) => agent.nodes.length) ? "" : " here"}</span>
       <button type="button" class="btn sm" onClick=${refresh}><${Icon} name="i-retry" />Check again</button></header>
     <table class="tbl cards lastup"><thead><tr><th>State</th><th>Agent</th><th>Login</th><th class="r">Succeeded, 30 days</th><th class="r">Cost per worker</th></tr></thead>
-      <tbody>${data.agents.map((agent) => html`<${Agent} key=${agent.name} agent=${agent} used=${used.get(agent.name)} />`)}</tbody></table></section>`;
+      <tbody>${sorted(data.agents).map((agent) => html`<${Agent} key=${agent.name} agent=${agent} used=${used.get(agent.name)} />`)}</tbody></table></section>`;
 }
 
 const NODES = { up: "success", drained: "paused", unreachable: "failed", rejected: "failed", unknown: "pending" };

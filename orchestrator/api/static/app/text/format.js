@@ -9,7 +9,7 @@ export function seconds(value) {
   if (value < 10) return `${value.toFixed(1)} s`;
   if (value < 120) return `${Math.round(value)} s`;
   if (value < 7200) return `${Math.round(value / 60)} min`;
-  if (value < 172800) return `${(value / 3600).toFixed(1)} h`;
+  if (value < 172800) return `${Number((value / 3600).toFixed(1))} h`;
   return `${Math.round(value / 86400)} days`;
 }
 
