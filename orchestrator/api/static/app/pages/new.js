@@ -34,26 +34,30 @@ async function planOf(text) {
   return { request, config, tasks: workdir ? tasks?.map((task) => ({ workdir, ...task })) : tasks };
 }
 
-// Returns the body of the request. Throws an Error with the field's name for an invalid field.
+// An Error of one field; `field` is the id of its element.
+const fault = (field, error) => Object.assign(typeof error === "string" ? new Error(error) : error, { field });
+const inField = (field, read) => Promise.resolve().then(read).catch((error) => { throw fault(field, error); });
+
+// Returns the body of the request. Throws an Error with the field for an invalid field.
 async function body(form) {
-  const optional = (text, read) => (text.trim() ? read(text) : undefined);
+  const optional = (name, read) => inField(name, () => (form[name].trim() ? read(form[name]) : undefined));
   const config = {
     agent: form.agent === "auto" ? undefined : form.agent,
-    max_cost_usd: optional(form.cost, (text) => number(text, "Cost")),
-    max_wall_seconds: optional(form.time, duration),
-    max_workers: optional(form.workers, (text) => number(text, "Workers at a time")),
-    max_recursion_depth: optional(form.depth, (text) => number(text, "Depth")),
-    labels: labels(form.labels),
-    base: optional(form.base, (text) => text.trim()),
+    max_cost_usd: await optional("cost", (text) => number(text, "Cost")),
+    max_wall_seconds: await optional("time", duration),
+    max_workers: await optional("workers", (text) => number(text, "Workers at a time")),
+    max_recursion_depth: await optional("depth", (text) => number(text, "Depth")),
+    labels: await optional("labels", labels),
+    base: await optional("base", (text) => text.trim()),
     approve: form.approve || undefined,
     gates: form.gates ? undefined : [],
   };
-  const plan = form.source === "plan" ? await planOf(form.plan) : {};
+  const plan = form.source === "plan" ? await inField("plan", () => planOf(form.plan)) : {};
   const tasks = form.source === "commands" ? commands(form.commands) : plan.tasks;
   if (form.source === "commands") delete config.agent;
-  if (form.source !== "split" && !tasks?.length) throw new Error("There are no tasks yet.");
+  if (form.source !== "split" && !tasks?.length) throw fault(form.source, "There are no tasks yet.");
   const request = form.request.trim() || plan.request || (tasks && tasks.map((task) => task.title || task.command).join("; ").slice(0, 300));
-  if (!request) throw new Error("Describe the work.");
+  if (!request) throw fault("request", "Describe the work.");
   const kept = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
   return { request, config: { ...plan.config, ...kept }, ...(tasks ? { tasks } : {}) };
 }
@@ -87,12 +91,22 @@ tasks:
 // Converts the server's pointer /tasks/0/promt to "task 1 promt".
 const placed = (pointer) => pointer.slice(1).replace(/^tasks\/(\d+)/, (_, at) => `task ${Number(at) + 1}`).replaceAll("/", " ");
 
-function faults(error) {
-  const listed = error.body?.errors?.map((each) => ({ where: placed(each.pointer), text: each.detail }));
-  return listed?.length ? listed : [{ where: error.mark ? `line ${error.mark.line + 1}` : "", text: error.reason || error.message }];
+// The faults of a rejected form, each with the id of its field, if it has one.
+function faults(error, source) {
+  const fieldOf = ({ pointer }) => (source === "plan" && pointer.startsWith("/tasks") ? "plan" : "");
+  const listed = error.body?.errors?.map((each) => ({ field: fieldOf(each), where: placed(each.pointer), text: each.detail }));
+  return listed?.length ? listed : [{ field: error.field || "", where: error.mark ? `line ${error.mark.line + 1}` : "", text: error.reason || error.message }];
+}
+
+// Attributes of a field, and its faults below it.
+const marked = (wrong, name) => (wrong.some(({ field }) => field === name) ? { bad: "bad", invalid: "true", described: `${name}-faults` } : { bad: "" });
+function Faults({ wrong, name }) {
+  const own = wrong.filter(({ field }) => field === name);
+  return own.length > 0 && html`<ul class="note bad faults" id=${`${name}-faults`} role="alert">${own.map(({ where, text }) => html`<li key=${where}>${where && html`<b class="strong">${plain(where)}</b> `}${plain(text)}</li>`)}</ul>`;
 }
 
 function Source({ form, put, wrong }) {
+  const [typed, written] = [marked(wrong, "commands"), marked(wrong, "plan")];
   const read = async (event) => {
     const [file] = event.target.files;
     if (file) put("plan", await file.text());
@@ -100,17 +114,21 @@ function Source({ form, put, wrong }) {
   return html`<section class="card"><header class="wrap"><h2>Tasks</h2><div class="seg-c" role="group" aria-label="Where the tasks come from">${Object.entries(SOURCES).map(([name, word]) => html`<button key=${name} type="button"
       aria-pressed=${String(form.source === name)} onClick=${() => put("source", name)}>${word}</button>`)}</div></header><div class="pad form">
     ${form.source === "split" && html`<p class="small muted">The planner splits the request into tasks: an agent if one is available, otherwise rules.</p>`}
-    ${form.source === "commands" && html`<div class="field"><label for="cm">Commands, one a line</label><textarea class="in mono" id="cm" rows="4" value=${form.commands} onInput=${(event) => put("commands", event.target.value)}></textarea>
+    ${form.source === "commands" && html`<div class="field"><label for="commands">Commands, one a line</label><textarea class=${`in mono ${typed.bad}`} id="commands" rows="4" value=${form.commands}
+      aria-invalid=${typed.invalid} aria-describedby=${typed.described} onInput=${(event) => put("commands", event.target.value)}></textarea><${Faults} wrong=${wrong} name="commands" />
       <span class="hint">Each line is a task of the agent shell. The tasks run in parallel.</span></div>`}
-    ${form.source === "plan" && html`<div class="field"><label for="pt">A plan, as YAML or JSON</label>
-      <textarea class=${`in mono ${wrong.length ? "bad" : ""}`} id="pt" rows="10" spellcheck="false" value=${form.plan} placeholder=${EXAMPLE} aria-invalid=${wrong.length ? "true" : undefined}
-        aria-describedby=${wrong.length ? "pe" : undefined} onInput=${(event) => put("plan", event.target.value)}></textarea>
-      ${wrong.length > 0 && html`<ul class="note bad faults" id="pe" role="alert">${wrong.map(({ where, text }) => html`<li key=${where}>${where && html`<b class="strong">${plain(where)}</b> `}${plain(text)}</li>`)}</ul>`}
+    ${form.source === "plan" && html`<div class="field"><label for="plan">A plan, as YAML or JSON</label>
+      <textarea class=${`in mono ${written.bad}`} id="plan" rows="10" spellcheck="false" value=${form.plan} placeholder=${EXAMPLE} aria-invalid=${written.invalid}
+        aria-describedby=${written.described} onInput=${(event) => put("plan", event.target.value)}></textarea><${Faults} wrong=${wrong} name="plan" />
       <label for="pf" class="hint">or from a file</label><input id="pf" type="file" accept=".yaml,.yml,.json" onChange=${read} /></div>`}</div></section>`;
 }
 
-function Limits({ form, put }) {
-  const field = (name, word, hint) => html`<div class="field"><label for=${name}>${word}</label><input class="in num" id=${name} value=${form[name]} placeholder=${hint} onInput=${(event) => put(name, event.target.value)} /></div>`;
+function Limits({ form, put, wrong }) {
+  const field = (name, word, hint) => {
+    const { bad, invalid, described } = marked(wrong, name);
+    return html`<div class="field"><label for=${name}>${word}</label><input class=${`in num ${bad}`} id=${name} value=${form[name]} placeholder=${hint}
+      aria-invalid=${invalid} aria-describedby=${described} onInput=${(event) => put(name, event.target.value)} /><${Faults} wrong=${wrong} name=${name} /></div>`;
+  };
   return html`<section class="card"><header class="wrap"><h2>Limits</h2><span class="small muted">for the whole job tree; empty: the server's limits</span></header>
     <div class="pad four">${field("cost", "Cost", "$5.00")}${field("time", "Time", "30 min")}${field("workers", "Workers at a time", "10")}${field("depth", "Depth", "3")}</div>
     <div class="pad two">${field("labels", "Labels", "team: web, area: docs")}${field("base", "Starts from", "the branch that is checked out")}</div></section>`;
@@ -140,19 +158,22 @@ export function Page() {
       left = EMPTY;
       go(`/jobs/${made.job_id}`);
     } catch (error) {
-      setWrong(faults(error));
+      const found = faults(error, form.source);
+      setWrong(found);
+      document.getElementById(found[0].field)?.focus();
     }
     setBusy(false);
   };
   if (!mayChange()) return html`<main id="main"><h1 class="sr">New job</h1><section class="card"><${Empty} title="This key only reads">A key with scope submit or admin starts jobs.<//></section></main>`;
+  const request = marked(wrong, "request");
   const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit();
   return html`<main id="main"><${Title} text="New job" /><div class="page-h"><h1>New job</h1></div><form class="cols" onSubmit=${submit} onKeyDown=${keys}><div class="stack">
-      <section class="card pad form"><div class="field"><label for="rq">What should be done?</label><textarea class="in" id="rq" rows="4" ref=${first} value=${form.request}
-        onInput=${(event) => put("request", event.target.value)}></textarea><span class="hint">One request, or a list.</span></div>
+      <section class="card pad form"><div class="field"><label for="request">What should be done?</label><textarea class=${`in ${request.bad}`} id="request" rows="4" ref=${first} value=${form.request}
+        aria-invalid=${request.invalid} aria-describedby=${request.described} onInput=${(event) => put("request", event.target.value)}></textarea><${Faults} wrong=${wrong} name="request" /><span class="hint">One request, or a list.</span></div>
         ${form.source !== "commands" && html`<${Agents} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
-      <${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} /></div>
+      <${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} wrong=${wrong} /></div>
     <aside class="stack"><${Before} form=${form} put=${put} /><section class="card pad stack">
-      ${form.source !== "plan" && wrong.map(({ where, text }) => html`<div class="note bad" role="alert" key=${where}><${Icon} name="s-failed" /><p class="grow">${plain(where && where !== "request" ? `${where}: ${text}` : text)}</p></div>`)}
+      ${wrong.filter(({ field }) => !field).map(({ where, text }) => html`<div class="note bad" role="alert" key=${where}><${Icon} name="s-failed" /><p class="grow">${plain(where && where !== "request" ? `${where}: ${text}` : text)}</p></div>`)}
       <button class="btn primary" disabled=${busy}><${Icon} name="i-play" />${form.approve ? "Make the plan" : "Start"}</button>
       <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts the job.</p></section></aside></form></main>`;
 }
