@@ -115,6 +115,21 @@ def test_the_other_candidate_can_be_chosen(page: Page, site: Site) -> None:
     assert site.project.show(f"orchestrator/{job}/result", "n.txt").endswith("9")
 
 
+def test_the_changes_of_a_running_job_are_those_of_its_ended_workers(
+    page: Page, site: Site
+) -> None:
+    done = shell("echo made > early.txt", id="done", git="on")
+    job = site.job([done, shell("sleep 300", id="long")], wait=False)
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".jobhead")).to_contain_text("1 succeeded")
+    page.get_by_role("link", name="Changes").click()
+    expect(page.locator("main")).to_contain_text("changes are merged when the job ends")
+    page.get_by_role("link", name="worker_1 · 1 file").click()
+    expect(page.get_by_role("cell", name="made", exact=True)).to_be_visible()
+    with site.client() as client:
+        client.cancel(job)
+
+
 def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     both = [shell(f"echo {word} > README.md", id=word, git="on") for word in ("red", "blue")]
     job = site.job(both, resolve="off", request="Two colours for the README")

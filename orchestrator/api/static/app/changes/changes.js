@@ -20,6 +20,8 @@ const WHOLE_LINES = 4000;
 // Maximum lines of a file that is open at first.
 const OPEN_LINES = 600;
 const SPLIT_WIDTH = 1100;
+// Maximum number of links to changes of single workers.
+const MOST_LINKS = 12;
 
 const lines = (file) => (file.additions || 0) + (file.deletions || 0);
 const sum = (files, name) => files.reduce((all, file) => all + (file[name] || 0), 0);
@@ -156,6 +158,14 @@ function useTurns(model, worker, again) {
   }, [turn]);
 }
 
+// A job without a merged result, for example while it runs: its workers may have changes.
+function Unmerged({ error, job, rows }) {
+  const changed = (rows.data?.workers || []).filter((each) => each.files > 0);
+  const acts = changed.slice(0, MOST_LINKS).map((each) => html`<a class="btn" key=${each.worker_id} href=${`/jobs/${job}/changes?worker=${each.worker_id}`}>${each.worker_id} · ${many(each.files, "file")}</a>`);
+  return html`<section class="card"><${Empty} icon="i-diff" title="No merged result" acts=${acts.length > 0 && acts}>${error.message}.
+    ${acts.length > 0 && " These workers have changed files:"}<//></section>`;
+}
+
 function Changes({ id, model }) {
   const { search } = useStore(place);
   const given = new URLSearchParams(search);
@@ -168,6 +178,7 @@ function Changes({ id, model }) {
   if (diff.error?.type === "no-repository") {
     return html`<section class="card"><${Empty} icon="i-diff" title="No changes to show">${diff.error.message}<//></section>`;
   }
+  if (diff.error?.status === 409) return html`<${Unmerged} error=${diff.error} job=${id} rows=${rows} />`;
   if (diff.error) return html`<${Failure} error=${diff.error} back=${`/jobs/${id}`} />`;
   if (diff.loading || rows.loading) return html`<${Loading} />`;
   const workers = (rows.data?.workers || []).filter((each) => each.files > 0 || each.worker_id === worker);
