@@ -27,6 +27,15 @@ def test_a_time_of_another_day_has_its_date(page: Page, site: Site) -> None:
     assert page.evaluate(FORMATTED, ["tokens", 999_700]) == "1.0M"
 
 
+def test_joiners_are_shown_only_where_they_join_nothing(page: Page, site: Site) -> None:
+    """Pictures of people, and scripts such as Persian and Hindi, need joiners."""
+    page.goto(site.url)
+    for text in ("\U0001f469\u200d\U0001f4bb", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"):
+        assert page.evaluate(FORMATTED, ["plain", text]) == text
+    for text in ("a\u200db", "\u200d\U0001f4bb", "\u0645\u200c", "\u0645\u202e\u0645"):
+        assert "\\u20" in page.evaluate(FORMATTED, ["plain", text])
+
+
 def test_the_axis_of_the_timeline_begins_at_zero(page: Page, site: Site) -> None:
     job = site.job([shell("sleep 0.4"), shell("true")], wait=False, approve=True)
     page.add_init_script(DRAWN)

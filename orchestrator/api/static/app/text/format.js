@@ -70,8 +70,11 @@ export function cut(text, most) {
   return `${kept}…`;
 }
 
-// Replaces control and direction characters by visible ones.
-const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
+// Replaces control and direction characters by visible ones. Joiners within pictures, and within scripts
+// whose letters join, are part of the text.
+const JOINED = "[\\p{Extended_Pictographic}\\p{Emoji_Modifier}\\ufe0f\\p{sc=Arabic}\\p{sc=Devanagari}\\p{sc=Bengali}\\p{sc=Tamil}\\p{sc=Telugu}\\p{sc=Kannada}\\p{sc=Malayalam}\\p{sc=Sinhala}]";
+const CONTROLS = "\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202f\\u2060-\\u206f\\ufeff";
+const HIDDEN = new RegExp(`[${CONTROLS}]|(?<!${JOINED})[\\u200c\\u200d]|[\\u200c\\u200d](?!${JOINED})`, "gu");
 export const plain = (given) =>
   String(given ?? "").replace(HIDDEN, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
