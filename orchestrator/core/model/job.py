@@ -3,10 +3,10 @@
 Times are seconds since the epoch, UTC; durations are seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from orchestrator.core.gates.gate import NO_GATES, Gate, GateCounts, GateResult, gate_counts
 from orchestrator.core.lazy_dataclass import dataclass
@@ -274,6 +274,28 @@ class Job:
     @property
     def parent_key(self) -> WorkerKey | None:
         return WorkerKey(self.root_id, self.parent_worker_id) if self.parent_worker_id else None
+
+
+class _InTree(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def parent_job_id(self) -> str | None: ...
+
+
+_Any = TypeVar("_Any", bound=_InTree)
+
+
+def with_descendants(job_id: str, jobs: Iterable[_Any]) -> list[_Any]:
+    """Return a job and all jobs below it; parents are before their child jobs."""
+    children: dict[str | None, list[_Any]] = {}
+    found: list[_Any] = []
+    for job in jobs:
+        (found if job.id == job_id else children.setdefault(job.parent_job_id, [])).append(job)
+    for job in found:
+        found += children.get(job.id, ())
+    return found
 
 
 @dataclass(frozen=True, slots=True)

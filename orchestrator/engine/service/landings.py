@@ -21,7 +21,7 @@ from orchestrator.core.errors import (
     OrchestratorError,
     OtherBranch,
 )
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, Worker, with_descendants
 from orchestrator.core.model.job_facts import Landed, Missing
 from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.model.submission import Caller
@@ -188,8 +188,11 @@ class LandingCalls:
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
             return ""
+        inside = {each.id for each in with_descendants(job.id, tree.jobs)}
         in_project = [
-            each for each in _below(job, tree) if each.result and each.result.files_created
+            each
+            for each in tree.workers
+            if each.job_id in inside and each.result and each.result.files_created
         ]
         if not all(_is_in_project(each, tree) for each in in_project):
             return ""
@@ -334,14 +337,6 @@ def _made_outside(job: Job, tree: Tree) -> bool:
         workers.setdefault(each.job_id, []).append(each)
     jobs = {each.id: each for each in tree.jobs}
     return bool(UnmergedChanges(jobs, workers).made_not_in_result(job))
-
-
-def _below(job: Job, tree: Tree) -> Iterator[Worker]:
-    inside = {job.id}
-    for each in sorted(tree.jobs, key=lambda found: found.depth):
-        if each.parent_job_id in inside:
-            inside.add(each.id)
-    return (each for each in tree.workers if each.job_id in inside)
 
 
 def _is_in_project(worker: Worker, tree: Tree) -> bool:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.job.needs import Need, needs_of
+from orchestrator.core.outcome.job.needs import Need, needs_in
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import OutboxEntry, Topic
 from orchestrator.core.ports.read_models import Progress
@@ -58,7 +58,7 @@ class Messages:
     def needs(self, root_id: str) -> Sequence[Need]:
         """Return what people must do now for the jobs of a tree."""
         found = self._store.needy([root_id], None)
-        return [need for job, workers in found for need in needs_of(job, workers)]
+        return needs_in(found)
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
         """Return the job's status and reason.

@@ -98,6 +98,11 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     return [*_of_job(job), *_of_workers(job, own)]
 
 
+def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
+    """Return the needs of several jobs, each with its workers of tasks with needs."""
+    return [need for job, workers in found for need in needs_of(job, workers)]
+
+
 def _of_job(job: Job) -> Iterator[Need]:
     since = job.ended_at or job.started_at or job.created_at
     ids = {"job_id": job.id, "root_job_id": job.root_id, "request": _line(job.request)}

@@ -17,7 +17,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_of
+from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_in
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock
@@ -108,8 +108,7 @@ class Feed:
     def prepare(self) -> None:
         """Read all present needs of jobs, so that the feed notices when a need ends."""
         with self._working:
-            found = self._store.needy(None, None)
-            needs = [need for job, workers in found for need in needs_of(job, workers)]
+            needs = needs_in(self._store.needy(None, None))
             self._needy = {
                 root_id: [need for need in needs if need.root_job_id == root_id]
                 for root_id in {need.root_job_id for need in needs}
@@ -185,8 +184,7 @@ class Feed:
             )
 
     def _add_needs(self, root_id: str) -> None:
-        found = self._store.needy([root_id], None)
-        needs = [need for job, workers in found for need in needs_of(job, workers)]
+        needs = needs_in(self._store.needy([root_id], None))
         if needs != list(self._needy.get(root_id, ())):
             self._needy[root_id] = needs
             self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)

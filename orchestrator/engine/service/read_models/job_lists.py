@@ -1,20 +1,19 @@
 """The use cases that list jobs and workers, their needs, and their usage."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import Final
 
 from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
 from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, Worker, with_descendants
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_of
+from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_in
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import (
     JobCard,
     JobFilter,
-    JobNode,
     ListedJob,
     ListedPage,
     OneWorker,
@@ -32,17 +31,6 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
-
-
-def below(job_id: str, parents: Mapping[str, str | None]) -> set[str]:
-    """Return the ids of a job and its descendants. ``parents``: the parent of each job."""
-    children: dict[str | None, list[str]] = {}
-    for child, parent in parents.items():
-        children.setdefault(parent, []).append(child)
-    found = [job_id]
-    for each in found:
-        found += children.get(each, ())
-    return set(found)
 
 
 def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[StatusCount]:
@@ -113,12 +101,10 @@ class ReadModels:
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
         counts = self._store.status_counts(roots)
-        needs = _needs(self._store.needy(roots, None)) if roots else []
-        parents = {
-            root_id: {each.id: each.parent_job_id for each in self._access.jobs_of(root_id)}
-            for root_id in {job.root_id for job in jobs if not job.is_root}
-        }
-        return [_card(job, counts[job.root_id], needs, parents) for job in jobs]
+        needs = needs_in(self._store.needy(roots, None)) if roots else []
+        with_children = {job.root_id for job in jobs if not job.is_root}
+        trees = {root_id: self._access.jobs_of(root_id) for root_id in with_children}
+        return [_card(job, counts[job.root_id], needs, trees) for job in jobs]
 
     def needs(self, caller: Caller) -> Sequence[Need]:
         """Return the needs of jobs that the caller may see, latest first.
@@ -130,7 +116,7 @@ class ReadModels:
                 "a worker may not list the needs of jobs; use an API key from config.yaml"
             )
         found = self._store.needy(None, None if caller.sees_all else caller.name)
-        return sorted(_needs(found), key=lambda need: -need.since)
+        return sorted(needs_in(found), key=lambda need: -need.since)
 
     def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
         """Return a function that is True for an item of the feed that the caller may see.
@@ -206,21 +192,17 @@ class ReadModels:
         return self._store.last_seq(self._access.job(caller, job_id).root_id)
 
 
-def _needs(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
-    return [need for job, workers in found for need in needs_of(job, workers)]
-
-
 def _card(
     job: Job,
     counts: Sequence[StatusCount],
     needs: Sequence[Need],
-    parents: Mapping[str, Mapping[str, str | None]],
+    trees: Mapping[str, Sequence[Job]],
 ) -> JobCard:
     of_tree = [need for need in needs if need.root_job_id == job.root_id]
     own = Progress.of(of_jobs(counts, {job.id}))
     if job.is_root:
         return JobCard(job=job, own=own, tree=Progress.of(counts), needs=of_tree)
-    members = below(job.id, parents[job.root_id])
+    members = {each.id for each in with_descendants(job.id, trees[job.root_id])}
     return JobCard(
         job=job,
         own=own,
@@ -230,23 +212,11 @@ def _card(
 
 
 def _branch(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:
-    jobs = _below(whole.jobs, job_id)
-    ids = {job.id for job in jobs}
+    ids = {job.id for job in with_descendants(job_id, whole.jobs)}
     mine = [each in ids for each in whole.workers.job_id]
     return TreeSnapshot(
-        jobs=jobs,
+        jobs=[job for job in whole.jobs if job.id in ids],
         tasks=[task for task in whole.tasks if task.job_id in ids],
         workers=WorkerColumns._make(list(compress(each, mine)) for each in whole.workers),
         last_seq=whole.last_seq,
     )
-
-
-def _below(jobs: Sequence[JobNode], job_id: str) -> list[JobNode]:
-    """Return a job and its descendants; parents are before their child jobs."""
-    ids = {job_id}
-    found = []
-    for job in jobs:
-        if job.id == job_id or job.parent_job_id in ids:
-            ids.add(job.id)
-            found.append(job)
-    return found

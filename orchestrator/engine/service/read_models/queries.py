@@ -10,7 +10,7 @@ from orchestrator.core.candidates.review import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
@@ -172,7 +172,9 @@ class Queries:
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:
         """Return the ids of the job and its present descendants."""
         job = self._access.job(caller, job_id)
-        return frozenset(each.id for each in _below(self._access.jobs_of(job.root_id), job_id))
+        return frozenset(
+            each.id for each in with_descendants(job_id, self._access.jobs_of(job.root_id))
+        )
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
         """Return the path of a report. Raise NotFound if the report has not been written yet."""
@@ -260,18 +262,8 @@ def _object(content: bytes) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _below(jobs: Sequence[Job], job_id: str) -> list[Job]:
-    children: dict[str | None, list[Job]] = {}
-    for job in jobs:
-        children.setdefault(job.parent_job_id, []).append(job)
-    found = [job for job in jobs if job.id == job_id]
-    for job in found:
-        found.extend(children.get(job.id, ()))
-    return found
-
-
 def _branch(tree: Tree, job_id: str) -> Tree:
-    jobs = _below(tree.jobs, job_id)
+    jobs = with_descendants(job_id, tree.jobs)
     ids = {job.id for job in jobs}
     return Tree(
         jobs=jobs,
