@@ -14,7 +14,6 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.attempt_runner import (
     AttemptRunner,
-    running_attempt_id,
 )
 from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
@@ -141,7 +140,7 @@ class JobManager:
         root = self.workspace.root
         claimed = self.store.claimed
         recovers = claimed is not None and claimed.recovers
-        kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
+        kept = {scratch_directory.directory_of(root, each.id) for each in found}
         # Sweep before the recovery of attempts, because recovered gates create new directories.
         scratch_directory.sweep(root, kept)
         take_up(

@@ -44,6 +44,10 @@ class WorkerKey(NamedTuple):
     root_id: str
     worker_id: str
 
+    def attempt_id(self, number: int) -> str:
+        """Return the id of the process of one of the worker's attempts."""
+        return f"{self.root_id}/{self.worker_id}/{number}"
+
 
 #: Creates a key from its two parts. Faster than a call of the class: each worker's key is created
 #: about twenty times.
@@ -353,6 +357,10 @@ class Worker:
         return _key((self.root_id, self.id))
 
     @property
+    def attempt_id(self) -> str:
+        return self.key.attempt_id(self.attempt)
+
+    @property
     def usage(self) -> Usage:
         return self.result.usage if self.result else NO_USAGE
 
@@ -456,3 +464,7 @@ class Attempt:
     @property
     def key(self) -> WorkerKey:
         return _key((self.root_id, self.worker_id))
+
+    @property
+    def id(self) -> str:
+        return self.key.attempt_id(self.number)

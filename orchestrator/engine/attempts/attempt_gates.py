@@ -14,7 +14,6 @@ from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.attempts.launch_and_evidence import (
     RunningAttempt,
-    attempt_id,
 )
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -72,12 +71,12 @@ class AttemptGates:
     def expect(self, worker: Worker) -> None:
         """Record that an attempt's process has ended, and that its evidence is being read."""
         with self._lock:
-            self._ended[attempt_id(worker)] = None
+            self._ended[worker.attempt_id] = None
 
     def has(self, worker: Worker) -> bool:
         """True if the attempt's process has ended, and the attempt's end is not reported yet."""
         with self._lock:
-            return attempt_id(worker) in self._ended
+            return worker.attempt_id in self._ended
 
     def is_stopped(self, worker: Worker) -> bool:
         return self._stopped(worker) is not None
@@ -87,7 +86,7 @@ class AttemptGates:
 
         If the attempt's process runs, or its end was reported, do nothing and return False.
         """
-        name = attempt_id(worker)
+        name = worker.attempt_id
         with self._lock:
             if name not in self._ended:
                 return False
@@ -184,11 +183,11 @@ class AttemptGates:
 
     def _forget(self, worker: Worker) -> Exit | None:
         with self._lock:
-            return self._ended.pop(attempt_id(worker), None)
+            return self._ended.pop(worker.attempt_id, None)
 
     def _stopped(self, worker: Worker) -> Exit | None:
         with self._lock:
-            return self._ended.get(attempt_id(worker))
+            return self._ended.get(worker.attempt_id)
 
     def _done(
         self,

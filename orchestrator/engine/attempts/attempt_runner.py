@@ -16,7 +16,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.dag import sources
-from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, TaskSpec, Worker
 from orchestrator.core.model.scheduler_commands import (
     MakeContext,
     SetWaiting,
@@ -34,7 +34,6 @@ from orchestrator.engine.attempts.launch_and_evidence import (
     AttemptPreparation,
     Issued,
     RunningAttempt,
-    attempt_id,
 )
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.attempts.shared_context import SharedContextRuns
@@ -143,7 +142,7 @@ class AttemptRunner:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
                 self._background.begin(
-                    attempt_id(worker), partial(self._start_in_background, assignment, issued)
+                    worker.attempt_id, partial(self._start_in_background, assignment, issued)
                 )
                 return
             launch, flight = self._preparation.prepare(assignment, issued)
@@ -151,7 +150,7 @@ class AttemptRunner:
             if is_full_disk(error):
                 # From now on, a background thread prepares the attempt. A stop can find the attempt
                 # there.
-                self._background.begin(attempt_id(worker), lambda: None)
+                self._background.begin(worker.attempt_id, lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
             self._cannot_start(worker, error)
@@ -165,7 +164,7 @@ class AttemptRunner:
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
-        name = attempt_id(worker)
+        name = worker.attempt_id
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
@@ -192,7 +191,7 @@ class AttemptRunner:
         self._post(returned)
 
     def take_back(self, command: TakeBack) -> None:
-        self._launcher.take_back(_id(command.key, command.attempt))
+        self._launcher.take_back(command.key.attempt_id(command.attempt))
 
     def _takes_long(self, assignment: Assignment) -> bool:
         """True if the preparation is slow, so that it must run in a background thread."""
@@ -214,14 +213,14 @@ class AttemptRunner:
         failpoints.reached("launch: sent")
 
     def _cannot_start(self, worker: Worker, error: Exception) -> None:
-        self._preparation.release(attempt_id(worker))
-        self._background.space.done(attempt_id(worker))
+        self._preparation.release(worker.attempt_id)
+        self._background.space.done(worker.attempt_id)
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_in_background(self, assignment: Assignment, issued: Issued) -> None:
         worker = assignment.worker
-        name = attempt_id(worker)
+        name = worker.attempt_id
         if self._background.stopped(name):
             self._stopped_before(worker)
             return
@@ -249,7 +248,7 @@ class AttemptRunner:
         database.
         """
         worker = assignment.worker
-        name = attempt_id(worker)
+        name = worker.attempt_id
         if is_full_disk(error):
             self._preparation.release(name)
             self._hold(worker, partial(self._start_in_background, assignment, issued), error)
@@ -261,17 +260,17 @@ class AttemptRunner:
 
     def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
         reason = self._moved() or f"waiting for disk space: {_last_line(error)}"
-        if self._background.space.hold(attempt_id(worker), work, reason):
+        if self._background.space.hold(worker.attempt_id, work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
     def _has_space_again(self, worker: Worker) -> None:
-        if self._background.space.done(attempt_id(worker)):
+        if self._background.space.done(worker.attempt_id):
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
         """True if the attempt was stopped before its launch. Then also report the attempt's end."""
-        name = attempt_id(worker)
+        name = worker.attempt_id
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
         if stopped is not None:
@@ -286,7 +285,7 @@ class AttemptRunner:
         ``ran``: the run of these commands; None if it was stopped.
         """
         worker = assignment.worker
-        name = attempt_id(worker)
+        name = worker.attempt_id
         self._setting_up.pop(name, None)
         why = "" if ran is None else why_failed(ran)
         if ran is None or why:
@@ -302,7 +301,7 @@ class AttemptRunner:
         self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None
     ) -> None:
         worker = assignment.worker
-        name = attempt_id(worker)
+        name = worker.attempt_id
         launch, flight = self._preparation.prepare(assignment, issued, ground)
         self._has_space_again(worker)
         stopped = self._background.ready(name, lambda: self._launch(launch, flight))
@@ -325,7 +324,7 @@ class AttemptRunner:
         return self._worktrees.equipped(assignment, ground), ground
 
     def stop(self, command: Stop) -> None:
-        attempt = _id(command.key, command.attempt)
+        attempt = command.key.attempt_id(command.attempt)
         ended_by, by, cause = EndedBy(command.ended_by), command.stopped_by, command.cause
         exit = Exit(ended_by=ended_by, stopped_by=by, cause=cause)
         worker = self._scheduler.view.workers[command.key]
@@ -352,7 +351,7 @@ class AttemptRunner:
         self._checks.close()
 
     def set_waiting(self, command: SetWaiting) -> None:
-        self._launcher.waiting(_id(command.key, command.attempt), command.waiting)
+        self._launcher.waiting(command.key.attempt_id(command.attempt), command.waiting)
         worker = self._scheduler.view.workers[command.key]
         try:
             self._workspace.link_recursive(worker)
@@ -370,7 +369,7 @@ class AttemptRunner:
         """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
         flight = self._adopted_attempt(worker, task)
-        self._processes.expect(attempt_id(worker), partial(self._ended, flight, adopted=True))
+        self._processes.expect(worker.attempt_id, partial(self._ended, flight, adopted=True))
 
     def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
         wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
@@ -380,7 +379,7 @@ class AttemptRunner:
     def late(self, now: float) -> Iterator[LateEnd]:
         for attempt in self._scheduler.attempts_sought(now):
             worker = self._scheduler.view.workers[attempt.key]
-            name = _id(attempt.key, attempt.number)
+            name = attempt.id
             record = self._workspace.exit_record(worker, attempt.number)
             try:
                 exit = self._launcher.settle(name, record, attempt.record_hash)
@@ -404,7 +403,7 @@ class AttemptRunner:
     # -- outcomes of attempts -------------------------------------------------------------------
 
     def _ended(self, flight: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
-        name = attempt_id(flight.worker)
+        name = flight.worker.attempt_id
         self._preparation.release(name)
         if flight.scratch:
             self._background.later(partial(self._preparation.release, name, flight.scratch))
@@ -433,7 +432,7 @@ class AttemptRunner:
             if not self._attempt_gates.is_stopped(worker):
                 self._hold(worker, partial(self._report, flight, exit, changes), error)
                 if self._attempt_gates.is_stopped(worker):
-                    self._background.space.wake(attempt_id(worker))
+                    self._background.space.wake(worker.attempt_id)
                 return
             evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
         self._has_space_again(worker)
@@ -580,11 +579,3 @@ def _never_started(error: Exception) -> Exit:
         why = f"{NO_ROOM}: {error}"
         return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=why)
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"cannot start: {error}")
-
-
-def _id(key: WorkerKey, attempt: int) -> str:
-    return f"{key.root_id}/{key.worker_id}/{attempt}"
-
-
-def running_attempt_id(attempt: Attempt) -> str:
-    return _id(attempt.key, attempt.number)

@@ -75,10 +75,6 @@ class RunningAttempt:
     scratch: str = ""
 
 
-def attempt_id(worker: Worker) -> str:
-    return f"{worker.root_id}/{worker.id}/{worker.attempt}"
-
-
 #: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
 CLOCK_SECONDS = 2.0
 #: Maximum number of paths of unjudged code that are stored.
@@ -133,7 +129,7 @@ class AttemptPreparation:
         environment |= self._control_directories(assignment, command)
         if ground is not None or task.works_in_project:
             environment |= self._git_environment(environment, worker, ground)
-        name = attempt_id(worker)
+        name = worker.attempt_id
         place = self._project if task.works_in_project else ""
         # A shell command in its own directory starts faster without the search for used ports, and
         # without a directory for temporary files.
@@ -232,7 +228,7 @@ class AttemptPreparation:
         around = self._around
         passed = {**around.environment, **task.env}
         secrets = (*around.secrets, *secrets_in(passed))
-        own_scratch = scratch.directory_of(around.workspace, attempt_id(worker))
+        own_scratch = scratch.directory_of(around.workspace, worker.attempt_id)
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:

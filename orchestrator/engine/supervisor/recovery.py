@@ -18,7 +18,6 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.attempt_runner import (
     AttemptRunner,
-    running_attempt_id,
 )
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.background import RunningProcesses
@@ -82,7 +81,7 @@ def _expect_late(
     worker = scheduler.view.workers[attempt.key]
     is_next = worker.attempt == attempt.number and worker.status is WorkerStatus.PENDING
     launcher.expect_late(
-        running_attempt_id(attempt),
+        attempt.id,
         workspace.exit_record(worker, attempt.number),
         attempt.record_hash,
         node=attempt.node,
@@ -103,7 +102,7 @@ def _take_up(
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     # The stored worker does not have the number of a preloaded attempt yet.
     worker = replace(worker, attempt=attempt.number)
-    name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
+    name, record = attempt.id, workspace.exit_record(worker, attempt.number)
     attempts.adopt(worker)
     lives = launcher.adopt(
         name, record, attempt.record_hash, node=attempt.node, log=workspace.log(worker)
