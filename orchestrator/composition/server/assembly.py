@@ -45,7 +45,7 @@ def build(folder: Path, settings: Settings, spawner: SpawnerProcess | None = Non
         landings=service.landings,
         pass_on_messages=service.worker_messages.pass_on_again,
         worktree_cleanup=WorktreeCleanup(
-            parts.worktrees, parts.checks.baselines, parts.workspace, parts.store.job
+            parts.worktrees, parts.gate_runner.baselines, parts.workspace, parts.store.job
         ),
         lock=WorkspaceLock(parts.workspace.root),
         lease=_lease(parts),

@@ -14,7 +14,7 @@ from orchestrator.agents.survey.assignment import request_words
 from orchestrator.composition.server.outbox import outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
 from orchestrator.composition.settings.available_agents import descriptions, registry
-from orchestrator.composition.settings.gates import checks_of
+from orchestrator.composition.settings.gates import gate_runner_of
 from orchestrator.composition.settings.receivers import Receivers, receivers
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (
@@ -212,7 +212,7 @@ class EngineParts:
         check_machines(task, machines, is_cluster=self.cluster is not None, agents=agents)
 
     @cached_property
-    def _planning(self) -> AgentPlans:
+    def _agent_plans(self) -> AgentPlans:
         return AgentPlans(self.scheduler, self.submitting, RulesPlanner())
 
     @cached_property
@@ -222,7 +222,7 @@ class EngineParts:
             store=self.store,
             inbox=self._inbox,
             attempts=self.attempts,
-            planning=self._planning,
+            agent_plans=self._agent_plans,
             merge_queue=self.merge_queue,
             reporting=self.reporting,
             publisher=self.publisher,
@@ -290,8 +290,8 @@ class EngineParts:
         return self.cluster.worktree(f"{worker.root_id}/{worker.id}", waits=waits)
 
     @cached_property
-    def checks(self) -> GateRunner:
-        return checks_of(
+    def gate_runner(self) -> GateRunner:
+        return gate_runner_of(
             self.launcher,
             self.processes,
             self.repository,
@@ -326,9 +326,9 @@ class EngineParts:
             self.workspace,
             AssignmentBuilder(self.workspace, self._contexts, self._roles, left_for),
             self._contexts,
-            self._planning,
+            self._agent_plans,
             self.worktrees,
-            self.checks,
+            self.gate_runner,
             ReviewPrompts(self.scheduler, self.worktrees),
             ChangesWithoutWorktree(
                 self.around.project_root,
@@ -345,7 +345,7 @@ class EngineParts:
 
     @cached_property
     def _merge_runner(self) -> MergeRunner:
-        merge_gates = MergeGates(self.repository, self.checks, self.workspace)
+        merge_gates = MergeGates(self.repository, self.gate_runner, self.workspace)
         records = MergeRecords(self.workspace, write_report)
         return MergeRunner(self.repository, self.worktrees, merge_gates, records)
 

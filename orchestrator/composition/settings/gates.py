@@ -82,7 +82,7 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
     ]
 
 
-def checks_of(
+def gate_runner_of(
     launcher: Launcher,
     processes: RunningProcesses,
     repository: Repository,

@@ -96,7 +96,7 @@ class AttemptGates:
 
     def begin(
         self,
-        flight: RunningAttempt,
+        running: RunningAttempt,
         job: Job | None,
         exit: Exit,
         evidence: Evidence,
@@ -106,68 +106,70 @@ class AttemptGates:
 
         If the attempt failed or has no gates, call ``on_judged`` at once.
         """
-        gates = self._wanted(flight, job, exit, evidence)
+        gates = self._wanted(running, job, exit, evidence)
         if not gates:
-            self._forget(flight.worker)
-            on_judged(flight, exit, evidence)
-        elif self._stopped(flight.worker):
-            self._report(flight, exit, evidence, on_judged)
+            self._forget(running.worker)
+            on_judged(running, exit, evidence)
+        elif self._stopped(running.worker):
+            self._report(running, exit, evidence, on_judged)
         else:
-            self._begin(flight, gates, exit, evidence, on_judged)
+            self._begin(running, gates, exit, evidence, on_judged)
 
     def _begin(
         self,
-        flight: RunningAttempt,
+        running: RunningAttempt,
         gates: tuple[Gate, ...],
         exit: Exit,
         evidence: Evidence,
         on_judged: OnJudged,
     ) -> None:
-        worker = flight.worker
+        worker = running.worker
         try:
-            check = self._check(flight, gates)
+            check = self._check(running, gates)
         except (RepositoryError, OSError) as error:
             words = f"cannot run the gates of the attempt: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
-            self._report(flight, exit, evidence, on_judged)
+            self._report(running, exit, evidence, on_judged)
             return
         names = tuple(gate.name for gate in gates)
         self._post(GatesStarted(worker.key, worker.attempt, names))
-        self._gates.begin(check, partial(self._done, flight, exit, evidence, on_judged))
+        self._gates.begin(check, partial(self._done, running, exit, evidence, on_judged))
         stopped = self._stopped(worker)
         if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
-    def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
+    def without(
+        self, running: RunningAttempt, job: Job, exit: Exit, evidence: Evidence
+    ) -> Evidence:
         """Return the evidence of a late result, for which no gates run.
 
         If the attempt has gates, the evidence shows a failure.
         """
-        if not self._wanted(flight, job, exit, evidence):
+        if not self._wanted(running, job, exit, evidence):
             return evidence
         words = "late result: the gates were not run"
         return replace(evidence, claimed_success=False, error=words)
 
     def _wanted(
-        self, flight: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence
+        self, running: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence
     ) -> tuple[Gate, ...]:
-        if job is None or flight.worker.is_planner:
+        if job is None or running.worker.is_planner:
             return ()
-        gates = gates_of(job, flight.task, flight.ground is not None)
+        gates = gates_of(job, running.task, running.worktree is not None)
         return gates if gates and is_for_gates(exit, evidence) else ()
 
-    def _check(self, flight: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
-        worker, ground = flight.worker, flight.ground
+    def _check(self, running: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
+        worker, worktree = running.worker, running.worktree
         directory = self._workspace.worker_directory(worker)
-        if flight.task.works_in_project:
+        if running.task.works_in_project:
             directory = self._project
         base, commit = "", ""
         leaves: tuple[Leave, ...] = ()
-        if ground is not None:
-            directory = ground.directory
+        if worktree is not None:
+            directory = worktree.directory
             base, commit = self._worktrees.span(worker)
             judged = frozenset(self._worktrees.of_children(worker, base, commit))
-            leaves = (leave_of(flight.task, judged),)
+            leaves = (leave_of(running.task, judged),)
         return Check(
             root_id=worker.root_id,
             job_id=worker.job_id,
@@ -176,9 +178,9 @@ class AttemptGates:
             base=base,
             commit=commit,
             gates=gates,
-            worktree=ground.directory if ground is not None else "",
+            worktree=worktree.directory if worktree is not None else "",
             leaves=leaves,
-            is_compared=len(flight.task.agents) > 1,
+            is_compared=len(running.task.agents) > 1,
         )
 
     def _forget(self, worker: Worker) -> Exit | None:
@@ -191,18 +193,18 @@ class AttemptGates:
 
     def _done(
         self,
-        flight: RunningAttempt,
+        running: RunningAttempt,
         exit: Exit,
         evidence: Evidence,
         on_judged: OnJudged,
         results: Sequence[GateResult],
     ) -> None:
-        self._report(flight, exit, replace(evidence, gates=tuple(results)), on_judged)
+        self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
 
     def _report(
-        self, flight: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
+        self, running: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
     ) -> None:
-        stopped = self._forget(flight.worker)
+        stopped = self._forget(running.worker)
         if stopped is not None:
             exit = replace(
                 exit,
@@ -210,4 +212,4 @@ class AttemptGates:
                 cause=stopped.cause,
                 stopped_by=stopped.stopped_by,
             )
-        on_judged(flight, exit, evidence)
+        on_judged(running, exit, evidence)

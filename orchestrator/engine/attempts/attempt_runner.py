@@ -90,14 +90,14 @@ class AttemptRunner:
         scheduler: Scheduler,
         launcher: Launcher,
         processes: RunningProcesses,
-        dispatch: AttemptPreparation,
+        preparation: AttemptPreparation,
         workspace: Workspace,
-        assigning: AssignmentBuilder,
+        assignments: AssignmentBuilder,
         contexts: SharedContextRuns,
-        planning: AgentPlans,
+        agent_plans: AgentPlans,
         worktrees: Worktrees,
-        checks: GateRunner,
-        reviewing: ReviewPrompts,
+        gate_runner: GateRunner,
+        review_prompts: ReviewPrompts,
         without_worktree: ChangesWithoutWorktree,
         post: Post,
         moved: Callable[[], str] = str,
@@ -109,20 +109,20 @@ class AttemptRunner:
         self._moved = moved
         self._post = post
         self._scheduler = scheduler
-        self._assigning = assigning
+        self._assignments = assignments
         self._contexts = contexts
         self._launcher = launcher
         self._processes = processes
-        self._preparation = dispatch
+        self._preparation = preparation
         self._workspace = workspace
-        self._planning = planning
+        self._agent_plans = agent_plans
         self._worktrees = worktrees
-        self._reviewing = reviewing
+        self._review_prompts = review_prompts
         self._without_worktree = without_worktree
         self._background = BackgroundPool()
-        self._checks = checks
+        self._gate_runner = gate_runner
         self._attempt_gates = AttemptGates(
-            checks, worktrees, workspace, str(without_worktree.project), post
+            gate_runner, worktrees, workspace, str(without_worktree.project), post
         )
         #: Names of the processes that prepare worktrees, by attempt.
         self._setting_up: dict[str, str] = {}
@@ -139,13 +139,13 @@ class AttemptRunner:
             return
         worker = self._scheduler.view.workers[command.key]
         try:
-            assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
+            assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
                 self._background.begin(
                     worker.attempt_id, partial(self._start_in_background, assignment, issued)
                 )
                 return
-            launch, flight = self._preparation.prepare(assignment, issued)
+            launch, running = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
                 # From now on, a background thread prepares the attempt. A stop can find the attempt
@@ -155,7 +155,7 @@ class AttemptRunner:
                 return
             self._cannot_start(worker, error)
         else:
-            self._launch(launch, flight)
+            self._launch(launch, running)
 
     def _preload(self, command: Start, issued: Issued) -> None:
         """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
@@ -166,11 +166,11 @@ class AttemptRunner:
         returned = AttemptReturned(worker.key, command.attempt)
         name = worker.attempt_id
         try:
-            assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
+            assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
             if self._takes_long(assignment):
                 self._post(returned)
                 return
-            launch, flight = self._preparation.prepare(assignment, issued)
+            launch, running = self._preparation.prepare(assignment, issued)
         except Exception:
             logger.debug("a launch cannot be preloaded", extra={"worker": worker.id}, exc_info=True)
             self._preparation.release(name)
@@ -181,7 +181,7 @@ class AttemptRunner:
             partial(self._returned, name, returned),
         )
         failpoints.reached("preload: prepared")
-        self._processes.expect_preloaded(name, partial(self._ended, flight), handlers)
+        self._processes.expect_preloaded(name, partial(self._ended, running), handlers)
         if not self._launcher.preload(launch):
             self._processes.returned(name)
         failpoints.reached("preload: sent")
@@ -206,9 +206,9 @@ class AttemptRunner:
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
-    def _launch(self, launch: Launch, flight: RunningAttempt) -> None:
+    def _launch(self, launch: Launch, running: RunningAttempt) -> None:
         failpoints.reached("launch: prepared")
-        self._processes.expect(launch.attempt_id, partial(self._ended, flight))
+        self._processes.expect(launch.attempt_id, partial(self._ended, running))
         self._launcher.start(launch)
         failpoints.reached("launch: sent")
 
@@ -225,19 +225,19 @@ class AttemptRunner:
             self._stopped_before(worker)
             return
         try:
-            assignment, ground = self._equipped(assignment)
-            if ground is None or self._checks.is_set_up(ground.directory):
-                self._prepare(assignment, issued, ground)
+            assignment, worktree = self._equipped(assignment)
+            if worktree is None or self._gate_runner.is_set_up(worktree.directory):
+                self._prepare(assignment, issued, worktree)
                 return
             run = GateProcess(
                 root_id=worker.root_id,
                 owner=worker.id,
                 gate=Gate(name="", run=""),
-                cwd=ground.cwd,
-                worktree=ground.directory,
+                cwd=worktree.cwd,
+                worktree=worktree.directory,
             )
-            set_up = partial(self._set_up, assignment, issued, ground)
-            self._checks.set_up(run, set_up, partial(self._setting_up.__setitem__, name))
+            set_up = partial(self._set_up, assignment, issued, worktree)
+            self._gate_runner.set_up(run, set_up, partial(self._setting_up.__setitem__, name))
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
@@ -278,7 +278,7 @@ class AttemptRunner:
         return stopped is not None
 
     def _set_up(
-        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree, ran: Ran | None
+        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree, ran: Ran | None
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
@@ -293,25 +293,25 @@ class AttemptRunner:
                 self._cannot_start(worker, RepositoryError(why))
             return
         try:
-            self._prepare(assignment, issued, self._worktrees.with_tools(ground))
+            self._prepare(assignment, issued, self._worktrees.with_tools(worktree))
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
     def _prepare(
-        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None
+        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None
     ) -> None:
         worker = assignment.worker
         name = worker.attempt_id
-        launch, flight = self._preparation.prepare(assignment, issued, ground)
+        launch, running = self._preparation.prepare(assignment, issued, worktree)
         self._has_space_again(worker)
-        stopped = self._background.ready(name, lambda: self._launch(launch, flight))
+        stopped = self._background.ready(name, lambda: self._launch(launch, running))
         if stopped is not None:
-            self._preparation.release(name, flight.scratch)
+            self._preparation.release(name, running.scratch)
             self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
 
     def _equipped(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
         if assignment.worker.is_reviewer:
-            return self._reviewing.equipped(assignment), None
+            return self._review_prompts.equipped(assignment), None
         if assignment.task.works_in_project:
             self._without_worktree.begin(assignment.worker)
             return assignment, None
@@ -320,8 +320,8 @@ class AttemptRunner:
             if self._is_watched(assignment.worker, assignment.task):
                 self._without_worktree.watch(assignment.worker)
             return assignment, None
-        ground = self._worktrees.open(assignment)
-        return self._worktrees.equipped(assignment, ground), ground
+        worktree = self._worktrees.open(assignment)
+        return self._worktrees.equipped(assignment, worktree), worktree
 
     def stop(self, command: Stop) -> None:
         attempt = command.key.attempt_id(command.attempt)
@@ -331,7 +331,7 @@ class AttemptRunner:
         own = replace(worker, attempt=command.attempt)
         process = self._setting_up.get(attempt)
         if process:
-            self._checks.stop_set_up(process, ended_by, by)
+            self._gate_runner.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
         if spares_gates and self._attempt_gates.has(own):
             # The process has ended. Its gates may finish, because they cost no steps, tokens, or
@@ -348,7 +348,7 @@ class AttemptRunner:
         The next server starts the attempts that have not started.
         """
         self._background.close()
-        self._checks.close()
+        self._gate_runner.close()
 
     def set_waiting(self, command: SetWaiting) -> None:
         self._launcher.waiting(command.key.attempt_id(command.attempt), command.waiting)
@@ -368,13 +368,13 @@ class AttemptRunner:
     def adopt(self, worker: Worker) -> None:
         """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
-        flight = self._adopted_attempt(worker, task)
-        self._processes.expect(worker.attempt_id, partial(self._ended, flight, adopted=True))
+        running = self._adopted_attempt(worker, task)
+        self._processes.expect(worker.attempt_id, partial(self._ended, running, adopted=True))
 
     def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
         wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
-        ground = self._worktrees.existing(worker) if wanted else None
-        return self._preparation.adopted(worker, task, ground)
+        worktree = self._worktrees.existing(worker) if wanted else None
+        return self._preparation.adopted(worker, task, worktree)
 
     def late(self, now: float) -> Iterator[LateEnd]:
         for attempt in self._scheduler.attempts_sought(now):
@@ -387,8 +387,8 @@ class AttemptRunner:
                     continue
                 task = self._scheduler.view.task_of(worker)
                 own = replace(worker, attempt=attempt.number)
-                flight, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
-                evidence = self._evidence(flight, exit)
+                running, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
+                evidence = self._evidence(running, exit)
             except OSError as error:
                 # Do not log a shortage of disk space. It is reported elsewhere, and would be logged
                 # at every check.
@@ -397,98 +397,100 @@ class AttemptRunner:
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
                 continue
             else:
-                evidence = self._attempt_gates.without(flight, job, exit, evidence)
+                evidence = self._attempt_gates.without(running, job, exit, evidence)
                 yield LateEnd(attempt, exit, evidence, record)
 
     # -- outcomes of attempts -------------------------------------------------------------------
 
-    def _ended(self, flight: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
-        name = flight.worker.attempt_id
+    def _ended(self, running: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
+        name = running.worker.attempt_id
         self._preparation.release(name)
-        if flight.scratch:
-            self._background.later(partial(self._preparation.release, name, flight.scratch))
+        if running.scratch:
+            self._background.later(partial(self._preparation.release, name, running.scratch))
         failpoints.reached("attempt: its end is known")
-        if not self._is_cancelled(flight.worker):
+        if not self._is_cancelled(running.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
-        self._attempt_gates.expect(flight.worker)
-        nothing = self._preparation.nothing_left(flight)
+        self._attempt_gates.expect(running.worker)
+        nothing = self._preparation.nothing_left(running)
         if nothing is None:
-            self._background.later(partial(self._report, flight, exit))
+            self._background.later(partial(self._report, running, exit))
         else:
-            self._report(flight, exit, nothing)
+            self._report(running, exit, nothing)
 
     def _is_cancelled(self, worker: Worker) -> bool:
         view = self._scheduler.view
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
-    def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
+    def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
         """Save the attempt's work, and report its end. Wait and repeat if the disk is full."""
-        worker = flight.worker
+        worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
-            evidence = self._evidence_here(flight, exit, changes)
+            evidence = self._evidence_here(running, exit, changes)
         except OSError as error:
             if not self._attempt_gates.is_stopped(worker):
-                self._hold(worker, partial(self._report, flight, exit, changes), error)
+                self._hold(worker, partial(self._report, running, exit, changes), error)
                 if self._attempt_gates.is_stopped(worker):
                     self._background.space.wake(worker.attempt_id)
                 return
-            evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
+            evidence = _unreadable(running, f"cannot commit the changes of the worker: {error}")
         self._has_space_again(worker)
-        self._attempt_gates.begin(flight, job, exit, evidence, self._post_end)
+        self._attempt_gates.begin(running, job, exit, evidence, self._post_end)
 
     def _evidence_here(
-        self, flight: RunningAttempt, exit: Exit, changes: Changes | None
+        self, running: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
         """Return the evidence. Raise OSError if the disk is full or a directory was moved."""
         # Check first, because reading the evidence commits the attempt's changes. The commit must
         # not be made in another directory that is now at the old path.
-        if flight.ground is not None and (moved := self._moved()):
+        if running.worktree is not None and (moved := self._moved()):
             raise OSError(moved)
-        evidence = self._evidence(flight, exit, changes)
+        evidence = self._evidence(running, exit, changes)
         if moved := self._moved():
             # The directory was moved while the evidence was read. Missing files are then no
             # evidence about the attempt.
             raise OSError(moved)
         return evidence
 
-    def _post_end(self, flight: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
-        self._post(AttemptEnded(flight.worker.key, flight.worker.attempt, exit, evidence))
+    def _post_end(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
+        self._post(AttemptEnded(running.worker.key, running.worker.attempt, exit, evidence))
 
     def _evidence(
-        self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None
+        self, running: RunningAttempt, exit: Exit, changes: Changes | None = None
     ) -> Evidence:
         """Return the evidence of an attempt. Raise OSError only if a disk is full."""
         try:
-            if flight.ground is not None:
-                changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
-                checkout, omitted = self._in_checkout(flight.worker, exit), self._omitted(flight)
+            if running.worktree is not None:
+                changes = self._worktrees.close_attempt(
+                    running.worker, running.task, running.worktree
+                )
+                checkout, omitted = self._in_checkout(running.worker, exit), self._omitted(running)
                 changes = replace(changes, checkout=checkout, omitted=omitted)
-            elif flight.task.works_in_project:
-                changes = self._in_project(flight)
-            elif changes is None and not flight.worker.is_adviser:
-                changes = self._own_changes(flight)
+            elif running.task.works_in_project:
+                changes = self._in_project(running)
+            elif changes is None and not running.worker.is_adviser:
+                changes = self._own_changes(running)
             evidence = self._preparation.evidence(
-                flight, exit, changes, has_open_children=self._has_open_children(flight.worker)
+                running, exit, changes, has_open_children=self._has_open_children(running.worker)
             )
-            if flight.worker.is_planner and exit.code == 0:
-                return self._planning.checked(flight.worker, evidence)
-            if flight.worker.is_reviewer:
-                return self._reviewing.checked(flight.worker, evidence)
+            if running.worker.is_planner and exit.code == 0:
+                return self._agent_plans.checked(running.worker, evidence)
+            if running.worker.is_reviewer:
+                return self._review_prompts.checked(running.worker, evidence)
             return evidence
         except Exception as error:
             if is_full_disk(error):
                 raise
             logger.exception(
-                "cannot read the evidence of an attempt", extra={"worker": flight.worker.id}
+                "cannot read the evidence of an attempt", extra={"worker": running.worker.id}
             )
-            if flight.ground is not None:
+            if running.worktree is not None:
                 # The worktree may have a file that git cannot add. The checkpoint omits this file.
                 with suppress(RepositoryError, OSError):
-                    place = self._worktrees.place_of(flight.worker)
+                    place = self._worktrees.place_of(running.worker)
                     self._worktrees.checkpoints.end(place, "", "")
-            return _unreadable(flight, f"cannot read the result of the worker: {error}")
+            return _unreadable(running, f"cannot read the result of the worker: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.
@@ -504,21 +506,21 @@ class AttemptRunner:
             return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
         return ()
 
-    def _omitted(self, flight: RunningAttempt) -> tuple[str, ...]:
-        view, job_id = self._scheduler.view, flight.worker.job_id
-        needed = sources(view.tasks_of(job_id), flight.task)
+    def _omitted(self, running: RunningAttempt) -> tuple[str, ...]:
+        view, job_id = self._scheduler.view, running.worker.job_id
+        needed = sources(view.tasks_of(job_id), running.task)
         workers = [chosen(view.candidates_of(job_id, each)) for each in needed]
-        return self._worktrees.omitted(flight.worker, [each.id for each in workers if each])
+        return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
-    def _in_project(self, flight: RunningAttempt) -> Changes:
+    def _in_project(self, running: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
         Files that a child job's gates have judged are excluded, unless they have changed since.
         """
-        changes = self._without_worktree.changes(flight.worker, flight.task)
-        others = self._scheduler.view.concurrent_with(flight.worker)
+        changes = self._without_worktree.changes(running.worker, running.task)
+        others = self._scheduler.view.concurrent_with(running.worker)
         changes = self._without_worktree.with_shared(changes, others)
-        judged = self._scheduler.view.judged_below(flight.worker)
+        judged = self._scheduler.view.judged_below(running.worker)
         left = (
             each
             for each in changes.touched
@@ -526,10 +528,10 @@ class AttemptRunner:
         )
         return replace(changes, touched=tuple(left))
 
-    def _own_changes(self, flight: RunningAttempt) -> Changes:
-        worker, task = flight.worker, flight.task
+    def _own_changes(self, running: RunningAttempt) -> Changes:
+        worker, task = running.worker, running.task
         builds = self._worktrees.rule.changes_files(worker.agent, task)
-        changes = self._without_worktree.own_changes(worker, task, flight.before, builds=builds)
+        changes = self._without_worktree.own_changes(worker, task, running.before, builds=builds)
         below = self._scheduler.view.changed_below(worker)
         if below is None:
             return changes
@@ -544,8 +546,8 @@ class AttemptRunner:
         return any(not view.jobs[job_id].status.ended for job_id in children)
 
 
-def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
-    broken = WorktreeState(faults=(why,)) if flight.ground else None
+def _unreadable(running: RunningAttempt, why: str) -> Evidence:
+    broken = WorktreeState(faults=(why,)) if running.worktree else None
     return Evidence(claimed_success=False, error=why, worktree=broken)
 
 

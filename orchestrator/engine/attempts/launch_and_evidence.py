@@ -70,7 +70,7 @@ class RunningAttempt:
     #: The worker's task. The next field is the worker's worktree; None if it works in a plain
     #: directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
-    ground: WorkerWorktree | None = None
+    worktree: WorkerWorktree | None = None
     #: The worker's own directory for temporary files; empty if it has none.
     scratch: str = ""
 
@@ -114,7 +114,7 @@ class AttemptPreparation:
         self.api_url = ""
 
     def prepare(
-        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None = None
+        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None = None
     ) -> tuple[Launch, RunningAttempt]:
         """Create the attempt's directory, files, and environment. Raise OSError."""
         worker, task = assignment.worker, assignment.task
@@ -124,16 +124,16 @@ class AttemptPreparation:
         before: Mapping[str, tuple[int, int]] = {}
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
-            before = {} if ground else self._workspace.snapshot(worker, task.writes)
-        environment = self._environment(assignment, command, directory, issued.key, ground)
+            before = {} if worktree else self._workspace.snapshot(worker, task.writes)
+        environment = self._environment(assignment, command, directory, issued.key, worktree)
         environment |= self._control_directories(assignment, command)
-        if ground is not None or task.works_in_project:
-            environment |= self._git_environment(environment, worker, ground)
+        if worktree is not None or task.works_in_project:
+            environment |= self._git_environment(environment, worker, worktree)
         name = worker.attempt_id
         place = self._project if task.works_in_project else ""
         # A shell command in its own directory starts faster without the search for used ports, and
         # without a directory for temporary files.
-        is_long = ground is not None or bool(place) or PROMPT in command.files
+        is_long = worktree is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
         own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
         if own_scratch:
@@ -142,8 +142,8 @@ class AttemptPreparation:
         launch = Launch(
             attempt_id=name,
             argv=command.argv,
-            cwd=ground.cwd if ground else place or directory,
-            make_cwd=not (ground or place),
+            cwd=worktree.cwd if worktree else place or directory,
+            make_cwd=not (worktree or place),
             env=environment,
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
@@ -157,11 +157,11 @@ class AttemptPreparation:
             lease_seconds=self._around.orphan_timeout,
             secrets=(*self._around.secrets, *secrets_in(environment)),
             node=issued.node,
-            files=self._files(assignment, command, directory, ground) if issued.node else None,
+            files=self._files(assignment, command, directory, worktree) if issued.node else None,
         )
         size = _size(command, assignment)
         return launch, RunningAttempt(
-            worker, before, launch.secrets, size, task, ground, own_scratch
+            worker, before, launch.secrets, size, task, worktree, own_scratch
         )
 
     def _files(
@@ -169,7 +169,7 @@ class AttemptPreparation:
         assignment: Assignment,
         command: Invocation,
         directory: str,
-        ground: WorkerWorktree | None,
+        worktree: WorkerWorktree | None,
     ) -> AttemptFiles | None:
         """Return the files to copy to a node with its own file system.
 
@@ -190,7 +190,7 @@ class AttemptPreparation:
             inputs=tuple(dict.fromkeys(needed)),
             texts=tuple(texts),
             left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
-            worktree=_worktree(assignment.task, ground) if ground else None,
+            worktree=_worktree(assignment.task, worktree) if worktree else None,
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
@@ -205,9 +205,9 @@ class AttemptPreparation:
         return found
 
     def _git_environment(
-        self, environment: Mapping[str, str], worker: Worker, ground: WorkerWorktree | None
+        self, environment: Mapping[str, str], worker: Worker, worktree: WorkerWorktree | None
     ) -> dict[str, str]:
-        own = _of_worktree(worker, ground) if ground else {}
+        own = _of_worktree(worker, worktree) if worktree else {}
         refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
@@ -218,7 +218,7 @@ class AttemptPreparation:
             scratch.remove(own_scratch)
 
     def adopted(
-        self, worker: Worker, task: TaskSpec, ground: WorkerWorktree | None = None
+        self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree | None = None
     ) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
@@ -229,28 +229,30 @@ class AttemptPreparation:
         passed = {**around.environment, **task.env}
         secrets = (*around.secrets, *secrets_in(passed))
         own_scratch = scratch.directory_of(around.workspace, worker.attempt_id)
-        return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
+        return RunningAttempt(
+            worker, {}, secrets, task=task, worktree=worktree, scratch=own_scratch
+        )
 
-    def nothing_left(self, flight: RunningAttempt) -> Changes | None:
+    def nothing_left(self, running: RunningAttempt) -> Changes | None:
         """Return the changes of an attempt without a scan, if its directory is empty.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.
         """
-        worker = flight.worker
+        worker = running.worker
         special = (
-            flight.ground is not None
-            or flight.task.works_in_project
-            or bool(flight.task.writes)
+            running.worktree is not None
+            or running.task.works_in_project
+            or bool(running.task.writes)
             or worker.is_planner
             or worker.is_reviewer
         )
         if special or not self._workspace.is_bare(worker):
             return None
-        return replace(_NOTHING, changed=True) if flight.before else _NOTHING
+        return replace(_NOTHING, changed=True) if running.before else _NOTHING
 
     def evidence(
         self,
-        flight: RunningAttempt,
+        running: RunningAttempt,
         exit: Exit,
         changes: Changes | None = None,
         *,
@@ -261,7 +263,7 @@ class AttemptPreparation:
         ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if
         config.yaml no longer has the agent of an earlier server's attempt.
         """
-        worker = flight.worker
+        worker = running.worker
         agent = self._agents.get(worker.agent)
         # Most successful commands print nothing, so their log need not be read.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
@@ -272,16 +274,16 @@ class AttemptPreparation:
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
         control = Path(self._workspace.control(worker, worker.attempt))
         evidence = agent.evidence(directory, printed, exit, control)
-        evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
+        evidence = replace(evidence, prompt=running.prompt) if running.prompt else evidence
         if evidence.session is not None:
-            kept = after(worker.attempt) if flight.ground else ""
+            kept = after(worker.attempt) if running.worktree else ""
             session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
             evidence = replace(evidence, session=session)
         if changes is None:
-            now = self._workspace.snapshot(worker, flight.task.writes)
-            changes = Changes(tuple(now), now != flight.before, has_work=bool(now))
+            now = self._workspace.snapshot(worker, running.task.writes)
+            changes = Changes(tuple(now), now != running.before, has_work=bool(now))
         if changes.faults is not None:
-            faults = tuple(self._mask(flight.secrets, fault) for fault in changes.faults)
+            faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
             state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
             evidence = replace(evidence, worktree=state)
         if changes.files or changes.changed or changes.has_work:
@@ -296,9 +298,9 @@ class AttemptPreparation:
         outside = self._outside(evidence.outside, exit)
         builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
         evidence = _weighed(
-            evidence, flight, changes, outside, builds=builds, deferred=has_open_children
+            evidence, running, changes, outside, builds=builds, deferred=has_open_children
         )
-        return self._without_secrets(evidence, flight, printed)
+        return self._without_secrets(evidence, running, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
         """Return the files that an agent reports to have written outside of its worktree.
@@ -321,12 +323,12 @@ class AttemptPreparation:
         ]
 
     def _without_secrets(
-        self, evidence: Evidence, flight: RunningAttempt, printed: str
+        self, evidence: Evidence, running: RunningAttempt, printed: str
     ) -> Evidence:
         """Return the evidence with masked secrets. The log was masked when it was written."""
 
         def clean(text: str) -> str:
-            return text if text in printed else self._mask(flight.secrets, text)
+            return text if text in printed else self._mask(running.secrets, text)
 
         if not evidence.files_created and evidence.output in printed and evidence.error in printed:
             return evidence
@@ -334,7 +336,7 @@ class AttemptPreparation:
             evidence,
             output=clean(evidence.output),
             error=clean(evidence.error),
-            files_created=tuple(_clean_name(each, flight) for each in evidence.files_created),
+            files_created=tuple(_clean_name(each, running) for each in evidence.files_created),
         )
 
     def _environment(
@@ -343,7 +345,7 @@ class AttemptPreparation:
         command: Invocation,
         directory: str,
         token: str,
-        ground: WorkerWorktree | None,
+        worktree: WorkerWorktree | None,
     ) -> dict[str, str]:
         worker, job = assignment.worker, assignment.job
         own = {
@@ -364,11 +366,11 @@ class AttemptPreparation:
         server = self._around.environment
         passed = _passed(command.pass_env, server)
         base = self._base
-        if ground is not None:
+        if worktree is not None:
             base = {
                 **base,
-                **search_boundary.variables_of(ground.directory, ground.cwd),
-                **ground.tools.variables,
+                **search_boundary.variables_of(worktree.directory, worktree.cwd),
+                **worktree.tools.variables,
             }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         # The common environment already excludes this machine from proxies.
@@ -376,7 +378,7 @@ class AttemptPreparation:
             environment.update(not_for_this_machine(environment))
         # The worker must find the command ``orchestrator``, whatever the search path is.
         path = environment.get("PATH") or os.defpath
-        own_programs: Sequence[str] = ground.tools.path if ground is not None else ()
+        own_programs: Sequence[str] = worktree.tools.path if worktree is not None else ()
         if assignment.task.works_in_project:
             own_programs = project_programs(self._around.project_root)
         environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
@@ -385,7 +387,7 @@ class AttemptPreparation:
 
 def _weighed(
     evidence: Evidence,
-    flight: RunningAttempt,
+    running: RunningAttempt,
     changes: Changes,
     outside: Sequence[str],
     *,
@@ -398,14 +400,14 @@ def _weighed(
     agent's final text. ``builds``: True if the agent's work is to change files. ``deferred``: True
     if unfinished child jobs may still create the promised files.
     """
-    task, changed = flight.task, changes.has_work or bool(changes.saved)
+    task, changed = running.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER
-    if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
+    if is_agent and not (changed or changes.changed or running.worker.is_adviser):
         final = final_text(evidence.output)
-    has_worktree = flight.ground is not None
+    has_worktree = running.worktree is not None
     code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
     is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
-    if is_held and not flight.worker.is_adviser:
+    if is_held and not running.worker.is_adviser:
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER
         promised = promises_changes(task.role, task.writes, is_agent=builds)
@@ -417,36 +419,36 @@ def _weighed(
             intent=intent,
             deferred=final if deferred else None,
             missing=changes.missing,
-            saved=tuple(_clean_name(each, flight) for each in changes.saved),
-            outside=tuple(_clean_name(each, flight) for each in named),
-            checkout=tuple(_clean_name(each, flight) for each in changes.checkout),
-            side_work=_side_work(flight, changes),
+            saved=tuple(_clean_name(each, running) for each in changes.saved),
+            outside=tuple(_clean_name(each, running) for each in named),
+            checkout=tuple(_clean_name(each, running) for each in changes.checkout),
+            side_work=_side_work(running, changes),
             commit=changes.commit,
             omitted=changes.omitted,
             held_back=tuple(
-                replace(each, path=_clean_name(each.path, flight)) for each in changes.held_back
+                replace(each, path=_clean_name(each.path, running)) for each in changes.held_back
             ),
             has_worktree=has_worktree,
-            code=tuple(_clean_name(each, flight) for each in code),
-            removed=tuple(_clean_name(each, flight) for each in changes.removed),
+            code=tuple(_clean_name(each, running) for each in code),
+            removed=tuple(_clean_name(each, running) for each in changes.removed),
         )
         evidence = replace(evidence, delivery=delivery)
     return evidence if deferred else replace(evidence, final_text=final)
 
 
-def _worktree(task: TaskSpec, ground: WorkerWorktree) -> WorktreeFiles:
-    inside = os.path.relpath(ground.cwd, ground.directory)
+def _worktree(task: TaskSpec, worktree: WorkerWorktree) -> WorktreeFiles:
+    inside = os.path.relpath(worktree.cwd, worktree.directory)
     return WorktreeFiles(
-        directory=ground.directory,
-        branch=ground.branch,
-        commit=ground.before,
+        directory=worktree.directory,
+        branch=worktree.branch,
+        commit=worktree.before,
         promised=tuple(os.path.normpath(f"{inside}/{normalized(each)}") for each in task.writes),
     )
 
 
-def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
-    work = [replace(each, name=_clean_name(each.name, flight)) for each in changes.side_work]
-    worker = flight.worker
+def _side_work(running: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
+    work = [replace(each, name=_clean_name(each.name, running)) for each in changes.side_work]
+    worker = running.worker
     delivery = worker.delivery
     return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
 
@@ -469,10 +471,10 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
     return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
 
 
-def _of_worktree(worker: Worker, ground: WorkerWorktree) -> dict[str, str]:
+def _of_worktree(worker: Worker, worktree: WorkerWorktree) -> dict[str, str]:
     signature = signature_of(worker)
     return {
-        "ORCHESTRATOR_PROJECT_ROOT": ground.cwd,
+        "ORCHESTRATOR_PROJECT_ROOT": worktree.cwd,
         "GIT_AUTHOR_NAME": signature.name,
         "GIT_AUTHOR_EMAIL": signature.email,
         "GIT_COMMITTER_NAME": signature.name,
@@ -480,9 +482,9 @@ def _of_worktree(worker: Worker, ground: WorkerWorktree) -> dict[str, str]:
     }
 
 
-def _clean_name(name: str, flight: RunningAttempt) -> str:
+def _clean_name(name: str, running: RunningAttempt) -> str:
     # Search only for the unencoded secret, because file names do not encode keys.
-    return "***" if any(secret in name for secret in flight.secrets) else name
+    return "***" if any(secret in name for secret in running.secrets) else name
 
 
 def _size(command: Invocation, assignment: Assignment) -> PromptSize | None:

@@ -118,13 +118,13 @@ class GateRunner:
         self._background = background
         self._second = SecondRuns(repository)
         self._lock = threading.Lock()
-        self._courses: dict[tuple[str, str], _GateSequence] = {}
+        self._sequences: dict[tuple[str, str], _GateSequence] = {}
 
     def begin(self, check: Check, done: Done) -> None:
-        course = _GateSequence(check, done)
+        sequence = _GateSequence(check, done)
         with self._lock:
-            self._courses[check.root_id, check.name] = course
-        opened = partial(self._guarded, course, self._open)
+            self._sequences[check.root_id, check.name] = sequence
+        opened = partial(self._guarded, sequence, self._open)
         self._background.later(partial(self._runs.clear, check.root_id, check.name, opened))
 
     def set_up(
@@ -153,15 +153,15 @@ class GateRunner:
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
         with self._lock:
-            course = self._courses.get((root_id, name))
-            if course is None:
+            sequence = self._sequences.get((root_id, name))
+            if sequence is None:
                 return False
-            course.stopped = course.stopped or (ended_by, stopped_by)
-            process = course.process
-            waits, course.awaits_base = course.awaits_base, False
+            sequence.stopped = sequence.stopped or (ended_by, stopped_by)
+            process = sequence.process
+            waits, sequence.awaits_base = sequence.awaits_base, False
         if waits:
-            self.baselines.forget(course, (ended_by, stopped_by))
-            self._background.later(partial(self._guarded, course, self._next))
+            self.baselines.forget(sequence, (ended_by, stopped_by))
+            self._background.later(partial(self._guarded, sequence, self._next))
         elif process:
             self._runs.stop(process, ended_by, stopped_by)
         return True
@@ -170,53 +170,55 @@ class GateRunner:
         """Begin no further gates, and call no further callbacks. Idempotent."""
         self._background.close()
 
-    def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
+    def _guarded(self, sequence: _GateSequence, step: Callable[..., None], *more: object) -> None:
         """Run a step of a check. On an error, end the check, because a caller waits for its end."""
         try:
-            step(course, *more)
+            step(sequence, *more)
         except Exception as error:
-            logger.exception("cannot run a gate", extra={"check": course.check.name})
-            self._finish(course, f"the gate could not run: {error}")
+            logger.exception("cannot run a gate", extra={"check": sequence.check.name})
+            self._finish(sequence, f"the gate could not run: {error}")
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def _open(self, course: _GateSequence) -> None:
-        check = course.check
-        course.cwd = check.directory
+    def _open(self, sequence: _GateSequence) -> None:
+        check = sequence.check
+        sequence.cwd = check.directory
         try:
             if check.base:
-                course.cwd = self._repository.inside(check.directory)
+                sequence.cwd = self._repository.inside(check.directory)
                 touched = self._repository.touched(check.base, check.commit)
-                course.touched = _relative_to(os.path.relpath(course.cwd, check.directory), touched)
+                sequence.touched = _relative_to(
+                    os.path.relpath(sequence.cwd, check.directory), touched
+                )
         except (RepositoryError, OSError) as error:
             why = f"cannot read the change: {error}"
-            course.results += [_failed_to_run(gate, why) for gate in check.gates]
-        self._next(course)
+            sequence.results += [_failed_to_run(gate, why) for gate in check.gates]
+        self._next(sequence)
 
-    def _next(self, course: _GateSequence) -> None:
-        gate = course.gate
-        if gate is None or course.stopped:
-            self._finish(course)
+    def _next(self, sequence: _GateSequence) -> None:
+        gate = sequence.gate
+        if gate is None or sequence.stopped:
+            self._finish(sequence)
             return
-        if why := self._why_skipped(course, gate):
-            self._take(course, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
+        if why := self._why_skipped(sequence, gate):
+            self._take(sequence, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
         elif gate.is_secret_scan:
-            self._take(course, self._scanned(course, gate))
-        elif why := self._runs.why_not_there(gate, course.cwd, course.check.worktree):
-            self._take(course, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
+            self._take(sequence, self._scanned(sequence, gate))
+        elif why := self._runs.why_not_there(gate, sequence.cwd, sequence.check.worktree):
+            self._take(sequence, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         else:
-            self._run(course, gate, partial(self._first, course, gate))
+            self._run(sequence, gate, partial(self._first, sequence, gate))
 
-    def _why_skipped(self, course: _GateSequence, gate: Gate) -> str:
-        paths = course.touched
-        if not course.check.base:
+    def _why_skipped(self, sequence: _GateSequence, gate: Gate) -> str:
+        paths = sequence.touched
+        if not sequence.check.base:
             return ""
         if gate.when and not matching(paths, gate.when):
             return UNCHANGED
         return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
 
-    def _scanned(self, course: _GateSequence, gate: Gate) -> GateResult:
-        check = course.check
+    def _scanned(self, sequence: _GateSequence, gate: Gate) -> GateResult:
+        check = sequence.check
         if not check.base:
             why = "no base commit to compare with"
             return did_not_run(gate, GateCause.NOTHING_CHANGED, why)
@@ -225,34 +227,34 @@ class GateRunner:
             reading = self._secrets.scan(added, partial(self._repository.present, check.base))
         except (RepositoryError, OSError) as error:
             return _failed_to_run(gate, f"cannot read the change: {error}")
-        return result_of(gate, Ran(reading=reading), None, course.touched)
+        return result_of(gate, Ran(reading=reading), None, sequence.touched)
 
-    def _run(self, course: _GateSequence, gate: Gate, then: _Then) -> None:
-        check = course.check
+    def _run(self, sequence: _GateSequence, gate: Gate, then: _Then) -> None:
+        check = sequence.check
         run = GateProcess(
             root_id=check.root_id,
             owner=check.name,
             gate=gate,
-            cwd=course.cwd,
+            cwd=sequence.cwd,
             worktree=check.worktree,
         )
         try:
-            on_ran = partial(self._guarded, course, self._ran, gate, then)
-            self._report(course, gate, check.place)
-            self._runs.begin(run, on_ran, partial(self._named, course))
+            on_ran = partial(self._guarded, sequence, self._ran, gate, then)
+            self._report(sequence, gate, check.place)
+            self._runs.begin(run, on_ran, partial(self._named, sequence))
         except OSError as error:
-            self._restore(course)
-            self._take(course, _failed_to_run(gate, f"cannot start: {error}"))
+            self._restore(sequence)
+            self._take(sequence, _failed_to_run(gate, f"cannot start: {error}"))
             return
         with self._lock:
-            process, by = course.process, course.stopped
+            process, by = sequence.process, sequence.stopped
         if process and by:  # A caller requested the stop while the process was being started.
             self._runs.stop(process, *by)
 
     def _report(
-        self, course: _GateSequence, gate: Gate, place: GatePlace, seconds: float | None = None
+        self, sequence: _GateSequence, gate: Gate, place: GatePlace, seconds: float | None = None
     ) -> None:
-        check = course.check
+        check = sequence.check
         self._post(
             GateRun(
                 root_id=check.root_id,
@@ -264,62 +266,62 @@ class GateRunner:
             )
         )
 
-    def _named(self, course: _GateSequence, process: str) -> None:
+    def _named(self, sequence: _GateSequence, process: str) -> None:
         with self._lock:
-            course.process = process
+            sequence.process = process
 
-    def _ran(self, course: _GateSequence, gate: Gate, then: _Then, ran: Ran | None) -> None:
+    def _ran(self, sequence: _GateSequence, gate: Gate, then: _Then, ran: Ran | None) -> None:
         with self._lock:
-            course.process = ""
-            is_lost = ran is None and course.stopped is None
+            sequence.process = ""
+            is_lost = ran is None and sequence.stopped is None
         if is_lost:
             return  # The gate was stopped with the server. The next server runs it again.
         if ran is not None:
-            self._report(course, gate, course.check.place, round(ran.seconds, 3))
-        if ran is not None and course.check.base:
-            directory, commit = course.check.directory, course.check.commit
+            self._report(sequence, gate, sequence.check.place, round(ran.seconds, 3))
+        if ran is not None and sequence.check.base:
+            directory, commit = sequence.check.directory, sequence.check.commit
             ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
-        self._restore(course)
+        self._restore(sequence)
         failpoints.reached("gate: ran")
-        if ran is None or course.stopped:
-            self._finish(course)
+        if ran is None or sequence.stopped:
+            self._finish(sequence)
         else:
             then(ran)
 
-    def _first(self, course: _GateSequence, gate: Gate, ran: Ran) -> None:
-        if course.check.base and needs_base(gate, ran, course.touched):
-            self._ask_base(course, gate, partial(self._judge, course, gate, ran))
+    def _first(self, sequence: _GateSequence, gate: Gate, ran: Ran) -> None:
+        if sequence.check.base and needs_base(gate, ran, sequence.touched):
+            self._ask_base(sequence, gate, partial(self._judge, sequence, gate, ran))
         else:
-            self._judge(course, gate, ran, None)
+            self._judge(sequence, gate, ran, None)
 
     def _ask_base(
-        self, course: _GateSequence, gate: Gate, then: Callable[[Ran | None], None]
+        self, sequence: _GateSequence, gate: Gate, then: Callable[[Ran | None], None]
     ) -> None:
         with self._lock:
-            course.awaits_base = not course.stopped
-        if course.stopped:
-            self._finish(course)
+            sequence.awaits_base = not sequence.stopped
+        if sequence.stopped:
+            self._finish(sequence)
             return
-        self._report(course, gate, GatePlace.BASE)
-        on_ran = partial(self._guarded, course, self._compare, gate, then)
-        self.baselines.ask(course, course.check, gate, on_ran)
+        self._report(sequence, gate, GatePlace.BASE)
+        on_ran = partial(self._guarded, sequence, self._compare, gate, then)
+        self.baselines.ask(sequence, sequence.check, gate, on_ran)
 
     def _compare(
         self,
-        course: _GateSequence,
+        sequence: _GateSequence,
         gate: Gate,
         then: Callable[[Ran | None], None],
         base: Ran | None,
     ) -> None:
         with self._lock:
-            waits, course.awaits_base = course.awaits_base, False
+            waits, sequence.awaits_base = sequence.awaits_base, False
         if waits:
-            self._report(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
+            self._report(sequence, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
             then(base)
 
     def _judge(
         self,
-        course: _GateSequence,
+        sequence: _GateSequence,
         gate: Gate,
         ran: Ran,
         base: Ran | None,
@@ -329,7 +331,7 @@ class GateRunner:
 
         ``first``: the earlier run whose findings ``ran`` should confirm, or None.
         """
-        touched, check, cwd = course.touched, course.check, course.cwd
+        touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
         result = result_of(gate, both, base, touched, removal_of(gate, touched, leaves))
@@ -337,7 +339,7 @@ class GateRunner:
         if first is not None:
             result = replace(result, flaky=flaky(first, ran))
         elif needs_confirmation(check, ran, result):
-            self._run(course, gate, partial(self._confirm, course, gate, ran, base))
+            self._run(sequence, gate, partial(self._confirm, sequence, gate, ran, base))
             return
         ran = both
         altered = self._second.of(check, cwd, gate, touched, result, leaves)
@@ -347,84 +349,87 @@ class GateRunner:
             judges=altered.allowed,
             judges_with_code=with_code,
             looks_at=gate.looks_at or gate.when,
-            not_imported=tuple(_not_imported(course, gate, ran)),
-            switched_off=self._switched_off(course, gate),
+            not_imported=tuple(_not_imported(sequence, gate, ran)),
+            switched_off=self._switched_off(sequence, gate),
         )
         if altered.swap:
-            self._run_again(course, gate, _Passed(result, ran, base, altered))
-        elif course.check.is_compared and ran.reading.passed and base is None:
-            self._ask_base(course, gate, partial(self._count, course, gate, result, ran))
+            self._run_again(sequence, gate, _Passed(result, ran, base, altered))
+        elif sequence.check.is_compared and ran.reading.passed and base is None:
+            self._ask_base(sequence, gate, partial(self._count, sequence, gate, result, ran))
         else:
-            self._count(course, gate, result, ran, base)
+            self._count(sequence, gate, result, ran, base)
 
     def _confirm(
-        self, course: _GateSequence, gate: Gate, first: Ran, base: Ran | None, second: Ran
+        self, sequence: _GateSequence, gate: Gate, first: Ran, base: Ran | None, second: Ran
     ) -> None:
-        self._judge(course, gate, second, base, first)
+        self._judge(sequence, gate, second, base, first)
 
-    def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        comments, check = comments_of(gate.run), course.check
+    def _switched_off(self, sequence: _GateSequence, gate: Gate) -> tuple[str, ...]:
+        comments, check = comments_of(gate.run), sequence.check
         if comments is None or not check.base:
             return ()
         now = {}
-        for path in [each for each in course.touched if is_code(each)][:_MOST_READ]:
-            content = read_regular(os.path.join(course.cwd, path), _MOST_BYTES_READ) or b""
+        for path in [each for each in sequence.touched if is_code(each)][:_MOST_READ]:
+            content = read_regular(os.path.join(sequence.cwd, path), _MOST_BYTES_READ) or b""
             text = content.decode("utf-8", "replace")
             if comments.search(text):
                 now[path] = text
         files = self._repository.files(check.base)
-        there = [path for path, was_there in course.touched.items() if was_there and now]
+        there = [path for path, was_there in sequence.touched.items() if was_there and now]
         there.sort(key=lambda each: each not in now)
         before = (files.read(each) for each in there[:_MOST_READ_AT_BASE])
         return tuple(islice(switched_off(comments, now, before), _MOST_PLACES))
 
     def _count(
-        self, course: _GateSequence, gate: Gate, result: GateResult, ran: Ran, base: Ran | None
+        self, sequence: _GateSequence, gate: Gate, result: GateResult, ran: Ran, base: Ran | None
     ) -> None:
-        is_compared = course.check.is_compared
-        self._give(course, counted(gate, result, ran, ran, base) if is_compared else result)
+        is_compared = sequence.check.is_compared
+        self._give(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
 
-    def _run_again(self, course: _GateSequence, gate: Gate, passed: _Passed) -> None:
-        self._second.lay_out(course.check, course.cwd, passed.altered)
+    def _run_again(self, sequence: _GateSequence, gate: Gate, passed: _Passed) -> None:
+        self._second.lay_out(sequence.check, sequence.cwd, passed.altered)
         failpoints.reached("gate: the base's versions are in place")
-        self._run(course, gate, partial(self._second_ran, course, gate, passed))
+        self._run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
 
-    def _second_ran(self, course: _GateSequence, gate: Gate, passed: _Passed, second: Ran) -> None:
-        compare = partial(self._compare_second, course, gate, passed, second)
+    def _second_ran(
+        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: Ran
+    ) -> None:
+        compare = partial(self._compare_second, sequence, gate, passed, second)
         if passed.base is None and needs_base_of(passed.ran, second):
-            self._ask_base(course, gate, compare)
+            self._ask_base(sequence, gate, compare)
         else:
             compare(passed.base)
 
     def _compare_second(
-        self, course: _GateSequence, gate: Gate, passed: _Passed, second: Ran, base: Ran | None
+        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: Ran, base: Ran | None
     ) -> None:
         found = passed.result
         if passed.altered.judges and found.outcome is GateOutcome.PASSED:
             found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
-        if course.check.is_compared:
+        if sequence.check.is_compared:
             found = counted(gate, found, passed.ran, second, base)
-        self._give(course, found)
+        self._give(sequence, found)
 
-    def _give(self, course: _GateSequence, result: GateResult) -> None:
+    def _give(self, sequence: _GateSequence, result: GateResult) -> None:
         failures = tuple(self._masked(each) for each in result.failures)
-        self._take(course, replace(result, failures=failures))
+        self._take(sequence, replace(result, failures=failures))
 
-    def _take(self, course: _GateSequence, result: GateResult) -> None:
-        course.results.append(result)
-        self._next(course)
+    def _take(self, sequence: _GateSequence, result: GateResult) -> None:
+        sequence.results.append(result)
+        self._next(sequence)
 
-    def _finish(self, course: _GateSequence, why: str = "") -> None:
+    def _finish(self, sequence: _GateSequence, why: str = "") -> None:
         with self._lock:
-            if self._courses.pop((course.check.root_id, course.check.name), None) is not course:
-                return
-        left = course.check.gates[len(course.results) :]
-        cause = GateCause.KILLED if course.stopped else GateCause.ERROR
-        why = f"stopped by {course.stopped[1]}" if course.stopped else why
-        course.done([*course.results, *(_failed_to_run(gate, why, cause) for gate in left)])
+            found = self._sequences.pop((sequence.check.root_id, sequence.check.name), None)
+        if found is not sequence:
+            return
+        left = sequence.check.gates[len(sequence.results) :]
+        cause = GateCause.KILLED if sequence.stopped else GateCause.ERROR
+        why = f"stopped by {sequence.stopped[1]}" if sequence.stopped else why
+        sequence.done([*sequence.results, *(_failed_to_run(gate, why, cause) for gate in left)])
 
-    def _restore(self, course: _GateSequence) -> None:
-        check = course.check
+    def _restore(self, sequence: _GateSequence) -> None:
+        check = sequence.check
         if not check.base:
             return
         try:
@@ -438,7 +443,7 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
-def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
+def _not_imported(sequence: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
     If no test file was reported as executed, yield nothing: the Python that runs the tests reports
@@ -446,9 +451,9 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
-        for path in course.touched:
+        for path in sequence.touched:
             if language_of(path) == PYTHON and path not in executed:
-                yield from [path] if _has_statements(os.path.join(course.cwd, path)) else []
+                yield from [path] if _has_statements(os.path.join(sequence.cwd, path)) else []
 
 
 def _has_statements(path: str) -> bool:

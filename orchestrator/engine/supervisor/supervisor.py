@@ -256,7 +256,7 @@ class Supervisor:
         store: Store,
         inbox: Inbox[Message],
         attempts: AttemptRunner,
-        planning: AgentPlans,
+        agent_plans: AgentPlans,
         merge_queue: MergeQueue,
         reporting: ReportWriter,
         publisher: Publisher,
@@ -269,7 +269,7 @@ class Supervisor:
         self._lock_calls = lock_calls
         self._store = store
         self._attempts = attempts
-        self._planning = planning
+        self._agent_plans = agent_plans
         self._merge_queue = merge_queue
         self._reporting = reporting
         self._publisher = publisher
@@ -443,7 +443,7 @@ class Supervisor:
             case ContextPrepared():
                 self._scheduler.context_prepared(item.job_id)
             case TakePlan():
-                self._planning.take(item.job_id, now)
+                self._agent_plans.take(item.job_id, now)
             case Call():
                 return self._carry_out(item, now)
         return lambda: None

@@ -290,7 +290,7 @@ class Worktrees:
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
 
-    def equipped(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
+    def equipped(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
         """Mark omitted dependencies. For a further attempt, add earlier commits and conflicts.
 
         Raise RepositoryError.
@@ -303,12 +303,12 @@ class Worktrees:
                 for task_id, each in results.items()
             }
             assignment = replace(assignment, dependency_results=marked)
-        return self._with_work(with_conflicts(self._repository, assignment), ground)
+        return self._with_work(with_conflicts(self._repository, assignment), worktree)
 
-    def _with_work(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
-        if assignment.worker.attempt < 2 or ground.before == ground.start:
+    def _with_work(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
+        if assignment.worker.attempt < 2 or worktree.before == worktree.start:
             return assignment
-        work = self._repository.work(ground.start, ground.before)
+        work = self._repository.work(worktree.start, worktree.before)
         return replace(assignment, committed=work)
 
     def _open(self, assignment: Assignment) -> WorkerWorktree:
@@ -340,12 +340,12 @@ class Worktrees:
             directory, self._repository.inside(directory), branch, tip, start, tools
         )
 
-    def with_tools(self, ground: WorkerWorktree) -> WorkerWorktree:
-        """Return a copy of ``ground`` with the project's programs that the worktree has now.
+    def with_tools(self, worktree: WorkerWorktree) -> WorkerWorktree:
+        """Return a copy of ``worktree`` with the project's programs that the worktree has now.
 
         The setup commands may have installed some of them.
         """
-        return replace(ground, tools=self._tools(ground.directory))
+        return replace(worktree, tools=self._tools(worktree.directory))
 
     def _tools(self, directory: str) -> Tools:
         try:
@@ -446,41 +446,41 @@ class Worktrees:
             ours = self._repository.join(now, began, "State before", merger_of(job))
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
-    def close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
+    def close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
         """Commit the attempt's changes, in whatever state the agent left the worktree.
 
         Idempotent.
         """
         try:
-            return self._close_attempt(worker, task, ground)
+            return self._close_attempt(worker, task, worktree)
         except (RepositoryError, FileNotFoundError):
             # Retry, because another worker or a person may have broken the repository between two
             # steps.
             logger.warning(
                 "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
             )
-            return self._close_attempt(worker, task, ground)
+            return self._close_attempt(worker, task, worktree)
 
-    def _close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
+    def _close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
         self.checkout.restore_git_files(worker.root_id)
-        self._undo_gates(worker, ground)
-        start = self._restore_start(worker, ground)
+        self._undo_gates(worker, worktree)
+        start = self._restore_start(worker, worktree)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
-        last = self._repository.tip(last) or ground.before or start
+        last = self._repository.tip(last) or worktree.before or start
         faults, interrupted = self._repository.repair_worktree(
-            ground.directory, ground.branch, last
+            worktree.directory, worktree.branch, last
         )
-        unresolved = bool(faults) and self._repository.has_conflicts(ground.directory)
-        work, changed = self._commit_work(worker, task, ground, start, last)
+        unresolved = bool(faults) and self._repository.has_conflicts(worktree.directory)
+        work, changed = self._commit_work(worker, task, worktree, start, last)
         self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
-        self._repository.settle(ground.directory)
+        self._repository.settle(worktree.directory)
         marked = self._repository.conflict_markers(start, work.commit) if changed and start else ()
-        found = self._changes(worker, task, ground, start, work, changed)
+        found = self._changes(worker, task, worktree, start, work, changed)
         has_conflicts = unresolved and bool(marked)
         return replace(found, faults=(*faults, *marked), has_conflicts=has_conflicts)
 
     def _commit_work(
-        self, worker: Worker, task: TaskSpec, ground: WorkerWorktree, start: str, last: str
+        self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree, start: str, last: str
     ) -> tuple[Folded, bool]:
         """Commit the attempt's work on the worker's branch.
 
@@ -488,20 +488,20 @@ class Worktrees:
         """
         message = _message(worker, task)
         author, promised = signature_of(worker), [normalized(each) for each in task.writes]
-        self._move_reports(worker, ground, promised)
-        place = ground.directory, ground.branch
+        self._move_reports(worker, worktree, promised)
+        place = worktree.directory, worktree.branch
         tip = self._repository.commit(*place, message, author, promised)
         failpoints.reached("worktree: loose files are committed")
         folded = self._repository.fold(*place, tip, message, author, promised)
         tip, held = folded.commit, folded.held_back
         if self._fold_attempts and start:
             onto = last if self._repository.contains(tip, last) else start
-            how = ground.branch, onto, tip, message, held
+            how = worktree.branch, onto, tip, message, held
             tip, held = without_held_back(self._repository, *how)
-        changed = tip != (ground.before or start)
-        tip = without_secrets(self._repository, worker, ground.branch, start, tip, message)
+        changed = tip != (worktree.before or start)
+        tip = without_secrets(self._repository, worker, worktree.branch, start, tip, message)
         if self._fold_attempts:
-            tip = without_refused(self._repository, worker, ground.branch, tip, message)
+            tip = without_refused(self._repository, worker, worktree.branch, tip, message)
         failpoints.reached("worktree: committed")
         return replace(folded, commit=tip, held_back=held), changed
 
@@ -509,7 +509,7 @@ class Worktrees:
         self,
         worker: Worker,
         task: TaskSpec,
-        ground: WorkerWorktree,
+        worktree: WorkerWorktree,
         start: str,
         work: Folded,
         changed: bool,
@@ -523,7 +523,7 @@ class Worktrees:
         gone = {*touched} - {*files} - others
         size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
         has_work = bool(files) or (bool(start) and tip != start and bool(touched))
-        kept = self._promises.check(worker, task, ground.directory, start, tip)
+        kept = self._promises.check(worker, task, worktree.directory, start, tip)
         return Changes(
             own,
             changed,
@@ -532,31 +532,31 @@ class Worktrees:
             missing=kept.missing,
             saved=kept.saved,
             side_work=work.work,
-            held_back=self._promises.saved(worker, ground.directory, work.held_back),
+            held_back=self._promises.saved(worker, worktree.directory, work.held_back),
             commit=tip,
             removed=tuple(sorted(gone))[:MOST_FILES],
         )
 
-    def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:
+    def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
         """Undo changes of gates, if the attempt was closed before.
 
         An attempt is closed a second time if the server ended while gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
-        if closed and closed == self._repository.tip(ground.branch):
+        if closed and closed == self._repository.tip(worktree.branch):
             with suppress(RepositoryError, OSError):
-                self._repository.restore(ground.directory, closed)
+                self._repository.restore(worktree.directory, closed)
 
-    def _restore_start(self, worker: Worker, ground: WorkerWorktree) -> str:
+    def _restore_start(self, worker: Worker, worktree: WorkerWorktree) -> str:
         """Restore the ref of the worker's start commit, and return the commit.
 
         The worker may have removed or moved the ref.
         """
         present = self._repository.tip(start_ref(worker))
-        if ground.start and present != ground.start:
-            self._repository.point(start_ref(worker), ground.start)
-        return ground.start or present
+        if worktree.start and present != worktree.start:
+            self._repository.point(start_ref(worker), worktree.start)
+        return worktree.start or present
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
         """Return an ended worker's changes as a patch of at most ``most_bytes``.
@@ -610,13 +610,13 @@ class Worktrees:
         return found
 
     def _move_reports(
-        self, worker: Worker, ground: WorkerWorktree, promised: Collection[str]
+        self, worker: Worker, worktree: WorkerWorktree, promised: Collection[str]
     ) -> None:
         home = self._workspace.worker_directory(worker)
-        cwd = self._repository.inside(ground.directory)
+        cwd = self._repository.inside(worktree.directory)
         reports = (each for each in REPORT_NAMES if each not in promised)
         for name in (each for each in reports if os.path.isfile(f"{cwd}/{each}")):
-            inside = os.path.relpath(f"{cwd}/{name}", ground.directory)
+            inside = os.path.relpath(f"{cwd}/{name}", worktree.directory)
             if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
