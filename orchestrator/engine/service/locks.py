@@ -50,7 +50,7 @@ class LockService:
         worker has a slot again.
         """
         return call.decided and not (
-            call.failure is None and self._supervisor.waits_for_slot(call.key)
+            call.failure is None and self._supervisor.view.waits_for_slot(call.key)
         )
 
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
@@ -84,7 +84,7 @@ class LockService:
         return names
 
     def _breakable(self, caller: Caller, name: str) -> Sequence[LockLease]:
-        found = [lease for lease in self._store.leases() if lease.name == name]
+        found = self.leases_on(name)
         if not found:
             claimed = any(name in each.names for each in self._task_locks())
             if claimed:

@@ -109,7 +109,7 @@ class ServerStatus:
             "cost_usd": stored.cost.usd,
             "cost_estimated": stored.cost.estimated,
             "cost_partial": stored.cost.partial,
-            "slots": dict(self._supervisor.slots),
+            "slots": dict(self._supervisor.view.slots()),
             "containment": self._launcher.containment,
         }
 

@@ -278,7 +278,7 @@ class SubmissionCalls:
                 "config, or callback; use a new key",
                 kind="idempotency-mismatch",
             )
-        left = self._submitting.left_of(job, self._supervisor.size_of(job), time.time())
+        left = self._submitting.left_of(job, self._supervisor.view.size_of(job), time.time())
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:

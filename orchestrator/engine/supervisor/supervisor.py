@@ -7,19 +7,19 @@ executes the commands and answers the callers. The ``Publisher`` passes stored c
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from itertools import chain
 from operator import attrgetter
 from queue import Empty, SimpleQueue
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, StoreAway, StoreError, Unavailable
 from orchestrator.core.gates.gate import GateRun
 from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
-from orchestrator.core.model.job import Attempt, Job, WorkerKey
+from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.core.model.scheduler_commands import (
     Command,
     MakeContext,
@@ -34,7 +34,6 @@ from orchestrator.core.model.scheduler_commands import (
 from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
 from orchestrator.core.ports import Change, Observer, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.launch_and_evidence import Issued
@@ -265,6 +264,8 @@ class Supervisor:
         outbox: Outbox,
     ) -> None:
         self._scheduler = scheduler
+        #: The state, for reading. See ``SchedulerView`` for what other threads may read.
+        self.view: Final = scheduler.view
         self._outbox = outbox
         self._lock_calls = lock_calls
         self._store = store
@@ -312,18 +313,6 @@ class Supervisor:
         resume = f"resume: {COMMAND} resume --all"
         by = f"all jobs are paused by key {pause.by}; {resume}" if pause else ""
         return by or self._headroom.paused or self._attempts.waits_for_space
-
-    @property
-    def slots(self) -> Mapping[str, int]:
-        """The numbers of running workers, of workers with a process, and of slots."""
-        return self._scheduler.view.slots()
-
-    def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if a worker whose child jobs have ended waits for its slot."""
-        return self._scheduler.view.waits_for_slot(key)
-
-    def size_of(self, job: Job) -> TreeSize:
-        return self._scheduler.view.size_of(job)
 
     def heard_from(self, attempt: Attempt) -> None:
         """Record that a worker has called the API, which shows that its preloaded launch has begun.

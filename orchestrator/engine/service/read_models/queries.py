@@ -104,7 +104,7 @@ class Queries:
             estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
             reviewers=self._store.reviewers(job_id) if with_tasks else (),
-            left=self._submitting.left_of(job, self._supervisor.size_of(job), clock.now()),
+            left=self._submitting.left_of(job, self._supervisor.view.size_of(job), clock.now()),
         )
 
     def _estimate(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> Estimate:
@@ -250,7 +250,7 @@ class Queries:
         # Wait for the observers, so that status.json and the log are complete when the caller gets
         # the answer.
         self._publisher.catch_up(CATCH_UP_SECONDS)
-        return None if key is not None and self._supervisor.waits_for_slot(key) else job
+        return None if key is not None and self._supervisor.view.waits_for_slot(key) else job
 
 
 def _object(content: bytes) -> Mapping[str, Any]:

@@ -80,7 +80,9 @@ def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) ->
 def test_a_deadlock_is_refused_and_names_the_circle(make_site: MakeSite) -> None:
     site = make_site()
     job = site.submit("two", [shell(HOLD), shell(HOLD)])
-    until(lambda: len(site.manager.supervisor.slots) and _running(site, job) == 2, "both run")
+    until(
+        lambda: len(site.manager.supervisor.view.slots()) and _running(site, job) == 2, "both run"
+    )
     one, two = site.key_of(job), site.key_of(job, "worker_2")
     site.call("POST", "/locks", {"names": ["a"]}, key=one)
     site.call("POST", "/locks", {"names": ["b"]}, key=two)
