@@ -234,6 +234,10 @@ class Deadlock(Conflict):
     kind = "deadlock"
 
 
+#: Message for an unknown API key, or the key of an attempt that has ended.
+INVALID_KEY = "invalid or expired API key; a worker's key ends with its attempt"
+
+
 class Unauthorized(OrchestratorError):
     """The API key is missing or invalid."""
 

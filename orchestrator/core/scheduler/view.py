@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
+from orchestrator.core.errors import INVALID_KEY, Unauthorized
 from orchestrator.core.events import Event
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import KeyLimits
@@ -150,6 +151,16 @@ class SchedulerView:
 
     def candidates_of(self, job_id: str, task_id: str) -> Sequence[Worker]:
         return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
+
+    def is_current(self, attempt: Attempt) -> bool:
+        """True if the attempt is its worker's running attempt."""
+        current = self.attempts.get(attempt.key)
+        return current is not None and current.number == attempt.number
+
+    def check_current(self, attempt: Attempt) -> None:
+        """Raise Unauthorized if the attempt has ended since its key was checked."""
+        if not self.is_current(attempt):
+            raise Unauthorized(INVALID_KEY)
 
     def is_open(self, key: WorkerKey) -> bool:
         return key in self._trees.unfinished

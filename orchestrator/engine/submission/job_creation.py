@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import field, replace
 
-from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
+from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits import admission
 from orchestrator.core.limits.admission import (
@@ -18,7 +18,7 @@ from orchestrator.core.limits.admission import (
 from orchestrator.core.limits.usage_budgets import KeyLimits
 from orchestrator.core.model import dag
 from orchestrator.core.model.dag import planner_of
-from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import PLANNER, Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
@@ -31,14 +31,6 @@ from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePlan
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
-
-
-def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
-    """Raise Unauthorized if the calling worker's attempt has ended since its key was checked."""
-    asking = caller.attempt
-    current = asking and scheduler.view.attempts.get(asking.key)
-    if asking is None or current is None or current.number != asking.number:
-        raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
 
 
 def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> admission.Ancestry:
@@ -137,12 +129,13 @@ class SubmissionBuilder:
         The rejection of a child job is recorded in the calling worker's own job.
         """
         admission.check_supported(asked.submission.config, self._defaults)
-        if asked.caller.worker_key is None:
+        attempt = asked.caller.attempt
+        if attempt is None:
             return self._submit_root(scheduler, asked, now)
         try:
-            return self._submit_child(scheduler, asked, asked.caller.worker_key, now)
+            return self._submit_child(scheduler, asked, attempt, now)
         except Refused as error:
-            scheduler.refused(asked.caller.worker_key, asked.submission.request, error, now)
+            scheduler.refused(attempt.key, asked.submission.request, error, now)
             raise
 
     def agents(self) -> Sequence[Availability]:
@@ -180,9 +173,10 @@ class SubmissionBuilder:
         return Accepted(job=job, left=self.left_of(job, scheduler.view.size_of(job), now))
 
     def _submit_child(
-        self, scheduler: Scheduler, asked: ResolvedSubmission, key: WorkerKey, now: float
+        self, scheduler: Scheduler, asked: ResolvedSubmission, attempt: Attempt, now: float
     ) -> Accepted:
-        check_attempt(scheduler, asked.caller)
+        scheduler.view.check_current(attempt)
+        key = attempt.key
         line = ancestry_of(scheduler, key, now)
         if line.parent.is_adviser:
             adviser = "planner" if line.parent.is_planner else "reviewer"

@@ -79,8 +79,8 @@ class LockCalls:
 
         Raise Locked if another worker holds a lock and ``wait`` is False.
         """
-        worker = self._worker_of(attempt)
-        leases = self._scheduler.leases
+        self._scheduler.view.check_current(attempt)
+        worker, leases = attempt.key, self._scheduler.leases
         call = LockCall(
             entry=leases.request(worker, names, now),
             attempt=attempt,
@@ -126,7 +126,7 @@ class LockCalls:
             return
         self._withdraw(call)
         new = [lease.name for lease in call.leases or () if lease.name not in call.had]
-        if new and self._is_current(call.attempt):
+        if new and self._scheduler.view.is_current(call.attempt):
             self._store.end_leases(call.key, new)
             self._scheduler.leases.release_leases(call.key, new, now)
 
@@ -135,7 +135,8 @@ class LockCalls:
 
         Raise NotFound if the attempt has no lease on one of the names. Then no lease is released.
         """
-        key = self._worker_of(attempt)
+        self._scheduler.view.check_current(attempt)
+        key = attempt.key
         # Accept a lease that only the store or only the scheduler still has, so that both end it.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
@@ -163,7 +164,7 @@ class LockCalls:
         while self._gave_something(now):
             pass
         for call in self.waiting.values():
-            if not call.decided and not self._is_current(call.attempt):
+            if not call.decided and not self._scheduler.view.is_current(call.attempt):
                 call.failure = Unauthorized("the attempt that requested the lock has ended")
         decided = [call for call in self.waiting.values() if call.decided]
         for call in decided:
@@ -210,12 +211,3 @@ class LockCalls:
     def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
         self._store.end_leases(key, names)
         self._scheduler.leases.release_leases(key, names, now, by)
-
-    def _worker_of(self, attempt: Attempt) -> WorkerKey:
-        if not self._is_current(attempt):
-            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
-        return attempt.key
-
-    def _is_current(self, attempt: Attempt) -> bool:
-        current = self._scheduler.view.attempts.get(attempt.key)
-        return current is not None and current.number == attempt.number

@@ -16,7 +16,14 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, Unauthorized
+from orchestrator.core.errors import (
+    INVALID_KEY,
+    Conflict,
+    Forbidden,
+    NoSuchJob,
+    NotFound,
+    Unauthorized,
+)
 from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
@@ -80,7 +87,7 @@ class Access:
             return Caller(name=holder.name, scopes=holder.scopes)
         attempt = self._store.attempt_by_token(hash_key(key))
         if attempt is None:
-            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+            raise Unauthorized(INVALID_KEY)
         self._heard_from(attempt)
         return Caller(name=attempt.worker_id, attempt=attempt)
 
