@@ -20,8 +20,6 @@ PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
 #: Maximum bytes of one patch that is written to a file next to the prompt.
 MOST_PATCH_BYTES = 8 * 1024 * 1024
-#: Maximum number of characters of a rejected answer that are shown to the reviewer again.
-MOST_REPEATED = 4000
 
 
 class ReviewPrompts:
@@ -60,7 +58,7 @@ class ReviewPrompts:
         try:
             review = review_in(evidence.output, names)
         except InvalidRequest as error:
-            return _refused(evidence, error.message)
+            return evidence.with_rejected("review", error.message)
         return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
 
 
@@ -98,13 +96,3 @@ def _facts(result: WorkerResult) -> Iterator[str]:
         files = f"{change.files} file{'s' * (change.files != 1)}"
         lines = f"{change.added} line{'s' * (change.added != 1)}"
         yield f"{files} changed, {lines} added, {change.removed} removed"
-
-
-def _refused(evidence: Evidence, why: str) -> Evidence:
-    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
-    return replace(
-        evidence,
-        claimed_success=False,
-        error=f"the review was rejected: {why}",
-        output=f"Your review was rejected: {why}\n\nYour answer was:\n\n{answer}",
-    )

@@ -19,8 +19,6 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder, check
 if TYPE_CHECKING:
     from orchestrator.schemas.agent_output.plan import Plan
 
-#: Maximum number of characters of a rejected answer that are repeated to the planner.
-MOST_REPEATED = 4000
 #: Usual maximum number of tasks, stated in a planner's prompt. The planner must confirm a plan with
 #: more than twice as many.
 USUAL_TASKS = 7
@@ -49,7 +47,7 @@ class AgentPlans:
             self._submitting.admitted(self._scheduler, job, plan.to_tasks())
             self._doubt(planner, len(plan.tasks), job.request)
         except InvalidRequest as error:
-            return _refused(evidence, error.message)
+            return evidence.with_rejected("plan", error.message)
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
@@ -122,13 +120,3 @@ def _next_command(job: Job) -> str:
     # The command ends the sentence, because the request may contain any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
     return f"{text}; or let the rules split the request: {rules}"
-
-
-def _refused(evidence: Evidence, why: str) -> Evidence:
-    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
-    return replace(
-        evidence,
-        claimed_success=False,
-        error=f"the plan was rejected: {why}",
-        output=f"Your plan was rejected: {why}\n\nYour answer was:\n\n{answer}",
-    )

@@ -3,6 +3,7 @@
 Times are seconds since the epoch, UTC. Durations are seconds.
 """
 
+from dataclasses import replace
 from enum import StrEnum
 
 from orchestrator.core.gates.gate import GateResult
@@ -11,6 +12,9 @@ from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.final_text import FinalText
+
+#: Maximum number of characters of a rejected answer that are repeated to the agent.
+MOST_REPEATED = 4000
 
 
 class EndedBy(StrEnum):
@@ -192,6 +196,20 @@ class Evidence:
     session: Session | None = None
     #: Ids of messages that the attempt's agent has read.
     messages: tuple[str, ...] = ()
+
+    def with_rejected(self, kind: str, why: str) -> "Evidence":
+        """Return the evidence of an attempt whose answer was rejected.
+
+        ``kind``: what the agent answered, such as "plan". The output repeats the answer, because
+        it is shown to the next attempt.
+        """
+        answer = self.output[:MOST_REPEATED].strip() or "(nothing)"
+        return replace(
+            self,
+            claimed_success=False,
+            error=f"the {kind} was rejected: {why}",
+            output=f"Your {kind} was rejected: {why}\n\nYour answer was:\n\n{answer}",
+        )
 
 
 _OF_LOST = {
