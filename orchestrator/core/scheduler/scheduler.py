@@ -127,7 +127,7 @@ class Scheduler:
         )
         #: Read-only view for queries.
         self.view: Final = SchedulerView(
-            self._trees, self._planning, self._accounting, self._limit_asks
+            self._trees, self._job_end, self._accounting, self._limit_asks
         )
         self._ended_roots: list[str] = []
 

@@ -22,8 +22,8 @@ from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
 #: Number of preloaded launches per running worker from which on the next turn can wait.
@@ -42,13 +42,13 @@ class SchedulerView:
     def __init__(
         self,
         trees: JobTrees,
-        planning: Planning,
+        job_end: JobEnd,
         accounting: Accounting,
         asks: LimitAsks,
     ) -> None:
         self._asks = asks
         self._trees = trees
-        self._planning = planning
+        self._job_end = job_end
         self._accounting = accounting
         self.jobs: Final[Mapping[str, Job]] = trees.unit_of_work.jobs
         self.workers: Final[Mapping[WorkerKey, Worker]] = trees.unit_of_work.workers
@@ -134,15 +134,15 @@ class SchedulerView:
 
     def awaits_plan(self, job_id: str) -> bool:
         """True if the job's planner has ended, but the job's tasks are not added yet."""
-        return self._planning.awaited(job_id)
+        return job_id in self._job_end.planning
 
     def is_rendering(self, job_id: str) -> bool:
         """True if all workers of the job have ended, and the job is being merged and reported."""
-        return self._planning.is_rendering(job_id)
+        return job_id in self._job_end.rendering
 
     def planner_of(self, job_id: str) -> Worker:
         """Raise KeyError for a job without a planner."""
-        return self._planning.planner(job_id)
+        return self.workers[self._trees.planners[job_id]]
 
     # -- workers --------------------------------------------------------------------------------
 

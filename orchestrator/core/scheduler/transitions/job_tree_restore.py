@@ -26,7 +26,7 @@ class JobTreeRestore:
         self,
         trees: JobTrees,
         running: RunningWorkers,
-        claims: TaskLocks,
+        task_locks: TaskLocks,
         attempt_end: AttemptEnd,
         stops: Stops,
         job_end: JobEnd,
@@ -39,7 +39,7 @@ class JobTreeRestore:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._running = running
-        self._task_locks = claims
+        self._task_locks = task_locks
         self._attempt_end = attempt_end
         self._stops = stops
         self._job_end = job_end

@@ -20,12 +20,14 @@ from orchestrator.core.scheduler.transitions.running_workers.task_locks import T
 
 
 class MergeRetries:
-    def __init__(self, trees: JobTrees, stops: Stops, job_end: JobEnd, claims: TaskLocks) -> None:
+    def __init__(
+        self, trees: JobTrees, stops: Stops, job_end: JobEnd, task_locks: TaskLocks
+    ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._stops = stops
         self._job_end = job_end
-        self._task_locks = claims
+        self._task_locks = task_locks
 
     def retry_rejected(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if a worker is retried.

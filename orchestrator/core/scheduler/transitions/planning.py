@@ -30,15 +30,6 @@ class Planning:
         self._job_end = job_end
         self._pauses = pauses
 
-    def awaited(self, job_id: str) -> bool:
-        return job_id in self._job_end.planning
-
-    def is_rendering(self, job_id: str) -> bool:
-        return job_id in self._job_end.rendering
-
-    def planner(self, job_id: str) -> Worker:
-        return self._unit_of_work.workers[self._trees.planners[job_id]]
-
     def taken(
         self,
         job_id: str,
@@ -50,7 +41,8 @@ class Planning:
     ) -> None:
         """Add the job's tasks from its plan: see ``Scheduler.plan_taken``."""
         self._job_end.planning.discard(job_id)
-        planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
+        planner = self._unit_of_work.workers[self._trees.planners[job_id]]
+        facts = self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
         facts = replace(facts, plan_error="", plan_fallback=fallback)
         why = paused(self._unit_of_work.jobs[job_id])

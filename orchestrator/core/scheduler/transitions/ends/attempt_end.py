@@ -59,10 +59,10 @@ class ToolStarts:
 
 
 class Retries:
-    def __init__(self, trees: JobTrees, claims: TaskLocks, fallback: AgentFallback) -> None:
+    def __init__(self, trees: JobTrees, task_locks: TaskLocks, fallback: AgentFallback) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._task_locks = claims
+        self._task_locks = task_locks
         self._fallback = fallback
         self.tool_starts = ToolStarts(trees.unit_of_work)
 
@@ -75,9 +75,9 @@ class Retries:
         """
         if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
             return False
-        reason, free = f"{verdict.reason}; retrying on another machine", worker.budget_from + 1
+        reason = f"{verdict.reason}; retrying on another machine"
         worker = self._handed_on(worker, "another machine")
-        self.begin(worker, reason, verdict.reason, 0.0, now, budget_from=free, failure=HANDED_ON)
+        self.begin(worker, reason, verdict.reason, 0.0, now, is_free=True, failure=HANDED_ON)
         return True
 
     def _handed_on(self, worker: Worker, to: str) -> Worker:
@@ -97,23 +97,32 @@ class Retries:
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
             return False
-        reason, free = in_its_place(other, worker.agent, verdict.reason), worker.budget_from + 1
+        reason = in_its_place(other, worker.agent, verdict.reason)
         worker = self._handed_on(worker, other)
-        self.begin(
-            worker, reason, reason, 0.0, now, agent=other, budget_from=free, failure=HANDED_ON
-        )
+        self.begin(worker, reason, reason, 0.0, now, is_free=True, agent=other, failure=HANDED_ON)
         if worker.is_planner:
             self._fallback.plans_now(worker, other)
         return True
 
     def begin(
-        self, worker: Worker, reason: str, why: str, delay: float, now: float, **changes: object
+        self,
+        worker: Worker,
+        reason: str,
+        why: str,
+        delay: float,
+        now: float,
+        *,
+        is_free: bool = False,
+        **changes: object,
     ) -> None:
         """Queue another attempt.
 
         ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
-        ``changes``: new values of other fields of the worker.
+        ``is_free``: True if the attempt uses no retry of the worker. ``changes``: new values of
+        other fields of the worker.
         """
+        if is_free:
+            changes["budget_from"] = worker.budget_from + 1
         again = self._unit_of_work.move_worker(
             worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
         )
@@ -174,9 +183,9 @@ class AttemptEnd:
     def paused(self, key: WorkerKey, now: float) -> None:
         """Queue a worker again after a pause stopped its attempt. The new attempt uses no retry."""
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
-        unfinished.stopping, free = False, worker.budget_from + 1
+        unfinished.stopping = False
         why = "stopped because the job is paused; runs again when the job resumes"
-        self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
+        self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
         """Return the verdict on an attempt that a pause ended and whose worker is being stopped.
@@ -219,15 +228,15 @@ class AttemptEnd:
                 reason,
                 delay,
                 now,
-                budget_from=worker.budget_from + 1,
+                is_free=True,
                 waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
             )
             return True
         pause = self._retries.tool_starts.pause(worker) if verdict.not_started else None
         if pause is not None:
             # Waiting for the end of the tool's update uses no retry of the worker.
-            reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
-            self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
+            reason = f"{verdict.reason}; retrying in {pause:g} s"
+            self._retries.begin(worker, reason, verdict.reason, pause, now, is_free=True)
             return True
         if self._retries.on_another_machine(worker, verdict, now):
             return True

@@ -212,11 +212,11 @@ UNCHANGED = "the feedback led to no change"
 
 class WorkerEnd:
     def __init__(
-        self, trees: JobTrees, claims: TaskLocks, fallback: AgentFallback, job_end: JobEnd
+        self, trees: JobTrees, task_locks: TaskLocks, fallback: AgentFallback, job_end: JobEnd
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._task_locks = claims
+        self._task_locks = task_locks
         self._fallback = fallback
         self._job_end = job_end
         self.selection = CandidateSelection(trees)
