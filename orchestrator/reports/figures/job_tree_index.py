@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
+from orchestrator.core.outcome.job.job_outcome import final_status, tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
 from orchestrator.core.text.formatting import one_line
@@ -176,12 +176,7 @@ class Family:
         workers = self.workers(job.id)
         if job.status.ended or not all(worker.status.ended for worker in workers):
             return job.status
-        return job_outcome(
-            workers,
-            job.cancelled,
-            incomplete=job.lacks_changes,
-            fails_unjudged=job.fails_unjudged,
-        )
+        return final_status(job, workers)
 
     def began(self, job: Job) -> float:
         return job.created_at if job.started_at is None else job.started_at

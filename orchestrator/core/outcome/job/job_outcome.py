@@ -43,6 +43,16 @@ def job_outcome(
     return JobStatus.PARTIAL if any(succeeded.values()) else JobStatus.FAILED
 
 
+def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
+    """Return the status with which a job ends. See ``job_outcome``. A planner does not count."""
+    return job_outcome(
+        [each for each in workers if not each.is_planner],
+        job.cancelled,
+        incomplete=job.lacks_changes,
+        fails_unjudged=job.fails_unjudged,
+    )
+
+
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 

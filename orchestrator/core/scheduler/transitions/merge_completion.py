@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing, Overruled
 from orchestrator.core.model.states import MergeState
-from orchestrator.core.outcome.job.job_outcome import job_outcome
+from orchestrator.core.outcome.job.job_outcome import final_status
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import (
     lost_below,
@@ -41,14 +41,8 @@ class MergeCompletion:
             return
         self._forget_conflicts(job, merged)
         fields = self._fields(job, merged)
-        workers = [each for each in self._trees.workers_of(job_id) if not each.is_planner]
         after = changed(job, **fields)
-        status = job_outcome(
-            workers,
-            job.cancelled,
-            incomplete=after.lacks_changes,
-            fails_unjudged=after.fails_unjudged,
-        )
+        status = final_status(after, self._trees.workers_of(job_id))
         reason = reason_of(changed(after, status=status))
         if (status, reason) == (job.status, job.reason):
             self._unit_of_work.update_job(job_id, **fields)

@@ -26,7 +26,7 @@ from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
 from orchestrator.core.outcome.job.job_outcome import (
-    job_outcome,
+    final_status,
     tasks_succeeded,
     unjudged_code,
 )
@@ -84,13 +84,7 @@ class JobEnd:
             return None
         self.rendering.discard(job_id)
         job = self._unit_of_work.jobs[job_id]
-        workers = [each for each in self._trees.workers_of(job_id) if not each.is_planner]
-        status = job_outcome(
-            workers,
-            job.cancelled,
-            incomplete=job.lacks_changes,
-            fails_unjudged=job.fails_unjudged,
-        )
+        status = final_status(job, self._trees.workers_of(job_id))
         reason = reason_of(changed(job, status=status, pause=None))
         ended = self._unit_of_work.move_job(job_id, status, ended_at=now, reason=reason, pause=None)
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
