@@ -21,6 +21,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore, sqlite_url
 
 TURNS = 2000
@@ -212,9 +213,7 @@ def measure_reads(directory: Path) -> None:
         "5 tasks": lambda: store.tasks("a"),
         "10 events": lambda: store.events("a", 0, 100),
         "tree": lambda: store.tree("a"),
-        "list of jobs": lambda: store.list_jobs(
-            status=None, parent=None, root=None, offset=0, limit=50
-        ),
+        "list of jobs": lambda: store.jobs_of(JobFilter(), 0, 50),
     }
     for name, read in reads.items():
         cpu, wall = clocked([read] * READS)

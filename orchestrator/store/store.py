@@ -288,7 +288,6 @@ class SqlStore:
         *,
         alone: bool = False,
         claimant: Claimant | None = None,
-        echo: bool = False,
     ) -> None:
         try:
             self._url = make_url(url)
@@ -301,7 +300,6 @@ class SqlStore:
         self._claimant = claimant or Claimant()
         #: This server's claim of the database; None if the database is a file, or is not open.
         self.claimed: HeldLease | None = None
-        self._echo = echo
         self._connections: Connections | None = None
         self._jobs: Recent[Job | None] = Recent(_RECENT)
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
@@ -340,7 +338,7 @@ class SqlStore:
                 engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
                 with engine.connect() as connection:
                     postgresql.end_writers(connection)
-            connections = Connections(self._url, alone=self._alone, echo=self._echo)
+            connections = Connections(self._url, alone=self._alone)
             try:
                 if self._alone:
                     connections.take_file()
@@ -406,26 +404,6 @@ class SqlStore:
         return self._read(
             lambda connection: job_queries.idempotent(connection, submitted_by, idempotency_key)
         )
-
-    def list_jobs(
-        self,
-        *,
-        status: str | None,
-        parent: str | None,
-        root: str | None,
-        depth: int | None = None,
-        submitted_by: str | None = None,
-        offset: int,
-        limit: int,
-    ) -> Page:
-        wanted = JobFilter(
-            statuses=() if status is None else (status,),
-            parent=parent,
-            root=root,
-            depth=depth,
-            submitted_by=submitted_by,
-        )
-        return self.jobs_of(wanted, offset, limit)
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         return self._read(lambda connection: job_page(connection, wanted, offset, limit))

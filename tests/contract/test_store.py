@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event as Signal
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from orchestrator.core.model.job import PLANNER_INDEX, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change, Cost, Page, Store
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_child, a_job, a_worker, an_attempt, an_event
@@ -40,9 +42,8 @@ def ids(page: Page) -> list[str]:
     return [job.id for job in page.jobs]
 
 
-def listed(store: Store, **wanted: str | int | None) -> Page:
-    usual = {"status": None, "parent": None, "root": None, "offset": 0, "limit": 50}
-    return store.list_jobs(**{**usual, **wanted})  # type: ignore[arg-type]
+def listed(store: Store, *, offset: int = 0, limit: int = 50, **wanted: Any) -> Page:
+    return store.jobs_of(JobFilter(**wanted), offset, limit)
 
 
 def test_what_was_saved_is_there_after_a_restart(url: str) -> None:
@@ -279,13 +280,13 @@ def test_jobs_are_listed_by_status_parent_and_root(store: Store) -> None:
     grandchild = a_child("c", child, created_at=3.0)
     store.save(Change(new_jobs=[root, child, grandchild, a_job("d", created_at=4.0)]))
 
-    assert ids(listed(store, status="pending")) == ["d", "c"]
+    assert ids(listed(store, statuses=["pending"])) == ["d", "c"]
     assert ids(listed(store, parent="a")) == ["b"]
     assert "b" not in ids(listed(store, depth=0))
     assert ids(listed(store, depth=1)) == ["b"]
     assert ids(listed(store, root="a")) == ["c", "b", "a"]
-    assert ids(listed(store, root="a", status="completed")) == ["b"]
-    assert listed(store, status="unheard of").total == 0
+    assert ids(listed(store, root="a", statuses=["completed"])) == ["b"]
+    assert listed(store, statuses=["unheard of"]).total == 0
 
 
 def test_a_job_is_found_by_its_submitter_and_key(store: Store) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore
 from tests.contract import store_strategies as values
 from tests.contract.store_adapters import ADAPTERS, database
@@ -152,4 +153,4 @@ def test_any_text_may_be_asked_for(store: Store, text: str) -> None:
     assert store.find_idempotent(text, text) is None
     assert store.attempt_by_token(text) is None
     assert store.tree(text, [text]) is None
-    assert store.list_jobs(status=text, parent=text, root=text, offset=0, limit=1).total == 0
+    assert store.jobs_of(JobFilter(statuses=[text], parent=text, root=text), 0, 1).total == 0

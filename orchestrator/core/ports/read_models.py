@@ -377,7 +377,9 @@ class JobFilter:
     """The jobs to list. None and empty values select all jobs."""
 
     statuses: Collection[str] = ()
+    #: Only child jobs of this job.
     parent: str | None = None
+    #: Only jobs of this root job's tree.
     root: str | None = None
     depth: int | None = None
     #: Only root jobs that this caller submitted, with their descendants.

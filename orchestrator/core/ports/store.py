@@ -143,23 +143,6 @@ class Store(Protocol):
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
-    def list_jobs(
-        self,
-        *,
-        status: str | None,
-        parent: str | None,
-        root: str | None,
-        depth: int | None = None,
-        submitted_by: str | None = None,
-        offset: int,
-        limit: int,
-    ) -> Page:
-        """Return a page of the jobs that match all filters, newest first; None: no filter.
-
-        ``parent``: only child jobs of this job. ``root``: only jobs of this root job's tree.
-        ``submitted_by``: only root jobs of this caller, with all jobs below them.
-        """
-
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
         """Return the tasks of a job, in task order. ``names``: only these tasks."""
 

@@ -117,7 +117,7 @@ def sqlite_url(path: Path) -> str:
 class Connections:
     """The connections to one database. Raises SQLAlchemyError and StoreError."""
 
-    def __init__(self, url: URL, *, alone: bool, echo: bool) -> None:
+    def __init__(self, url: URL, *, alone: bool) -> None:
         if url.get_backend_name() == "sqlite":
             _prepare_file(url)
             options, reader_options = _sqlite_options(), _sqlite_options()
@@ -126,7 +126,7 @@ class Connections:
             options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         self.fence = postgresql.Fence()
-        shared = {"echo": echo, "hide_parameters": True}
+        shared = {"hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
         # The engine connects when the outbox first uses it (``write_separately``).
         self._second_engine = create_engine(url, poolclass=NullPool, **shared, **options)

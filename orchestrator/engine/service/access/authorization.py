@@ -27,7 +27,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
-from orchestrator.core.ports.read_models import WorkerFilter
+from orchestrator.core.ports.read_models import JobFilter, WorkerFilter
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.secrets.keys import ApiKeys, hash_key
 
@@ -218,11 +218,10 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
+        """Return the child jobs of a worker and the jobs below them, newest first."""
         if caller.worker_key is None:
             return []
         return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]
 
     def jobs_of(self, root_id: str) -> Sequence[Job]:
-        return self._store.list_jobs(
-            status=None, parent=None, root=root_id, offset=0, limit=1_000_000
-        ).jobs
+        return self._store.jobs_of(JobFilter(root=root_id), 0, 1_000_000).jobs

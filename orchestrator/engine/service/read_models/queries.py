@@ -13,7 +13,7 @@ from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
-from orchestrator.core.ports.read_models import Detail
+from orchestrator.core.ports.read_models import Detail, JobFilter
 from orchestrator.core.repository.repository import record_name
 from orchestrator.engine.merge.merge_messages import in_words
 from orchestrator.engine.merge.merge_record import record_of
@@ -64,19 +64,16 @@ class Queries:
         """Return the jobs that the caller may see, newest first."""
         offset = (page - 1) * page_size
         if caller.attempt is None:
-            return self._store.list_jobs(
-                status=status,
+            wanted = JobFilter(
+                statuses=() if status is None else (status,),
                 parent=parent,
-                root=None,
                 depth=depth,
                 submitted_by=None if caller.sees_all else caller.name,
-                offset=offset,
-                limit=page_size,
             )
+            return self._store.jobs_of(wanted, offset, page_size)
         mine = [job for job in self._access.jobs_below(caller) if status in (None, job.status)]
         mine = [job for job in mine if parent in (None, job.parent_job_id)]
         mine = [job for job in mine if depth in (None, job.depth)]
-        mine.sort(key=lambda job: (job.created_at, job.id), reverse=True)
         return Page(jobs=mine[offset : offset + page_size], total=len(mine))
 
     def detail(
