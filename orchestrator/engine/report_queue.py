@@ -36,7 +36,7 @@ class ReportWriter:
         workspace: Workspace,
         nothing_built: str,
         post: Post,
-        integrate: Callable[[Tree, str], Mapping[str, MergeReport]] = lambda tree, job_id: {},
+        integrate: Callable[[Tree, str], Mapping[str, MergeReport]],
     ) -> None:
         self._store = store
         self._reporter = reporter

@@ -61,7 +61,7 @@ class RemovedTest:
 VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
-def to_allow(paths: Sequence[str], setting: str = "") -> str:
+def to_allow(paths: Sequence[str], setting: str) -> str:
     """Return what to type so that a task may alter the files ``paths``: a setting or an option."""
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""

@@ -86,7 +86,9 @@ class Scheduler:
             max_live_workers=max_live_workers,
             of_key=lambda name: quotas.of(name).max_workers,
         )
-        self._trees = JobTrees(self._slots, prompting, needs, quotas, run_times)
+        self._trees = JobTrees(
+            self._slots, prompting or Prompting(), needs or Needs(), quotas, run_times
+        )
         self._unit_of_work = self._trees.unit_of_work
         self._running = RunningWorkers(self._trees)
         self._task_locks = TaskLocks(self._trees)
@@ -209,7 +211,7 @@ class Scheduler:
         """Replace the plan of a job that waits for approval; see ``check_plan``."""
         self._planning.edit(job_id, tasks, workers, by, now)
 
-    def reject_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
+    def reject_plan(self, job_id: str, by: str, now: float, comment: str) -> None:
         """End a job that waits for approval. Raise Conflict if it does not wait for approval."""
         self._planning.check_waits(job_id)
         why = f": {comment}" if comment else ""

@@ -41,7 +41,7 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     return tuple(wanted)
 
 
-def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
+def leave_of(task: TaskSpec, judged: frozenset[str]) -> Leave:
     """Return which judging files, such as tests, the task may alter.
 
     Judging files decide how a gate judges. ``judged``: files that gates have judged as changes of

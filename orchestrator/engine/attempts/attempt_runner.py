@@ -100,7 +100,7 @@ class AttemptRunner:
         review_prompts: ReviewPrompts,
         without_worktree: ChangesWithoutWorktree,
         post: Post,
-        moved: Callable[[], str] = str,
+        moved: Callable[[], str],
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
 

@@ -96,7 +96,7 @@ class AttemptPreparation:
         workspace: Workspace,
         around: WorkerEnvironment,
         mask: Mask,
-        push_refusals: Callable[[], Sequence[tuple[str, str]]] = tuple,
+        push_refusals: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
         """``push_refusals`` returns git settings that keep AI agents from pushing."""
         self._push_refusals = push_refusals

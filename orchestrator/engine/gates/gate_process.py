@@ -26,7 +26,7 @@ from orchestrator.engine.runtime.common_environment import (
     base_environment,
     project_programs,
 )
-from orchestrator.engine.worktrees.setup_commands import NO_SETUP, Setup, why_failed
+from orchestrator.engine.worktrees.setup_commands import Setup, why_failed
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.files.untrusted_files import read_regular, read_tail
@@ -107,9 +107,9 @@ class GateProcesses:
         around: WorkerEnvironment,
         reader: ReportReader,
         background: BackgroundPool,
-        tools: FindTools = lambda worktree, programs, search: Tools(),
-        probe: Path = Path(),
-        setup: Setup = NO_SETUP,
+        tools: FindTools,
+        probe: Path,
+        setup: Setup,
     ) -> None:
         """``probe``: a directory of Python modules that report which files a gate reads."""
         self._setup = setup

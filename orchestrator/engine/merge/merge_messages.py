@@ -43,7 +43,7 @@ def in_words(
     yield from _time(record)
 
 
-def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
+def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
     The notes of a root job omit unmerged changes, because its reports already list them.

@@ -77,8 +77,8 @@ class ServerStatus:
         throughput: Throughput,
         version: str,
         moved: Callable[[], str],
-        nodes: Callable[[], Sequence[NodeState]] = tuple,
-        drain: Callable[[str, bool], NodeState] | None = None,
+        nodes: Callable[[], Sequence[NodeState]],
+        drain: Callable[[str, bool], NodeState] | None,
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, or "".
 

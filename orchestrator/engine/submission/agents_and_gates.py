@@ -106,9 +106,7 @@ class AgentChoice:
             raise
         return name
 
-    def with_reviewers(
-        self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
-    ) -> list[TaskSpec]:
+    def with_reviewers(self, tasks: Sequence[TaskSpec], refused: Collection[str]) -> list[TaskSpec]:
         """Return the tasks, with the name of an agent instead of ``auto`` in ``review``.
 
         Raise UnknownAgent or InvalidRequest.

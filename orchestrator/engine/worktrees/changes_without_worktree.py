@@ -53,7 +53,7 @@ class ChangesWithoutWorktree:
         home: Path,
         repository: Repository,
         space: Workspace,
-        never_commit: Sequence[str] = (),
+        never_commit: Sequence[str],
     ) -> None:
         """``never_commit``: patterns of new files that are no work, such as caches of tools."""
         self.project = project

@@ -45,9 +45,6 @@ class Setup:
         return sha256("\0".join(self.commands).encode()).hexdigest().encode()
 
 
-NO_SETUP = Setup()
-
-
 def _mark_of(worktree: str) -> Path | None:
     """Return the path of the file that shows that the setup has run.
 

@@ -30,7 +30,7 @@ class Slots:
         self,
         *,
         max_workers: int,
-        max_live_workers: int | None = None,
+        max_live_workers: int | None,
         of_key: Callable[[str], int | None] = lambda name: None,
     ) -> None:
         #: Limit on the running workers of all jobs of an API key; None: no limit.

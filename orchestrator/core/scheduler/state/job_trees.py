@@ -59,19 +59,19 @@ class JobTrees:
     def __init__(
         self,
         slots: Slots,
-        prompting: Prompting | None = None,
-        needs: Needs | None = None,
-        quotas: Quotas | None = None,
-        run_times: Iterable[tuple[str, float]] = (),
+        prompting: Prompting,
+        needs: Needs,
+        quotas: Quotas,
+        run_times: Iterable[tuple[str, float]],
     ) -> None:
         self.run_times = RunTimes(run_times)
-        self.quotas = quotas or Quotas()
+        self.quotas = quotas
         self.unit_of_work = UnitOfWork()
         self.slots = slots
         self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
-        self.holds = StartHolds(prompting or Prompting())
-        self.logins = AgentLogins(needs or Needs())
+        self.holds = StartHolds(prompting)
+        self.logins = AgentLogins(needs)
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, PlanProgress] = {}

@@ -35,7 +35,7 @@ from orchestrator.security.secrets.keys import ApiKeys, hash_key
 MOST_NAMED = 10
 
 
-def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
+def check_project(job: Job, project: Path, former: Collection[str]) -> None:
     """Raise Conflict if a job works on a project other than ``project``.
 
     ``former``: paths of the project before it was moved.
@@ -49,7 +49,7 @@ def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None
     )
 
 
-def is_same_project(named: str, project: Path, former: Collection[str] = ()) -> bool:
+def is_same_project(named: str, project: Path, former: Collection[str]) -> bool:
     """True if the path ``named`` is empty, or a present or former path of the project."""
     return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
@@ -62,8 +62,8 @@ class Access:
         store: Store,
         keys: ApiKeys,
         project: Path,
-        former: Callable[[], Collection[str]] = tuple,
-        heard_from: Callable[[Attempt], object] = bool,
+        former: Callable[[], Collection[str]],
+        heard_from: Callable[[Attempt], object],
     ) -> None:
         """``former`` returns the project's paths before the project was moved.
 

@@ -38,7 +38,7 @@ class WorkerMessageCalls:
         store: Store,
         workspace: Workspace,
         reads_messages: ReadsMessages,
-        copy_to_node: Callable[[Worker, str], None] = lambda worker, path: None,
+        copy_to_node: Callable[[Worker, str], None],
     ) -> None:
         """``copy_to_node`` copies a file of a running worker to its node, if the node needs a copy.
 

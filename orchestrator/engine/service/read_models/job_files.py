@@ -46,7 +46,7 @@ class ChangeReads:
         access: Access,
         queries: Queries,
         reader: ChangeReader,
-        refresh: Callable[[Worker], None] = lambda worker: None,
+        refresh: Callable[[Worker], None],
     ) -> None:
         """``refresh`` gets the present commits of a running worker from the worker's node."""
         self._refresh = refresh

@@ -38,8 +38,6 @@ DIRECTORY = ".events"
 #: The kind of error if a key was already used for other feedback.
 REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
-#: Seconds after the latest event before the stored events are sent together.
-SETTLE_SECONDS = 10.0
 #: Seconds for which sending is retried if a worker cannot get feedback now.
 PATIENCE_SECONDS = 3600.0
 #: Seconds for which delivery ids are stored. GitHub may repeat a delivery for 3 days.
@@ -77,9 +75,10 @@ class EventFeedback:
         queries: Queries,
         feedback: FeedbackCalls,
         workspace: Path,
-        settle_seconds: float = SETTLE_SECONDS,
+        settle_seconds: float,
         now: Callable[[], float] = time.time,
     ) -> None:
+        """``settle_seconds``: seconds after a job's latest event before its events are sent."""
         self._access = access
         self._queries = queries
         self._feedback = feedback

@@ -62,7 +62,7 @@ class CandidateSelection:
         self._trees.unfinished[reviewer.key] = UnfinishedWorker()
         self._trees.queue(begun)
 
-    def overrule(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
+    def overrule(self, worker: Worker, by: str, now: float, reason: str) -> None:
         """Select a candidate by a person's decision, which overrules the comparison. Idempotent.
 
         Raise Conflict if the worker is not a candidate, or did not succeed.
