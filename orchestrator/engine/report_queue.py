@@ -36,7 +36,7 @@ class ReportWriter:
         workspace: Workspace,
         nothing_built: str,
         post: Post,
-        integrate: Callable[[Tree, str], Mapping[str, MergeReport]],
+        merge_reports: Callable[[Tree, str], Mapping[str, MergeReport]],
     ) -> None:
         self._store = store
         self._reporter = reporter
@@ -45,7 +45,7 @@ class ReportWriter:
         self._nothing_built = nothing_built
         self._post = post
         #: Merges the workers' changes if necessary, and returns the outcomes by job.
-        self._integrate = integrate
+        self._merge_reports = merge_reports
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: Reports that are not written yet, by job.
         self._owed: dict[str, Render] = {}
@@ -132,5 +132,5 @@ class ReportWriter:
                 render.job_id,
                 directory,
                 notice=self._nothing_built if tree.root.facts.nothing_built else "",
-                merges=self._integrate(tree, render.job_id) if uses_git else {},
+                merges=self._merge_reports(tree, render.job_id) if uses_git else {},
             )

@@ -45,10 +45,10 @@ ROWS = (
         injection="at each failpoint of a merge",
         promise="the merged result is the same",
         tests=(
-            "integration/engine/merge/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
-            "integration/engine/merge/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
+            "integration/engine/merge/test_merge_runner.py::test_a_crash_at_any_failpoint_is_made_up_for",
+            "integration/engine/merge/test_merge_runner.py::test_a_crash_while_it_takes_up_loses_nothing",
             (
-                "integration/engine/merge/test_integrator.py::"
+                "integration/engine/merge/test_merge_runner.py::"
                 "test_clean_finds_what_a_crash_left_while_gates_ran"
             ),
             _RICH,

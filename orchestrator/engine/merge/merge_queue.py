@@ -48,7 +48,7 @@ class MergeQueue:
         self._post = post
         self._store = store
         self._merge_runner = merge_runner
-        self._threads = PrestartedThreadPool(MOST_THREADS, "integration")
+        self._threads = PrestartedThreadPool(MOST_THREADS, "merge")
         self._lock = threading.Lock()
         self._under_way: dict[str, _Work] = {}
         self._closed = threading.Event()
@@ -56,7 +56,7 @@ class MergeQueue:
     def ask(self, render: Render) -> None:
         """Queue a job's merge. The queue posts ``JobMerged`` when the merge has ended."""
         try:
-            self._threads.submit(self._integrate, render, self._begin(render.job_id))
+            self._threads.submit(self._merge, render, self._begin(render.job_id))
         except RuntimeError:
             logger.info(
                 "the server is stopping: the job is merged after the next start",
@@ -113,7 +113,7 @@ class MergeQueue:
             if not work.asked:
                 del self._under_way[job_id]
 
-    def _integrate(self, render: Render, work: _Work) -> None:
+    def _merge(self, render: Render, work: _Work) -> None:
         merged = MergeOutcome()
         try:
             whole = render.job_id == render.root_id
@@ -136,7 +136,7 @@ class MergeQueue:
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:
             try:
-                return self._merge_runner.integrate(tree, job_id, work.stop.is_set)
+                return self._merge_runner.merge_job(tree, job_id, work.stop.is_set)
             except OSError as error:
                 if not is_shortage(error) or stopped or work.stop.is_set():
                     raise
@@ -159,7 +159,7 @@ class MergeQueue:
             if tree is None:
                 raise NoSuchJob(job_id)
             with work.turn:
-                merged = self._merge_runner.again(tree, job_id, choice, work.stop.is_set)
+                merged = self._merge_runner.merge_again(tree, job_id, choice, work.stop.is_set)
             then(merged)
             self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:

@@ -104,21 +104,13 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
 
     Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
     """
-    for worker in _others(tree, job):
-        tip = repository.tip(worker_branch(worker))
-        if tip:
-            repository.point(f"{candidate_refs(job.root_id)}{worker.id}", tip)
-    for worker in tree.workers:
-        # The ref exists if another candidate was chosen before.
+    for worker in (each for each in tree.workers if each.job_id == job.id):
         name = f"{candidate_refs(job.root_id)}{worker.id}"
-        if worker.job_id == job.id and worker.chosen and repository.tip(name):
+        if worker.chosen is False and (tip := repository.tip(worker_branch(worker))):
+            repository.point(name, tip)
+        elif worker.chosen and repository.tip(name):
+            # Another candidate was chosen before.
             repository.drop(name)
-
-
-def _others(tree: Tree, job: Job) -> Iterator[Worker]:
-    for worker in tree.workers:
-        if worker.job_id == job.id and worker.chosen is False:
-            yield worker
 
 
 T = TypeVar("T")
@@ -157,7 +149,7 @@ class MergeRunner:
         """
         job = _job(tree, job_id)
         if _base(tree, job) and self._records.read(job) is None:
-            self.integrate(tree, job_id)
+            self.merge_job(tree, job_id)
         jobs = tree.jobs if job.is_root else [job]
         return {each.id: self._report(tree, each) for each in jobs}
 
@@ -169,7 +161,7 @@ class MergeRunner:
         found = report_of(record, list(_above(tree, job)))
         return replace(found, notes=(*note, *found.notes))
 
-    def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
+    def merge_job(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
         """Merge the changes of a job, and remove its worktrees.
 
         For a root job, also look for changes in the user's checkout. A failed step is recorded in
@@ -218,7 +210,8 @@ class MergeRunner:
         Each file comes with the workers that ran when the file changed. ``state``: the checkout's
         present state, if known.
         """
-        known = {path for each in tree.workers for path in _outside(each)}
+        deliveries = (each.delivery for each in tree.workers)
+        known = {path for each in deliveries if each for path in each.outside}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0, state).items():
             workers = at_work(tree.attempts, at)
             if workers and not any(each.endswith(f"/{path}") for each in known):
@@ -228,7 +221,9 @@ class MergeRunner:
         record.seconds = round(time.monotonic() - began, 3)
         self._records.keep(job, record)
 
-    def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> MergeOutcome:
+    def merge_again(
+        self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted
+    ) -> MergeOutcome:
         """Merge the branches of an ended job again. A ref keeps the earlier result.
 
         Raise Conflict or RepositoryError; then nothing is changed.
@@ -382,11 +377,6 @@ def _note(record: MergeRecord, error: RepositoryError) -> None:
 def _record(job: Job, base: str) -> MergeRecord:
     strategy, history = job.config.merge_strategy, job.config.history
     return MergeRecord(job_id=job.id, strategy=strategy, base=base, history=history)
-
-
-def _outside(worker: Worker) -> tuple[str, ...]:
-    delivery = worker.delivery
-    return delivery.outside if delivery else ()
 
 
 def _job(tree: Tree, job_id: str) -> Job:

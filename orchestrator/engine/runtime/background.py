@@ -157,7 +157,7 @@ class BackgroundPool:
     """
 
     def __init__(self) -> None:
-        self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "beside")
+        self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "background")
         self._lock = threading.Lock()
         #: Attempts in preparation. The value is the attempt's exit if the attempt was stopped
         #: during its preparation; otherwise None.

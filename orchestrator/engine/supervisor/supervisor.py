@@ -426,7 +426,7 @@ class Supervisor:
             case AttemptHeld():
                 self._scheduler.held(item.key, item.attempt, item.reason)
             case JobMerged():
-                return self._integrated(item, now)
+                return self._take_merge(item, now)
             case ReportsRendered():
                 self._scheduler.rendered(item.job_id, now)
             case ContextPrepared():
@@ -437,7 +437,7 @@ class Supervisor:
                 return self._carry_out(item, now)
         return lambda: None
 
-    def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
+    def _take_merge(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Record the end of a merge. Return the call to make after the turn has been stored.
 
         The call requests the job's reports. If the merge rejected branches and their workers are

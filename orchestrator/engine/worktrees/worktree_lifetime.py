@@ -125,7 +125,7 @@ class WorktreeCleanup:
         self._worktrees = worktrees
         self._baselines = baselines
         self._workspace = workspace
-        self._threads = PrestartedThreadPool(1, "retiring")
+        self._threads = PrestartedThreadPool(1, "worktree cleanup")
 
     def __call__(self, change: Change) -> None:
         for event in change.events:

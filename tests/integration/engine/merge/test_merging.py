@@ -236,7 +236,7 @@ def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
 
     site.stop()
     release.touch()
-    assert not [each for each in threading.enumerate() if each.name.startswith("integration")]
+    assert not [each for each in threading.enumerate() if each.name.startswith("merge")]
 
     again = InProcess(site.folder, settings_of(project, tmp_path))
     try:

@@ -1,4 +1,4 @@
-"""The integrator alone, with real gates in a real repository: crashes, bisecting, sending back."""
+"""The merge runner alone, with real gates in a real repository: crashes, bisecting, retries."""
 
 import itertools
 from collections.abc import Sequence
@@ -76,11 +76,11 @@ class Bench:
     def tree(self) -> Tree:
         return Tree(jobs=[self.job], tasks={self.job.id: self.tasks}, workers=self.workers)
 
-    def integrate(self) -> Sequence[MergeRejection]:
+    def merge(self) -> Sequence[MergeRejection]:
         worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
         gates = MergeGates(self.repository, self.gates, self.workspace)
         merge_runner = MergeRunner(self.repository, worktrees, gates, self.records)
-        merged = merge_runner.integrate(self.tree, self.job.id)
+        merged = merge_runner.merge_job(self.tree, self.job.id)
         assert not merged.error
         return merged.refusals
 
@@ -103,7 +103,7 @@ def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
     for number in range(8):
         bench.worker({f"{'bad' if number in (2, 6) else 'good'}_{number}": "x\n"})
 
-    refusals = bench.integrate()
+    refusals = bench.merge()
 
     assert [each.worker_id for each in refusals] == ["worker_3", "worker_7"]
     assert "gate no bad files failed" in refusals[0].reason
@@ -120,7 +120,7 @@ def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -
     bench.worker({"bad": "x\n"})
     bench.gates.broken = "timed out after 1 s"
 
-    refusals = bench.integrate()
+    refusals = bench.merge()
 
     assert [each.worker_id for each in refusals] == ["worker_2"]
     assert refusals[0].reason.endswith("gate no bad files did not run: timed out after 1 s")
@@ -129,7 +129,7 @@ def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -
 def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
-    bench.integrate()
+    bench.merge()
     start = bench.repository.tip(start_ref(culprit))
 
     again = take_up(bench.repository, bench.job, culprit, start)
@@ -144,7 +144,7 @@ def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) ->
     bench.project.git("commit", "-q", "-m", "mended")
     bench.repository.point(worker_branch(culprit), bench.project.git("rev-parse", "HEAD"))
     bench.project.git("checkout", "-q", "main")
-    assert bench.integrate() == []
+    assert bench.merge() == []
     assert {"good", "mended"} <= set(bench.result())
     assert bench.record.merged == ["worker_1", "worker_2"]
 
@@ -152,7 +152,7 @@ def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) ->
 def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
-    bench.integrate()
+    bench.merge()
     with crash_at(1), pytest.raises(Crash):
         take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
 
@@ -165,7 +165,7 @@ def test_what_excludes_the_result_so_far_goes_on_alone(bench: Bench) -> None:
     bench.worker({"a.txt": "one\n"})
     culprit = bench.worker({"a.txt": "two\n", "bad": "x\n"})
     bench.job = replace(bench.job, config=replace(bench.job.config, merge_strategy="theirs"))
-    assert [each.worker_id for each in bench.integrate()] == ["worker_2"]
+    assert [each.worker_id for each in bench.merge()] == ["worker_2"]
     start = bench.repository.tip(start_ref(culprit))
 
     assert take_up(bench.repository, bench.job, culprit, start) == start
@@ -182,7 +182,7 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     before = bench.project.everything()
     for nth in itertools.count(1):
         with crash_at(nth), suppress(Crash):
-            refusals = bench.integrate()
+            refusals = bench.merge()
             break
 
     assert nth > 5
@@ -200,7 +200,7 @@ def test_whoever_prunes_the_repository_meanwhile_takes_nothing_of_a_merge(bench:
         bench.worker({f"{'bad' if number == 2 else 'good'}_{number}": "x\n"})
     failpoints.arm(lambda name: bench.project.git("prune", "--expire=now") and None)
     try:
-        refusals = bench.integrate()
+        refusals = bench.merge()
     finally:
         failpoints.arm(None)
 
@@ -213,7 +213,7 @@ def test_whoever_prunes_the_repository_meanwhile_takes_nothing_of_a_merge(bench:
 def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:
     bench.worker({"one": "x\n"})
     with crash_at(1, "merge: gates begin"), pytest.raises(Crash):
-        bench.integrate()
+        bench.merge()
     assert len(bench.project.worktrees()) == 1
 
     directory = str(bench.workspace.job_directory(bench.job.id))
