@@ -23,6 +23,15 @@ def parsed(line: str) -> Object | None:
     return value if isinstance(value, dict) else None
 
 
+def object_in(content: str | bytes | None) -> dict[str, Any]:
+    """Return the JSON object that is the whole content; an empty object for any other content."""
+    try:
+        value = json.loads(content or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def decoded(body: bytes) -> object:
     """Return the JSON value of a body. Raise ValueError if there is none."""
     try:

@@ -23,6 +23,7 @@ from orchestrator.core.model.repository_changes import (
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.json_values import object_in
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Name of the file in a root job's directory with the state before the job.
@@ -91,7 +92,7 @@ class UsersCheckout:
         A value is None if the entry did not exist.
         """
         directory = self._workspace.job_directory(root_id)
-        noted = _object(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
+        noted = object_in(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
         return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
 
     def restore_git_files(self, root_id: str) -> Sequence[str]:
@@ -190,7 +191,7 @@ class UsersCheckout:
             return None
         # A worker may have replaced the file, for example with a pipe. Then every change is
         # reported.
-        return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
+        return object_in(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
 def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
@@ -226,11 +227,3 @@ def _changed_at(path: str) -> float:
 
 def _is_lock(name: str) -> bool:
     return name.startswith(GIT_FILE) and name.endswith(".lock")
-
-
-def _object(content: bytes | None) -> Mapping[str, object]:
-    try:
-        found = json.loads(content or b"")
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}

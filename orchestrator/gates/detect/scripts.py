@@ -1,6 +1,5 @@
 """Finds the project's scripts that a command runs, and detects commands that always succeed."""
 
-import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.json_values import object_in
 
 #: Maximum number of paths that are checked per text.
 _MOST_LOOKS = 20
@@ -197,11 +197,7 @@ def _script_called(words: Sequence[str]) -> str:
 
 
 def package_of(files: GateFiles) -> Mapping[str, Any]:
-    try:
-        found = json.loads(files.read(PACKAGE).removeprefix("\ufeff") or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return object_in(files.read(PACKAGE).removeprefix("\ufeff"))
 
 
 def mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:

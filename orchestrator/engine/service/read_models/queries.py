@@ -1,6 +1,5 @@
 """The use cases that only read."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail, JobFilter
 from orchestrator.core.repository.repository import record_name
+from orchestrator.core.text.json_values import object_in
 from orchestrator.engine.merge.merge_messages import in_words
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
@@ -211,8 +211,8 @@ class Queries:
             raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
         directory = self._workspace.job_directory(job.root_id)
         path = directory / "reports" / record_name(job_id)
-        content = read_regular(path, RECORD_BYTES, within=directory)
-        return {} if content is None else _object(content)
+        # A worker may have written the file, so the content may be invalid.
+        return object_in(read_regular(path, RECORD_BYTES, within=directory))
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
         """Describe the outcome of an ended job's changes as text; empty for a job without changes.
@@ -248,15 +248,6 @@ class Queries:
         # the answer.
         self._publisher.catch_up(CATCH_UP_SECONDS)
         return None if key is not None and self._supervisor.view.waits_for_slot(key) else job
-
-
-def _object(content: bytes) -> Mapping[str, Any]:
-    # A worker may have written the file, so the content may be invalid.
-    try:
-        found = json.loads(content)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _branch(tree: Tree, job_id: str) -> Tree:
