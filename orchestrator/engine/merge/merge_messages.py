@@ -15,7 +15,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
     MergeRecord,
-    child_in_words,
+    conflict_in_words,
     discarded_in,
     overruled_in,
     paths_in_words,
@@ -306,11 +306,10 @@ def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
 def _why(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
         return f" ({record.reasons[worker]})"
-    own = [each for each in record.conflicts if each["worker_id"] == worker]
-    paths = [each["path"] for each in own]
+    conflict = conflict_in_words(record, worker)
     hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
     why = f"; {hindrance}" if hindrance else ""
-    return f" (conflict in {paths_in_words(paths)}{child_in_words(own)}{why})" if paths else ""
+    return f" ({conflict}{why})" if conflict else ""
 
 
 def failing(results: Sequence[GateResult]) -> str:

@@ -244,18 +244,21 @@ def _cause(record: MergeRecord, worker: str) -> LossCause:
 def _why(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
         return record.reasons[worker]
+    return conflict_in_words(record, worker) or f"merge_strategy: {record.strategy}"
+
+
+def conflict_in_words(record: MergeRecord, worker: str) -> str:
+    """Return the files in which a worker's changes conflict, as text; "" if there are none."""
     own = [each for each in record.conflicts if each["worker_id"] == worker]
-    if not own:
-        return f"merge_strategy: {record.strategy}"
-    paths = [each["path"] for each in own]
-    return f"conflict in {paths_in_words(paths)}{child_in_words(own)}"
+    paths = paths_in_words([each["path"] for each in own])
+    return f"conflict in {paths}{_children_in_words(own)}" if own else ""
 
 
 def paths_in_words(paths: Sequence[str]) -> str:
     return listed(paths, MOST_PATHS)
 
 
-def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
+def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
     """Return a text that names the child jobs whose changes conflict; "" if there are none."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
