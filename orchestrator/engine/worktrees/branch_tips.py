@@ -27,7 +27,7 @@ from orchestrator.core.repository.repository import (
 )
 
 
-class BranchHeads:
+class BranchTips:
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
 

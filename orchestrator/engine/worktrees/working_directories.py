@@ -49,7 +49,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees import conflict_resolution
 from orchestrator.engine.worktrees.branch_tips import (
-    BranchHeads,
+    BranchTips,
     without_held_back,
     without_refused,
     without_secrets,
@@ -58,7 +58,12 @@ from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Ch
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
-from orchestrator.engine.worktrees.worktree_lifetime import NAME, Turns, WorktreeRule, worktree_of
+from orchestrator.engine.worktrees.worktree_lifetime import (
+    NAME,
+    OpenedWorktrees,
+    WorktreeRule,
+    worktree_of,
+)
 from orchestrator.security.secrets.secret_kinds import redacted
 
 
@@ -210,8 +215,8 @@ class Worktrees:
         self.rule = WorktreeRule(agents)
         self._workspace = workspace
         self.checkpoints = Checkpoints(repository)
-        self._turns = Turns()
-        self._tips = BranchHeads(repository)
+        self._opened_worktrees = OpenedWorktrees()
+        self._tips = BranchTips(repository)
         self._promises = Promises(repository, workspace)
         #: Finds changes of the user's own files.
         self.checkout = UsersCheckout(repository, workspace)
@@ -326,7 +331,7 @@ class Worktrees:
             start = take_up(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
         is_new = not os.path.lexists(directory)
-        self._turns.opened(worker)
+        self._opened_worktrees.opened(worker)
         self._repository.open_worktree(
             directory, branch, start, self._parent_directory(worker, job)
         )
@@ -632,12 +637,12 @@ class Worktrees:
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
             # ``attach`` removes the worktree at its own end.
-            if not self._turns.is_due(worker) or self._workspace.is_attached(worker):
+            if not self._opened_worktrees.is_due(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):
                 branch = worker_branch(worker)
                 self._repository.close_worktree(directory, branch, signature_of(worker))
-            self._turns.removed(worker)
+            self._opened_worktrees.removed(worker)
 
 
 def _message(worker: Worker, task: TaskSpec) -> str:

@@ -87,7 +87,7 @@ class BaselineWorktrees(Protocol):
     def drop(self, root_id: str) -> None: ...
 
 
-class Turns:
+class OpenedWorktrees:
     """Records the attempt for which each worker's worktree was opened last.
 
     Any thread may call, but must lock the worker first (``Checkpoints.held``).

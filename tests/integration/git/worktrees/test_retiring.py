@@ -10,7 +10,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.engine.worktrees.worktree_lifetime import (
-    Turns,
+    OpenedWorktrees,
     WorktreeCleanup,
     gates_directory,
     worktree_of,
@@ -57,15 +57,15 @@ def find_job(job_id: str) -> Job:
 
 
 def test_what_has_begun_again_is_not_removed() -> None:
-    turns = Turns()
-    turns.opened(worker(2))
-    assert not turns.is_due(worker(1))
-    assert turns.is_due(worker(2))
+    opened = OpenedWorktrees()
+    opened.opened(worker(2))
+    assert not opened.is_due(worker(1))
+    assert opened.is_due(worker(2))
 
 
 def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
     host.run(edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=1))
-    assert not host.site.manager.attempts._worktrees._turns._opened
+    assert not host.site.manager.attempts._worktrees._opened_worktrees._opened
 
 
 class Seen:
