@@ -126,12 +126,12 @@ def _server(folder: Path) -> Iterator[Client]:
     from orchestrator.api.http_server.app import close_app, create_app
     from orchestrator.api.http_server.waitress_server import serve
     from orchestrator.cli.server.server_process import api_options
-    from orchestrator.composition import build
+    from orchestrator.composition import JobManager
     from orchestrator.config import load
     from orchestrator.engine.job_removal import BEGIN_SECONDS
 
     settings = load(folder, environ={}).settings
-    manager = build(folder, settings)
+    manager = JobManager(folder, settings)
     manager.open()
     app = create_app(manager.service, api_options(settings))
     server = serve(app, host="127.0.0.1", port=0, threads=4)

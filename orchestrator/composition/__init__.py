@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         role_text,
         roles,
     )
-    from orchestrator.composition.server.assembly import build
     from orchestrator.composition.server.job_manager import JobManager
     from orchestrator.composition.settings.agent_name_checks import check_agents
     from orchestrator.composition.settings.available_agents import availability
@@ -42,7 +41,6 @@ _HOMES = {
     "AttachedSession": "attached_session",
     "JobManager": "server.job_manager",
     "availability": "settings.available_agents",
-    "build": "server.assembly",
     "check_agents": "settings.agent_name_checks",
     "check_receivers": "settings.receivers",
     "containment_in_force": "settings.settings_map",
@@ -69,7 +67,6 @@ __all__ = [
     "AttachedSession",
     "JobManager",
     "availability",
-    "build",
     "check_agents",
     "check_receivers",
     "containment_in_force",

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.composition.server.assembly import build
+from orchestrator.composition.server.job_manager import JobManager
 from orchestrator.config import load
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.engine.service.service import Service
@@ -19,11 +19,11 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 
     The workspace is locked until the block ends. Raise WorkspaceBusy while a server runs.
     """
-    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
+    manager = JobManager(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
     try:
         yield manager.service, OWNER
-        manager.reporting.write()
+        manager.parts.reporting.write()
     finally:
         manager.close()
 
@@ -36,14 +36,14 @@ def remove(
     Yield each removed job's id, with the names of the git refs that save its unlanded work. Raise
     WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
     """
-    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
+    manager = JobManager(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()
-    removal = manager.removal
+    removal = manager.parts.removal
     try:
         for root_id in removal.begun():
             removal.finish(root_id)
             yield root_id, removal.destroy(root_id)
-        unfinished = set(manager.store.unfinished())
+        unfinished = set(manager.parts.store.unfinished())
         for root_id in root_ids:
             if root_id in unfinished:
                 continue

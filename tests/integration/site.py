@@ -21,7 +21,7 @@ from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.server_process import api_options
-from orchestrator.composition import build
+from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.store import SqlStore, sqlite_url
@@ -212,8 +212,8 @@ class InProcess(Site):
     def __init__(self, folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> None:
         super().__init__(make_folder(folder, changes))
         settings = load(folder, environ={}).settings
-        self.manager = build(folder, settings)
-        with_schema(self.manager.store)
+        self.manager = JobManager(folder, settings)
+        with_schema(self.manager.parts.store)
         self.manager.open()
         doctor = DoctorProcess(folder, folder / "project", os.environ)
         options = replace(api_options(settings), doctor=doctor)

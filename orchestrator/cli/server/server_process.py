@@ -29,7 +29,7 @@ from orchestrator.cli.server.standby import open_after_others
 from orchestrator.cli.server.stop_signal import StopSignal
 from orchestrator.cli.server.systemd_notifier import Notifier
 from orchestrator.cli.server.trigger_pull_requests import PullRequests
-from orchestrator.composition import JobManager, build, own_secrets
+from orchestrator.composition import JobManager, own_secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict, StoreAway
@@ -99,7 +99,7 @@ def serve(
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = StopSignal()
     stop.install()
-    manager = build(folder, settings, spawner)
+    manager = JobManager(folder, settings, spawner)
     project = project_root(settings, folder)
     on_lost = partial(_leave, manager)
     systemd = Notifier.of(environ)
@@ -109,9 +109,9 @@ def serve(
         return 0
     try:
         _check_unfinished(manager, project)
-        previous = _previous(manager.workspace.root)
+        previous = _previous(manager.parts.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
-        root = manager.workspace.root
+        root = manager.parts.workspace.root
         callers = [each.caller_name for each in found if each.pull_request]
         opened = PullRequests(manager.service, callers, folder, root, environ)
         doctor = DoctorProcess(folder, project, environ)
@@ -160,7 +160,7 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
 def _leave(manager: JobManager, why: str) -> None:
     # Another server may have replaced this server, and an orderly stop would write files.
     logger.error("the server exits: %s", why)
-    manager.supervisor.fail(why)
+    manager.parts.supervisor.fail(why)
     # Waiting calls get their answers.
     time.sleep(ANSWER_SECONDS)
     os._exit(ExitCode.FAILED)
@@ -168,8 +168,8 @@ def _leave(manager: JobManager, why: str) -> None:
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
     """Raise Conflict if an unfinished job belongs to another project that still exists."""
-    for root_id in manager.store.unfinished():
-        job = manager.store.job(root_id)
+    for root_id in manager.parts.store.unfinished():
+        job = manager.parts.store.job(root_id)
         named = job.config.project if job else ""
         if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
             raise Conflict(
@@ -196,17 +196,17 @@ def _serve(
     settle = max((each.settle_seconds for each in options.triggers), default=0.0)
     service = manager.service
     feedback = EventFeedback(
-        service.access, service.queries, service.feedback, manager.workspace.root, settle
+        service.access, service.queries, service.feedback, manager.parts.workspace.root, settle
     )
     options = replace(options, other_servers=servers.others, event_feedback=feedback)
     app = create_app(service, options)
     server = _bind(app, settings, ports)
-    record = manager.workspace.root / RECORD_NAME
+    record = manager.parts.workspace.root / RECORD_NAME
     try:
         manager.start(server.url, partial(note_removal, app))
-        if previous and manager.launcher.adopted:
+        if previous and manager.parts.launcher.adopted:
             host = "localhost" if api.has_local_address else api.host
-            _serve_former(server, host, previous, manager.launcher.adopted)
+            _serve_former(server, host, previous, manager.parts.launcher.adopted)
         server.start()
         if options.triggers:
             feedback.start()
@@ -349,11 +349,11 @@ def _wait_for_stop(
     record, and returns False if the disk is full. ``recorded``: True if the record is current now.
     """
     while not stop.wait(SIGNAL_SECONDS):
-        if server.former_ports and not manager.launcher.adopted:
+        if server.former_ports and not manager.parts.launcher.adopted:
             server.leave_former()
             recorded = False
         recorded = recorded or note()
-        if manager.supervisor.alive:
+        if manager.parts.supervisor.alive:
             systemd.alive()
 
 

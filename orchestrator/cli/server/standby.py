@@ -68,7 +68,7 @@ def _note(message: str) -> bool:
 
 def _refusal(manager: JobManager) -> str:
     where = "the workspace's server runs on another machine, or in another container"
-    if manager.store.file is not None:
+    if manager.parts.store.file is not None:
         advice = (
             "run the standby server on the same machine and in the same container, because "
             "SQLite works on one machine only; or use PostgreSQL (store.url)"

@@ -202,8 +202,8 @@ def test_while_it_is_attached_its_worktree_is_the_persons(
 
 
 def _is_held(site: InProcess, job_id: str) -> bool:
-    [worker] = site.manager.store.workers(job_id)
-    return bool(site.manager.workspace.is_attached(worker))
+    [worker] = site.manager.parts.store.workers(job_id)
+    return bool(site.manager.parts.workspace.is_attached(worker))
 
 
 def test_what_cannot_be_attached_is_refused_with_what_to_type(

@@ -65,8 +65,8 @@ def test_without_the_setting_no_job_is_removed(make_site: MakeSite) -> None:
     site = make_site()
     job = site.run("short", [shell("true")])["job_id"]
 
-    assert site.manager.housekeeping._keep_seconds is None
-    until(lambda: not site.manager.housekeeping._thread.is_alive(), "it has nothing to do")
+    assert site.manager.parts.housekeeping._keep_seconds is None
+    until(lambda: not site.manager.parts.housekeeping._thread.is_alive(), "it has nothing to do")
     assert site.status(job)["status"] == "completed"
 
 

@@ -273,7 +273,7 @@ def test_the_run_times_of_tasks_are_in_the_file_when_their_job_has_ended(site: I
     site.run("measure", [shell("true"), shell("true"), shell("exit 1")])
 
     def seconds() -> list[float]:
-        return [time for _, time in run_times_file.read(site.manager.workspace.root)]
+        return [time for _, time in run_times_file.read(site.manager.parts.workspace.root)]
 
     # Three names for each task that succeeded.
     until(lambda: len(seconds()) == 6, "the run times are written")

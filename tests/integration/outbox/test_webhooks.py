@@ -319,7 +319,7 @@ def test_without_receivers_nothing_runs_and_nothing_is_stored(tmp_path: Path) ->
 
         assert "outbox" not in after
         assert deliveries(site, job_id) == []
-        assert site.manager.outbox.sender._thread is None
+        assert site.manager.parts.outbox_service.sender._thread is None
     finally:
         site.stop()
 

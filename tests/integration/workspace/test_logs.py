@@ -88,7 +88,7 @@ def test_the_status_file_is_whole_at_any_moment_and_final_in_the_end(site: InPro
 
 def test_the_files_are_final_when_wait_answers(site: InProcess) -> None:
     # A slow observer: stored changes are not published yet.
-    site.manager.publisher.add(lambda change: time.sleep(0.1))
+    site.manager.parts.publisher.add(lambda change: time.sleep(0.1))
     for _ in range(3):
         job = site.submit("quick", [shell("true")] * 3)
         until(lambda job=job: site.status(job)["status"] == "completed", "its end is stored")

@@ -38,7 +38,7 @@ def test_what_a_worker_uses_shows_while_it_runs(site: InProcess, release: Path) 
 
     assert seen == {"steps": 2, "input_tokens": 250, "cost_usd": 0.5}
     assert site.get(f"/jobs/{job}")["usage"] == seen
-    assert "worker_used" in [event.kind for event in site.manager.store.events(job, 0, 100)]
+    assert "worker_used" in [event.kind for event in site.manager.parts.store.events(job, 0, 100)]
 
 
 def test_what_all_below_a_job_use_shows_in_its_tree(site: InProcess, release: Path) -> None:

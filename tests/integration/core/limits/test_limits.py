@@ -312,7 +312,7 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
     with pytest.raises(Unauthorized):
         service.submissions.submit(caller, late)
     assert site.get("/jobs")["total"] == 1
-    assert until(lambda: site.manager.supervisor.alive, "the loop goes on")
+    assert until(lambda: site.manager.parts.supervisor.alive, "the loop goes on")
 
 
 def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> None:

@@ -73,7 +73,7 @@ def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) ->
     broken = site.call("DELETE", "/locks", {"names": ["src"]}, key=KEY)
     assert broken.json() == {"names": ["src"]}
     assert site.get("/locks/src") == {"name": "src", "held": False, "leases": []}
-    kinds = [event.kind for event in site.manager.store.events(job, 0, 1000)]
+    kinds = [event.kind for event in site.manager.parts.store.events(job, 0, 1000)]
     assert kinds.count("lock_taken") == kinds.count("lock_released") == 1
 
 
@@ -81,7 +81,8 @@ def test_a_deadlock_is_refused_and_names_the_circle(make_site: MakeSite) -> None
     site = make_site()
     job = site.submit("two", [shell(HOLD), shell(HOLD)])
     until(
-        lambda: len(site.manager.supervisor.view.slots()) and _running(site, job) == 2, "both run"
+        lambda: len(site.manager.parts.supervisor.view.slots()) and _running(site, job) == 2,
+        "both run",
     )
     one, two = site.key_of(job), site.key_of(job, "worker_2")
     site.call("POST", "/locks", {"names": ["a"]}, key=one)

@@ -47,7 +47,7 @@ def a_job(effects: Path, release: Path, count: int) -> list[Answer]:
 
 def preloaded(site: InProcess, job: str) -> list[str]:
     """Return the workers whose launches a shim keeps, once there are some."""
-    trees = site.manager.scheduler._trees
+    trees = site.manager.parts.scheduler._trees
     blocked = f"worker_{SHORT + 1}"
     return list(
         until(
@@ -163,13 +163,13 @@ def test_one_transaction_stores_the_ends_of_several_workers(
 ) -> None:
     monkeypatch.setattr(supervisor, "GATHER_SECONDS", 0.2)
     site, ends = make_site(), list[int]()
-    save = site.manager.store.save
+    save = site.manager.parts.store.save
 
     def counted(change: Change) -> None:
         save(change)
         ends.append(sum(each.kind is EventKind.WORKER_ENDED for each in change.events))
 
-    monkeypatch.setattr(site.manager.store, "save", counted)
+    monkeypatch.setattr(site.manager.parts.store, "save", counted)
     job = site.submit("many", [shell(["true"]) for _ in range(60)], max_workers=1)
 
     assert site.wait(job)["status"] == "completed"

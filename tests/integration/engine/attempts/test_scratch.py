@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.composition import build
+from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.engine.runtime.machine_resources import SIZE
@@ -104,7 +104,7 @@ def test_what_a_server_left_is_removed_before_attempts_are_taken_up(
     left = Path(scratch_directory.directory_of(server.workspace, "a/b/1"))
     left.mkdir()
 
-    manager = build(server.folder, load(server.folder, environ={}).settings)
+    manager = JobManager(server.folder, load(server.folder, environ={}).settings)
     manager.open()
     try:
         with crash_at(1, "recovery: attempt taken up"), pytest.raises(Crash):

@@ -191,7 +191,7 @@ def temporary_objects(disk: Path) -> list[Path]:
 
 def attempts_and_events(site: InProcess, job_id: str) -> tuple[int, list[str]]:
     [worker] = site.get(f"/jobs/{job_id}")["workers"]
-    events = [str(each.kind) for each in site.manager.store.events(job_id, 0, 100)]
+    events = [str(each.kind) for each in site.manager.parts.store.events(job_id, 0, 100)]
     return len(worker["attempts"]), events
 
 

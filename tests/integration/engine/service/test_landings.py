@@ -65,7 +65,7 @@ def refused(response: requests.Response, status: int, type: str) -> Answer:
 
 def events(site: InProcess, job: str) -> list[tuple[str, Answer]]:
     wanted = ("job_landed", "landing_undone")
-    found = site.manager.store.events(job, 0, 1000)
+    found = site.manager.parts.store.events(job, 0, 1000)
     return [(str(each.kind), dict(each.data)) for each in found if each.kind in wanted]
 
 

@@ -291,7 +291,7 @@ def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
     assert job["plan_fallback"]["reason"].startswith("thinker created no plan: ")
     assert answer["plan_fallback"] == job["plan_fallback"]
     assert answer["reason"].startswith("planned by rules: thinker created no plan: ")
-    events = site.manager.store.events(job_id, 0, 1000)
+    events = site.manager.parts.store.events(job_id, 0, 1000)
     kinds = [each.kind for each in events]
     said = events[kinds.index(EventKind.JOB_PLANNED)]
     assert kinds.index(EventKind.JOB_PLANNED) < kinds.index(EventKind.WORKER_STARTED)
@@ -485,7 +485,7 @@ def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_plann
     assert answer["status"] == "completed"
     assert child["plan_source"] == "rules"
     assert "deadlock" in child["plan_fallback"]["reason"]
-    events = site.manager.store.events(parent, 0, 1000)
+    events = site.manager.parts.store.events(parent, 0, 1000)
     [planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
     assert "deadlock" in str(planned.data["reason"])
 

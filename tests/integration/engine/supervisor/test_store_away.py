@@ -95,7 +95,7 @@ def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = make_site()
-    supervisor = site.manager.supervisor
+    supervisor = site.manager.parts.supervisor
     saving = threading.Event()
 
     def away(store: SqlStore, change: Change) -> None:

@@ -281,7 +281,7 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     assert command(site, "checkpoints", job, "worker_1") == 0
     here = [line for line in capfd.readouterr().out.splitlines() if "<- here" in line]
     assert len(here) == 1 and "1-after" in here[0]
-    told = site.manager.store.events(job, 0, 1000)[-1]
+    told = site.manager.parts.store.events(job, 0, 1000)[-1]
     assert (told.kind, told.worker_id) == (EventKind.WORKER_ROLLED_BACK, "worker_1")
     assert (told.data["checkpoint"], told.data["kept"], told.data["attempt"]) == (
         *("1-after", "2-left-1"),
@@ -335,7 +335,7 @@ def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: 
     assert answer.status_code == 200, answer.text
     directory = site.directory(job) / "depth_0" / "worker_1" / "worktree"
     assert (directory / "a.txt").exists()
-    worker = site.manager.store.workers(job)[0]
+    worker = site.manager.parts.store.workers(job)[0]
     assert worker.result is not None and worker.result.failures[-1].checkpoint == "1-before"
     assert (
         pending(worker, site.manager.service.checkpoints._worktrees.checkpoints.refs_of(worker))

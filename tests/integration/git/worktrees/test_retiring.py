@@ -65,7 +65,7 @@ def test_what_has_begun_again_is_not_removed() -> None:
 
 def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
     host.run(edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=1))
-    assert not host.site.manager.attempts._worktrees._opened_worktrees._opened
+    assert not host.site.manager.parts.attempts._worktrees._opened_worktrees._opened
 
 
 class Seen:

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from orchestrator.composition import build
+from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_processes import leftovers
@@ -151,7 +151,7 @@ def test_a_mode_that_does_not_work_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     folder = make_folder(tmp_path / "tool", {"workers": {"containment": "sandbox"}})
-    manager = build(folder, load(folder, environ={}).settings)
+    manager = JobManager(folder, load(folder, environ={}).settings)
     manager.open()
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     with pytest.raises(ContainmentUnavailable, match="install bubblewrap"):

@@ -174,7 +174,7 @@ def check_many(site: InProcess, answer: Answer, effects: Path, count: int) -> No
     assert sum(line.startswith("start ") for line in lines) == sum(attempts) + 1
     job = answer["job_id"]
     until((site.directory(job) / "FINAL_RESULT.md").exists, "its report is there")
-    seqs = [event.seq for event in site.manager.store.events(job, 0, 10_000)]
+    seqs = [event.seq for event in site.manager.parts.store.events(job, 0, 10_000)]
     assert seqs == list(range(1, len(seqs) + 1))
     assert not marked(job)
 

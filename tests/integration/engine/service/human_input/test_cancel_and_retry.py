@@ -119,7 +119,7 @@ def test_there_is_nothing_to_retry_in_a_completed_job(site: InProcess) -> None:
     assert answer.status_code == 409
     assert "nothing to retry" in answer.json()["detail"]
     # The tree that was read for the answer is released again.
-    assert not site.manager.scheduler.view.has_tree(job)
+    assert not site.manager.parts.scheduler.view.has_tree(job)
     assert site.wait(job)["status"] == "completed"
 
 
