@@ -84,6 +84,14 @@ class Problem(Answer):
     """The present commit, for the kind outdated."""
     version: int | None = None
     """The present version of a plan, for the kind outdated."""
+    subject: str | None = None
+    """job: the job itself does not exist."""
+    files: list[str] | None = None
+    """Files that prevent a landing or its undo."""
+    job_status: str | None = None
+    """Status of the incomplete job, for the kind partial."""
+    links: dict[str, str] | None = None
+    """Address of each part of a diff that is too large for one answer, by path."""
     example: str | None = None
     """The same call as a curl command, with the missing part."""
 

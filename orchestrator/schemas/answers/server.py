@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from orchestrator.core.model.submission import Scope
 from orchestrator.schemas.answers.answer import Answer, Usd
@@ -11,20 +11,23 @@ from orchestrator.schemas.answers.answer import Answer, Usd
 class StatsAnswer(Answer):
     """Counts, rates, and cost."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
-
     jobs: dict[str, int] = Field(default={})
     workers: dict[str, int] = Field(default={})
-    #: Number of ends in the last minute.
     per_minute: dict[str, int] = Field(default={})
-    #: Number of gate results since the server's start, by outcome.
+    """Number of ends in the last minute."""
     gates: dict[str, int] = Field(default={})
-    #: Known cost of all workers and planners. None: no cost is known.
+    """Number of gate results since the server's start, by outcome."""
     cost_usd: Usd | None = None
-    #: True if a part of the cost was computed from a price table.
+    """Known cost of all workers and planners; omitted if no cost is known."""
     cost_estimated: bool = False
-    #: True if the cost of some workers is unknown or incomplete.
+    """True if a part of the cost was computed from a price table."""
     cost_partial: bool = False
+    """True if the cost of some workers is unknown or incomplete."""
+    attempts: int = 0
+    slots: dict[str, int] = Field(default={})
+    """Numbers of running workers, of workers with a process, and of slots."""
+    containment: str = ""
+    """How the processes of workers are contained."""
 
 
 class AgentAnswer(Answer):
