@@ -5,7 +5,6 @@ Also commits the uncommitted changes of the user's checkout, without changing th
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
@@ -15,7 +14,8 @@ from orchestrator.core.text.formatting import listed
 from orchestrator.git import submodules
 from orchestrator.git.command import user_repository
 from orchestrator.git.command.checkout_status import status
-from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.command.private_index import private_index
+from orchestrator.git.command.runner import Git, has_lfs, with_nul
 from orchestrator.git.command.user_repository import path_of, within
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
@@ -37,8 +37,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
             "uncommitted changes can be included only if the job starts from HEAD; omit base, or "
             "check out the base first"
         )
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+    with private_index() as env:
         _copy_index(git, env["GIT_INDEX_FILE"])
         fields = _status(git, env)
         theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
@@ -74,8 +73,8 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
 
 
 def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
-    given = "".join(f"{path_of(each)}\0" for each in fields)
-    git.run("update-index", *how, "-z", "--stdin", given=os.fsencode(given), env=env)
+    given = with_nul(path_of(each) for each in fields)
+    git.run("update-index", *how, "-z", "--stdin", given=given, env=env)
 
 
 def _is_gone(field: str) -> bool:

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import shutil
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,8 +18,10 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import commit_tree, fixed, free, put_modules, tree_of
+from orchestrator.git.commits.staged_entries import LINK
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 READY = "orchestrator-ready"
 _KEPT = "refs/orchestrator/kept"
 _HIDDEN = "refs/orchestrator/"
-_LINK = "160000"
 _MOST_PLAIN = 256
 
 
@@ -81,7 +81,7 @@ def links(git: Git, commit: str) -> dict[str, str]:
     if not _has_modules(git, commit):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
-    return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
+    return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(LINK)}
 
 
 #: Commits that have no submodules, with the directory of their repository. A job asks about the
@@ -280,8 +280,7 @@ def snapshot(
         inner = module.git
         below = snapshot(inner, module.own, module.users, name, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
-        with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-            env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        with private_index() as env:
             inner.run("read-tree", "HEAD", env=env)
             inner.run("add", "--all", "--sparse", "--", ".", env=env)
             put_modules(inner, below, env)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.runner import FROM_INPUT, Git, with_nul
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 
@@ -116,9 +116,7 @@ class FrozenIgnoreRules:
         others = git.run("ls-files", "--others", "-z", *kinds).fields
         hidden = [each for each in others if each not in excluded]
         if hidden:
-            listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
-            given = os.fsencode("\0".join(hidden))
-            git.run("add", "--force", "--sparse", *listed, given=given)
+            git.run("add", "--force", "--sparse", *FROM_INPUT, given=with_nul(hidden))
         return bool(hidden)
 
     def have_changed(self) -> bool:

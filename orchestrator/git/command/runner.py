@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -92,6 +92,8 @@ _MOST_LOCKS = 10
 #: Option for ``update-ref``: change the ref itself. A worker may have made its own branch a
 #: symbolic ref to a branch of the user.
 ITSELF = ("--no-deref",)
+#: Paths are passed on standard input, because they may be too long for a command line.
+FROM_INPUT = ("--pathspec-from-file=-", "--pathspec-file-nul")
 
 
 def has_lfs() -> bool:
@@ -127,8 +129,13 @@ class GitOutput:
 
     @property
     def fields(self) -> list[str]:
-        """The fields of the output, which are separated by NUL (``-z``)."""
+        """The fields of the output. Each field ends with NUL (``-z``)."""
         return os.fsdecode(self.out).split("\0")[:-1]
+
+
+def with_nul(fields: Iterable[str]) -> bytes:
+    """Return fields as input of git. Each field ends with NUL (``-z``)."""
+    return os.fsencode("".join(f"{each}\0" for each in fields))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from orchestrator.git.command import git_config, ref_files
 from orchestrator.git.command.checkout_status import status
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of changed files that are checked individually.
@@ -212,7 +212,7 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
         return []
     # The command cannot take literal paths. With "./" in front, a colon at the beginning is
     # literal.
-    given = os.fsencode("".join(f"./{path}\0" for path in paths))
+    given = with_nul(f"./{path}" for path in paths)
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
     found = git.run(*command, given=given, accept=(0, 1)).fields
     return [path.removeprefix("./") for path in found]

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,14 +23,15 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.private_index import edited_tree, private_index
 from orchestrator.git.command.ref_files import ID_LENGTHS
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.runner import FROM_INPUT, ITSELF, Git, with_nul
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, object_quarantine
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
-from orchestrator.git.commits.staged_entries import Staged, as_new, staged
+from orchestrator.git.commits.staged_entries import LINK, Staged, as_new, staged
 from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
@@ -100,8 +100,6 @@ _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 _LONGEST_LINK = 4096
 #: Maximum number of paths in one call of git.
 _MOST_PATHS = 500
-#: Paths are passed on standard input, because they may be too long for a command line.
-_FROM_INPUT = ("--pathspec-from-file=-", "--pathspec-file-nul")
 #: Maximum number of files that a snapshot omits because git cannot add them. If there are more,
 #: another cause is likely.
 _MOST_IMPOSSIBLE = 20
@@ -357,7 +355,7 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
 def _impossible(git: Git, paths: Sequence[str]) -> Iterator[str]:
     """Yield the paths that git cannot add. Stop soon after ``_MOST_IMPOSSIBLE`` paths."""
     try:
-        git.run("add", "--all", "--sparse", *_FROM_INPUT, given=os.fsencode("\0".join(paths)))
+        git.run("add", "--all", "--sparse", *FROM_INPUT, given=with_nul(paths))
     except RepositoryError:
         middle = len(paths) // 2
         parts = (paths[:middle], paths[middle:]) if middle else ()
@@ -369,9 +367,9 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
     if not paths:
         git.run("add", "--all", "--sparse", "--", ".")
         return
-    given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
-    how = ("add", "--all", "--sparse", *_FROM_INPUT)
-    git.run("--no-literal-pathspecs", *how, given=os.fsencode(given))
+    given = with_nul([".", *(f":(exclude,top,literal){each}" for each in paths)])
+    how = ("add", "--all", "--sparse", *FROM_INPUT)
+    git.run("--no-literal-pathspecs", *how, given=given)
 
 
 def make_readable(directory: str) -> None:
@@ -407,15 +405,14 @@ def free(name: str) -> str:
 
 def _leave_out(git: Git, paths: Sequence[str]) -> None:
     if paths:
-        given = os.fsencode("".join(f"{path}\0" for path in paths))
         how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
-        git.run("rm", *how, *_FROM_INPUT, given=given)
+        git.run("rm", *how, *FROM_INPUT, given=with_nul(paths))
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
-    lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
+    lines = with_nul(f"{LINK} {commit}\t{path}" for path, commit in modules.items())
     if lines:
-        git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
+        git.run("update-index", "-z", "--index-info", given=lines, env=env)
 
 
 def snapshot(
@@ -433,11 +430,10 @@ def snapshot(
     ``modules``: the new commits of changed submodules, by path.
     """
     head, present, _ = _head(git)
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        index = os.path.join(directory, "index")
+    with private_index() as env:
         if (admin / "index").exists():
-            shutil.copy2(admin / "index", index)
-        inside = Git(git.directory, {**git.env, "GIT_INDEX_FILE": index})
+            shutil.copy2(admin / "index", env["GIT_INDEX_FILE"])
+        inside = Git(git.directory, {**git.env, **env})
         tree, found = _tree_of_files(inside, rules, _add_possible, modules)
     return head if tree == present else commit_tree(git, tree, [head], message, signature), found
 
@@ -447,8 +443,8 @@ def bring(git: Git, now: str, then: str) -> None:
 
     Git checks all files before it changes one.
     """
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
+    with private_index() as own:
+        env = {**own, **_NOT_SPARSE}
         git.run("read-tree", now, env=env)
         git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
         git.run("read-tree", "-m", "-u", now, then, env=env)
@@ -496,13 +492,8 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
     HEAD and its branch stay as they are.
     """
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
-        git.run("read-tree", commit, env=env)
-        lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
-        given = os.fsencode("".join(lines))
-        git.run("update-index", "-z", "--index-info", given=given, env=env)
-        tree = git.run("write-tree", env=env).text
+    lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+    tree = edited_tree(git, commit, with_nul(lines))
     git.run("read-tree", "--reset", "-u", tree)
 
 
@@ -517,7 +508,7 @@ def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
 
 
 def _index_line(path: str, entry: str | None) -> str:
-    return f"{entry}\t{path}\0" if entry else f"0 {'0' * 40}\t{path}\0"
+    return f"{entry}\t{path}" if entry else f"0 {'0' * 40}\t{path}"
 
 
 def restore(git: Git, commit: str) -> None:

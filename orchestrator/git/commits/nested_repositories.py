@@ -7,14 +7,14 @@ history of each repository is saved on refs of the user's repository.
 import logging
 import os
 import posixpath
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import part_of_ref
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.staged_entries import Staged
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -89,18 +89,16 @@ def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
     for path in paths:
         _enter(git, at(git, path), found, files)
     if found:
-        links = os.fsencode("".join(f"{each.path}\0" for each in found))
+        links = with_nul(each.path for each in found)
         git.run("update-index", "--force-remove", "-z", "--stdin", given=links)
     if files:
-        given = os.fsencode("".join(f"{each}\0" for each in files))
-        git.run("update-index", "--add", "--replace", "-z", "--stdin", given=given)
+        git.run("update-index", "--add", "--replace", "-z", "--stdin", given=with_nul(files))
     return found
 
 
 def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> None:
     found.append(nested)
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        empty = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+    with private_index() as empty:
         as_top = Git(nested.directory, {**git.env, "GIT_WORK_TREE": nested.directory, **empty})
         how = ("--others", "--exclude-standard", "-z")
         listed = as_top.run("ls-files", *how).fields
@@ -122,7 +120,7 @@ def _ignored(
 
     ``tracked``: the files that this repository tracks. Its `.gitignore` files do not apply to them.
     """
-    given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
+    given = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
     fields = git.run(*command, given=given, env=empty, accept=(0, 1)).fields
     found = set()

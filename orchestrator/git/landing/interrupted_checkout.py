@@ -2,12 +2,12 @@
 
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import leftover_files
+from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git
 from orchestrator.git.landing import update_checkout
 from orchestrator.security import proc
@@ -62,8 +62,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+    with private_index() as env:
         git.run("read-tree", commit, env=env)
         git.run("update-index", "-q", "--refresh", env=env, accept=(0, 1))
         return {*git.run("diff-files", "--name-only", "-z", env=env).fields}

@@ -14,7 +14,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.command import leftover_files
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.repair.broken_worktrees import unfinished
 
@@ -181,7 +181,7 @@ def restore(git: Git, before: str, after: str) -> None:
     top = git.run("rev-parse", "--show-toplevel").line
     for path in differing(git, "A", before, after):
         _remove(top, path)
-    given = os.fsencode("".join(f"{path}\0" for path in differing(git, "a", before, after)))
+    given = with_nul(differing(git, "a", before, after))
     with suppress(RepositoryError):
         Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
 

@@ -2,11 +2,11 @@
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.repository.repository import FileConflict
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.private_index import edited_tree
+from orchestrator.git.command.runner import Git, with_nul
 
 #: One side of a conflict: mode, blob, stage (1: common ancestor, 2: ours, 3: theirs), and path.
 Side = tuple[str, str, int, str]
@@ -57,7 +57,7 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
     back = _displaced(git, tree, ours, theirs, kept)
     entries = (*_renamed(sides, kept), *back, *kept)
     lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
-    return edited(git, tree, lines)
+    return edited_tree(git, tree, with_nul(lines))
 
 
 def _displaced(
@@ -107,15 +107,6 @@ def _above(paths: Iterable[str]) -> set[str]:
             found.add(path)
             path = path.rpartition("/")[0]
     return found
-
-
-def edited(git: Git, tree: str, lines: Iterable[str]) -> str:
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
-        git.run("read-tree", tree, env=env)
-        given = os.fsencode("".join(f"{line}\0" for line in lines))
-        git.run("update-index", "-z", "--index-info", given=given, env=env)
-        return git.run("write-tree", env=env).text
 
 
 _MARKER_FOUND = ": leftover conflict marker"

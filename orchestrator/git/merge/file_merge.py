@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
 from orchestrator.git.command import git_config
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.commits.commit_creation import differing_paths
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import Entry, Side, entries_at
@@ -307,8 +307,7 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _drivers_of(git: Git, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
-    given = os.fsencode("".join(f"{path}\0" for path in paths))
-    fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
+    fields = git.run("check-attr", "-z", "--stdin", "merge", given=with_nul(paths)).fields
     return zip(fields[::3], fields[2::3], strict=True)
 
 

@@ -17,14 +17,14 @@ from orchestrator.core.repository.repository import (
     MergedFile,
     Signature,
 )
-from orchestrator.git.command.runner import Git, failure
+from orchestrator.git.command.private_index import edited_tree
+from orchestrator.git.command.runner import Git, failure, with_nul
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import (
     Side,
     all_theirs,
     conflicts,
-    edited,
     marked_lines,
     sides_of,
 )
@@ -148,7 +148,8 @@ def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Co
         tree = all_theirs(git, tree, ours, theirs, others)
     if texts:
         entries = written(git, texts.values())
-        tree = edited(git, tree, [f"{mode} {blob}\t{path}" for mode, blob, path in entries])
+        lines = (f"{mode} {blob}\t{path}" for mode, blob, path in entries)
+        tree = edited_tree(git, tree, with_nul(lines))
     return tree
 
 

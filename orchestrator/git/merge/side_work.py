@@ -7,7 +7,6 @@ each step can be repeated: git does not merge changes a second time.
 
 import logging
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +25,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import ref_files
+from orchestrator.git.command.private_index import edited_tree
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit_creation as commits
@@ -148,7 +148,7 @@ class _Folding:
     def _settle(self, piece: _Piece) -> None:
         """Merge a piece of work into the branch. If that is not possible, save it on a ref."""
         if not piece.base and any(
-            _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
+            contains(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
             return
         merged = self._merged(piece)
@@ -223,7 +223,7 @@ class _Folding:
             if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
                 name = unquote(rest.replace("+/", "/"))
                 found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
-                if not (found.is_missing and _has(self._git, self.tip, commit)):
+                if not (found.is_missing and contains(self._git, self.tip, commit)):
                     yield found
 
 
@@ -336,12 +336,7 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:
-        with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-            env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
-            git.run("read-tree", entry, env=env)
-            listed = git.run("ls-tree", "-r", "-z", untracked[0]).out
-            git.run("update-index", "-z", "--index-info", given=listed, env=env)
-            tree = git.run("write-tree", env=env).text
+        tree = edited_tree(git, entry, git.run("ls-tree", "-r", "-z", untracked[0]).out)
     commit = commit_tree(git, tree, [base], name, _NOBODY)
     kind = SideWorkKind.STASH
     return _Piece(kind=kind, name=name, commit=commit, base=base, original=entry)
@@ -361,7 +356,3 @@ def _drop(home: EndedWorktree, entry: str) -> None:
     after = {_commit_of(line) for line in _log(home.common / "logs" / _STASH)}
     for lost in (each for each in before if each not in after and each != entry):
         home.git.run("stash", "store", "--quiet", "-m", "restored", lost)
-
-
-def _has(git: Git, commit: str, ancestor: str) -> bool:
-    return contains(git, commit, ancestor)

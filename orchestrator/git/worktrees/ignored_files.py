@@ -4,7 +4,6 @@ import filecmp
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
@@ -13,7 +12,8 @@ from pathlib import Path
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.private_index import private_index
+from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits.commit_creation import commit_tree
 from orchestrator.git.environments import copied_files
@@ -141,10 +141,8 @@ def _is_shared(own: str, users: str) -> bool:
 
 
 def _tree(git: Git, files: list[str]) -> str:
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
-        given = os.fsencode("".join(f"{path}\0" for path in files))
-        git.run("update-index", "--add", "-z", "--stdin", given=given, env=env)
+    with private_index() as env:
+        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(files), env=env)
         return git.run("write-tree", env=env).text
 
 
@@ -161,8 +159,7 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 
 def restore_kept(git: Git, top: str, commit: str) -> None:
     """Restore the files that ``keep`` saved. Existing files are overwritten. Idempotent."""
-    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
-        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+    with private_index() as env:
         git.run("read-tree", commit, env=env)
         git.run("checkout-index", "--all", "--force", env=env)
     shared = note_of(git, commit).get("shared", ())

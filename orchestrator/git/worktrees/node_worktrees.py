@@ -24,7 +24,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git.command.runner import Git
+from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.command.user_repository import literal
 from orchestrator.git.commits.commit_creation import bring, commit_tree, tree_of
 from orchestrator.git.worktrees.worktrees import refill
@@ -329,7 +329,7 @@ def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
     if found:
         git.run("add", "--force", "--", *found)
     if inner:
-        git.run("update-index", "--add", "-z", "--stdin", given=_nul(inner))
+        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(inner))
     return git.run("write-tree").text
 
 
@@ -350,10 +350,6 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
             path = f"{parent}/{each}"
             if each != ".git" and (os.path.isfile(path) or os.path.islink(path)):
                 yield os.path.relpath(path, directory)
-
-
-def _nul(names: Sequence[str]) -> bytes:
-    return b"".join(os.fsencode(each) + b"\0" for each in names)
 
 
 def _pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
