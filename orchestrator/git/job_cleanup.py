@@ -19,7 +19,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git import submodules
 from orchestrator.git.command import frozen_config
-from orchestrator.git.command.ref_files import part_of_ref
+from orchestrator.git.command.ref_files import is_users, listed_refs, part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.environments.copied_files import carried
@@ -82,9 +82,7 @@ def _undone(git: Git, root_id: str) -> dict[str, str]:
 
 
 def _below(git: Git, prefix: str) -> dict[str, str]:
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
-    lines = (line.split(" ") for line in shown.splitlines())
-    return {name.removeprefix(prefix): commit for name, commit in lines}
+    return {name.removeprefix(prefix): commit for name, commit in listed_refs(git, prefix).items()}
 
 
 def _uncommitted(
@@ -100,9 +98,9 @@ def _uncommitted(
     If the commit is on top of the worker's branch head in ``tips``, the name is the worker's name.
     Otherwise, the name ends with ``+worktree``, so that the branch head is kept, too.
     """
-    for found in list(worktrees.all()):
+    for found in worktrees.below(directory):
         moved = f"{present}{found.directory.removeprefix(directory)}"
-        if not found.directory.startswith(f"{directory}/") or not was_whole(moved):
+        if not was_whole(moved):
             continue
         worker = part_of_ref(os.path.basename(os.path.dirname(found.directory)))
         git = worktrees.git_of(Found(moved, found.admin))
@@ -124,7 +122,7 @@ def _uncommitted(
             logger.warning("cannot save the files of a worktree", extra=about)
             continue
         tip = tips.get(worker, commit)
-        on_top = git.run("merge-base", "--is-ancestor", tip, commit, accept=(0, 1)).code == 0
+        on_top = commits.contains(git, commit, tip)
         yield worker if on_top else f"{worker}+worktree", commit
 
 
@@ -136,7 +134,9 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
     """
     if start and not commits.changed_any(git, start, commit):
         return True
-    return any(_has_changes_of(git, result, commit) for result in results) or _is_users(git, commit)
+    if any(_has_changes_of(git, result, commit) for result in results):
+        return True
+    return is_users(git, commit, "refs/heads", "refs/tags", "refs/remotes")
 
 
 def _has_changes_of(git: Git, result: str, commit: str) -> bool:
@@ -148,13 +148,6 @@ def _has_changes_of(git: Git, result: str, commit: str) -> bool:
     return os.fsdecode(tried.out).partition("\0")[0] == commits.tree_of(git, result)
 
 
-def _is_users(git: Git, commit: str) -> bool:
-    places = ("refs/heads", "refs/tags", "refs/remotes")
-    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}", *places)
-    own = f"refs/heads/{BRANCHES}/"
-    return any(not each.startswith(own) for each in shown.text.splitlines())
-
-
 #: Used in place of a commit, for uncommitted files.
 UNCOMMITTED = "uncommitted"
 
@@ -163,9 +156,8 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     """Implements ``core.repository.repository.Repository.forget``."""
     directory = os.path.realpath(directory)
     kept = keep(place.git, place.worktrees, root_id, directory, present)
-    for found in list(place.worktrees.all()):
-        if found.directory.startswith(f"{directory}/"):
-            place.worktrees.close(found.directory)
+    for found in place.worktrees.below(directory):
+        place.worktrees.close(found.directory)
     kept = [*kept, *_drop_refs(place, root_id)]
     try:
         submodules.forget(place.git, place.top, root_id)
@@ -188,37 +180,31 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
     wanted = {name: commit for name, commit in results.items() if _is_wanted(git, root_id, name)}
     others = not_in(git, root_id, list(results.values()))
     found = {**wanted, **{f"{branches}{name}": commit for name, commit in others.items()}}
-    kept = {name: git.run("rev-parse", name).text for name in _refs_below(git, kept_refs(root_id))}
-    present = (each.directory for each in place.worktrees.all())
-    left = {each: UNCOMMITTED for each in present if each.startswith(f"{directory}/")}
-    return {**found, **kept, **left}
+    left = {each.directory: UNCOMMITTED for each in place.worktrees.below(directory)}
+    return {**found, **listed_refs(git, kept_refs(root_id)), **left}
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
     """Implements ``core.repository.repository.Repository.discard``."""
     git, directory = place.git, os.path.realpath(directory)
-    for found in list(place.worktrees.all()):
-        if found.directory.startswith(f"{directory}/"):
-            place.worktrees.close(found.directory)
+    for found in place.worktrees.below(directory):
+        place.worktrees.close(found.directory)
     landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
-    removed = _refs_below(git, f"refs/heads/{BRANCHES}/{root_id}/") - {*landed}
+    removed = listed_refs(git, f"refs/heads/{BRANCHES}/{root_id}/").keys() - {*landed}
     # ``undo`` needs the former commits of the user's branches.
-    notes = _refs_below(git, f"{hidden(root_id)}landed/") if landed else set()
-    removed |= _refs_below(git, hidden(root_id)) - notes
-    removed |= _refs_below(git, kept_refs(root_id))
+    notes = listed_refs(git, f"{hidden(root_id)}landed/") if landed else {}
+    removed |= listed_refs(git, hidden(root_id)).keys() - notes.keys()
+    removed |= listed_refs(git, kept_refs(root_id)).keys()
     _delete(git, sorted(removed))
     return sorted(each for each in removed if not each.startswith(hidden(root_id)))
 
 
 def _results(git: Git, root_id: str) -> dict[str, str]:
-    prefix = f"refs/heads/{BRANCHES}/{root_id}/result"
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{prefix}*").text
-    return dict(line.split(" ") for line in shown.splitlines())
+    return listed_refs(git, f"refs/heads/{BRANCHES}/{root_id}/result*")
 
 
 def _delete(git: Git, names: Iterable[str]) -> None:
-    given = "".join(f"delete {name}\n" for name in names)
-    git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
+    git.point(dict.fromkeys(names, ""))
 
 
 def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
@@ -228,19 +214,15 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
     """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     git = place.git
-    own = _refs_below(git, branches)
+    own = listed_refs(git, branches).keys()
     kept = {name for name in own if _is_wanted(git, root_id, name)}
     if kept:
         # Keep the other candidates' work, too: a user who has not merged the result may still want
         # it.
         others = candidate_refs(root_id)
-        kept |= {name.replace(others, branches, 1) for name in _refs_below(git, others)}
-    _delete(git, [*(own - kept), *_refs_below(git, hidden(root_id))])
+        kept |= {name.replace(others, branches, 1) for name in listed_refs(git, others)}
+    _delete(git, [*(own - kept), *listed_refs(git, hidden(root_id))])
     return sorted(own & kept)
-
-
-def _refs_below(git: Git, prefix: str) -> set[str]:
-    return set(git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines())
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
@@ -254,9 +236,7 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     job_id = last.removeprefix("result").removeprefix("_") or root_id
     if squash.is_landed(git, root_id, job_id, git.ask("rev-parse", name)):
         return False
-    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}", "refs/heads")
-    own = f"refs/heads/{BRANCHES}/"
-    return all(each.startswith(own) for each in shown.text.splitlines())
+    return not is_users(git, name, "refs/heads")
 
 
 def has_traces(common: Path, root_id: str) -> bool:

@@ -633,7 +633,7 @@ class GitRepository(Committed):
         if place is None or not has_traces(place.common, root_id):
             return
         real = os.path.realpath(directory)
-        if any(each.directory.startswith(f"{real}/") for each in place.worktrees.all()):
+        if place.worktrees.below(real):
             job_cleanup.keep(place.git, place.worktrees, root_id, real, real)
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:

@@ -19,7 +19,8 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.private_index import private_index
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.ref_files import listed_refs
+from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_creation import commit_tree, fixed, free, put_modules, tree_of
 from orchestrator.git.commits.staged_entries import LINK
 
@@ -260,8 +261,8 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
     """
     if not has(git, commit):
         return False
-    shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}").text.split()
-    if any(hidden or not each.startswith(_HIDDEN) for each in shown):
+    holders = listed_refs(git, f"--contains={commit}")
+    if any(hidden or not each.startswith(_HIDDEN) for each in holders):
         return True
     return git.run("merge-base", "--is-ancestor", commit, "HEAD", accept=range(256)).code == 0
 
@@ -369,10 +370,9 @@ def forget(git: Git, top: str, root_id: str) -> None:
 
 def _forget(git: Git, root_id: str) -> None:
     hidden, branches = f"refs/orchestrator/{root_id}/", f"refs/heads/orchestrator/{root_id}/"
-    stale = git.run("for-each-ref", "--format=%(refname)", hidden).text.split()
-    for name in git.run("for-each-ref", "--format=%(refname)", branches).text.split():
-        holders = git.run("for-each-ref", "--format=%(refname)", f"--contains={name}").text.split()
+    stale = [*listed_refs(git, hidden)]
+    for name in listed_refs(git, branches):
+        holders = listed_refs(git, f"--contains={name}")
         if any(not each.startswith(("refs/heads/orchestrator/", hidden)) for each in holders):
             stale.append(name)
-    given = "".join(f"delete {name}\n" for name in stale)
-    git.run("update-ref", *ITSELF, "--stdin", given=given.encode())
+    git.point(dict.fromkeys(stale, ""))

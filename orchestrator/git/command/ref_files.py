@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -32,6 +33,23 @@ ID_LENGTHS = (40, 64)
 _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
+def listed_refs(git: Git, *how: str) -> dict[str, str]:
+    """Return the object ids of refs, as git lists them.
+
+    ``how``: names and prefixes of refs, and options of ``git for-each-ref``.
+    """
+    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", *how).text
+    return dict(line.split(" ") for line in shown.splitlines())
+
+
+def is_users(git: Git, commit: str, *places: str) -> bool:
+    """True if a ref of the user in ``places`` contains the commit."""
+    own = f"refs/heads/{BRANCHES}/"
+    return any(
+        not each.startswith(own) for each in listed_refs(git, f"--contains={commit}", *places)
+    )
+
+
 class UnusualRefs(Exception):
     """Only git can read the refs: there is a reftable, a symbolic ref, or an unusual file."""
 
@@ -45,8 +63,7 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
     try:
         found = _at(common, places, without)
     except UnusualRefs:
-        shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", *places)
-        found = dict(line.split(" ") for line in shown.text.splitlines())
+        found = listed_refs(git, *places)
     return {name: found[name] for name in sorted(found) if not _is_below(name, without)}
 
 

@@ -17,6 +17,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import Git
 
 #: Options that make the output independent of the user's configuration.
@@ -122,10 +123,7 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
     tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
     if start and tip:
         yield start, tip
-    prefix = child_refs(root_id, worker_id)
-    listed = git.run("for-each-ref", "--format=%(refname) %(objectname)", prefix).text
-    refs = dict(line.split(" ") for line in listed.splitlines())
-    for child in child_results(refs):
+    for child in child_results(listed_refs(git, child_refs(root_id, worker_id))):
         is_inside = tip and git.ask("merge-base", tip, child.result) == child.result
         if child.base and not is_inside:
             yield child.base, child.result

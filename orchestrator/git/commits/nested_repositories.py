@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.private_index import private_index
-from orchestrator.git.command.ref_files import part_of_ref
+from orchestrator.git.command.ref_files import listed_refs, part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.staged_entries import Staged
 from orchestrator.security.files.untrusted_files import read_regular
@@ -190,7 +190,7 @@ def _name(path: str, above: Sequence[str]) -> str:
 
 
 def _keep(git: Git, nested: Nested, ref: str) -> None:
-    refs, present = _refs(nested, ref), _present(git, ref)
+    refs, present = _refs(nested, ref), listed_refs(git, ref.rpartition("/")[0])
     wanted = {name: source for name, source in refs.items() if present.get(name) != source.commit}
     if not wanted:
         return
@@ -219,11 +219,10 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
         return {ref: _alone(git, head)} if head else {}
     lacks = (f"--no-merged={head}",) if head else ()
-    how = (f"--count={_MOST_BRANCHES}", "--format=%(refname) %(objectname)", *lacks)
-    shown = git.run("for-each-ref", *how, "refs/heads", "refs/stash").text
-    branches = (line.split(" ") for line in shown.splitlines())
+    branches = listed_refs(git, f"--count={_MOST_BRANCHES}", *lacks, "refs/heads", "refs/stash")
     found = {
-        f"{ref}+{name.removeprefix('refs/')}": _Source(name, commit) for name, commit in branches
+        f"{ref}+{name.removeprefix('refs/')}": _Source(name, commit)
+        for name, commit in branches.items()
     }
     return {**({ref: _Source("HEAD", head)} if head else {}), **found}
 
@@ -240,12 +239,6 @@ def _alone(git: Git, head: str) -> _Source:
     commit = git.run("commit-tree", f"{head}^{{tree}}", given=message, env=env).text
     git.run("update-ref", *ITSELF, _ALONE, commit)
     return _Source(_ALONE, commit)
-
-
-def _present(git: Git, ref: str) -> dict[str, str]:
-    above = ref.rpartition("/")[0]
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", above).text
-    return dict(line.split(" ") for line in shown.splitlines())
 
 
 def _contains(git: Git, commit: str, ancestor: str) -> bool:

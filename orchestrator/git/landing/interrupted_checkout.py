@@ -32,16 +32,11 @@ def restore(git: Git, before: str, after: str) -> bool:
     Return False without a change if a file matches neither commit, or if another git may be
     running.
     """
-    indexed = any(_is_index_of(git, each) for each in (before, after))
+    indexed = any(update_checkout.is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
         return False
     update_checkout.restore(git, before, after)
     return True
-
-
-def _is_index_of(git: Git, commit: str) -> bool:
-    asked = ("diff-index", "--cached", "--quiet", commit, "--")
-    return git.run(*asked, accept=range(256)).code == 0
 
 
 def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:

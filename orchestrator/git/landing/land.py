@@ -26,6 +26,7 @@ from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
+from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
@@ -199,10 +200,10 @@ class Landing:
             )
 
     def _why_not(self) -> str:
-        found = self._git.ask("for-each-ref", "--format=%(refname)", self._starts)
+        found = listed_refs(self._git, self._starts)
         if not found:
             return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
-        if not any(map(self._may_have_changes, found.splitlines())):
+        if not any(map(self._may_have_changes, found)):
             return "the branches of its workers have no changes"
         return self._no_branch(f"list commands that merge its changes: {COMMAND} status")
 
@@ -426,12 +427,9 @@ class Landing:
 
     def _check_not_elsewhere(self, branch: str) -> None:
         prefix = f"{self._notes}after/"
-        for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
+        for after, landed in listed_refs(self._git, prefix).items():
             name = after.removeprefix(prefix)
-            tip, landed = (
-                self._git.ask("rev-parse", f"refs/{name}"),
-                self._git.ask("rev-parse", after),
-            )
+            tip = self._git.ask("rev-parse", f"refs/{name}")
             if name != "HEAD" and tip and self._has(tip, landed):
                 raise Conflict(
                     f"job {self.job_id} was landed on {short(f'refs/{name}')}, but {branch} is "

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.core.repository.git_refs import BRANCHES, landed_refs
+from orchestrator.core.repository.git_refs import landed_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.formatting import cut
+from orchestrator.git.command.ref_files import is_users, listed_refs
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.landing.authorship import coauthor
@@ -56,8 +57,7 @@ def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
     """Yield the commits to which a branch moved when ``result`` was landed as rewritten commits."""
     notes = landed_refs(root_id, job_id)
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text
-    for name, _, landed in (line.partition(" ") for line in shown.splitlines()):
+    for name, landed in listed_refs(git, f"{notes}result/").items():
         after = git.ask("rev-parse", "-q", "--verify", name.replace("/result/", "/after/", 1))
         if after and landed == result:
             yield after
@@ -65,10 +65,5 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
     """True if a branch of the user has the result's changes as rewritten commits."""
-    own = f"refs/heads/{BRANCHES}/"
-    for commit in landed_at(git, root_id, job_id, result):
-        how = ("--format=%(refname)", f"--contains={commit}", "refs/heads")
-        branches = git.run("for-each-ref", *how).text.splitlines()
-        if any(not each.startswith(own) for each in branches):
-            return True
-    return False
+    found = landed_at(git, root_id, job_id, result)
+    return any(is_users(git, commit, "refs/heads") for commit in found)

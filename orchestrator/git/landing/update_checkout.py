@@ -171,12 +171,18 @@ def _locks(git: Git) -> set[str]:
     return {f"{place}.lock" for place in places if os.path.lexists(f"{place}.lock")}
 
 
+def is_index_of(git: Git, commit: str) -> bool:
+    """True if the index equals the commit."""
+    asked = ("diff-index", "--cached", "--quiet", commit, "--")
+    return git.run(*asked, accept=range(256)).code == 0
+
+
 def restore(git: Git, before: str, after: str) -> None:
     """Restore the files that an interrupted git changed.
 
     The caller must have checked that none of them has changes of the user.
     """
-    if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
+    if is_index_of(git, after):
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line
     for path in differing(git, "A", before, after):

@@ -10,7 +10,7 @@ from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import free
 from orchestrator.git.merge.conflicts import marked_lines
-from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees
+from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees, refill
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum size of a file with the name of a commit, in bytes.
@@ -104,8 +104,7 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         # One process lists conflicts and flags.
         fields = git.run("ls-files", "-v", "-z").fields
     except RepositoryError:
-        (found.admin / "index").unlink(missing_ok=True)
-        git.run("read-tree", "HEAD")
+        refill(git, found.admin)
         yield "the index was unreadable"
         return
     marked = [(each[0], each[2:]) for each in fields if not each.startswith("H")]

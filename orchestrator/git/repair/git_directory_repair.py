@@ -17,6 +17,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.commits.commit_creation import free
 from orchestrator.git.repair.git_directory_snapshot import (
     GitDirectorySnapshot,
     admin_of,
@@ -59,7 +60,8 @@ class BrokenFiles:
         """
         if not os.path.lexists(path):
             return ""
-        place = self._free(path)
+        (self.job / BROKEN).mkdir(exist_ok=True, mode=0o700)
+        place = free(f"{self.job / BROKEN}/{os.path.basename(path)}")
         mode = os.lstat(path).st_mode
         if stat.S_ISFIFO(mode):
             # The directory is empty.
@@ -70,13 +72,6 @@ class BrokenFiles:
         else:
             shutil.move(path, place)
         return f"; the former content is saved as {place}"
-
-    def _free(self, path: str) -> str:
-        (self.job / BROKEN).mkdir(exist_ok=True, mode=0o700)
-        number = 1
-        while os.path.lexists(place := f"{self.job / BROKEN}/{os.path.basename(path)}-{number}"):
-            number += 1
-        return place
 
 
 def at_work(workspace: Path) -> Sequence[Path]:

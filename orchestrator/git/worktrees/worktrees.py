@@ -184,6 +184,10 @@ class GitWorktrees:
                 with suppress(OSError):
                     yield Found(_link(admin).removesuffix("/.git"), admin)
 
+    def below(self, directory: str) -> list[Found]:
+        """Return the worktrees in a directory. ``directory``: a real path."""
+        return [each for each in self.all() if each.directory.startswith(f"{directory}/")]
+
     def git_of(self, found: Found) -> Git:
         """Return a Git for a worktree, which works even if the agent has replaced ``.git``."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
