@@ -9,8 +9,6 @@ directory is destroyed.
 import errno
 import json
 import os
-import shutil
-import stat
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -30,6 +28,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import (
     NotPlain,
     open_log,
@@ -384,19 +383,8 @@ class WorkspaceJobFiles:
         if not moved.exists():
             return ()
         kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(moved))
-        _remove_tree(moved)
+        remove(moved)
         return kept
 
     def _removal_path(self, root_id: str) -> Path:
         return self._root / f"{PREFIX}{root_id}"
-
-
-def _remove_tree(directory: Path) -> None:
-    """Remove a directory, including subdirectories without write permission."""
-    os.chmod(directory, stat.S_IRWXU)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, stat.S_IRWXU)
-    shutil.rmtree(directory)

@@ -1,16 +1,16 @@
 """Worktrees that agents damaged: finds the damage, and repairs what git needs to save files."""
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import listed
-from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import free
 from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees, refill
+from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum size of a file with the name of a commit, in bytes.
@@ -126,8 +126,7 @@ def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
         hidden["--no-skip-worktree"] = skipped
     for option, paths in hidden.items():
         if paths:
-            given = os.fsencode("".join(f"{path}\0" for path in paths))
-            git.run("update-index", option, "-z", "--stdin", given=given)
+            git.run("update-index", option, "-z", "--stdin", given=with_nul(paths))
 
 
 def unmerged(git: Git) -> list[str]:
@@ -160,11 +159,7 @@ def interrupted(found: Found) -> str:
 def settle(found: Found) -> None:
     """Abort an unfinished operation, as ``git merge --quit`` does. Files stay. Idempotent."""
     for name in (*_UNFINISHED, *_LEFTOVERS, *_BISECT):
-        path = found.admin / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(found.admin / name)
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:

@@ -20,7 +20,7 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.git.command import user_repository
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 256 << 20
 #: Maximum number of lines of a file's difference, and of commits of a branch's difference.
@@ -182,10 +182,7 @@ def _write(path: Path, state: str) -> None:
         return
     mode, _, encoded = state.partition(" ")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.orchestrator")
-    temporary.write_bytes(base64.b64decode(encoded))
-    temporary.chmod(int(mode, 8))
-    temporary.replace(path)
+    replace_file(path, base64.b64decode(encoded), mode=int(mode, 8))
 
 
 def _text(state: str) -> str:

@@ -19,6 +19,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import fifo_guard, git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool, restore
+from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Reason of the lock that protects a worker's worktree against ``git worktree prune``.
@@ -357,8 +358,7 @@ class GitWorktrees:
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
         # Remove the entry last, because ``clean`` finds the files by it.
-        if os.path.lexists(directory):
-            _remove(directory)
+        remove(directory)
         if found is not None:
             self._sound.pop(found.admin, None)
             remove_entry(found.admin)
@@ -409,9 +409,7 @@ def _link(admin: Path) -> str:
 def _restore(path: Path, content: bytes) -> None:
     if read_regular(path, _LONGEST_LINK) == content:
         return
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
+    remove(path)
     path.write_bytes(content)
 
 
@@ -420,16 +418,3 @@ def remove_entry(admin: Path) -> None:
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)
-
-
-def _remove(directory: str) -> None:
-    with suppress(PermissionError):
-        shutil.rmtree(directory)
-        return
-    os.chmod(directory, 0o700)
-    for parent, names, _ in os.walk(directory):
-        for name in names:
-            path = os.path.join(parent, name)
-            if not os.path.islink(path):
-                os.chmod(path, 0o700)
-    shutil.rmtree(directory)

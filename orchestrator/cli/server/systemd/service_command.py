@@ -25,6 +25,7 @@ from orchestrator.cli.server.systemd.unit import Unit, folder_of
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
 from orchestrator.security.files.home_directory import is_home
+from orchestrator.security.files.untrusted_files import replace_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -215,10 +216,7 @@ def _write(path: Path, text: str) -> bool:
     if path.exists() and path.read_bytes() == text.encode():
         return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(text.encode())
-    new.chmod(0o644)
-    new.replace(path)
+    replace_file(path, text.encode(), mode=0o644)
     return True
 
 

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, TypeVar
 
 from orchestrator.core.errors import LaunchError, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.security.files.tree_removal import remove
 
 #: Maximum size of an archive, in bytes, and of the number of its records.
 MOST_BYTES = 4 * 1024**3
@@ -346,21 +347,3 @@ def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
             if shutil.disk_usage(path).free < _FULL_BYTES:
                 return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     return error
-
-
-def remove(path: str) -> None:
-    """Remove a file or directory, even if parts of it are not writable. Idempotent.
-
-    Links are never followed. Raise OSError.
-    """
-    if not _is_directory(path):
-        if os.path.lexists(path):
-            os.unlink(path)
-        return
-    os.chmod(path, stat.S_IRWXU)
-    for parent, names, _ in os.walk(path):
-        for name in names:
-            inner = os.path.join(parent, name)
-            if not os.path.islink(inner):
-                os.chmod(inner, stat.S_IRWXU)
-    shutil.rmtree(path)

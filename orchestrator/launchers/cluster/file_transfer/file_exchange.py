@@ -22,6 +22,7 @@ from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window, 
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.file_transfer.node_files import attempt_files
+from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024
@@ -74,7 +75,7 @@ class FileExchange:
         record = json.dumps(asdict(files)).encode("ascii")
         replace_file(Path(_sibling(exit_path, "files.json")), record)
         extra, chosen, commits = f"{path}.extra", None, known
-        archive.remove(extra)
+        remove(extra)
         os.mkdir(extra, 0o700)
         try:
             if files.worktree is not None:
@@ -87,7 +88,7 @@ class FileExchange:
             roots = (*files.directories, *files.inputs, extra)
             return archive.pack(roots, path, files.left_out, chosen=chosen), commits
         finally:
-            archive.remove(extra)
+            remove(extra)
 
     def take(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
         """Move the received files of an ended attempt to their directories. Idempotent.
@@ -97,7 +98,7 @@ class FileExchange:
         received, staging = archive_path(exit_path), _sibling(exit_path, "staging")
         if not os.path.exists(received) or archive.sent(received) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
-        archive.remove(staging)
+        remove(staging)
         try:
             archive.unpack(received, staging, len(files.directories) + 1)
             if files.worktree is not None and self._worktrees is not None:
@@ -108,7 +109,7 @@ class FileExchange:
                 # files to the attempt's other directories.
                 archive.put(f"{staging}/{number}", directory, keep, is_whole=number == 0)
         finally:
-            archive.remove(staging)
+            remove(staging)
 
     def take_snapshot(
         self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
@@ -125,12 +126,12 @@ class FileExchange:
         if archive.sent(path) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         staging = _sibling(exit_path, "staging")
-        archive.remove(staging)
+        remove(staging)
         try:
             archive.unpack(path, staging, 1)
             self._worktrees.take(worktree, f"{staging}/0")
         finally:
-            archive.remove(staging)
+            remove(staging)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> ArchiveFigures:
         """Write the commits of a change into an archive. Return its size and digest.
@@ -142,13 +143,13 @@ class FileExchange:
                 "the server cannot send the worktree, because it has no git repository"
             )
         extra = f"{path}.extra"
-        archive.remove(extra)
+        remove(extra)
         os.mkdir(extra, 0o700)
         try:
             self._worktrees.pack_change(change, known, extra)
             return archive.pack([extra], path)
         finally:
-            archive.remove(extra)
+            remove(extra)
 
 
 def archive_path(exit_path: str) -> str:

@@ -28,6 +28,7 @@ from orchestrator.core.ports.attempt_files import (
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
 from orchestrator.security.files import search_boundary
+from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Names of the archives: of the server's files, and of the files that come back.
@@ -159,7 +160,7 @@ class NodeFiles:
             archive.put(f"{staging}/{number}", mapped.text(root))
         if files.worktree is not None:
             self._open_worktree(files.worktree, str(staging), len(roots), mapped)
-        archive.remove(str(staging))
+        remove(staging)
         for path in files.texts:
             _rewrite(Path(mapped.text(path)), mapped)
 
@@ -273,7 +274,7 @@ class NodeFiles:
         with self._sweeping:
             for place in self._directory.glob(f"{_TRASH}*"):
                 with suppress(OSError):
-                    archive.remove(str(place))
+                    remove(place)
 
     def _discard(self, place: Path) -> None:
         # the worker's next attempt can now create a directory of the same name

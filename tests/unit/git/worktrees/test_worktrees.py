@@ -223,7 +223,7 @@ def half_removed(
     """A worktree whose server was killed while it removed the files."""
     (opened / "new.txt").write_text("new\n")
     with monkeypatch.context() as patched:
-        patched.setattr(worktrees, "_remove", killed_while_removing)
+        patched.setattr(worktrees, "remove", killed_while_removing)
         with pytest.raises(KeyboardInterrupt):
             repository.close_worktree(directory, BRANCH, WHO)
     return opened
@@ -252,7 +252,7 @@ def test_a_commit_that_was_half_removed_is_looked_at_anew(
     commit = repository.base().commit
     repository.open_at(directory, commit)
     with monkeypatch.context() as patched:
-        patched.setattr(worktrees, "_remove", killed_while_removing)
+        patched.setattr(worktrees, "remove", killed_while_removing)
         with pytest.raises(KeyboardInterrupt):
             repository.close_at(directory)
 
