@@ -16,7 +16,7 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.git import job_cleanup, start_commit, submodules
+from orchestrator.git import job_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
@@ -26,7 +26,7 @@ from orchestrator.git.commits import commit_diffs, nested_repositories, never_co
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
 from orchestrator.git.environments.installed_packages import InstalledPackages
-from orchestrator.git.job_cleanup import has_traces
+from orchestrator.git.job_removal import has_traces
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory_repair
 from orchestrator.git.repair.git_directory_repair import RepositoryBackup
@@ -620,7 +620,7 @@ class GitRepository(Committed):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return job_cleanup.forget(self.place(), root_id, directory, present)
+                return job_removal.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(
@@ -634,15 +634,15 @@ class GitRepository(Committed):
             return
         real = os.path.realpath(directory)
         if place.worktrees.below(real):
-            job_cleanup.keep(place.git, place.worktrees, root_id, real, real)
+            job_removal.keep(place.git, place.worktrees, root_id, real, real)
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return job_cleanup.discard(self.place(), root_id, directory)
+        return job_removal.discard(self.place(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return job_cleanup.unlanded(self.place(), root_id, directory)
+        return job_removal.unlanded(self.place(), root_id, directory)

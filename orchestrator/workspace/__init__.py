@@ -1,7 +1,7 @@
 """The workspace on disk: the paths of a job's files, and status files and logs for people."""
 
-from orchestrator.workspace.attachment_lock import attach, is_attached
-from orchestrator.workspace.ext4 import spread
+from orchestrator.workspace.attach_lock import attach, is_attached
+from orchestrator.workspace.inode_allocation import spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout

@@ -36,7 +36,7 @@ from orchestrator.security.files.untrusted_files import (
     read_tail,
     replace_file,
 )
-from orchestrator.workspace.attachment_lock import ATTACHED, is_attached
+from orchestrator.workspace.attach_lock import ATTACHED, is_attached
 
 #: Files in a worker's directory that the orchestrator itself writes.
 OWN_FILES = frozenset(

@@ -64,7 +64,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "merge repository_location",
         "repair start_commit",
         "commit_reader landing",
-        "job_cleanup",
+        "job_removal",
         "repository",
     ),
     "launchers": ("process", "containment exit_record", "local shim", "cluster spawner"),

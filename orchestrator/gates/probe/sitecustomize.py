@@ -9,9 +9,9 @@ import importlib.util
 import os
 import sys
 
-import orchestrator_sources  # type: ignore[import-not-found]
+import orchestrator_executed_files  # type: ignore[import-not-found]
 
-orchestrator_sources.begin()
+orchestrator_executed_files.begin()
 
 # Also run the ``sitecustomize`` that Python would import if this directory were not on the path.
 _own = os.path.dirname(os.path.abspath(__file__))

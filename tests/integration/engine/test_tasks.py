@@ -9,7 +9,7 @@ import pytest
 from orchestrator.workspace import run_times_file
 from tests.integration.conftest import MakeSite
 from tests.integration.site import HANG_SECONDS, Answer, InProcess, shell, until
-from tests.unit.workspace.test_ext4_spread import flags
+from tests.unit.workspace.test_inode_allocation import flags
 
 AGENT = """
 import os, pathlib, sys
