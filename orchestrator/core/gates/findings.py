@@ -111,6 +111,16 @@ class Reading:
         return self.passed == () and not self.flaws
 
 
+def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str] = ()) -> Reading:
+    """Return the reading of a test report.
+
+    A test that passed and failed counts as failed. An example is an error in its cleanup.
+    """
+    failed = {flaw.key for flaw in flaws}
+    names = tuple(name for name in passed if name not in failed)
+    return Reading(flaws=tuple(flaws), passed=names, skipped=tuple(skipped))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ran:
     reading: Reading = Reading()

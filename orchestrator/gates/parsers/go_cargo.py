@@ -3,7 +3,7 @@
 import re
 from dataclasses import field
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
@@ -46,9 +46,7 @@ class _Found:
             raise UnreadableReport(f"the report has more than {MOST_TESTS} tests")
 
     def reading(self) -> Reading:
-        failed = {flaw.key for flaw in self.flaws}
-        passed = tuple(name for name in self.passed if name not in failed)
-        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))
+        return of_tests(self.flaws, self.passed, self.skipped)
 
 
 def _lines(content: bytes) -> list[str]:

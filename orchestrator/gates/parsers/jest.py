@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import parsed, relative, sequence, text
 
@@ -30,12 +30,7 @@ def read(content: bytes, cwd: str) -> Reading:
         passed += [_name(path, test) for test in tests if test.get("status") == _PASSED]
         left = (test for test in tests if test.get("status") not in {_PASSED, _FAILED})
         skipped += [_name(path, test) for test in left]
-    failed = {flaw.key for flaw in flaws}
-    return Reading(
-        flaws=tuple(flaws),
-        passed=tuple(name for name in passed if name not in failed),
-        skipped=tuple(skipped),
-    )
+    return of_tests(flaws, passed, skipped)
 
 
 def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[Flaw]:

@@ -7,7 +7,7 @@ document type can define entities.
 from dataclasses import field
 from xml.parsers import expat
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 
@@ -186,7 +186,4 @@ class _Document:
         self.name = ""
 
     def reading(self) -> Reading:
-        # A test that passed and failed counts as failed. An example is an error in its cleanup.
-        failed = {flaw.key for flaw in self.flaws}
-        passed = tuple(name for name in self.passed if name not in failed)
-        return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))
+        return of_tests(self.flaws, self.passed, self.skipped)

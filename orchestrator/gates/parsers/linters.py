@@ -6,7 +6,7 @@ hook of pre-commit are not parsed, because each hook prints them in its own form
 
 import re
 
-from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
+from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of_tests
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import (
     MOST_FINDINGS,
@@ -80,7 +80,7 @@ def read_pre_commit(content: bytes) -> Reading:
             passed.append(ends["name"])
         elif last and _MESSAGE.match(line):
             flaws[last].append(line.removeprefix("- "))
-    listed = (
+    listed = [
         Flaw(name, f"{name}: {', '.join(messages) or 'failed'}") for name, messages in flaws.items()
-    )
-    return Reading(flaws=tuple(listed), passed=tuple(each for each in passed if each not in flaws))
+    ]
+    return of_tests(listed, passed)
