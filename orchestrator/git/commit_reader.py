@@ -1,7 +1,6 @@
 """Reads commits and refs, without a worktree."""
 
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
@@ -15,6 +14,7 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.git import start_commit, submodules
 from orchestrator.git.command import ref_files
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
@@ -37,8 +37,7 @@ _PLAIN = (
 MOST_KEPT_BYTES = 64 * 1024
 _MOST_KEPT = 32
 
-_kept: dict[tuple[str, str, str, str], bytes] = {}
-_guard = threading.Lock()
+_kept = BoundedCache[tuple[str, str, str, str], bytes](_MOST_KEPT)
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
@@ -53,8 +52,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
         part is not None and len(start) in ref_files.ID_LENGTHS and len(end) in ref_files.ID_LENGTHS
     )
     key = part.common if part else "", start, end, below
-    with _guard:
-        present = _kept.get(key) if is_fixed else None
+    present = _kept.get(key) if is_fixed else None
     if present is not None:
         yield present
         return
@@ -68,10 +66,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
         found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
         yield piece
     if is_fixed and len(found) <= MOST_KEPT_BYTES:
-        with _guard:
-            _kept[key] = found
-            while len(_kept) > _MOST_KEPT:
-                del _kept[next(iter(_kept))]
+        _kept.put(key, found)
 
 
 def _is_next(git: Git, start: str, end: str) -> bool:

@@ -11,13 +11,13 @@ import hashlib
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import Git
@@ -87,24 +87,19 @@ def links(git: Git, commit: str) -> dict[str, str]:
 
 #: Commits that have no submodules, with the directory of their repository. A job asks about the
 #: same two commits seven times.
-_plain: dict[tuple[str, str], None] = {}
-_guard = threading.Lock()
+_plain = BoundedCache[tuple[str, str], bool](_MOST_PLAIN)
 
 
 def _has_modules(git: Git, commit: str) -> bool:
     key = fixed(git, commit)
     if key is None:
         return bool(git.resolve(f"{commit}:.gitmodules"))
-    with _guard:
-        if key in _plain:
-            return False
+    if _plain.get(key):
+        return False
     tree, modules = git.resolve_all([f"{commit}^{{tree}}", f"{commit}:.gitmodules"])
     # Without its tree, a commit shows no files.
     if tree and not modules:
-        with _guard:
-            _plain[key] = None
-            while len(_plain) > _MOST_PLAIN:
-                del _plain[next(iter(_plain))]
+        _plain.put(key, True)
     return bool(modules)
 
 

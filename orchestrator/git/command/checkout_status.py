@@ -4,13 +4,13 @@ Each job needs the output at the start, after each attempt, and at the end.
 """
 
 import os
-import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import git_config
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.file_stamps import FileStamps, are_older, stamps
 from orchestrator.git.command.git_config import KEPT_SECONDS, SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
@@ -64,8 +64,7 @@ class _Kept:
     fields: Sequence[str]
 
 
-_kept: dict[str, _Kept] = {}
-_guard = threading.Lock()
+_kept = BoundedCache[str, _Kept](_MOST_KEPT)
 
 
 def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
@@ -74,8 +73,7 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     The result is empty if git fails. ``ours``: the product's own folders, relative to ``top``.
     Entries for files in these folders may be out of date.
     """
-    with _guard:
-        kept = _kept.get(top)
+    kept = _kept.get(top)
     fields = kept.fields if kept else ()
     began, without = time.time(), _without(fields, ours)
     state = _state(git, top, without)
@@ -87,17 +85,9 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
         is_current = answer.code == 0 and _without(fields, ours) == without
         is_settled = is_current and state is not None and state.is_settled(began)
         until = time.monotonic() + KEPT_SECONDS
-        _keep(top, _Kept(until, state if is_settled else None, fields))
+        _kept.put(top, _Kept(until, state if is_settled else None, fields))
     # Omit the directories, whose content is not read.
     return [each for each in fields if not each.endswith("/")]
-
-
-def _keep(top: str, found: _Kept) -> None:
-    with _guard:
-        _kept.pop(top, None)
-        _kept[top] = found
-        while len(_kept) > _MOST_KEPT:
-            del _kept[next(iter(_kept))]
 
 
 def _without(fields: Sequence[str], ours: Sequence[str]) -> frozenset[str]:

@@ -2,12 +2,12 @@
 
 import os
 import re
-import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
@@ -31,8 +31,7 @@ class _Kept:
     settings: Sequence[bytes]
 
 
-_kept: dict[tuple[str, bool], _Kept] = {}
-_guard = threading.Lock()
+_kept = BoundedCache[tuple[str, bool], _Kept](_MOST_KEPT)
 
 
 def matching(git: Git, pattern: str) -> bytes:
@@ -52,8 +51,7 @@ def value(git: Git, name: str) -> str:
 def of_file(path: Path) -> Sequence[bytes] | None:
     """Return all settings of a file, without included files; None if git cannot read the file."""
     key = str(path), False
-    with _guard:
-        kept = _kept.get(key)
+    kept = _kept.get(key)
     now = time.monotonic()
     if kept is None or kept.stamps != _stamps(kept.stamps):
         began, stamps = time.time(), _stamps([key[0]])
@@ -72,8 +70,7 @@ def listed(git: Git) -> Sequence[bytes]:
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _read(git)[0]
     key = part.common, has_lfs()
-    with _guard:
-        kept = _kept.get(key)
+    kept = _kept.get(key)
     now = time.monotonic()
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
@@ -97,12 +94,10 @@ def _keep(
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))
     changed = max((max(each[2:]) for each in found.stamps.values() if each), default=0)
-    with _guard:
-        _kept.pop(key, None)
-        if not has_excluded and changed < (began - SETTLED_SECONDS) * 1e9:
-            _kept[key] = found
-            while len(_kept) > _MOST_KEPT:
-                del _kept[next(iter(_kept))]
+    if not has_excluded and changed < (began - SETTLED_SECONDS) * 1e9:
+        _kept.put(key, found)
+    else:
+        _kept.drop(key)
 
 
 def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:

@@ -6,10 +6,10 @@ A job reads the same few refs about 30 times. A file of a ref is read faster tha
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Callable
 
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import AGE_SECONDS, SharedPart
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -39,17 +39,11 @@ class RecentCommits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._guard = threading.Lock()
         #: The time of the read, by the shared directory and the commit.
-        self._read: dict[tuple[str, str], float] = {}
+        self._read = BoundedCache[tuple[str, str], float](_MOST_KEPT)
 
     def note(self, part: SharedPart, commit: str) -> None:
-        key = part.common, commit
-        with self._guard:
-            self._read.pop(key, None)
-            self._read[key] = self._clock()
-            while len(self._read) > _MOST_KEPT:
-                del self._read[next(iter(self._read))]
+        self._read.put((part.common, commit), self._clock())
 
     def named(self, part: SharedPart, name: str) -> str | None:
         """Return the commit of a ref or of HEAD; "" if the ref does not exist.

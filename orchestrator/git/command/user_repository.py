@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import stat
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -19,6 +18,7 @@ from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_ME
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
 from orchestrator.git.command import git_config, ref_files
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.checkout_status import status
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
@@ -38,8 +38,7 @@ MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
 #: The flags of the index that was read last, with the index's path and stamp.
-_flags_of: dict[str, tuple[Stamp, dict[str, str]]] = {}
-_guard = threading.Lock()
+_flags_of = BoundedCache[str, tuple[Stamp, dict[str, str]]](1)
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
@@ -138,8 +137,7 @@ def _flags(git: Git) -> dict[str, str]:
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
     before, began = stamp_at(index), time.time()
-    with _guard:
-        stamp, found = _flags_of.get(index, (None, {}))
+    stamp, found = _flags_of.get(index) or (None, {})
     if stamp is not None and stamp == before:
         return found
     answer = git.run("ls-files", "-v", "-z", accept=range(256))
@@ -149,9 +147,7 @@ def _flags(git: Git) -> dict[str, str]:
     # An index that was written a moment ago may change again without a visible difference, so do
     # not cache it.
     if before and not answer.code and max(before[2:]) < (began - SETTLED_SECONDS) * 1e9:
-        with _guard:
-            _flags_of.clear()
-            _flags_of[index] = before, found
+        _flags_of.put(index, (before, found))
     return found
 
 

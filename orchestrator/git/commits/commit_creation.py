@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.private_index import edited_tree, private_index
@@ -43,14 +43,12 @@ _MOST_CACHED_PATHS = 500
 #: The kind of each change as git's letter, and its path.
 Differences = Sequence[tuple[str, str]]
 
-_kept: dict[tuple[str, str, str], Differences] = {}
-_guard = threading.Lock()
+_kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
 
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
     key = _key(git, start, end)
-    with _guard:
-        present = _kept.get(key) if key else None
+    present = _kept.get(key) if key else None
     if present is not None:
         return present
     fields = git.run(
@@ -78,12 +76,8 @@ def fixed(git: Git, commit: str) -> tuple[str, str] | None:
 
 
 def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
-    if key is None or len(found) > _MOST_CACHED_PATHS:
-        return
-    with _guard:
-        _kept[key] = found
-        while len(_kept) > _MOST_KEPT:
-            del _kept[next(iter(_kept))]
+    if key is not None and len(found) <= _MOST_CACHED_PATHS:
+        _kept.put(key, found)
 
 
 #: Without this, git would remove files that were created outside a sparse checkout.

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
+from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.user_repository import within
@@ -22,8 +22,7 @@ from orchestrator.git.environments.virtualenvs import PathMove
 _SETTLED_SECONDS = 0.1
 _MOST_KEPT = 16
 
-_kept: dict[str, tuple[Stamp, Sequence[str]]] = {}
-_guard = threading.Lock()
+_kept = BoundedCache[str, tuple[Stamp, Sequence[str]]](_MOST_KEPT)
 
 
 def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
@@ -31,17 +30,13 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), stamp_at(index)
-    with _guard:
-        present = _kept.get(index)
+    present = _kept.get(index)
     if present is not None and present[0] == stamp:
         return present[1]
     how = ("--no-literal-pathspecs", "ls-files", "-z", "--")
     found = checkout.run(*how, *(f":(glob)**/{each}" for each in names)).fields
     if stamp is not None and max(stamp[2:]) < (began - _SETTLED_SECONDS) * 1e9:
-        with _guard:
-            _kept[index] = stamp, found
-            while len(_kept) > _MOST_KEPT:
-                del _kept[next(iter(_kept))]
+        _kept.put(index, (stamp, found))
     return found
 
 
