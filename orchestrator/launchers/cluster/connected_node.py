@@ -118,6 +118,16 @@ def create_log(flight: NodeAttempt) -> None:
         flight.log_is_lost = True
 
 
+def append_to(path: str, data: bytes) -> None:
+    """Append to a file, and create it if necessary. Never follows a link. Raise OSError."""
+    descriptor = os.open(path, _LOG_FLAGS, 0o600)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)
+
+
 def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
     """Append a piece of a file, without the bytes that the server already has.
 
@@ -135,12 +145,7 @@ def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
         if file == "raw":
             with suppress(FileExistsError):
                 os.mkdir(os.path.dirname(path), 0o700)
-        descriptor = os.open(path, _LOG_FLAGS, 0o600)
-        try:
-            while data:
-                data = data[os.write(descriptor, data) :]
-        finally:
-            os.close(descriptor)
+        append_to(path, data)
     except OSError as error:
         # A full or broken disk: the worker continues, and its log is marked as incomplete.
         if file == "files":

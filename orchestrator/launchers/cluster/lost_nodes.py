@@ -22,6 +22,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.cluster.connected_node import (
     ConnectedNode,
     NodeAttempt,
+    append_to,
     lost_end,
     size_of,
 )
@@ -34,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of attempts that are remembered for one node.
 _MOST = 1000
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_BYTES = 1024 * 1024
 
 
@@ -79,7 +79,7 @@ class GivenUpAttempt:
         if at != self.had[file] + self.rest[file]:
             return
         try:
-            _append(self._rest_path(file), data)
+            append_to(self._rest_path(file), data)
         except OSError:
             logger.exception(
                 "cannot store the late output of an attempt", extra={"attempt": self.attempt_id}
@@ -108,7 +108,7 @@ class GivenUpAttempt:
             return
         with open(self._rest_path(file), "rb") as rest:
             while data := rest.read(_COPY_BYTES):
-                _append(path, data)
+                append_to(path, data)
         os.unlink(self._rest_path(file))
 
     def _rest_path(self, file: str) -> str:
@@ -240,12 +240,3 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
             )
             late.give_up(node.name, given_up)
     return [(each, lost_end(ExitCause.NODE_LOST, why)) for each in lost]
-
-
-def _append(path: str, data: bytes) -> None:
-    descriptor = os.open(path, _FLAGS, 0o600)
-    try:
-        while data:
-            data = data[os.write(descriptor, data) :]
-    finally:
-        os.close(descriptor)

@@ -5,7 +5,7 @@ from orchestrator.launchers.process import rlimits
 from orchestrator.launchers.process.channel import Message
 
 
-def family_for(plan: Message) -> Subreaper:
+def containment_for(plan: Message) -> Subreaper:
     """Return the containment for a shim. ``plan`` is parsed from ``ContainmentPlan.for_shims``.
 
     Imports only the modules of the plan's mode.
@@ -31,7 +31,7 @@ def family_for(plan: Message) -> Subreaper:
     return Subreaper(enter)
 
 
-def held_by_family(plan: Message) -> list[str]:
+def enforced_limits(plan: Message) -> list[str]:
     """Return the limits that the containment enforces. The shim need not check them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

@@ -6,9 +6,8 @@ faster than this process searches. Without /proc, only the process group is cont
 
 import os
 import signal
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from resource import struct_rusage
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
@@ -20,13 +19,7 @@ class ProcessGroups(Subreaper):
     mode = "basic"
 
     def __init__(self, enter: Enter | None = None) -> None:
-        # The search for children begins at this process, which adopts no orphans.
-        self._own_pid = os.getpid()
-        self._enter = enter
-        self._no_input = None
-        self.notices = None
-        self.traces = {}
-        self._no_child = True
+        super().__init__(enter, adopts=False)
         #: Leader of the worker's session and group, and its start time.
         self._leader = 0
         self._ticks: int | None = None
@@ -41,19 +34,8 @@ class ProcessGroups(Subreaper):
         return self._leader
 
     @property
-    def is_empty(self) -> bool:  # type: ignore[override]
-        return self._no_child and not self.members() and not self._group_lives()
-
-    def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        self._no_child = False
-        try:
-            while True:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-                if pid == 0:
-                    return
-                yield pid, status, usage
-        except ChildProcessError:
-            self._no_child = True
+    def is_empty(self) -> bool:
+        return super().is_empty and not self.members() and not self._group_lives()
 
     def members(self) -> list[proc.Process]:
         if not self._leader:

@@ -9,7 +9,7 @@ import select
 import signal
 import time
 
-from orchestrator.launchers.containment.factory import family_for
+from orchestrator.launchers.containment.factory import containment_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
@@ -52,11 +52,11 @@ def _fault(plan: Message) -> str:
     reading_end, writing_end = os.pipe()
     directory = _directory(plan)
     try:
-        family = family_for(plan)
+        containment = containment_for(plan)
         environment = {"PATH": os.defpath, proc.MARKER: f"trial/{os.getpid()}/1"}
-        worker = family.start(_WORKER, directory, environment, None, writing_end)
+        worker = containment.start(_WORKER, directory, environment, None, writing_end)
         os.close(writing_end)
-        return _run(family, worker)
+        return _run(containment, worker)
     except SpawnFailed as error:
         os.set_blocking(reading_end, False)
         message = os.read(reading_end, 4096) if _has_data(reading_end) else b""
@@ -81,16 +81,16 @@ def _has_data(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def _run(family: Subreaper, worker: int) -> str:
+def _run(containment: Subreaper, worker: int) -> str:
     give_up_at = time.monotonic() + _SECONDS
     status: int | None = None
     while time.monotonic() < give_up_at:
-        for pid, ended, _ in family.reap():
+        for pid, ended, _ in containment.reap():
             status = ended if pid == worker else status
         if status is not None:
-            family.kill()
-        if status is not None and family.is_empty:
-            family.close()
+            containment.kill()
+        if status is not None and containment.is_empty:
+            containment.close()
             return "" if os.waitstatus_to_exitcode(status) == _CODE else "a trial worker failed"
         time.sleep(0.001)
     return "a trial worker survived a kill"

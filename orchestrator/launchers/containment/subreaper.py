@@ -35,8 +35,8 @@ class Subreaper:
         self._enter = enter
         #: Descriptor of /dev/null, once a worker without input was started.
         self._no_input: int | None = None
-        #: True if the latest ``reap`` found no child, so that no process of the tree is alive.
-        self.is_empty = True
+        #: True if the latest ``reap`` found no child.
+        self._no_child = True
         #: Descriptor that becomes readable if ``reap`` has news without a SIGCHLD; None if that
         #: never happens.
         self.notices: int | None = None
@@ -67,9 +67,14 @@ class Subreaper:
     ) -> int:
         return start_worker(argv, cwd, env, source, output, self._enter)
 
+    @property
+    def is_empty(self) -> bool:
+        """True if no process of the tree was alive at the latest ``reap``."""
+        return self._no_child
+
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
         """Yield (PID, wait status, resources) of every child that has exited."""
-        self.is_empty = False
+        self._no_child = False
         try:
             while True:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -77,7 +82,7 @@ class Subreaper:
                     return
                 yield pid, status, usage
         except ChildProcessError:
-            self.is_empty = True
+            self._no_child = True
 
     def members(self) -> list[proc.Process]:
         return list(proc.descendants(self._own_pid))

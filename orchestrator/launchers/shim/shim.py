@@ -17,7 +17,7 @@ import time
 from collections import deque
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.containment.factory import family_for, held_by_family
+from orchestrator.launchers.containment.factory import containment_for, enforced_limits
 from orchestrator.launchers.exit_record.attempt_claim import encoded
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.launchers.process.lease_file import LeaseWatch
@@ -67,13 +67,13 @@ class _Shim:
     def __init__(self, channel: Channel, plan: Message) -> None:
         os.setsid()
         self._signals = wake_on_signals(_SIGNALS)
-        self._family = family_for(plan)
-        self._limits, self._held = plan["limits"], held_by_family(plan)
+        self._containment = containment_for(plan)
+        self._limits, self._held = plan["limits"], enforced_limits(plan)
         self._channel = channel
         self._connected = True
         self._attempt: ShimAttempt | None = None
-        #: Descriptors of the attempt that are registered in ``_poll``: its output, and its family's
-        #: notices.
+        #: Descriptors of the attempt that are registered in ``_poll``: its output, and
+        #: the notices of its containment.
         self._watched: tuple[int | None, int | None] = (None, None)
         #: The latest launch. The next message has only the differences from it.
         self._launched: Message = {"env": {}}
@@ -128,7 +128,7 @@ class _Shim:
     def _watch(self) -> None:
         # Closed descriptors would count as ready forever.
         output = self._attempt.output if self._attempt else None
-        wanted, watched = (output, self._family.notices), self._watched
+        wanted, watched = (output, self._containment.notices), self._watched
         if wanted == watched:
             return
         for descriptor in watched:
@@ -205,7 +205,7 @@ class _Shim:
             self._attempt.set_waiting(message["waiting"], time.monotonic())
 
     def _begin(self, launch: Message) -> ShimAttempt:
-        self._attempt = ShimAttempt(launch, self._family, self._limits, self._held)
+        self._attempt = ShimAttempt(launch, self._containment, self._limits, self._held)
         # A server of an earlier release sends no lease.
         lease, now = launch.get("lease_file", ""), time.monotonic()
         self._lease_watch = LeaseWatch(lease, now) if lease else None

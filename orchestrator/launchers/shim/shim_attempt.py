@@ -102,12 +102,12 @@ class ShimAttempt:
     """One attempt, which the shim's loop runs. Times are monotonic seconds."""
 
     def __init__(
-        self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
+        self, launch: Message, containment: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``family`` starts and ends the processes. ``held``: limits that ``family`` enforces."""
+        """``containment`` starts and ends the processes. ``held``: limits that it enforces."""
         self._launch = launch
         self.id: str = launch["attempt"]
-        self._family = family
+        self._containment = containment
         self._limits = limits
         self._watch = LimitWatch(limits, held)
         self._phase = _Phase.RUNNING
@@ -132,7 +132,7 @@ class ShimAttempt:
         #: True if a connected server will receive and store the worker's end.
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
-        self.record["containment"] = family.mode
+        self.record["containment"] = containment.mode
         # an earlier release of the server sends no secret
         if secret := launch.get("record_secret"):
             self.record["secret"] = secret
@@ -146,7 +146,7 @@ class ShimAttempt:
     @property
     def is_clean(self) -> bool:
         """True if no process of the attempt remains, so that the shim can run another attempt."""
-        return self._family.is_empty
+        return self._containment.is_empty
 
     def start(self, now: float) -> int:
         """Start the worker. Return its PID; 0 if the start failed and the attempt has ended."""
@@ -156,7 +156,7 @@ class ShimAttempt:
             self._claim.write_holder(self._launch["attempt"])
             self._worker = self._start_worker()
             failpoints.reached("worker: started")
-            self._claim.add_worker(self._worker, self._family.traces)
+            self._claim.add_worker(self._worker, self._containment.traces)
         except ClaimRefused as error:
             # The server then determines the outcome itself.
             self.record["refused"] = True
@@ -185,7 +185,7 @@ class ShimAttempt:
         self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(self._output_kept, True)
         with _umask(launch.get("umask")):
-            return self._family.start(
+            return self._containment.start(
                 launch["argv"], launch["cwd"], env, launch["stdin"], self._output_kept
             )
 
@@ -260,21 +260,21 @@ class ShimAttempt:
                 by = f"timeout ({self._launch['timeout']:g} s)"
                 self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
-            if self._worker == 0 and self._family.is_empty:
+            if self._worker == 0 and self._containment.is_empty:
                 # The last process was no child of this process, so that no signal reported its end.
                 self._finish()
             else:
                 self._kill(now)
 
     def _look(self, now: float) -> None:
-        hit = self._watch.look(self._family.members(), now)
+        hit = self._watch.look(self._containment.members(), now)
         if hit and self._phase in (_Phase.RUNNING, _Phase.STOPPING):
             self._watch.due = None
             self.record.update(ended_by="limit", error=hit)
             self._kill(now)
 
     def reap(self, now: float) -> None:
-        for pid, status, usage in self._family.reap():
+        for pid, status, usage in self._containment.reap():
             # The kernel's peak includes the worker before its exec, when it still has this shim's
             # memory. Therefore the peak is never smaller than the shim's own size.
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
@@ -283,7 +283,7 @@ class ShimAttempt:
                 self._worker_ended(status)
         if self._worker:
             return
-        if self._family.is_empty:
+        if self._containment.is_empty:
             self._finish()
         elif self._phase is _Phase.KILLING:
             self._kill(now)
@@ -300,7 +300,7 @@ class ShimAttempt:
 
     def _sweep(self, now: float) -> None:
         """Terminate the processes that remain after the worker's main process has exited."""
-        members = self._family.members()
+        members = self._containment.members()
         self._strays.note(members)
         self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
         for process in members:
@@ -313,12 +313,12 @@ class ShimAttempt:
         If a process cannot be killed for a long time, finish the attempt with an error.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
-            left = ", ".join(str(process.pid) for process in self._family.members())
+            left = ", ".join(str(process.pid) for process in self._containment.members())
             self.record["error"] = f"processes that could not be killed: {left}"
             self._finish()
             return
-        found = self._family.detached(spare=(self._worker,)) if self._may_list else []
-        self._family.kill()
+        found = self._containment.detached(spare=(self._worker,)) if self._may_list else []
+        self._containment.kill()
         self._strays.note(found)
         if self._phase is not _Phase.KILLING:
             self._kill_until = now + _UNKILLABLE_SECONDS
@@ -336,7 +336,7 @@ class ShimAttempt:
     def _finish(self) -> None:
         self._drain()
         self._phase = _Phase.DONE
-        self._blame(self._family.close())
+        self._blame(self._containment.close())
         self.record.setdefault("ended_at", time.time())
         self.record.update(
             cpu_seconds=self._cpu_seconds,

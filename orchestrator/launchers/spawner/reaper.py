@@ -105,7 +105,7 @@ class Reaper:
         #: True if killed processes are reported as leftover processes. With PID namespaces they are
         #: not: the only possible orphan is a namespace's init, which is no process of the worker.
         self._may_list = plan["mode"] not in ("pidns", "sandbox")
-        self._family = Subreaper(adopts=plan["mode"] != "basic")
+        self._containment = Subreaper(adopts=plan["mode"] != "basic")
         #: Serial numbers of the living shims, by PID.
         self._shims: dict[int, int] = {}
         #: Serial numbers of ended shims whose end is not yet reported.
@@ -185,7 +185,7 @@ class Reaper:
         If no leftover process remains, report the dead shims.
         """
         self._continue_stopped()
-        for pid, _, _ in self._family.reap():
+        for pid, _, _ in self._containment.reap():
             self._unkillable.discard(pid)
             if pid in self._shims:
                 serial = self._shims.pop(pid)
@@ -193,7 +193,7 @@ class Reaper:
                 self._roster.reaped(serial)
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
-        orphans = self._family.detached(spared)
+        orphans = self._containment.detached(spared)
         self._note(orphans)
         # Kill only the noted processes. Processes that are adopted during this pass are noted and
         # killed in the next pass. The PIDs are valid, because only this process reaps its children.

@@ -23,17 +23,17 @@ reaper._shims[shim] = 1
 reaper._stops[shim] = 0
 while not (grandchildren := list(proc.children(shim))):
     time.sleep(0.01)
-listed = reaper._family.detached
+listed = reaper._containment.detached
 
 def list_then_adopt(spare):
     found = listed(spare)
-    reaper._family.detached = listed
+    reaper._containment.detached = listed
     os.kill(shim, signal.SIGKILL)
     while grandchildren[0] not in proc.children(os.getpid()):
         time.sleep(0.01)
     return found
 
-reaper._family.detached = list_then_adopt
+reaper._containment.detached = list_then_adopt
 while reaper._has_work:
     reaper._clean_up()
     time.sleep(0.2)
