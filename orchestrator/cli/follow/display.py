@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import TextIO
 
 import click
 
@@ -84,11 +84,20 @@ REDRAW_SECONDS = 0.1
 STAMP_COLUMNS = 10
 
 
-class Display(Protocol):
+class Display:
+    """Shows a job's progress. The subclasses print it."""
+
+    def __init__(self, style: Style | None = None) -> None:
+        self._progress = ProgressLines()
+        self._began: float | None = None
+        self._style = style or Style(is_on=False)
+
     def say(self, message: str) -> None:
         """Print a permanent line above the live region."""
+        raise NotImplementedError
 
-    def event(self, event: Event) -> None: ...
+    def event(self, event: Event) -> None:
+        raise NotImplementedError
 
     def show_output_of(self, logs: Path) -> None:
         """Also show the last lines of workers' output.
@@ -101,21 +110,14 @@ class Display(Protocol):
 
     def idle(self) -> bool:
         """True if no worker runs, according to the events."""
+        return not any(self._progress.running())
 
     def close(self) -> None:
         """Print the final state as permanent lines."""
 
-    def ended(self, answer: Mapping[str, Any]) -> None:
-        """Called after ``close`` with the job's last status."""
 
-
-class PlainDisplay:
+class PlainDisplay(Display):
     """Prints one line for each event, with the time since the job's first event."""
-
-    def __init__(self, style: Style | None = None) -> None:
-        self._progress = ProgressLines()
-        self._began: float | None = None
-        self._style = style or Style(is_on=False)
 
     def say(self, message: str) -> None:
         self._print(printable(message))
@@ -131,33 +133,16 @@ class PlainDisplay:
         if line is not None:
             self._print(stamped(at - self._began, printable(line), event, self._style))
 
-    def show_output_of(self, logs: Path) -> None:
-        pass
 
-    def tick(self) -> None:
-        pass
-
-    def idle(self) -> bool:
-        return not any(self._progress.running())
-
-    def close(self) -> None:
-        pass
-
-    def ended(self, answer: Mapping[str, Any]) -> None:
-        pass
-
-
-class LiveDisplay:
+class LiveDisplay(Display):
     """Prints outcomes as permanent lines.
 
     Below them, running workers and a progress line change in place.
     """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
-        self._progress = ProgressLines()
+        super().__init__(style)
         self._region = Region(stream or sys.stderr)
-        self._style = style or Style(is_on=False)
-        self._began: float | None = None
         self._staying: list[str] = []
         self._is_open = False
         self._due = 0.0
@@ -172,9 +157,6 @@ class LiveDisplay:
 
     def styled(self, line: str) -> str:
         return line if self._style.is_on else click.unstyle(line)
-
-    def ended(self, answer: Mapping[str, Any]) -> None:
-        pass
 
     def say(self, message: str) -> None:
         self._staying.append(printable(message))
@@ -195,9 +177,6 @@ class LiveDisplay:
     def tick(self) -> None:
         if time.monotonic() >= self._due:
             self._draw()
-
-    def idle(self) -> bool:
-        return not any(self._progress.running())
 
     def close(self) -> None:
         self._is_open = False

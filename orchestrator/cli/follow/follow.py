@@ -49,11 +49,16 @@ News = dict[str, Any] | str | FollowEnd | Exception
 
 
 def follow(
-    surroundings: CliContext, client: OrchestratorClient, job_id: str, display: Display
+    surroundings: CliContext,
+    client: OrchestratorClient,
+    job_id: str,
+    display: Display,
+    on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
     """Show a job until it has ended. Return its last status, and True if the user interrupted it.
 
-    The first Ctrl-C requests the job's stop, the second raises Left.
+    ``on_event`` is called with each event after it is shown. The first Ctrl-C requests the job's
+    stop, the second raises Left.
     """
     news = FollowListener(surroundings, client.api_url, job_id)
     held = BlockedWorkers(client, job_id)
@@ -65,6 +70,8 @@ def follow(
                 if isinstance(item, FollowEnd):
                     return item.answer, interrupted
                 _show(item, display, held)
+                if on_event is not None and isinstance(item, dict):
+                    on_event(item)
                 if item is None and (answer := _ended_without_server(surroundings, job_id)):
                     return answer, interrupted
         except KeyboardInterrupt:

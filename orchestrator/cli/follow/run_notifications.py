@@ -1,11 +1,9 @@
 """Notifications of ``run --notify``: on this desktop, and by the terminal's bell."""
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.cli.follow.display import Display
 from orchestrator.cli.follow.event_text import Event
 from orchestrator.core.events import EventKind
 from orchestrator.outbox.notifications import desktop
@@ -17,16 +15,15 @@ _NEEDS = {
 }
 
 
-class NotifyingDisplay:
-    def __init__(self, display: Display, *, approves: bool) -> None:
-        """``approves``: True if the user must approve the job's plan."""
-        self._display = display
+class RunNotifications:
+    def __init__(self, say: Callable[[str], None], *, approves: bool) -> None:
+        """``say`` prints a line. ``approves``: True if the user must approve the job's plan."""
+        self._say = say
         self._needs = dict(_NEEDS)
         if approves:
             self._needs[EventKind.JOB_PLANNED] = "the plan waits for your approval"
 
     def event(self, event: Event) -> None:
-        self._display.event(event)
         text = self._needs.get(event.get("kind", ""))
         if text is not None:
             self._notify("Needs you", f"job {event.get('job_id')}: {text}", urgent=True)
@@ -36,25 +33,10 @@ class NotifyingDisplay:
         text = f"job {answer['job_id']}: {answer.get('reason') or status}"
         self._notify(status, text, urgent=False)
 
-    def say(self, message: str) -> None:
-        self._display.say(message)
-
-    def show_output_of(self, logs: Path) -> None:
-        self._display.show_output_of(logs)
-
-    def tick(self) -> None:
-        self._display.tick()
-
-    def idle(self) -> bool:
-        return self._display.idle()
-
-    def close(self) -> None:
-        self._display.close()
-
     def _notify(self, title: str, text: str, *, urgent: bool) -> None:
         if sys.stderr.isatty():
             sys.stderr.write("\a")
             sys.stderr.flush()
         outcome = desktop.show(f"orchestrator: {title}", text, urgent=urgent)
         if not outcome.delivered and not sys.stderr.isatty():
-            self._display.say(f"no notification: {outcome.error}")
+            self._say(f"no notification: {outcome.error}")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +23,10 @@ from orchestrator.cli.plan.job_options import (
 )
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.text.command_name import COMMAND
+
+if TYPE_CHECKING:
+    from orchestrator.cli.follow.display import Display
+    from orchestrator.cli.follow.run_notifications import RunNotifications
 
 
 @click.command("run", cls=RequestCommand)
@@ -93,16 +97,23 @@ def run_to_its_end(
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at
 
-    display: Any = display_for(surroundings)
+    display, notifications = display_for(surroundings), None
     if notify:
-        from orchestrator.cli.follow.run_notifications import NotifyingDisplay
+        from orchestrator.cli.follow.run_notifications import RunNotifications
 
-        display = NotifyingDisplay(display, approves=bool(job.config.get("approve")))
+        approves = bool(job.config.get("approve"))
+        notifications = RunNotifications(display.say, approves=approves)
     with server_at(surroundings, display.say, keep_server, job.unchecked_plan) as url:
-        return _run_at(url, surroundings, job, display)
+        return _run_at(url, surroundings, job, display, notifications)
 
 
-def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -> int:
+def _run_at(
+    url: str,
+    surroundings: CliContext,
+    job: JobOptions,
+    display: "Display",
+    notifications: "RunNotifications | None",
+) -> int:
     from orchestrator.cli.follow.follow import follow
     from orchestrator.cli.output.standard_streams import reader_may_leave
     from orchestrator.cli.plan.plan_review import notes_on, start
@@ -120,10 +131,12 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
         if job.config.get("approve") and accepted["status"] == "planning":
             display.say(f"waiting for approval; start the tasks: {COMMAND} approve {job_id}")
         try:
-            answer, interrupted = follow(surroundings, client, job_id, display)
+            on_event = notifications.event if notifications else None
+            answer, interrupted = follow(surroundings, client, job_id, display, on_event)
         finally:
             display.close()
-    display.ended(answer)
+    if notifications is not None:
+        notifications.ended(answer)
     with reader_may_leave(sys.stdout):
         _show(answer, surroundings)
     if interrupted and answer["status"] == "cancelled":

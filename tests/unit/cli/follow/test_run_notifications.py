@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.follow.display import PlainDisplay
-from orchestrator.cli.follow.run_notifications import NotifyingDisplay
+from orchestrator.cli.follow.run_notifications import RunNotifications
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_question_is_urgent_and_the_end_is_not(shown: Path) -> None:
-    display = NotifyingDisplay(PlainDisplay(), approves=False)
+    notifications = RunNotifications(PlainDisplay().say, approves=False)
     event = {"seq": 1, "at": "2026-01-01T00:00:00Z", "job_id": "abc", "data": {}}
 
     for kind in ("job_planned", "question_asked"):
-        display.event({**event, "kind": kind, "task_id": "t"})
-    display.ended({"job_id": "abc", "status": "failed", "reason": "--help; `id`"})
+        notifications.event({**event, "kind": kind, "task_id": "t"})
+    notifications.ended({"job_id": "abc", "status": "failed", "reason": "--help; `id`"})
 
     urgent, ended = shown.read_text().splitlines()
     assert "|critical|--|orchestrator: Needs you|job abc: a task waits" in urgent
@@ -36,6 +36,7 @@ def test_a_machine_without_a_desktop_costs_a_line_only(
 ) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
 
-    NotifyingDisplay(PlainDisplay(), approves=False).ended({"job_id": "a", "status": "completed"})
+    notifications = RunNotifications(PlainDisplay().say, approves=False)
+    notifications.ended({"job_id": "a", "status": "completed"})
 
     assert "no notification: notify-send is not installed" in capsys.readouterr().err
