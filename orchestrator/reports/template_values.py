@@ -288,7 +288,7 @@ def job_view(
     job: Job,
     figures: Mapping[str, WorkerFigures],
     room: ReportSpace,
-    only: Collection[str] | None = None,
+    only: Collection[str] | None,
 ) -> JobView:
     """Return the values of a job and its workers. ``only``: ids of workers; None: all."""
     workers = family.workers(job.id)
@@ -409,10 +409,10 @@ def worker_output(worker: Worker) -> str:
 
 def made_files(
     workers: Iterable[WorkerFigures],
-    in_project: Collection[str] = (),
-    project: str = "",
-    lines: Mapping[str, tuple[int, int]] = NO_LINES,
-    unmerged: Collection[str] = (),
+    in_project: Collection[str],
+    project: str,
+    lines: Mapping[str, tuple[int, int]],
+    unmerged: Collection[str],
 ) -> Sequence[MadeFile]:
     """Return every created, changed, or removed file once, with all its workers.
 

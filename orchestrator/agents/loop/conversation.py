@@ -193,7 +193,7 @@ def converse(
     make: Callable[[], tuple[LoopSettings, Dialect]],
     prompt: str,
     emit: Emit,
-    mail: Mail | None = None,
+    mail: Mail | None,
 ) -> AgentOutcome:
     """Run a loop, and return its outcome.
 

@@ -79,7 +79,7 @@ class Compressed:
             self._size -= len(dropped)
 
 
-def compressed(body: bytes, level: int = LEVEL) -> bytes:
+def compressed(body: bytes, level: int) -> bytes:
     packer = zlib.compressobj(level, wbits=_GZIP)
     return packer.compress(body) + packer.flush()
 

@@ -73,9 +73,8 @@ def _add_leases(
 
 
 def job_answer(
-    service: Service, caller: Caller, job_id: str, query: JobQuery | None = None
+    service: Service, caller: Caller, job_id: str, query: JobQuery
 ) -> answers.job.JobAnswer:
-    query = query or JobQuery()
     shown = _page(service.queries.detail(caller, job_id, with_tasks=False), query).workers
     names = {worker.task_id for worker in shown}
     detail = service.queries.detail(caller, job_id, names=names)

@@ -176,7 +176,7 @@ def outside_work(
 
 
 def wait_answer(
-    service: Service, caller: Caller, job_id: str, run: int = 1
+    service: Service, caller: Caller, job_id: str, run: int
 ) -> answers.status.WaitAnswer:
     status = status_answer(service, caller, job_id)
     over = status.status.ended and status.run >= run

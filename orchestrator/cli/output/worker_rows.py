@@ -11,7 +11,7 @@ Answer = dict[str, Any]
 
 
 def status_with_all_workers(
-    client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
+    client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool
 ) -> Answer:
     """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 

@@ -84,7 +84,7 @@ def rough_estimate(
     return asdict(estimate_of(surroundings.folder, names, reviewers))
 
 
-def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
+def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
     """Return the names of the agents that run a task; ``default`` if the task names none."""
     if task.get("approve"):
         return [PERSON]

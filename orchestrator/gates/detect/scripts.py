@@ -41,7 +41,7 @@ _SHELL_OPERATOR = re.compile(r"[;&|]+")
 Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
-def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
+def judges_nothing(text: str, called: Called) -> bool:
     """True if the commands always succeed, so that they cannot reject a change.
 
     These are commands such as ``true``, ``exit 0``, and ``echo``, and commands that only run such

@@ -86,7 +86,7 @@ class Claim:
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
-    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged) -> "Claim":
         claim = cls(descriptor, exit_path)
         try:
             claim._lock(is_forged)

@@ -84,7 +84,7 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
         time.sleep(0.001)
 
 
-def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
+def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[Stray, ...]:
     """Kill all processes with the attempt's marker, and return them.
 
     The search is repeated until it finds no process, for at most two seconds.

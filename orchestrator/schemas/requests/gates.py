@@ -89,7 +89,7 @@ class GateRequest(Wire):
             )
         return self
 
-    def to_gate(self, *, new_only: bool = True) -> Gate:
+    def to_gate(self, *, new_only: bool) -> Gate:
         """Return the gate.
 
         ``new_only``: the default of ``baseline`` for a command that is judged by its exit code.

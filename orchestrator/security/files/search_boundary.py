@@ -91,9 +91,7 @@ _GIT_SETTINGS = {
 }
 
 
-def git_settings(
-    environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
-) -> dict[str, str]:
+def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables that give a worker its git settings.
 
     Settings that ``environment`` already contains stay valid. ``more``: names and values of further

@@ -46,8 +46,8 @@ class ApiKeys:
     holders: dict[str, Holder] = field(default_factory=dict)
 
     @classmethod
-    def single(cls, key: str, holder: Holder = DEFAULT) -> "ApiKeys":
-        return cls({hash_key(key): holder})
+    def single(cls, key: str) -> "ApiKeys":
+        return cls({hash_key(key): DEFAULT})
 
     def holder_of(self, key: str) -> Holder | None:
         """Return the holder of a key; None if the key is invalid.

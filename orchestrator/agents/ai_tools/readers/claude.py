@@ -47,6 +47,9 @@ REFUSALS = frozenset({"reject", "deny", "denied"})
 #: does not exist.
 DISABLED = "is disabled for this session"
 
+#: Maximum number of tool calls that are remembered.
+_MOST_TOOLS = 100
+
 
 class ClaudeReader:
     def __init__(self, known: KnownUsage | None = None) -> None:
@@ -170,9 +173,9 @@ class ClaudeReader:
         self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
-    def _forget_old_tools(self, keep: str, most: int = 100) -> None:
-        """Forget all but the last ``most`` tool calls, to limit memory. Never forget ``keep``."""
-        for name in list(self._tools)[: max(0, len(self._tools) - most)]:
+    def _forget_old_tools(self, keep: str) -> None:
+        """Forget all but the last tool calls, to limit memory. Never forget ``keep``."""
+        for name in list(self._tools)[: max(0, len(self._tools) - _MOST_TOOLS)]:
             if name != keep:
                 del self._tools[name]
 

@@ -190,7 +190,7 @@ def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: st
     late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     exit_record.tombstone(exit_path, "given up")
     with pytest.raises(ClaimRefused, match="declared this attempt lost"):
-        Claim._locked(late, exit_path)
+        Claim._locked(late, exit_path, lambda *_: False)
 
 
 def test_of_many_who_start_or_bury_an_attempt_one_wins(tmp_path: Path) -> None:
