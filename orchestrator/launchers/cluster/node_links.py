@@ -155,10 +155,6 @@ class NodeLinks:
         return tuple(self._machines.copy().values())
 
     @property
-    def is_empty(self) -> bool:
-        return not self._where
-
-    @property
     def expects_late_ends(self) -> bool:
         return not self._late.is_empty
 

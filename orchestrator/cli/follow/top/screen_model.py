@@ -119,8 +119,6 @@ class Snapshot:
     at: float = 0.0
     #: Number of jobs, which may be more than were read.
     total: int = 0
-    #: Text about the source: an address, or that no server runs.
-    source: str = ""
     #: True if the jobs come from files: nothing can be changed.
     is_offline: bool = False
     #: Error of the latest refresh; empty if it succeeded.

@@ -76,7 +76,6 @@ class ServerSource:
             jobs=jobs,
             at=time.time(),
             total=int(answer["total"]),
-            source=self._address.url,
             last_lines=lines,
         )
 
@@ -174,8 +173,7 @@ class FileSource:
             found = [each for each in found if each["job_id"] == wanted.job_id]
         shown = found[:MOST_JOBS]
         jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown]
-        source = f"no server; files of {workspace}"
-        return Snapshot(jobs=jobs, at=time.time(), total=len(found), source=source, is_offline=True)
+        return Snapshot(jobs=jobs, at=time.time(), total=len(found), is_offline=True)
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
         from orchestrator.cli.offline.jobs_on_disk import directory_of
