@@ -21,7 +21,7 @@ MESSAGES_PATH = "/api/v1/messages"
 
 
 class ServerReporter(ABC):
-    """Reports from a background thread, which starts with the first report."""
+    """Sends reports to the server in a background thread. The first report starts the thread."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._url = environ.get("ORCHESTRATOR_API_URL", "")

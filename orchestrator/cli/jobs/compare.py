@@ -187,7 +187,8 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
     """Yield each candidate that was not chosen, with its difference from the chosen candidate.
 
-    Candidates without a branch are omitted. Raises Conflict if no chosen candidate has a branch.
+    Candidates without a branch are omitted. Raise Conflict if no candidate was
+    chosen, or if the chosen candidate has no branch.
     """
     from orchestrator.composition import difference_between
 

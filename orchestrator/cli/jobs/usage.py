@@ -34,7 +34,7 @@ PARTIAL = "+ some workers reported no cost; their cost is not included"
     default="14d",
     show_default=True,
     metavar="AGE",
-    help="Period, up to now, in which the workers ended, such as 24h or 90d.",
+    help="Age of the oldest counted workers, since their end, such as 24h or 90d.",
 )
 @json_option
 @pass_surroundings

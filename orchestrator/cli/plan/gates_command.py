@@ -23,7 +23,7 @@ def gates_command(surroundings: CliContext) -> int:
     """List the gates for this project, and why each one runs.
 
     Runs no gate. If the current commit has the file .orchestrator/gates.yaml, this file defines the
-    gates. Otherwise the tools that the commit's files use define the gates.
+    gates. Otherwise the gates fit the tools that the commit's files use.
     """
     found = found_gates(surroundings)
     if surroundings.as_json:

@@ -41,7 +41,10 @@ class LockServer(spawn.Server):
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
-        """Acquire leases within ``seconds``, and return the server's answer. Raise CommandEnd."""
+        """Acquire leases within ``seconds``, and return the server's answer.
+
+        Raise CommandEnd if the server answers with an error, or not at all.
+        """
         end = time.monotonic() + seconds
         while True:
             left = max(0.0, end - time.monotonic())

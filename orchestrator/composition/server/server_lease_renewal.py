@@ -49,7 +49,7 @@ def machine() -> str:
 def lease_path(workspace: Path) -> Path:
     """Return the path of the lease's file, on a local disk. Create its directory.
 
-    Raise Unavailable if the directory belongs to another user.
+    Raise Unavailable if the directory belongs to another user, or is open to other users.
     """
     directory = Path(tempfile.gettempdir()) / f"orchestrator-{os.getuid()}"
     name = hashlib.sha256(f"{workspace.resolve()} {machine()}".encode()).hexdigest()[:16]
@@ -59,7 +59,7 @@ def lease_path(workspace: Path) -> Path:
     except OSError as error:
         raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise Unavailable(f"{directory} is not a directory of this user only; remove it")
+        raise Unavailable(f"{directory} must be a directory that you own, with mode 700; remove it")
     return directory / f"{name}.lease"
 
 

@@ -149,7 +149,7 @@ class Launcher(Protocol):
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Store the exit record of a lost attempt if its node reports it later.
+        """Accept the exit record that a node may still report for a lost attempt, and store it.
 
         Does not block; no event follows. ``is_replaced``: True if a newer attempt of the worker has
         started.

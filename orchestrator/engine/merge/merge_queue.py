@@ -25,7 +25,7 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
-    """The merges of one job. Only one thread at a time merges the job."""
+    """Running and waiting merges of one job. Only one of them runs at a time."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()

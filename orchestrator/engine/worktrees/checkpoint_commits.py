@@ -2,7 +2,7 @@
 
 A checkpoint is a commit of the worktree, and another commit of its ignored files. After a failure,
 the decision to roll back is stored first. The rollback runs when the next attempt opens the
-worktree. As soon as the checkpoint before that attempt exists, the rollback has run.
+worktree. That attempt's first checkpoint shows that the rollback is done.
 """
 
 import logging

@@ -258,7 +258,8 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers. Fetches are excluded.
 
     All moves of one ref by one worker are one item, from the first to the last commit. A move is
-    omitted if the ref later returned to the commit before the move, for example by ``restore``.
+    omitted if the ref later returned to the commit before the move, for example by ``restore``;
+    pushes and moves of HEAD are never omitted.
     Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"

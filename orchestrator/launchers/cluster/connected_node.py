@@ -249,7 +249,7 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return a node's description as a machine on which workers may start.
+    """Return the machine on which workers may start, as the node describes it.
 
     ``least_memory``: bytes that no worker may use.
     """

@@ -335,7 +335,7 @@ class CancelAnswer(Answer):
 
 
 class DecidedAnswer(CancelAnswer):
-    """A person's decision was applied to a plan, to a task's question, or to a pause."""
+    """A person's decision was applied to a plan, a task's question, a pause, or a limit."""
 
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""

@@ -272,7 +272,7 @@ class TaskRequest(Wire):
     def _check_question(self) -> None:
         if self.approve is None:
             if self.on_timeout is not None:
-                raise ValueError("on_timeout is for questions: add approve, or remove on_timeout")
+                raise ValueError("on_timeout needs a question: add approve, or remove on_timeout")
             return
         other = sorted(self.model_fields_set - _OF_QUESTIONS)
         if other:

@@ -1,4 +1,4 @@
-"""the proof of an exit record, for each attempt; attempts started before have none"""
+"""the proof of an exit record, for each attempt; none for attempts before this migration"""
 
 import sqlalchemy as sa
 from alembic import op

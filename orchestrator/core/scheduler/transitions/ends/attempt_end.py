@@ -292,8 +292,9 @@ class AttemptEnd:
         """Return a child job that failed; None if there is none.
 
         A child job does not count if it was withdrawn, or if another child job with the same
-        request succeeded. A child job that did its tasks has not failed, even if its result lacks
-        changes: the jobs above it report the missing changes.
+        request succeeded. A child job whose tasks all succeeded has not failed, even if its result
+        lacks changes: the jobs above it report the missing changes. It has failed if its changes
+        could not be merged at all.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
