@@ -101,7 +101,7 @@ def test_a_timeout_decides(site: InProcess) -> None:
         ({"approve": "Go on?", "prompt": "do it"}, "remove prompt"),
         ({"approve": "Go on?", "command": "true", "retries": 1}, "remove command, retries"),
         ({"approve": "Go on?", "on_timeout": "reject"}, "on_timeout needs a timeout"),
-        ({"command": "true", "on_timeout": "reject"}, "on_timeout is for questions"),
+        ({"command": "true", "on_timeout": "reject"}, "on_timeout needs a question"),
         ({"approve": " "}, "needs a question"),
         ({"approve": "Go on?", "timeout": 5, "on_timeout": "ask"}, "on_timeout"),
     ],
