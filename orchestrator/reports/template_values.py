@@ -217,6 +217,8 @@ class JobView:
 class Maker:
     id: str
     directory: str
+    #: Status of a worker that did not succeed; otherwise empty.
+    failed: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -421,8 +423,12 @@ def made_files(
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:
+        maker = Maker(
+            id=worker.worker_id,
+            directory=f"depth_{worker.depth}/{worker.worker_id}",
+            failed="" if worker.status.succeeded else str(worker.status),
+        )
         for path in (*worker.files_created, *worker.files_removed):
-            maker = Maker(id=worker.worker_id, directory=f"depth_{worker.depth}/{worker.worker_id}")
             makers.setdefault(path, []).append(maker)
     there = {
         path: f"{project}/{path}"
