@@ -18,6 +18,7 @@ from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches
+from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -195,13 +196,15 @@ class ChangesWithoutWorktree:
         """Return the state of a promised path: written, only present, or missing.
 
         ``place``: the directory to search. "" means the project, where a file from before the
-        worker's start counts as missing.
+        worker's start counts as missing. A link to a file that is not in the directory counts as
+        missing, too.
         """
-        if held_by(promised, touched):
+        top = place or str(self.project)
+        if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
         # Use the file system's clock, because the files' times come from it.
         began = _changed_at(self._path(worker, 1))
-        found = [*_existing_paths(place or str(self.project), normalized(promised))]
+        found = [*_existing_paths(top, normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
@@ -259,6 +262,8 @@ def _existing_paths(place: str, path: str) -> Iterator[str]:
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):
         whole = f"{place}/{name}"
+        if not is_inside(whole, place):
+            continue
         yield whole
         below = (f"{top}/{each}" for top, _, files in os.walk(whole) for each in files)
         yield from islice(below, MOST_SOUGHT)

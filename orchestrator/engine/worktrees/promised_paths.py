@@ -51,7 +51,7 @@ class Promises:
         touched = [
             os.path.relpath(path, prefix)
             for path in self._repository.touched(start or tip, tip)
-            if not _is_hollow(directory, path)
+            if not is_hollow(directory, path)
         ]
         lacking = [each for each in task.writes if not held_by(each, touched)]
         if not lacking:
@@ -83,25 +83,25 @@ class Promises:
 
 
 def _exists(directory: str, place: str, path: str) -> bool:
-    if _is_inside(f"{place}/{path}", directory):
+    if is_inside(f"{place}/{path}", directory):
         return True
     found = (f"{place}/{each}" for each in iglob(path, root_dir=place, recursive=True))
-    return any(_is_inside(each, directory) for each in found)
+    return any(is_inside(each, directory) for each in found)
 
 
-def _is_hollow(directory: str, path: str) -> bool:
-    """True if a path is a link whose file is not in the worktree, and so not in the result."""
+def is_hollow(directory: str, path: str) -> bool:
+    """True if a path is a link whose file is not in ``directory``, and so not in the result."""
     whole = f"{directory}/{path}"
-    return os.path.islink(whole) and not _is_inside(whole, directory)
+    return os.path.islink(whole) and not is_inside(whole, directory)
 
 
-def _is_inside(path: str, directory: str) -> bool:
+def is_inside(path: str, directory: str) -> bool:
     top = os.path.realpath(directory)
     return os.path.exists(path) and f"{os.path.realpath(path)}/".startswith(f"{top}/")
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    if not _is_inside(source, place) or os.path.islink(source) or not os.path.isfile(source):
+    if not is_inside(source, place) or os.path.islink(source) or not os.path.isfile(source):
         return False
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     with suppress(FileNotFoundError):

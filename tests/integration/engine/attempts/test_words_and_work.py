@@ -371,6 +371,16 @@ def test_a_promise_is_looked_for_also_without_a_worktree(bare: Run) -> None:
     assert (whole["status"], whole["reason"]) == ("completed", "")
 
 
+def test_a_link_to_a_file_elsewhere_keeps_no_promise_without_a_worktree_either(bare: Run) -> None:
+    links = "ln -s /etc etc; ln -s /etc/hostname a.md; ln -s none b.md"
+    kept = "echo x > d.md; ln -s d.md c.md; echo done"
+    promised = ["etc/hostname", "a.md", "b.md", "c.md"]
+    ended = bare(f"{links}; {kept}", writes=promised)
+
+    assert ended["status"] == "partial"
+    assert only(ended)["missing"] == promised[:3]
+
+
 def test_work_in_the_project_is_work_of_a_worker_with_a_directory_of_its_own(
     bare: Run, project: Project
 ) -> None:
