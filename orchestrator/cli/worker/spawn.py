@@ -144,7 +144,7 @@ def parser() -> argparse.ArgumentParser:
         help="file with request, config, and tasks, as JSON or (slower) YAML; - for standard "
         "input; options override the file's values",
     )
-    add("--command", metavar="CMD", help="shell command to run as the only task")
+    add("--command", action="append", metavar="CMD", help="shell command of a task (repeatable)")
     add(
         "--max-workers",
         type=int,
@@ -178,7 +178,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
     """Return the body of the request. Raises CommandEnd for options that make no valid request."""
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
-    request = options.request or options.command or plan.get("request")
+    request = options.request or "; ".join(options.command or ()) or plan.get("request")
     if not request and plan.get("tasks"):
         request = f"The tasks of {options.plan}"
     if not request:
@@ -215,8 +215,8 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
     both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
     if len(both) > 1:
         raise CommandEnd(USAGE, f"{' and '.join(both)} conflict; pass one of them")
-    if options.command is not None:
-        return [{"agent": "shell", "command": options.command}]
+    if options.command:
+        return [{"agent": "shell", "command": each} for each in options.command]
     return read_tasks(options.tasks) if options.tasks else []
 
 

@@ -96,11 +96,14 @@ def test_the_exit_code_tells_how_the_job_ended(api: FakeApi, outcome: str, code:
     assert spawn(["x", "--wait"], worker(api)).returncode == code
 
 
-def test_a_command_is_a_single_shell_task(api: FakeApi) -> None:
-    spawn(["--command", "echo $HOME"], worker(api))
+def test_each_command_is_a_shell_task(api: FakeApi) -> None:
+    spawn(["--command", "echo $HOME", "--command", "exit 3"], worker(api))
 
-    assert api.jobs["j1"].body["tasks"] == [{"agent": "shell", "command": "echo $HOME"}]
-    assert api.jobs["j1"].body["request"] == "echo $HOME"
+    assert api.jobs["j1"].body["request"] == "echo $HOME; exit 3"
+    assert api.jobs["j1"].body["tasks"] == [
+        {"agent": "shell", "command": "echo $HOME"},
+        {"agent": "shell", "command": "exit 3"},
+    ]
 
 
 @pytest.mark.parametrize("form", ["list", "object"])
