@@ -75,7 +75,7 @@ class ProgramAgent:
         )
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        printed = log_tail.strip() if self.output_from_log else ""
+        printed = printed_output(directory, log_tail, exit) if self.output_from_log else ""
         output = output_document(directory) or printed
         error = last_line(log_tail)
         return Evidence(output=output, output_required=True, error=error, tool=self.name)
@@ -135,7 +135,7 @@ class ShellAgent:
         return Invocation(argv=("bash", "-c", command))
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        output = output_document(directory) or log_tail.strip()
+        output = output_document(directory) or printed_output(directory, log_tail, exit)
         return Evidence(output=output, error=_SHELL.sub("", last_line(log_tail)))
 
 
@@ -153,6 +153,15 @@ def output_document(directory: Path) -> str:
     text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
     whole = len(content) <= OUTPUT_LIMIT_BYTES
     return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
+
+
+def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
+    """Return what a program printed. A remark names the log if the log's tail is not all of it."""
+    printed = log_tail.strip()
+    if exit.log_bytes <= OUTPUT_LIMIT_BYTES:
+        return printed
+    log = f"logs/{directory.parent.name}_{directory.name}.log"
+    return f"(cut here; read the beginning in {log})\n\n{printed}"
 
 
 def last_line(printed: str) -> str:
