@@ -330,15 +330,19 @@ class EngineParts:
             self.worktrees,
             self.gate_runner,
             ReviewPrompts(self.scheduler, self.worktrees),
-            ChangesWithoutWorktree(
-                self.around.project_root,
-                self.around.home,
-                self.repository,
-                self.workspace,
-                self.settings.git.never_commit,
-            ),
+            self._without_worktree,
             self._inbox.put,
             self.place.moved,
+        )
+
+    @cached_property
+    def _without_worktree(self) -> ChangesWithoutWorktree:
+        return ChangesWithoutWorktree(
+            self.around.project_root,
+            self.around.home,
+            self.repository,
+            self.workspace,
+            self.settings.git.never_commit,
         )
 
     # Ended jobs
@@ -347,7 +351,9 @@ class EngineParts:
     def _merge_runner(self) -> MergeRunner:
         merge_gates = MergeGates(self.repository, self.gate_runner, self.workspace)
         records = MergeRecords(self.workspace, write_report)
-        return MergeRunner(self.repository, self.worktrees, merge_gates, records)
+        return MergeRunner(
+            self.repository, self.worktrees, merge_gates, records, self._without_worktree
+        )
 
     @cached_property
     def merge_queue(self) -> MergeQueue:

@@ -1,6 +1,7 @@
 """The outcome of a job's merge, as reported to the scheduler."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.lazy_dataclass import dataclass
@@ -67,6 +68,9 @@ class MergeOutcome:
     not_in_parent: tuple[str, ...] = ()
     #: The files that the result changes, as tasks name them.
     files: tuple[str, ...] = ()
+    #: By worker, promised files that were removed after the end of the worker, which had no
+    #: worktree. The result does not have them either.
+    removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def state(self) -> MergeState:

@@ -13,12 +13,14 @@ from typing import TypeVar
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.dag import in_order
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
@@ -41,6 +43,7 @@ from orchestrator.engine.merge.merge_record import (
     missing_from,
     overruled_above,
 )
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.user_checkout import at_work
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -134,7 +137,9 @@ class MergeRunner:
         worktrees: Worktrees,
         gates: MergeGates,
         records: MergeRecords,
+        without_worktree: ChangesWithoutWorktree,
     ) -> None:
+        self._without_worktree = without_worktree
         self._repository = repository
         self._worktrees = worktrees
         self._gates = gates
@@ -165,12 +170,13 @@ class MergeRunner:
         """Merge the changes of a job, and remove its worktrees.
 
         For a root job, also look for changes in the user's checkout. A failed step is recorded in
-        the merge record. Does nothing for a job that does not use git. Idempotent.
+        the merge record. For a job that does not use git, only look for promised files that were
+        removed. Idempotent.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
         if not base:
-            return MergeOutcome()
+            return MergeOutcome(removed=self._removed(tree, job))
         self._records.forget(job)
         began, record = time.monotonic(), _record(job, base)
         checkout = self._worktrees.checkout
@@ -183,7 +189,21 @@ class MergeRunner:
             look = partial(self._look_at_checkout, record, tree, job)
             merged = self._guarded(record, partial(look, merged)) or merged
         self._keep(job, record, began)
-        return merged
+        return replace(merged, removed=self._removed(tree, job, merged.files))
+
+    def _removed(
+        self, tree: Tree, job: Job, files: Sequence[str] = ()
+    ) -> Mapping[str, tuple[str, ...]]:
+        """Return ``MergeOutcome.removed``. ``files``: the files that the result changes."""
+        tasks = {each.id: each for each in tree.tasks[job.id]}
+        own = [each for each in tree.workers if each.job_id == job.id and each.counts]
+        workers = [each for each in own if not (each.is_adviser or has_worktree(each))]
+        found = {}
+        for worker in workers:
+            paths = self._without_worktree.removed(worker, tasks[worker.task_id], workers)
+            if paths := tuple(each for each in paths if not held_by(each, files)):
+                found[worker.id] = paths
+        return found
 
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: MergeOutcome
@@ -257,7 +277,8 @@ class MergeRunner:
         if merged.error:
             raise Conflict(merged.error)
         by_person = tuple(each.id for each in wanted if each.id not in counting)
-        merged = replace(merged, taken=by_person, taken_jobs=taken_jobs)
+        removed = self._removed(tree, job, merged.files)
+        merged = replace(merged, taken=by_person, taken_jobs=taken_jobs, removed=removed)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep(job, record, began)

@@ -31,7 +31,7 @@ from orchestrator.core.model.scheduler_commands import (
     TakeBack,
     TakePlan,
 )
-from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
+from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
 from orchestrator.core.ports import Change, Observer, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
@@ -535,7 +535,7 @@ class Supervisor:
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
             or lacks_worktrees(jobs[command.job_id], view.tasks_of(command.job_id).values())
-            or any(map(lacks_promised, view.workers_of(command.job_id)))
+            or any(map(may_lack_promised, view.workers_of(command.job_id)))
         )
         (self._merge_queue if merges else self._reporting).ask(command)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import IntEnum
 from glob import iglob
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
@@ -125,6 +125,34 @@ class ChangesWithoutWorktree:
         """True if a file of the project exists, and was not changed after the time ``at``."""
         written_at = _changed_at(str(self.project / path))
         return 0.0 < written_at <= at
+
+    def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
+        """Return the promised files that were removed after the end of an attempt that wrote them.
+
+        A file counts as removed if neither the project nor a directory of the worker or of the
+        ``others`` has it. Files that existed before the worker began are omitted, because their
+        removal is a visible change of the project. An error is only logged.
+        """
+        missing = worker.delivery.missing if worker.delivery else task.writes
+
+        def exists(path: str) -> bool:
+            # Lazily, because a job may have thousands of workers.
+            homes = (self._workspace.worker_directory(each) for each in chain([worker], others))
+            places = chain([str(self.project)], homes)
+            return any(any(_existing_paths(each, normalized(path))) for each in places)
+
+        absent = [path for path in task.writes if path not in missing and not exists(path)]
+        before = self._before(worker, 1) if absent else None
+        if before is None:
+            return ()
+        try:
+            changed = self._different(before, self._now())
+        except (RepositoryError, OSError):
+            logger.warning(
+                "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
+            )
+            return ()
+        return tuple(path for path in absent if not held_by(path, changed))
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool

@@ -43,9 +43,15 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
     return not job.config.base and any(task.needs_worktree(job.config.git) for task in tasks)
 
 
-def lacks_promised(worker: Worker) -> bool:
-    """True if promised files are missing. Another worker may have created them."""
-    return worker.delivery is not None and bool(worker.delivery.missing)
+def may_lack_promised(worker: Worker) -> bool:
+    """True if promised files are missing, or if another process may have removed them since.
+
+    Another worker may have created the missing files.
+    """
+    delivery = worker.delivery
+    if delivery is None:
+        return False
+    return bool(delivery.missing) or (delivery.expected and not delivery.has_worktree)
 
 
 def lost_without_worktree(
@@ -65,8 +71,16 @@ def lost_without_worktree(
             )
 
 
-def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield the promised files that the result lacks. ``present``: files that the result changes.
+def not_made(
+    job: Job,
+    workers: Sequence[Worker],
+    present: Sequence[str],
+    removed: Mapping[str, Sequence[str]],
+) -> Iterator[Missing]:
+    """Yield the promised files that the result lacks.
+
+    ``present``: files that the result changes. ``removed``: by worker, promised files that were
+    removed after the worker's end.
 
     Only workers whose changes belong to the result are checked (``Worker.counts``). A worker may
     have changed a promised path that still counts as missing: the path is then a link out of the
@@ -76,9 +90,11 @@ def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Ite
         delivery = worker.delivery
         if delivery is None or worker.is_adviser or not worker.counts:
             continue
-        if not delivery.missing:
+        gone = tuple(removed.get(worker.id, ()))
+        if not (delivery.missing or gone):
             continue
-        if paths := _absent(delivery.missing, _without_links(worker.id, workers, present)):
+        kept = _without_links(worker.id, workers, present)
+        if paths := (*_absent(delivery.missing, kept), *gone):
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,

@@ -69,7 +69,7 @@ class MergeCompletion:
         chosen = (each for each in merged.missing if each.chosen)
         left = {each.worker_id for each in chosen if not each.child_job_id}
         wanted = [each for each in workers if each.id not in left]
-        half = tuple(not_made(job, wanted, present))
+        half = tuple(not_made(job, wanted, present, merged.removed))
         taken = job.facts.taken if merged.taken is None else merged.taken
         inside = [each for each in wanted if each.counts or each.id in taken]
         side = tuple(side_work_left(job, inside))

@@ -390,6 +390,32 @@ def test_work_in_the_project_is_work_of_a_worker_with_a_directory_of_its_own(
     assert only(ended)["unchanged"] is False
 
 
+@pytest.mark.parametrize("has_git", [True, False])
+@pytest.mark.parametrize(
+    ("place", "then", "lacking"),
+    [
+        (IN_PROJECT, "git init -q .; git clean -fdxq", True),
+        (IN_PROJECT, "git rm -qf src/app.py || rm src/app.py", False),
+        ({"workdir": "own"}, "rm ../worker_1/dist/app.js", True),
+        ({"workdir": "own"}, "mv ../worker_1/dist .", False),
+    ],
+)
+def test_a_promised_file_that_is_removed_later_without_a_worktree_is_missing(
+    site: InProcess, project: Project, has_git: bool, place: Answer, then: str, lacking: bool
+) -> None:
+    if not has_git:
+        shutil.rmtree(project.path / ".git")
+    makes = "mkdir -p dist src; echo x > dist/app.js; echo two > src/app.py"
+    made = {"id": "a", "command": makes, "writes": ["dist/app.js", "src/app.py"], **place}
+    ended = site.run("build", [made, {"command": then, "depends_on": ["a"], **place}], gates="off")
+
+    rows = [row["status"] for row in ended["results"]["tasks"]]
+    assert rows == ["success", "success"]
+    missing = "worker_1: promised files are missing: dist/app.js; to create the files: "
+    assert ended["status"] == ("partial" if lacking else "completed")
+    assert ended["reason"].startswith(missing) is lacking
+
+
 @pytest.mark.parametrize("task", [{"role": "reviewer"}, *nightly({"files": ["src/app.py"]})])
 def test_good_work_stays_completed_without_a_worktree(bare: Run, task: Answer) -> None:
     explains = bare("echo 'It maps URLs to views.'", title="Explain how the views work", **task)

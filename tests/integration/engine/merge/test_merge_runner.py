@@ -20,6 +20,7 @@ from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_br
 from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
@@ -79,7 +80,10 @@ class Bench:
     def merge(self) -> Sequence[MergeRejection]:
         worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
         gates = MergeGates(self.repository, self.gates, self.workspace)
-        merge_runner = MergeRunner(self.repository, worktrees, gates, self.records)
+        without = ChangesWithoutWorktree(
+            self.project.path, self.project.path, self.repository, self.workspace, ()
+        )
+        merge_runner = MergeRunner(self.repository, worktrees, gates, self.records, without)
         merged = merge_runner.merge_job(self.tree, self.job.id)
         assert not merged.error
         return merged.refusals
