@@ -129,7 +129,7 @@ TABLE: tuple[FailureRow, ...] = (
         _disk_full,
         _K.CORRUPTED_STATE,
         ((_S.ROLLBACK_LAST, 0.8), (_S.ROLLBACK_SAFE, 0.6)),
-        _words("the disk was full, so files may be incomplete"),
+        _words("the disk was full, or the log was removed; files may be incomplete"),
     ),
     FailureRow(
         "rate limit",
