@@ -388,7 +388,13 @@ class Pages:
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
         outside = {each.worker_id for each in self._outside if not each.in_part}
-        return made_files(workers, self._family.in_project, self._project, lines, outside)
+        found = made_files(workers, self._family.in_project, self._project, lines, outside)
+        return [
+            replace(each, link="", is_removed=True) if self._lacks(each) else each for each in found
+        ]
+
+    def _lacks(self, file: MadeFile) -> bool:
+        return bool(file.link) and not os.path.lexists(self._directory / file.link)
 
     def timeline(self) -> str:
         return self._fill(

@@ -227,6 +227,8 @@ class MadeFile:
     workers: Sequence[Maker]
     #: Path of the file in the project from the root job's directory; otherwise empty.
     link: str = ""
+    #: True for a file of the project that was removed after it was created.
+    is_removed: bool = False
     #: Added and removed lines in the merged result; None: not in the result, or unknown.
     lines: tuple[int, int] | None = None
     #: The workers whose changes are not merged.

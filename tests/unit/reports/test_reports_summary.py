@@ -86,10 +86,11 @@ def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> 
     project = tmp_path / "project"
     place = project / "workspace" / f"job_{ROOT}"
     place.mkdir(parents=True)
+    (project / "here.txt").touch()
     planted = Planted()
     job = planted.job("x", status=JobStatus.COMPLETED, merge_state=MergeState.MERGED)
     here = TaskSpec(id="here", workdir="project")
-    planted.worker(job, "worker_1", here, (0, 1), files=["here.txt"])
+    planted.worker(job, "worker_1", here, (0, 1), files=["gone.txt", "here.txt"])
     merged = DeliveredWork(changed=True)
     planted.worker(job, "worker_2", TaskSpec(id="b"), (0, 1), files=["b.txt"], delivery=merged)
     lines = {"b.txt": (1, 0)}
@@ -99,6 +100,7 @@ def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> 
     assert (
         "| [here.txt](../../here.txt) | in the checkout | [worker_1](depth_0/worker_1/) |" in final
     )
+    assert "| gone.txt (removed later) | in the checkout | [worker_1]" in final
     assert "| b.txt | +1 −0 | [worker_2](depth_0/worker_2/) |" in final
 
 

@@ -114,7 +114,8 @@ def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: boo
     git = {"git": {"setup": ["echo no such package; exit 3"]}} if begun else {}
     site, project = made(begun, **git)
     tasks = [
-        here("mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md"),
+        here("mkdir 'a b'; echo x > 'a b/c.txt'; echo e >> README.md; echo x > gone.txt", id="a"),
+        here("rm gone.txt", depends_on=["a"]),
         shell(f"echo own > own.txt; {CHILD}"),
         shell("exit 3", retries=0),
         edit("echo w > w.txt", retries=0),
@@ -131,6 +132,7 @@ def test_every_link_of_the_reports_leads_to_a_file(made: MakeProject, begun: boo
     files = {place.resolve() for each in found.values() for place in each}
     assert {project.path / "a b/c.txt", project.path / "README.md"} <= files
     final = (top / "FINAL_RESULT.md").read_text()
+    assert "| gone.txt (removed later) |" in final
     assert "unknown failure" not in final
     assert not begun or "Failure class: unknown: the program cannot be started." in final
 
