@@ -258,7 +258,7 @@ def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
     assert ended["status"] == "failed"
     back = f"bin/orchestrator rollback {job} worker_1 1-after --yes"
     take = f"bin/orchestrator merge {job} --include worker_1"
-    assert ended["reason"].startswith("worker_1: the files of attempt 1 are not in the result")
+    assert "; worker_1: the files of attempt 1 are not in the result" in ended["reason"]
     assert ended["reason"].endswith(f"to merge them: {back} && {take}")
 
     path = f"/jobs/{job}/workers/worker_1/rollback"
