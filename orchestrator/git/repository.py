@@ -490,6 +490,12 @@ class GitRepository(Committed):
         git = place.worktrees.git_of(place.whole(directory))
         return ignored_files.fitting(git, place.prefix, paths)
 
+    def new_ignored(self, kept: str, earlier: str) -> Sequence[str]:
+        known = {*self.files(earlier).paths()} if earlier else ()
+        users = self.inside(self.place().top)
+        found = (each for each in self.files(kept).paths() if each not in known)
+        return [each for each in found if not os.path.lexists(os.path.join(users, each))]
+
     def restore_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
         ignored_files.restore_kept(

@@ -89,7 +89,7 @@ class Shortfall:
     judges_with_code: bool = False
     #: New files of the worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Promised files that git ignores: they are only in the worker's directory.
+    #: Promised files and new sources that git ignores: they are only in the worker's directory.
     saved: tuple[str, ...] = ()
     #: True if the worker changed no file, and the task does not show whether it had to.
     unchanged: bool = False

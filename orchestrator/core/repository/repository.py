@@ -340,6 +340,14 @@ class Repository(Protocol):
         """
         ...
 
+    def new_ignored(self, kept: str, earlier: str) -> Sequence[str]:
+        """Return the files of ``kept`` that ``earlier`` and the user's checkout lack.
+
+        ``keep_ignored`` created both commits; ``earlier`` may be empty. Paths are relative to the
+        project.
+        """
+        ...
+
     def restore_ignored(self, directory: str, commit: str) -> None:
         """Restore ignored files from a commit that ``keep_ignored`` created. Idempotent."""
 

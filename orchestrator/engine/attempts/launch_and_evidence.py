@@ -419,7 +419,10 @@ def _weighed(
             intent=intent,
             deferred=final if deferred else None,
             missing=changes.missing,
-            saved=tuple(_clean_name(each, running) for each in changes.saved),
+            saved=tuple(
+                _clean_name(each, running)
+                for each in dict.fromkeys((*changes.saved, *changes.ignored_sources))
+            ),
             outside=tuple(_clean_name(each, running) for each in named),
             checkout=tuple(_clean_name(each, running) for each in changes.checkout),
             side_work=_side_work(running, changes),

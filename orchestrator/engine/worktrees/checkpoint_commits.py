@@ -7,7 +7,7 @@ worktree. That attempt's first checkpoint shows that the rollback is done.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from orchestrator.core import failpoints
@@ -179,6 +179,12 @@ class Checkpoints:
     def _ignored_of(self, worker: Worker) -> dict[str, str]:
         _, ignored_prefix = _prefixes(worker)
         return _named(self.repository.tips(ignored_prefix), ignored_prefix)
+
+    def new_ignored(self, worker: Worker) -> Sequence[str]:
+        """Return the ignored files that the worker's attempts created, and that are saved."""
+        found = self._ignored_of(worker)
+        kept = found.get(after(worker.attempt))
+        return self.repository.new_ignored(kept, found.get(before(1), "")) if kept else ()
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return, for each checkpoint, the ignored files that it lacks, each with the reason."""

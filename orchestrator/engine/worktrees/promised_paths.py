@@ -1,12 +1,13 @@
-"""Checks after an attempt whether the paths that its task promised to write exist."""
+"""Checks after an attempt whether promised paths exist, and saves files that git ignores."""
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from glob import iglob
 
+from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
@@ -17,11 +18,13 @@ from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: Subdirectory of a worker's directory. It has promised files that git ignores, and large
-#: uncommitted files.
+#: Subdirectory of a worker's directory. It has promised files and new sources that git ignores, and
+#: large uncommitted files.
 SAVED = "files"
 #: Maximum number of files that are saved individually.
 MOST_SAVED = 1000
+#: Directories with files that builds and tests create, in addition to those of ``is_foreign``.
+_OUTPUT = frozenset({"target", "out", "obj", "coverage", "htmlcov", "tmp", "temp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,16 @@ class Promises:
         missing = [each for each in lacking if not _exists(directory, place, normalized(each))]
         return KeptPromises(tuple(missing), tuple(self._save(worker, place, ignored[:MOST_SAVED])))
 
+    def save_sources(
+        self, worker: Worker, directory: str, ignored: Iterable[str]
+    ) -> tuple[str, ...]:
+        """Save new sources that git ignores, because the result lacks them. Idempotent.
+
+        ``ignored``: new ignored files. Return the saved files.
+        """
+        found = [each for each in ignored if language_of(each) and not _is_output(each)]
+        return tuple(self._save(worker, self._repository.inside(directory), found[:MOST_SAVED]))
+
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
@@ -80,6 +93,10 @@ class Promises:
     def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
         home = f"{self._workspace.worker_directory(worker)}/{SAVED}"
         return [path for path in paths if _copied(f"{place}/{path}", f"{home}/{path}", place)]
+
+
+def _is_output(path: str) -> bool:
+    return not _OUTPUT.isdisjoint(path.split("/")[:-1])
 
 
 def _exists(directory: str, place: str, path: str) -> bool:

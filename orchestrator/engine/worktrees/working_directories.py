@@ -162,6 +162,8 @@ class Changes:
     #: were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
+    #: New sources that git ignores and that were saved. They are no change of the result.
+    ignored_sources: tuple[str, ...] = ()
     #: Files of the checkout, or of the project, that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
     #: Git objects that the worker created outside its branch.
@@ -536,6 +538,9 @@ class Worktrees:
             has_work=has_work,
             missing=kept.missing,
             saved=kept.saved,
+            ignored_sources=self._promises.save_sources(
+                worker, worktree.directory, self.checkpoints.new_ignored(worker)
+            ),
             side_work=work.work,
             held_back=self._promises.saved(worker, worktree.directory, work.held_back),
             commit=tip,

@@ -74,7 +74,9 @@ class TaskResult(Answer):
     missing: list[str] = Field(default_factory=no_items)
     """Promised files that do not exist."""
     saved: list[str] = Field(default_factory=no_items)
-    """Promised files that git ignores; copies are in files/ of the worker's directory."""
+    """Promised files and new source files that git ignores. Copies are in files/ of the
+    worker's directory.
+    """
     outside: list[str] = Field(default_factory=no_items)
     """Files outside of the worktree that the agent changed."""
     chosen: bool | None = None

@@ -188,7 +188,8 @@ class DeliveredWork:
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
-    #: Promised files that git ignores; they are saved in ``files/`` of the worker's directory.
+    #: Promised files and new sources that git ignores: the result lacks them. They are saved in
+    #: ``files/`` of the worker's directory.
     saved: tuple[str, ...] = ()
     #: Absolute paths of files outside the worktree or directory that the agent changed.
     outside: tuple[str, ...] = ()
@@ -228,7 +229,7 @@ class DeliveredWork:
         project = "your checkout" if self.has_worktree else "the project"
         found = (
             (PROMISED, self.missing),
-            ("promised files that git ignores are saved in the worker's directory", self.saved),
+            ("files that git ignores are only saved in the worker's directory", self.saved),
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )

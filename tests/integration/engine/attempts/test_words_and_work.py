@@ -13,7 +13,7 @@ from tests.support.examples import nightly
 from tests.support.project import Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\n", "tests/test_old.py": "old\n"}
-FILES[".gitignore"] = "dist/\n*.csv\n"
+FILES[".gitignore"] = "dist/\n*.csv\nlib/\n"
 LIAR = "echo 'I fixed src/app.py. All tests pass.'"
 ASKER = "echo 'I looked around. Which database should I use, PostgreSQL or SQLite?'"
 APOLOGY = "echo 'I am sorry, but I could not modify the files in this environment.'"
@@ -290,6 +290,28 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
     assert (saved / "dist/js/app.js").read_text() == "x\n"
     assert (saved / "data.csv").read_text() == "1,2\n"
     assert "dist/js/app.js" in row["reason"]
+
+
+def test_a_new_source_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
+    script = "mkdir lib dist; echo 'x = 1' | tee lib/util.py dist/built.py > lib/notes.csv"
+    ended = run(f"{script}; echo 'import util' >> src/app.py; echo done", role="backend")
+    row = only(ended)
+    assert (ended["status"], row["saved"]) == ("completed", ["lib/util.py"])
+    assert "lib/util.py" in ended["reason"]
+    assert (Path(row["workspace"]) / "files" / "lib/util.py").read_text() == "x = 1\n"
+
+
+def test_a_source_that_git_ignores_is_no_change_of_the_result(run: Run) -> None:
+    row = only(run("mkdir lib; echo 'x = 1' > lib/util.py; echo done", role="backend", retries=0))
+    assert (row["status"], row["saved"]) == ("failed", ["lib/util.py"])
+
+
+def test_a_source_that_the_checkout_ignores_too_is_not_named(project: Project, run: Run) -> None:
+    (project.path / "lib").mkdir()
+    (project.path / "lib/util.py").write_text("x = 0\n")
+    script = "mkdir -p lib; echo 'x = 1' > lib/util.py; echo 'import util' >> src/app.py; echo done"
+    row = only(run(script, role="backend"))
+    assert (row["status"], row["saved"], row["reason"]) == ("success", [], "")
 
 
 def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run) -> None:
