@@ -90,11 +90,11 @@ def not_made(
         delivery = worker.delivery
         if delivery is None or worker.is_adviser or not worker.counts:
             continue
-        gone = tuple(removed.get(worker.id, ()))
-        if not (delivery.missing or gone):
+        lost = tuple(removed.get(worker.id, ()))
+        if not (delivery.missing or lost):
             continue
         kept = _without_links(worker.id, workers, present)
-        if paths := (*_absent(delivery.missing, kept), *gone):
+        if paths := (*_absent(delivery.missing, kept), *lost):
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,
