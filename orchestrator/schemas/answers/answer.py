@@ -30,7 +30,7 @@ class Answer(DescribedFields, BaseModel):
 
 
 #: An amount of US dollars. Further digits of a sum would be rounding errors.
-Usd = Annotated[float, AfterValidator(lambda amount: round(amount, 6))]
+Usd = Annotated[float, AfterValidator(lambda amount: round(amount, 9))]
 
 Links = dict[str, str]
 

@@ -178,7 +178,7 @@ class Accounting:
             self._unit_of_work.update_worker(key, result=replace(result, usage=so_far))
             payload = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
             if so_far.cost_usd is not None:
-                payload["cost_usd"] = round(so_far.cost_usd, 6)
+                payload["cost_usd"] = round(so_far.cost_usd, 9)
             job = self._trees.job_of(worker)
             self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
         return self._own_limit(worker, so_far) or self.check_limits(worker, now)
