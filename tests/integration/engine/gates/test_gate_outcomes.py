@@ -242,7 +242,7 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
 
     assert (code["status"], code["reason"]) == ("completed", "not judged: no tests found")
     assert code["not_judged"] == "no tests found"
-    assert summary_lines(code, 100)[-1] == "Note: not judged: no tests found"
+    assert "Note: not judged: no tests found" in summary_lines(code, 100)
     assert "not judged: no tests found" in merge(site, code)
     assert (documents["status"], documents["reason"]) == ("completed", "")
     assert (asked["status"], asked["reason"]) == ("completed", "")
@@ -277,7 +277,7 @@ def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
     stored = json.loads((site.directory(told["job_id"]) / "status.json").read_text())
     assert stored["not_judged"] == why
     assert stored["unjudged_gates"] == told["unjudged_gates"]
-    assert summary_lines(told, 300)[-1] == f"Note: judged in part: {why}"
+    assert f"Note: judged in part: {why}" in summary_lines(told, 300)
     assert f"judged in part: {why}" in merge(site, told)
     assert documents["status"] == "completed"
     assert documents["unjudged_gates"] == []

@@ -88,7 +88,7 @@ def test_sources_at_which_no_gate_looked_are_named(site: InProcess) -> None:
     stored = json.loads((site.directory(told["job_id"]) / "status.json").read_text())
     for answer in (told, site.get(f"/jobs/{told['job_id']}"), stored):
         assert (answer["not_judged"], answer["unjudged_files"]) == (why, files)
-    assert summary_lines(told, 300)[-1] == f"Note: judged in part: {why}"
+    assert f"Note: judged in part: {why}" in summary_lines(told, 300)
     assert f"judged in part: {why}" in final(site, told)
     assert failing["status"] == "failed"
     assert failing["reason"] == "not judged: web/app.js (no gate for JavaScript)"

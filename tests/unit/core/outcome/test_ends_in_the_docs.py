@@ -10,8 +10,10 @@ from orchestrator.core.scheduler.transitions.ends.attempt_end import PAUSES_SECO
 PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {
     "agent: rate_limit": "yes, free",
-    "agent: start": "if the tool worked before: free, after {:g}, {:g}, and {:g} s".format(
-        *PAUSES_SECONDS
+    "agent: start": (
+        "if the tool worked before: up to three free retries, after {:g}, {:g}, and {:g} s".format(
+            *PAUSES_SECONDS
+        )
     ),
 }
 
