@@ -229,7 +229,7 @@ class DeliveredWork:
         project = "your checkout" if self.has_worktree else "the project"
         found = (
             (PROMISED, self.missing),
-            ("files that git ignores are only saved in the worker's directory", self.saved),
+            ("saved only in the worker's directory, because git ignores them", self.saved),
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )

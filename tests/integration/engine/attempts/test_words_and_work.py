@@ -293,7 +293,8 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
 
 
 def test_a_new_source_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
-    script = "mkdir lib dist; echo 'x = 1' | tee lib/util.py dist/built.py > lib/notes.csv"
+    files = "lib/util.py lib/out/a.py dist/b.py lib/c.csv"
+    script = f"mkdir -p lib/out dist; echo 'x = 1' | tee {files}"
     ended = run(f"{script}; echo 'import util' >> src/app.py; echo done", role="backend")
     row = only(ended)
     assert (ended["status"], row["saved"]) == ("completed", ["lib/util.py"])
