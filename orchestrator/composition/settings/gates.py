@@ -107,4 +107,5 @@ def gate_runner_of(
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
     clean = partial(masked, around.secrets)
-    return GateRunner(runs, baselines, repository, lazy(_secrets), clean, background, post)
+    finder = lazy(lambda: _finder(settings))
+    return GateRunner(runs, baselines, repository, finder, lazy(_secrets), clean, background, post)

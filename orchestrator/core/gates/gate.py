@@ -92,6 +92,8 @@ class GateCause(StrEnum):
     NOTHING_CHANGED = "nothing_changed"
     #: The gate found no test, or skipped all tests.
     NO_TESTS = "no_tests"
+    #: The gate's command succeeds whatever the change does, as ``pytest || true`` does.
+    ALWAYS_SUCCEEDS = "always_succeeds"
     #: The gate also fails on the base commit, and its report does not distinguish failures.
     FAILS_AT_BASE = "fails_at_base"
     PROGRAM_MISSING = "program_missing"
@@ -368,5 +370,12 @@ class GateFinder(Protocol):
         """Return the requested gates, with all their fields set.
 
         ``asked``: gates with a name, a command, or both. Raise InvalidRequest for a name that the
-        project does not know, and for two gates with one name.
+        project does not know, for two gates with one name, and for a requested command that always
+        succeeds.
+        """
+
+    def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
+        """True if only the exit code of the gate counts, and its command always succeeds.
+
+        ``files``: the files that the gate judges. Their scripts are followed.
         """

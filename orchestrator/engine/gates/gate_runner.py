@@ -16,6 +16,7 @@ from orchestrator.core.gates.gate import (
     Check,
     Gate,
     GateCause,
+    GateFinder,
     GateOutcome,
     GatePlace,
     GateResult,
@@ -52,6 +53,7 @@ _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 <<
 #: Maximum number of bytes of a file that are searched for a statement.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that the gate checks was changed"
+ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
 Done = Callable[[Sequence[GateResult]], None]
 _Then = Callable[[Ran], None]
 
@@ -104,6 +106,7 @@ class GateRunner:
         runs: GateProcesses,
         baselines: BaselineRuns,
         repository: Repository,
+        finder: GateFinder,
         secrets: SecretScan,
         masked: Callable[[str], str],
         background: BackgroundPool,
@@ -113,6 +116,7 @@ class GateRunner:
         self._runs = runs
         self.baselines = baselines
         self._repository = repository
+        self._finder = finder
         self._secrets = secrets
         self._masked = masked
         self._background = background
@@ -206,6 +210,8 @@ class GateRunner:
             self._take(sequence, self._scanned(sequence, gate))
         elif why := self._runs.why_not_there(gate, sequence.cwd, sequence.check.worktree):
             self._take(sequence, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
+        elif self._always_succeeds(gate, sequence.check):
+            self._take(sequence, did_not_run(gate, GateCause.ALWAYS_SUCCEEDS, ALWAYS_SUCCEEDS))
         else:
             self._run(sequence, gate, partial(self._first, sequence, gate))
 
@@ -216,6 +222,12 @@ class GateRunner:
         if gate.when and not matching(paths, gate.when):
             return UNCHANGED
         return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
+
+    def _always_succeeds(self, gate: Gate, check: Check) -> bool:
+        # A detected gate could fail at the base. Its changed scripts are judged by ``SecondRuns``.
+        if not gate.is_asked_for or not check.base:
+            return False
+        return self._finder.always_succeeds(gate, self._repository.files(check.commit))
 
     def _scanned(self, sequence: _GateSequence, gate: Gate) -> GateResult:
         check = sequence.check

@@ -9,10 +9,10 @@ import yaml
 from pydantic import ValidationError
 
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateSource
+from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
-from orchestrator.gates.detect.scripts import scripts_in
+from orchestrator.gates.detect.scripts import Calls, judges_nothing, scripts_in
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.gates import GatesFile, gate_of
 from orchestrator.schemas.requests.plan_text import KIND as INVALID_FILE
@@ -77,6 +77,10 @@ class GateResolver:
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         return _checked(self._whole(self._resolved(asked, files), files))
 
+    def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
+        is_command = bool(gate.run) and gate.report is GateReport.EXIT
+        return is_command and Calls(files).judge_nothing(gate.run)
+
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates with all fields set.
 
@@ -115,7 +119,19 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
             f"{', '.join(gate.name for gate in detected(files))}",
             kind=KIND,
         )
+    if asked.source is GateSource.ASKED and _is_constant(asked):
+        raise InvalidRequest(
+            f"gate {one_line(asked.run)!r} always succeeds, so it judges nothing; use a command "
+            "that can fail, or off for no gates",
+            kind=KIND,
+        )
     return asked if asked.name else replace(asked, name=_name_of(asked.run))
+
+
+def _is_constant(asked: Gate) -> bool:
+    """True if the command succeeds whatever the project's scripts do."""
+    is_exit = asked.report is GateReport.EXIT
+    return is_exit and judges_nothing(asked.run, called=lambda words: False)
 
 
 def _known(name: str, files: GateFiles) -> Gate | None:

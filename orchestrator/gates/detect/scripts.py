@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -33,46 +33,95 @@ _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
 #: Commands that always succeed.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
-_SHELL_OPERATOR = re.compile(r"[;&|]+")
+#: Commands that always succeed at the end of a pipe, whatever the commands before them do.
+_FILTERS = frozenset({"cat", "head", "sort", "tail", "tee"})
+#: Options with which make prints the commands and runs none.
+_DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
+#: Words with which a command before the last one may decide the exit code.
+_MAY_END = frozenset(
+    {"exit", "return", "set", "trap", "exec", "eval", "source", ".", "if", "case", "for", "while"}
+    | {"until", "{", "}"}
+)
+_SEQUENCE = frozenset({";", "&"})
+_OR, _AND = "||", "&&"
+_PIPES = frozenset({"|", "|&"})
 
 
-#: Returns the commands that a command runs; None if they are unknown. The argument has the words of
-#: the command.
-Called = Callable[[Sequence[str]], Sequence[str] | None]
+#: True if the scripts that a command runs always succeed; False if it runs none, or unknown ones.
+#: The argument has the words of the command.
+Called = Callable[[Sequence[str]], bool]
 
 
 def judges_nothing(text: str, called: Called) -> bool:
     """True if the commands always succeed, so that they cannot reject a change.
 
-    These are commands such as ``true``, ``exit 0``, and ``echo``, and commands that only run such
-    commands. False if the text cannot be split into commands. ``called`` returns the texts of the
-    scripts that a command runs.
+    Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
+    and commands that only run such commands. False if the text cannot be split into commands.
     """
     try:
-        commands = [each for line in text.splitlines() for each in _split(line)]
+        lines = [_words(line) for line in text.splitlines()]
     except ValueError:
         return False
-    return all(_is_constant(each, called) for each in commands)
+    may_end = text.startswith("#!") or any(word in _MAY_END for line in lines for word in line)
+    return all(_succeeds(line, called, may_end=may_end) for line in lines)
 
 
-def _split(line: str) -> Iterator[list[str]]:
-    words: list[str] = []
-    for word in shlex.shlex(line, posix=True, punctuation_chars=True):
-        if _SHELL_OPERATOR.fullmatch(word):
-            yield words
-            words = []
+def _words(line: str) -> list[str]:
+    return list(shlex.shlex(line, posix=True, punctuation_chars=True))
+
+
+def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    """True if a line of commands always succeeds.
+
+    ``may_end``: True if every command of the line may decide the exit code. Otherwise the last
+    command of a sequence and of a pipe decides it.
+    """
+    if {"(", ")"} & {*line}:
+        return False
+    sequence = [each for each in _split(line, _SEQUENCE) if each]
+    return all(
+        _list_succeeds(each, called, may_end=may_end)
+        for each in (sequence if may_end else sequence[-1:])
+    )
+
+
+def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    """True if pipes joined by ``&&`` and ``||`` always succeed. The shell joins from the left."""
+    operators = [word for word in words if word in (_OR, _AND)]
+    first, *rest = (
+        _pipe_succeeds(each, called, may_end=may_end) for each in _split(words, {_OR, _AND})
+    )
+    for operator, each in zip(operators, rest, strict=True):
+        first = first or each if operator == _OR else first and each
+    return first
+
+
+def _pipe_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    commands = list(_split(words, _PIPES))
+    if may_end:
+        return all(_is_constant(each, called) for each in commands)
+    last = commands[-1]
+    is_filter = len(commands) > 1 and bool(last) and last[0] in _FILTERS
+    return is_filter or _is_constant(last, called)
+
+
+def _split(words: Sequence[str], operators: Container[str]) -> Iterator[list[str]]:
+    found: list[str] = []
+    for word in words:
+        if word in operators:
+            yield found
+            found = []
         else:
-            words.append(word)
-    yield words
+            found.append(word)
+    yield found
 
 
 def _is_constant(words: list[str], called: Called) -> bool:
-    if {"(", ")"} & {*words}:
-        return False
     if not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"]):
         return True
-    texts = called(words)
-    return texts is not None and all(judges_nothing(each, called) for each in texts)
+    if words[0] == "make" and _DRY_RUN & {*words}:
+        return True
+    return called(words)
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
@@ -142,34 +191,34 @@ class Calls:
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
-        self._seen: set[str] = set()
+        #: True for each call that always succeeds, and for a call whose texts are being read.
+        self._verdicts: dict[str, bool] = {}
 
     def judge_nothing(self, text: str) -> bool:
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
-    def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """Return the texts of the scripts that a command runs; None if they are unknown.
-
-        The result is empty if the scripts were already followed.
-        """
+    def _called(self, words: Sequence[str]) -> bool:
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
-            return self._once("npm", _script_called(plain), self._script)
+            return self._succeeds("npm", _script_called(plain), self._script)
         if plain[0] == "make" and len(plain) == 2:
-            return self._once("make", plain[1], self._target)
+            return self._succeeds("make", plain[1], self._target)
         path = plain[1] if plain[0] in _SHELLS and len(plain) == 2 else plain[0]
         is_file = len(plain) == 1 or path is not plain[0]
         path = path.removeprefix("./")
         if is_file and path.split("/")[0] in self._files.names() and is_shell(path, self._files):
-            return self._once("file", path, self._text)
-        return None
+            return self._succeeds("file", path, self._text)
+        return False
 
-    def _once(self, kind: str, name: str, texts: Any) -> Sequence[str] | None:
-        if f"{kind} {name}" in self._seen:
-            return ()
-        self._seen.add(f"{kind} {name}")
-        found: Sequence[str] | None = texts(name)
-        return found
+    def _succeeds(self, kind: str, name: str, texts: Callable[[str], Sequence[str] | None]) -> bool:
+        """``texts``: returns the commands of a script; None if they are unknown."""
+        key = f"{kind} {name}"
+        if key not in self._verdicts:
+            self._verdicts[key] = True
+            found = texts(name)
+            verdict = found is not None and all(map(self.judge_nothing, found))
+            self._verdicts[key] = verdict
+        return self._verdicts[key]
 
     def _text(self, path: str) -> Sequence[str] | None:
         return [self._files.read(path)] if self._files.read(path) else None

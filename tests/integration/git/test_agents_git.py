@@ -75,7 +75,7 @@ def test_dependencies_and_large_files_are_held_back_and_named(host: Host) -> Non
     head -c 11000000 /dev/zero > dump.bin; head -c 11000000 /dev/zero > promised.bin; echo a > a.txt
     """
     ended = host.run(
-        edit(script, writes=["promised.bin"], gates=["test -e web/node_modules/3.js", "true"])
+        edit(script, writes=["promised.bin"], gates=["test -e web/node_modules/3.js", "test -d ."])
     )
 
     assert ended["status"] == "completed", ended

@@ -128,5 +128,5 @@ KINDS: Mapping[str, Kind] = {
     "escape": Kind(tasks=_escape),
     "murder": Kind(tasks=_murder, ends=ANYHOW),
     "litter": Kind(tasks=_litter, ends=ANYHOW),
-    "repository": Kind(tasks=_repository, config={"gates": ["test ! -e broken", "true"]}),
+    "repository": Kind(tasks=_repository, config={"gates": ["test ! -e broken", "test -d ."]}),
 }

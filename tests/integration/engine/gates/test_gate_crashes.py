@@ -22,7 +22,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
         f"exec 9>>../lock; flock -n 9 || echo overlap >> {site.effects}; "
         f"echo ran >> {site.effects}; sleep 0.05; exit 1"
     )
-    config = {"gates": [gate, "true"]}
+    config = {"gates": [gate, "test -d ."]}
     body = {"request": "x", "config": config, "tasks": [edit("echo b > b.txt"), edit("touch c")]}
     headers = {"Idempotency-Key": "one"}
     job = str(

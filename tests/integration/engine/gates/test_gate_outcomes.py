@@ -1,6 +1,7 @@
 """A gate that judged nothing has not passed: real pytest, through the real server."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> Non
         {"name": "none", "run": f"{JUNIT} -k no_such_test", "report": "junit"},
         {"name": "none", "run": "echo '?   	example.com/x	[no test files]'", "report": "go"},
         {"name": "none", "run": "pytest -q -k no_such_test"},
-        *nightly({"name": "none", "run": "echo 'No tests found, exiting with code 0'"}),
+        *nightly({"name": "none", "run": "printf 'No tests found, exiting with code 0'"}),
     ],
     ids=["junit", "go", "pytest exit code 5", "jest --passWithNoTests"],
 )
@@ -249,6 +250,26 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
     assert (failing["status"], failing["reason"]) == ("failed", "not judged: no tests found")
 
 
+def test_a_requested_gate_that_always_succeeds_does_not_count_as_passed(made: MakeProject) -> None:
+    """The worker's scripts count, so a job may replace a script that checks nothing."""
+    scripts = json.dumps({"scripts": {"check": "grep -q x app.py || true"}})
+    site, _ = made({"app.py": FILES["app.py"], "package.json": scripts})
+    real = json.dumps({"scripts": {"check": "grep -q return app.py"}})
+    makes_real = edit(f"{BREAKS}\necho {shlex.quote(real)} > package.json")
+
+    constant = site.run("x", [edit(BREAKS)], gates=["npm run check"])
+    mended = site.run("y", [makes_real], gates=["npm run check"])
+    refused = site.post("z", [edit(BREAKS)], gates=["grep -q x app.py || true"])
+
+    why = "its command always succeeds, so it judges nothing"
+    assert constant["status"] == "failed"
+    assert outcome(site, constant, "npm-run-check") == ("did_not_run", "always_succeeds", True)
+    assert worker(site, constant["job_id"])["reason"] == f"gate npm-run-check did not run: {why}"
+    assert (mended["status"], mended["unjudged_gates"]) == ("completed", [])
+    assert refused.status_code == 422
+    assert "'grep -q x app.py || true' always succeeds" in refused.json()["detail"]
+
+
 def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
     made: MakeProject,
 ) -> None:
@@ -316,7 +337,7 @@ def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> 
     assert ended["results"]["tasks"][0]["reason"] == "advisory gate lint failed: exit code 3"
 
 
-@pytest.mark.parametrize("run", ["pytest -q | tail -3", *nightly("pytest -q || true")])
+@pytest.mark.parametrize("run", ["pytest -q | grep .", *nightly("pytest -q || printf failed")])
 def test_a_gate_that_hides_failed_tests_is_named(made: MakeProject, run: str) -> None:
     site, _ = made({**FILES, "pyproject.toml": CONFIG})
 

@@ -269,7 +269,7 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     gates = [
         {"name": "docs", "run": "exit 1", "when": ["docs/**"]},
         {"name": "told", "run": "exit 1", "required": False},
-        {"name": "text", "run": "true", "when": ["*.txt"]},
+        {"name": "text", "run": "test -d .", "when": ["*.txt"]},
     ]
 
     ended = site.run("x", [edit("echo x > x.txt")], gates=gates)
@@ -284,8 +284,8 @@ def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject
     gates = [
         {"name": "own", "run": "test -e src/a.txt", "when": ["src/**"]},
         {"name": "top", "run": "exit 1", "when": ["part/src/**"]},
-        {"name": "beside", "run": "true", "when": ["../other/*.txt"]},
-        {"name": "any", "run": "true", "when": ["b.txt"]},
+        {"name": "beside", "run": "test -d .", "when": ["../other/*.txt"]},
+        {"name": "any", "run": "test -d .", "when": ["b.txt"]},
     ]
 
     ended = site.run("x", [edit("echo x > src/a.txt; echo x > ../other/b.txt")], gates=gates)

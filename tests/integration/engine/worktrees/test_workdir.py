@@ -78,7 +78,7 @@ def test_a_task_and_its_gate_work_with_the_umask_of_the_servers_user(
 ) -> None:
     project = Project(tmp_path / "project").begin(FILES)
     server = make_server(orchestrator={"project_root": str(project.path)})
-    gate = {"name": "check", "run": "umask; echo x > by-gate.txt"}
+    gate = {"name": "check", "run": "umask; echo x > by-gate.txt; test -s by-gate.txt"}
 
     ended = server.run("work here", [here("echo x > by-task.txt", gates=[gate]), shell("umask")])
 

@@ -98,7 +98,7 @@ def test_a_child_job_may_add_gates_and_drops_none() -> None:
     assert names(below(parent, None, "snapshot")) == ["secrets", "ruff"]
     assert names(below(parent, (), "snapshot")) == ["secrets", "ruff"]
     assert names(below(parent, (ASKED,), "snapshot")) == ["secrets", "ruff", "make-unit"]
-    weaker = Gate(name="ruff", run="true")
+    weaker = Gate(name="ruff", run="test -e pyproject.toml")
     assert below(parent, (weaker,), "snapshot").gates == gates
 
 
