@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import click
 
 from orchestrator import __version__
-from orchestrator.cli.command_context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import COMPLETE_VARIABLE, CommandGroup, Sections
 from orchestrator.cli.output.error_messages import report_error
@@ -196,18 +196,18 @@ def _group(name: str) -> CommandGroup:
     help="Directory of config.yaml, workspace, and logs (default: this folder; if installed from "
     "a wheel: $ORCHESTRATOR_HOME, or .orchestrator/local of the project).",
 )
-@pass_surroundings
-def commands(surroundings: CliContext, home: Path | None) -> None:
+@pass_cli_context
+def commands(context: CliContext, home: Path | None) -> None:
     """Run AI agents in parallel on one repository, and merge their results.
 
     Results go to standard output, everything else to standard error.
     """
     if home is not None:
-        surroundings.use_home(home)
-    surroundings.settle_home()
+        context.use_home(home)
+    context.settle_home()
 
 
-def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
+def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     """Run one command line, and return its exit code. Errors are printed, not raised."""
     try:
         result = commands.main(
@@ -215,8 +215,8 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
             prog_name=COMMAND,
             complete_var=COMPLETE_VARIABLE,
             standalone_mode=False,
-            obj=surroundings,
-            color=wants_color(surroundings.environ),
+            obj=context,
+            color=wants_color(context.environ),
         )
     except click.Abort:
         return ExitCode.INTERRUPTED
@@ -224,7 +224,7 @@ def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
         error.show()
         return error.exit_code
     except OrchestratorError as error:
-        return report_error(error, surroundings.as_json)
+        return report_error(error, context.as_json)
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("orchestrator"):
             raise

@@ -198,7 +198,7 @@ class Seconds(click.FloatRange):
         return seconds
 
 
-pass_surroundings = click.make_pass_decorator(CliContext, ensure=True)
+pass_cli_context = click.make_pass_decorator(CliContext, ensure=True)
 
 
 #: The variable that ``--project`` sets, for this command and for a server that it starts.
@@ -208,9 +208,11 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 def project_option(command: Command) -> Command:
     """Add the option ``--project``, the directory to work on."""
 
-    def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
+    def remember(
+        click_context: click.Context, _: click.Parameter, value: Path | None
+    ) -> Path | None:
         if value is not None:
-            context.ensure_object(CliContext).use_project(value)
+            click_context.ensure_object(CliContext).use_project(value)
         return value
 
     option = click.option(
@@ -227,8 +229,8 @@ def project_option(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add the option ``--json``, which prints results and errors as JSON objects."""
 
-    def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
-        context.ensure_object(CliContext).as_json = value
+    def remember(click_context: click.Context, _: click.Parameter, value: bool) -> bool:
+        click_context.ensure_object(CliContext).as_json = value
         return value
 
     option = click.option(

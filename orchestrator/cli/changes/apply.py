@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
     unconfirmed,
 )
@@ -82,9 +82,9 @@ class ApplyStep:
 @click.option("--yes", is_flag=True, help="Overwrite without confirmation.")
 @json_option
 @project_option
-@pass_surroundings
+@pass_cli_context
 def apply_command(
-    surroundings: CliContext,
+    context: CliContext,
     job_id: str,
     target: Path | None,
     dry_run: bool,
@@ -99,32 +99,32 @@ def apply_command(
     project` tasks are already in the project. Exit code 6: a file was not copied ("refused").
     """
     if target is None and not dry_run:
-        surroundings.check_user("apply without --to")
-    place = _checked(target or _project(surroundings, job_id))
-    sources = _by_path(_sources(surroundings, job_id), job_id, take)
+        context.check_user("apply without --to")
+    place = _checked(target or _project(context, job_id))
+    sources = _by_path(_sources(context, job_id), job_id, take)
     placing = SafeWriter(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
     if not dry_run:
-        _ask(surroundings, place, [step for _, step in plan], yes)
+        _ask(context, place, [step for _, step in plan], yes)
         plan = [(each, _done(placing, each, step)) for each, step in plan]
-    _print(surroundings, job_id, place, [step for _, step in plan], dry_run)
-    if there := made_in_project(whole_job(surroundings.workspace, job_id)):
+    _print(context, job_id, place, [step for _, step in plan], dry_run)
+    if there := made_in_project(whole_job(context.workspace, job_id)):
         click.echo(printable(already(there)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
     return ExitCode.PARTIAL if refused else ExitCode.OK
 
 
-def _project(surroundings: CliContext, job_id: str) -> Path:
+def _project(context: CliContext, job_id: str) -> Path:
     from orchestrator.config import load, project_root
 
-    if any(_sources_of_result(surroundings, job_id)):
+    if any(_sources_of_result(context, job_id)):
         raise InvalidRequest(
             f"the project is a git repository; land the result: {COMMAND} land {job_id}; or copy "
             f"its files to another directory: --to DIR"
         )
-    environ = surroundings.environ
-    settings = load(surroundings.folder, environ=environ, require_key=False).settings
-    return project_root(settings, surroundings.folder)
+    environ = context.environ
+    settings = load(context.folder, environ=environ, require_key=False).settings
+    return project_root(settings, context.folder)
 
 
 def _checked(target: Path) -> Path:
@@ -174,18 +174,18 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
         return True
 
 
-def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
+def _sources(context: CliContext, job_id: str) -> Iterator[PlanSource]:
     # If several workers created a path, each of them is a source.
-    merged = list(_sources_of_result(surroundings, job_id))
+    merged = list(_sources_of_result(context, job_id))
     yield from merged
     if not merged:
-        home = directory_of(surroundings.workspace, job_id)
-        yield from _of_workers(home, tasks_of(whole_job(surroundings.workspace, job_id)))
+        home = directory_of(context.workspace, job_id)
+        yield from _of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
 
 
-def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
+def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]:
     # Without a merged result or a repository, there is no source.
-    landing = landing_of(surroundings, job_id)
+    landing = landing_of(context, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
             yield PlanSource(each.path, "", each.executable, content, each.kind, not each.blob)
@@ -253,21 +253,21 @@ def _words(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
+def _ask(context: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
     """Ask the user before files are overwritten. Raise Conflict if the user declines."""
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return
     click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
     files = "this file" if len(over) == 1 else f"these {len(over)} files"
-    if surroundings.as_json or not confirmed(f"Overwrite {files} in {place}?"):
+    if context.as_json or not confirmed(f"Overwrite {files} in {place}?"):
         raise unconfirmed("overwrite", "copied")
 
 
 def _print(
-    surroundings: CliContext, job_id: str, place: Path, steps: Sequence[ApplyStep], dry_run: bool
+    context: CliContext, job_id: str, place: Path, steps: Sequence[ApplyStep], dry_run: bool
 ) -> None:
-    if surroundings.as_json:
+    if context.as_json:
         files = [asdict(step) for step in steps]
         payload = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
         click.echo(json.dumps(payload))

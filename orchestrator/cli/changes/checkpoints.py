@@ -9,7 +9,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
     unconfirmed,
 )
@@ -26,17 +26,17 @@ _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMI
 @click.argument("worker_id", metavar="[WORKER]", required=False)
 @json_option
 @project_option
-@pass_surroundings
-def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
+@pass_cli_context
+def checkpoints_command(context: CliContext, job_id: str, worker_id: str | None) -> None:
     """List the checkpoints of JOB's workers, or of one WORKER.
 
     The oldest is first. FILES is the number of files that differ from the previous checkpoint. The
     current checkpoint of each worker is marked.
     """
-    surroundings.work_on_project_of(job_id)
-    answer = _checkpoints(surroundings, job_id)
+    context.work_on_project_of(job_id)
+    answer = _checkpoints(context, job_id)
     found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({**answer, "checkpoints": found}, indent=2))
     elif found:
         click.echo(table([_HEADINGS, *map(_row, found)]))
@@ -53,9 +53,9 @@ def checkpoints_command(surroundings: CliContext, job_id: str, worker_id: str | 
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @json_option
 @project_option
-@pass_surroundings
+@pass_cli_context
 def rollback_command(
-    surroundings: CliContext, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
+    context: CliContext, job_id: str, worker_id: str, checkpoint: str | None, yes: bool
 ) -> None:
     """Restore a worker's changes to a checkpoint.
 
@@ -65,9 +65,9 @@ def rollback_command(
     to = checkpoint or "the checkpoint before its latest attempt"
     if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {to}?"):
         raise unconfirmed("roll back")
-    surroundings.work_on_project_of(job_id)
-    answer = _rolled_back(surroundings, job_id, worker_id, checkpoint)
-    if surroundings.as_json:
+    context.work_on_project_of(job_id)
+    answer = _rolled_back(context, job_id, worker_id, checkpoint)
+    if context.as_json:
         click.echo(json.dumps(answer))
         return
     commit = answer["commit"][:12]
@@ -101,30 +101,30 @@ def _row(found: Answer) -> tuple[object, ...]:
     )
 
 
-def _checkpoints(surroundings: CliContext, job_id: str) -> Answer:
-    client = surroundings.client_if_running()
+def _checkpoints(context: CliContext, job_id: str) -> Answer:
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.checkpoints(job_id)
     from orchestrator.api.serializers.checkpoints import checkpoints_answer
 
-    with surroundings.local_service() as (service, caller):
+    with context.local_service() as (service, caller):
         return checkpoints_answer(service, caller, job_id).as_json()
 
 
 def _rolled_back(
-    surroundings: CliContext, job_id: str, worker_id: str, checkpoint: str | None
+    context: CliContext, job_id: str, worker_id: str, checkpoint: str | None
 ) -> Answer:
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.rollback(job_id, worker_id, checkpoint)
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.checkpoints import rolled_back_answer
 
-    with surroundings.local_service() as (service, caller):
+    with context.local_service() as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)
-    audit = surroundings.audit_log()
+    audit = context.audit_log()
     audit.note("(rollback)", "POST", f"{job_path(job_id)}/workers/{worker_id}/rollback")
     audit.close()
     return answer.as_json()

@@ -10,7 +10,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
@@ -55,9 +55,9 @@ _TEMPLATE = """\
 )
 @json_option
 @project_option
-@pass_surroundings
+@pass_cli_context
 def feedback_command(
-    surroundings: CliContext,
+    context: CliContext,
     /,
     job_id: str,
     worker_id: str,
@@ -76,10 +76,10 @@ def feedback_command(
     given = Comments([in_option(each) for each in comments], message or "")
     if file is not None:
         given.add(in_file(file.read()))
-    with surroundings.client() as client:
+    with context.client() as client:
         commit = commit or _commit(client.job(job_id), worker_id)
         if edit:
-            given.add(_edited(surroundings, job_id, worker_id, commit))
+            given.add(_edited(context, job_id, worker_id, commit))
         if not given.found and not given.summary.strip():
             raise InvalidRequest(
                 "no comments; nothing was sent; to write comments: "
@@ -88,7 +88,7 @@ def feedback_command(
         answer = client.feedback(
             job_id, worker_id, given.found, commit=commit, summary=given.summary, agent=agent
         )
-    click.echo(json.dumps(answer) if surroundings.as_json else _answer_text(answer, given))
+    click.echo(json.dumps(answer) if context.as_json else _answer_text(answer, given))
 
 
 def _commit(job: Answer, worker_id: str) -> str:
@@ -108,12 +108,12 @@ def _commit(job: Answer, worker_id: str) -> str:
     return str(found["commit"])
 
 
-def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
+def _edited(context: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
     """Open the worker's diff in the user's editor, and return the comments that the user adds."""
     from orchestrator.cli.changes.land import diff_of_worker
 
-    surroundings.work_on_project_of(job_id)
-    diff = diff_of_worker(surroundings, job_id, worker_id, None, False).decode("utf-8", "replace")
+    context.work_on_project_of(job_id)
+    diff = diff_of_worker(context, job_id, worker_id, None, False).decode("utf-8", "replace")
     text = _TEMPLATE.format(worker=worker_id, job=job_id, commit=commit[:12], diff=diff)
     changed = click.edit(text, extension=".diff")
     return in_diff(changed or "")

@@ -10,7 +10,7 @@ from orchestrator.api.client.errors import ConflictError
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
     unconfirmed,
 )
@@ -42,9 +42,9 @@ _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
     help="Show the state of WORKER at the end of attempt N, even if rolled back.",
 )
 @project_option
-@pass_surroundings
+@pass_cli_context
 def diff_command(
-    surroundings: CliContext,
+    context: CliContext,
     job_id: str,
     worker_id: str | None,
     stat: bool,
@@ -55,13 +55,13 @@ def diff_command(
     With WORKER, shows the commits of one worker of JOB, compared with its base. WORKER may have
     failed or timed out, and its commits need not be merged.
     """
-    surroundings.work_on_project_of(job_id)
+    context.work_on_project_of(job_id)
     if worker_id:
-        shown = diff_of_worker(surroundings, job_id, worker_id, attempt, stat)
+        shown = diff_of_worker(context, job_id, worker_id, attempt, stat)
     elif attempt is not None:
         raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
     else:
-        shown = landing_of(surroundings, job_id).diff(stat=stat)
+        shown = landing_of(context, job_id).diff(stat=stat)
     if sys.stdout.isatty():
         click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
     else:
@@ -69,12 +69,12 @@ def diff_command(
 
 
 def diff_of_worker(
-    surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
+    context: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
 ) -> bytes:
     from orchestrator.composition import worker_difference
 
-    root_id = root_id_of(surroundings.workspace, job_id)
-    folder, environ = surroundings.folder, surroundings.environ
+    root_id = root_id_of(context.workspace, job_id)
+    folder, environ = context.folder, context.environ
     return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
 
 
@@ -96,9 +96,9 @@ def diff_of_worker(
 )
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
-@pass_surroundings
+@pass_cli_context
 def land_command(
-    surroundings: CliContext,
+    context: CliContext,
     job_id: str,
     ff_only: bool,
     no_ff: bool,
@@ -119,20 +119,20 @@ def land_command(
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch
     that --onto names.
     """
-    surroundings.check_user("land")
+    context.check_user("land")
     how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
     if pr and how:
         raise click.UsageError(
             f"--pr and --{how[0].replace('_', '-')} conflict, because the hosting service merges "
             "a pull request; pass one of them"
         )
-    landing = landing_of(surroundings, job_id)
+    landing = landing_of(context, job_id)
     asked: dict[str, Any] = {**dict.fromkeys(how, True), "partial": partial}
     try:
-        plan = _land(surroundings, job_id, {**asked, "check": True})
+        plan = _land(context, job_id, {**asked, "check": True})
     except (Incomplete, ConflictError) as error:
-        return _incomplete(surroundings, job_id, error)
-    job = whole_job(surroundings.workspace, job_id)
+        return _incomplete(context, job_id, error)
+    job = whole_job(context.workspace, job_id)
     if plan["nothing_to_land"]:
         losses = _losses(job.get("missing") or ())
         lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
@@ -141,26 +141,26 @@ def land_command(
     if not pr and landing.is_landed():
         # Nothing will change, so the user is not asked.
         asked["onto"] = onto or plan["branch"].split(" ")[0]
-        click.echo(_land(surroundings, job_id, asked)["text"])
+        click.echo(_land(context, job_id, asked)["text"])
         return ExitCode.OK
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
     if pr:
-        return _open_pull_request(surroundings, landing, job, onto or plan["base_branch"], yes=yes)
+        return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
     asked["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
-    click.echo(_land(surroundings, job_id, asked)["text"])
+    click.echo(_land(context, job_id, asked)["text"])
     return ExitCode.OK
 
 
-def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
+def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Print what an incomplete job's result lacks. Return the exit code of the job's status.
 
     Raise ``error`` again if it reports anything else.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
-    job = whole_job(surroundings.workspace, job_id)
+    job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
     also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
     click.echo(printable("\n".join([*_lacks(job), also])), err=True)
@@ -168,7 +168,7 @@ def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | Conf
 
 
 def _open_pull_request(
-    surroundings: CliContext,
+    context: CliContext,
     landing: "Landing",
     job: Mapping[str, Any],
     base: str,
@@ -185,7 +185,7 @@ def _open_pull_request(
         )
     asked = PullRequest(
         project=landing.project,
-        environ=surroundings.environ,
+        environ=context.environ,
         commit=landing.to_push(),
         head=landing.head,
         base=base,
@@ -287,22 +287,22 @@ def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 @job_argument
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
-@pass_surroundings
-def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
+@pass_cli_context
+def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
     """Undo the landing of JOB.
 
     Fails if the branch has newer commits, or the checkout has uncommitted changes.
     """
-    surroundings.check_user("undo")
-    landing = landing_of(surroundings, job_id)
+    context.check_user("undo")
+    landing = landing_of(context, job_id)
     if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):
         raise unconfirmed("undo")
-    click.echo(_undo(surroundings, job_id)["text"])
+    click.echo(_undo(context, job_id)["text"])
 
 
-def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
     """Land the result through the running server; without a server, in this process."""
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.land(job_id, **asked)
@@ -311,41 +311,41 @@ def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Ma
 
     body = LandBody(**asked)
     answer = landing_plan_answer if body.check else land_answer
-    with surroundings.local_service() as (service, caller):
+    with context.local_service() as (service, caller):
         found = answer(service, caller, job_id, body.to_request()).as_json()
     if not body.check:
-        _note(surroundings, job_id, "land")
+        _note(context, job_id, "land")
     return found
 
 
-def _undo(surroundings: CliContext, job_id: str) -> Mapping[str, Any]:
-    client = surroundings.client_if_running()
+def _undo(context: CliContext, job_id: str) -> Mapping[str, Any]:
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.undo(job_id)
     from orchestrator.api.serializers.landing import undo_answer
 
-    with surroundings.local_service() as (service, caller):
+    with context.local_service() as (service, caller):
         found = undo_answer(service, caller, job_id).as_json()
-    _note(surroundings, job_id, "undo")
+    _note(context, job_id, "undo")
     return found
 
 
-def _note(surroundings: CliContext, job_id: str, action: str) -> None:
+def _note(context: CliContext, job_id: str, action: str) -> None:
     from orchestrator.api.serializers.answer_parts import job_path
 
-    audit = surroundings.audit_log()
+    audit = context.audit_log()
     audit.note(f"({action})", "POST", f"{job_path(job_id)}/{action}")
     audit.close()
 
 
-def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
+def landing_of(context: CliContext, job_id: str) -> "Landing":
     """Return the landing of a job in the job's project. Needs no running server.
 
     Raise NotFound.
     """
     from orchestrator.composition import landing
 
-    surroundings.work_on_project_of(job_id)
-    root_id = root_id_of(surroundings.workspace, job_id)
-    return landing(surroundings.folder, surroundings.environ, root_id, job_id)
+    context.work_on_project_of(job_id)
+    root_id = root_id_of(context.workspace, job_id)
+    return landing(context.folder, context.environ, root_id, job_id)

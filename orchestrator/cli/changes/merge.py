@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
 )
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_ending import place_of, purpose
@@ -47,9 +47,9 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
     help="Agent that resolves the conflicts; worker: each worker's own agent.",
 )
 @json_option
-@pass_surroundings
+@pass_cli_context
 def merge_command(
-    surroundings: CliContext,
+    context: CliContext,
     job_id: str,
     strategy: str | None,
     take: tuple[str, ...],
@@ -68,7 +68,7 @@ def merge_command(
 
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     asked = {name: value for name, value in choice.items() if value}
-    with client_for(surroundings, job_id) as client:
+    with client_for(context, job_id) as client:
         before = client.conflicts(job_id) if asked.keys() == {"take"} else {}
         record = client.merge(job_id, **asked)
     # An unchanged commit means that nothing was merged.
@@ -79,7 +79,7 @@ def merge_command(
         if each in {*before["merged"]} - {*before["left_out"]}
     ]
     text = printable("\n".join([*lines, _record_text(record)]))
-    click.echo(json.dumps(record) if surroundings.as_json else text)
+    click.echo(json.dumps(record) if context.as_json else text)
     return of_job(str(record["status"]))
 
 
@@ -89,9 +89,9 @@ def merge_command(
 @click.argument("worker_id", metavar="WORKER")
 @click.option("--reason", metavar="TEXT", help="Reason for the choice, for reports.")
 @json_option
-@pass_surroundings
+@pass_cli_context
 def choose_command(
-    surroundings: CliContext, job_id: str, task_id: str, worker_id: str, reason: str | None
+    context: CliContext, job_id: str, task_id: str, worker_id: str, reason: str | None
 ) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
@@ -101,9 +101,9 @@ def choose_command(
     """
     from orchestrator.cli.server.background_server import client_for
 
-    with client_for(surroundings, job_id) as client:
+    with client_for(context, job_id) as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")
-    click.echo(json.dumps(record) if surroundings.as_json else printable(_record_text(record)))
+    click.echo(json.dumps(record) if context.as_json else printable(_record_text(record)))
     return of_job(str(record["status"]))
 
 

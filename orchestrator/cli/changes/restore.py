@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
     unconfirmed,
 )
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @job_argument
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
-@pass_surroundings
-def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
+@pass_cli_context
+def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
     Refs are branches and tags. Restores each item to its state before JOB. Lists items that have
@@ -43,9 +43,9 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     from orchestrator.composition import restoring
     from orchestrator.git import RestoreState
 
-    surroundings.check_user("restore")
-    root_id = root_id_of(surroundings.workspace, job_id)
-    job = whole_job(surroundings.workspace, root_id)
+    context.check_user("restore")
+    root_id = root_id_of(context.workspace, job_id)
+    job = whole_job(context.workspace, root_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(
             f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait {root_id}"
@@ -54,7 +54,7 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     if not changes:
         click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
-    work = restoring(surroundings.folder, surroundings.environ, root_id)
+    work = restoring(context.folder, context.environ, root_id)
     found = work.look(changes)
     _show(work, found)
     can = [each for each in found if each.standing is RestoreState.CAN_BE_RESTORED]

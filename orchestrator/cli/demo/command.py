@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.demo.folder import PLAN, DemoFailed, DemoFolder, new_folder
 from orchestrator.cli.demo.story import Story
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
@@ -30,8 +30,8 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     help="New directory for the demo's files (default: a temporary directory).",
 )
 @json_option
-@pass_surroundings
-def demo_command(surroundings: CliContext, keep: Path | None) -> int:
+@pass_cli_context
+def demo_command(context: CliContext, keep: Path | None) -> int:
     """Run a job with scripted agents in a separate repository.
 
     Takes about 20 seconds. Needs git. Needs no AI tool, key, or network. Four workers run in
@@ -40,9 +40,9 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
     not change. The demo's files remain. The last lines of the output have commands to show and to
     remove them.
     """
-    environ = surroundings.environ
+    environ = context.environ
     folder = new_folder(keep, environ)
-    demo = Demo(folder, folder.environment(environ), as_json=surroundings.as_json)
+    demo = Demo(folder, folder.environment(environ), as_json=context.as_json)
     click.echo(f"demo: {folder.path}", err=True)
     base = folder.head(environ)
     code = demo.run()

@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.command_context import (
     CliContext,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.doctor.agents import agent_checks
@@ -109,12 +109,12 @@ _MARKS = {True: click.style("ok  ", fg="green"), False: click.style("FAIL", fg="
 @click.command("doctor")
 @json_option
 @project_option
-@pass_surroundings
-def doctor_command(surroundings: CliContext) -> int:
+@pass_cli_context
+def doctor_command(context: CliContext) -> int:
     """Check the installation; exit code 1: a check failed."""
-    checks = list(doctor(surroundings))
+    checks = list(doctor(context))
     ok = all(check.ok is not False for check in checks)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         for check in checks:
@@ -125,17 +125,17 @@ def doctor_command(surroundings: CliContext) -> int:
     return ExitCode.OK if ok else ExitCode.FAILED
 
 
-def doctor(surroundings: CliContext) -> Iterator[HealthCheck]:
+def doctor(context: CliContext) -> Iterator[HealthCheck]:
     """Yield every check, in the order in which to fix problems."""
-    yield from install_checks(surroundings.folder)
+    yield from install_checks(context.folder)
     settings = None
-    for check, found in config_checks(surroundings.folder, surroundings.environ):
+    for check, found in config_checks(context.folder, context.environ):
         settings = found or settings
         yield check
-    yield from project_checks(surroundings.folder, settings)
-    yield from machine_checks(surroundings.workspace)
-    yield from containment_checks(surroundings.folder, settings)
-    yield leftover_check(surroundings.workspace)
-    yield from server_checks(surroundings.workspace, settings)
-    yield from mode_checks(settings, surroundings.environ)
-    yield from agent_checks(surroundings.folder, settings, surroundings.environ)
+    yield from project_checks(context.folder, settings)
+    yield from machine_checks(context.workspace)
+    yield from containment_checks(context.folder, settings)
+    yield leftover_check(context.workspace)
+    yield from server_checks(context.workspace, settings)
+    yield from mode_checks(settings, context.environ)
+    yield from agent_checks(context.folder, settings, context.environ)

@@ -295,13 +295,13 @@ def _moment(event: Event) -> float:
     return time.time() if at is None else at
 
 
-def display_for(surroundings: CliContext, stream: TextIO | None = None) -> Display:
+def display_for(context: CliContext, stream: TextIO | None = None) -> Display:
     """Return a display for ``stream`` (default: standard error).
 
     Its last lines change in place if the stream is a suitable terminal.
     """
     to = stream or sys.stderr
-    style = style_of(surroundings.environ, to)
-    if surroundings.as_json or is_plain(surroundings.environ, to.isatty()):
+    style = style_of(context.environ, to)
+    if context.as_json or is_plain(context.environ, to.isatty()):
         return PlainDisplay(style)
     return LiveDisplay(style, to)

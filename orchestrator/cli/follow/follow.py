@@ -49,7 +49,7 @@ News = dict[str, Any] | str | FollowEnd | Exception
 
 
 def follow(
-    surroundings: CliContext,
+    context: CliContext,
     client: OrchestratorClient,
     job_id: str,
     display: Display,
@@ -60,9 +60,9 @@ def follow(
     ``on_event`` is called with each event after it is shown. The first Ctrl-C requests the job's
     stop, the second raises Left.
     """
-    news = FollowListener(surroundings, client.api_url, job_id)
+    news = FollowListener(context, client.api_url, job_id)
     held = BlockedWorkers(client, job_id)
-    display.show_output_of(_logs_of(surroundings, job_id))
+    display.show_output_of(_logs_of(context, job_id))
     interrupted = False
     while True:
         try:
@@ -72,7 +72,7 @@ def follow(
                 _show(item, display, held)
                 if on_event is not None and isinstance(item, dict):
                     on_event(item)
-                if item is None and (answer := _ended_without_server(surroundings, job_id)):
+                if item is None and (answer := _ended_without_server(context, job_id)):
                     return answer, interrupted
         except KeyboardInterrupt:
             if interrupted:
@@ -82,7 +82,7 @@ def follow(
 
 
 def watch(
-    surroundings: CliContext,
+    context: CliContext,
     client: OrchestratorClient,
     job_id: str,
     display: LiveDisplay,
@@ -98,9 +98,9 @@ def watch(
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)
     display.silent_until = time.time()
-    display.show_output_of(_logs_of(surroundings, job_id))
+    display.show_output_of(_logs_of(context, job_id))
     try:
-        for item in FollowListener(surroundings, client.api_url, job_id):
+        for item in FollowListener(context, client.api_url, job_id):
             if isinstance(item, FollowEnd):
                 return item.answer
             if body is not None and time.monotonic() >= refresh_at:
@@ -109,34 +109,34 @@ def watch(
             _show(item, display, held)
             if time.monotonic() >= deadline:
                 break
-            if item is None and (answer := _ended_without_server(surroundings, job_id)):
+            if item is None and (answer := _ended_without_server(context, job_id)):
                 return answer
     finally:
         display.close()
     return client.wait(job_id, 0)
 
 
-def _logs_of(surroundings: CliContext, job_id: str) -> Path:
+def _logs_of(context: CliContext, job_id: str) -> Path:
     # The directory may not exist yet.
     try:
-        directory = directory_of(surroundings.workspace, job_id)
+        directory = directory_of(context.workspace, job_id)
     except NotFound:
-        directory = surroundings.workspace / f"job_{job_id}"
+        directory = context.workspace / f"job_{job_id}"
     return directory / "logs"
 
 
-def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+def _ended_without_server(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """Return an ended job's status from its files, if the job's server has stopped; otherwise None.
 
     A server may stop before this process has received the job's last event.
     """
-    if surroundings.environ.get("ORCHESTRATOR_API_URL"):
+    if context.environ.get("ORCHESTRATOR_API_URL"):
         return None
-    record = read_record(surroundings.workspace)
+    record = read_record(context.workspace)
     if record and is_same_process(record.pid, record.started_at):
         return None
     try:
-        answer = find_job(surroundings.workspace, job_id)
+        answer = find_job(context.workspace, job_id)
     except NotFound:
         return None
     return answer if answer["status"] in ENDED_JOB else None
@@ -173,9 +173,9 @@ class FollowListener:
     An item is None if nothing arrived for a short time. The last item is a FollowEnd.
     """
 
-    def __init__(self, surroundings: CliContext, url: str, job_id: str) -> None:
+    def __init__(self, context: CliContext, url: str, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
-        client = surroundings.client_at(
+        client = context.client_at(
             url, lambda seconds: self._news.put(server_awaited(url, seconds))
         )
         # A daemon thread, so that a user who leaves early does not wait for the server.

@@ -6,7 +6,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
 )
 from orchestrator.cli.jobs.job_control import print_status
 
@@ -25,13 +25,11 @@ _comment_option = click.option(
 @_task_argument
 @_comment_option
 @json_option
-@pass_surroundings
-def approve_command(
-    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
-) -> None:
+@pass_cli_context
+def approve_command(context: CliContext, job_id: str, task_id: str | None, comment: str) -> None:
     """Approve the plan of JOB, or the question of TASK."""
-    with surroundings.client() as client:
-        print_status(surroundings, client.approve(job_id, task_id, comment))
+    with context.client() as client:
+        print_status(context, client.approve(job_id, task_id, comment))
 
 
 @click.command("reject")
@@ -39,14 +37,12 @@ def approve_command(
 @_task_argument
 @_comment_option
 @json_option
-@pass_surroundings
-def reject_command(
-    surroundings: CliContext, job_id: str, task_id: str | None, comment: str
-) -> None:
+@pass_cli_context
+def reject_command(context: CliContext, job_id: str, task_id: str | None, comment: str) -> None:
     """Reject the plan of JOB, or the question of TASK.
 
     A rejected plan ends JOB before any task starts. A rejected question fails TASK, and skips the
     tasks that depend on it.
     """
-    with surroundings.client() as client:
-        print_status(surroundings, client.reject(job_id, task_id, comment))
+    with context.client() as client:
+        print_status(context, client.reject(job_id, task_id, comment))

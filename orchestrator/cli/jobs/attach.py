@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
@@ -48,8 +48,8 @@ class _AttachCommand(click.Command):
 @job_argument
 @click.argument("worker_id", metavar="WORKER")
 @project_option
-@pass_surroundings
-def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int:
+@pass_cli_context
+def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
     """Open WORKER's session of its AI tool in this terminal.
 
     The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
@@ -59,9 +59,9 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
     """
     from orchestrator.composition import AttachedSession
 
-    surroundings.check_user("attach")
-    surroundings.work_on_project_of(job_id)
-    job = whole_job(surroundings.workspace, job_id)
+    context.check_user("attach")
+    context.work_on_project_of(job_id)
+    job = whole_job(context.workspace, job_id)
     row = _row(job, worker_id)
     if row["status"] not in ENDED_WORKER:
         raise Conflict(
@@ -71,11 +71,9 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
         )
     if not sys.stdin.isatty():
         raise Conflict("attach needs a terminal; no session was opened")
-    session = AttachedSession(
-        surroundings.folder, surroundings.environ, _worker(surroundings, job_id, row)
-    )
+    session = AttachedSession(context.folder, context.environ, _worker(context, job_id, row))
     taken = session.run(_in_this_terminal)
-    _print_result(surroundings, job, row, taken)
+    _print_result(context, job, row, taken)
     return ExitCode.OK if taken.exit_code == 0 else ExitCode.FAILED
 
 
@@ -87,12 +85,12 @@ def _row(job: Answer, worker_id: str) -> Answer:
     return rows[worker_id]
 
 
-def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
+def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
     """Return the worker, from its status row and its directory.
 
     Raise Conflict if the worker has no directory.
     """
-    root = directory_of(surroundings.workspace, job_id)
+    root = directory_of(context.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
     if found is None:
@@ -133,7 +131,7 @@ def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_result(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
+def _print_result(context: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
     name, job_id = row["worker_id"], row["job_id"]
     if taken.exit_code:
         click.echo(f"the tool exited with code {taken.exit_code}", err=True)
@@ -142,11 +140,11 @@ def _print_result(surroundings: CliContext, job: Answer, row: Answer, taken: "Ta
     if not taken.files:
         click.echo(f"{name}: no changes")
         return
-    _recount(surroundings, job_id, name)
+    _recount(context, job_id, name)
     files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
     click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
-    root = whole_job(surroundings.workspace, root_id_of(surroundings.workspace, job_id))
+    root = whole_job(context.workspace, root_id_of(context.workspace, job_id))
     above = list(_ancestors(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
@@ -154,17 +152,17 @@ def _print_result(surroundings: CliContext, job: Answer, row: Answer, taken: "Ta
     click.echo(f"to merge the changes{when}: {command}", err=True)
 
 
-def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
+def _recount(context: CliContext, job_id: str, worker_id: str) -> None:
     # The changes are committed already, so an error is only printed.
     try:
-        client = surroundings.client_if_running()
+        client = context.client_if_running()
         if client is not None:
             with client:
                 client.recount(job_id, worker_id)
             return
         from orchestrator.composition import local_service
 
-        with local_service(surroundings.folder, surroundings.environ) as (service, caller):
+        with local_service(context.folder, context.environ) as (service, caller):
             service.checkpoints.recount(caller, job_id, worker_id)
     except OrchestratorError as error:
         click.echo(

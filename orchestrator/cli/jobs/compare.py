@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.output.terminal import duration, first_line, printable, table
@@ -32,44 +32,44 @@ ONLY_ONE = "the task has one candidate"
 @click.option("--diff", is_flag=True, help="Show the differences from the chosen candidate.")
 @json_option
 @project_option
-@pass_surroundings
-def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: bool) -> None:
+@pass_cli_context
+def compare_command(context: CliContext, job_id: str, task_id: str, diff: bool) -> None:
     """Compare the candidates of TASK, and show the choice."""
-    surroundings.work_on_project_of(job_id)
-    found = find_comparison(surroundings, job_id, task_id)
+    context.work_on_project_of(job_id)
+    found = find_comparison(context, job_id, task_id)
     if diff:
-        _show_differences(surroundings, found)
-    elif surroundings.as_json:
+        _show_differences(context, found)
+    elif context.as_json:
         click.echo(json.dumps(found, indent=2))
     else:
         click.echo("\n".join(comparison_lines(found)))
 
 
-def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
+def find_comparison(context: CliContext, job_id: str, task_id: str) -> Answer:
     """Return the comparison from the server, or from the job's reports if no server runs.
 
     Raise NotFound.
     """
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.candidates(job_id, task_id)
-    return _from_reports(surroundings, job_id, task_id)
+    return _from_reports(context, job_id, task_id)
 
 
-def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
+def _from_reports(context: CliContext, job_id: str, task_id: str) -> Answer:
     from orchestrator.cli.jobs.report import find_report
     from orchestrator.cli.offline.jobs_on_disk import find_job, root_id_of
 
-    root_id = root_id_of(surroundings.workspace, job_id)
-    root = find_job(surroundings.workspace, root_id)
+    root_id = root_id_of(context.workspace, job_id)
+    root = find_job(context.workspace, root_id)
     if root.get("status") not in ENDED_JOB:
         raise Conflict(
             f"the candidates of unfinished job {root_id} are unknown without a server; start the "
             f"server: {COMMAND} serve"
         )
     # The root job's file, because it covers all depths.
-    figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
+    figures = json.loads(find_report(context, root_id, "analytics.json"))
     for found in figures.get("comparisons", ()):
         if (found["job_id"], found["task_id"]) == (job_id, task_id):
             return {
@@ -170,9 +170,9 @@ def _reviewer(reviewer: Answer) -> str:
     return f"no review: {name} is {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
 
 
-def _show_differences(surroundings: CliContext, found: Answer) -> None:
-    patches = dict(_differences(surroundings, found))
-    if surroundings.as_json:
+def _show_differences(context: CliContext, found: Answer) -> None:
+    patches = dict(_differences(context, found))
+    if context.as_json:
         texts = {name: patch.decode("utf-8", "replace") for name, patch in patches.items()}
         click.echo(json.dumps({**found, "diffs": texts}, indent=2))
         return
@@ -184,7 +184,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
             click.echo(patch, nl=False)
 
 
-def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
+def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
     """Yield each candidate that was not chosen, with its difference from the chosen candidate.
 
     Candidates without a branch are omitted. Raise Conflict if no candidate was
@@ -192,7 +192,7 @@ def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str,
     """
     from orchestrator.composition import difference_between
 
-    folder, environ = surroundings.folder, surroundings.environ
+    folder, environ = context.folder, context.environ
     best = next((each for each in found["candidates"] if each["chosen"]), None)
     if best is None or not best["branch"]:
         raise Conflict("nothing to compare: no chosen candidate has a branch")

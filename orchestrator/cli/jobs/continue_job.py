@@ -10,7 +10,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -39,9 +39,9 @@ MOST_CHARACTERS = 4000
 )
 @json_option
 @project_option
-@pass_surroundings
+@pass_cli_context
 def continue_command(
-    surroundings: CliContext,
+    context: CliContext,
     /,
     job_id: str,
     request: str | None,
@@ -60,31 +60,31 @@ def continue_command(
     if not (request or "").strip():
         raise click.UsageError(f'no request; pass it in quotes: {COMMAND} continue {job_id} "..."')
     config = {name: value for name, value in options.items() if value is not None}
-    config |= _base(surroundings, job_id)
+    config |= _base(context, job_id)
     with stop_signals_interrupt():
         try:
             asked = JobOptions(request=str(request), config=config)
-            return run_to_its_end(surroundings, asked, keep_server)
+            return run_to_its_end(context, asked, keep_server)
         except Left:
             click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
-def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
+def _base(context: CliContext, job_id: str) -> dict[str, Any]:
     """Return the settings of a new job that starts from the result of job ``job_id``.
 
     Raise Conflict or NotFound.
     """
     from orchestrator.cli.offline.jobs_on_disk import whole_job
 
-    job = whole_job(surroundings.workspace, job_id)
+    job = whole_job(context.workspace, job_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(
             f"job {job_id} is {job.get('status')}; no job was started; wait for its end: "
             f"{COMMAND} wait {job_id}"
         )
     try:
-        commit = landing_of(surroundings, job_id).result()
+        commit = landing_of(context, job_id).result()
     except NotFound as error:
         raise Conflict(f"{error.message}; no job was started") from None
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.text.command_name import COMMAND
@@ -18,12 +18,12 @@ LEAST_WIDTH = 40
 
 @click.command("inbox")
 @json_option
-@pass_surroundings
-def inbox_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def inbox_command(context: CliContext) -> None:
     """List jobs that wait for you, each with the next command."""
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.needs(page_size=PAGE_SIZE)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
         return
     if not found["needs"]:
@@ -49,13 +49,13 @@ def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
             yield f"  {need['command']}"
 
 
-def open_needs(surroundings: CliContext, job_id: str) -> list[str]:
+def open_needs(context: CliContext, job_id: str) -> list[str]:
     """Return lines about the needs of a job and its child jobs, such as an open question.
 
     The result is empty if no server answers, or the caller may not list needs.
     """
     try:
-        client = surroundings.client_if_running()
+        client = context.client_if_running()
         if client is None:
             return []
         with client:

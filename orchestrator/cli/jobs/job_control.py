@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
     Seconds,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
 )
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
@@ -33,8 +33,8 @@ SECONDS = Seconds(min=0)
     help="Maximum time to wait, in seconds (then exit code 124).",
 )
 @json_option
-@pass_surroundings
-def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -> int:
+@pass_cli_context
+def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int:
     """Wait until JOB has ended, and exit with its exit code.
 
     Prints the status. The reasons of the status, if any, follow on standard error, with the
@@ -44,39 +44,39 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
     from orchestrator.cli.output.job_ending import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
 
-    answer = _ended_on_disk(surroundings, job_id)
+    answer = _ended_on_disk(context, job_id)
     if answer is None:
-        answer = _waited(surroundings, job_id, timeout)
+        answer = _waited(context, job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
-        for line in open_needs(surroundings, job_id):
+        for line in open_needs(context, job_id):
             click.echo(line, err=True)
-    print_status(surroundings, answer)
+    print_status(context, answer)
     for line in ending_lines(answer, terminal_width()):
         click.echo(line, err=True)
     return of_job(str(answer["status"]))
 
 
-def _waited(surroundings: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
+def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
     """Wait until the job has ended or ``timeout`` has passed, and return its status."""
     from orchestrator.cli.follow.blocked_reason import server_awaited
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
 
-    display = display_for(surroundings)
+    display = display_for(context)
     if isinstance(display, LiveDisplay):
         seconds = math.inf if timeout is None else timeout
-        with surroundings.client() as client, stop_signals_interrupt():
-            return watch(surroundings, client, job_id, display, seconds=seconds)
+        with context.client() as client, stop_signals_interrupt():
+            return watch(context, client, job_id, display, seconds=seconds)
 
     def announce(seconds: float) -> None:
         click.echo(server_awaited(client.api_url, seconds), err=True)
 
-    with surroundings.client(announce) as client:
+    with context.client(announce) as client:
         return client.wait(job_id, timeout)
 
 
-def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """Return an ended job's status from its files.
 
     None if a server runs, or the job has not ended.
@@ -84,10 +84,10 @@ def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | No
     from orchestrator.cli.offline.jobs_on_disk import find_job
     from orchestrator.core.errors import NotFound
 
-    if surroundings.client_if_running() is not None:
+    if context.client_if_running() is not None:
         return None
     try:
-        answer = find_job(surroundings.workspace, job_id)
+        answer = find_job(context.workspace, job_id)
     except NotFound:
         return None
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
@@ -104,10 +104,8 @@ _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
 @_all_option
 @click.option("--stop", is_flag=True, help="Stop running attempts; they run again later.")
 @json_option
-@pass_surroundings
-def pause_command(
-    surroundings: CliContext, job_id: str | None, everything: bool, stop: bool
-) -> None:
+@pass_cli_context
+def pause_command(context: CliContext, job_id: str | None, everything: bool, stop: bool) -> None:
     """Pause JOB and its child jobs, or all jobs.
 
     Nothing new starts until `resume`. Running attempts continue to their end. With --stop, running
@@ -116,20 +114,20 @@ def pause_command(
     """
     _check_one(job_id, everything)
     running = "stop" if stop else "finish"
-    with surroundings.client() as client:
-        _print_pause(surroundings, client.pause(job_id, running=running))
+    with context.client() as client:
+        _print_pause(context, client.pause(job_id, running=running))
 
 
 @click.command("resume")
 @_job_or_all
 @_all_option
 @json_option
-@pass_surroundings
-def resume_command(surroundings: CliContext, job_id: str | None, everything: bool) -> None:
+@pass_cli_context
+def resume_command(context: CliContext, job_id: str | None, everything: bool) -> None:
     """Resume JOB and its child jobs, or all jobs."""
     _check_one(job_id, everything)
-    with surroundings.client() as client:
-        _print_pause(surroundings, client.resume(job_id))
+    with context.client() as client:
+        _print_pause(context, client.resume(job_id))
 
 
 def _check_one(job_id: str | None, everything: bool) -> None:
@@ -137,8 +135,8 @@ def _check_one(job_id: str | None, everything: bool) -> None:
         raise click.UsageError(f"name a job, or --all; list jobs: {COMMAND} jobs")
 
 
-def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
-    if surroundings.as_json:
+def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
+    if context.as_json:
         click.echo(json.dumps(answer))
         return
     paused = answer.get("paused")
@@ -158,8 +156,8 @@ def _print_pause(surroundings: CliContext, answer: dict[str, Any]) -> None:
     help="Maximum wall time of the job, in seconds.",
 )
 @json_option
-@pass_surroundings
-def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
+@pass_cli_context
+def budget_command(context: CliContext, /, job_id: str, **limits: Any) -> None:
     """Raise caps or the wall time of JOB.
 
     A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time. It
@@ -168,9 +166,9 @@ def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> N
     given = {name: value for name, value in limits.items() if value is not None}
     if not given:
         raise click.UsageError("name a limit, such as --max-cost 5")
-    with surroundings.client() as client:
+    with context.client() as client:
         answer = client.raise_budget(job_id, **given)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(answer))
     else:
         click.echo("paused" if answer.get("paused") else answer["status"])
@@ -180,15 +178,15 @@ def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> N
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
 @json_option
-@pass_surroundings
-def cancel_command(surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
+@pass_cli_context
+def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> None:
     """Cancel JOB and its child jobs, and stop their processes.
 
     With WORKER, stops this worker and its child jobs only; the other workers of JOB continue.
     """
-    with surroundings.client() as client:
+    with context.client() as client:
         answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
-        print_status(surroundings, answer)
+        print_status(context, answer)
 
 
 @click.command("message")
@@ -196,8 +194,8 @@ def cancel_command(surroundings: CliContext, job_id: str, worker_id: str | None)
 @click.argument("worker_id", metavar="WORKER")
 @click.argument("text", metavar="TEXT")
 @json_option
-@pass_surroundings
-def message_command(surroundings: CliContext, job_id: str, worker_id: str, text: str) -> None:
+@pass_cli_context
+def message_command(context: CliContext, job_id: str, worker_id: str, text: str) -> None:
     """Send TEXT to a WORKER of JOB that has not ended.
 
     The worker's agent reads TEXT before its next step. With - as TEXT, reads standard input. Agents
@@ -205,9 +203,9 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
     """
     if text == "-":
         text = sys.stdin.read()
-    with surroundings.client() as client:
+    with context.client() as client:
         answer = client.message(job_id, worker_id, text)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(answer))
     else:
         click.echo(f"message sent to {worker_id}; its agent reads the message before the next step")
@@ -237,9 +235,9 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
 )
 @cap_options
 @json_option
-@pass_surroundings
+@pass_cli_context
 def retry_command(
-    surroundings: CliContext, /, job_id: str, worker_id: str | None, **options: Any
+    context: CliContext, /, job_id: str, worker_id: str | None, **options: Any
 ) -> None:
     """Retry the tasks of JOB that did not succeed.
 
@@ -252,15 +250,15 @@ def retry_command(
     config = {name: value for name, value in options.items() if value is not None}
     if worker_id and config:
         raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
-    with client_for(surroundings, job_id) as client:
+    with client_for(context, job_id) as client:
         if worker_id:
-            print_status(surroundings, client.retry_worker(job_id, worker_id))
+            print_status(context, client.retry_worker(job_id, worker_id))
         else:
-            print_status(surroundings, client.retry(job_id, **config))
-    if not surroundings.as_json:
+            print_status(context, client.retry(job_id, **config))
+    if not context.as_json:
         click.echo(f"wait for the job: {COMMAND} wait {job_id}", err=True)
 
 
-def print_status(surroundings: CliContext, answer: dict[str, Any]) -> None:
+def print_status(context: CliContext, answer: dict[str, Any]) -> None:
     """Print the answer as JSON, or only its status."""
-    click.echo(json.dumps(answer) if surroundings.as_json else answer["status"])
+    click.echo(json.dumps(answer) if context.as_json else answer["status"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.core.text.command_name import COMMAND
@@ -29,17 +29,15 @@ REQUEST_COLUMN = 46
 )
 @click.option("--all", "children", is_flag=True, help="Include child jobs.")
 @json_option
-@pass_surroundings
-def jobs_command(surroundings: CliContext, status: str | None, limit: int, children: bool) -> None:
+@pass_cli_context
+def jobs_command(context: CliContext, status: str | None, limit: int, children: bool) -> None:
     """List jobs, with the server up or down."""
-    show_jobs(surroundings, status, limit, children)
+    show_jobs(context, status, limit, children)
 
 
-def show_jobs(
-    surroundings: CliContext, status: str | None, limit: int, children: bool = False
-) -> None:
-    answer = find_jobs(surroundings, status, limit, children)
-    if surroundings.as_json:
+def show_jobs(context: CliContext, status: str | None, limit: int, children: bool = False) -> None:
+    answer = find_jobs(context, status, limit, children)
+    if context.as_json:
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
@@ -56,35 +54,35 @@ def show_jobs(
         are = "job is" if rest == 1 else "jobs are"
         click.echo(f"{rest} more {are} not shown; to show more, add --limit N", err=True)
     if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
-        warn_if_no_server(surroundings)
+        warn_if_no_server(context)
 
 
-def warn_if_no_server(surroundings: CliContext) -> None:
+def warn_if_no_server(context: CliContext) -> None:
     """Print a notice on unfinished jobs if no server runs."""
-    if surroundings.address_if_running() is None:
+    if context.address_if_running() is None:
         click.echo(
             f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True
         )
 
 
 def find_jobs(
-    surroundings: CliContext, status: str | None, limit: int, children: bool
+    context: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
     """Return a page of jobs from the server, or from the jobs' files if no server runs.
 
     With ``children``, the page includes child jobs. The server gives a worker only the jobs below
     the worker.
     """
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
-        depth = None if children or "ORCHESTRATOR_WORKER_ID" in surroundings.environ else 0
+        depth = None if children or "ORCHESTRATOR_WORKER_ID" in context.environ else 0
         with client:
             return client.jobs(status=status, page_size=limit, depth=depth)
     from orchestrator.cli.offline.jobs_on_disk import all_jobs, root_jobs, summary
 
-    found = (all_jobs if children else root_jobs)(surroundings.workspace)
+    found = (all_jobs if children else root_jobs)(context.workspace)
     jobs = [job for job in found if status in (None, job.get("status"))]
-    page = [summary(job) if surroundings.as_json else job for job in jobs[:limit]]
+    page = [summary(job) if context.as_json else job for job in jobs[:limit]]
     return {"jobs": page, "total": len(jobs), "page": 1, "page_size": limit}
 
 

@@ -12,7 +12,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
 )
 from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.terminal import printable
@@ -31,9 +31,9 @@ FOLLOWED_LINES = 10
     "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Print the last N lines."
 )
 @json_option
-@pass_surroundings
+@pass_cli_context
 def logs_command(
-    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+    context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> None:
     """Print the log of WORKER, or of all workers of JOB.
 
@@ -41,20 +41,20 @@ def logs_command(
     """
     if worker_id is None and follow and tail is None:
         tail = FOLLOWED_LINES
-    for worker, line in _lines(surroundings, job_id, worker_id, follow, tail):
-        if surroundings.as_json:
+    for worker, line in _lines(context, job_id, worker_id, follow, tail):
+        if context.as_json:
             click.echo(json.dumps({"worker_id": worker, "line": line}))
         else:
             click.echo(printable(line) if worker_id else f"{worker:<12} | {printable(line)}")
 
 
 def _lines(
-    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+    context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
     # If the files are on another machine, the server has the lines.
-    files = _Files(surroundings, job_id, worker_id)
+    files = _Files(context, job_id, worker_id)
     if not files.here():
-        yield from _from_server(surroundings, job_id, worker_id, follow, tail)
+        yield from _from_server(context, job_id, worker_id, follow, tail)
     elif follow:
         yield from follow_files(files.find, files.ended, tail)
     else:
@@ -65,8 +65,8 @@ def _lines(
 class _Files:
     """The log files of a job. A running job adds files."""
 
-    def __init__(self, surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
-        self._surroundings = surroundings
+    def __init__(self, context: CliContext, job_id: str, worker_id: str | None) -> None:
+        self._context = context
         self._job_id = job_id
         self._worker_id = worker_id
         self._directory: Path | None = None
@@ -75,12 +75,12 @@ class _Files:
         """True if the job's files are on this machine. Raises NotFound for an unknown worker."""
         from orchestrator.cli.offline.jobs_on_disk import directory_of
 
-        if self._surroundings.environ.get("ORCHESTRATOR_API_URL"):
+        if self._context.environ.get("ORCHESTRATOR_API_URL"):
             return False
         try:
-            self._directory = directory_of(self._surroundings.workspace, self._job_id)
+            self._directory = directory_of(self._context.workspace, self._job_id)
         except NotFound:
-            if self._surroundings.client_if_running() is None:
+            if self._context.client_if_running() is None:
                 raise
             return False
         if self._worker_id and not self.find():
@@ -98,13 +98,13 @@ class _Files:
         found = [LogFile.of(path) for path in paths]
         if self._worker_id:
             return [file for file in found if file.worker_id == self._worker_id]
-        wanted = workers_of(self._surroundings.workspace, self._job_id)
+        wanted = workers_of(self._context.workspace, self._job_id)
         return [file for file in found if wanted is None or file.worker_id in wanted]
 
     def ended(self) -> bool:
         from orchestrator.cli.offline.jobs_on_disk import find_job
 
-        return find_job(self._surroundings.workspace, self._job_id)["status"] in ENDED_JOB
+        return find_job(self._context.workspace, self._job_id)["status"] in ENDED_JOB
 
 
 def _numbers(path: Path) -> tuple[list[int], str]:
@@ -113,9 +113,9 @@ def _numbers(path: Path) -> tuple[list[int], str]:
 
 
 def _from_server(
-    surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
+    context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    with surroundings.client() as client:
+    with context.client() as client:
         if follow and worker_id is None:
             raise click.UsageError(
                 "--follow needs a WORKER, because this job's files are on another machine"

@@ -5,28 +5,28 @@ import webbrowser
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 
 
 @click.command("open")
 @click.argument("job_id", metavar="[JOB]", required=False)
 @click.option("--print", "only_print", is_flag=True, help="Print the address; open no browser.")
 @json_option
-@pass_surroundings
-def open_command(surroundings: CliContext, job_id: str | None, only_print: bool) -> None:
+@pass_cli_context
+def open_command(context: CliContext, job_id: str | None, only_print: bool) -> None:
     """Open the dashboard, or its page about JOB, in your browser.
 
     The address contains a ticket that logs in one browser within 60 seconds. The ticket is in the
     fragment of the address, which browsers send to no server.
     """
-    with surroundings.client() as client:
+    with context.client() as client:
         if job_id is not None:
             job_id = client.job(job_id)["job_id"]
         ticket = client.ticket()
         path = f"/jobs/{job_id}" if job_id else "/"
         address = f"{client.api_url}{path}#ticket={ticket['ticket']}"
     opened = not only_print and webbrowser.open(address)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"url": address, "expires_at": ticket["expires_at"]}))
     elif not opened:
         click.echo(address)

@@ -10,7 +10,7 @@ from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
 )
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
@@ -26,34 +26,34 @@ _LEVEL = re.compile(r"LEVEL_(\d+)_REPORT\.md")
 @job_argument
 @click.argument("name", default=FINAL)
 @json_option
-@pass_surroundings
-def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
+@pass_cli_context
+def report_command(context: CliContext, job_id: str, name: str) -> None:
     """Print a report of JOB (default: FINAL_RESULT.md).
 
     NAME is FINAL_RESULT.md, LEVEL_<n>_REPORT.md, or the name of a file in reports/.
     """
-    text = find_report(surroundings, job_id, name)
-    if surroundings.as_json:
+    text = find_report(context, job_id, name)
+    if context.as_json:
         click.echo(json.dumps({"job_id": job_id, "name": name, "text": text}))
     else:
         click.echo(printable(text), nl=not text.endswith("\n"))
 
 
-def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
+def find_report(context: CliContext, job_id: str, name: str) -> str:
     """Return a report from the server, or from the job's files if no server runs.
 
     Raise NotFound.
     """
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return client.report(job_id, name)
     from orchestrator.cli.offline.jobs_on_disk import directory_of
 
-    directory = directory_of(surroundings.workspace, job_id)
+    directory = directory_of(context.workspace, job_id)
     is_child = directory.name != f"job_{job_id}"
     path = directory / _place(f"job_{job_id}.md" if is_child and name == FINAL else name)
-    content = read_regular(path, LARGEST_REPORT_BYTES, within=surroundings.workspace)
+    content = read_regular(path, LARGEST_REPORT_BYTES, within=context.workspace)
     if content is None:
         raise NotFound(
             f"job {job_id} has no report {name}; list the files: ls {shlex.quote(str(directory))}"

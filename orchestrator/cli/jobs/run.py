@@ -9,7 +9,7 @@ import click
 from orchestrator.cli.command_context import (
     CliContext,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 )
 @json_option
 @project_option
-@pass_surroundings
+@pass_cli_context
 def run_command(
-    surroundings: CliContext, /, plan_only: bool, keep_server: bool, notify: bool, **options: Any
+    context: CliContext, /, plan_only: bool, keep_server: bool, notify: bool, **options: Any
 ) -> int:
     """Run REQUEST until its job has ended, with live progress.
 
@@ -54,41 +54,41 @@ def run_command(
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
 
     # An invalid plan must not create a home, so the plan for a new home is checked here.
-    job = asked(**options, is_checked_later=not plan_only and surroundings.folder.is_dir())
+    job = asked(**options, is_checked_later=not plan_only and context.folder.is_dir())
     with stop_signals_interrupt():
         if plan_only:
-            return _plan_only(surroundings, job, keep_server)
+            return _plan_only(context, job, keep_server)
         try:
-            return run_to_its_end(surroundings, job, keep_server, notify=notify)
+            return run_to_its_end(context, job, keep_server, notify=notify)
         except Left:
             click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
-def _plan_only(surroundings: CliContext, job: JobOptions, keep_server: bool) -> int:
+def _plan_only(context: CliContext, job: JobOptions, keep_server: bool) -> int:
     from orchestrator.cli.plan.plan_command import show_plan
     from orchestrator.cli.plan.plan_review import draft, planning_agent, reject
     from orchestrator.cli.server.background_server import project_line
 
-    if planning_agent(surroundings, job) is None:
-        click.echo(project_line(surroundings), err=True)
-        return show_plan(surroundings, job, as_yaml=False)
+    if planning_agent(context, job) is None:
+        click.echo(project_line(context), err=True)
+        return show_plan(context, job, as_yaml=False)
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at
 
-    say = display_for(surroundings).say
+    say = display_for(context).say
     with (
-        server_at(surroundings, say, keep_server) as url,
-        surroundings.client_at(url) as client,
+        server_at(context, say, keep_server) as url,
+        context.client_at(url) as client,
     ):
-        plan = draft(surroundings, client, job)
+        plan = draft(context, client, job)
         if plan.job_id is not None:
             reject(client, plan.job_id)
-    return show_plan(surroundings, job, as_yaml=False, made=plan)
+    return show_plan(context, job, as_yaml=False, made=plan)
 
 
 def run_to_its_end(
-    surroundings: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
+    context: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
 ) -> int:
     """Run a job with live progress, and return its exit code.
 
@@ -97,19 +97,19 @@ def run_to_its_end(
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at
 
-    display, notifications = display_for(surroundings), None
+    display, notifications = display_for(context), None
     if notify:
         from orchestrator.cli.follow.run_notifications import RunNotifications
 
         approves = bool(job.config.get("approve"))
         notifications = RunNotifications(display.say, approves=approves)
-    with server_at(surroundings, display.say, keep_server, job.unchecked_plan) as url:
-        return _run_at(url, surroundings, job, display, notifications)
+    with server_at(context, display.say, keep_server, job.unchecked_plan) as url:
+        return _run_at(url, context, job, display, notifications)
 
 
 def _run_at(
     url: str,
-    surroundings: CliContext,
+    context: CliContext,
     job: JobOptions,
     display: "Display",
     notifications: "RunNotifications | None",
@@ -118,9 +118,9 @@ def _run_at(
     from orchestrator.cli.output.standard_streams import reader_may_leave
     from orchestrator.cli.plan.plan_review import notes_on, start
 
-    with surroundings.client_at(url) as client:
+    with context.client_at(url) as client:
         try:
-            accepted = start(surroundings, client, job)
+            accepted = start(context, client, job)
         except OrchestratorError:
             check_plan(job.unchecked_plan)
             raise
@@ -132,23 +132,23 @@ def _run_at(
             display.say(f"waiting for approval; start the tasks: {COMMAND} approve {job_id}")
         try:
             on_event = notifications.event if notifications else None
-            answer, interrupted = follow(surroundings, client, job_id, display, on_event)
+            answer, interrupted = follow(context, client, job_id, display, on_event)
         finally:
             display.close()
     if notifications is not None:
         notifications.ended(answer)
     with reader_may_leave(sys.stdout):
-        _show(answer, surroundings)
+        _show(answer, context)
     if interrupted and answer["status"] == "cancelled":
         return ExitCode.INTERRUPTED
     return of_job(str(answer["status"]))
 
 
-def _show(answer: dict[str, Any], surroundings: CliContext) -> None:
+def _show(answer: dict[str, Any], context: CliContext) -> None:
     from orchestrator.cli.output.job_ending import summary_lines
 
     answer.pop("timed_out", None)
-    if not surroundings.as_json:
+    if not context.as_json:
         click.echo("\n".join(summary_lines(answer, terminal_width())))
         return
     json.dump(answer, sys.stdout, indent=2)

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
@@ -45,8 +45,8 @@ def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | Non
 @click.argument("job_id", metavar="[JOB]", required=False, callback=_bare)
 @click.option("--watch", is_flag=True, help="Refresh every second until the job has ended.")
 @json_option
-@pass_surroundings
-def status_command(surroundings: CliContext, job_id: str | None, watch: bool) -> int:
+@pass_cli_context
+def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
     """Show the status of JOB, or list all jobs.
 
     The exit code for an ended JOB is that of `run` and `wait`: 0 if JOB is completed.
@@ -54,13 +54,13 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
     if job_id is None:
         if watch:
             raise click.UsageError(f"--watch needs a JOB; list the jobs: {COMMAND} jobs")
-        show_jobs(surroundings, None, LISTED_JOBS)
-        _show_leftovers(surroundings)
+        show_jobs(context, None, LISTED_JOBS)
+        _show_leftovers(context)
         return ExitCode.OK
-    last = _watched_on_terminal(surroundings, job_id) if watch else None
+    last = _watched_on_terminal(context, job_id) if watch else None
     while True:
-        answer = _last_status(surroundings, last) if last else find_status(surroundings, job_id)
-        _show(surroundings, answer, clear=watch)
+        answer = _last_status(context, last) if last else find_status(context, job_id)
+        _show(context, answer, clear=watch)
         if answer["status"] in ENDED_JOB:
             return of_job(str(answer["status"]))
         if not watch:
@@ -68,15 +68,15 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
         time.sleep(WATCH_SECONDS)
 
 
-def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
+def _last_status(context: CliContext, last: dict[str, Any]) -> dict[str, Any]:
     # The last answer lacks the workers of child jobs.
     try:
-        return find_status(surroundings, str(last["job_id"]))
+        return find_status(context, str(last["job_id"]))
     except OrchestratorError:
         return last
 
 
-def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
+def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """Show a job of a running server until it has ended, and return its status.
 
     None without a server, or without a suitable terminal.
@@ -84,29 +84,29 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
 
-    display, client = display_for(surroundings, sys.stdout), surroundings.client_if_running()
+    display, client = display_for(context, sys.stdout), context.client_if_running()
     if client is None or not isinstance(display, LiveDisplay):
         return None
 
     def body() -> list[str]:
-        answer = find_status(surroundings, job_id)
+        answer = find_status(context, job_id)
         return [display.styled(line) for line in status_lines(answer, terminal_width())]
 
     with client, stop_signals_interrupt():
         # Ask first, so that NotFound is raised before anything is printed.
         if client.status(job_id)["status"] in ENDED_JOB:
             return None
-        return watch(surroundings, client, job_id, display, body=body)
+        return watch(context, client, job_id, display, body=body)
 
 
-def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
+def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
     """Return the status from the server, or from the job's files if no server runs.
 
     With ``--json``, the status is the API's answer. Otherwise, the workers of all child jobs are
     added. Raise NotFound.
     """
-    as_api = surroundings.as_json
-    client = surroundings.client_if_running()
+    as_api = context.as_json
+    client = context.client_if_running()
     if client is not None:
         from orchestrator.cli.output.worker_rows import status_with_all_workers
 
@@ -114,14 +114,14 @@ def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
             return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
     from orchestrator.cli.offline.jobs_on_disk import find_job, whole_job
 
-    answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
+    answer = (find_job if as_api else whole_job)(context.workspace, job_id)
     if answer["status"] not in ENDED_JOB:
-        warn_if_no_server(surroundings)
+        warn_if_no_server(context)
     return answer
 
 
-def _show(surroundings: CliContext, answer: dict[str, Any], clear: bool) -> None:
-    if surroundings.as_json:
+def _show(context: CliContext, answer: dict[str, Any], clear: bool) -> None:
+    if context.as_json:
         click.echo(json.dumps(answer, indent=None if clear else 2))
         return
     if clear and answer["status"] not in ENDED_JOB:
@@ -130,13 +130,13 @@ def _show(surroundings: CliContext, answer: dict[str, Any], clear: bool) -> None
     if answer["status"] not in ENDED_JOB:
         from orchestrator.cli.jobs.inbox import open_needs
 
-        for line in open_needs(surroundings, str(answer["job_id"])):
+        for line in open_needs(context, str(answer["job_id"])):
             click.echo(line)
-    _show_leftovers(surroundings, str(answer["job_id"]))
+    _show_leftovers(context, str(answer["job_id"]))
 
 
-def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> None:
-    found = None if surroundings.as_json else leftover_message(surroundings.workspace, root_id)
+def _show_leftovers(context: CliContext, root_id: str | None = None) -> None:
+    found = None if context.as_json else leftover_message(context.workspace, root_id)
     if found is not None:
         message, command = found
         click.echo(f"{printable(message)}\n  to end these processes: {command}")

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import printable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
@@ -24,10 +24,8 @@ from orchestrator.core.errors import OrchestratorError
     help="Unique key; a second call with the same key starts no second job.",
 )
 @json_option
-@pass_surroundings
-def submit_command(
-    surroundings: CliContext, /, idempotency_key: str | None, **options: Any
-) -> None:
+@pass_cli_context
+def submit_command(context: CliContext, /, idempotency_key: str | None, **options: Any) -> None:
     """Submit REQUEST and print the job's id.
 
     Needs a running server. "-" reads REQUEST from standard input.
@@ -36,11 +34,11 @@ def submit_command(
 
     job = asked(**options, is_checked_later=True)
     try:
-        with surroundings.client() as client:
-            answer = start(surroundings, client, job, idempotency_key)
+        with context.client() as client:
+            answer = start(context, client, job, idempotency_key)
     except OrchestratorError:
         check_plan(job.unchecked_plan)
         raise
     for note in notes_on(answer):
         click.echo(printable(note), err=True)
-    click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])
+    click.echo(json.dumps(answer) if context.as_json else answer["job_id"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, age, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, age, json_option, pass_cli_context
 from orchestrator.cli.follow.top.frame import count as tokens
 from orchestrator.cli.output.terminal import table
 
@@ -37,13 +37,13 @@ PARTIAL = "+ some workers reported no cost; their cost is not included"
     help="Age of the oldest counted workers, since their end, such as 24h or 90d.",
 )
 @json_option
-@pass_surroundings
-def usage_command(surroundings: CliContext, by: str, since: int) -> None:
+@pass_cli_context
+def usage_command(context: CliContext, by: str, since: int) -> None:
     """Show tokens and cost, by agent, model, day, job, or label."""
     begin = datetime.now(UTC) - timedelta(seconds=since)
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.usage(by=by, since=begin.isoformat(timespec="seconds"))
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found["rows"]:
         click.echo(NONE, err=True)

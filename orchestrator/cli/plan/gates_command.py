@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.command_context import (
     CliContext,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -18,15 +18,15 @@ from orchestrator.cli.output.terminal import first_line, table
 @click.command("gates")
 @json_option
 @project_option
-@pass_surroundings
-def gates_command(surroundings: CliContext) -> int:
+@pass_cli_context
+def gates_command(context: CliContext) -> int:
     """List the gates for this project, and why each one runs.
 
     Runs no gate. If the current commit has the file .orchestrator/gates.yaml, this file defines the
     gates. Otherwise the gates fit the tools that the commit's files use.
     """
-    found = found_gates(surroundings)
-    if surroundings.as_json:
+    found = found_gates(context)
+    if context.as_json:
         click.echo(json.dumps({"gates": found}, indent=2))
     elif found:
         click.echo("\n".join(gate_lines(found)))
@@ -35,10 +35,10 @@ def gates_command(surroundings: CliContext) -> int:
     return ExitCode.OK
 
 
-def found_gates(surroundings: CliContext) -> Sequence[Mapping[str, object]]:
+def found_gates(context: CliContext) -> Sequence[Mapping[str, object]]:
     from orchestrator.composition import gates_here
 
-    return gates_here(surroundings.folder, surroundings.environ)
+    return gates_here(context.folder, context.environ)
 
 
 def gate_lines(gates: Sequence[Mapping[str, object]]) -> Sequence[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_ending import cap_line
 from orchestrator.cli.output.terminal import first_line, table
@@ -37,9 +37,9 @@ from orchestrator.core.text.command_name import COMMAND
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a planner's answer.")
 @click.option("--kinds", is_flag=True, help="List the kinds of work that the rules recognize.")
 @json_option
-@pass_surroundings
+@pass_cli_context
 def plan_command(
-    surroundings: CliContext,
+    context: CliContext,
     /,
     request: str | None,
     plan_path: Path | None,
@@ -64,9 +64,9 @@ def plan_command(
         click.echo(plan_schema(), nl=False)
         return ExitCode.OK
     if kinds:
-        return _show_kinds(surroundings)
+        return _show_kinds(context)
     return show_plan(
-        surroundings, asked(request, plan_path, agent=agent, review=review, **caps), as_yaml
+        context, asked(request, plan_path, agent=agent, review=review, **caps), as_yaml
     )
 
 
@@ -75,14 +75,14 @@ UNCHECKED = frozenset({"shell", "survey"})
 
 
 def show_plan(
-    surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
+    context: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
     """Print the plan ``made``, or the plan that ``planned`` returns. Return the exit code."""
-    made = made or planned(surroundings, job)
+    made = made or planned(context, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     shown = {name: value for name, value in plan.items() if value}
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({**shown, "planner": made.made_by, "estimate": guess}, indent=2))
     elif as_yaml:
         import yaml
@@ -100,7 +100,7 @@ def show_plan(
             click.echo(estimate_line(guess))
         if line := cap_line(_caps(job.config)):
             click.echo(line)
-        for line in _gate_lines(surroundings, job, tasks):
+        for line in _gate_lines(context, job, tasks):
             click.echo(line, err=True)
     return ExitCode.OK
 
@@ -118,11 +118,11 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
     return f"planned by rules: {made_by['rule']}{which}"
 
 
-def _show_kinds(surroundings: CliContext) -> int:
+def _show_kinds(context: CliContext) -> int:
     from orchestrator.composition import kinds_of_work
 
     found = kinds_of_work()
-    if surroundings.as_json:
+    if context.as_json:
         rows = [
             {
                 "name": kind.name,
@@ -143,7 +143,7 @@ def _show_kinds(surroundings: CliContext) -> int:
 
 
 def _gate_lines(
-    surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
+    context: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
@@ -152,7 +152,7 @@ def _gate_lines(
     if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
         return []
     if asked == "auto":
-        found = found_gates(surroundings)
+        found = found_gates(context)
         return ["gates for the results:", *gate_lines(found)] if found else []
     if asked == "off":
         return ["no gates for the results (gates: off)"]

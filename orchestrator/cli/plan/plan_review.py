@@ -35,7 +35,7 @@ def notes_on(accepted: Mapping[str, Any]) -> list[str]:
     return [str(accepted[name]) for name in ("git_note", "limits_notice") if accepted.get(name)]
 
 
-def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
+def planning_agent(context: CliContext, job: JobOptions) -> str | None:
     """Return the agent that would make the job's plan.
 
     None if the user gave the tasks, or if the rules make the plan.
@@ -46,11 +46,11 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
         return None
     config = job.config
     wanted, agent = config.get("planner"), config.get("agent")
-    name = planner_of(surroundings.folder, wanted, agent, job.request)
+    name = planner_of(context.folder, wanted, agent, job.request)
     return None if name == "rules" else name
 
 
-def planned(surroundings: CliContext, job: JobOptions) -> Draft:
+def planned(context: CliContext, job: JobOptions) -> Draft:
     """Return a plan: the given tasks, or the tasks that the rules make from the request.
 
     Raise InvalidRequest if there are no tasks.
@@ -59,19 +59,19 @@ def planned(surroundings: CliContext, job: JobOptions) -> Draft:
         return Draft(
             tasks=job.tasks,
             made_by={"source": "given"},
-            estimate=rough_estimate(surroundings, job, job.tasks),
+            estimate=rough_estimate(context, job, job.tasks),
         )
     from orchestrator.composition import plan
 
-    split = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
+    split = plan(context.folder, job.request, job.config.get("agent") or "auto")
     tasks = [as_written(asdict(spec)) for spec in split.tasks]
     made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}
     made_by["fallback"] = None
-    return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(surroundings, job, tasks))
+    return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(context, job, tasks))
 
 
 def rough_estimate(
-    surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
+    context: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     """Estimate the usage of the tasks, without data about earlier workers."""
     from orchestrator.composition import estimate_of
@@ -81,7 +81,7 @@ def rough_estimate(
     compared = [task for task, names in zip(tasks, agents, strict=True) if len(names) > 1]
     reviewers = [str(task["review"]) for task in compared if task.get("review")]
     names = [name for each in agents for name in each if name != PERSON]
-    return asdict(estimate_of(surroundings.folder, names, reviewers))
+    return asdict(estimate_of(context.folder, names, reviewers))
 
 
 def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
@@ -95,13 +95,13 @@ def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
     return [each if isinstance(each, str) else str(each.get("name")) for each in listed]
 
 
-def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
+def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
     """Return the plan of a job that the user has not started.
 
     If an agent makes the plan, submit the job, which then waits for approval.
     """
-    if planning_agent(surroundings, job) is None:
-        return planned(surroundings, job)
+    if planning_agent(context, job) is None:
+        return planned(context, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
     try:
         return _wait_for_plan(client, job_id)
@@ -137,12 +137,12 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def start(
-    surroundings: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
+    context: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
 ) -> dict[str, Any]:
     """Submit a job. With ``edit_plan``, the user first changes the plan in an editor."""
     if not job.edit_plan:
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
-    plan = draft(surroundings, client, job)
+    plan = draft(context, client, job)
     try:
         edited = _edited(job, plan)
     except BaseException:

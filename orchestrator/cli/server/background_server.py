@@ -53,24 +53,22 @@ CHECKED_BYTES = 64 * 1024
 
 
 @contextmanager
-def server_at(
-    surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
-) -> Iterator[str]:
+def server_at(context: CliContext, say: Say, keep: bool, plan: Path | None = None) -> Iterator[str]:
     """Yield ORCHESTRATOR_API_URL if it is set, otherwise the URL that ``server_for`` yields.
 
     The first message to ``say`` names the project.
     """
-    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
-        say(project_line(surroundings))
+    if url := context.environ.get("ORCHESTRATOR_API_URL"):
+        say(project_line(context))
         yield url
     else:
-        with server_for(surroundings, say, keep, plan) as url:
+        with server_for(context, say, keep, plan) as url:
             yield url
 
 
 @contextmanager
 def server_for(
-    surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
+    context: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
@@ -78,55 +76,55 @@ def server_for(
     server still has unfinished jobs, it keeps running, and a later command stops it after their
     end.
     """
-    if record := running_server(surroundings.workspace):
-        say(project_line(surroundings))
-        _check_config(surroundings, record, say)
+    if record := running_server(context.workspace):
+        say(project_line(context))
+        _check_config(context, record, say)
         yield record.url
-        _stop_if_left(surroundings, record, keep)
+        _stop_if_left(context, record, keep)
         return
-    say(project_line(surroundings))
+    say(project_line(context))
     if plan and plan.stat().st_size > CHECKED_BYTES:
         read_plan(plan, None)
         plan = None
-    process, log = _start(surroundings, say, plan)
+    process, log = _start(context, say, plan)
     try:
-        started = _ready(process, surroundings, log, plan)
+        started = _ready(process, context, log, plan)
         # If two commands start a server at the same time, only one of the servers runs.
         is_own = started.pid == process.pid
         if is_own:
             say(f"started the server at {started.url}")
         yield started.url
     except KeyboardInterrupt:
-        _leave(process, surroundings.workspace)
+        _leave(process, context.workspace)
         raise
     except BaseException:
-        _stop(process, say, surroundings)
+        _stop(process, say, context)
         raise
     if not is_own:
-        _stop_if_left(surroundings, started, keep)
+        _stop_if_left(context, started, keep)
     elif keep:
         say(f"server is still running at {started.url}; stop it: kill {process.pid}")
     else:
-        _stop(process, say, surroundings)
+        _stop(process, say, context)
 
 
 @contextmanager
-def client_for(surroundings: CliContext, job_id: str) -> "Iterator[OrchestratorClient]":
+def client_for(context: CliContext, job_id: str) -> "Iterator[OrchestratorClient]":
     """Yield the client of the running server. If none runs, start a server, as ``server_for`` does.
 
     Raise NoSuchJob if no server runs and the job does not exist.
     """
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             yield client
         return
-    find_job(surroundings.workspace, job_id)
+    find_job(context.workspace, job_id)
     say = partial(click.echo, err=True)
     try:
         with (
-            server_for(surroundings, say, keep=False) as url,
-            surroundings.client_at(url) as client,
+            server_for(context, say, keep=False) as url,
+            context.client_at(url) as client,
         ):
             yield client
     except KeyboardInterrupt:
@@ -134,29 +132,29 @@ def client_for(surroundings: CliContext, job_id: str) -> "Iterator[OrchestratorC
         raise
 
 
-def project_line(surroundings: CliContext) -> str:
+def project_line(context: CliContext) -> str:
     """Return a text such as ``project: /home/me/shop``.
 
     Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
     another project than ``--project``.
     """
-    if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
-        own = surroundings.environ.get(PROJECT_ROOT)
+    if url := context.environ.get("ORCHESTRATOR_API_URL"):
+        own = context.environ.get(PROJECT_ROOT)
         return f"project: {own or f'set by the server at {url}'}"
-    workers = _workers(surroundings)
-    if record := running_server(surroundings.workspace):
-        return f"project: {_project_of(surroundings, record)}{workers}"
-    return f"project: {project_at_start(surroundings.folder, surroundings.environ)}{workers}"
+    workers = _workers(context)
+    if record := running_server(context.workspace):
+        return f"project: {_project_of(context, record)}{workers}"
+    return f"project: {project_at_start(context.folder, context.environ)}{workers}"
 
 
-def _workers(surroundings: CliContext) -> str:
-    named = setting(surroundings.folder, surroundings.environ, "workers", "max_workers")
+def _workers(context: CliContext) -> str:
+    named = setting(context.folder, context.environ, "workers", "max_workers")
     if named != "auto":
         return ""
     from orchestrator.config import Processors, load
 
     try:
-        loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+        loaded = load(context.folder, environ=context.environ, require_key=False)
     except ConfigError:
         return ""  # a running server uses the settings that it read at its start
     found = loaded.settings.workers.max_workers
@@ -165,14 +163,14 @@ def _workers(surroundings: CliContext) -> str:
     return f"; {found} worker{'s' * (found != 1)} at a time (workers.max_workers: auto)"
 
 
-def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
+def _project_of(context: CliContext, record: ServerRecord) -> str:
     """Return the running server's project.
 
     Raise InvalidRequest if ``--project`` names another project.
     """
     if not record.project:
-        return str(project_at_start(surroundings.folder, surroundings.environ))
-    asked = surroundings.project
+        return str(project_at_start(context.folder, context.environ))
+    asked = context.project
     if asked is not None and asked.resolve() != Path(record.project).resolve():
         raise InvalidRequest(
             f"the running server serves the project {record.project}, not {asked}; stop it: "
@@ -181,17 +179,17 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
     return record.project
 
 
-def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
+def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
     """Raise ConfigError for invalid settings. Print a note if the server uses older settings.
 
     Settings that the server has checked are not checked again.
     """
-    changed_at = _changed_at(surroundings.folder / "config.yaml")
+    changed_at = _changed_at(context.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at
-    if has_changed or record.started_at is None or _has_own_settings(surroundings.environ):
+    if has_changed or record.started_at is None or _has_own_settings(context.environ):
         from orchestrator.config import load
 
-        load(surroundings.folder, environ=surroundings.environ)
+        load(context.folder, environ=context.environ)
     if has_changed:
         say(
             "the running server still uses the previous config.yaml; stop it, so that the next "
@@ -236,18 +234,18 @@ class ServerLog:
 
 
 def _start(
-    surroundings: CliContext, say: Say, plan: Path | None
+    context: CliContext, say: Say, plan: Path | None
 ) -> tuple[subprocess.Popen[bytes], ServerLog]:
-    prepare_home(surroundings.folder, surroundings.environ, say)
-    settings = start_settings(surroundings.folder, surroundings.environ, say)
-    port = "--port", str(_port(settings, read_record(surroundings.workspace), say))
+    prepare_home(context.folder, context.environ, say)
+    settings = start_settings(context.folder, context.environ, say)
+    port = "--port", str(_port(settings, read_record(context.workspace), say))
     path = settings.log_dir / "server.log"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    home = home_option(surroundings.folder, surroundings.environ)
+    home = home_option(context.folder, context.environ)
     checks = ("--check-plan", str(plan.absolute())) if plan else ()
     # The free port may be in use by another program before the server listens.
     arguments = [*home, "serve", *port, "--any-port", *checks]
@@ -255,8 +253,8 @@ def _start(
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "orchestrator", *arguments],
-            cwd=surroundings.folder if home else FOLDER,
-            env={**surroundings.environ, "PYTHONPATH": str(FOLDER)},
+            cwd=context.folder if home else FOLDER,
+            env={**context.environ, "PYTHONPATH": str(FOLDER)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -303,7 +301,7 @@ def _is_taken(family: int, place: tuple[object, ...]) -> bool:
 
 def _ready(
     process: subprocess.Popen[bytes],
-    surroundings: CliContext,
+    context: CliContext,
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
@@ -316,21 +314,21 @@ def _ready(
     while time.monotonic() < deadline:
         ended = process.poll() is not None
         # Read after the poll: if another command started a server first, use that server.
-        if record := running_server(surroundings.workspace):
+        if record := running_server(context.workspace):
             return record
         if ended:
-            _check(surroundings, plan)
+            _check(context, plan)
             ending = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {ending}")
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
 
 
-def _check(surroundings: CliContext, plan: Path | None) -> None:
+def _check(context: CliContext, plan: Path | None) -> None:
     """Raise ConfigError or InvalidRequest if a server would reject the settings or the plan."""
     from orchestrator.config import load
 
-    load(surroundings.folder, environ=surroundings.environ)
+    load(context.folder, environ=context.environ)
     if plan:
         read_plan(plan, None)
 
@@ -342,24 +340,24 @@ def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
         process.terminate()
 
 
-def _unfinished(surroundings: CliContext) -> int:
+def _unfinished(context: CliContext) -> int:
     from orchestrator.api.client.client import ClientError
 
     try:
-        with surroundings.client() as client:
+        with context.client() as client:
             return int(client.jobs(status=UNFINISHED, depth=0, page_size=1)["total"])
     except ClientError:
         return 0
 
 
-def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) -> None:
+def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> None:
     if process.poll() is not None:
         return
-    if unfinished := _unfinished(surroundings):
+    if unfinished := _unfinished(context):
         others = "1 job runs" if unfinished == 1 else f"{unfinished} jobs run"
-        record = read_record(surroundings.workspace)
+        record = read_record(context.workspace)
         with suppress(OSError):
-            replace_file(_left(surroundings), _identity(record).encode())
+            replace_file(_left(context), _identity(record).encode())
         say(f"server keeps running, because {others}; stop it: kill {process.pid}")
         return
     process.terminate()
@@ -369,15 +367,15 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
         say(f"the server (pid {process.pid}) is still stopping")
 
 
-def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
+def _stop_if_left(context: CliContext, record: ServerRecord, keep: bool) -> None:
     """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
 
     With ``keep``, it keeps running, and no later command stops it.
     """
-    left = _left(surroundings)
+    left = _left(context)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return
-    if not keep and _unfinished(surroundings):
+    if not keep and _unfinished(context):
         return
     left.unlink(missing_ok=True)
     if keep or not is_same_process(record.pid, record.started_at):
@@ -389,8 +387,8 @@ def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) ->
         time.sleep(POLL_SECONDS)
 
 
-def _left(surroundings: CliContext) -> Path:
-    return surroundings.workspace / LEFT_NAME
+def _left(context: CliContext) -> Path:
+    return context.workspace / LEFT_NAME
 
 
 def _identity(record: ServerRecord | None) -> str:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_surroundings, project_option
+from orchestrator.cli.command_context import CliContext, pass_cli_context, project_option
 
 #: Modules that import many others, the lowest layer first. If they were imported by one another,
 #: the nested imports would reach the end of a 16 KB block of Python's call stack. Python 3.11 then
@@ -47,9 +47,9 @@ FIRST_IMPORTS = (
     help="Start only if this plan file is valid.",
 )
 @project_option
-@pass_surroundings
+@pass_cli_context
 def serve_command(
-    surroundings: CliContext,
+    context: CliContext,
     host: str | None,
     port: int | None,
     any_port: bool,
@@ -73,10 +73,10 @@ def serve_command(
         read_plan(check_plan, None)
     given = {"api.host": host, "api.port": None if port is None else str(port)}
     flags = {name: value for name, value in given.items() if value is not None}
-    prepare_home(surroundings.folder, surroundings.environ, partial(click.echo, err=True))
+    prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     return serve(
-        surroundings.folder,
-        environ=surroundings.environ,
+        context.folder,
+        environ=context.environ,
         flags=flags,
         any_port=any_port,
         standby=standby,

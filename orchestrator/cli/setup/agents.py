@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import GAP, first_line, printable, table, terminal_width
 
 _VERSION_SECONDS = 15.0
@@ -19,11 +19,11 @@ LEAST_DESCRIPTION = 12
 
 @click.command("agents")
 @json_option
-@pass_surroundings
-def agents_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def agents_command(context: CliContext) -> None:
     """List agents, and how to fix unavailable agents."""
-    agents = _with_versions(available_agents(surroundings))
-    if surroundings.as_json:
+    agents = _with_versions(available_agents(context))
+    if context.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
     click.echo(_table(agents, terminal_width()))
@@ -32,12 +32,12 @@ def agents_command(surroundings: CliContext) -> None:
             click.echo(f"{agent['name']}: {printable(words)}", err=True)
 
 
-def available_agents(surroundings: CliContext) -> list[dict[str, Any]]:
+def available_agents(context: CliContext) -> list[dict[str, Any]]:
     """Return the agents that the running server finds in its environment, which workers share.
 
     Without a server, search for the agents in this command's environment.
     """
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return list(client.agents()["agents"])
@@ -45,7 +45,7 @@ def available_agents(surroundings: CliContext) -> list[dict[str, Any]]:
     from orchestrator.composition import availability
     from orchestrator.config import load
 
-    folder, environ = surroundings.folder, surroundings.environ
+    folder, environ = context.folder, context.environ
     settings = load(folder, environ=environ, require_key=False).settings
     return list(agents_answer(availability(folder, settings, environ)).as_json()["agents"])
 

@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
     age,
     job_argument,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
     unconfirmed,
 )
@@ -46,8 +46,8 @@ from orchestrator.workspace import WorkspaceJobFiles
 )
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @project_option
-@pass_surroundings
-def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
+@pass_cli_context
+def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     """Remove ended jobs from disk and database.
 
     Also removes results of gates on base commits that are older than AGE. Never removes unfinished
@@ -56,7 +56,7 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     workers without a worktree are removed: copy them before, with `apply`. Works with the server
     up or down.
     """
-    workspace = surroundings.workspace
+    workspace = context.workspace
     before = time.time() - older_than
     old = ended_before(workspace, before)
     sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old}
@@ -67,7 +67,7 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
             raise unconfirmed("remove", "removed")
     else:
         click.echo("nothing to remove", err=True)
-    removed = list(_removed(surroundings, list(sizes)))
+    removed = list(_removed(context, list(sizes)))
     from orchestrator.engine.gates.baseline_store import FOLDER, remove_results
 
     remove_results(workspace / FOLDER, before)
@@ -78,23 +78,23 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
 
 
-def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
-    record = running_server(surroundings.workspace)
-    found = _by_server(surroundings, record.url, job_ids) if record else None
-    for job_id, kept in found or _locally(surroundings, job_ids):
+def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
+    record = running_server(context.workspace)
+    found = _by_server(context, record.url, job_ids) if record else None
+    for job_id, kept in found or _locally(context, job_ids):
         click.echo(job_id)
         _print_kept(job_id, kept)
         yield job_id
 
 
 def _by_server(
-    surroundings: CliContext, url: str, job_ids: Sequence[str]
+    context: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs through the server. Yield each removed job, with the refs of its changes.
 
     A job that is in use, or that runs again, is reported and not removed.
     """
-    with surroundings.client_at(url) as client:
+    with context.client_at(url) as client:
         for job_id in job_ids:
             try:
                 yield job_id, client.remove(job_id)["kept"]
@@ -104,9 +104,7 @@ def _by_server(
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
 
-def _locally(
-    surroundings: CliContext, job_ids: Sequence[str]
-) -> Iterator[tuple[str, Sequence[str]]]:
+def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove the jobs while no server runs, and complete interrupted removals.
 
     Yield each removed job, with the refs of its changes.
@@ -114,11 +112,11 @@ def _locally(
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 
-    if not job_ids and not WorkspaceJobFiles(surroundings.workspace).marked_removed():
+    if not job_ids and not WorkspaceJobFiles(context.workspace).marked_removed():
         return  # without reading the database, which may not be available
-    audit = surroundings.audit_log()
+    audit = context.audit_log()
     try:
-        for job_id, kept in remove(surroundings.folder, surroundings.environ, job_ids):
+        for job_id, kept in remove(context.folder, context.environ, job_ids):
             audit.note("(clean)", "DELETE", job_path(job_id))
             yield job_id, kept
     finally:
@@ -164,8 +162,8 @@ def _size(directory: Path) -> int:
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @json_option
 @project_option
-@pass_surroundings
-def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
+@pass_cli_context
+def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
     """Remove JOB's branches, checkpoints, and refs from git.
 
     Also removes its worktrees. JOB must have ended, or have been removed by `clean`. Landed
@@ -174,10 +172,10 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     """
     from orchestrator.composition import unlanded
 
-    surroundings.check_user("discard")
-    surroundings.work_on_project_of(job_id)
-    lost = unlanded(surroundings.folder, surroundings.environ, job_id)
-    job = _job_of(surroundings, job_id, lost)
+    context.check_user("discard")
+    context.work_on_project_of(job_id)
+    lost = unlanded(context.folder, context.environ, job_id)
+    job = _job_of(context, job_id, lost)
     if job:
         _check_discardable(job)
     if lost:
@@ -185,8 +183,8 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
         click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
         if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
             raise unconfirmed("discard", "removed")
-    removed = _discarded(surroundings, job_id, is_known=bool(job))
-    if surroundings.as_json:
+    removed = _discarded(context, job_id, is_known=bool(job))
+    if context.as_json:
         click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
         return
     for name in removed:
@@ -199,15 +197,13 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     click.echo(text, err=True)
 
 
-def _job_of(
-    surroundings: CliContext, job_id: str, lost: Mapping[str, str]
-) -> Mapping[str, Any] | None:
+def _job_of(context: CliContext, job_id: str, lost: Mapping[str, str]) -> Mapping[str, Any] | None:
     """Return the job; None if the job was removed, and only its commits (``lost``) remain.
 
     Raise NotFound if the job does not exist, and ``lost`` is empty.
     """
     try:
-        return whole_job(surroundings.workspace, job_id)
+        return whole_job(context.workspace, job_id)
     except NotFound:
         if lost:
             return None
@@ -228,20 +224,20 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
         )
 
 
-def _discarded(surroundings: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
+def _discarded(context: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import discard_kept, local_service
 
-    folder, environ = surroundings.folder, surroundings.environ
+    folder, environ = context.folder, context.environ
     if not is_known:
         return discard_kept(folder, environ, job_id)
-    client = surroundings.client_if_running()
+    client = context.client_if_running()
     if client is not None:
         with client:
             return list(client.discard(job_id)["removed"])
     with local_service(folder, environ) as (service, caller):
         removed = service.removal.discard(caller, job_id)
-    audit = surroundings.audit_log()
+    audit = context.audit_log()
     audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
     audit.close()
     return removed

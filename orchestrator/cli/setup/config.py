@@ -5,7 +5,7 @@ from functools import partial
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import table
 from orchestrator.core.errors import ConfigError
 
@@ -20,15 +20,15 @@ def config_command() -> None:
     "--origin", is_flag=True, help="Show the origin of each value: file, environment, or default."
 )
 @json_option
-@pass_surroundings
-def show_command(surroundings: CliContext, origin: bool) -> None:
+@pass_cli_context
+def show_command(context: CliContext, origin: bool) -> None:
     """Print the current value of each setting, without secrets."""
     from orchestrator.config import load, visible
 
-    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    loaded = load(context.folder, environ=context.environ, require_key=False)
     values = visible(loaded.settings)
     origins = loaded.origins
-    if surroundings.as_json:
+    if context.as_json:
         shown = {
             k: {"value": v, "origin": origins.get(k)} if origin else v for k, v in values.items()
         }
@@ -44,8 +44,8 @@ def _text(value: object) -> str:
 
 @config_command.command("check")
 @json_option
-@pass_surroundings
-def check_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def check_command(context: CliContext) -> None:
     """Check config.yaml and the environment variables.
 
     Reports every problem with its line. Exit code 2: a setting is invalid.
@@ -53,9 +53,9 @@ def check_command(surroundings: CliContext) -> None:
     from orchestrator.composition import check_agents, check_receivers, triggers
     from orchestrator.config import FILE_NAME, load
 
-    loaded = load(surroundings.folder, environ=surroundings.environ)
+    loaded = load(context.folder, environ=context.environ)
     problems = []
-    folder = surroundings.folder
+    folder = context.folder
     for check in (partial(triggers, folder), partial(check_agents, folder), check_receivers):
         try:
             check(loaded.settings)
@@ -63,10 +63,10 @@ def check_command(surroundings: CliContext) -> None:
             problems.append(error.message)
     if problems:
         raise ConfigError("\n".join(problems))
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"ok": True}))
     else:
-        click.echo(f"{surroundings.folder / FILE_NAME}: ok")
+        click.echo(f"{context.folder / FILE_NAME}: ok")
 
 
 @config_command.command("schema")

@@ -12,7 +12,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.cli.command_context import (
     CliContext,
     json_option,
-    pass_surroundings,
+    pass_cli_context,
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
@@ -51,8 +51,8 @@ class Installed:
     help="Create the portable folder DIR (default: orchestrator); install no skill.",
 )
 @json_option
-@pass_surroundings
-def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
+@pass_cli_context
+def init_command(context: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
     """Install the skill for AI tools into the host project.
 
     Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. An
@@ -62,11 +62,11 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
     exist.
     """
     if folder is not None:
-        return _show_folder(surroundings, folder, dry_run)
-    root = _host_project(surroundings).absolute()
-    text = skill_for(root, surroundings.folder)
+        return _show_folder(context, folder, dry_run)
+    root = _host_project(context).absolute()
+    text = skill_for(root, context.folder)
     done = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
-    if surroundings.as_json:
+    if context.as_json:
         files = [asdict(one) for one in done]
         click.echo(json.dumps({"project": str(root), "dry_run": dry_run, "files": files}))
     else:
@@ -78,7 +78,7 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
     return ExitCode.OK if good else ExitCode.FAILED
 
 
-def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
+def _show_folder(context: CliContext, folder: Path, dry_run: bool) -> int:
     """Create the folder; with ``dry_run``, only say what would be created. Return the exit code.
 
     Raise Conflict if the folder cannot be created.
@@ -86,7 +86,7 @@ def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
     from orchestrator.cli.setup.portable_folder import check_new, create
 
     (check_new if dry_run else create)(folder)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"folder": str(folder.absolute()), "dry_run": dry_run}))
         return ExitCode.OK
     if dry_run:
@@ -97,12 +97,12 @@ def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
     return ExitCode.OK
 
 
-def _host_project(surroundings: CliContext) -> Path:
+def _host_project(context: CliContext) -> Path:
     from orchestrator.config import load
     from orchestrator.config.project_directory import project_root
 
-    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
-    return project_root(loaded.settings, surroundings.folder)
+    loaded = load(context.folder, environ=context.environ, require_key=False)
+    return project_root(loaded.settings, context.folder)
 
 
 def skill_for(project: Path, folder: Path) -> str:

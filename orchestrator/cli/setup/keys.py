@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 
 SCOPES = ("read", "submit", "admin")
 
@@ -38,8 +38,8 @@ def keys_command() -> None:
     help="Scope: read (all jobs), submit (own jobs), or admin (all); repeatable.",
 )
 @json_option
-@pass_surroundings
-def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) -> None:
+@pass_cli_context
+def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None:
     """Create an API key for NAME, and print its entry for config.yaml.
 
     The key is not stored, and is shown only once. The entry contains the hash of the key.
@@ -48,7 +48,7 @@ def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) ->
 
     key = new_key()
     entry = {"name": name, "key_hash": hash_key(key), "scopes": list(dict.fromkeys(scopes))}
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"key": key, **entry}))
         return
     click.echo(f"The key of {name}, shown only once; send it in the header X-API-Key:", err=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, table
 
@@ -13,8 +13,8 @@ from orchestrator.cli.output.terminal import first_line, table
 @click.command("roles")
 @click.argument("name", required=False)
 @json_option
-@pass_surroundings
-def roles_command(surroundings: CliContext, name: str | None) -> int:
+@pass_cli_context
+def roles_command(context: CliContext, name: str | None) -> int:
     """List the roles for tasks, or print the text of the role NAME.
 
     A role is a Markdown file. To add or replace a role, write .orchestrator/roles/NAME.md in the
@@ -23,8 +23,8 @@ def roles_command(surroundings: CliContext, name: str | None) -> int:
     from orchestrator.composition import role_text, roles
 
     if name is not None:
-        text = role_text(surroundings.folder, name)
-        click.echo(json.dumps({"name": name, "text": text}) if surroundings.as_json else text)
+        text = role_text(context.folder, name)
+        click.echo(json.dumps({"name": name, "text": text}) if context.as_json else text)
         return ExitCode.OK
     rows = [
         {
@@ -33,9 +33,9 @@ def roles_command(surroundings: CliContext, name: str | None) -> int:
             "path": str(role.path),
             "built_in": role.built_in,
         }
-        for role in roles(surroundings.folder)
+        for role in roles(context.folder)
     ]
-    click.echo(json.dumps(rows, indent=2) if surroundings.as_json else _shown(rows))
+    click.echo(json.dumps(rows, indent=2) if context.as_json else _shown(rows))
     return ExitCode.OK
 
 

@@ -5,21 +5,21 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import first_line, local_time, table
 
 
 @click.command("locks")
 @json_option
-@pass_surroundings
-def locks_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def locks_command(context: CliContext) -> None:
     """List active locks, and workers that wait for locks.
 
     Needs a running server.
     """
-    with surroundings.client() as client:
+    with context.client() as client:
         answer = client.locks()
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(answer, indent=2))
     elif answer["locks"]:
         heads = ("NAME", "WORKER", "JOB", "KIND", "NUMBER", "SINCE")
@@ -43,14 +43,14 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @click.command("unlock")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @json_option
-@pass_surroundings
-def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
+@pass_cli_context
+def unlock_command(context: CliContext, names: tuple[str, ...]) -> None:
     """Release locks of this worker, or force-release locks.
 
     A worker releases its own locks. With an API key, the command releases the locks of any worker.
     Needs a running server.
     """
-    with surroundings.client() as client:
+    with context.client() as client:
         answer = client.unlock(names)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(answer))

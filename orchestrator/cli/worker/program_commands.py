@@ -5,7 +5,7 @@
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_cli_context
 
 
 @click.command(
@@ -40,9 +40,9 @@ def lock_command(arguments: tuple[str, ...]) -> None:
     add_help_option=False,
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@pass_surroundings
-def mcp_command(surroundings: CliContext, arguments: tuple[str, ...]) -> None:
+@pass_cli_context
+def mcp_command(context: CliContext, arguments: tuple[str, ...]) -> None:
     """Serve AI tools over MCP (options: mcp -h)."""
     from orchestrator.api.mcp.stdio import main
 
-    main(list(arguments), surroundings.folder)
+    main(list(arguments), context.folder)

@@ -8,7 +8,7 @@ from dataclasses import field
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource
@@ -26,22 +26,22 @@ MOST_LINES = 500
 @click.command("top")
 @click.argument("job_id", metavar="[JOB]", required=False)
 @click.option("--once", is_flag=True, help="Print one frame, also without a terminal, and exit.")
-@pass_surroundings
-def top_command(surroundings: CliContext, job_id: str | None, once: bool) -> int:
+@pass_cli_context
+def top_command(context: CliContext, job_id: str | None, once: bool) -> int:
     """Show all jobs and workers, or JOB and its workers, live.
 
     Press ? for the keys. Without a running server, shows the files of jobs, read-only.
     """
-    source = AnySource(surroundings)
+    source = AnySource(context)
     job_id = (job_id or "").rstrip("/").rpartition("/")[2].removeprefix("job_")
     if once:
-        return _print_once(surroundings, source, job_id)
+        return _print_once(context, source, job_id)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InvalidRequest(f"top needs a terminal; print one frame with: {COMMAND} top --once")
     from orchestrator.cli.follow.top.main_loop import TopProgram
 
-    style = style_of(surroundings.environ, sys.stdout)
-    ended_by = TopProgram(surroundings, source, job_id).run(style, is_unicode=_is_unicode())
+    style = style_of(context.environ, sys.stdout)
+    ended_by = TopProgram(context, source, job_id).run(style, is_unicode=_is_unicode())
     return 128 + ended_by if ended_by not in (0, signal.SIGINT) else ExitCode.OK
 
 
@@ -63,7 +63,7 @@ class _Once:
         return [row.key for row in self.view.rows[:MOST_LINES]]
 
 
-def _print_once(surroundings: CliContext, source: AnySource, job_id: str) -> int:
+def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
     asked = _Once(job_id)
     if job_id:
         asked.view.opened[job_id] = True
@@ -76,7 +76,7 @@ def _print_once(surroundings: CliContext, source: AnySource, job_id: str) -> int
     width, height = shutil.get_terminal_size()
     if not sys.stdout.isatty():
         height = min(MOST_LINES, len(asked.view.rows) + ROWS_AROUND)
-    style = style_of(surroundings.environ, sys.stdout)
+    style = style_of(context.environ, sys.stdout)
     frame = Frame(snapshot=snapshot, view=asked.view, style=style, is_unicode=_is_unicode())
     # The last line of a frame has the keys.
     for line in frame.lines(width, max(height, LEAST_HEIGHT))[:-1]:

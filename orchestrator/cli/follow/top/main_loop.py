@@ -121,8 +121,8 @@ class Refresher:
 class TopProgram:
     """The running ``top``. ``run`` is called once."""
 
-    def __init__(self, surroundings: CliContext, source: AnySource, job_id: str) -> None:
-        self._surroundings = surroundings
+    def __init__(self, context: CliContext, source: AnySource, job_id: str) -> None:
+        self._context = context
         self._source = source
         self._screen = Screen()
         self._refresher = Refresher(source, job_id, self._screen.wake)
@@ -390,19 +390,19 @@ class TopProgram:
         self._frame.pane, self._refresher.followed = pane, ("", "")
 
         def read() -> str:
-            pane.lines = changes(self._surroundings, row.job.job_id, worker_id).splitlines()
+            pane.lines = changes(self._context, row.job.job_id, worker_id).splitlines()
             pane.above = max(0, len(pane.lines) - self._page)
             return "" if pane.lines else "no changes"
 
         self._refresher.do(read)
 
 
-def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
+def changes(context: CliContext, job_id: str, worker_id: str) -> str:
     """Return the changes of a worker as a patch; without ``worker_id``, the changes of the job."""
     from orchestrator.composition import landing, worker_difference
 
-    surroundings.work_on_project_of(job_id)
-    folder, environ = surroundings.folder, surroundings.environ
+    context.work_on_project_of(job_id)
+    folder, environ = context.folder, context.environ
     if worker_id:
         shown = worker_difference(folder, environ, job_id, worker_id, stat=False)
     else:

@@ -161,13 +161,13 @@ class ServerSource:
 class FileSource:
     """Reads jobs from ``status.json`` files, without a server."""
 
-    def __init__(self, surroundings: CliContext) -> None:
-        self._surroundings = surroundings
+    def __init__(self, context: CliContext) -> None:
+        self._context = context
 
     def read(self, wanted: Wanted) -> Snapshot:
         from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
 
-        workspace = self._surroundings.workspace
+        workspace = self._context.workspace
         found = root_jobs(workspace)
         if wanted.job_id:
             found = [each for each in found if each["job_id"] == wanted.job_id]
@@ -179,7 +179,7 @@ class FileSource:
         from orchestrator.cli.offline.jobs_on_disk import directory_of
         from orchestrator.cli.offline.log_files import tail_lines
 
-        logs = directory_of(self._surroundings.workspace, job_id) / "logs"
+        logs = directory_of(self._context.workspace, job_id) / "logs"
         depth = worker_id.count("_") - 1
         return tail_lines(logs / f"depth_{depth}_{worker_id}.log", LOG_LINES)
 
@@ -187,9 +187,9 @@ class FileSource:
 class AnySource:
     """Reads from the server while it runs; otherwise from files."""
 
-    def __init__(self, surroundings: CliContext) -> None:
-        self._find_address = surroundings.address_if_running
-        self._files = FileSource(surroundings)
+    def __init__(self, context: CliContext) -> None:
+        self._find_address = context.address_if_running
+        self._files = FileSource(context)
         self._server: ServerSource | None = None
 
     @property

@@ -56,9 +56,7 @@ class Account:
             ) from None
 
 
-def unit_of(
-    surroundings: CliContext, account: Account, *, for_user: bool, systemd_version: int
-) -> Unit:
+def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_version: int) -> Unit:
     """Return the unit that runs the folder's server.
 
     ``for_user``: the unit is for systemd of the user, not of the machine. Raise ConfigError for
@@ -67,8 +65,8 @@ def unit_of(
     from orchestrator.composition.settings.repository import repository_of
     from orchestrator.config import load, project_root
 
-    folder = surroundings.folder
-    settings = load(folder, environ=surroundings.environ, require_key=False).settings
+    folder = context.folder
+    settings = load(folder, environ=context.environ, require_key=False).settings
     project = project_root(settings, folder)
     limits = settings.workers.limits
     workspace, logs = settings.orchestrator.workspace_root, settings.logging.log_dir
@@ -77,10 +75,10 @@ def unit_of(
     writable = list(_outermost(each.resolve() for each in written))
     private_tmp = not any(map(_is_temporary, [*writable, FOLDER]))
     return Unit(
-        command=[*entry_point(surroundings), "serve"],
+        command=[*entry_point(context), "serve"],
         folder=folder,
         project=project,
-        environment=_environment(surroundings, account),
+        environment=_environment(context, account),
         environment_file="%E/orchestrator.env",
         user="" if for_user else account.name,
         writable=writable,
@@ -91,7 +89,7 @@ def unit_of(
     )
 
 
-def entry_point(surroundings: CliContext) -> list[str]:
+def entry_point(context: CliContext) -> list[str]:
     """Return the arguments that run this program with the same home, from any directory."""
     script = FOLDER / "bin" / "orchestrator"
     if IS_INSTALLED:
@@ -99,8 +97,8 @@ def entry_point(surroundings: CliContext) -> list[str]:
     program = [str(script)]
     if not script.is_file():
         program = [sys.executable, "-P", "-m", "orchestrator"]
-    if home_directory.is_home(surroundings.folder, surroundings.environ):
-        program += ["--home", str(surroundings.folder)]
+    if home_directory.is_home(context.folder, context.environ):
+        program += ["--home", str(context.folder)]
     return program
 
 
@@ -110,11 +108,11 @@ def not_carried(environ: Mapping[str, str]) -> list[str]:
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
 
-def _environment(surroundings: CliContext, account: Account) -> dict[str, str]:
-    found = {"PATH": _search_path(surroundings.environ, account)}
+def _environment(context: CliContext, account: Account) -> dict[str, str]:
+    found = {"PATH": _search_path(context.environ, account)}
     if not IS_INSTALLED and not (FOLDER / ".venv").exists():
         found[PYTHON_VARIABLE] = sys.executable
-    if project := surroundings.environ.get(PROJECT_VARIABLE):
+    if project := context.environ.get(PROJECT_VARIABLE):
         found[PROJECT_VARIABLE] = project
     return found
 

@@ -35,17 +35,17 @@ class Manager:
     def words(self) -> list[str]:
         return ["systemctl", "--user"] if self.of_user else ["systemctl"]
 
-    def directory(self, surroundings: CliContext) -> Path:
+    def directory(self, context: CliContext) -> Path:
         if not self.of_user:
             return SYSTEM_UNITS
-        home = surroundings.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
-        config = surroundings.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        home = context.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+        config = context.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
         return Path(config) / "systemd" / "user"
 
-    def is_running(self, surroundings: CliContext) -> bool:
+    def is_running(self, context: CliContext) -> bool:
         if not BOOTED.is_dir() or shutil.which("systemctl") is None:
             return False
-        runtime = surroundings.environ.get("XDG_RUNTIME_DIR", "")
+        runtime = context.environ.get("XDG_RUNTIME_DIR", "")
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
     def ask(self, *words: str) -> str:

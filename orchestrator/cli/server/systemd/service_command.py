@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_surroundings, project_option
+from orchestrator.cli.command_context import CliContext, pass_cli_context, project_option
 from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (
     Account,
@@ -71,67 +71,67 @@ def service_command() -> None:
 @unit_options
 @run_as_option
 @project_option
-@pass_surroundings
-def install_command(surroundings: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
+@pass_cli_context
+def install_command(context: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
     """Write the unit, and start the service now and at each boot.
 
     Idempotent: run the command again after a change of paths, users, or agents.
     """
     manager = Manager(of_user=of_user)
-    path = _path(surroundings, manager, name)
-    _check_manager(surroundings, manager)
-    _check_place(path, manager, surroundings, "install")
-    prepare_home(surroundings.folder, surroundings.environ, partial(click.echo, err=True))
-    unit = _unit(surroundings, of_user, run_as)
+    path = _path(context, manager, name)
+    _check_manager(context, manager)
+    _check_place(path, manager, context, "install")
+    prepare_home(context.folder, context.environ, partial(click.echo, err=True))
+    unit = _unit(context, of_user, run_as)
     is_active = manager.ask("is-active", path.name) == "active"
     if not is_active:
-        _check_no_server(surroundings)
+        _check_no_server(context)
     changed = _write(path, unit.text())
     manager.do("daemon-reload")
     manager.do("enable", path.name)
     if not is_active:
         _start(manager, path.name)
-    _show_installed(surroundings, manager, path, unit, needs_restart=is_active and changed)
+    _show_installed(context, manager, path, unit, needs_restart=is_active and changed)
 
 
 @service_command.command("show")
 @unit_options
 @run_as_option
 @project_option
-@pass_surroundings
-def show_command(surroundings: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
+@pass_cli_context
+def show_command(context: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
     """Print the unit, and write nothing."""
-    unit = _unit(surroundings, of_user, run_as)
+    unit = _unit(context, of_user, run_as)
     click.echo(unit.text(), nl=False)
-    path = _path(surroundings, Manager(of_user=of_user), name)
+    path = _path(context, Manager(of_user=of_user), name)
     click.echo(f"the unit was not written; `service install` writes the unit to {path}", err=True)
 
 
 @service_command.command("uninstall")
 @unit_options
-@pass_surroundings
-def uninstall_command(surroundings: CliContext, of_user: bool, name: str) -> None:
+@pass_cli_context
+def uninstall_command(context: CliContext, of_user: bool, name: str) -> None:
     """Stop the service and remove its unit; jobs and settings stay."""
     manager = Manager(of_user=of_user)
-    path = _path(surroundings, manager, name)
+    path = _path(context, manager, name)
     if not path.exists():
         click.echo(f"nothing to remove: {path} does not exist")
         return
-    _check_place(path, manager, surroundings, "uninstall")
-    if manager.is_running(surroundings):
+    _check_place(path, manager, context, "uninstall")
+    if manager.is_running(context):
         manager.do("disable", "--now", path.name)
     path.unlink()
-    if manager.is_running(surroundings):
+    if manager.is_running(context):
         manager.do("daemon-reload")
         manager.ask("reset-failed", path.name)
-    click.echo(f"removed {path}; jobs stay in {surroundings.workspace}")
+    click.echo(f"removed {path}; jobs stay in {context.workspace}")
 
 
-def _unit(surroundings: CliContext, of_user: bool, run_as: str | None) -> Unit:
+def _unit(context: CliContext, of_user: bool, run_as: str | None) -> Unit:
     if of_user and run_as:
         raise InvalidRequest("--user and --run-as conflict: a user's service runs as that user")
-    workspace = surroundings.workspace
-    place = workspace if workspace.exists() else surroundings.folder
+    workspace = context.workspace
+    place = workspace if workspace.exists() else context.folder
     if of_user:
         account = Account.named(pwd.getpwuid(os.getuid()).pw_name)
     elif run_as:
@@ -142,21 +142,21 @@ def _unit(surroundings: CliContext, of_user: bool, run_as: str | None) -> Unit:
             raise InvalidRequest(
                 f"{place} belongs to root; the service's workers could change the whole machine; "
                 "give the folder to another user: "
-                f"sudo chown -R USER: {shlex.quote(str(surroundings.folder))}; "
+                f"sudo chown -R USER: {shlex.quote(str(context.folder))}; "
                 "or accept the risk: --run-as root"
             )
     check_owner(account, place)
-    return unit_of(surroundings, account, for_user=of_user, systemd_version=systemd_version())
+    return unit_of(context, account, for_user=of_user, systemd_version=systemd_version())
 
 
-def _path(surroundings: CliContext, manager: Manager, name: str) -> Path:
-    return manager.directory(surroundings) / f"{name}.service"
+def _path(context: CliContext, manager: Manager, name: str) -> Path:
+    return manager.directory(context) / f"{name}.service"
 
 
-def _check_manager(surroundings: CliContext, manager: Manager) -> None:
-    if manager.is_running(surroundings):
+def _check_manager(context: CliContext, manager: Manager) -> None:
+    if manager.is_running(context):
         return
-    program = entry_point(surroundings)
+    program = entry_point(context)
     show = shlex.join([*program, "service", "show", *(["--user"] * manager.of_user)])
     if manager.of_user and BOOTED.is_dir():
         user = pwd.getpwuid(os.getuid()).pw_name
@@ -171,24 +171,24 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
     )
 
 
-def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: str) -> None:
+def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -> None:
     """Raise Conflict if the file ``path`` is not this folder's unit.
 
     Raise Unavailable if this user may not write it.
     """
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))
-        if owner != str(surroundings.folder):
+        if owner != str(context.folder):
             whose = f"serves {owner}" if owner else "was not written by this command"
             raise Conflict(
                 f"{path} {whose}; nothing was changed; choose another name: --name {path.stem}-2"
             )
     if not manager.of_user and not os.access(path.parent, os.W_OK):
-        again = _command(surroundings, verb, path.stem)
+        again = _command(context, verb, path.stem)
         as_root = f"sudo {again}"
-        if verb == "install" and is_home(surroundings.folder, surroundings.environ):
+        if verb == "install" and is_home(context.folder, context.environ):
             # Root must not use the settings of a home that belongs to another user.
-            show = _command(surroundings, "show", path.stem)
+            show = _command(context, "show", path.stem)
             enable = shlex.join(["sudo", "systemctl", "enable", "--now", str(path)])
             as_root = f"{show} | sudo tee {path} && {enable}"
         raise Unavailable(
@@ -197,13 +197,13 @@ def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: s
         )
 
 
-def _command(surroundings: CliContext, verb: str, name: str) -> str:
+def _command(context: CliContext, verb: str, name: str) -> str:
     named = [] if name == DEFAULT_NAME else ["--name", name]
-    return shlex.join([*entry_point(surroundings), "service", verb, *named])
+    return shlex.join([*entry_point(context), "service", verb, *named])
 
 
-def _check_no_server(surroundings: CliContext) -> None:
-    record = running_server(surroundings.workspace)
+def _check_no_server(context: CliContext) -> None:
+    record = running_server(context.workspace)
     if record is not None:
         raise Conflict(
             f"a server runs for this folder (process {record.pid}), outside of the service; "
@@ -229,12 +229,12 @@ def _start(manager: Manager, unit: str) -> None:
 
 
 def _show_installed(
-    surroundings: CliContext, manager: Manager, path: Path, unit: Unit, needs_restart: bool
+    context: CliContext, manager: Manager, path: Path, unit: Unit, needs_restart: bool
 ) -> None:
     systemctl = shlex.join(manager.words)
     of_user = " --user" * manager.of_user
     sudo = "" if manager.of_user else "sudo "
-    record = running_server(surroundings.workspace)
+    record = running_server(context.workspace)
     click.echo(f"wrote {path}; the server runs as {unit.user or 'you'}")
     if record is not None:
         click.echo(f"serving at {record.url} for the project {unit.project}")
@@ -242,14 +242,14 @@ def _show_installed(
         click.echo(f"to apply the change: {sudo}{systemctl} restart {path.stem}")
     click.echo(f"status:  {systemctl} status {path.stem}")
     click.echo(f"log:     journalctl{of_user} -f -u {path.stem}")
-    again = _command(surroundings, "uninstall", path.stem)
+    again = _command(context, "uninstall", path.stem)
     click.echo(f"remove:  {sudo}{again}{of_user}")
     if manager.of_user:
         click.echo(
             "to start the service at boot, and to keep it running after you log out: "
             "loginctl enable-linger"
         )
-    if names := not_carried(surroundings.environ):
+    if names := not_carried(context.environ):
         click.echo(
             f"environment variables not in the unit: {', '.join(names)}; set them in config.yaml, "
             "or in the file of EnvironmentFile",

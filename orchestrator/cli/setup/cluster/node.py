@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_surroundings
+from orchestrator.cli.command_context import CliContext, pass_cli_context
 
 
 @click.group("node")
@@ -32,9 +32,9 @@ def node_command() -> None:
     is_flag=True,
     help="Copy each worker's files, because this machine does not share the server's files.",
 )
-@pass_surroundings
+@pass_cli_context
 def join_command(
-    surroundings: CliContext,
+    context: CliContext,
     file: Path,
     slots: int | None,
     state: Path | None,
@@ -51,16 +51,16 @@ def join_command(
     from orchestrator.launchers.cluster.node.node_process import locked, run
 
     found = JoinFile.read(file)
-    directory = state or _state_home(surroundings) / "orchestrator" / "nodes" / found.name
+    directory = state or _state_home(context) / "orchestrator" / "nodes" / found.name
     place = Path(os.path.abspath(directory))
     # Lock first, because a running node reads the certificates when it reconnects.
     with locked(place, found.name):
-        look = partial(found_on_node, environ=surroundings.environ)
-        settings = found.unpack(place, slots, own_files=own_files, home=surroundings.folder)
+        look = partial(found_on_node, environ=context.environ)
+        settings = found.unpack(place, slots, own_files=own_files, home=context.folder)
         repository = NodeRepository(place / "repository.git")
         return run(settings, click.echo, look, memory_and_disk, repository)
 
 
-def _state_home(surroundings: CliContext) -> Path:
-    named = surroundings.environ.get("XDG_STATE_HOME")
+def _state_home(context: CliContext) -> Path:
+    named = context.environ.get("XDG_STATE_HOME")
     return Path(named) if named else Path.home() / ".local" / "state"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machines import LABEL_PATTERN
@@ -71,15 +71,15 @@ name_argument = click.argument("name", callback=_named)
 @click.group("nodes", invoke_without_command=True)
 @json_option
 @click.pass_context
-@pass_surroundings
-def nodes_command(surroundings: CliContext, context: click.Context) -> None:
+@pass_cli_context
+def nodes_command(context: CliContext, click_context: click.Context) -> None:
     """List and manage the machines that run workers.
 
     Without a command, lists the machines. To add a machine, run `nodes add` here, and then `node
     join` on the machine.
     """
-    if context.invoked_subcommand is None:
-        _list(surroundings)
+    if click_context.invoked_subcommand is None:
+        _list(context)
 
 
 @nodes_command.command("init")
@@ -92,8 +92,8 @@ def nodes_command(surroundings: CliContext, context: click.Context) -> None:
     help="Address of the server for nodes, such as head.lan:8786; may be repeated.",
 )
 @days_option
-@pass_surroundings
-def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: float) -> None:
+@pass_cli_context
+def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -> None:
     """Create the certificates of a cluster.
 
     Repeat the command to renew the server's certificate, or to change the addresses. Nodes try all
@@ -103,12 +103,12 @@ def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: flo
     from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 
     (_, port), *_ = map(host_and_port, addresses)
-    directory = _directory(surroundings)
+    directory = _directory(context)
     authority = CertificateAuthority(directory)
     if not authority.exists:
         authority.create()
     authority.renew_server(days)
-    _registry(surroundings).init(*dict.fromkeys(addresses))
+    _registry(context).init(*dict.fromkeys(addresses))
     click.echo(f"Certificates: {directory}")
     click.echo("Add this to config.yaml, and restart the server:", err=True)
     click.echo(f'cluster: {{listen: "0.0.0.0:{port}"}}')
@@ -125,9 +125,9 @@ def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: flo
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
 @days_option
 @json_option
-@pass_surroundings
+@pass_cli_context
 def add_command(
-    surroundings: CliContext, name: str, slots: int | None, labels: tuple[str, ...], days: float
+    context: CliContext, name: str, slots: int | None, labels: tuple[str, ...], days: float
 ) -> None:
     """Create a join file for the machine NAME.
 
@@ -138,11 +138,11 @@ def add_command(
     from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
     from orchestrator.launchers.cluster.node.join_file import JoinFile
 
-    authority, registry = CertificateAuthority(_directory(surroundings)), _registry(surroundings)
+    authority, registry = CertificateAuthority(_directory(context)), _registry(context)
     if not authority.exists:
         raise ConfigError(f"the cluster has no certificates; create them: {INIT}")
     issued = authority.issue(name, days)
-    path = _directory(surroundings) / f"{name}.join"
+    path = _directory(context) / f"{name}.join"
     found = JoinFile(
         name=name,
         address=registry.address,
@@ -159,7 +159,7 @@ def add_command(
     )
     copy = f"scp -p {shlex.quote(str(path))} {name}:"
     join = f"{_program()} node join {shlex.quote(str(path))}"
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
         return
     click.echo(
@@ -173,38 +173,38 @@ def add_command(
 @nodes_command.command("drain")
 @name_argument
 @click.option("--off", is_flag=True, hidden=True)
-@pass_surroundings
-def drain_command(surroundings: CliContext, name: str, off: bool) -> None:
+@pass_cli_context
+def drain_command(context: CliContext, name: str, off: bool) -> None:
     """Start no more workers on the node NAME.
 
     Running workers of the node continue.
     """
-    _set_drained(surroundings, name, not off)
+    _set_drained(context, name, not off)
 
 
 @nodes_command.command("undrain")
 @name_argument
-@pass_surroundings
-def undrain_command(surroundings: CliContext, name: str) -> None:
+@pass_cli_context
+def undrain_command(context: CliContext, name: str) -> None:
     """Let workers start on the node NAME again."""
-    _set_drained(surroundings, name, False)
+    _set_drained(context, name, False)
 
 
-def _set_drained(surroundings: CliContext, name: str, is_drained: bool) -> None:
-    _registry(surroundings).change(name, is_drained=is_drained)
+def _set_drained(context: CliContext, name: str, is_drained: bool) -> None:
+    _registry(context).change(name, is_drained=is_drained)
     click.echo(f"{name}: {'no more workers start' if is_drained else 'workers start again'}")
 
 
 @nodes_command.command("label")
 @name_argument
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE|NAME-...")
-@pass_surroundings
-def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...]) -> None:
+@pass_cli_context
+def label_command(context: CliContext, name: str, changes: tuple[str, ...]) -> None:
     """Set labels of the node NAME (gpu=true), or remove labels (zone-).
 
     A task with `requires: {gpu: true}` runs only on machines with this label.
     """
-    registry = _registry(surroundings)
+    registry = _registry(context)
     registry.change(name)
     labels = dict(registry.entries()[name].labels)
     for removed in [each for each in changes if each.endswith("-") and "=" not in each]:
@@ -217,27 +217,27 @@ def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...])
 
 @nodes_command.command("remove")
 @name_argument
-@pass_surroundings
-def remove_command(surroundings: CliContext, name: str) -> None:
+@pass_cli_context
+def remove_command(context: CliContext, name: str) -> None:
     """Remove the node NAME and reject its certificate.
 
     Its workers start again on other machines.
     """
-    _registry(surroundings).remove(name)
-    (_directory(surroundings) / f"{name}.join").unlink(missing_ok=True)
+    _registry(context).remove(name)
+    (_directory(context) / f"{name}.join").unlink(missing_ok=True)
     click.echo(f"{name}: removed")
 
 
 @nodes_command.command("forget")
 @name_argument
-@pass_surroundings
-def forget_command(surroundings: CliContext, name: str) -> None:
+@pass_cli_context
+def forget_command(context: CliContext, name: str) -> None:
     """Start the workers of an unreachable node on other machines.
 
     Without this command, they start there when the node's lease ends. Use the command only if the
     machine NAME is switched off; otherwise its workers run twice.
     """
-    _registry(surroundings).forget(name)
+    _registry(context).forget(name)
     click.echo(f"if {name} is unreachable, its workers start again on other machines")
 
 
@@ -248,32 +248,32 @@ def _program() -> str:
     return COMMAND
 
 
-def _directory(surroundings: CliContext) -> Path:
+def _directory(context: CliContext) -> Path:
     from orchestrator.config import load
 
-    found = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    found = load(context.folder, environ=context.environ, require_key=False)
     return found.settings.cluster.certificates
 
 
-def _registry(surroundings: CliContext) -> "NodeRegistry":
+def _registry(context: CliContext) -> "NodeRegistry":
     from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
-    return NodeRegistry(_directory(surroundings))
+    return NodeRegistry(_directory(context))
 
 
-def _list(surroundings: CliContext) -> None:
-    client = surroundings.client_if_running()
+def _list(context: CliContext) -> None:
+    client = context.client_if_running()
     if client is None:
-        entries = _registry(surroundings).entries().values()
+        entries = _registry(context).entries().values()
         found: list[dict[str, Any]] = [_without_server(each) for each in entries]
     else:
         with client:
             found = client.nodes()["nodes"]
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps({"nodes": found}, indent=2))
         return
     if not found:
-        click.echo(f"no nodes; {_first_step(surroundings)}", err=True)
+        click.echo(f"no nodes; {_first_step(context)}", err=True)
         return
     rows = [_HEADS, *map(_row, found)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADS))]
@@ -286,12 +286,12 @@ def _list(surroundings: CliContext) -> None:
         click.echo(fix, err=True)
 
 
-def _first_step(surroundings: CliContext) -> str:
+def _first_step(context: CliContext) -> str:
     """Return what to do for the first node."""
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
-    found = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    found = load(context.folder, environ=context.environ, require_key=False)
     cluster = found.settings.cluster
     if not CertificateAuthority(cluster.certificates).exists:
         return f"create certificates: {INIT}"

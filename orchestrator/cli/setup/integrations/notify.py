@@ -2,7 +2,7 @@
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.setup.integrations.webhooks import show_tests
 
 NONE = (
@@ -18,11 +18,11 @@ def notify_command() -> None:
 @notify_command.command("test")
 @click.argument("name", required=False, default="")
 @json_option
-@pass_surroundings
-def test_command(surroundings: CliContext, name: str) -> int:
+@pass_cli_context
+def test_command(context: CliContext, name: str) -> int:
     """Send a test notification to the target NAME, or to all targets."""
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.test_notifications(name)
-    if not found["tests"] and not surroundings.as_json:
+    if not found["tests"] and not context.as_json:
         click.echo(NONE, err=True)
-    return show_tests(surroundings, found["tests"], found)
+    return show_tests(context, found["tests"], found)

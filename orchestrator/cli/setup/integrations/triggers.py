@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import printable, table
 from orchestrator.core.errors import InvalidRequest, NotFound
@@ -24,11 +24,11 @@ def triggers_command() -> None:
 
 @triggers_command.command("list")
 @json_option
-@pass_surroundings
-def list_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def list_command(context: CliContext) -> None:
     """List the triggers, with URL paths and conditions, without secrets."""
-    found = [_shown(each) for each in _triggers(surroundings).values()]
-    if surroundings.as_json:
+    found = [_shown(each) for each in _triggers(context).values()]
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
         click.echo("no triggers; add one to config.yaml: see docs/triggers.md", err=True)
@@ -44,8 +44,8 @@ def list_command(surroundings: CliContext) -> None:
     "--event", "kind", metavar="KIND", default="", help="Kind of the event, such as issues."
 )
 @json_option
-@pass_surroundings
-def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:
+@pass_cli_context
+def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
     """Show the request that a trigger creates from an event.
 
     NAME is the trigger, and FILE contains the event as JSON. Starts nothing, and checks no
@@ -53,7 +53,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
     """
     from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
 
-    found = _triggers(surroundings)
+    found = _triggers(context)
     if name not in found:
         known = ", ".join(found) or "none"
         raise NotFound(
@@ -74,7 +74,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
         click.echo("accepted as feedback")
         return ExitCode.OK
     submission = trigger.submission(event)
-    if surroundings.as_json:
+    if context.as_json:
         tasks = [{"id": each.id, "prompt": each.prompt} for each in submission.tasks]
         labels = dict(submission.config.values.labels)
         shown = {"request": submission.request, "labels": labels, "tasks": tasks}
@@ -84,12 +84,12 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
     return ExitCode.OK
 
 
-def _triggers(surroundings: CliContext) -> Mapping[str, "Trigger"]:
+def _triggers(context: CliContext) -> Mapping[str, "Trigger"]:
     from orchestrator.composition import triggers
     from orchestrator.config import load
 
-    loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)
-    return {each.name: each for each in triggers(surroundings.folder, loaded.settings)}
+    loaded = load(context.folder, environ=context.environ, require_key=False)
+    return {each.name: each for each in triggers(context.folder, loaded.settings)}
 
 
 def _shown(trigger: "Trigger") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
 from orchestrator.core.text.command_name import COMMAND
@@ -25,12 +25,12 @@ def webhooks_command() -> None:
 
 @webhooks_command.command("list")
 @json_option
-@pass_surroundings
-def list_command(surroundings: CliContext) -> None:
+@pass_cli_context
+def list_command(context: CliContext) -> None:
     """List the receivers of messages, with counts of deliveries."""
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.webhooks()
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
         return
     if not found["endpoints"]:
@@ -47,12 +47,12 @@ def list_command(surroundings: CliContext) -> None:
 @webhooks_command.command("test")
 @click.argument("name")
 @json_option
-@pass_surroundings
-def test_command(surroundings: CliContext, name: str) -> int:
+@pass_cli_context
+def test_command(context: CliContext, name: str) -> int:
     """Send a test message to the webhook NAME, and show the answer."""
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.test_webhook(name)
-    return show_tests(surroundings, [found], found)
+    return show_tests(context, [found], found)
 
 
 @webhooks_command.command("deliveries")
@@ -63,12 +63,12 @@ def test_command(surroundings: CliContext, name: str) -> int:
     help="Only messages in this state.",
 )
 @json_option
-@pass_surroundings
-def deliveries_command(surroundings: CliContext, job_id: str, state: str | None) -> None:
+@pass_cli_context
+def deliveries_command(context: CliContext, job_id: str, state: str | None) -> None:
     """List messages to receivers, the latest first."""
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.deliveries(job=job_id, state=state, page_size=PAGE_SIZE)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
         return
     if not found["deliveries"]:
@@ -83,15 +83,15 @@ def deliveries_command(surroundings: CliContext, job_id: str, state: str | None)
 @webhooks_command.command("redeliver")
 @click.argument("delivery_id", metavar="ID")
 @json_option
-@pass_surroundings
-def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
+@pass_cli_context
+def redeliver_command(context: CliContext, delivery_id: str) -> None:
     """Send the message with this ID again.
 
     The ID stays the same, so that receivers can recognize the repetition.
     """
-    with surroundings.client() as client:
+    with context.client() as client:
         found = client.redeliver(delivery_id)
-    if surroundings.as_json:
+    if context.as_json:
         click.echo(json.dumps(found, indent=2))
         return
     click.echo(
@@ -100,8 +100,8 @@ def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
     )
 
 
-def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:
-    if surroundings.as_json:
+def show_tests(context: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:
+    if context.as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
         for each in tests:

@@ -40,8 +40,8 @@ def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
 
     def run(*words: str) -> tuple[int, str]:
         environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
-        surroundings = CliContext(folder=site.folder, environ=environ)
-        code = execute(list(words), surroundings)
+        context = CliContext(folder=site.folder, environ=environ)
+        code = execute(list(words), context)
         return code, capsys.readouterr().out
 
     return run

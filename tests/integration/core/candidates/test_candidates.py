@@ -432,13 +432,13 @@ def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakePr
     first = site.run("count", [tried(3)])["job_id"]
     second = site.run("count", [tried(2)])["job_id"]
     environ = {"PATH": os.environ["PATH"]}
-    surroundings = CliContext(folder=site.folder, environ=environ)
+    context = CliContext(folder=site.folder, environ=environ)
     site.stop()
-    assert execute(["land", second, "--yes"], surroundings) == 0
+    assert execute(["land", second, "--yes"], context) == 0
     ended = time.time()
     until(lambda: time.time() > ended + 1, "they ended a second ago")
 
-    assert execute(["clean", "--older-than", "0s", "--yes"], surroundings) == 0
+    assert execute(["clean", "--older-than", "0s", "--yes"], context) == 0
 
     left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
     names = [each.removeprefix("refs/heads/orchestrator/") for each in left.splitlines()]

@@ -240,8 +240,8 @@ def test_a_setting_lets_any_work_change_tests_and_land_says_so(
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
     site.stop()
-    surroundings = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
-    assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
+    context = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
+    assert execute(["land", ended["job_id"], "--yes"], context) == 0
     told = (
         b"Note: worker_1: changed tests or gate settings that judge the worker's work, "
         b"together with code: tests/test_app.py"

@@ -256,13 +256,13 @@ def test_the_command_does_the_same_without_a_server(
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
     site.stop()
-    surroundings = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]})
+    context = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"]})
 
-    assert execute(["land", job, "--yes"], surroundings) == 0
+    assert execute(["land", job, "--yes"], context) == 0
     assert "main is at" in capfd.readouterr().out
     (landed,) = site.status_file(job)["landed"]
     assert (landed["by"], landed["before"]) == ("command line", before)
-    assert execute(["undo", job, "--yes"], surroundings) == 0
+    assert execute(["undo", job, "--yes"], context) == 0
     assert project.git("rev-parse", "main") == before
     assert site.status_file(job)["landed"] == []
     audit = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()

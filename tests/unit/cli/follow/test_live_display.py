@@ -162,8 +162,8 @@ def test_a_signal_right_after_a_draw_leaves_no_line_behind(
 
 
 def test_without_colours_the_terminal_gets_no_style(terminal: Terminal) -> None:
-    surroundings = CliContext(environ={"TERM": "xterm", "NO_COLOR": "1"})
-    display = display_for(surroundings, terminal.stream)
+    context = CliContext(environ={"TERM": "xterm", "NO_COLOR": "1"})
+    display = display_for(context, terminal.stream)
     assert isinstance(display, LiveDisplay)
 
     begin(display)
@@ -181,9 +181,9 @@ def test_without_colours_the_terminal_gets_no_style(terminal: Terminal) -> None:
 def test_plain_lines_are_for_terminals_without_control_ci_and_json(
     terminal: Terminal, environ: dict[str, str], as_json: bool
 ) -> None:
-    surroundings = CliContext(environ=environ, as_json=as_json)
+    context = CliContext(environ=environ, as_json=as_json)
 
-    assert isinstance(display_for(surroundings, terminal.stream), PlainDisplay)
+    assert isinstance(display_for(context, terminal.stream), PlainDisplay)
 
 
 def test_a_pipe_gets_one_line_for_each_event_and_no_control_characters(

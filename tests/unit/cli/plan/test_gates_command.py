@@ -13,7 +13,7 @@ from tests.support.project import Project
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> CliContext:
+def context(tmp_path: Path) -> CliContext:
     project = Project(tmp_path / "project").begin({"ruff.toml": "", "Cargo.toml": ""})
     folder = project.path / "product"
     folder.mkdir()
@@ -26,31 +26,31 @@ def surroundings(tmp_path: Path) -> CliContext:
 
 
 def test_what_would_be_run_is_listed_with_why(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["gates", "--json"], surroundings) == 0
+    assert execute(["gates", "--json"], context) == 0
     gates = json.loads(capsys.readouterr().out)["gates"]
 
     assert [gate["name"] for gate in gates] == ["secrets", "ruff", "cargo-test"]
     assert (gates[1]["why"], gates[1]["baseline"]) == ("ruff.toml", "new-only")
-    surroundings.as_json = False
-    assert execute(["gates"], surroundings) == 0
+    context.as_json = False
+    assert execute(["gates"], context) == 0
     assert "cargo test --no-fail-fast" in capsys.readouterr().out
 
 
 def test_switched_off_gates_are_said_to_be(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    off = CliContext(folder=surroundings.folder, environ={"ORCHESTRATOR_GATES__RUN": "off"})
+    off = CliContext(folder=context.folder, environ={"ORCHESTRATOR_GATES__RUN": "off"})
 
     assert execute(["gates"], off) == 0
     assert "gates.run is off" in capsys.readouterr().out
 
 
 def test_a_plan_is_shown_with_what_its_results_are_checked_with(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["plan", "do it", "--agent", "claude"], surroundings) == 0
+    assert execute(["plan", "do it", "--agent", "claude"], context) == 0
 
     shown = capsys.readouterr()
     assert "gates for the results:" in shown.err
@@ -59,9 +59,9 @@ def test_a_plan_is_shown_with_what_its_results_are_checked_with(
 
 @pytest.mark.parametrize("agent", ["shell", "survey"])
 def test_a_plan_for_workers_without_a_worktree_names_no_gates(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str], agent: str
+    context: CliContext, capsys: pytest.CaptureFixture[str], agent: str
 ) -> None:
-    assert execute(["plan", "do it", "--agent", agent], surroundings) == 0
+    assert execute(["plan", "do it", "--agent", agent], context) == 0
 
     assert "checked with" not in capsys.readouterr().err
 

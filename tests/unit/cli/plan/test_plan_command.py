@@ -11,16 +11,16 @@ from orchestrator.cli.output.exit_codes import ExitCode
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> CliContext:
+def context(tmp_path: Path) -> CliContext:
     return CliContext(folder=tmp_path, environ={})
 
 
 def test_the_kind_of_work_is_shown_with_the_tasks(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     request = "Build a full-stack application. Please keep it small and tidy."
 
-    assert execute(["plan", request], surroundings) == ExitCode.OK
+    assert execute(["plan", request], context) == ExitCode.OK
 
     out = capsys.readouterr().out
     ids = [line.split()[0] for line in out.splitlines()]
@@ -29,10 +29,10 @@ def test_the_kind_of_work_is_shown_with_the_tasks(
 
 
 def test_json_names_who_planned_and_by_which_rule(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["plan", "--json", "--max-cost", "2", "--max-steps", "5", "Add login. Add logout."]
-    execute(asked, surroundings)
+    execute(asked, context)
 
     shown = json.loads(capsys.readouterr().out)
     planner = shown["planner"]
@@ -41,11 +41,11 @@ def test_json_names_who_planned_and_by_which_rule(
 
 
 def test_the_table_of_kinds_is_shown(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["plan", "--kinds"], surroundings) == ExitCode.OK
+    assert execute(["plan", "--kinds"], context) == ExitCode.OK
     text = capsys.readouterr().out
-    assert execute(["plan", "--json", "--kinds"], surroundings) == ExitCode.OK
+    assert execute(["plan", "--json", "--kinds"], context) == ExitCode.OK
     found = {kind["name"]: kind for kind in json.loads(capsys.readouterr().out)}
 
     assert "microservices\n  request: Break down this complex backend" in text
@@ -58,9 +58,9 @@ def test_the_table_of_kinds_is_shown(
 
 
 def test_a_request_that_only_thanks_is_refused(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str]
+    context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["plan", "Thank you very much."], surroundings) == ExitCode.USAGE
+    assert execute(["plan", "Thank you very much."], context) == ExitCode.USAGE
     assert "no tasks" in capsys.readouterr().err
 
 
@@ -84,15 +84,15 @@ ALONE = {"id": "b", "prompt": "x", "agent": "claude"}
     ],
 )
 def test_a_review_is_for_tasks_with_several_agents(
-    surroundings: CliContext,
+    context: CliContext,
     capsys: pytest.CaptureFixture[str],
     given: list[str],
     named: str,
     reviews: list[str | None],
 ) -> None:
-    plan = a_plan(surroundings.folder, {**SEVERAL, "review": named}, ALONE)
+    plan = a_plan(context.folder, {**SEVERAL, "review": named}, ALONE)
 
-    assert execute(["plan", "--json", "--plan", plan, *given], surroundings) == ExitCode.OK
+    assert execute(["plan", "--json", "--plan", plan, *given], context) == ExitCode.OK
 
     found = json.loads(capsys.readouterr().out)
     assert [each.get("review") for each in found["tasks"]] == reviews
@@ -104,10 +104,10 @@ def test_the_plan_shows_who_reviews_and_what_the_review_costs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
-    surroundings = CliContext(folder=tmp_path, environ=environ)
+    context = CliContext(folder=tmp_path, environ=environ)
     plan = a_plan(tmp_path, SEVERAL)
 
-    assert execute(["plan", "--plan", plan, "--review", "claude"], surroundings) == ExitCode.OK
+    assert execute(["plan", "--plan", plan, "--review", "claude"], context) == ExitCode.OK
 
     out = capsys.readouterr().out
     assert "claude, codex; review: claude" in out
@@ -116,11 +116,11 @@ def test_the_plan_shows_who_reviews_and_what_the_review_costs(
 
 @pytest.mark.parametrize("command", ["run", "submit", "plan"])
 def test_a_review_without_candidates_is_refused(
-    surroundings: CliContext, capsys: pytest.CaptureFixture[str], command: str
+    context: CliContext, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    plan = a_plan(surroundings.folder, ALONE)
+    plan = a_plan(context.folder, ALONE)
 
     for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
-        assert execute([command, *arguments], surroundings) == ExitCode.USAGE
+        assert execute([command, *arguments], context) == ExitCode.USAGE
         said = capsys.readouterr().err
         assert "needs a task with several agents" in said and "--yaml > plan.yaml" in said

@@ -253,15 +253,15 @@ def test_once_prints_one_frame_without_a_terminal_and_without_a_server(
     monkeypatch.setenv("COLUMNS", "100")
     write_job(tmp_path, "abc123")
     write_job(tmp_path, "def456")
-    surroundings = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
+    context = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
 
-    assert execute(["top", "--once"], surroundings) == 0
+    assert execute(["top", "--once"], context) == 0
     shown = capfd.readouterr().out
     assert "read-only: no server runs" in shown and "\x1b" not in shown
     assert shown.count("worker_1") == 2 and "enter log" not in shown
-    assert execute(["top", "--once", "job_abc123"], surroundings) == 0
+    assert execute(["top", "--once", "job_abc123"], context) == 0
     assert "def456" not in capfd.readouterr().out
-    assert execute(["top"], surroundings) == 2
+    assert execute(["top"], context) == 2
     assert "top --once" in capfd.readouterr().err
 
 
@@ -273,9 +273,9 @@ def test_without_a_server_the_clocks_stand_at_the_last_known_state(
     begun = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
     status = tmp_path / "workspace" / "job_abc123" / "status.json"
     os.utime(status, (begun + 33, begun + 33))
-    surroundings = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
+    context = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
 
-    assert execute(["top", "--once"], surroundings) == 0
+    assert execute(["top", "--once"], context) == 0
 
     head, _, job, worker, *_ = capfd.readouterr().out.splitlines()
     assert "running" not in head
