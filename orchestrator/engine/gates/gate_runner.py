@@ -225,7 +225,7 @@ class GateRunner:
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
         # A detected gate could fail at the base. Its changed scripts are judged by ``SecondRuns``.
-        if not gate.is_asked_for or not check.base:
+        if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._finder.always_succeeds(gate, self._repository.files(check.commit))
 

@@ -14,6 +14,7 @@ from orchestrator.core.events import EventKind
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import Answer, InProcess, Site, marked, shell, until, whole_lines
 from tests.support.examples import nightly
+from tests.support.project import Project, agents
 
 #: Does what the file ``script`` next to it says: one line per call. As a worker it prints its
 #: prompt.
@@ -41,13 +42,8 @@ print("```json\\n" + (answer if isinstance(answer, str) else json.dumps(answer))
 
 
 def a_task(name: str, *needs: str, **more: Any) -> Answer:
-    return {
-        "id": name,
-        "title": f"Part {name}",
-        "prompt": f"Do {name}",
-        "depends_on": needs,
-        **more,
-    }
+    given = {"title": f"Part {name}", "prompt": f"Do {name}", **more}
+    return {"id": name, "depends_on": needs, **given}
 
 
 def a_plan(*tasks: Answer) -> Answer:
@@ -488,6 +484,24 @@ def test_a_plan_that_would_be_a_deadlock_gives_way_to_the_rules_unless_its_plann
     events = site.manager.parts.store.events(parent, 0, 1000)
     [planned] = [each for each in events if each.kind is EventKind.JOB_PLANNED]
     assert "deadlock" in str(planned.data["reason"])
+
+
+@pytest.mark.parametrize("script", ["echo none yet", *nightly("grep -q 2 app.py")])
+def test_a_planned_gate_that_always_succeeds_has_judged_nothing(
+    make_site: MakeSite, planner: Planner, tmp_path: Path, script: str
+) -> None:
+    package = json.dumps({"scripts": {"test": script}})
+    project = Project(tmp_path / "project").begin({"app.py": "x = 1\n", "package.json": package})
+    project_settings = {"project_root": str(project.path)}
+    site = make_site(orchestrator=project_settings, agents={**planner.settings, **agents(tmp_path)})
+    task = {"title": "Edit", "gates": ["npm test"]}
+    planner.answers(a_plan(a_task("a", **task, prompt="echo 'x = 2' > app.py; echo done; exit")))
+
+    answer = site.wait(planned(site, "Edit it.", agent="editor"))
+
+    assert answer["status"] == "completed", answer
+    unjudged = [each["name"] for each in answer.get("unjudged_gates", [])]
+    assert unjudged == (["planned-npm-test"] if script.startswith("echo") else [])
 
 
 def _waiting_for(planner: Planner, plan: Answer) -> None:
