@@ -20,11 +20,11 @@ from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (
     containment,
     headroom,
+    launch_settings_of,
     limits,
     live_workers,
     masked,
     quotas,
-    surroundings,
 )
 from orchestrator.config import Settings, roles_directory
 from orchestrator.config.fields.choices import (
@@ -93,7 +93,7 @@ class EngineParts:
         self.workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
         self.agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
-        self.around = surroundings(folder, settings)
+        self.launch_settings = launch_settings_of(folder, settings)
         #: Functions that return git's directory, or None until it is known. They run no git.
         self._git_directories: list[Callable[[], Path | None]] = []
         self.repository = lazy(partial(self._new_repository, folder))
@@ -108,7 +108,7 @@ class EngineParts:
         self.processes = RunningProcesses()
         self._inbox = Inbox[Message](self.launcher)
         self.publisher = Publisher()
-        self.place = Place(self.workspace.root, self.around.project_root)
+        self.place = Place(self.workspace.root, self.launch_settings.project_root)
 
     def _new_repository(self, folder: Path) -> "GitRepository":
         repository = repository_of(folder, self.settings, self.workspace.root)
@@ -128,8 +128,8 @@ class EngineParts:
             self.settings,
             self.workspace.root,
             {
-                "home": self.around.home,
-                "project": self.around.project_root,
+                "home": self.launch_settings.home,
+                "project": self.launch_settings.project_root,
                 "python": Path(sys.executable),
             },
             self.agents,
@@ -152,8 +152,8 @@ class EngineParts:
         """Return the paths that a sandbox shows even if they are below /tmp."""
         if self.settings.workers.containment is not Containment.SANDBOX:
             return ()
-        around = self.around
-        own = map(str, (around.home, around.project_root, around.workspace))
+        shared = self.launch_settings
+        own = map(str, (shared.home, shared.project_root, shared.workspace))
         return [*own, *self.repository.directories()]
 
     # Values and stores
@@ -269,11 +269,13 @@ class EngineParts:
         def refusals() -> Sequence[tuple[str, str]]:
             return self.repository.push_refusals() if is_off else ()
 
-        return AttemptPreparation(self.agents, self.workspace, self.around, masked, refusals)
+        return AttemptPreparation(
+            self.agents, self.workspace, self.launch_settings, masked, refusals
+        )
 
     @cached_property
     def worktrees(self) -> Worktrees:
-        search = self.around.environment.get("PATH") or os.defpath
+        search = self.launch_settings.environment.get("PATH") or os.defpath
         fold = self.settings.git.attempts is Attempts.FOLD
         return Worktrees(
             self.repository,
@@ -296,7 +298,7 @@ class EngineParts:
             self.processes,
             self.repository,
             self.workspace,
-            self.around,
+            self.launch_settings,
             self.settings,
             self._inbox.put,
         )
@@ -311,7 +313,7 @@ class EngineParts:
             self.launcher,
             self.processes,
             self.workspace,
-            self.around,
+            self.launch_settings,
             self._inbox.put,
         )
 
@@ -338,8 +340,8 @@ class EngineParts:
     @cached_property
     def _without_worktree(self) -> ChangesWithoutWorktree:
         return ChangesWithoutWorktree(
-            self.around.project_root,
-            self.around.home,
+            self.launch_settings.project_root,
+            self.launch_settings.home,
             self.repository,
             self.workspace,
             self.settings.git.never_commit,
@@ -362,7 +364,8 @@ class EngineParts:
     @cached_property
     def reporting(self) -> ReportWriter:
         reporter = Reports(
-            template_dir=self.settings.reports.template_dir, project=self.around.project_root
+            template_dir=self.settings.reports.template_dir,
+            project=self.launch_settings.project_root,
         )
         merges = self._merge_runner.reports
         return ReportWriter(

@@ -121,7 +121,7 @@ class UseCases:
 
     @cached_property
     def _reads(self) -> ReadModels:
-        reader = lazy(partial(change_reader, self._parts.around.project_root))
+        reader = lazy(partial(change_reader, self._parts.launch_settings.project_root))
         changes = ChangeReads(
             access=self._access,
             queries=self._queries,
@@ -151,7 +151,7 @@ class UseCases:
 
     @cached_property
     def _access(self) -> Access:
-        keys, project = api_keys(self._parts.settings), self._parts.around.project_root
+        keys, project = api_keys(self._parts.settings), self._parts.launch_settings.project_root
         return Access(
             self._store,
             keys,
@@ -240,7 +240,7 @@ class UseCases:
         )
 
     def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> "Landing":
-        where = Path(project or self._parts.around.project_root)
+        where = Path(project or self._parts.launch_settings.project_root)
         return landing_of(self._parts.settings, where, root_id, job_id, as_user)
 
     @cached_property

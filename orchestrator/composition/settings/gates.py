@@ -7,7 +7,7 @@ from shutil import which
 from typing import TYPE_CHECKING
 
 from orchestrator.composition.settings.repository import repository_of
-from orchestrator.composition.settings.settings_map import masked, surroundings
+from orchestrator.composition.settings.settings_map import launch_settings_of, masked
 from orchestrator.config import Settings, load
 from orchestrator.config.fields.choices import GatesByDefault
 from orchestrator.core.ports.launcher import Launcher
@@ -18,7 +18,7 @@ from orchestrator.engine.gates.baseline_store import BaselineStore
 from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime.background import BackgroundPool, RunningProcesses
-from orchestrator.engine.runtime.common_environment import WorkerEnvironment
+from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.engine.submission.agents_and_gates import GatePlans
@@ -72,7 +72,7 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
     if settings.gates.run is GatesByDefault.OFF:
         return []
     repository = repository_of(folder, settings, settings.orchestrator.workspace_root)
-    path = environment_of(surroundings(folder, settings))["PATH"]
+    path = environment_of(launch_settings_of(folder, settings))["PATH"]
     return [
         {
             **answers.gates.job_gate_answer(gate).model_dump(mode="json"),
@@ -87,7 +87,7 @@ def gate_runner_of(
     processes: RunningProcesses,
     repository: Repository,
     workspace: WorkspaceLayout,
-    around: WorkerEnvironment,
+    launch_settings: LaunchSettings,
     settings: Settings,
     post: Post,
 ) -> GateRunner:
@@ -99,13 +99,16 @@ def gate_runner_of(
 
     reports = lazy(_reports)
     runs = GateProcesses(
-        launcher, processes, workspace, around, reports, background, tools, PROBE, setup
+        launcher, processes, workspace, launch_settings, reports, background, tools, PROBE, setup
     )
     folder = workspace.root / BASE_RESULTS
     results = BaselineStore(
-        folder, around.project_root, partial(environment_of, around), setup.commands
+        folder,
+        launch_settings.project_root,
+        partial(environment_of, launch_settings),
+        setup.commands,
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
-    clean = partial(masked, around.secrets)
+    clean = partial(masked, launch_settings.secrets)
     finder = lazy(lambda: _finder(settings))
     return GateRunner(runs, baselines, repository, finder, lazy(_secrets), clean, background, post)

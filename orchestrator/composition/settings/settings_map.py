@@ -17,7 +17,7 @@ from orchestrator.core.limits.admission import Ceilings
 from orchestrator.core.limits.usage_budgets import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
-from orchestrator.engine.runtime.common_environment import WorkerEnvironment
+from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.machine_resources import Bounds, DiskReserve, Headroom
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
@@ -120,8 +120,8 @@ def masked(secrets: Sequence[str], text: str) -> str:
     return Masker(secrets).text(text)
 
 
-def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
-    return WorkerEnvironment(
+def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
+    return LaunchSettings(
         home=folder,
         project_root=project_root(settings, folder),
         bin=folder / "bin",

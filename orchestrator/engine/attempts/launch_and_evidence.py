@@ -33,9 +33,9 @@ from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.planning.task_intent import intent_of_task
-from orchestrator.engine.runtime.common_environment import (
+from orchestrator.engine.runtime.launch_settings import (
     GATE_REPORT,
-    WorkerEnvironment,
+    LaunchSettings,
     base_environment,
     project_programs,
 )
@@ -94,7 +94,7 @@ class AttemptPreparation:
         self,
         agents: Agents,
         workspace: Workspace,
-        around: WorkerEnvironment,
+        settings: LaunchSettings,
         mask: Mask,
         push_refusals: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
@@ -102,13 +102,13 @@ class AttemptPreparation:
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
-        self._around = around
+        self._settings = settings
         self._mask = mask
         #: Variables of the server's environment that every worker gets.
-        self._base = base_environment(around)
-        self._bin, self._home = str(around.bin), str(around.home)
-        self._project = str(around.project_root)
-        self._server_lock = str(around.server_lock)
+        self._base = base_environment(settings)
+        self._bin, self._home = str(settings.bin), str(settings.home)
+        self._project = str(settings.project_root)
+        self._server_lock = str(settings.server_lock)
         self._ports = PortRanges()
         #: The address of the server for workers; empty until the server listens.
         self.api_url = ""
@@ -135,7 +135,7 @@ class AttemptPreparation:
         # without a directory for temporary files.
         is_long = worktree is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
-        own_scratch = scratch.directory_of(self._around.workspace, name) if is_long else ""
+        own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
         if own_scratch:
             scratch.make(own_scratch)
             environment |= {"TMPDIR": own_scratch, GATE_REPORT: f"{own_scratch}/gate-report"}
@@ -150,12 +150,12 @@ class AttemptPreparation:
             exit_path=self._workspace.exit_record(worker, worker.attempt),
             proof=issued.proof,
             timeout=task.timeout or assignment.job.config.default_timeout,
-            grace=self._around.grace_seconds,
-            umask=self._around.umask if place else None,
-            log_limit_bytes=self._around.log_limit_bytes,
+            grace=self._settings.grace_seconds,
+            umask=self._settings.umask if place else None,
+            log_limit_bytes=self._settings.log_limit_bytes,
             lease_lock=self._server_lock,
-            lease_seconds=self._around.orphan_timeout,
-            secrets=(*self._around.secrets, *secrets_in(environment)),
+            lease_seconds=self._settings.orphan_timeout,
+            secrets=(*self._settings.secrets, *secrets_in(environment)),
             node=issued.node,
             files=self._files(assignment, command, directory, worktree) if issued.node else None,
         )
@@ -225,10 +225,10 @@ class AttemptPreparation:
         ``secrets`` of the result lacks the attempt's API key, which only the earlier server knew.
         The key becomes invalid at the attempt's end.
         """
-        around = self._around
-        passed = {**around.environment, **task.env}
-        secrets = (*around.secrets, *secrets_in(passed))
-        own_scratch = scratch.directory_of(around.workspace, worker.attempt_id)
+        settings = self._settings
+        passed = {**settings.environment, **task.env}
+        secrets = (*settings.secrets, *secrets_in(passed))
+        own_scratch = scratch.directory_of(settings.workspace, worker.attempt_id)
         return RunningAttempt(
             worker, {}, secrets, task=task, worktree=worktree, scratch=own_scratch
         )
@@ -310,7 +310,7 @@ class AttemptPreparation:
         """
         if not paths:
             return []
-        places = [self._project, self._around.environment.get("HOME", "")]
+        places = [self._project, self._settings.environment.get("HOME", "")]
         users = [f"{os.path.realpath(each)}{os.sep}" for each in places if each]
         workspace = self._workspace.job_directory("").parent
         own = tuple(f"{os.path.realpath(each)}{os.sep}" for each in (self._home, workspace))
@@ -361,9 +361,9 @@ class AttemptPreparation:
             # If there is no .venv, "orchestrator" in the worker runs with the Python of the server.
             "ORCHESTRATOR_PYTHON": sys.executable,
         }
-        if self._around.offline:
+        if self._settings.offline:
             own["ORCHESTRATOR_OFFLINE"] = "1"
-        server = self._around.environment
+        server = self._settings.environment
         passed = _passed(command.pass_env, server)
         base = self._base
         if worktree is not None:
@@ -380,7 +380,7 @@ class AttemptPreparation:
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = worktree.tools.path if worktree is not None else ()
         if assignment.task.works_in_project:
-            own_programs = project_programs(self._around.project_root)
+            own_programs = project_programs(self._settings.project_root)
         environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
         return environment
 

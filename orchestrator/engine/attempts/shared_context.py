@@ -11,7 +11,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation, SharedContexts, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.engine.runtime.background import RunningProcesses
-from orchestrator.engine.runtime.common_environment import WorkerEnvironment
+from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.keys import new_proof
@@ -37,7 +37,7 @@ class SharedContextRuns:
         launcher: Launcher,
         processes: RunningProcesses,
         workspace: Workspace,
-        around: WorkerEnvironment,
+        settings: LaunchSettings,
         post: Post,
     ) -> None:
         self._post = post
@@ -46,8 +46,8 @@ class SharedContextRuns:
         self._launcher = launcher
         self._processes = processes
         self._workspace = workspace
-        self._around = around
-        self._base = worker_environment(around.environment)
+        self._settings = settings
+        self._base = worker_environment(settings.environment)
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
@@ -122,17 +122,17 @@ class SharedContextRuns:
             exit_path=str(tree / "attempts" / record),
             proof=new_proof(),
             timeout=MOST_SECONDS,
-            grace=self._around.grace_seconds,
-            log_limit_bytes=self._around.log_limit_bytes,
-            lease_lock=str(self._around.server_lock),
+            grace=self._settings.grace_seconds,
+            log_limit_bytes=self._settings.log_limit_bytes,
+            lease_lock=str(self._settings.server_lock),
             lease_seconds=MOST_SECONDS,
-            secrets=self._around.secrets,
+            secrets=self._settings.secrets,
         )
 
     def _environment(self, directory: Path, more: Mapping[str, str]) -> dict[str, str]:
         own = {
             "ORCHESTRATOR_WORKER_DIR": str(directory),
-            "ORCHESTRATOR_PROJECT_ROOT": str(self._around.project_root),
-            "ORCHESTRATOR_HOME": str(self._around.home),
+            "ORCHESTRATOR_PROJECT_ROOT": str(self._settings.project_root),
+            "ORCHESTRATOR_HOME": str(self._settings.home),
         }
         return {**self._base, **more, **own}

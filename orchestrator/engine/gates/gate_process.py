@@ -20,9 +20,9 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
 from orchestrator.engine.runtime.background import BackgroundPool, RunningProcesses
-from orchestrator.engine.runtime.common_environment import (
+from orchestrator.engine.runtime.launch_settings import (
     GATE_REPORT,
-    WorkerEnvironment,
+    LaunchSettings,
     base_environment,
     project_programs,
 )
@@ -104,7 +104,7 @@ class GateProcesses:
         launcher: Launcher,
         processes: RunningProcesses,
         workspace: Workspace,
-        around: WorkerEnvironment,
+        settings: LaunchSettings,
         reader: ReportReader,
         background: BackgroundPool,
         tools: FindTools,
@@ -118,7 +118,7 @@ class GateProcesses:
         self._launcher = launcher
         self._processes = processes
         self._workspace = workspace
-        self._around = around
+        self._settings = settings
         self._reader = reader
         self._background = background
 
@@ -181,7 +181,7 @@ class GateProcesses:
         # missing.
         if self._setup.commands:
             return ""
-        path = environment_of(self._around)["PATH"]
+        path = environment_of(self._settings)["PATH"]
         if not gate.program or which(gate.program, path=path) is not None:
             return ""
         words = f"{gate.program} is not installed here"
@@ -294,11 +294,11 @@ class GateProcesses:
         return found
 
     def _launch(self, run: GateProcess, number: int, report: Path, log: Path) -> Launch:
-        around, tree = self._around, self._workspace.job_directory(run.root_id)
-        own_scratch = scratch.directory_of(around.workspace, f"{run.root_id}/{run.name}/{number}")
+        settings, tree = self._settings, self._workspace.job_directory(run.root_id)
+        own_scratch = scratch.directory_of(settings.workspace, f"{run.root_id}/{run.name}/{number}")
         scratch.make(own_scratch)
         environment = {
-            **environment_of(around),
+            **environment_of(settings),
             **(self._of_worktree(run, report.parent) if run.worktree else {}),
             GATE_REPORT: str(report),
             "TMPDIR": own_scratch,
@@ -314,23 +314,23 @@ class GateProcesses:
             exit_path=str(tree / "attempts" / f"{run.name}.{number}.json"),
             proof=new_proof(),
             timeout=run.gate.timeout,
-            grace=around.grace_seconds,
-            umask=around.umask if run.cwd == str(around.project_root) else None,
-            log_limit_bytes=min(around.log_limit_bytes, LOG_BYTES),
-            lease_lock=str(around.server_lock),
+            grace=settings.grace_seconds,
+            umask=settings.umask if run.cwd == str(settings.project_root) else None,
+            log_limit_bytes=min(settings.log_limit_bytes, LOG_BYTES),
+            lease_lock=str(settings.server_lock),
             lease_seconds=ORPHAN_TIMEOUT_SECONDS,
-            secrets=(*around.secrets, *secrets_in(environment)),
+            secrets=(*settings.secrets, *secrets_in(environment)),
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        base = base_environment(self._around)
+        base = base_environment(self._settings)
         search = base.get("PATH") or os.defpath
         try:
             tools = self._tools(run.worktree, str(place / "programs"), search)
         except (RepositoryError, OSError):
             logger.warning("cannot find the project's own programs", exc_info=True)
             tools = Tools()
-        left = (str(self._around.home), str(self._around.workspace))
+        left = (str(self._settings.home), str(self._settings.workspace))
         found = {
             **search_boundary.variables_of(run.worktree, run.cwd),
             **tools.variables,
@@ -392,13 +392,13 @@ class _Countdown:
             self._then()
 
 
-def environment_of(around: WorkerEnvironment) -> dict[str, str]:
+def environment_of(settings: LaunchSettings) -> dict[str, str]:
     """Return the environment of gates: the environment of a worker, but without an API key.
 
     The search path begins with the project's programs in the user's checkout.
     """
-    found = base_environment(around)
-    path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
+    found = base_environment(settings)
+    path = [*project_programs(settings.project_root), found.get("PATH") or os.defpath]
     # CI is set, because no person can answer a prompt, and no command should watch files.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 

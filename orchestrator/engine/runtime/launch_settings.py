@@ -1,4 +1,4 @@
-"""The environment that all workers and gates of a server have, whatever their task is."""
+"""Settings of launches that all workers and gates of a server share, whatever their task is."""
 
 import os
 from collections.abc import Mapping
@@ -14,14 +14,15 @@ GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkerEnvironment:
-    """Environment that all workers of this server have in common. Paths are absolute."""
+class LaunchSettings:
+    """Settings that the launches of all workers and gates of a server share. Paths are absolute."""
 
     #: The product's home: its folder, or ``.orchestrator/local/``.
     home: Path
     project_root: Path
     #: Directory with the ``orchestrator`` command.
     bin: Path
+    #: The environment of the server. Workers get only a part of it: see ``worker_environment``.
     environment: Mapping[str, str]
     workspace: Path
     grace_seconds: float
@@ -38,8 +39,11 @@ class WorkerEnvironment:
     secrets: tuple[str, ...] = ()
 
 
-def base_environment(around: WorkerEnvironment) -> dict[str, str]:
-    return {**worker_environment(around.environment), **search_boundary.variables(around.workspace)}
+def base_environment(settings: LaunchSettings) -> dict[str, str]:
+    return {
+        **worker_environment(settings.environment),
+        **search_boundary.variables(settings.workspace),
+    }
 
 
 #: Directories of a project's own programs.
