@@ -88,9 +88,9 @@ def fence(text: str, language: str = "text") -> str:
 def code(text: str, limit: int = 400) -> str:
     """Return a text as a code span. Do not use it in a table, where a ``|`` would end the cell."""
     content = one_line(text, limit) or " "
-    around = ticks(content)
+    fence = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
-    return f"{around}{pad}{content}{pad}{around}"
+    return f"{fence}{pad}{content}{pad}{fence}"
 
 
 def inline(text: str, limit: int = 400) -> str:

@@ -127,8 +127,8 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
     if agent.get("known"):
         tool = known(name)
         assert tool is not None, name
-        around = _environment(agent, environ)
-        return look(tool, agent["command"], around, windows=agent["windows"])
+        environment = _environment(agent, environ)
+        return look(tool, agent["command"], environment, windows=agent["windows"])
     if agent.get("program"):
         path = agent["path"] or environ.get("PATH", "")
         return look_for_program(name, "", agent["program"], agent["bin"], {"PATH": path})

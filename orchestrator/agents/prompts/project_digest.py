@@ -12,7 +12,7 @@ from orchestrator.agents.prompts.shared_context import write_once
 from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.analysis.result import SurveyResult
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import Listing, list_files
 from orchestrator.agents.survey.report.headline import first_sentence, top_languages
@@ -127,17 +127,17 @@ _MOST_BYTES = 64 * 1024
 _EDITION = "1"
 
 
-def project_digest(around: WorkerSurroundings) -> str:
+def project_digest(environment: SurveyEnvironment) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job stores it in ``around.directory``, and later jobs read it. All shared contexts of
-    the tree then begin with the same bytes, even if the project changes.
+    The first job stores it in ``environment.directory``. Later jobs read it, so that all shared
+    contexts of the tree begin with the same bytes, even if the project changes.
     """
-    pinned = around.directory / PINNED
-    with _alone(around.directory):
+    pinned = environment.directory / PINNED
+    with _alone(environment.directory):
         text = _kept(pinned)
         if text is None:
-            text = _cached(around)
+            text = _cached(environment)
             write_once(pinned, text)
     return text
 
@@ -157,17 +157,17 @@ def _kept(path: Path) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _cached(around: WorkerSurroundings) -> str:
+def _cached(environment: SurveyEnvironment) -> str:
     try:
-        listing = list_files(around, ())
+        listing = list_files(environment, ())
     except SurveyError:
         return ""
     # job_<root>/context is two levels below the workspace.
-    cache = around.directory.parent.parent / CACHE
-    path = cache / f"{fingerprint(around.root, listing)}.md"
+    cache = environment.directory.parent.parent / CACHE
+    path = cache / f"{fingerprint(environment.root, listing)}.md"
     text = _kept(path)
     if text is None:
-        text = _made(around.root, listing)
+        text = _made(environment.root, listing)
         _keep(path, text)
     return text
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.agents.survey.assignment.survey_task import read_surroundings, read_task
+from orchestrator.agents.survey.assignment.survey_task import read_environment, read_task
 from orchestrator.agents.survey.survey_worker import printable, survey
 
 
@@ -17,7 +17,7 @@ def main() -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         directory = Path.cwd()
-        missing = survey(read_task(directory), read_surroundings(os.environ, directory))
+        missing = survey(read_task(directory), read_environment(os.environ, directory))
     except SurveyError as error:
         return _fail(error.message)
     except OSError as error:

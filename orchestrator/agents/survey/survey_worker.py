@@ -16,7 +16,7 @@ from orchestrator.agents.survey.assignment.request_words import (
     asks_to_build,
     named_places,
 )
-from orchestrator.agents.survey.assignment.survey_task import SurveyTask, WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
 from orchestrator.agents.survey.child_jobs import run_child_jobs
 from orchestrator.agents.survey.partition import Division, divide
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
@@ -30,23 +30,23 @@ from orchestrator.core.text.formatting import listed
 _MOST_NAMED = 3
 
 
-def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
+def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
     """Survey the files of ``task``. Return the parts whose workers in child jobs did not succeed.
 
     Raise SurveyError.
     """
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.
-        (surroundings.directory / name).unlink(missing_ok=True)
-    listing = list_files(surroundings, task.files)
+        (environment.directory / name).unlink(missing_ok=True)
+    listing = list_files(environment, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):
         say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
-        return _survey_for_building(task, surroundings, listing)
+        return _survey_for_building(task, environment, listing)
     task, listing = _narrowed(task, listing)
     say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
-    result, missing = _map(task, surroundings, listing)
-    write_result(result, surroundings.directory)
-    write_report(result, surroundings.directory, _title(task, surroundings.root))
+    result, missing = _map(task, environment, listing)
+    write_result(result, environment.directory)
+    write_report(result, environment.directory, _title(task, environment.root))
     _say_outcome(result)
     return missing
 
@@ -73,16 +73,16 @@ def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
 
 
 def _survey_for_building(
-    task: SurveyTask, around: WorkerSurroundings, listing: Listing
+    task: SurveyTask, environment: SurveyEnvironment, listing: Listing
 ) -> list[PartRow]:
     say(NOTHING_BUILT)
     words = _words(task)
-    result = map_files(around.root, listing, [], say, with_history=False)
+    result = map_files(environment.root, listing, [], say, with_history=False)
     result.mode = "build request"
     result.matches = find_matches(result, words)
-    write_result(result, around.directory)
-    title = _title(task, around.root)
-    write_report(result, around.directory, title, task.title or task.prompt or task.request)
+    write_result(result, environment.directory)
+    title = _title(task, environment.root)
+    write_report(result, environment.directory, title, task.title or task.prompt or task.request)
     say(f"{count(len(result.matches), 'file')} concern this task")
     _say_outcome(result)
     return []
@@ -95,19 +95,19 @@ def _say_outcome(result: SurveyResult) -> None:
 
 
 def _map(
-    task: SurveyTask, around: WorkerSurroundings, listing: Listing
+    task: SurveyTask, environment: SurveyEnvironment, listing: Listing
 ) -> tuple[SurveyResult, list[PartRow]]:
-    divisions = _divisions(around, listing, task.files)
+    divisions = _divisions(environment, listing, task.files)
     own = _without(listing, divisions)
-    result = map_files(around.root, own, list(task.files), say)
+    result = map_files(environment.root, own, list(task.files), say)
     for division in divisions:
         parts = count(len(division.parts), "part")
         say(f"{_named(division.directory)} has {parts}: starting a child job")
-    jobs = run_child_jobs(divisions, around.directory)
+    jobs = run_child_jobs(divisions, environment.directory)
     for division, reason in jobs.refused:
         say(f"{_named(division.directory)} is surveyed without a child job: {reason}")
         paths = _paths(division)
-        result.absorb(map_files(around.root, listing.select(within(paths)), paths, say))
+        result.absorb(map_files(environment.root, listing.select(within(paths)), paths, say))
     for child in jobs.results:
         result.absorb(child)
     result.parts = jobs.parts
@@ -116,14 +116,14 @@ def _map(
 
 
 def _divisions(
-    around: WorkerSurroundings, listing: Listing, paths: Sequence[str]
+    environment: SurveyEnvironment, listing: Listing, paths: Sequence[str]
 ) -> list[Division]:
     divisions = divide(listing.files, paths)
-    if not divisions or (around.has_server and around.depth < around.max_depth):
+    if not divisions or (environment.has_server and environment.depth < environment.max_depth):
         return divisions
     reason = "ORCHESTRATOR_API_URL or ORCHESTRATOR_API_KEY is not set"
-    if around.has_server:
-        reason = f"the maximum depth of child jobs is reached ({around.max_depth})"
+    if environment.has_server:
+        reason = f"the maximum depth of child jobs is reached ({environment.max_depth})"
     say(f"surveying all parts without child jobs: {reason}")
     return []
 

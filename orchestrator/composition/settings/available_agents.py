@@ -186,9 +186,9 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
 def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
     if not user.command:
         raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
-    around = {**environ, **_variables(user)[1]}
+    environment = {**environ, **_variables(user)[1]}
     return partial(
-        look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", around
+        look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", environment
     )
 
 

@@ -94,11 +94,11 @@ class BaselineStore:
     def _path(self, commit: str, gate: Gate) -> Path:
         # The key has everything that affects the gate's findings. Settings that only decide whether
         # findings count are not part of it.
-        seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
+        seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"
 
-    def _surroundings(self, gate: Gate) -> Iterator[object]:
+    def _toolchain(self, gate: Gate) -> Iterator[object]:
         yield self._set_up
         path = self._environment().get("PATH", os.defpath)
         words = dict.fromkeys([gate.program, *_WORD.findall(gate.run)][:MOST_WORDS])

@@ -158,13 +158,13 @@ class Git:
 
         Raise OSError if a disk is full.
         """
-        around = {**self.env, **(env or {})}
+        environment = {**self.env, **(env or {})}
         began = time.time()
-        answer = self._asked(arguments, given, around)
+        answer = self._asked(arguments, given, environment)
         if answer.code and _reports_full_disk(answer):
-            self._remove_temporary(around, began)
+            self._remove_temporary(environment, began)
         if answer.code not in accept:
-            if answer.code == FATAL and self._has_full_disk(around):
+            if answer.code == FATAL and self._has_full_disk(environment):
                 raise _full(arguments[0], answer)
             raise failure(arguments[0], answer)
         return answer
@@ -197,8 +197,8 @@ class Git:
         """Run the command. Return its output, and True if a FIFO that blocked it was removed."""
         words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
-            around = _with_inherited(env)
-            with GitProcess(self.directory, words, around, given, self.umask) as process:
+            environment = _with_inherited(env)
+            with GitProcess(self.directory, words, environment, given, self.umask) as process:
                 released = self._wait(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error

@@ -58,7 +58,7 @@ def is_bash(path: str) -> bool:
     return path in _SHELLS
 
 
-def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
+def bash_environment(env: Mapping[str, str], program: str) -> Mapping[str, str]:
     """Return the environment in which bash would run ``program``."""
     return {**env, "PWD": os.getcwd(), "SHLVL": "0", "_": program}
 
@@ -150,8 +150,8 @@ def _directly(
     """Start a command's program without its shell. Return the PID; 0 if bash must run it."""
     try:
         program = _find(words[0], path)
-        around = surroundings(env, program)
-        return _begin(program, words, around, source, output, enter)
+        environment = bash_environment(env, program)
+        return _begin(program, words, environment, source, output, enter)
     except SpawnFailed as error:
         if error.number in _SHORTAGES:
             raise

@@ -28,7 +28,7 @@ class SurveyTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkerSurroundings:
+class SurveyEnvironment:
     root: Path
     directory: Path
     #: The product's own directories below ``root``, which are never surveyed.
@@ -77,25 +77,25 @@ def _inside(entry: str) -> str:
     return str(path)
 
 
-def read_surroundings(environment: Mapping[str, str], directory: Path) -> WorkerSurroundings:
+def read_environment(environ: Mapping[str, str], directory: Path) -> SurveyEnvironment:
     """Read the worker's environment. Raise SurveyError if the project root is no directory.
 
     Without ``ORCHESTRATOR_PROJECT_ROOT``, the root is ``directory``.
     """
-    root = Path(environment.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
+    root = Path(environ.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
     if not root.is_dir():
         raise SurveyError(f"the project root {root} is not a directory")
-    home = environment.get("ORCHESTRATOR_HOME")
-    worker_directory = Path(environment.get("ORCHESTRATOR_WORKER_DIR") or directory).resolve()
+    home = environ.get("ORCHESTRATOR_HOME")
+    worker_directory = Path(environ.get("ORCHESTRATOR_WORKER_DIR") or directory).resolve()
     ours = [_workspace_of(worker_directory)] + ([Path(home).resolve()] if home else [])
-    return WorkerSurroundings(
+    return SurveyEnvironment(
         root=root,
         directory=worker_directory,
         excluded=tuple(path for path in ours if root in path.parents),
-        depth=_number(environment, "ORCHESTRATOR_DEPTH"),
-        max_depth=_number(environment, "ORCHESTRATOR_MAX_DEPTH"),
+        depth=_number(environ, "ORCHESTRATOR_DEPTH"),
+        max_depth=_number(environ, "ORCHESTRATOR_MAX_DEPTH"),
         has_server=bool(
-            environment.get("ORCHESTRATOR_API_URL") and environment.get("ORCHESTRATOR_API_KEY")
+            environ.get("ORCHESTRATOR_API_URL") and environ.get("ORCHESTRATOR_API_KEY")
         ),
     )
 

@@ -11,7 +11,7 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.core.lazy_dataclass import dataclass
 
@@ -59,22 +59,22 @@ class Listing:
         )
 
 
-def list_files(surroundings: WorkerSurroundings, paths: Sequence[str]) -> Listing:
+def list_files(environment: SurveyEnvironment, paths: Sequence[str]) -> Listing:
     """List the files below ``paths``; without ``paths``, all files of the project.
 
     In a git repository, ignored files are excluded. Raise SurveyError for a path that does not
     exist or is a link.
     """
-    scopes = [_scope(surroundings.root, path) for path in (paths or ["."])]
+    scopes = [_scope(environment.root, path) for path in (paths or ["."])]
     listing = Listing()
     names = [scope.path for scope in scopes]
-    answer = ask_git(surroundings.root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
+    answer = ask_git(environment.root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
     candidates = {os.fsdecode(name) for name in (answer or b"").split(b"\0") if name}
     listing.by_git, listing.in_repository = bool(candidates), answer is not None
     if not candidates:
-        candidates = set(_walk_all(surroundings, scopes, listing))
+        candidates = set(_walk_all(environment, scopes, listing))
     inside = sorted(filter(within(paths or ["."]), candidates))
-    _keep_regular_files(surroundings, inside, listing)
+    _keep_regular_files(environment, inside, listing)
     return listing
 
 
@@ -122,17 +122,17 @@ def _scope(root: Path, path: str) -> _Scope:
 
 
 def _walk_all(
-    surroundings: WorkerSurroundings, scopes: Sequence[_Scope], listing: Listing
+    environment: SurveyEnvironment, scopes: Sequence[_Scope], listing: Listing
 ) -> Iterator[str]:
     for scope in scopes:
-        if (surroundings.root / scope.path).is_dir():
-            yield from _walk(surroundings, scope, listing)
+        if (environment.root / scope.path).is_dir():
+            yield from _walk(environment, scope, listing)
         else:
             yield scope.path
 
 
-def _walk(surroundings: WorkerSurroundings, scope: _Scope, listing: Listing) -> Iterator[str]:
-    root, excluded = surroundings.root, frozenset(map(os.fspath, surroundings.excluded))
+def _walk(environment: SurveyEnvironment, scope: _Scope, listing: Listing) -> Iterator[str]:
+    root, excluded = environment.root, frozenset(map(os.fspath, environment.excluded))
     pending = ["" if scope.path == "." else scope.path]
     while pending:
         for entry in _entries(root, pending.pop()):
@@ -162,19 +162,17 @@ def _is_skipped(entry: os.DirEntry[str]) -> bool:
     return any(os.path.lexists(os.path.join(entry.path, mark)) for mark in marks)
 
 
-def _keep_regular_files(
-    surroundings: WorkerSurroundings, paths: list[str], listing: Listing
-) -> None:
-    excluded = [f"{path.relative_to(surroundings.root)}/" for path in surroundings.excluded]
+def _keep_regular_files(environment: SurveyEnvironment, paths: list[str], listing: Listing) -> None:
+    excluded = [f"{path.relative_to(environment.root)}/" for path in environment.excluded]
     real_directories: dict[str, bool] = {}
     for path in paths:
         if any(path.startswith(prefix) for prefix in excluded):
             continue
         directory = os.path.dirname(path)
         if directory not in real_directories:
-            place = surroundings.root / directory
+            place = environment.root / directory
             real_directories[directory] = os.path.realpath(place) == os.path.normpath(place)
-        _sort_in(surroundings.root, path, listing, behind_link=not real_directories[directory])
+        _sort_in(environment.root, path, listing, behind_link=not real_directories[directory])
 
 
 def _sort_in(root: Path, path: str, listing: Listing, *, behind_link: bool) -> None:

@@ -28,7 +28,7 @@ from orchestrator.agents.prompts.shared_context import (
     shared_text,
     template,
 )
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.core.model.job import TaskSpec
@@ -282,11 +282,11 @@ def test_given_files_are_bounded_each_and_together(tmp_path: Path) -> None:
 # -- the digest of the project ------------------------------------------------------------------
 
 
-def around(tmp_path: Path, tree: str = "a") -> WorkerSurroundings:
+def environment(tmp_path: Path, tree: str = "a") -> SurveyEnvironment:
     project, directory = tmp_path / "project", tmp_path / "workspace" / f"job_{tree}" / "context"
     project.mkdir(exist_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
-    return WorkerSurroundings(root=project, directory=directory)
+    return SurveyEnvironment(root=project, directory=directory)
 
 
 def git(place: Path, *words: str) -> None:
@@ -295,7 +295,7 @@ def git(place: Path, *words: str) -> None:
 
 
 def test_a_tree_keeps_its_digest_whatever_changes(tmp_path: Path) -> None:
-    first = around(tmp_path)
+    first = environment(tmp_path)
     (first.root / "shop.py").write_text("def buy():\n    pass\n")
     text = project_digest(first)
     assert "buy" in text
@@ -304,12 +304,12 @@ def test_a_tree_keeps_its_digest_whatever_changes(tmp_path: Path) -> None:
     (first.root / "shop.py").write_text("def sell():\n    return 1\n")
 
     assert project_digest(first) == text
-    assert "sell" in project_digest(around(tmp_path, "b"))
+    assert "sell" in project_digest(environment(tmp_path, "b"))
 
 
 @pytest.mark.parametrize("with_git", [True, False])
 def test_a_digest_is_made_anew_when_the_project_differs(tmp_path: Path, with_git: bool) -> None:
-    where = around(tmp_path)
+    where = environment(tmp_path)
     (where.root / "shop.py").write_text("def buy():\n    pass\n")
     if with_git:
         git(where.root, "init", "-q")
@@ -330,7 +330,7 @@ def test_a_digest_is_made_anew_when_the_project_differs(tmp_path: Path, with_git
 def test_grammars_that_are_installed_later_are_used_for_a_new_digest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first, second = around(tmp_path), around(tmp_path, "b")
+    first, second = environment(tmp_path), environment(tmp_path, "b")
     (first.root / "shop.go").write_text("package shop\nfunc Buy() {}\n")
     monkeypatch.setitem(sys.modules, "tree_sitter", None)
     grammars._grammar.cache_clear()
@@ -344,19 +344,19 @@ def test_grammars_that_are_installed_later_are_used_for_a_new_digest(
 
 
 def test_the_same_project_is_surveyed_once(tmp_path: Path) -> None:
-    where = around(tmp_path)
+    where = environment(tmp_path)
     (where.root / "shop.py").write_text("def buy():\n    pass\n")
     project_digest(where)
     [kept] = (tmp_path / "workspace" / "cache" / "survey").glob("*.md")
     kept.write_text("what is kept")
 
-    assert project_digest(around(tmp_path, "b")) == "what is kept"
+    assert project_digest(environment(tmp_path, "b")) == "what is kept"
     assert (tmp_path / "workspace" / "job_b" / "context" / PINNED).read_text() == "what is kept"
 
 
 def test_a_digest_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(digests, "MOST_BYTES", 600)
-    where = around(tmp_path)
+    where = environment(tmp_path)
     for number in range(40):
         (where.root / f"module_{number}.py").write_text("def a_function():\n    pass\n")
     text = project_digest(where)
@@ -365,7 +365,7 @@ def test_a_digest_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_project_without_files_has_no_digest(tmp_path: Path) -> None:
-    assert project_digest(around(tmp_path)) == ""
+    assert project_digest(environment(tmp_path)) == ""
 
 
 # -- on the server's side -----------------------------------------------------------------------

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.analysis.result import SurveyResult
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import list_files
 
 
@@ -33,5 +33,5 @@ def commit(root: Path, author: str = "Ada") -> None:
 
 def mapped(root: Path, *paths: str) -> SurveyResult:
     """Survey ``paths`` of the project ``root`` without any worker."""
-    listing = list_files(WorkerSurroundings(root=root, directory=root), paths)
+    listing = list_files(SurveyEnvironment(root=root, directory=root), paths)
     return map_files(root, listing, list(paths), lambda line: None)

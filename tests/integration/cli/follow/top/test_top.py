@@ -18,7 +18,7 @@ from tests.integration.site import HOLD, KEY, InProcess, shell, until
 pytestmark = pytest.mark.slow
 
 
-def around(site: InProcess) -> CliContext:
+def context_of(site: InProcess) -> CliContext:
     server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
     return CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **server})
 
@@ -34,7 +34,7 @@ def test_it_shows_jobs_workers_and_last_lines_live(
     site.key_of(job)
     until(lambda: site.status(job)["counts"].get("failed"), "worker_2 has failed")
 
-    assert execute(["top", "--once"], around(site)) == 0
+    assert execute(["top", "--once"], context_of(site)) == 0
     lines = capfd.readouterr().out.splitlines()
     assert "1 of 2 jobs unfinished · 1 worker running" in lines[0]
     shown = {line.split()[0].lstrip("!"): line for line in lines if "worker_" in line}
@@ -44,7 +44,7 @@ def test_it_shows_jobs_workers_and_last_lines_live(
     # An ended job is closed.
     assert sum(done in line for line in lines) == 1
 
-    source, view = AnySource(around(site)), View()
+    source, view = AnySource(context_of(site)), View()
     refresher = Refresher(source, "", lambda: None)
     refresher.start()
     refresher.do(lambda: _cancelled(source, job))
@@ -74,7 +74,7 @@ def _status(refresher: Refresher, view: View, job: str) -> str:
 def test_it_goes_on_with_files_when_the_server_is_gone(make_site: MakeSite) -> None:
     site = make_site()
     job = site.run("x", [shell("echo hello")])["job_id"]
-    source, view = AnySource(around(site)), View(opened={job: True})
+    source, view = AnySource(context_of(site)), View(opened={job: True})
     refresher = Refresher(source, "", lambda: None)
     refresher.wants({job: True}, [])
 
@@ -97,15 +97,15 @@ def test_usage_has_rows_of_agents_days_and_labels(
     tasks = [shell("true"), shell("exit 3")]
     site.run("Labelled", tasks, labels={"team": "web"})
 
-    assert execute(["usage"], around(site)) == 0
+    assert execute(["usage"], context_of(site)) == 0
     found = capfd.readouterr().out.splitlines()
     assert found[0].split()[0] == "AGENT"
     assert found[1].split()[:4] == ["shell", "1", "2", "1"]
-    assert execute(["usage", "--by", "label:team"], around(site)) == 0
+    assert execute(["usage", "--by", "label:team"], context_of(site)) == 0
     assert capfd.readouterr().out.splitlines()[1].split()[0] == "web"
-    assert execute(["usage", "--by", "day", "--json"], around(site)) == 0
+    assert execute(["usage", "--by", "day", "--json"], context_of(site)) == 0
     assert json.loads(capfd.readouterr().out)["rows"][0]["workers"] == 2
-    assert execute(["usage", "--since", "1s"], around(site)) == 0
+    assert execute(["usage", "--since", "1s"], context_of(site)) == 0
     capfd.readouterr()
-    assert execute(["usage", "--by", "color"], around(site)) != 0
+    assert execute(["usage", "--by", "color"], context_of(site)) != 0
     assert "agent" in capfd.readouterr().err

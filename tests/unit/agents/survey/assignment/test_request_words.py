@@ -16,7 +16,7 @@ from orchestrator.agents.survey.assignment.request_words import (
     related,
     stem,
 )
-from orchestrator.agents.survey.assignment.survey_task import SurveyTask, WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
 from orchestrator.agents.survey.survey_worker import survey
 from tests.unit.agents.survey.trees import plant
 
@@ -171,7 +171,7 @@ def test_only_the_place_that_is_named_is_surveyed(tmp_path: Path) -> None:
     directory.mkdir()
 
     assert (
-        survey(SurveyTask(prompt="Survey src/"), WorkerSurroundings(root=root, directory=directory))
+        survey(SurveyTask(prompt="Survey src/"), SurveyEnvironment(root=root, directory=directory))
         == []
     )
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
 from tests.unit.agents.survey.trees import git, plant
 
 
 def _listing(root: Path, *paths: str, excluded: tuple[Path, ...] = ()) -> Listing:
-    return list_files(WorkerSurroundings(root=root, directory=root, excluded=excluded), paths)
+    return list_files(SurveyEnvironment(root=root, directory=root, excluded=excluded), paths)
 
 
 def _paths(listing: Listing) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from pygount import SourceAnalysis
 
 from orchestrator.agents.survey.analysis.project_map import map_files
-from orchestrator.agents.survey.assignment.survey_task import WorkerSurroundings
+from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment
 from orchestrator.agents.survey.project_files.listing import list_files
 from orchestrator.agents.survey.source.grammars import read_with_grammar
 from orchestrator.agents.survey.source.line_count import LineCount, count_lines, mask_comments
@@ -148,8 +148,8 @@ def test_counts_of_our_own_sources_differ_only_where_pygount_takes_strings_for_d
 def test_totals_of_a_tree_equal_the_sum_of_pygounts_counts(
     flask_counts: dict[Path, LineCount],
 ) -> None:
-    around = WorkerSurroundings(root=FLASK, directory=FLASK)
-    python = map_files(FLASK, list_files(around, []), [], lambda line: None).languages["Python"]
+    listing = list_files(SurveyEnvironment(root=FLASK, directory=FLASK), [])
+    python = map_files(FLASK, listing, [], lambda line: None).languages["Python"]
     assert python.files == len(flask_counts)
     assert python.code == sum(count.code for count in flask_counts.values())
     assert python.comment == sum(count.comment for count in flask_counts.values())
