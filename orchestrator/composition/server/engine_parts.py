@@ -196,7 +196,7 @@ class EngineParts:
         return LockCalls(self.scheduler, self.store)
 
     @cached_property
-    def submitting(self) -> SubmissionBuilder:
+    def submission_builder(self) -> SubmissionBuilder:
         return SubmissionBuilder(
             self.agents,
             self._roles,
@@ -213,7 +213,7 @@ class EngineParts:
 
     @cached_property
     def _agent_plans(self) -> AgentPlans:
-        return AgentPlans(self.scheduler, self.submitting, RulesPlanner())
+        return AgentPlans(self.scheduler, self.submission_builder, RulesPlanner())
 
     @cached_property
     def supervisor(self) -> Supervisor:
@@ -319,7 +319,7 @@ class EngineParts:
 
     @cached_property
     def attempts(self) -> AttemptRunner:
-        left_for = self.submitting.left_for
+        left_for = self.submission_builder.left_for
         return AttemptRunner(
             self.scheduler,
             self.launcher,

@@ -60,10 +60,10 @@ class UseCases:
                 supervisor=self._supervisor,
                 store=self._store,
                 access=self._access,
-                submitting=self._parts.submitting,
+                submission_builder=self._parts.submission_builder,
                 gate_plans=gate_plans_of(self._parts.repository, self._parts.settings),
             ),
-            budgets=BudgetCalls(self._supervisor, self._access, self._parts.submitting),
+            budgets=BudgetCalls(self._supervisor, self._access, self._parts.submission_builder),
             questions=QuestionCalls(self._supervisor, self._store, self._access),
             merges=self._merge_calls,
             checkpoints=CheckpointCalls(
@@ -178,7 +178,7 @@ class UseCases:
             workspace=self._parts.workspace,
             publisher=self._parts.publisher,
             access=self._access,
-            submitting=self._parts.submitting,
+            submission_builder=self._parts.submission_builder,
         )
 
     @cached_property
@@ -190,7 +190,7 @@ class UseCases:
             trees=self._stored_trees,
             launcher=self._parts.launcher,
             planner=RulesPlanner(),
-            submitting=self._parts.submitting,
+            submission_builder=self._parts.submission_builder,
             gate_plans=gate_plans_of(self._parts.repository, self._parts.settings),
             bases=JobBases(self._parts.repository, self._parts.worktrees),
             new_job_id=partial(secrets.token_hex, 4),
@@ -206,7 +206,7 @@ class UseCases:
             access=self._access,
             trees=self._stored_trees,
             queries=self._queries,
-            submitting=self._parts.submitting,
+            submission_builder=self._parts.submission_builder,
             worktrees=self._parts.worktrees,
             merge_queue=self._parts.merge_queue,
             rewrite_report=self._parts.reporting.rewrite,
@@ -252,7 +252,7 @@ class UseCases:
             store=self._store,
             access=self._access,
             launcher=self._parts.launcher,
-            submitting=self._parts.submitting,
+            submission_builder=self._parts.submission_builder,
             throughput=throughput,
             version=__version__,
             moved=self._parts.place.moved,

@@ -42,7 +42,7 @@ class MergeCalls:
         access: Access,
         trees: StoredTrees,
         queries: Queries,
-        submitting: SubmissionBuilder,
+        submission_builder: SubmissionBuilder,
         worktrees: Worktrees,
         merge_queue: MergeQueue,
         rewrite_report: Callable[[Render], None],
@@ -52,7 +52,7 @@ class MergeCalls:
         self._access = access
         self._trees = trees
         self._queries = queries
-        self._submitting = submitting
+        self._submission_builder = submission_builder
         self._worktrees = worktrees
         self._merge_queue = merge_queue
         self._rewrite_report = rewrite_report
@@ -156,7 +156,7 @@ class MergeCalls:
             raise InvalidRequest(
                 "resolve cannot be combined with include, exclude, or a strategy other than auto"
             )
-        self._submitting.choice.check_names(ConfigRequest(resolve=choice.resolve))
+        self._submission_builder.choice.check_names(ConfigRequest(resolve=choice.resolve))
         self._merge_queue.check_idle(job.id)
         self._trees.check_not_attached(*self._store.workers(job.id))
         if choice.resolve == RESOLVE_WORKER and job.is_root:

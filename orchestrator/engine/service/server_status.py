@@ -73,7 +73,7 @@ class ServerStatus:
         store: Store,
         access: Access,
         launcher: Launcher,
-        submitting: SubmissionBuilder,
+        submission_builder: SubmissionBuilder,
         throughput: Throughput,
         version: str,
         moved: Callable[[], str],
@@ -90,7 +90,7 @@ class ServerStatus:
         self._probe = StoreProbe(store.check)
         self._access = access
         self._launcher = launcher
-        self._submitting = submitting
+        self._submission_builder = submission_builder
         self._throughput = throughput
         self._version = version
         self._moved = moved
@@ -138,7 +138,7 @@ class ServerStatus:
     def agents(self) -> Sequence[Availability]:
         """Return every agent that a task can name, with the reasons if it is unavailable."""
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
-        return [with_login(each, seen.get(each.name)) for each in self._submitting.agents()]
+        return [with_login(each, seen.get(each.name)) for each in self._submission_builder.agents()]
 
     def health(self) -> Health:
         """Return the server's health: whether it can accept and run jobs now, and why not."""
@@ -146,7 +146,9 @@ class ServerStatus:
         checks["store"] = self._probe.trouble() or self._supervisor.store_trouble or "ok"
         checks["place"] = self._moved() or "ok"
         agents = [
-            each for each in self._submitting.agents() if self._submitting.uses_model(each.name)
+            each
+            for each in self._submission_builder.agents()
+            if self._submission_builder.uses_model(each.name)
         ]
         return Health(
             usable_agents=sum(each.usable for each in agents),

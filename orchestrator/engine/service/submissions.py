@@ -144,7 +144,7 @@ class SubmissionCalls:
         trees: StoredTrees,
         launcher: Launcher,
         planner: Planner,
-        submitting: SubmissionBuilder,
+        submission_builder: SubmissionBuilder,
         gate_plans: GatePlans,
         bases: JobBases,
         new_job_id: Callable[[], str],
@@ -161,7 +161,7 @@ class SubmissionCalls:
         self._trees = trees
         self._launcher = launcher
         self._planner = planner
-        self._submitting = submitting
+        self._submission_builder = submission_builder
         self._gate_plans = gate_plans
         self._bases = bases
         self._new_job_id = new_job_id
@@ -217,7 +217,7 @@ class SubmissionCalls:
 
         def action(scheduler: Scheduler, now: float) -> None:
             check_retry(scheduler, job, now)
-            changed = replace(job, config=self._submitting.retry_config(job.config, config))
+            changed = replace(job, config=self._submission_builder.retry_config(job.config, config))
             self._trees.check_not_attached(*self._store.workers(job_id))
             self._trees.bring_back(scheduler, changed, now, check_rerun)
             scheduler.update_config(job_id, changed.config)
@@ -229,7 +229,7 @@ class SubmissionCalls:
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
         key = caller.worker_key
         if key is None:
-            agent = config.get("agent") or self._submitting.agent
+            agent = config.get("agent") or self._submission_builder.agent
             return self._bases.of_root(config, tasks, agent)
         check_child(config)
         worker = self._store.worker(key)
@@ -260,7 +260,7 @@ class SubmissionCalls:
             again = self._submitted_before(asked.caller, asked.submission)
             if again is not None:
                 return again
-        return self._submitting.submit(scheduler, asked, now)
+        return self._submission_builder.submit(scheduler, asked, now)
 
     def _submitted_before(self, caller: Caller, submission: Submission) -> Accepted | None:
         if submission.idempotency_key is None:
@@ -278,7 +278,9 @@ class SubmissionCalls:
                 "config, or callback; use a new key",
                 kind="idempotency-mismatch",
             )
-        left = self._submitting.left_of(job, self._supervisor.view.size_of(job), time.time())
+        left = self._submission_builder.left_of(
+            job, self._supervisor.view.size_of(job), time.time()
+        )
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:

@@ -28,9 +28,11 @@ _MOST_REQUEST = 200
 
 
 class AgentPlans:
-    def __init__(self, scheduler: Scheduler, submitting: SubmissionBuilder, rules: Planner) -> None:
+    def __init__(
+        self, scheduler: Scheduler, submission_builder: SubmissionBuilder, rules: Planner
+    ) -> None:
         self._scheduler = scheduler
-        self._submitting = submitting
+        self._submission_builder = submission_builder
         self._rules = rules
 
     def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
@@ -44,7 +46,7 @@ class AgentPlans:
         job = self._scheduler.view.jobs[planner.job_id]
         try:
             plan = checked_plan(evidence.output)
-            self._submitting.admitted(self._scheduler, job, plan.to_tasks())
+            self._submission_builder.admitted(self._scheduler, job, plan.to_tasks())
             self._doubt(planner, len(plan.tasks), job.request)
         except InvalidRequest as error:
             return evidence.with_rejected("plan", error.message)
@@ -76,13 +78,13 @@ class AgentPlans:
             try:
                 tasks = made()
                 check_tasks(tasks)
-                workers = self._submitting.admitted(self._scheduler, job, tasks, refused)
+                workers = self._submission_builder.admitted(self._scheduler, job, tasks, refused)
                 self._scheduler.check_locks(job, tasks)
             except (InvalidRequest, Deadlock) as error:
                 reason = f"the plan of {source} is invalid: {error.message}"
             else:
                 self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
-                self._submitting.choice.record_fallback(self._scheduler, job, now)
+                self._submission_builder.choice.record_fallback(self._scheduler, job, now)
                 return
         self._scheduler.plan_impossible(job_id, f"{reason}; {_next_command(job)}", now)
 

@@ -102,11 +102,11 @@ def check_unfinished(scheduler: Scheduler, job_id: str) -> None:
 
 class BudgetCalls:
     def __init__(
-        self, supervisor: Supervisor, access: Access, submitting: SubmissionBuilder
+        self, supervisor: Supervisor, access: Access, submission_builder: SubmissionBuilder
     ) -> None:
         self._supervisor = supervisor
         self._access = access
-        self._submitting = submitting
+        self._submission_builder = submission_builder
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
         """Raise limits of a job that has not ended. A job that waits because of a limit continues.
@@ -124,7 +124,7 @@ class BudgetCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             check_unfinished(scheduler, job_id)
             job = scheduler.view.jobs[job_id]
-            config = self._submitting.raised_config(job.config, limits)
+            config = self._submission_builder.raised_config(job.config, limits)
             asks = job.pause is not None and job.pause.asks(job_id)
             still = scheduler.view.still_reached(job, config, now) if asks else ""
             if still:

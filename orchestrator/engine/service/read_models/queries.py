@@ -42,14 +42,14 @@ class Queries:
         workspace: Workspace,
         publisher: Publisher,
         access: Access,
-        submitting: SubmissionBuilder,
+        submission_builder: SubmissionBuilder,
     ) -> None:
         self._supervisor = supervisor
         self._store = store
         self._workspace = workspace
         self._publisher = publisher
         self._access = access
-        self._submitting = submitting
+        self._submission_builder = submission_builder
 
     def jobs(
         self,
@@ -101,7 +101,9 @@ class Queries:
             estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
             reviewers=self._store.reviewers(job_id) if with_tasks else (),
-            left=self._submitting.left_of(job, self._supervisor.view.size_of(job), clock.now()),
+            left=self._submission_builder.left_of(
+                job, self._supervisor.view.size_of(job), clock.now()
+            ),
         )
 
     def _estimate(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> Estimate:
@@ -109,7 +111,7 @@ class Queries:
         compared = [task for task in tasks if candidates[task.id] >= FEWEST_REVIEWED]
         return estimate(
             [worker.agent for worker in workers],
-            self._submitting.uses_model,
+            self._submission_builder.uses_model,
             lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
             [task.review for task in compared if task.review],
         )

@@ -29,7 +29,7 @@ class Desk:
     def __init__(self, **ceilings: int) -> None:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
-        self._submitting = SubmissionBuilder(
+        self._submission_builder = SubmissionBuilder(
             agents, RolePrompts(), default_config(), admission.Ceilings(**ceilings)
         )
         self._number = 0
@@ -52,7 +52,7 @@ class Desk:
             plan_source="given",
             digest=admission.digest(request, given),
         )
-        return self._submitting.submit(self.scheduler, asked, 1.0)
+        return self._submission_builder.submit(self.scheduler, asked, 1.0)
 
     def start_all(self) -> list[Caller]:
         """Start all ready workers; return their callers."""
