@@ -35,7 +35,7 @@ from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.job_lists import LatestCards
-from orchestrator.api.serializers.status_answer import StatusRows
+from orchestrator.api.serializers.status_cache import StatusRows
 from orchestrator.api.serializers.worker_columns import LatestColumns
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
@@ -105,7 +105,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         socket_loop=socket_loop, threads=Threads(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
-    app.extensions["orchestrator.status_answer"] = StatusRows()
+    app.extensions["orchestrator.status_cache"] = StatusRows()
     app.extensions["orchestrator.columns"] = LatestColumns()
     app.extensions["orchestrator.cards"] = LatestCards()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)

@@ -23,7 +23,7 @@ from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
-from orchestrator.api.serializers.status_answer import (
+from orchestrator.api.serializers.status_cache import (
     Asked,
     JobRows,
     StatusRows,
@@ -89,7 +89,7 @@ def get_job(job_id: str) -> Response:
 def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
     asked, this_caller = checked_job_id(job_id), caller()
-    rows: StatusRows = current_app.extensions["orchestrator.status_answer"]
+    rows: StatusRows = current_app.extensions["orchestrator.status_cache"]
     wanted = asked_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:

@@ -1,4 +1,4 @@
-"""Status answers of jobs that clients poll: each worker's row is encoded once, until it changes.
+"""The cache of status answers that clients poll: a row is encoded once, until its worker changes.
 
 A worker is a frozen value: the store returns the same object until the worker changes.
 """
