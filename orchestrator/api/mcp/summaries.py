@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
-from orchestrator.api.serializers.results import results
+from orchestrator.api.serializers.status import results
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call

@@ -22,7 +22,7 @@ from orchestrator.api.routes.response_caching import (
 from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
-from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
+from orchestrator.api.serializers.status import StatusParts, candidates_answer, results
 from orchestrator.api.serializers.status_cache import (
     Asked,
     JobRows,

@@ -12,7 +12,7 @@ from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
-from orchestrator.api.serializers.results import missing_changes, outside_work, workers_by_job
+from orchestrator.api.serializers.status import missing_changes, outside_work, workers_by_job
 from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 

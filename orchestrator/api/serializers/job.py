@@ -26,7 +26,7 @@ from orchestrator.api.serializers.answer_parts import (
     usage_answer,
     worker_seconds,
 )
-from orchestrator.api.serializers.results import by_job, session_answer
+from orchestrator.api.serializers.status import by_job, session_answer
 from orchestrator.core.candidates.comparison import comparisons
 from orchestrator.core.limits.usage_budgets import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind

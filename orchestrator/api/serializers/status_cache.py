@@ -14,7 +14,7 @@ from itertools import compress
 from operator import is_not
 
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded
-from orchestrator.api.serializers.results import StatusParts
+from orchestrator.api.serializers.status import StatusParts
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.schemas.requests.query_parameters import StatusTasks

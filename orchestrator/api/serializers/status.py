@@ -1,4 +1,4 @@
-"""The results of a job so far, as answers: its status, and the results of its workers."""
+"""A job's status as an answer, with the results of its workers so far."""
 
 from __future__ import annotations
 
