@@ -23,7 +23,7 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
     manager.open()
     try:
         yield manager.service, OWNER
-        manager.parts.reporting.write()
+        manager.parts.report_queue.write()
     finally:
         manager.close()
 

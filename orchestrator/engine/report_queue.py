@@ -28,7 +28,7 @@ class _Owed:
     render: Render
 
 
-class ReportWriter:
+class ReportQueue:
     def __init__(
         self,
         store: Store,

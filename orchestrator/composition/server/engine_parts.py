@@ -52,7 +52,7 @@ from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.planning.rule_planner import RulesPlanner
-from orchestrator.engine.report_queue import ReportWriter
+from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.runtime.supervisor_messages import Message
@@ -224,7 +224,7 @@ class EngineParts:
             attempts=self.attempts,
             agent_plans=self._agent_plans,
             merge_queue=self.merge_queue,
-            reporting=self.reporting,
+            report_queue=self.report_queue,
             publisher=self.publisher,
             headroom=headroom(
                 self.settings,
@@ -359,16 +359,18 @@ class EngineParts:
 
     @cached_property
     def merge_queue(self) -> MergeQueue:
-        return MergeQueue(self.store, self._merge_runner, self.reporting.rewrite, self._inbox.put)
+        return MergeQueue(
+            self.store, self._merge_runner, self.report_queue.rewrite, self._inbox.put
+        )
 
     @cached_property
-    def reporting(self) -> ReportWriter:
+    def report_queue(self) -> ReportQueue:
         reporter = Reports(
             template_dir=self.settings.reports.template_dir,
             project=self.launch_settings.project_root,
         )
         merges = self._merge_runner.reports
-        return ReportWriter(
+        return ReportQueue(
             self.store,
             reporter,
             self.workspace,
@@ -409,5 +411,5 @@ class EngineParts:
 
     def _write_missing(self, job: Job) -> None:
         self.job_log.write_missing(job)
-        self.reporting.write_missing(job)
+        self.report_queue.write_missing(job)
         self.status_files.write_missing(job)

@@ -98,7 +98,7 @@ class JobManager:
             parts.publisher.add(observer)
         parts.publisher.start()
         parts.status_files.start()
-        parts.reporting.start()
+        parts.report_queue.start()
         parts.launcher.open(parts.processes)
         self._listener.start()
         today = day_of(clock.now())
@@ -164,7 +164,7 @@ class JobManager:
         Idempotent.
         """
         self.stop_workers()
-        self.parts.reporting.stop()
+        self.parts.report_queue.stop()
         self.parts.publisher.stop()
         self.service.reads.feed.close()
         self.parts.outbox_service.sender.stop()

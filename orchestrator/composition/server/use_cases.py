@@ -166,7 +166,7 @@ class UseCases:
             self._supervisor,
             self._store,
             self._parts.workspace,
-            self._parts.reporting.rewrite,
+            self._parts.report_queue.rewrite,
             self._parts.status_files.write,
         )
 
@@ -209,7 +209,7 @@ class UseCases:
             submission_builder=self._parts.submission_builder,
             worktrees=self._parts.worktrees,
             merge_queue=self._parts.merge_queue,
-            rewrite_report=self._parts.reporting.rewrite,
+            rewrite_report=self._parts.report_queue.rewrite,
         )
 
     @cached_property

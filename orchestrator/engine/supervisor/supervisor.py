@@ -38,7 +38,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.launch_and_evidence import Issued
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.report_queue import ReportWriter
+from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.machine_resources import Headroom
 from orchestrator.engine.runtime.supervisor_messages import (
@@ -257,7 +257,7 @@ class Supervisor:
         attempts: AttemptRunner,
         agent_plans: AgentPlans,
         merge_queue: MergeQueue,
-        reporting: ReportWriter,
+        report_queue: ReportQueue,
         publisher: Publisher,
         headroom: Headroom,
         lock_calls: LockCalls,
@@ -272,7 +272,7 @@ class Supervisor:
         self._attempts = attempts
         self._agent_plans = agent_plans
         self._merge_queue = merge_queue
-        self._reporting = reporting
+        self._report_queue = report_queue
         self._publisher = publisher
         self._headroom = headroom
         self._inbox = inbox
@@ -447,7 +447,7 @@ class Supervisor:
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
             return lambda: None
         self._scheduler.merged(job_id, merged)
-        return lambda: self._reporting.ask(item.render)
+        return lambda: self._report_queue.ask(item.render)
 
     def _take_end(self, ended: AttemptEnded, now: float) -> None:
         view = self._scheduler.view
@@ -537,7 +537,7 @@ class Supervisor:
             or lacks_worktrees(jobs[command.job_id], view.tasks_of(command.job_id).values())
             or any(map(may_lack_promised, view.workers_of(command.job_id)))
         )
-        (self._merge_queue if merges else self._reporting).ask(command)
+        (self._merge_queue if merges else self._report_queue).ask(command)
 
     def _refuse(self, items: Sequence[Message]) -> None:
         for item in items:
