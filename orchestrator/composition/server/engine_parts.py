@@ -35,7 +35,7 @@ from orchestrator.config.fields.choices import (
 )
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.machines import Machine, check_machines
-from orchestrator.core.outcome.logins_and_throttles import Needs
+from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
@@ -175,7 +175,7 @@ class EngineParts:
             max_workers=int(workers.max_workers),
             max_live_workers=live_workers(self.settings),
             prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
-            needs=Needs(
+            credentials=CredentialLookup(
                 login=agents.needs_login,
                 fix=agents.login,
                 best_without=agents.best_without,

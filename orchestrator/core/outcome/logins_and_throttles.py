@@ -17,7 +17,7 @@ KNOWN_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Needs:
+class CredentialLookup:
     """Functions that get an agent's name, and return facts about the agent's credential."""
 
     #: Returns True if the agent requires a key or a login.
@@ -46,17 +46,17 @@ class LoginsSeen:
 class AgentLogins:
     """States of logins, by agent. Agents with the same name share an account."""
 
-    def __init__(self, needs: Needs) -> None:
-        self._needs = needs
+    def __init__(self, credentials: CredentialLookup) -> None:
+        self._credentials = credentials
         self._seen: dict[str, LoginsSeen] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
         """True if the agent requires a login that is not known to work."""
         seen = self._fresh(agent, now)
-        return self._needs.login(agent) and not (seen and seen.works)
+        return self._credentials.login(agent) and not (seen and seen.works)
 
     def worked(self, agent: str, now: float) -> None:
-        if self._needs.login(agent):
+        if self._credentials.login(agent):
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
@@ -66,7 +66,7 @@ class AgentLogins:
         """
         if not verdict.login_refused:
             return verdict
-        fix, credential = self._needs.fix(agent), self._needs.credential(agent)
+        fix, credential = self._credentials.fix(agent), self._credentials.credential(agent)
         self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, fix)
         return (
             replace(verdict, reason=f"{verdict.reason}; to fix the login: {fix}")
@@ -90,14 +90,16 @@ class AgentLogins:
 
         Return "" if this is ``agent`` itself, or if there is no such agent.
         """
-        found = self._needs.best_without(self.refused(now))
+        found = self._credentials.best_without(self.refused(now))
         return "" if found == agent else found
 
     def _fresh(self, agent: str, now: float) -> LoginsSeen | None:
         seen = self._seen.get(agent)
         if seen is None or now - seen.at >= KNOWN_SECONDS:
             return None
-        return seen if seen.works or seen.credential == self._needs.credential(agent) else None
+        if seen.works or seen.credential == self._credentials.credential(agent):
+            return seen
+        return None
 
 
 #: Seconds without starts after a rate limit that names no time. Each further rate limit doubles the

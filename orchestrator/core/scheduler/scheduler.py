@@ -30,7 +30,7 @@ from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
-from orchestrator.core.outcome.logins_and_throttles import Needs
+from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Prompting, Tree
 from orchestrator.core.scheduler.lock_leases import LeaseManager
@@ -75,7 +75,7 @@ class Scheduler:
         max_workers: int,
         max_live_workers: int | None = None,
         prompting: Prompting | None = None,
-        needs: Needs | None = None,
+        credentials: CredentialLookup | None = None,
         quotas: Quotas | None = None,
         run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
@@ -87,7 +87,11 @@ class Scheduler:
             of_key=lambda name: quotas.of(name).max_workers,
         )
         self._trees = JobTrees(
-            self._slots, prompting or Prompting(), needs or Needs(), quotas, run_times
+            self._slots,
+            prompting or Prompting(),
+            credentials or CredentialLookup(),
+            quotas,
+            run_times,
         )
         self._unit_of_work = self._trees.unit_of_work
         self._running = RunningWorkers(self._trees)

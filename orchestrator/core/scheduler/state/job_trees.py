@@ -16,7 +16,7 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.logins_and_throttles import AgentLogins, Needs
+from orchestrator.core.outcome.logins_and_throttles import AgentLogins, CredentialLookup
 from orchestrator.core.ports import Prompting
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import (
@@ -60,7 +60,7 @@ class JobTrees:
         self,
         slots: Slots,
         prompting: Prompting,
-        needs: Needs,
+        credentials: CredentialLookup,
         quotas: Quotas,
         run_times: Iterable[tuple[str, float]],
     ) -> None:
@@ -71,7 +71,7 @@ class JobTrees:
         self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
         self.holds = StartHolds(prompting)
-        self.logins = AgentLogins(needs)
+        self.logins = AgentLogins(credentials)
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, PlanProgress] = {}

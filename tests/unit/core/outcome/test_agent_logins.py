@@ -8,7 +8,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence,
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS, Needs
+from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS, CredentialLookup
 from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_1, a_job, a_task, workers_for
 from tests.unit.core.story import Story
@@ -21,8 +21,10 @@ def a_story() -> Story:
     """Return a story: ``opencode`` needs a login, its provider caches no prompts; ``shell`` needs
     nothing.
     """
-    needs = Needs(login={"opencode"}.__contains__, fix=lambda agent: "opencode auth login")
-    return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+    credentials = CredentialLookup(
+        login={"opencode"}.__contains__, fix=lambda agent: "opencode auth login"
+    )
+    return Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
 
 
 def several(story: Story, *agents: str) -> tuple[Job, list[WorkerKey]]:
@@ -121,8 +123,8 @@ def test_after_a_refusal_a_job_tries_again() -> None:
 
 def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
     credential = {"opencode": "old"}
-    needs = Needs(login=credential.__contains__, credential=credential.__getitem__)
-    story = Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+    credentials = CredentialLookup(login=credential.__contains__, credential=credential.__getitem__)
+    story = Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
     _, keys = several(story, "opencode")
     story.ends(keys[0], EXIT_1, REFUSED)
     logins = story.scheduler._trees.logins
@@ -152,8 +154,8 @@ def best_without(refused: Collection[str]) -> str:
 
 
 def a_choice() -> Story:
-    needs = Needs(login=BEST_FIRST.__contains__, best_without=best_without)
-    return Story(needs=needs, prompting=Prompting(ahead_seconds=20))
+    credentials = CredentialLookup(login=BEST_FIRST.__contains__, best_without=best_without)
+    return Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
 
 
 def submitted(story: Story, *asked: str) -> tuple[Job, list[WorkerKey]]:
