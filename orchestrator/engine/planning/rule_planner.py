@@ -5,7 +5,7 @@ The first rule that fits is used, in this order:
 1. a numbered or bulleted list
 2. a numbered list within a line
 3. several sentences that request work
-4. a kind of work (``kinds_of_work.toml``)
+4. a kind of work (``work_kinds.toml``)
 5. "X with A, B and C"
 
 If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create no

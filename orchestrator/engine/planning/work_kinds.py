@@ -1,4 +1,4 @@
-"""Reads ``kinds_of_work.toml``, the table of kinds of work.
+"""Reads ``work_kinds.toml``, the table of kinds of work.
 
 The rule planner splits a request by the first kind that fits.
 """
@@ -16,7 +16,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import imperative
 
-TABLE = Path(__file__).with_name("kinds_of_work.toml")
+TABLE = Path(__file__).with_name("work_kinds.toml")
 #: Maximum number of characters of a sentence that are read to find its kind.
 _MOST_READ = 1000
 #: Maximum number of characters of the request in each task's prompt. The shared context has the
