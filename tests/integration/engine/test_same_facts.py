@@ -47,18 +47,18 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
         # Without the duration in the first line, which changes from moment to moment.
         return [[shown[0].rpartition(";")[2]], *(line.split() for line in shown[1:])]
 
-    def told() -> tuple[list[list[str]], list[list[str]]]:
+    def both() -> tuple[list[list[str]], list[list[str]]]:
         with OrchestratorClient(site.url, KEY) as client:
             up = status_with_all_workers(client, job_id, of_last_child_jobs=False)
         return rows(up), rows(whole_job(site.workspace, job_id))
 
     def alike() -> bool:
-        up, down = told()
+        up, down = both()
         return up == down and any("worker_1_2" in line for line in up)
 
     try:
         until(alike, "both show the worker of the second child job")
-        up, _ = told()
+        up, _ = both()
         assert [line[:2] for line in up if line[0].startswith("worker")] == [
             ["worker_1", "waiting"],
             ["worker_1_1", "success"],
@@ -71,7 +71,7 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
     finally:
         release.touch()
     site.wait(job_id)
-    until(lambda: told()[0] == told()[1], "both show the end")
+    until(lambda: both()[0] == both()[1], "both show the end")
 
 
 def test_a_jobs_duration_is_one_figure(make_site: MakeSite) -> None:
