@@ -41,7 +41,7 @@ OF_WORKTREES = (
     "worktree: committed",
     "merge: done",
     "merge: stored",
-    "merge: about to be told",
+    "merge: about to report",
 )
 OF_SIDE_WORK = (
     "worktree: loose files are committed",

@@ -128,7 +128,7 @@ class MergeQueue:
         finally:
             self._end(render.job_id, work)
         if not self._closed.is_set():
-            failpoints.reached("merge: about to be told")
+            failpoints.reached("merge: about to report")
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> MergeOutcome:
