@@ -75,7 +75,7 @@ def moment_or_none(seconds: float | None) -> datetime | None:
     return None if seconds is None else moment(seconds)
 
 
-def duration(started_at: float | None, ended_at: float | None) -> float | None:
+def seconds_between(started_at: float | None, ended_at: float | None) -> float | None:
     """Return the seconds between two times; None if one of them is None."""
     if started_at is None or ended_at is None:
         return None
@@ -89,7 +89,7 @@ def worker_seconds(worker: Worker) -> float | None:
     """
     if worker.attempt > 1 and worker.result is not None and worker.ended_at is not None:
         return round(worker.result.work_seconds, 6)
-    return duration(worker.started_at, worker.ended_at)
+    return seconds_between(worker.started_at, worker.ended_at)
 
 
 def result_of(worker: Worker) -> WorkerResult:
@@ -222,7 +222,7 @@ def job_summary(job: Job) -> answers.job_list.JobSummary:
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
         ended_at=moment_or_none(job.ended_at),
-        seconds=duration(job.started_at, job.ended_at),
+        seconds=seconds_between(job.started_at, job.ended_at),
         paused=paused_answer(job.pause),
         labels=dict(job.config.labels),
         links=links(job.id),

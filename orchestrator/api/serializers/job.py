@@ -11,7 +11,6 @@ from orchestrator.api.serializers.answer_parts import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     config_answer,
-    duration,
     links,
     log_file,
     moment,
@@ -20,6 +19,7 @@ from orchestrator.api.serializers.answer_parts import (
     plan_fallback_answer,
     question_answer,
     result_of,
+    seconds_between,
     task_answer,
     unjudged_files,
     unjudged_gates,
@@ -226,7 +226,7 @@ def worker_answer(
 
 def _seconds(worker: Worker, attempts: Sequence[Attempt]) -> float | None:
     if len(attempts) < 2:
-        return duration(worker.started_at, worker.ended_at)
+        return seconds_between(worker.started_at, worker.ended_at)
     now = clock.now()
     times = ((one.started_at, one.ended_at or now) for one in attempts)
     return round(sum(max(0.0, until - start) for start, until in times), 6)
@@ -266,7 +266,7 @@ def _attempt(attempt: Attempt, failure: Failure | None) -> answers.job.AttemptAn
         number=attempt.number,
         started_at=moment(attempt.started_at),
         ended_at=moment_or_none(attempt.ended_at),
-        seconds=duration(attempt.started_at, attempt.ended_at),
+        seconds=seconds_between(attempt.started_at, attempt.ended_at),
         reason=attempt.reason,
         ended_by=exit.ended_by if exit else None,
         exit_code=exit.code if exit else None,
@@ -331,7 +331,7 @@ def _tree_job(
         request=job.request[:SUMMARY_CHARACTERS],
         created_at=moment(job.created_at),
         ended_at=moment_or_none(job.ended_at),
-        seconds=duration(job.started_at, job.ended_at),
+        seconds=seconds_between(job.started_at, job.ended_at),
         usage=usage_answer(used) if used else None,
         caps=caps_of(job.config) or None,
         workers=workers,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.api.serializers.answer_parts import duration, job_path, moment_or_none
+from orchestrator.api.serializers.answer_parts import job_path, moment_or_none, seconds_between
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.read_models import Detail, OneWorker, TaskLabel, WorkerPage, WorkerRow
@@ -30,7 +30,7 @@ def workers_answer(
 def _seconds(worker: WorkerRow, now: float) -> float | None:
     if worker.status == WorkerStatus.PENDING and worker.attempt:
         return None  # the worker waits for its next attempt
-    found = duration(worker.started_at, worker.ended_at or now)
+    found = seconds_between(worker.started_at, worker.ended_at or now)
     return None if found is None else round(max(0.0, found - worker.idle_seconds), 6)
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 from orchestrator.api.serializers.answer_parts import (
-    duration,
     moment,
     moment_or_none,
     result_of,
+    seconds_between,
     worker_seconds,
 )
 from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
@@ -77,7 +77,7 @@ def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
         # A result that lacks changes counts as a failure, although each tool succeeded.
         failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
         total_cost=_total(each.cost for each in results or ()),
-        total_duration=duration(job.started_at, job.ended_at),
+        total_duration=seconds_between(job.started_at, job.ended_at),
         best_cli=named.get(best.id) if best else None,
         error=None if job.status is JobStatus.COMPLETED else (job.reason or None),
     )

@@ -80,7 +80,7 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 def summary(job: Answer) -> Answer:
     """Return a job with the fields of the API's list of jobs; unknown values are omitted."""
-    from orchestrator.api.serializers.answer_parts import SUMMARY_CHARACTERS, duration, links
+    from orchestrator.api.serializers.answer_parts import SUMMARY_CHARACTERS, links, seconds_between
     from orchestrator.schemas.answers.job_list import JobSummary
 
     job_id, began, ended = job["job_id"], moment(job.get("started_at")), moment(job.get("ended_at"))
@@ -89,7 +89,7 @@ def summary(job: Answer) -> Answer:
         "run": 1,
         **job,
         "request": str(job.get("request") or "")[:SUMMARY_CHARACTERS],
-        "seconds": duration(began, ended),
+        "seconds": seconds_between(began, ended),
         "links": links(job_id),
     }
     return {name: values[name] for name in JobSummary.model_fields if values.get(name) is not None}
