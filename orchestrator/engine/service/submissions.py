@@ -272,7 +272,9 @@ class SubmissionCalls:
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
         asked = admission.digest(submission.request, submission.tasks)
-        if (job.digest, job.config.requested) != (asked, admission.settings_digest(submission)):
+        # A job of an older version has no fingerprint of its settings.
+        settings = job.config.requested and admission.settings_digest(submission)
+        if (job.digest, job.config.requested) != (asked, settings):
             raise InvalidRequest(
                 f"Idempotency-Key was already used for job {job.id} with another request, tasks, "
                 "config, or callback; use a new key",

@@ -2,11 +2,13 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import requests
 
+from orchestrator.core.ports.store import Change
 from tests.integration.conftest import MakeSite
 from tests.integration.site import HOLD, KEY, InProcess, marked, shell, until
 
@@ -259,6 +261,24 @@ def test_a_repeated_idempotency_key_with_other_settings_is_rejected(site: InProc
     site.wait(job_id)
     assert refused(post({})) == "idempotency-mismatch"
     same = post({"labels": {"team": "a"}, "max_retries": 1}).json()
+    assert (same["job_id"], same["duplicate"]) == (job_id, True)
+
+
+def test_a_repeated_idempotency_key_of_a_job_of_an_older_version_gets_this_job(
+    site: InProcess,
+) -> None:
+    def post(config: dict[str, object]) -> requests.Response:
+        body = {"request": "once", "tasks": [shell("true")], "config": config}
+        return site.call("POST", "/orchestrate", body, headers={"Idempotency-Key": "k-3"})
+
+    job_id = post({"max_retries": 1}).json()["job_id"]
+    site.wait(job_id)
+    store = site.manager.parts.store
+    job = store.job(job_id)
+    assert job is not None
+    # An older version stored no fingerprint of the settings.
+    store.save(Change(jobs=[replace(job, config=replace(job.config, requested=""))]))
+    same = post({"max_retries": 1}).json()
     assert (same["job_id"], same["duplicate"]) == (job_id, True)
 
 
