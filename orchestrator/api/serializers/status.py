@@ -151,7 +151,7 @@ def missing_changes(
 
     return [
         answers.status.MissingAnswer(
-            **asdict(each), **asdict(way_in(each, list(above(each.job_id))))
+            **asdict(each), **asdict(way_in(each, job, list(above(each.job_id))))
         )
         for each in job.facts.lacking
     ]

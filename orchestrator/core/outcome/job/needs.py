@@ -121,7 +121,7 @@ def _of_job(job: Job) -> Iterator[Need]:
             worker_id=each.worker_id,
             text=_line(f"{each.worker_id}: {each.why}"),
             since=since,
-            command=way_in(each, []).command,
+            command=way_in(each, job, []).command,
         )
 
 

@@ -254,7 +254,7 @@ def _not_made(job: Job) -> str:
     parts = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
     parts += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
-        parts.append(f"to create the files: {way_in(lacking[0], [job.id]).command}")
+        parts.append(f"to create the files: {way_in(lacking[0], job, []).command}")
     return "; ".join(parts)
 
 

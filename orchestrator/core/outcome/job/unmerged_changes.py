@@ -30,6 +30,7 @@ from orchestrator.core.repository.repository import Strategy
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
 
+_HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 #: Option of ``merge`` that includes a failed worker, whose id follows.
 _INCLUDE = " --include "
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
@@ -225,19 +226,18 @@ class Way:
     brings_in: bool = False
 
 
-def way_in(missing: Missing, above: Sequence[str]) -> Way:
+def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
     """Return the command that merges the missing changes, or otherwise shows them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root, as
-    arguments of the command ``merge``.
+    ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
+    from its parent to ``top``, as arguments of the command ``merge``.
 
     Changes that gates rejected need another attempt, because a merge runs the gates again. A worker
     of a child job gets no further attempt by ``retry``. For such a worker, the command only shows
     the rejected changes.
     """
     if not missing.is_made:
-        root_id, *_ = [missing.job_id, *above][-1].split()
-        return _way_to_have_it_made(missing, root_id)
+        return _way_to_have_it_made(missing, top)
     if not missing.branch:
         return Way()
 
@@ -265,11 +265,13 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
             return Way(command=diff_of(missing.job_id, missing.worker_id))
 
 
-def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
+def _way_to_have_it_made(missing: Missing, top: Job) -> Way:
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
-    return Way(command=f"{COMMAND} continue {root_id} {request}")
+    # Only a job with a merged result can be continued.
+    start = f"continue {top.id}" if top.merge_state in _HAS_RESULT else "run"
+    return Way(command=f"{COMMAND} {start} {request}")
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
@@ -303,9 +305,6 @@ def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]
 
 def _above(above: Sequence[str]) -> Iterator[str]:
     return (f"{COMMAND} merge {each}" for each in above)
-
-
-_HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -445,7 +444,7 @@ class UnmergedChanges:
         )
 
     def way_in(self, missing: Missing, top: Job) -> Way:
-        return way_in(missing, self._above(missing.job_id, top))
+        return way_in(missing, top, self._above(missing.job_id, top))
 
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.cli.changes.test_applying import command
 from tests.integration.conftest import MakeSite
-from tests.integration.site import Answer, InProcess, until
+from tests.integration.site import Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[[], tuple[InProcess, Project]]
@@ -87,6 +87,19 @@ def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject, link: str
     assert ended["reason"] == f"{lacks}; to create the files: {command}"
     branch = f"orchestrator/{ended['job_id']}/result"
     assert [project.show(branch, f"code-{level}.txt") for level in (1, 2)] == ["6", "6"]
+
+
+def test_without_git_a_new_job_creates_a_promised_file_of_a_child_job(made: MakeProject) -> None:
+    site, _ = made()
+    half = shell("echo a > a.md", writes=["a.md", "b.md"])
+
+    ended = site.run("x", [spawning([half], 1)], git="off")
+
+    job = ended["job_id"]
+    assert "; to create the files: bin/orchestrator run 'Create b.md';" in ended["reason"]
+    [loss] = site.get(f"/jobs/{job}/conflicts")["missing"]
+    assert loss["command"] == "bin/orchestrator run 'Create b.md'"
+    assert [each["command"] for each in site.status_file(job)["missing"]] == [loss["command"]]
 
 
 def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(made: MakeProject) -> None:
