@@ -249,6 +249,11 @@ class Git:
         answer = self._asked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
+    @property
+    def has_repository(self) -> bool:
+        """True if the directory is in a git repository."""
+        return bool(self.ask("rev-parse", "--git-dir"))
+
     def resolve(self, name: str) -> str:
         """Return the object id of a name, such as ``HEAD^{commit}``; "" if it does not exist."""
         return self.resolve_all([name])[0]

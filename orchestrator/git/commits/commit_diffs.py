@@ -93,7 +93,7 @@ def of_worker(
     if attempt is not None:
         span = _span_of_attempt(git, root_id, worker_id, attempt)
         return git.run("diff", *how, *_PLAIN, *span, "--").out
-    spans = list(_spans(git, root_id, worker_id))
+    spans = list(_spans(git, root_id, worker_id)) if git.has_repository else []
     if not spans:
         raise NotFound(
             f"no branch of {worker_id} in job {root_id}: the worker had no worktree, has not "

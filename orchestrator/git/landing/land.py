@@ -200,6 +200,9 @@ class Landing:
             )
 
     def _why_not(self) -> str:
+        if not self._git.has_repository:
+            copying = f"{COMMAND} apply {self.job_id}"
+            return f"the project is not a git repository; copy the files of its workers: {copying}"
         found = listed_refs(self._git, self._starts)
         if not found:
             return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
@@ -392,7 +395,8 @@ class Landing:
             text = f"an interrupted landing was undone; {branch} is at {before[:12]} again"
             return Moved(branch=branch, before=after, after=before, text=text)
         if not before or not after or self._head() == before:
-            self._check_not_elsewhere(branch)
+            if self._git.has_repository:
+                self._check_not_elsewhere(branch)
             raise NotFound(f"job {self.job_id} was not landed, or was already undone")
         if self._head() != after:
             raise Conflict(

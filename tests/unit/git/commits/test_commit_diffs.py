@@ -94,3 +94,8 @@ def test_what_a_worker_changed_is_shown_with_results_that_its_branch_lacks(
 def test_a_worker_without_a_branch_is_named(project: Project) -> None:
     with pytest.raises(NotFound, match=r"no branch of worker_9.*status abc"):
         of_worker(project.path, "abc", "worker_9", stat=False)
+
+
+def test_without_a_repository_no_worker_has_a_branch(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match=r"no branch of worker_1.*no worktree"):
+        of_worker(tmp_path, "abc", "worker_1", stat=False)

@@ -678,6 +678,17 @@ def test_the_diff_is_a_patch_that_git_takes(
     assert b"new.txt" in landing.diff(stat=True)
 
 
+def test_without_a_repository_a_job_has_no_result(tmp_path: Path) -> None:
+    landing = Landing(tmp_path, "2", "2")
+    for call in (landing.result, lambda: landing.diff(stat=True)):
+        with pytest.raises(
+            NotFound, match=r"not a git repository; copy .*bin/orchestrator apply 2"
+        ):
+            call()
+    with pytest.raises(NotFound, match="was not landed"):
+        landing.undo()
+
+
 def test_a_job_without_a_result_is_told(project: Project) -> None:
     with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator apply 2"):
         Landing(project.path, "2", "2").diff(stat=True)
