@@ -5,6 +5,7 @@ from collections.abc import Callable
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.human_input import Pause, RunningMode
 from orchestrator.core.model.job import Job
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
@@ -79,25 +80,33 @@ class JobControlCalls:
         self, caller: Caller, job_id: str, action: Callable[[Scheduler, float], None]
     ) -> Job:
         self._access.check_person(caller)
-        self._access.changeable(caller, job_id)
+        job = self._access.changeable(caller, job_id)
 
         def on_unfinished(scheduler: Scheduler, now: float) -> None:
-            check_unfinished(scheduler, job_id)
+            check_unfinished(scheduler, job)
             action(scheduler, now)
 
         self._supervisor.call(on_unfinished)
         return self._access.job(caller, job_id)
 
 
-def check_unfinished(scheduler: Scheduler, job_id: str) -> None:
+def check_unfinished(scheduler: Scheduler, stored: Job) -> None:
     """Raise Conflict for a job that has ended, or that is being stopped."""
-    job = scheduler.view.jobs.get(job_id)
+    job = scheduler.view.jobs.get(stored.id)
     if job is None or job.status.ended:
-        raise Conflict(
-            f"job {job_id} has ended; to run its unsuccessful tasks again: {COMMAND} retry {job_id}"
-        )
+        raise Conflict(f"job {stored.id} has ended; {_after_end(job or stored)}")
     if job.stop_cause is not None:
-        raise Conflict(f"job {job_id} is being stopped; wait for it: {COMMAND} wait {job_id}")
+        raise Conflict(f"job {job.id} is being stopped; wait for it: {COMMAND} wait {job.id}")
+
+
+def _after_end(job: Job) -> str:
+    """Return a command: ``retry`` if the job certainly has tasks to retry, otherwise ``status``."""
+    unsuccessful = job.status in (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
+    # All tasks may have succeeded, and only the gates made the job fail.
+    unsuccessful = unsuccessful and (job.lacks_changes or not job.fails_unjudged)
+    if unsuccessful and job.is_root and not job.facts.discarded:
+        return f"to run its unsuccessful tasks again: {COMMAND} retry {job.id}"
+    return f"show its result: {COMMAND} status {job.id}"
 
 
 class BudgetCalls:
@@ -115,14 +124,14 @@ class BudgetCalls:
         new limit exceeds a ceiling.
         """
         self._access.check_person(caller)
-        self._access.changeable(caller, job_id)
+        stored = self._access.changeable(caller, job_id)
         if not limits.given:
             raise InvalidRequest(
                 "no limit was given; name at least one limit to raise, such as max_cost_usd"
             )
 
         def action(scheduler: Scheduler, now: float) -> None:
-            check_unfinished(scheduler, job_id)
+            check_unfinished(scheduler, stored)
             job = scheduler.view.jobs[job_id]
             config = self._submission_builder.raised_config(job.config, limits)
             asks = job.pause is not None and job.pause.asks(job_id)

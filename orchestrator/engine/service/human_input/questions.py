@@ -31,7 +31,7 @@ class QuestionCalls:
         answer.
         """
         self._access.check_person(caller)
-        self._access.changeable(caller, job_id)
+        job = self._access.changeable(caller, job_id)
         worker = self._worker(job_id, task_id)
         given = worker.question
         if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
@@ -39,7 +39,7 @@ class QuestionCalls:
             return self._access.job(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            check_unfinished(scheduler, job_id)
+            check_unfinished(scheduler, job)
             scheduler.answer(worker.key, decision, caller.name, comment, now)
 
         self._supervisor.call(action)

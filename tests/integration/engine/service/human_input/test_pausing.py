@@ -35,9 +35,30 @@ def test_a_paused_job_finishes_what_runs_and_starts_nothing(site: InProcess, eff
     site.call("POST", f"/jobs/{job}/resume")
     ended = site.wait(job)
     assert (ended["status"], effects.read_text()) == ("completed", "a\nb\n")
-    late = site.call("POST", f"/jobs/{job}/pause")
-    assert late.status_code == 409
-    assert "to run its unsuccessful tasks again: bin/orchestrator retry" in late.json()["detail"]
+    _refused(site, job, f"job {job} has ended; show its result: bin/orchestrator status {job}")
+
+
+def test_an_unsuccessful_job_has_ended_and_can_be_retried(site: InProcess) -> None:
+    job = site.run("x", [shell("exit 1")], max_retries=0)["job_id"]
+    again = f"to run its unsuccessful tasks again: bin/orchestrator retry {job}"
+    _refused(site, job, f"job {job} has ended; {again}")
+    assert site.call("POST", f"/jobs/{job}/retry").status_code == 202
+    site.wait(job)
+
+
+def test_gates_that_did_not_run_offer_no_retry(site: InProcess) -> None:
+    ended = site.run("x", [shell("echo 1 > a.py")], unjudged="fail")
+    job = ended["job_id"]
+    assert ended["status"] == "failed", ended
+    assert site.call("POST", f"/jobs/{job}/retry").status_code == 409
+    _refused(site, job, f"job {job} has ended; show its result: bin/orchestrator status {job}")
+
+
+def _refused(site: InProcess, job: str, detail: str) -> None:
+    for call in ("pause", "resume", "budget"):
+        body = {"max_steps": 5} if call == "budget" else {}
+        late = site.call("POST", f"/jobs/{job}/{call}", body)
+        assert (late.status_code, late.json()["detail"]) == (409, detail)
 
 
 def test_a_pause_that_stops_runs_the_worker_again_later(site: InProcess, effects: Path) -> None:
