@@ -219,7 +219,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
     "default_timeout",
     type=SECONDS,
     metavar="S",
-    help="Timeout of one attempt, in seconds, if the task sets none.",
+    help="Timeout of one attempt, in seconds, also of tasks that set their own.",
 )
 @click.option(
     "--max-workers",
@@ -231,7 +231,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
     "--max-retries",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Maximum number of retries of a failed worker.",
+    help="Maximum number of retries of a failed worker, also of tasks that set their own.",
 )
 @cap_options
 @json_option

@@ -191,7 +191,7 @@ def _config(values: dict[str, Any]) -> JobConfig:
 
 
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings for its retry.
+    """Return a job's settings for its retry. Given values also replace the tasks' own values.
 
     Raise InvalidRequest for a setting that a retry may not change.
     """
@@ -202,8 +202,14 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
             f"a retry cannot change {', '.join(fixed)}; a retry can change {can_change}"
         )
     values = {each.name: _of_retry(each, asked, config, ceilings) for each in _ON_RETRY}
-    retries_asked = config.retries_asked or "max_retries" in asked.given
-    return replace(config, **values, retries_asked=retries_asked)
+    retries, timeout = "max_retries" in asked.given, "default_timeout" in asked.given
+    return replace(
+        config,
+        **values,
+        retries_asked=config.retries_asked or retries,
+        retries_replaced=config.retries_replaced or retries,
+        timeout_replaced=config.timeout_replaced or timeout,
+    )
 
 
 def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:

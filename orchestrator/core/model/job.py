@@ -164,6 +164,18 @@ class TaskSpec:
         timeout = None if self.timeout is None else change(self.timeout)
         return replace(self, timeout=timeout, candidate_settings=own)
 
+    def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
+        """Return the task with the timeout and retries that a retry of its job set.
+
+        The timeout of a question stays: it is not the timeout of an attempt.
+        """
+        task = self
+        if config.timeout_replaced and not (task.timeout is None or task.approve):
+            task = replace(task, timeout=config.default_timeout)
+        if config.retries_replaced and task.retries is not None:
+            task = replace(task, retries=config.max_retries)
+        return task
+
 
 #: The index of a planner, which sorts it before its job's workers. Reviewers have lower indexes.
 PLANNER_INDEX = -1

@@ -237,6 +237,10 @@ class JobConfig:
     )
     #: True if the caller set ``max_retries``. If not, retries stop early when nothing changes.
     retries_asked: bool = False
+    #: True if a retry set ``default_timeout``, or ``max_retries``. The setting then replaces the
+    #: tasks' own values.
+    timeout_replaced: bool = False
+    retries_replaced: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),
         "Merge strategy: auto, theirs, or manual.",

@@ -416,7 +416,9 @@ class RetryRequest(Wire):
     """Settings that a retry changes."""
 
     config: ConfigBody = Field(default_factory=ConfigBody)
-    """Settings that override the job's settings."""
+    """Settings that override the job's settings. ``default_timeout`` and ``max_retries`` also
+    replace the values of tasks that set their own.
+    """
 
 
 class UsageRequest(Wire):

@@ -114,9 +114,9 @@ class JobTrees:
         task = plan.tasks[worker.task_id]
         if worker.is_reviewer:
             return reviewing_task(worker, task)
-        if not task.candidate_settings:
-            return task
-        return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
+        if task.candidate_settings:
+            task = task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
+        return task.with_settings_of_retry(self.job_of(worker).config)
 
     def pause_above(self, job: Job) -> Pause | None:
         """Return the pause with which a new job begins; None if it does not begin paused.

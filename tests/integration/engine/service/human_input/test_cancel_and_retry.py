@@ -98,6 +98,22 @@ def test_a_retry_may_give_more_time(site: InProcess) -> None:
     assert (row["status"], row["output"]) == ("success", "there")
 
 
+def test_a_retry_may_replace_the_tasks_own_timeouts_and_retries(
+    site: InProcess, effects: Path
+) -> None:
+    own = {"timeout": 0.3, "retries": 0}
+    slow = f"echo a >> {effects}; sleep 1; [ $(wc -l < {effects}) -ge 3 ]"
+    tasks = [shell(slow, **own), shell(["true"], **own)]
+    job = site.run("x", tasks, max_retries=0)["job_id"]
+    assert effects.read_text() == "a\n"
+
+    more = {"default_timeout": 30, "max_retries": 1}
+    site.call("POST", f"/jobs/{job}/retry", {"config": more})
+
+    assert site.wait(job)["status"] == "completed"
+    assert effects.read_text() == "a\na\na\n"
+
+
 def test_a_cancelled_job_can_be_run_again(site: InProcess, effects: Path) -> None:
     job = site.submit("x", [shell(f"[ -e {effects}.go ] || sleep 300")])
     until(lambda: marked(job), "it runs")
