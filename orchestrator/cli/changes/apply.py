@@ -21,7 +21,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_ending import (
+from orchestrator.cli.output.job_summary import (
     already,
     is_in_project,
     made_in_project,

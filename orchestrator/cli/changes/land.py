@@ -16,7 +16,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.job_ending import ending_lines, place_of, purpose, tasks_of
+from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
 from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus, MergeState

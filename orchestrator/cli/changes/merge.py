@@ -14,7 +14,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
 )
 from orchestrator.cli.output.exit_codes import of_job
-from orchestrator.cli.output.job_ending import place_of, purpose
+from orchestrator.cli.output.job_summary import place_of, purpose
 from orchestrator.cli.output.terminal import printable
 
 #: Maximum number of lost hunks to show.

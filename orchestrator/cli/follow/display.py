@@ -14,7 +14,7 @@ from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
-from orchestrator.cli.output.job_ending import SUCCEEDED
+from orchestrator.cli.output.job_summary import SUCCEEDED
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal import duration, is_plain, moment, printable

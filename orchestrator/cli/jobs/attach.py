@@ -17,7 +17,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_ending import all_tasks, tasks_of
+from orchestrator.cli.output.job_summary import all_tasks, tasks_of
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER

@@ -41,7 +41,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
     commands that merge missing changes.
     """
     from orchestrator.cli.jobs.inbox import open_needs
-    from orchestrator.cli.output.job_ending import ending_lines
+    from orchestrator.cli.output.job_summary import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
 
     answer = _ended_on_disk(context, job_id)

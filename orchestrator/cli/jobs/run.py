@@ -145,7 +145,7 @@ def _run_at(
 
 
 def _show(answer: dict[str, Any], context: CliContext) -> None:
-    from orchestrator.cli.output.job_ending import summary_lines
+    from orchestrator.cli.output.job_summary import summary_lines
 
     answer.pop("timed_out", None)
     if not context.as_json:

@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.job_ending import (
+from orchestrator.cli.output.job_summary import (
     STATUS_WIDTH,
     cap_line,
     ending_lines,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.output.job_ending import all_tasks, tasks_of
+from orchestrator.cli.output.job_summary import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_ending import cap_line
+from orchestrator.cli.output.job_summary import cap_line
 from orchestrator.cli.output.terminal import first_line, table
 from orchestrator.cli.plan.job_options import (
     PLAN_FILE,

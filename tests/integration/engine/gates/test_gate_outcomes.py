@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.follow.progress import ProgressLines
-from orchestrator.cli.output.job_ending import summary_lines
+from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.engine.gates.test_gates import (
     FILES,
     PLAIN,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.output.job_ending import summary_lines
+from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons
 from tests.integration.site import Answer, InProcess
 from tests.support.project import edit

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
-from orchestrator.cli.output.job_ending import summary_lines
+from orchestrator.cli.output.job_summary import summary_lines
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit

@@ -8,7 +8,7 @@ from orchestrator.cli.follow.blocked_reason import held_back
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
-from orchestrator.cli.output.job_ending import counts_of
+from orchestrator.cli.output.job_summary import counts_of
 from orchestrator.cli.output.style import Style, wants_color
 from orchestrator.cli.output.terminal import duration, first_line, moment, printable, size, table
 from orchestrator.cli.output.text_width import columns, fit

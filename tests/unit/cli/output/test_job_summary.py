@@ -7,7 +7,7 @@ import pytest
 from click import unstyle
 
 from orchestrator.cli.jobs.status import status_lines
-from orchestrator.cli.output.job_ending import (
+from orchestrator.cli.output.job_summary import (
     cap_line,
     ending_lines,
     summary_lines,
