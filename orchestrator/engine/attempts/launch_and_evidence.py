@@ -41,10 +41,10 @@ from orchestrator.engine.runtime.launch_settings import (
 )
 from orchestrator.engine.runtime.machine_resources import PortRanges
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
+from orchestrator.security.allowed_environment import NO_PROXY, not_for_this_machine
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.secrets.masking import secrets_in
-from orchestrator.security.worker_environment import NO_PROXY, not_for_this_machine
 
 
 @dataclass(frozen=True, slots=True)

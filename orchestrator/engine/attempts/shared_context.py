@@ -13,9 +13,9 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
+from orchestrator.security.allowed_environment import allowed_environment
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.keys import new_proof
-from orchestrator.security.worker_environment import worker_environment
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class SharedContextRuns:
         self._processes = processes
         self._workspace = workspace
         self._settings = settings
-        self._base = worker_environment(settings.environment)
+        self._base = allowed_environment(settings.environment)
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.security.allowed_environment import allowed_environment
 from orchestrator.security.files import search_boundary
-from orchestrator.security.worker_environment import worker_environment
 
 #: Variable with the path of a gate's report. Workers get it as well, so that they can run the
 #: gate's command.
@@ -22,7 +22,7 @@ class LaunchSettings:
     project_root: Path
     #: Directory with the ``orchestrator`` command.
     bin: Path
-    #: The environment of the server. Workers get only a part of it: see ``worker_environment``.
+    #: The environment of the server. Workers get only a part of it: see ``allowed_environment``.
     environment: Mapping[str, str]
     workspace: Path
     grace_seconds: float
@@ -41,7 +41,7 @@ class LaunchSettings:
 
 def base_environment(settings: LaunchSettings) -> dict[str, str]:
     return {
-        **worker_environment(settings.environment),
+        **allowed_environment(settings.environment),
         **search_boundary.variables(settings.workspace),
     }
 

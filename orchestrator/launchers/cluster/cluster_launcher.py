@@ -37,7 +37,7 @@ from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExcha
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.local_launcher import LocalLauncher
-from orchestrator.security.worker_environment import worker_environment
+from orchestrator.security.allowed_environment import allowed_environment
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.dask.dask_nodes import DaskNodes
@@ -309,7 +309,7 @@ class ClusterLauncher:
         return Welcome(
             plan=asked,
             agents=self._agents,
-            environment=worker_environment(os.environ),
+            environment=allowed_environment(os.environ),
             workspace=str(workspace),
             # A node rejects empty directories, because a missing mount looks like one.
             shared=[str(path) for path in self._settings.shared if is_filled(path)],

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.security.allowed_environment import allowed_environment, not_for_this_machine
 from orchestrator.security.files.untrusted_files import (
     open_log,
     read_regular,
@@ -17,7 +18,6 @@ from orchestrator.security.files.untrusted_files import (
     replace_file,
 )
 from orchestrator.security.secrets.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.worker_environment import not_for_this_machine, worker_environment
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
@@ -33,7 +33,7 @@ def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
     }
 
     direct = {"NO_PROXY", "no_proxy"}
-    assert set(worker_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"} | direct
+    assert set(allowed_environment(server)) == {"PATH", "HOME", "LC_ALL", "https_proxy"} | direct
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
     ],
 )
 def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, lower: str) -> None:
-    assert worker_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
+    assert allowed_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
 
 
 def test_what_a_task_sets_keeps_no_proxy_for_this_machine() -> None:
-    base = worker_environment({"NO_PROXY": "a"})
+    base = allowed_environment({"NO_PROXY": "a"})
     assert not_for_this_machine({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
         "no_proxy": "b,localhost,127.0.0.1,::1",
         "NO_PROXY": "b,localhost,127.0.0.1,::1",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.worker_environment import ALLOWED, ALLOWED_PREFIXES
+from orchestrator.security.allowed_environment import ALLOWED, ALLOWED_PREFIXES
 from tests.integration.site import HOLD, KEY, InProcess, shell
 
 GIVEN = {

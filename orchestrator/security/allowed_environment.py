@@ -1,4 +1,7 @@
-"""The environment of a worker: only allowed variables, not a copy of the server's environment."""
+"""The part of the server's environment that workers and gates get: only allowed variables.
+
+The launch adds the other variables (``engine/attempts/launch_and_evidence``).
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -20,7 +23,7 @@ NO_PROXY = ("NO_PROXY", "no_proxy")
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
 
-def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
+def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
     ``NO_PROXY`` is added, so that no proxy sees the key in a worker's calls to the API.
