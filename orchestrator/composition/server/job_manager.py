@@ -15,7 +15,7 @@ from orchestrator.core.limits.usage_budgets import day_of
 from orchestrator.core.model.job import Job
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up
-from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_lifetime import WorktreeRemoval
 from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.local_launcher import Listener
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
@@ -38,7 +38,7 @@ class JobManager:
         self.service = UseCases(parts).service
         #: Link to the launcher. Must be closed after the supervisor has ended.
         self._listener = Listener(parts.launcher)
-        self._worktree_cleanup = WorktreeCleanup(
+        self._worktree_removal = WorktreeRemoval(
             parts.worktrees, parts.gate_runner.baselines, parts.workspace, parts.store.job
         )
         self.lock = WorkspaceLock(parts.workspace.root)
@@ -94,7 +94,7 @@ class JobManager:
         under_way = bool(parts.store.unfinished())
         root = parts.workspace.root
         restarted = clock.keep(root / ".clock", going_on=under_way)
-        for observer in (parts.job_log, parts.status_files, self._worktree_cleanup):
+        for observer in (parts.job_log, parts.status_files, self._worktree_removal):
             parts.publisher.add(observer)
         parts.publisher.start()
         parts.status_files.start()
@@ -155,7 +155,7 @@ class JobManager:
         with self._listener:
             self.parts.merge_queue.close()
             self.parts.attempts.close()
-            self._worktree_cleanup.close()
+            self._worktree_removal.close()
         self.parts.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:

@@ -107,7 +107,7 @@ class OpenedWorktrees:
         self._opened.pop(worker.key, None)
 
 
-class WorktreeCleanup:
+class WorktreeRemoval:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
     An observer of stored changes. Failed removals are repeated when the job ends. A later retry
@@ -125,7 +125,7 @@ class WorktreeCleanup:
         self._worktrees = worktrees
         self._baselines = baselines
         self._workspace = workspace
-        self._threads = PrestartedThreadPool(1, "worktree cleanup")
+        self._threads = PrestartedThreadPool(1, "worktree removal")
 
     def __call__(self, change: Change) -> None:
         for event in change.events:

@@ -11,7 +11,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.engine.worktrees.worktree_lifetime import (
     OpenedWorktrees,
-    WorktreeCleanup,
+    WorktreeRemoval,
     gates_directory,
     worktree_of,
 )
@@ -97,7 +97,7 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
     ]
 
     def dropped(baselines: Baselines) -> list[str]:
-        WorktreeCleanup(Seen(), baselines, workspace, find_job)(Change(events=ends))
+        WorktreeRemoval(Seen(), baselines, workspace, find_job)(Change(events=ends))
         return baselines.dropped
 
     assert dropped(Baselines()) == []
@@ -109,7 +109,7 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
 def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
     seen, workspace = Seen(), WorkspaceLayout(tmp_path)
     os.makedirs(worktree_of(workspace, worker(1)))
-    worktree_cleanup = WorktreeCleanup(seen, Baselines(), workspace, find_job)
+    worktree_removal = WorktreeRemoval(seen, Baselines(), workspace, find_job)
     ended = WorkerResult(exit_code=1)
     workers = [
         worker(1, status=WorkerStatus.RUNNING),
@@ -118,8 +118,8 @@ def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
         worker(4, status=WorkerStatus.SUCCESS, result=ended),
         replace(worker(5, status=WorkerStatus.SUCCESS, result=ended), job_id="plain"),
     ]
-    worktree_cleanup(Change(workers=workers))
+    worktree_removal(Change(workers=workers))
     until(lambda: len(seen.removed) == 2, "both are removed")
-    worktree_cleanup.close()
+    worktree_removal.close()
     assert seen.removed == [3, 4]
-    worktree_cleanup(Change(workers=workers))
+    worktree_removal(Change(workers=workers))
