@@ -42,13 +42,13 @@ def remove(
     try:
         for root_id in removal.begun():
             removal.finish(root_id)
-            yield root_id, removal.destroy(root_id)
+            yield root_id, removal.delete_files(root_id)
         unfinished = set(manager.parts.store.unfinished())
         for root_id in root_ids:
             if root_id in unfinished:
                 continue
             removal.secure(root_id)
             if removal.begin(root_id):
-                yield root_id, removal.destroy(root_id)
+                yield root_id, removal.delete_files(root_id)
     finally:
         manager.close()

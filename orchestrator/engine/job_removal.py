@@ -42,18 +42,18 @@ class JobRemoval:
 
     1. Rename the directory. The new name records the removal.
     2. Delete the rows in one transaction.
-    3. Destroy the directory.
+    3. Delete the directory.
 
-    After a crash, ``finish`` and ``destroy`` complete the removal. Only the thread that writes to
-    the store may call ``begin``, so that no retry runs the job during the removal.
+    After a crash, ``finish`` and ``delete_files`` complete the removal. Only the thread that writes
+    to the store may call ``begin``, so that no retry runs the job during the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
         self._store = store
         self._files = files
-        #: Removals that this process began and whose files it has not destroyed yet.
+        #: Removals that this process began and whose files it has not deleted yet.
         self._under_way: set[str] = set()
-        self._destruction = threading.Lock()
+        self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
         """Save on git refs the work that the removal would lose.
@@ -72,7 +72,7 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Rename the directory, and delete the rows. ``destroy`` removes the directory later.
+        """Rename the directory, and delete the rows. ``delete_files`` removes the directory later.
 
         Idempotent. Return False without a change if the job has not ended, or a person works in a
         worktree of the job. Raise OSError or StoreError.
@@ -91,17 +91,17 @@ class JobRemoval:
         failpoints.reached("removal: rows deleted")
         return True
 
-    def destroy(self, root_id: str) -> Sequence[str]:
+    def delete_files(self, root_id: str) -> Sequence[str]:
         """Destroy the directory. Return the names of the remaining git refs with work of the job.
 
         Idempotent, also for two threads at the same time. Raise OSError.
         """
         try:
-            with self._destruction:
-                kept = self._files.destroy(root_id)
+            with self._deletion:
+                kept = self._files.delete_files(root_id)
         finally:
             self._under_way.discard(root_id)
-        failpoints.reached("removal: files destroyed")
+        failpoints.reached("removal: files deleted")
         return kept
 
     def unknown(self) -> Sequence[str]:
@@ -115,7 +115,7 @@ class JobRemoval:
         return tuple(each for each in self._files.marked_removed() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
-        """Delete the rows of an interrupted removal. ``destroy`` removes the directory later.
+        """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
         If the job is unfinished in the store, put its directory back and delete nothing. This can
         happen after an older copy of the store was restored. Call this in the thread that calls
@@ -209,7 +209,7 @@ class Housekeeping:
     def _finish(self) -> None:
         for root_id in self._removal.begun():
             self._loop.call(partial(self._finish_one, root_id))
-            self._removal.destroy(root_id)
+            self._removal.delete_files(root_id)
 
     def _write_missing_files(self) -> None:
         for job in self._store.ended(time.time(), CHECKED_JOBS):
@@ -226,7 +226,7 @@ class Housekeeping:
             began = time.monotonic()
             self._removal.secure(job.id)
             if self._loop.call(partial(self._begin, job.id)):
-                kept = self._removal.destroy(job.id)
+                kept = self._removal.delete_files(job.id)
                 payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
                 logger.info("job removed", extra=payload)
                 self._removed(job)

@@ -3,7 +3,7 @@
 The workspace and the project may be moved, with or without a running server (``Place``). A job's
 directory is removed in two steps, so that a crash leaves no half-removed directory. First the
 directory is renamed. Its new name shows that the job's rows must be deleted, too. Then the
-directory is destroyed.
+directory is deleted.
 """
 
 import errno
@@ -331,7 +331,7 @@ class WorkspaceJobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` removes data outside of a destroyed job's directory.
+        """``forget`` removes data outside of a deleted job's directory.
 
         Its arguments are the job's id, the former path of the job's directory, and the directory's
         new path. It returns the names of git refs that remain, and must be idempotent. ``secure``
@@ -350,7 +350,7 @@ class WorkspaceJobFiles:
         if directory.is_symlink() or not directory.exists():
             moved.mkdir(mode=0o700, exist_ok=True)
         else:
-            self.destroy(root_id)
+            self.delete_files(root_id)
             directory.rename(moved)
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -373,7 +373,7 @@ class WorkspaceJobFiles:
         """Undo ``mark_removed``. Raise OSError if the job has a new directory."""
         self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
 
-    def destroy(self, root_id: str) -> Sequence[str]:
+    def delete_files(self, root_id: str) -> Sequence[str]:
         """Remove a directory that ``mark_removed`` renamed, and the job's data outside of it.
 
         Return the names of the git refs that save work of the job. Links are removed, but not their

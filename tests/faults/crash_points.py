@@ -62,7 +62,7 @@ OF_REMOVAL = (
     "removal: set aside",
     "store: forgotten",
     "removal: rows deleted",
-    "removal: files destroyed",
+    "removal: files deleted",
 )
 #: Crashed one after the other, in one job.
 OF_A_RICH_JOB = (

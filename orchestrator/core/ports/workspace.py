@@ -92,7 +92,7 @@ class JobFiles(Protocol):
 
     def unmark_removed(self, root_id: str) -> None: ...
 
-    def destroy(self, root_id: str) -> Sequence[str]:
+    def delete_files(self, root_id: str) -> Sequence[str]:
         """Remove a directory that ``mark_removed`` renamed. Idempotent. Raise OSError.
 
         Return the names of the git refs that save work of the job.

@@ -55,7 +55,7 @@ class RemovalCalls:
                 raise Conflict(f"job {job_id} is in use; nothing was removed; retry later")
 
         self._supervisor.call(action)
-        return self._removal.destroy(job_id)
+        return self._removal.delete_files(job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job's branches, worktrees, and other refs, except refs of landed work.

@@ -152,10 +152,10 @@ def test_a_removal_that_a_caller_waits_for_is_left_to_the_caller(tmp_path: Path)
     removal = JobRemoval(store, WorkspaceJobFiles(tmp_path, forget=forget))
     assert removal.begin("old")
     with ThreadPoolExecutor(2) as threads:
-        first = threads.submit(removal.destroy, "old")
+        first = threads.submit(removal.delete_files, "old")
         assert saving.wait(10)
-        assert removal.begun() == (), "housekeeping must not destroy it"
-        second = threads.submit(removal.destroy, "old")
+        assert removal.begun() == (), "housekeeping must not delete it"
+        second = threads.submit(removal.delete_files, "old")
         others.set()
         assert (first.result(10), second.result(10)) == (["refs/kept"], ())
     store.close()
