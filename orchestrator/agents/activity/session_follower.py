@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.agents.activity.lines import Lines
+from orchestrator.agents.activity.line_splitter import LineSplitter
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Seconds between two checks of the files.
@@ -29,7 +29,7 @@ class Follower:
     def __init__(self, session: SessionFile) -> None:
         self._session = session
         self._read: dict[Path, int] = {}
-        self._begun: dict[Path, Lines] = {}
+        self._begun: dict[Path, LineSplitter] = {}
         self._next = 0.0
 
     def due(self, now: float) -> bool:
@@ -54,7 +54,7 @@ class Follower:
             data = _read(path, self._read.get(path, 0), left)
             self._read[path] = self._read.get(path, 0) + len(data)
             left -= len(data)
-            for line in self._begun.setdefault(path, Lines()).add(data):
+            for line in self._begun.setdefault(path, LineSplitter()).add(data):
                 yield path.name, line
 
     def _files(self) -> list[Path]:

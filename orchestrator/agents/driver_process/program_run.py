@@ -20,7 +20,7 @@ from orchestrator.agents.activity.agent_events import (
     Reader,
     SessionReader,
 )
-from orchestrator.agents.activity.lines import Lines
+from orchestrator.agents.activity.line_splitter import LineSplitter
 from orchestrator.agents.activity.outside_edits import Edits
 from orchestrator.agents.activity.session_follower import Follower
 from orchestrator.agents.activity.transcript import PeopleLog, RawStream
@@ -88,7 +88,7 @@ class Program:
         self._on_session = on_session
         self._mailbox = mailbox
         self._look_at = 0.0
-        self._out, self._err = Lines(), Lines(_STDERR_BYTES)
+        self._out, self._err = LineSplitter(), LineSplitter(_STDERR_BYTES)
         self._stderr = ""
         self._asked: EarlyStop | None = None
         self._stop_at = 0.0

@@ -1,4 +1,4 @@
-"""The use cases that only read."""
+"""The use cases that read one job: its workers, tree, events, report, logs, and merge record."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence

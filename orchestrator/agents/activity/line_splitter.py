@@ -7,7 +7,7 @@ from collections.abc import Iterator
 MOST_BYTES = 8 * 1024 * 1024
 
 
-class Lines:
+class LineSplitter:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._begun: list[bytes] = []
