@@ -127,7 +127,7 @@ FIRST: Sections = {
 #: By name of a group: the help text, and the sections.
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "job": (
-        "Follow, control, merge, and remove one job.",
+        "Follow, control, merge, and remove one job. WORKER is the id of a worker, or of its task.",
         (
             "Follow a job",
             "Control a job",

@@ -81,7 +81,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "output",
         "offline server_record",
         "command_context",
-        "plan",
+        "plan worker_names",
         "follow server setup worker",
         "changes demo doctor",
         "jobs",

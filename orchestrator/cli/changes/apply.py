@@ -28,6 +28,7 @@ from orchestrator.cli.output.job_summary import (
     tasks_of,
 )
 from orchestrator.cli.output.terminal import confirmed, printable
+from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
@@ -88,7 +89,7 @@ def apply_command(
     job_id: str,
     target: Path | None,
     dry_run: bool,
-    take: tuple[str, ...],
+    take: Sequence[str],
     yes: bool,
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
@@ -100,6 +101,7 @@ def apply_command(
     """
     if target is None and not dry_run:
         context.check_user("apply without --to")
+    take = workers_of(context, job_id, take)
     place = _checked(target or _project(context, job_id))
     sources = _by_path(_sources(context, job_id), job_id, take)
     placing = SafeWriter(place)

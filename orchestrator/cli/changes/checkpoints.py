@@ -14,6 +14,7 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.output.terminal import confirmed, local_time, table
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 from orchestrator.core.text.command_name import COMMAND
 
@@ -34,6 +35,7 @@ def checkpoints_command(context: CliContext, job_id: str, worker_id: str | None)
     current checkpoint of each worker is marked.
     """
     context.work_on_project_of(job_id)
+    worker_id = worker_id and worker_of(context, job_id, worker_id)
     answer = _checkpoints(context, job_id)
     found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
     if context.as_json:
@@ -62,6 +64,7 @@ def rollback_command(
     Without CHECKPOINT, restores the state before the worker's latest attempt. WORKER must not be
     running. The worker's present state is saved as another checkpoint.
     """
+    worker_id = worker_of(context, job_id, worker_id)
     to = checkpoint or "the checkpoint before its latest attempt"
     if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {to}?"):
         raise unconfirmed("roll back")

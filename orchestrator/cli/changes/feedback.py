@@ -13,6 +13,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.text.command_name import COMMAND
 
@@ -77,6 +78,7 @@ def feedback_command(
     if file is not None:
         given.add(in_file(file.read()))
     with context.client() as client:
+        worker_id = worker_of(context, job_id, worker_id)
         commit = commit or _commit(client.job(job_id), worker_id)
         if edit:
             given.add(_edited(context, job_id, worker_id, commit))

@@ -18,6 +18,7 @@ from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus, MergeState
 from orchestrator.core.text.command_name import COMMAND
@@ -57,6 +58,7 @@ def diff_command(
     """
     context.work_on_project_of(job_id)
     if worker_id:
+        worker_id = worker_of(context, job_id, worker_id)
         shown = diff_of_worker(context, job_id, worker_id, attempt, stat)
     elif attempt is not None:
         raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")

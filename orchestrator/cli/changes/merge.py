@@ -16,6 +16,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_summary import place_of, purpose
 from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.worker_names import workers_of
 
 #: Maximum number of lost hunks to show.
 MOST_HUNKS = 20
@@ -52,8 +53,8 @@ def merge_command(
     context: CliContext,
     job_id: str,
     strategy: str | None,
-    take: tuple[str, ...],
-    leave: tuple[str, ...],
+    take: Sequence[str],
+    leave: Sequence[str],
     resolve: str | None,
 ) -> int:
     """Repeat the merge of JOB's worker branches.
@@ -66,6 +67,7 @@ def merge_command(
     """
     from orchestrator.cli.server.background_server import client_for
 
+    take, leave = workers_of(context, job_id, take), workers_of(context, job_id, leave)
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     asked = {name: value for name, value in choice.items() if value}
     with client_for(context, job_id) as client:

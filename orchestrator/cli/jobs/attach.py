@@ -18,6 +18,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
@@ -61,6 +62,7 @@ def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
 
     context.check_user("attach")
     context.work_on_project_of(job_id)
+    worker_id = worker_of(context, job_id, worker_id)
     job = whole_job(context.workspace, job_id)
     row = _row(job, worker_id)
     if row["status"] not in ENDED_WORKER:

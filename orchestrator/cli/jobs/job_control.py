@@ -19,6 +19,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.text.command_name import COMMAND
 
 SECONDS = Seconds(min=0)
@@ -185,6 +186,7 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
     With WORKER, stops this worker and its child jobs only; the other workers of JOB continue.
     """
     with context.client() as client:
+        worker_id = worker_id and worker_of(context, job_id, worker_id)
         answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
         print_status(context, answer)
 
@@ -204,6 +206,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
     if text == "-":
         text = sys.stdin.read()
     with context.client() as client:
+        worker_id = worker_of(context, job_id, worker_id)
         answer = client.message(job_id, worker_id, text)
     if context.as_json:
         click.echo(json.dumps(answer))
@@ -252,6 +255,7 @@ def retry_command(
         raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
     with client_for(context, job_id) as client:
         if worker_id:
+            worker_id = worker_of(context, job_id, worker_id)
             print_status(context, client.retry_worker(job_id, worker_id))
         else:
             print_status(context, client.retry(job_id, **config))

@@ -16,6 +16,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.core.text.command_name import COMMAND
@@ -37,8 +38,10 @@ def logs_command(
 ) -> None:
     """Print the log of WORKER, or of all workers of JOB.
 
-    Without WORKER, each line starts with its worker's name.
+    Without WORKER, each line starts with its worker's name. WORKER is the id of a worker, or of its
+    task.
     """
+    worker_id = worker_id and worker_of(context, job_id, worker_id)
     if worker_id is None and follow and tail is None:
         tail = FOLLOWED_LINES
     for worker, line in _lines(context, job_id, worker_id, follow, tail):
