@@ -90,10 +90,11 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
         raise InvalidRequest(f"{name}: no work: the file has neither 'request' nor 'tasks'")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
+    tasks = plan.get("tasks") or ()
     return PlanFile(
         request=plan["request"],
         config=plan.get("config") or {},
-        tasks=tuple({**above, **task} for task in plan.get("tasks") or ()),
+        tasks=tuple(task if task.get("approve") else {**above, **task} for task in tasks),
         lists_none=plan.get("tasks") == [],
     )
 

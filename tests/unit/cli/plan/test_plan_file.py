@@ -57,6 +57,19 @@ def test_an_unusual_plan_is_checked_here(tmp_path: Path, text: str) -> None:
     assert unchecked_plan(path, None) is None
 
 
+def test_a_question_gets_no_workdir_from_the_top_of_its_plan(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(
+        "request: Deploy\nworkdir: project\n"
+        "tasks:\n- {command: make}\n- {approve: Deploy, depends_on: [task_1]}\n"
+    )
+    plan = read_plan(path, None)
+    checked = JobRequest.model_validate(
+        json.loads(json.dumps({"request": "x", "tasks": plan.tasks}))
+    )
+    assert [task.workdir for task in checked.tasks] == ["project", None]
+
+
 def test_a_wrong_plan_is_told_with_its_line_without_a_server(
     orchestrator: Orchestrator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
