@@ -34,8 +34,7 @@ def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signat
 
 def subject_of(title: str, job_id: str) -> str:
     """Return the first line of a request, shortened to the length of a commit's subject."""
-    lines = title.strip().splitlines()
-    subject = lines[0] if lines else f"Result of job {job_id}"
+    subject = title.strip().partition("\n")[0].rstrip(": ") or f"Result of job {job_id}"
     return cut(subject, _MOST_SUBJECT)
 
 

@@ -13,6 +13,7 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.git import GitRepository, Landing
 from orchestrator.git.command import leftover_files
+from orchestrator.git.landing.squash import subject_of
 from tests.support.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
@@ -86,6 +87,10 @@ def test_a_squash_is_one_commit_with_all_trailers(project: Project, landing: Lan
     )
     assert project.git("diff", "main", RESULT) == ""
     assert (project.path / "new.txt").read_text() == "new\n"
+
+
+def test_a_subject_does_not_end_with_the_colon_of_its_first_line() -> None:
+    assert subject_of('Fix issue 7, "Crash": \n````text\nboom\n````', "1") == 'Fix issue 7, "Crash"'
 
 
 @pytest.mark.slow
