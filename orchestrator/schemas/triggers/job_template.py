@@ -46,10 +46,11 @@ class JobTemplate:
     source: str = ""
 
     def check(self, params: Mapping[str, object]) -> None:
-        """Raise InvalidRequest for an invalid request or a wrong placeholder.
+        """Raise InvalidRequest for an invalid request, a wrong placeholder, or an unused parameter.
 
         A placeholder is wrong if it is unknown, or outside of the texts for agents.
         """
+        unused = dict.fromkeys(params)
         for place, text in _texts(self.document, ()):
             names = _PLACEHOLDER.findall(text)
             if names and not _may_have_values(place):
@@ -62,6 +63,11 @@ class JobTemplate:
                 if name not in params:
                     known = ", ".join(params) or "none"
                     raise self._invalid(place, f"unknown parameter {name!r}; params: {known}")
+                unused.pop(name, None)
+        for name in unused:
+            raise InvalidRequest(
+                f"params.{name} is not used; write {{{{{name}}}}} into request, or remove {name}"
+            )
         self.render(dict.fromkeys(params, "example"))
 
     def render(self, values: Values) -> OrchestrateRequest:

@@ -121,6 +121,7 @@ def test_a_value_outside_of_texts_for_agents_is_refused(
     ("given", "words"),
     [
         ({"request": "{{other}}", "params": {"title": "$.t"}}, "unknown parameter 'other'"),
+        ({"request": "Fix {t}", "params": {"t": "$.t"}}, "params.t is not used; write {{t}}"),
         ({"request": "a", "config": {"base": "{{t}}"}, "params": {"t": "$.t"}}, "config.base has"),
         ({"request": "a", "config": {"agnt": "x"}}, "did you mean 'agent'?"),
         ({"request": "a", "params": {"t": "issue.title"}}, "'issue.title' is not a path"),
