@@ -13,7 +13,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import CALLBACK, Subscription
 from orchestrator.outbox import webhooks as hooks
-from orchestrator.outbox.delivery.allowed_addresses import ForbiddenUrl, check_form
+from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of
@@ -50,8 +50,9 @@ class _Checks:
     A value from an unset variable is empty, and is not checked.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, allowed_hosts: Sequence[str]) -> None:
         self.trouble: list[str] = []
+        self._check_url = AddressPolicy(allowed_hosts).check_literal
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
         """Return the secret's key in a tuple; empty if the secret is not set or is invalid.
@@ -74,16 +75,17 @@ class _Checks:
                 )
         return headers
 
-    def address(self, where: str, url: str, check: Callable[[str], None] = check_form) -> None:
+    def address(self, where: str, url: str, check: Callable[[str], None] | None = None) -> None:
+        """Collect the error of ``check``; default: the check of a URL that gets messages."""
         try:
             if url:
-                check(url)
+                (check or self._check_url)(url)
         except (ForbiddenUrl, ValueError) as error:
             self.trouble.append(f"{where}: {error}")
 
 
 def receivers(settings: Settings) -> Receivers:
-    checks = _Checks()
+    checks = _Checks(settings.webhooks.allow_hosts)
     endpoints, targets = settings.webhooks.endpoints, settings.notify.targets
     checks.trouble += _repeated("webhooks.endpoints", [each.name for each in endpoints])
     checks.trouble += _repeated("notify.targets", [each.name for each in targets])

@@ -54,6 +54,12 @@ class AddressPolicy:
                     f"it to webhooks.allow_hosts in config.yaml: [{_with_port(host, port)}]"
                 )
 
+    def check_literal(self, url: str) -> None:
+        """Raise ForbiddenUrl as ``check`` does, but resolve no host name other than localhost."""
+        host, _ = _parts(url)
+        if host.rstrip(".") == "localhost" or _is_address(host.strip("[]")):
+            self.check(url)
+
     def is_allowed(self, url: str) -> bool:
         """True if ``webhooks.allow_hosts`` has the URL's host.
 
@@ -61,11 +67,6 @@ class AddressPolicy:
         """
         host, port = _parts(url)
         return not self._allowed.isdisjoint({host, _with_port(host, port)})
-
-
-def check_form(url: str) -> None:
-    """Raise ForbiddenUrl if a URL is malformed. Does not resolve the host name."""
-    _parts(url)
 
 
 def _with_port(host: str, port: int) -> str:
@@ -105,6 +106,14 @@ def _addresses(host: str, port: int) -> list[str]:
         reason = getattr(error, "strerror", None) or str(error)
         raise Unresolved(f"{host} has no address ({reason}); check the name") from None
     return [str(entry[4][0]).partition("%")[0] for entry in found]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_public(text: str) -> bool:

@@ -29,3 +29,27 @@ def test_a_header_that_http_does_not_allow_is_refused(name: str, value: str) -> 
         check_receivers(the_settings(endpoints=[endpoint]))
 
     assert f"config.yaml: webhooks.endpoints[ci].headers.{name!r}" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("http://localhost:5678/hook", "localhost:5678"),
+        ("https://10.0.0.5/hook", "10.0.0.5:443"),
+        ("http://[::1]:80/hook", "[::1]:80"),
+    ],
+)
+def test_a_private_address_is_refused_unless_its_host_is_allowed(url: str, host: str) -> None:
+    endpoint = {"name": "ci", "url": url}
+    with pytest.raises(ConfigError) as refused:
+        check_receivers(the_settings(endpoints=[endpoint]))
+
+    assert "config.yaml: webhooks.endpoints[ci].url: " in refused.value.message
+    assert f"add it to webhooks.allow_hosts in config.yaml: [{host}]" in refused.value.message
+    check_receivers(the_settings(endpoints=[endpoint], allow_hosts=[host]))
+
+
+def test_a_host_name_is_not_resolved_at_the_start() -> None:
+    endpoint = {"name": "ci", "url": "https://ci.internal.invalid/hook"}
+
+    check_receivers(the_settings(endpoints=[endpoint]))
