@@ -1,5 +1,6 @@
 """Manages the outbox: the calls of administrators, and the delivery of entries."""
 
+import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ from orchestrator.outbox.delivery.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.security.secrets.masking import shown_address
+
+logger = logging.getLogger(__name__)
 
 OFF = f"the receiver answered 410 Gone; to turn the endpoint on again: {COMMAND} webhooks test "
 
@@ -76,6 +79,12 @@ class OutboxService:
 
         Return all these entries with their new states.
         """
+        entries = self._sent(entry)
+        for each in entries:
+            _log_failure(each)
+        return entries
+
+    def _sent(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
         outcome = self._webhooks.send(entry)
@@ -160,6 +169,25 @@ class OutboxService:
         off = OFF + name if self._switch.is_off(endpoint) else ""
         topics = sorted(map(str, self._subscriptions[endpoint].topics))
         return EndpointInfo(name, kind, shown_address(url), topics, off, counts.get(endpoint, {}))
+
+
+def _log_failure(entry: OutboxEntry) -> None:
+    """Log the first failed attempt, and the last one."""
+    if entry.state is EntryState.FAILED:
+        after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
+    elif entry.last_error and entry.attempts == 1:
+        listed = f"{COMMAND} webhooks deliveries --job {entry.job_id}"
+        after = f"it is retried; list messages: {listed}"
+    else:
+        return
+    logger.warning(
+        "%s of job %s was not delivered to %s: %s; %s",
+        entry.topic,
+        entry.job_id,
+        entry.endpoint,
+        entry.last_error,
+        after,
+    )
 
 
 def _most_at_once(endpoint: str) -> int:

@@ -224,6 +224,54 @@ def test_gone_turns_an_endpoint_off_until_a_test_succeeds(
     assert not off()
 
 
+def test_an_undelivered_message_is_logged_with_the_command_for_it(
+    site: InProcess, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.answers["/gone"], receiver.answers["/shaky"] = [410], [500]
+    gone = site.run("Do it", [TRUE], labels={"to": "gone"})["job_id"]
+    shaky = site.run("Do it", [TRUE], labels={"to": "shaky"})["job_id"]
+
+    def entry(job_id: str) -> dict[str, Any]:
+        [found] = [e for e in deliveries(site, job_id) if e["endpoint"] != "webhook:ci"]
+        return found
+
+    try:
+        until(lambda: entry(gone)["state"] == "failed", "the message failed")
+        until(lambda: entry(shaky)["state"] == "delivered", "the retry is delivered")
+    finally:
+        site.call("POST", "/webhooks/gone/test")
+    assert [each.getMessage() for each in caplog.records if shaky in each.getMessage()] == [
+        f"job_ended of job {shaky} was not delivered to webhook:shaky: HTTP 500 Internal Server "
+        f"Error; it is retried; list messages: bin/orchestrator webhooks deliveries --job {shaky}"
+    ]
+    assert [each.getMessage() for each in caplog.records if gone in each.getMessage()] == [
+        f"job_ended of job {gone} was not delivered to webhook:gone: HTTP 410 Gone; send it again: "
+        f"bin/orchestrator webhooks redeliver {entry(gone)['id']}"
+    ]
+
+
+def test_the_list_of_deliveries_shows_an_error_to_its_end(
+    site: InProcess,
+    receiver: Receiver,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    receiver.answers["/shaky"] = [307]
+    receiver.answer_headers = {"Location": receiver.url("/elsewhere")}
+    try:
+        job_id = site.run("Do it", [TRUE], labels={"to": "shaky"})["job_id"]
+        until(lambda: any(e["error"] for e in deliveries(site, job_id)), "the attempt is recorded")
+    finally:
+        receiver.answer_headers = {}
+    context = CliContext(folder=site.folder, environ=environ)
+    execute(("webhooks", "deliveries", "--job", job_id), context)
+
+    shown = capsys.readouterr().out
+    assert "redirects are not followed); next attempt " in " ".join(shown.split())
+
+
 def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None:
     # The delivery of an earlier test may be repeated now, and get one of the answers.
     receiver.answers["/hook"] = [307] * 20

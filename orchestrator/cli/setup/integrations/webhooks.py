@@ -7,12 +7,13 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+from orchestrator.cli.output.terminal import local_time, terminal_width, wrapped
 from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50
 LEAST_WIDTH = 40
+INDENT = "  "
 NONE = (
     "no webhook is configured; add one to webhooks.endpoints in config.yaml; see docs/webhooks.md"
 )
@@ -117,5 +118,6 @@ def _show(delivery: dict[str, Any]) -> None:
     attempts = delivery["attempts"]
     if delivery["error"]:
         due = f"; next attempt {local_time(delivery['due_at'])}" if "due_at" in delivery else ""
-        text = f"  {attempts} attempt{'' if attempts == 1 else 's'}: {delivery['error']}{due}"
-        click.echo(first_line(text, max(LEAST_WIDTH, terminal_width())))
+        text = f"{attempts} attempt{'' if attempts == 1 else 's'}: {delivery['error']}{due}"
+        for line in wrapped(text, max(LEAST_WIDTH, terminal_width()) - len(INDENT)):
+            click.echo(f"{INDENT}{line}")
