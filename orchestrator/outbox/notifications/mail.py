@@ -54,6 +54,9 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     except (smtplib.SMTPException, OSError, ValueError) as error:
         if deadline.passed:
             return Outcome(error=f"the mail server took more than {within:g} s")
+        if isinstance(error, OSError) and error.strerror and error.errno:
+            where = f"cannot connect to the mail server {parts.hostname}"
+            return Outcome(error=f"{where}: {error.strerror}")
         return Outcome(error=f"mail was not sent: {type(error).__name__}")
     return Outcome()
 

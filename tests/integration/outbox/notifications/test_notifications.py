@@ -191,6 +191,13 @@ def test_a_refused_mail_is_final() -> None:
     assert (outcome.error, outcome.final) == ("SMTP 554", True)
 
 
+def test_a_mail_server_that_is_down_is_named_with_its_cause() -> None:
+    outcome = mail.send("smtp://127.0.0.1:1?from=bot@x.org&to=me@x.org", NOTICE)
+
+    assert outcome.error == "cannot connect to the mail server 127.0.0.1: Connection refused"
+    assert not outcome.final
+
+
 def test_a_password_is_not_sent_to_a_mail_server_without_encryption() -> None:
     passwords: list[bytes] = []
 
