@@ -88,7 +88,8 @@ class Messages:
         found = self._store.snapshot(job.root_id)
         rows = zip(found.workers.job_id, found.workers.files, strict=True) if found else ()
         files = sum(number for job_id, number in rows if job_id == job.id)
-        return {"files": files, "landed_on": list(job.facts.landed_on)}
+        branches = (*(each.branch for each in job.facts.landed), *job.facts.landed_on)
+        return {"files": files, "landed_on": list(dict.fromkeys(branches))}
 
     def _labels(self, job: Job) -> dict[str, str]:
         labels = list(job.config.labels.items())[:MOST_LABELS]

@@ -4,17 +4,20 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.job_facts import JobFacts, Landed
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
 from orchestrator.outbox.delivery.delivery_threads import MOST_AT_ONCE, MOST_OF_ENDPOINT, Sender
 from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, an_event
@@ -70,6 +73,17 @@ def test_entries_are_stored_with_their_event_and_come_back_when_due(store: SqlSt
         "webhook:ci": {"delivered": 1, "pending": 1},
         "notify:me": {"failed": 1},
     }
+
+
+def test_a_message_names_the_branches_with_the_result(store: SqlStore) -> None:
+    landed = Landed(branch="main", commit="c", before="b", at=1.0, by="me")
+    facts = JobFacts(landed=(landed,), landed_on=("earlier", "main"))
+    store.save(Change(new_jobs=[a_job("b", facts=facts)]))
+
+    body = Messages(store, str, str).of(replace(an_entry(1), root_id="b", job_id="b"))
+
+    assert body is not None
+    assert body["data"]["changes"]["landed_on"] == ["main", "earlier"]
 
 
 def test_an_event_that_cannot_be_stored_leaves_no_message(store: SqlStore) -> None:
