@@ -189,7 +189,8 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
     if has_changed or record.started_at is None or _has_own_settings(context.environ):
         from orchestrator.config import load
 
-        load(context.folder, environ=context.environ)
+        # The key and variables such as env:HOOK_SECRET may be set only for the server.
+        load(context.folder, environ=context.environ, require_key=False)
     if has_changed:
         say(
             "the running server still uses the previous config.yaml; stop it, so that the next "

@@ -194,6 +194,14 @@ def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: R
     assert "the running server still uses the previous config.yaml" in mended[2]
 
 
+def test_a_command_needs_no_variable_that_the_running_server_has(product: Path, start: Run) -> None:
+    finish(start("run", "x", "--keep-server"))
+    with (product / "config.yaml").open("a") as file:
+        file.write("webhooks: {callback_secret: env:A_SECRET_OF_THE_SERVER}\n")
+
+    assert finish(start("run", "y", "--keep-server"))[0] == ExitCode.OK
+
+
 def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:
     with closing(socket.create_server(("127.0.0.1", port))):
         code, _, err = finish(start("run", "x"))
