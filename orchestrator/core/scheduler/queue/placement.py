@@ -151,7 +151,6 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     if not wanted:
         return f"waiting for node {wants.machine}: the node was removed"
     with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
-    names = ", ".join(map(name_of, with_agent))
     why = hindrance((each for each in wanted if each.slots), wants.agent)
     if not with_agent and wants.machine is not None:
         because = f"; {why}" if why else ""
@@ -162,7 +161,13 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
         of = f" with {listed_labels(wants.labels)}" if wants.labels else ""
         because = f"; {why}" if why else ""
         return f"waiting for {wants.agent}: no node{of} has this agent{because}"
-    return f"waiting for free slots and memory on a node with {wants.agent}: {names}"
+    busy = [name_of(each) for each in with_agent if each.takes_workers]
+    away = [name_of(each) for each in with_agent if not each.takes_workers]
+    unavailable = f"; unavailable nodes: {', '.join(away)}" if away else ""
+    if not busy:
+        return f"waiting for a node with {wants.agent}{unavailable}"
+    names = ", ".join(busy)
+    return f"waiting for free slots and memory on a node with {wants.agent}: {names}{unavailable}"
 
 
 def _stamp(machine: Machine, agent: str) -> str:

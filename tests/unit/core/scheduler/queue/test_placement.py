@@ -120,6 +120,18 @@ def test_only_the_named_machine_is_chosen() -> None:
     assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
 
 
+def test_a_worker_whose_machines_are_unavailable_waits_for_them_by_name() -> None:
+    away = a_machine("n2", labels={"gpu": "true"}, takes_workers=False)
+    small = a_machine("n3", labels={"gpu": "true"}, memory_bytes=1)
+    gpu = Wants(agent="a", labels={"gpu": "true"}, memory_bytes=2)
+
+    found = choose([a_machine("n1"), away], {}, gpu)
+    assert found == Unplaced("waiting for a node with a; unavailable nodes: n2", is_full=False)
+    found = choose([a_machine("n1"), away, small], {}, gpu)
+    reason = "waiting for free slots and memory on a node with a: n3; unavailable nodes: n2"
+    assert found == Unplaced(reason, is_full=False)
+
+
 def test_a_cluster_without_a_free_slot_is_full() -> None:
     machines = [a_machine(HERE, 0), a_machine("n1", 2), a_machine("n2", 4, takes_workers=False)]
     found = choose(machines, {"n1": 2}, CLAUDE)
