@@ -134,6 +134,13 @@ def _why_full(machines: Sequence[Machine]) -> str:
 def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     wanted = [each for each in machines if _is_named(each, wants)]
     sharing = [each for each in wanted if each.shares_files and each.slots]
+    labels = listed_labels(wants.labels)
+    set_labels = f"set labels with {COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
+    if wants.server_files and wanted and not sharing and labels:
+        return (
+            "waiting: this worker needs a node that shares the server's files, and has "
+            f"{labels}; {set_labels}"
+        )
     if wants.server_files and wanted and not sharing:
         return (
             "waiting: this worker needs a node that shares the server's files, and no such node "
@@ -143,11 +150,7 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
         wanted = sharing or wanted
     if not wanted and wants.labels:
         where = f"node {wants.machine or HERE_WORD}" if wants.machine is not None else "a node"
-        labels = listed_labels(wants.labels)
-        return (
-            f"waiting for {where} with {labels}: set labels with "
-            f"{COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
-        )
+        return f"waiting for {where} with {labels}: {set_labels}"
     if not wanted:
         return f"waiting for node {wants.machine}: the node was removed"
     with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
@@ -158,7 +161,7 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
             f"waiting for node {name_of(wanted[0])}: {wants.agent} is not available on it{because}"
         )
     if not with_agent:
-        of = f" with {listed_labels(wants.labels)}" if wants.labels else ""
+        of = f" with {labels}" if labels else ""
         because = f"; {why}" if why else ""
         return f"waiting for {wants.agent}: no node{of} has this agent{because}"
     busy = [name_of(each) for each in with_agent if each.takes_workers]

@@ -78,6 +78,18 @@ def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares
     )
 
 
+def test_labels_of_machines_that_do_not_share_the_files_are_named() -> None:
+    far = a_machine("n1", labels={"gpu": "true"}, shares_files=False)
+    found = choose(
+        [a_machine(HERE), far], {}, Wants(agent="a", labels=far.labels, server_files=True)
+    )
+    assert isinstance(found, Unplaced)
+    assert found.reason == (
+        "waiting: this worker needs a node that shares the server's files, and has gpu=true; set "
+        f"labels with {COMMAND} nodes label NAME gpu=true"
+    )
+
+
 @pytest.mark.parametrize(
     ("task", "git", "expected"),
     [
