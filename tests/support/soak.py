@@ -264,14 +264,23 @@ class Soak:
         wrong += [line for line in lines if line.startswith("overlap")]
         assert self._site.process is not None
         server = self._site.process.pid
+        deadline = time.monotonic() + SETTLED_WITHIN
+        while (each := self._held(server)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if each is None:
+            wrong.append("an ended keeper or spawner is still there")
+        for held in each or ():
+            wrong += held.grown_since(self._first.setdefault(held.pid, held))
+            self.figures.held += [held] if held.pid == server else []
+        self.figures.wrong += wrong
+
+    def _held(self, server: int) -> list[Held] | None:
+        """Return what the server, its keepers, and spawners hold; None if one of them is ending."""
         keepers = above.keepers(server)
         spawners = [pid for keeper in keepers if (pid := above.spawner(keeper))]
         shims = sum(len(above.shims(keeper)) for keeper in keepers)
-        for pid in (server, *keepers, *spawners):
-            held = Held.by(pid, shims)
-            wrong += held.grown_since(self._first.setdefault(pid, held))
-            self.figures.held += [held] if pid == server else []
-        self.figures.wrong += wrong
+        found = [Held.by(pid, shims) for pid in (server, *keepers, *spawners)]
+        return None if None in found else [each for each in found if each is not None]
 
 
 def _bad(answer: Answer) -> list[str]:

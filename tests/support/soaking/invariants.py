@@ -35,13 +35,22 @@ class Held:
     open: tuple[str, ...]
 
     @classmethod
-    def by(cls, pid: int, shims: int) -> "Held":
-        """Return the resources of the server, its keeper, or its spawner with this many shims."""
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    def by(cls, pid: int, shims: int) -> "Held | None":
+        """Return the resources of the server, its keeper, or its spawner with this many shims.
+
+        Return None for a process that is ending or has ended.
+        """
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            found = sorted(_open_files(pid))
+        except (FileNotFoundError, ProcessLookupError):
+            return None
         fields = dict(line.split(":", 1) for line in lines)
+        if "VmRSS" not in fields:
+            return None
         return cls(
             pid=pid,
-            descriptors=len(found := sorted(_open_files(pid))) - shims,
+            descriptors=len(found) - shims,
             open=tuple(found),
             threads=int(fields["Threads"]),
             bytes=int(fields["VmRSS"].split()[0]) * 1024,
