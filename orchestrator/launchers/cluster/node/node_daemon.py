@@ -5,12 +5,9 @@ shims keep running, and a new process finds them by these files.
 """
 
 import asyncio
-import errno
-import json
 import logging
 import os
 import secrets
-import shutil
 import socket
 import ssl
 import sys
@@ -20,24 +17,21 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 from orchestrator import __version__
 from orchestrator.core.errors import (
     ContainmentUnavailable,
     OrchestratorError,
-    RepositoryError,
 )
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk
-from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
+from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import (
-    CHUNK,
     SERVER_NAME,
     WINDOW,
     Link,
@@ -48,7 +42,6 @@ from orchestrator.launchers.cluster.connection.link import (
     tls,
     unpacked,
 )
-from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import (
     ServerAddresses,
     host_and_port,
@@ -56,15 +49,15 @@ from orchestrator.launchers.cluster.connection.server_addresses import (
 from orchestrator.launchers.cluster.connection.tunnel import Tunnel
 from orchestrator.launchers.cluster.file_transfer.archive import (
     ArchiveFigures,
-    UnusableFiles,
     as_full_disk,
 )
 from orchestrator.launchers.cluster.file_transfer.node_files import (
-    RETURNED,
     NodeFiles,
     attempt_files,
 )
-from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
+from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
+from orchestrator.launchers.cluster.node.node_lease import NodeLease
+from orchestrator.launchers.cluster.node.worktree_requests import WorktreeRequests
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,
@@ -73,7 +66,7 @@ from orchestrator.launchers.local.containment_settings import (
 )
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.shims import IDLE_SECONDS
-from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.launchers.process.lease_file import boot_time
 from orchestrator.launchers.process.worker_process import never_started
 from orchestrator.security.files.product_files import FOLDER
 
@@ -93,12 +86,6 @@ _LEAVE_SECONDS = 15.0
 #: Maximum seconds for which an ended worker's files wait for space on a full disk, and the seconds
 #: between two attempts.
 _FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
-#: Output files that are sent to the server: paths below the attempt's directory.
-FILES = {"log": "log", "raw": "raw/log"}
-#: The same for attempts whose files come back. Their archive is complete when it has its name.
-_NAMES = {**FILES, "files": RETURNED}
-#: Maximum number of empty directories that are kept for later attempts.
-_MOST_SPARES = 64
 #: OpenSSL's names of the errors by which a peer rejects this machine's certificate. After the
 #: handshake, every other TLS error means that the connection is broken.
 _REJECTIONS = frozenset(
@@ -116,7 +103,6 @@ _REJECTIONS = frozenset(
 )
 #: Ends without a result.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
-_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,69 +128,6 @@ Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 Space = Callable[[Path], tuple[int | None, int | None]]
 
 
-class _Held:
-    """An attempt whose end the server has not confirmed yet."""
-
-    def __init__(self, attempt_id: str, directory: str) -> None:
-        self.id, self.directory = attempt_id, directory
-        self.exit_path = f"{directory}/exit.json"
-        self.digest = ""
-        #: Size of the server's files when the attempt started.
-        self.bases = dict.fromkeys(FILES, 0)
-        self.sent = dict.fromkeys(FILES, 0)
-        self.exit: Exit | None = None
-        self.is_reported = False
-        #: True if the server does not expect the attempt.
-        self.is_unwanted = False
-        self.watch = -1
-        #: Directory for temporary files that this node created for the attempt; empty: none.
-        self.scratch = ""
-        #: The attempt's files if this node has its own file system; they come back before its end.
-        self.files: AttemptFiles | None = None
-        #: True until the attempt has its files. The next field is the exit of an attempt that was
-        #: stopped in this time.
-        self.is_preparing = False
-        self.stopped: Exit | None = None
-        #: The description of the files that come back; None: none do.
-        self.returned: Message | None = None
-        #: Held while the attempt's files are created, copied, changed, or packed.
-        self.turn = asyncio.Lock()
-        #: True from the end of the worker's processes.
-        self.has_ended = False
-        #: The first error of the arriving result of a child job.
-        self.result_error: OSError | None = None
-
-    def save(self) -> None:
-        """Store what the next process of this node needs. Raise OSError."""
-        kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
-        kept["files"] = None if self.files is None else asdict(self.files)
-        content = json.dumps(kept).encode("ascii")
-        with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
-            if file.write(content) < len(content):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
-
-    def load(self) -> None:
-        with suppress(OSError, ValueError, KeyError):
-            kept = json.loads(Path(self.directory, "launch.json").read_text(encoding="ascii"))
-            self.digest, self.bases = kept["digest"], kept["bases"]
-            self.scratch = kept["scratch"]
-            if kept["files"] is not None:
-                self.files = attempt_files(kept["files"])
-                self.sent["files"] = 0
-
-    def next_piece(self, file: str) -> bytes:
-        try:
-            found = os.open(f"{self.directory}/{_NAMES[file]}", _READ_FLAGS)
-        except OSError:
-            return b""
-        try:
-            return os.pread(found, CHUNK, self.sent[file])
-        except OSError:
-            return b""
-        finally:
-            os.close(found)
-
-
 class NodeDaemon:
     """The serving process of a node. Only the event loop's thread may call."""
 
@@ -223,30 +146,21 @@ class NodeDaemon:
         """
         self._settings, self._say, self._look, self._space = settings, say, look, space
         self._directory = settings.directory
-        (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._held = HeldAttempts(self._directory)
         self._files: NodeFiles | None = None
         if settings.own_files:
             self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
+        self._worktrees = WorktreeRequests(str(self._directory), self._held, self._files)
         self._code = code_fingerprint()
         self._working: set[asyncio.Task[None]] = set()
         #: True if ``_prune`` is due: at first, and after each connection.
         self._may_prune = True
-        self._lease = LeaseFile(str(self._directory / "lease"))
-        self._terms = self._stored_terms()
+        self._lease = NodeLease(self._directory)
         self._addresses = ServerAddresses(self._directory, settings.addresses)
-        self._absent_since: float | None = None
         #: Seconds to wait after the next rejection.
         self._next_pause = _REJECTED_SECONDS
         self._launcher: LocalLauncher | None = None
         self._idle_shims: asyncio.Task[None] | None = None
-        self._held: dict[str, _Held] = {}
-        self._by_watch: dict[int, _Held] = {}
-        self._growth = FileGrowthWatch(FILES["log"])
-        #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
-        #: directory takes longer than everything else that this process does for a short worker.
-        self._spares: list[tuple[str, int]] = []
-        shutil.rmtree(self._directory / "spare", ignore_errors=True)
-        (self._directory / "spare").mkdir(mode=0o700, exist_ok=True)
         self._link: Link | None = None
         #: The server's address of the link.
         self._where = ""
@@ -254,8 +168,6 @@ class NodeDaemon:
         #: True if the server expects few beats, because this node has no workers.
         self._is_idle = False
         self._expected = asyncio.Event()
-        #: Time at which each unanswered beat was sent, by the beat's number.
-        self._beats: dict[int, float] = {}
         self._grown: dict[str, None] = {}
         self._on_way = 0
         #: The unconfirmed bytes of worktree states on the present connection.
@@ -277,7 +189,7 @@ class NodeDaemon:
         Return the exit code. ``api``: the socket for the workers' API calls.
         """
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._growth.fileno(), self._files_grew)
+        self._loop.add_reader(self._held.fileno(), self._files_grew)
         self._api_port = api.getsockname()[1]
         server = await asyncio.start_server(self._accepted, sock=api)
         try:
@@ -291,7 +203,7 @@ class NodeDaemon:
                 await self._rest(pause)
         finally:
             server.close()
-            self._loop.remove_reader(self._growth.fileno())
+            self._loop.remove_reader(self._held.fileno())
             if self._launcher is not None:
                 self._loop.remove_reader(self._launcher.fileno())
                 if self._idle_shims is not None:
@@ -381,8 +293,8 @@ class NodeDaemon:
                 failures.append(
                     f"{where} closed the connection; {self._rejected_certificate(where)}"
                 )
-        if refusals == len(failures):
-            self._server_is_absent(dialled)
+        if refusals == len(failures) and self._addresses.are_complete:
+            self._lease.server_is_absent(dialled)
         self._print(f"{'; '.join(failures)}; retrying")
         return self._rejected_pause() if insecure == len(failures) else _PAUSE_SECONDS
 
@@ -407,21 +319,6 @@ class NodeDaemon:
         raise next(
             (each for each in errors if not isinstance(each, ConnectionRefusedError)), errors[0]
         )
-
-    def _server_is_absent(self, dialled: float) -> None:
-        """Extend the lease after all addresses refused the connection, so that workers continue.
-
-        This is safe because no server is running: no other machine starts this node's attempts, and
-        a new server waits for the end of the lease. ``dialled``: boot time just before the
-        connection attempts.
-        """
-        terms = self._terms
-        if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:
-            return
-        if self._absent_since is None:
-            self._absent_since = dialled
-        if not terms.absence or dialled < self._absent_since + terms.absence:
-            self._lease.extend(dialled + terms.lease)
 
     async def _greet(self, link: Link, where: str) -> Message | None:
         link.post(self._hello())
@@ -451,8 +348,8 @@ class NodeDaemon:
             self._print(f"this machine cannot be a node: {why}")
             return None
         self._take_addresses(link, where, welcome["addresses"])
-        self._absent_since, self._next_pause = None, _REJECTED_SECONDS
-        self._lease.extend(sent + self._terms_now.lease)
+        self._next_pause = _REJECTED_SECONDS
+        self._lease.connected(sent)
         self._print(f"connected to {where} as {self._settings.name}")
         self._where = where
         await self._serve_welcomed(link, welcome)
@@ -472,7 +369,6 @@ class NodeDaemon:
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
         self._link, self._tunnel, self._window = link, Tunnel(link), Window()
         self._is_idle = False
-        self._beats.clear()
         self._grown.clear()
         self._on_way = 0
         self._reconcile(link, welcome["files"], welcome["late"])
@@ -512,16 +408,10 @@ class NodeDaemon:
             "attempts": {held.id: held.bases for held in self._stored()},
         }
 
-    def _stored(self) -> list[_Held]:
+    def _stored(self) -> list[HeldAttempt]:
         if self._launcher is not None:
             return list(self._held.values())
-        found = [
-            _Held(unquote(each.name), str(each))
-            for each in (self._directory / "attempts").iterdir()
-        ]
-        for held in found:
-            held.load()
-        return found
+        return self._held.stored()
 
     def _instance(self) -> str:
         path = self._directory / "instance"
@@ -562,7 +452,7 @@ class NodeDaemon:
         """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)
-        self._store_terms(NodeLeaseTerms(**welcome["terms"]))
+        self._lease.take_terms(welcome["terms"])
         self._foreign, self._described = welcome["environment"], welcome["agents"]
         try:
             self._open_launcher(self._here(_plan(welcome["plan"])))
@@ -571,26 +461,6 @@ class NodeDaemon:
         except OSError as error:
             return f"cannot start workers: {error}"
         return ""
-
-    def _store_terms(self, terms: NodeLeaseTerms) -> None:
-        """Store the terms for the next process of this node, which may start without a server."""
-        if terms != self._stored_terms():
-            new = self._directory / "terms.new"
-            # Replace the file as a whole, so that a full disk does not destroy the former terms.
-            with suppress(OSError):
-                new.write_text(json.dumps(asdict(terms)))
-                new.replace(self._directory / "terms.json")
-        self._terms = terms
-
-    @property
-    def _terms_now(self) -> NodeLeaseTerms:
-        return self._terms or NodeLeaseTerms()
-
-    def _stored_terms(self) -> NodeLeaseTerms | None:
-        try:
-            return NodeLeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
 
     def _reconcile(
         self,
@@ -631,7 +501,7 @@ class NodeDaemon:
             self._files.forget_others(self._held)
             self._work(self._sweep())
 
-    def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
+    def _send_from(self, held: HeldAttempt, sizes: Mapping[str, int]) -> None:
         held.sent.update(sizes)
         held.is_reported = False
         self._grown[held.id] = None
@@ -642,7 +512,7 @@ class NodeDaemon:
             self._send_from(held, {"files": 0})
             self._something.set()
 
-    def _drop(self, held: _Held) -> None:
+    def _drop(self, held: HeldAttempt) -> None:
         """Stop and forget an attempt that the server does not expect."""
         held.is_unwanted = True
         if held.exit is not None:
@@ -660,7 +530,7 @@ class NodeDaemon:
 
     async def _beat(self, link: Link) -> None:
         """Send heartbeats. Close the connection if the server does not answer in time."""
-        terms, number = self._terms_now, 0
+        terms, number = self._lease.terms, 0
 
         def check(sent: float) -> None:
             if link.heard_at < sent:
@@ -669,7 +539,7 @@ class NodeDaemon:
         while True:
             self._expected.clear()
             number += 1
-            self._beats[number] = boot_time()
+            self._lease.beat(number)
             memory, disk = self._space(self._directory)
             link.post({"is": "beat", "n": number, "memory": memory, "disk": disk})
             self._loop.call_later(terms.notice, check, self._loop.time())
@@ -700,7 +570,7 @@ class NodeDaemon:
         match message["do"]:
             case "ok":
                 self._is_idle = message["idle"]
-                self._extend(message["n"])
+                self._lease.answered(message["n"])
             case "expect":
                 self._is_idle = False
                 self._expected.set()
@@ -719,25 +589,19 @@ class NodeDaemon:
             case "kept":
                 self._forget(message["attempt"])
             case "snapshot":
-                self._work(self._send_snapshot(link, self._window, message))
+                self._work(self._worktrees.send_snapshot(link, self._window, message))
             case "result":
-                self._receive_result(link, message)
+                self._worktrees.receive_result(link, message)
             case "bring":
-                self._work(self._bring(link, message))
+                self._work(self._worktrees.bring(link, message))
             case "file":
-                self._work(self._store_file(message))
+                self._work(self._worktrees.store_file(message))
             case "had":
                 self._window.confirm(message["bytes"])
             case "again":
                 self._send_again(message["attempt"])
             case "addresses":
                 self._take_addresses(link, self._where, message["addresses"])
-
-    def _extend(self, number: int) -> None:
-        sent = self._beats.pop(number, None)
-        if sent is not None:
-            self._lease.extend(sent + self._terms_now.lease)
-            self._beats = {each: at for each, at in self._beats.items() if each > number}
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -761,9 +625,7 @@ class NodeDaemon:
         # Listen in this thread, because a message to another thread costs more than most events.
         self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
         self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
-        for each in (self._directory / "attempts").iterdir():
-            held = self._hold(unquote(each.name))
-            held.load()
+        for held in self._held.hold_stored():
             if self._files is not None:
                 self._files.adopt(held.id)
             if not launcher.adopt(held.id, held.exit_path, held.digest):
@@ -805,18 +667,6 @@ class NodeDaemon:
         if self._link is not None:
             self._link.post(message)
 
-    def _hold(self, attempt_id: str) -> _Held:
-        directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
-        held = _Held(attempt_id, directory)
-        if self._spares and not os.path.exists(directory):
-            spare, held.watch = self._spares.pop()
-            os.rename(spare, directory)
-        else:
-            Path(directory).mkdir(mode=0o700, exist_ok=True)
-            held.watch = self._growth.add(directory)
-        self._held[attempt_id] = self._by_watch[held.watch] = held
-        return held
-
     def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
         if self._files is not None:
             self._files.receive(attempt_id, at, data)
@@ -826,13 +676,13 @@ class NodeDaemon:
         fields = dict(message["launch"])
         attempt_id = fields["attempt_id"]
         try:
-            held = self._hold(attempt_id)
+            held = self._held.hold(attempt_id)
             held.digest, held.bases = fields["proof"]["digest"], dict(message["bases"])
             env = self._environment(fields["env"])
             if message["files"] is not None:
                 held.files = attempt_files(message["files"])
                 held.sent["files"] = 0
-            held.scratch = _made_scratch(env)
+            held.make_scratch(env)
             held.save()
         except OSError as error:
             self._not_started(attempt_id, error)
@@ -851,7 +701,7 @@ class NodeDaemon:
 
     async def _prepare(
         self,
-        held: _Held,
+        held: HeldAttempt,
         files: AttemptFiles,
         sent: ArchiveFigures,
         fields: dict[str, Any],
@@ -883,18 +733,18 @@ class NodeDaemon:
         self._forget(attempt_id)
         self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
 
-    def _launch(self, held: _Held, fields: dict[str, Any], env: Mapping[str, str]) -> None:
+    def _launch(self, held: HeldAttempt, fields: dict[str, Any], env: Mapping[str, str]) -> None:
         assert self._launcher is not None
         fields.update(
             argv=tuple(fields["argv"]),
             secrets=tuple(fields["secrets"]),
             proof=Proof(**fields["proof"]),
             env=env,
-            log=f"{held.directory}/{FILES['log']}",
+            log=held.log,
             exit_path=held.exit_path,
             lease_lock="",
             lease_seconds=0.0,
-            lease_file=f"{self._directory}/lease",
+            lease_file=self._lease.path,
         )
         self._launcher.start(Launch(**fields))
 
@@ -928,14 +778,16 @@ class NodeDaemon:
         else:
             self._finish(held, exit)
 
-    async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
+    async def _pack(self, held: HeldAttempt, files: AttemptFiles, exit: Exit) -> None:
         """Pack an ended attempt's files into an archive, before the attempt's end is reported."""
         assert self._files is not None
-        path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
+        ends = self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
             try:
                 async with held.turn:
-                    figures = await asyncio.to_thread(self._files.pack, held.id, files, path)
+                    figures = await asyncio.to_thread(
+                        self._files.pack, held.id, files, held.archive
+                    )
                 held.returned = asdict(figures)
             except (OSError, OrchestratorError) as error:
                 is_full = is_full_disk(as_full_disk(error, str(self._directory)))
@@ -946,101 +798,7 @@ class NodeDaemon:
                     held.returned = {"error": str(error)}
         self._finish(held, exit)
 
-    # Worktrees of running attempts
-
-    async def _send_snapshot(self, link: Link, window: Window, message: Message) -> None:
-        held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
-        if held is None or held.files is None or held.files.worktree is None or not self._files:
-            link.post({**answer, "ended": True})
-            return
-        path = f"{held.directory}/snapshot"
-        async with held.turn:
-            if held.has_ended:
-                link.post({**answer, "ended": True})
-                return
-            try:
-                worktree = held.files.worktree
-                sent = await asyncio.to_thread(self._files.snapshot, held.id, worktree, path)
-                with open(path, "rb") as file:
-                    while data := file.read(CHUNK):
-                        text, at = packed(data), file.tell() - len(data)
-                        await window.take(len(text))
-                        link.post({**answer, "at": at, "data": text})
-                        await link.drained()
-            except ConnectionError:
-                return
-            except (OSError, OrchestratorError) as error:
-                link.post({**answer, **self._failure(error)})
-                return
-            finally:
-                with suppress(OSError):
-                    os.unlink(path)
-        link.post({**answer, "sent": asdict(sent)})
-
-    async def _store_file(self, message: Message) -> None:
-        held, path = self._held.get(message["attempt"]), message["path"]
-        if held is None or held.files is None or self._files is None:
-            return
-        async with held.turn:
-            if held.has_ended:
-                return
-            try:
-                place = held.id, held.files, path, unpacked(message["data"])
-                await asyncio.to_thread(self._files.store, *place)
-            except (OSError, UnusableFiles) as error:
-                logger.warning(
-                    "cannot store a file of a worker: %s", error,
-                    extra={"action": "node_late_file", "attempt": held.id},
-                )  # fmt: skip
-
-    def _failure(self, error: OSError | OrchestratorError) -> Message:
-        is_full = is_full_disk(as_full_disk(error, str(self._directory)))
-        return {"error": str(error), "is_full": is_full}
-
-    def _receive_result(self, link: Link, message: Message) -> None:
-        held, data = self._held.get(message["attempt"]), unpacked(message["data"])
-        if held is not None:
-            if message["at"] == 0:
-                held.result_error = None
-            try:
-                how = "wb" if message["at"] == 0 else "ab"
-                with open(f"{held.directory}/result", how) as file:
-                    file.write(data)
-            except OSError as error:
-                held.result_error = held.result_error or error
-        link.post({"is": "had", "bytes": len(data)})
-
-    async def _bring(self, link: Link, message: Message) -> None:
-        held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
-        if held is None or held.files is None or held.files.worktree is None or not self._files:
-            link.post({**answer, "ended": True})
-            return
-        change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
-        async with held.turn:
-            if held.has_ended:
-                link.post({**answer, "ended": True})
-                return
-            path = f"{held.directory}/result"
-            about = held.id, held.files.worktree, path, sent, change
-            try:
-                if held.result_error is not None:
-                    raise held.result_error
-                await asyncio.to_thread(self._files.bring, *about)
-            except RepositoryError as error:
-                failure = self._failure(error)
-                link.post(
-                    {**answer, **(failure if failure["is_full"] else {"refused": str(error)})}
-                )
-                return
-            except (OSError, OrchestratorError) as error:
-                link.post({**answer, **self._failure(error)})
-                return
-            finally:
-                with suppress(OSError):
-                    os.unlink(path)
-        link.post(answer)
-
-    def _finish(self, held: _Held, exit: Exit) -> None:
+    def _finish(self, held: HeldAttempt, exit: Exit) -> None:
         held.exit = exit
         if held.is_unwanted:
             self._forget(held.id)
@@ -1049,13 +807,7 @@ class NodeDaemon:
         self._something.set()
 
     def _forget(self, attempt_id: str) -> None:
-        held = self._held.pop(attempt_id, None)
-        if held is not None:
-            held.has_ended = True
-            self._by_watch.pop(held.watch, None)
-            self._empty(held)
-            if held.scratch:
-                shutil.rmtree(held.scratch, ignore_errors=True)
+        self._held.forget(attempt_id)
         if self._files is not None:
             # The attempt may also have been stopped while its files arrived, before its start.
             self._files.forget(attempt_id)
@@ -1066,29 +818,12 @@ class NodeDaemon:
         assert self._files is not None
         await asyncio.to_thread(self._files.sweep)
 
-    def _empty(self, held: _Held) -> None:
-        """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
-        spare = f"{self._directory}/spare/{held.watch}"
-        try:
-            if len(self._spares) >= _MOST_SPARES:
-                raise OSError("no more spare directories are needed")
-            for each in os.listdir(held.directory):
-                os.unlink(f"{held.directory}/{each}")
-            os.rename(held.directory, spare)
-        except OSError:
-            self._growth.remove(held.watch)
-            shutil.rmtree(held.directory, ignore_errors=True)
-        else:
-            self._spares.append((spare, held.watch))
-
     # Logs and ends
 
     def _files_grew(self) -> None:
-        for watch in self._growth.grown():
-            held = self._by_watch.get(watch)
-            if held is not None:
-                self._grown[held.id] = None
-                self._something.set()
+        for held in self._held.grown():
+            self._grown[held.id] = None
+            self._something.set()
 
     async def _send(self, link: Link) -> None:
         try:
@@ -1122,7 +857,7 @@ class NodeDaemon:
         self._grown.pop(attempt_id, None)
         if ended is not None:
             held.is_reported = True
-            self._post_end(held.id, ended, _record(held.exit_path), held.returned)
+            self._post_end(held.id, ended, held.record(), held.returned)
 
     def _post_end(
         self, attempt_id: str, exit: Exit, record: str, files: Message | None = None
@@ -1133,18 +868,6 @@ class NodeDaemon:
         self._post({"is": "ended", **fields_of_end})
 
 
-def _answer_of(kind: str, request: Message) -> Message:
-    return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
-
-
-def _record(exit_path: str) -> str:
-    try:
-        with open(exit_path, "rb", buffering=0) as file:
-            return file.read().split(b"\n", 1)[0].decode("ascii")
-    except (OSError, ValueError):
-        return ""
-
-
 def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
     sandbox: dict[str, Any] = dict(fields["sandbox"])
     sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
@@ -1153,15 +876,3 @@ def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
         limits=WorkerLimits(**fields["limits"]),
         sandbox=Sandbox(**sandbox),
     )
-
-
-def _made_scratch(env: Mapping[str, str]) -> str:
-    """Create the directory for temporary files that ``env`` names, if it is missing here.
-
-    Return its path; empty if nothing was created. Raise OSError.
-    """
-    directory = env.get("TMPDIR", "")
-    if not directory or os.path.isdir(directory):
-        return ""
-    os.makedirs(directory, 0o700)
-    return directory

@@ -1,0 +1,192 @@
+"""Attempts of a node whose ends the server has not confirmed yet, and their directories."""
+
+import asyncio
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.launchers.cluster.connection.link import CHUNK, Message
+from orchestrator.launchers.cluster.file_transfer.node_files import RETURNED, attempt_files
+from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
+
+#: Output files that are sent to the server: paths below the attempt's directory.
+FILES = {"log": "log", "raw": "raw/log"}
+#: The same for attempts whose files come back. Their archive is complete when it has its name.
+_NAMES = {**FILES, "files": RETURNED}
+#: Maximum number of empty directories that are kept for later attempts.
+_MOST_SPARES = 64
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class HeldAttempt:
+    """An attempt whose end the server has not confirmed yet."""
+
+    def __init__(self, attempt_id: str, directory: str) -> None:
+        self.id, self.directory = attempt_id, directory
+        self.exit_path, self.log = f"{directory}/exit.json", f"{directory}/{FILES['log']}"
+        #: The archive of the attempt's files that come back.
+        self.archive = f"{directory}/{RETURNED}"
+        self.digest = ""
+        #: Size of the server's files when the attempt started.
+        self.bases = dict.fromkeys(FILES, 0)
+        self.sent = dict.fromkeys(FILES, 0)
+        self.exit: Exit | None = None
+        self.is_reported = False
+        #: True if the server does not expect the attempt.
+        self.is_unwanted = False
+        self.watch = -1
+        #: Directory for temporary files that this node created for the attempt; empty: none.
+        self.scratch = ""
+        #: The attempt's files if this node has its own file system; they come back before its end.
+        self.files: AttemptFiles | None = None
+        #: True until the attempt has its files. The next field is the exit of an attempt that was
+        #: stopped in this time.
+        self.is_preparing = False
+        self.stopped: Exit | None = None
+        #: The description of the files that come back; None: none do.
+        self.returned: Message | None = None
+        #: Held while the attempt's files are created, copied, changed, or packed.
+        self.turn = asyncio.Lock()
+        #: True from the end of the worker's processes.
+        self.has_ended = False
+        #: The first error of the arriving result of a child job.
+        self.result_error: OSError | None = None
+
+    def save(self) -> None:
+        """Store what the next process of this node needs. Raise OSError."""
+        kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
+        kept["files"] = None if self.files is None else asdict(self.files)
+        content = json.dumps(kept).encode("ascii")
+        with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
+
+    def load(self) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            kept = json.loads(Path(self.directory, "launch.json").read_text(encoding="ascii"))
+            self.digest, self.bases = kept["digest"], kept["bases"]
+            self.scratch = kept["scratch"]
+            if kept["files"] is not None:
+                self.files = attempt_files(kept["files"])
+                self.sent["files"] = 0
+
+    def make_scratch(self, env: Mapping[str, str]) -> None:
+        """Create the directory for temporary files that ``env`` names, if it is missing here.
+
+        Raise OSError.
+        """
+        directory = env.get("TMPDIR", "")
+        if directory and not os.path.isdir(directory):
+            os.makedirs(directory, 0o700)
+            self.scratch = directory
+
+    def next_piece(self, file: str) -> bytes:
+        try:
+            found = os.open(f"{self.directory}/{_NAMES[file]}", _READ_FLAGS)
+        except OSError:
+            return b""
+        try:
+            return os.pread(found, CHUNK, self.sent[file])
+        except OSError:
+            return b""
+        finally:
+            os.close(found)
+
+    def record(self) -> str:
+        """Return the attempt's exit record; empty if there is none."""
+        try:
+            with open(self.exit_path, "rb", buffering=0) as file:
+                return file.read().split(b"\n", 1)[0].decode("ascii")
+        except (OSError, ValueError):
+            return ""
+
+
+class HeldAttempts(dict[str, HeldAttempt]):
+    """The attempts of a node by id, and their directories below ``directory``."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raise OSError."""
+        super().__init__()
+        self._directory = directory
+        self._by_watch: dict[int, HeldAttempt] = {}
+        self._growth = FileGrowthWatch(FILES["log"])
+        #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
+        #: directory takes longer than everything else that a node does for a short worker.
+        self._spares: list[tuple[str, int]] = []
+        (directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(directory / "spare", ignore_errors=True)
+        (directory / "spare").mkdir(mode=0o700, exist_ok=True)
+
+    def fileno(self) -> int:
+        """Return a descriptor that is readable when ``grown`` has attempts."""
+        return self._growth.fileno()
+
+    def grown(self) -> Iterator[HeldAttempt]:
+        """Yield the attempts whose logs have grown since the last call."""
+        for watch in self._growth.grown():
+            held = self._by_watch.get(watch)
+            if held is not None:
+                yield held
+
+    def stored(self) -> list[HeldAttempt]:
+        """Return the attempts of an earlier process of this node, without holding them."""
+        found = [
+            HeldAttempt(unquote(each.name), str(each))
+            for each in (self._directory / "attempts").iterdir()
+        ]
+        for held in found:
+            held.load()
+        return found
+
+    def hold_stored(self) -> Iterator[HeldAttempt]:
+        """Hold and yield each attempt of an earlier process of this node. Raise OSError."""
+        for each in (self._directory / "attempts").iterdir():
+            held = self.hold(unquote(each.name))
+            held.load()
+            yield held
+
+    def hold(self, attempt_id: str) -> HeldAttempt:
+        """Create the directory of an attempt if it does not exist. Raise OSError."""
+        directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
+        held = HeldAttempt(attempt_id, directory)
+        if self._spares and not os.path.exists(directory):
+            spare, held.watch = self._spares.pop()
+            os.rename(spare, directory)
+        else:
+            Path(directory).mkdir(mode=0o700, exist_ok=True)
+            held.watch = self._growth.add(directory)
+        self[attempt_id] = self._by_watch[held.watch] = held
+        return held
+
+    def forget(self, attempt_id: str) -> None:
+        """Remove an attempt with its files. Idempotent."""
+        held = self.pop(attempt_id, None)
+        if held is not None:
+            held.has_ended = True
+            self._by_watch.pop(held.watch, None)
+            self._empty(held)
+            if held.scratch:
+                shutil.rmtree(held.scratch, ignore_errors=True)
+
+    def _empty(self, held: HeldAttempt) -> None:
+        """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
+        spare = f"{self._directory}/spare/{held.watch}"
+        try:
+            if len(self._spares) >= _MOST_SPARES:
+                raise OSError("no more spare directories are needed")
+            for each in os.listdir(held.directory):
+                os.unlink(f"{held.directory}/{each}")
+            os.rename(held.directory, spare)
+        except OSError:
+            self._growth.remove(held.watch)
+            shutil.rmtree(held.directory, ignore_errors=True)
+        else:
+            self._spares.append((spare, held.watch))

@@ -1,0 +1,79 @@
+"""The lease of this node: when it is extended, and its terms, stored for the next process."""
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+
+
+class NodeLease:
+    """The lease file, as the node's process extends it. Times are boot times."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raise OSError."""
+        #: Path of the lease file, which the shims of this node read.
+        self.path = f"{directory}/lease"
+        self._directory = directory
+        self._file = LeaseFile(self.path)
+        self._terms = self._stored_terms()
+        self._absent_since: float | None = None
+        #: Time at which each unanswered beat was sent, by the beat's number.
+        self._beats: dict[int, float] = {}
+
+    @property
+    def terms(self) -> NodeLeaseTerms:
+        return self._terms or NodeLeaseTerms()
+
+    def take_terms(self, terms: Mapping[str, Any]) -> None:
+        """Use the server's terms. The next process of this node may start without a server."""
+        new_terms = NodeLeaseTerms(**terms)
+        if new_terms != self._stored_terms():
+            new = self._directory / "terms.new"
+            # Replace the file as a whole, so that a full disk does not destroy the former terms.
+            with suppress(OSError):
+                new.write_text(json.dumps(asdict(new_terms)))
+                new.replace(self._directory / "terms.json")
+        self._terms = new_terms
+
+    def _stored_terms(self) -> NodeLeaseTerms | None:
+        try:
+            return NodeLeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def connected(self, sent: float) -> None:
+        """Extend the lease after the server's welcome. ``sent``: time before ``hello`` was sent."""
+        self._absent_since = None
+        self._file.extend(sent + self.terms.lease)
+        self._beats.clear()
+
+    def beat(self, number: int) -> None:
+        """Note the time of a heartbeat. Call this before the beat is sent."""
+        self._beats[number] = boot_time()
+
+    def answered(self, number: int) -> None:
+        """Extend the lease from the time at which the answered beat was sent."""
+        sent = self._beats.pop(number, None)
+        if sent is not None:
+            self._file.extend(sent + self.terms.lease)
+            self._beats = {each: at for each, at in self._beats.items() if each > number}
+
+    def server_is_absent(self, dialled: float) -> None:
+        """Extend the lease after all addresses refused the connection, so that workers continue.
+
+        This is safe because no server is running: no other machine starts this node's attempts, and
+        a new server waits for the end of the lease. ``dialled``: time just before the connection
+        attempts.
+        """
+        terms = self._terms
+        if terms is None or not terms.refusal_is_absence:
+            return
+        if self._absent_since is None:
+            self._absent_since = dialled
+        if not terms.absence or dialled < self._absent_since + terms.absence:
+            self._file.extend(dialled + terms.lease)

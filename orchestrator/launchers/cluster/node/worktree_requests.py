@@ -1,0 +1,138 @@
+"""Answers the server's requests for the worktrees of running attempts on this node.
+
+The server's side is ``launchers/cluster/file_transfer/running_worktree``.
+"""
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from dataclasses import asdict
+
+from orchestrator.core.errors import OrchestratorError, RepositoryError
+from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.ports.attempt_files import FileChange
+from orchestrator.launchers.cluster.connection.link import (
+    CHUNK,
+    Link,
+    Message,
+    Window,
+    packed,
+    unpacked,
+)
+from orchestrator.launchers.cluster.file_transfer.archive import (
+    ArchiveFigures,
+    UnusableFiles,
+    as_full_disk,
+)
+from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
+from orchestrator.launchers.cluster.node.held_attempts import HeldAttempts
+
+logger = logging.getLogger(__name__)
+
+
+class WorktreeRequests:
+    """A node that shares the server's files has no ``files``."""
+
+    def __init__(self, directory: str, held: HeldAttempts, files: NodeFiles | None) -> None:
+        self._directory, self._held, self._files = directory, held, files
+
+    async def send_snapshot(self, link: Link, window: Window, message: Message) -> None:
+        """Send the present state of a worktree."""
+        held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        path = f"{held.directory}/snapshot"
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            try:
+                worktree = held.files.worktree
+                sent = await asyncio.to_thread(self._files.snapshot, held.id, worktree, path)
+                with open(path, "rb") as file:
+                    while data := file.read(CHUNK):
+                        text, at = packed(data), file.tell() - len(data)
+                        await window.take(len(text))
+                        link.post({**answer, "at": at, "data": text})
+                        await link.drained()
+            except ConnectionError:
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post({**answer, "sent": asdict(sent)})
+
+    async def store_file(self, message: Message) -> None:
+        """Store a file for a running worker."""
+        held, path = self._held.get(message["attempt"]), message["path"]
+        if held is None or held.files is None or self._files is None:
+            return
+        async with held.turn:
+            if held.has_ended:
+                return
+            try:
+                place = held.id, held.files, path, unpacked(message["data"])
+                await asyncio.to_thread(self._files.store, *place)
+            except (OSError, UnusableFiles) as error:
+                logger.warning(
+                    "cannot store a file of a worker: %s", error,
+                    extra={"action": "node_late_file", "attempt": held.id},
+                )  # fmt: skip
+
+    def receive_result(self, link: Link, message: Message) -> None:
+        """Receive a part of a child job's result."""
+        held, data = self._held.get(message["attempt"]), unpacked(message["data"])
+        if held is not None:
+            if message["at"] == 0:
+                held.result_error = None
+            try:
+                how = "wb" if message["at"] == 0 else "ab"
+                with open(f"{held.directory}/result", how) as file:
+                    file.write(data)
+            except OSError as error:
+                held.result_error = held.result_error or error
+        link.post({"is": "had", "bytes": len(data)})
+
+    async def bring(self, link: Link, message: Message) -> None:
+        """Bring the received result of a child job into its parent worker's worktree."""
+        held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            path = f"{held.directory}/result"
+            about = held.id, held.files.worktree, path, sent, change
+            try:
+                if held.result_error is not None:
+                    raise held.result_error
+                await asyncio.to_thread(self._files.bring, *about)
+            except RepositoryError as error:
+                failure = self._failure(error)
+                link.post(
+                    {**answer, **(failure if failure["is_full"] else {"refused": str(error)})}
+                )
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post(answer)
+
+    def _failure(self, error: OSError | OrchestratorError) -> Message:
+        is_full = is_full_disk(as_full_disk(error, self._directory))
+        return {"error": str(error), "is_full": is_full}
+
+
+def _answer_of(kind: str, request: Message) -> Message:
+    return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
