@@ -68,8 +68,8 @@ class MergeOutcome:
     not_in_parent: tuple[str, ...] = ()
     #: The files that the result changes, as tasks name them.
     files: tuple[str, ...] = ()
-    #: By worker, promised files that were removed after the end of the worker, which had no
-    #: worktree. The result does not have them either.
+    #: By worker, promised files that the worker created, that were removed after its end, and that
+    #: the result lacks.
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

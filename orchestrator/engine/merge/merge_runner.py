@@ -15,7 +15,7 @@ from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.dag import in_order
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import WorkerStatus
@@ -188,22 +188,40 @@ class MergeRunner:
         if job.is_root:
             look = partial(self._look_at_checkout, record, tree, job)
             merged = self._guarded(record, partial(look, merged)) or merged
+        removed = self._guarded(record, lambda: self._removed(tree, job, merged.files, record))
         self._keep(job, record, began)
-        return replace(merged, removed=self._removed(tree, job, merged.files))
+        return replace(merged, removed=removed or {})
 
     def _removed(
-        self, tree: Tree, job: Job, files: Sequence[str] = ()
+        self, tree: Tree, job: Job, files: Sequence[str] = (), record: MergeRecord | None = None
     ) -> Mapping[str, tuple[str, ...]]:
         """Return ``MergeOutcome.removed``. ``files``: the files that the result changes."""
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.counts]
-        workers = [each for each in own if not (each.is_adviser or has_worktree(each))]
+        own = [each for each in own if not each.is_adviser]
+        without = [each for each in own if not has_worktree(each)]
+        result, merged = (record.commit, record.merged) if record else ("", ())
         found = {}
-        for worker in workers:
-            paths = self._without_worktree.removed(worker, tasks[worker.task_id], workers)
+        for worker in own:
+            task = tasks[worker.task_id]
+            if worker in without:
+                paths = self._without_worktree.removed(worker, task, without)
+            elif result and worker.id in merged:
+                paths = self._removed_by_others(worker, task, result)
+            else:
+                continue
             if paths := tuple(each for each in paths if not held_by(each, files)):
                 found[worker.id] = paths
         return found
+
+    def _removed_by_others(self, worker: Worker, task: TaskSpec, result: str) -> tuple[str, ...]:
+        """Return the promised files that a worker's branch has, and that the result lacks."""
+        if not task.writes:
+            return ()
+        there = self._repository.files(result).paths()
+        absent = [each for each in task.writes if not held_by(each, there)]
+        made = self._repository.files(worker_branch(worker)).paths() if absent else ()
+        return tuple(each for each in absent if held_by(each, made))
 
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: MergeOutcome
@@ -277,7 +295,7 @@ class MergeRunner:
         if merged.error:
             raise Conflict(merged.error)
         by_person = tuple(each.id for each in wanted if each.id not in counting)
-        removed = self._removed(tree, job, merged.files)
+        removed = self._removed(tree, job, merged.files, record)
         merged = replace(merged, taken=by_person, taken_jobs=taken_jobs, removed=removed)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))

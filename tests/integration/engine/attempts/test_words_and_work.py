@@ -439,6 +439,30 @@ def test_a_promised_file_that_is_removed_later_without_a_worktree_is_missing(
     assert ended["reason"].startswith(missing) is lacking
 
 
+@pytest.mark.parametrize(
+    ("then", "lacking"),
+    [
+        ("rm docs/new.md", True),
+        ("git mv docs/new.md docs/other.md", True),
+        ("rm src/app.py", False),
+        ("git checkout HEAD~1 src/app.py; mkdir lib; mv docs/new.md lib", True),
+        ("echo x >> docs/new.md", False),
+    ],
+)
+def test_a_promised_file_that_a_later_branch_removes_is_missing(
+    site: InProcess, then: str, lacking: bool
+) -> None:
+    makes = "mkdir docs; echo x > docs/new.md; echo two > src/app.py"
+    made = edit(makes, id="a", writes=["docs/new.md", "src/app.py"])
+    tasks = [made, edit(then, id="b", depends_on=["a"], writes=["src/app.py"] * (not lacking))]
+    ended = site.run("build", tasks, gates="off")
+
+    assert [row["status"] for row in ended["results"]["tasks"]] == ["success", "success"], ended
+    missing = "worker_1: promised files are missing: docs/new.md; to create the files: "
+    assert ended["status"] == ("partial" if lacking else "completed"), ended
+    assert ended["reason"].startswith(missing) is lacking
+
+
 @pytest.mark.parametrize("task", [{"role": "reviewer"}, *nightly({"files": ["src/app.py"]})])
 def test_good_work_stays_completed_without_a_worktree(bare: Run, task: Answer) -> None:
     explains = bare("echo 'It maps URLs to views.'", title="Explain how the views work", **task)
