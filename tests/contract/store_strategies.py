@@ -258,6 +258,7 @@ facts = st.builds(
             outside=several,
             checkout=several,
             judges=several,
+            saved=several,
             has_worktree=st.booleans(),
         ),
         max_size=2,

@@ -391,7 +391,8 @@ def _read_overruled(found: Found) -> Overruled:
 
 
 def _read_shortfall(found: Found) -> Shortfall:
-    paths = {name: tuple(found.get(name, ())) for name in ("outside", "checkout", "judges")}
+    names = ("outside", "checkout", "judges", "saved")
+    paths = {name: tuple(found.get(name, ())) for name in names}
     return Shortfall(
         worker_id=found["worker_id"],
         unchanged=bool(found.get("unchanged")),
