@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateSource, GateStatus
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.model.attempt.delivered_work import DeliveredWork
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork, SideWork, SideWorkKind
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.human_input import Decision, Pause, PauseCause, Question, RunningMode
@@ -260,6 +260,10 @@ facts = st.builds(
             judges=several,
             saved=several,
             has_worktree=st.booleans(),
+            deleted=st.lists(
+                st.builds(SideWork, kind=st.just(SideWorkKind.DELETED), name=texts, ref=texts),
+                max_size=2,
+            ).map(tuple),
         ),
         max_size=2,
     ).map(tuple),

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.delivered_work import HeldBack
+from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
 from orchestrator.core.model.repository_changes import RepositoryChange
 from orchestrator.core.model.states import LossCause as LossCause
 
@@ -91,6 +91,8 @@ class Shortfall:
     held_back: tuple[HeldBack, ...] = ()
     #: Promised files and new sources that git ignores: they are only in the worker's directory.
     saved: tuple[str, ...] = ()
+    #: Branches that the worker deleted before they were merged.
+    deleted: tuple[SideWork, ...] = ()
     #: True if the worker changed no file, and the task does not show whether it had to.
     unchanged: bool = False
     has_worktree: bool = True

@@ -7,7 +7,7 @@ each step can be repeated: git does not merge changes a second time.
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 _HEADS = "refs/heads/"
 _STASH = "refs/stash"
 _MOST_LOG_BYTES = 64 << 20
+#: Maximum number of commits that are searched for the content of a deleted branch.
+_MOST_COMPARED = 20
 _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 
 
@@ -89,6 +91,8 @@ class _Refs:
     abandoned: list[str]
     #: Commits that the worker made on a detached HEAD, before it checked out another commit.
     left: list[str]
+    #: By name, the last commits of branches that the worker deleted.
+    deleted: dict[str, str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
     #: if a rollback has removed that work from the branch.
@@ -104,7 +108,7 @@ def fold(
     or saved.
     """
     refs, own, stashed = _refs(home, tip), list(_own_worktrees(home, worktrees)), _stashed(home)
-    if refs.side or refs.left or own or stashed:
+    if refs.side or refs.left or refs.deleted or own or stashed:
         home = replace(home, git=home.settled(home.git))
     folding = _Folding(home, worktrees, refs, tip)
     folding.run(own, stashed)
@@ -142,6 +146,9 @@ class _Folding:
             with _logged("stash", name):
                 self._settle(_of_stash(self._git, commit, name))
                 _drop(self._home, commit)
+        for name, commit in self._refs.deleted.items():
+            with _logged("deleted branch", name):
+                self._save_deleted(name, commit)
         if self._refs.kept or self.work or inner:
             self.work += self._kept_before()
 
@@ -157,17 +164,38 @@ class _Folding:
         if merged and self._moved_to(merged):
             self.work.append(SideWork(kind=piece.kind, name=piece.name))
             return
+        self._keep(piece)
+
+    def _save_deleted(self, name: str, commit: str) -> None:
+        """Save the commits of a deleted branch on a ref, unless their content is merged."""
+        inside = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
+        if any(contains(self._git, each, commit) for each in inside):
+            return
+        piece = _Piece(kind=SideWorkKind.DELETED, name=name, commit=commit)
+        # A squash merge and a cherry-pick merge only the content, which later commits may change.
+        how = ("--first-parent", f"--max-count={_MOST_COMPARED}", self.tip, f"^{commit}")
+        for tip in self._git.run("rev-list", *how).text.splitlines():
+            merged = self._merged(piece, tip)
+            if merged and tree_of(self._git, merged) == tree_of(self._git, tip):
+                return
+        self._keep(piece)
+
+    def _keep(self, piece: _Piece) -> None:
         ref = self._ref_of(piece)
         kept = piece.original or piece.commit
         self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, kept)
         failpoints.reached("side work: kept")
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
-    def _merged(self, piece: _Piece) -> str:
+    def _merged(self, piece: _Piece, tip: str = "") -> str:
+        """Return the commit ``tip``, by default the head, with the piece merged in.
+
+        Return "" if the piece conflicts.
+        """
         git, signature = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
-            return merge_tree.merge(git, self.tip, piece.commit, message, signature).commit
+            return merge_tree.merge(git, tip or self.tip, piece.commit, message, signature).commit
         # The worker may have discarded the commit to which the entry belongs, so use copies without
         # history.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
@@ -223,7 +251,8 @@ class _Folding:
             if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
                 name = unquote(rest.replace("+/", "/"))
                 found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
-                if not (found.is_missing and contains(self._git, self.tip, commit)):
+                is_merged = kind != SideWorkKind.NESTED and contains(self._git, self.tip, commit)
+                if not is_merged:
                     yield found
 
 
@@ -241,11 +270,14 @@ def _refs(home: EndedWorktree, tip: str) -> _Refs:
     # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     abandoned = _tips(home, abandoned_refs(home.root_id, home.worker_id))
+    # Branches of jobs are never own ones, and their number grows.
+    branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
     return _Refs(
-        {**_own_branches(home), **abandoned},
+        {**_own_branches(home, branches), **abandoned},
         list(abandoned),
         _left(home, [tip, *checkpoints]),
+        _deleted(home, branches),
         _tips(home, home.kept),
         checkpoints,
     )
@@ -257,29 +289,58 @@ def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
     Git, too, finds the places that a checkout left by this text in the log (``git switch -``).
     Commits in the histories of ``merged`` are omitted, and commits that the worker discarded.
     """
-    lines = [line for line in _log(home.found.admin / "logs" / "HEAD") if _is_by(home, line)]
-    sign = b"\tcheckout: moving from %s "
-    left = {line[: line.index(b" ")] for line in lines if sign % line[: line.index(b" ")] in line}
+    left = {commit for name, commit in _checkouts(home) if name == commit}
     if left:
-        left -= {line.split(b" ")[1] for line in _log(home.common / "logs" / home.branch)}
-    if not left:
+        left -= {_commit_of(line) for line in _log(home.common / "logs" / home.branch)}
+    return _own(home, left, merged)
+
+
+def _deleted(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
+    """Return the last commits of branches that the worker had checked out, and that are missing.
+
+    ``branches``: the present branches. If a job's branch is missing, it is not the worker's.
+    """
+    found = {
+        name: commit
+        for name, commit in _checkouts(home)
+        if name != commit
+        and f"{_HEADS}{name}" not in branches
+        and not name.startswith(f"{BRANCHES}/")
+    }
+    own = _own(home, set(found.values()), ())
+    return {name: commit for name, commit in found.items() if commit in own}
+
+
+def _checkouts(home: EndedWorktree) -> Iterator[tuple[str, str]]:
+    """Yield what the worker left by checkouts: a branch or, if HEAD was detached, the commit.
+
+    The second value is the commit that was checked out.
+    """
+    for line in _log(home.found.admin / "logs" / "HEAD"):
+        before, sign, words = line.partition(b"\tcheckout: moving from ")
+        if sign and _is_by(home, line):
+            yield os.fsdecode(words.partition(b" to ")[0]), os.fsdecode(before.partition(b" ")[0])
+
+
+def _own(home: EndedWorktree, commits: Collection[str], merged: Sequence[str]) -> list[str]:
+    """Return the commits that the worker made, and that the histories of ``merged`` lack."""
+    if not commits:
         return []
-    given = b"\n".join((*left, *(b"^" + each.encode() for each in merged), b""))
-    how = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", "--stdin")
+    given = "\n".join((*commits, *(f"^{each}" for each in merged), "")).encode()
+    no_walk = () if merged else ("--no-walk",)
+    how = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", *no_walk, "--stdin")
     shown = home.git.run("rev-list", *how, given=given).text
     found = (line.split(" ", 1) for line in shown.splitlines())
     own = (commit for commit, email in found if email == home.signature.email)
-    return [commit for commit in own if commit.encode() in left]
+    return [commit for commit in own if commit in commits]
 
 
 def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
     return ref_files.tips(home.git, home.common, prefix)
 
 
-def _own_branches(home: EndedWorktree) -> dict[str, str]:
-    # Branches of jobs are never own ones, and their number grows.
-    found = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
-    own = [ref for ref in found if _is_own(home, ref)]
+def _own_branches(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
+    own = [ref for ref in branches if _is_own(home, ref)]
     if not own:
         return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"

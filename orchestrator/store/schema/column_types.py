@@ -330,8 +330,8 @@ def _read_held_back(found: Found) -> tuple[HeldBack, ...]:
     return tuple(HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
 
 
-def _read_side_work(found: Found) -> tuple[SideWork, ...]:
-    listed = found.get("side_work", ())
+def _read_side_work(found: Found, name: str = "side_work") -> tuple[SideWork, ...]:
+    listed = found.get(name, ())
     return tuple(SideWork(**{**each, "kind": SideWorkKind(each["kind"])}) for each in listed)
 
 
@@ -400,6 +400,7 @@ def _read_shortfall(found: Found) -> Shortfall:
         judges_with_code=bool(found.get("judges_with_code")),
         **paths,
         held_back=_read_held_back(found),
+        deleted=_read_side_work(found, "deleted"),
     )
 
 

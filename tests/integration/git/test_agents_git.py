@@ -160,6 +160,18 @@ def test_agents_push_nothing_and_the_configuration_stays(host: Host) -> None:
     assert (len(own), len(mirrored)) == (3, 1)
 
 
+def test_the_job_names_a_branch_that_an_agent_deleted_before_it_was_merged(host: Host) -> None:
+    script = "git switch -q -c try; echo t > t.txt; git add .; git commit -q -m t; git switch -q -"
+    ended = host.run(edit(f"{script}; git branch -q -D try; echo a > a.txt"))
+
+    job = ended["job_id"]
+    ref = f"refs/orchestrator-kept/{job}/worker_1/deleted/try"
+    told = f"worker_1: not merged, because the worker deleted the branch: try ({ref})"
+    assert (ended["status"], ended["reason"]) == ("completed", told)
+    assert ref in host.final(job)
+    assert host.project.show(ref, "t.txt") == "t"
+
+
 ELSEWHERE = """
 git switch -q -c feature; echo f > f.txt; git add f.txt; git commit -q -m feature; git switch -q -
 git worktree add -q -b second wt

@@ -96,6 +96,12 @@ class SideWorkKind(StrEnum):
     #: A repository in the worker's worktree. Its files are in the worker's branch, and its history
     #: is on a ref.
     NESTED = "nested"
+    #: A branch that the agent deleted, with commits that are not in the result.
+    DELETED = "deleted"
+
+
+#: Kinds that are only saved, because their content is already merged, or was discarded on purpose.
+_SAVED_ONLY = (SideWorkKind.NESTED, SideWorkKind.DELETED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +119,7 @@ class SideWork:
     @property
     def is_missing(self) -> bool:
         """True if the worker's branch lacks the work because of a conflict."""
-        return bool(self.ref) and self.kind is not SideWorkKind.NESTED
+        return bool(self.ref) and self.kind not in _SAVED_ONLY
 
 
 def by_attempt(
@@ -130,11 +136,13 @@ def by_attempt(
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
-    nested = [each for each in work if each.ref and not each.is_missing]
     found = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
-    if nested:
-        named = (f"{each.name} ({each.ref})" for each in nested)
-        found.append(f"nested repositories committed as files: {listed(list(named))}")
+    for kind, words in (
+        (SideWorkKind.NESTED, "nested repositories committed as files"),
+        (SideWorkKind.DELETED, "not merged, because the worker deleted the branch"),
+    ):
+        if saved := [f"{each.name} ({each.ref})" for each in work if each.kind is kind]:
+            found.append(f"{words}: {listed(saved)}")
     found += [missing_in_words(each) for each in work if each.is_missing]
     return tuple(found)
 

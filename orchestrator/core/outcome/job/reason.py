@@ -211,6 +211,7 @@ def _of_shortfall(each: Shortfall) -> str:
     delivered = DeliveredWork(
         changed=True,
         saved=each.saved,
+        side_work=each.deleted,
         outside=each.outside,
         held_back=each.held_back,
         checkout=each.checkout,

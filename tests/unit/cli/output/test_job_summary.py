@@ -15,7 +15,12 @@ from orchestrator.cli.output.job_summary import (
 )
 from orchestrator.cli.plan.plan_review import estimate_line
 from orchestrator.core.gates.gate import GateCause
-from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
+from orchestrator.core.model.attempt.delivered_work import (
+    HeldBack,
+    HeldBackRule,
+    SideWork,
+    SideWorkKind,
+)
 from orchestrator.core.model.job_facts import (
     CapPassed,
     CheckoutChange,
@@ -220,6 +225,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             Shortfall(
                 worker_id="worker_8",
                 held_back=(HeldBack(path="core.1", rule=HeldBackRule.SIZE),),
+                deleted=(SideWork(kind=SideWorkKind.DELETED, name="feature", ref="refs/kept"),),
             ),
         ),
         [
@@ -227,6 +233,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             "changed tests or gate settings that judge the worker's work: conftest.py",
             "nothing was changed by worker_7",
             "core.1",
+            "not merged, because the worker deleted the branch: feature (refs/kept)",
         ],
     ),
     "gates": (

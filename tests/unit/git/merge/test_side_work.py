@@ -181,6 +181,45 @@ def test_a_visit_to_commits_of_others_or_to_discarded_commits_merges_nothing(
     assert (added(repository, tip), work) == ([], ())
 
 
+def test_the_commits_of_a_branch_that_the_agent_deleted_are_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, f"{FEATURE} git branch -qD feature; echo loose > loose.txt")
+
+    tip, work = closed(repository, worktree)
+
+    ref = f"{KEPT}/deleted/feature"
+    assert work == (SideWork(kind=SideWorkKind.DELETED, name="feature", ref=ref),)
+    assert not work[0].is_missing
+    assert added(repository, tip) == ["loose.txt"]
+    assert project.show(ref, "f.txt") == "f"
+    assert closed(repository, worktree) == (tip, work)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "git merge -q feature; git branch -qd feature",
+        "git merge -q --squash feature; git commit -qm squashed; git branch -qD feature",
+        "git switch -q feature; git commit -q --amend -m g; git switch -q -; "
+        "git merge -q feature; git branch -qd feature",
+        "git merge -q --squash feature; git commit -qm squashed; git branch -qD feature; "
+        "echo other > f.txt",
+        "git branch -m feature other",
+        "git branch -m feature other; echo mine > f.txt; git add .; git commit -qm mine",
+    ],
+)
+def test_a_branch_that_the_agent_merged_or_renamed_is_not_deleted_work(
+    repository: GitRepository, worktree: Path, then: str
+) -> None:
+    does(worktree, f"{FEATURE} {then}")
+
+    tip, work = closed(repository, worktree)
+
+    assert added(repository, tip) == ["f.txt"]
+    assert SideWorkKind.DELETED not in [each.kind for each in work]
+
+
 def test_a_branch_that_conflicts_is_kept_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:

@@ -18,6 +18,7 @@ from orchestrator.core.limits.usage_budgets import (
     passed_in_words,
     spent_by,
 )
+from orchestrator.core.model.attempt.delivered_work import SideWorkKind
 from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
@@ -184,8 +185,9 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     # With a worktree, leave out the checkout: the job's facts already name all workers that may
     # have changed it.
     checkout = () if delivery.has_worktree else delivery.checkout
+    deleted = tuple(each for each in delivery.side_work if each.kind is SideWorkKind.DELETED)
     found = delivery.outside or altered.paths or unchanged or checkout
-    if not (found or delivery.held_back or delivery.saved):
+    if not (found or delivery.held_back or delivery.saved or deleted):
         return None
     return Shortfall(
         worker_id=worker.id,
@@ -195,6 +197,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         unchanged=unchanged,
         held_back=delivery.held_back,
         saved=delivery.saved,
+        deleted=deleted,
         checkout=checkout,
         has_worktree=delivery.has_worktree,
     )
