@@ -8,7 +8,7 @@ from orchestrator.core.text.formatting import listed
 
 #: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
-HEAD, FLAGS = "HEAD", "flags in the index"
+HEAD, FLAGS, REFLOGS = "HEAD", "flags in the index", "reflogs"
 #: Name of the digest of git settings and attributes that decide how files are merged.
 WAYS_TO_MERGE = "how files are merged"
 _HOOKS, _STASH = "hooks/", "refs/stash"
@@ -37,6 +37,8 @@ class ChangedKind(StrEnum):
     LOCK = "lock"
     #: Git settings and attributes that decide how files are merged.
     WAYS_TO_MERGE = "ways_to_merge"
+    #: Git's logs of refs, which somebody emptied, for example by ``git reflog expire``.
+    REFLOGS = "reflogs"
     SUBMODULE = "submodule"
     #: A file of the checkout.
     FILE = "file"
@@ -101,8 +103,9 @@ class RepositoryChange:
     @property
     def is_of_job(self) -> bool:
         """True if a worker made the change, or if git has no record of who made it."""
-        removed = self.kind in _LOGGED and self.alteration is RepositoryAlteration.REMOVED
-        return bool(self.worker_id) or self.kind in SHARED or removed
+        removed = self.alteration is RepositoryAlteration.REMOVED
+        has_no_author = removed and self.kind in (*_LOGGED, ChangedKind.REFLOGS)
+        return bool(self.worker_id) or self.kind in SHARED or has_no_author
 
     def __str__(self) -> str:
         by = f" by {self.worker_id}" if self.worker_id else ""
@@ -144,10 +147,14 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return how an object of the repository was altered.
 
+    Reflogs have an entry only while they are empty.
+
     ``before`` and ``after``: the object's entries; "" if it had none. An object of a kind in
     ``_ENTRIES`` has an entry only while it differs from its normal state. A new or removed entry of
     such an object is therefore reported as a change.
     """
+    if kind is ChangedKind.REFLOGS:
+        return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
     return RepositoryAlteration.ADDED if after else RepositoryAlteration.REMOVED
@@ -173,6 +180,7 @@ def _kind_of(name: str) -> tuple[ChangedKind, str]:
         HEAD: ChangedKind.HEAD,
         FLAGS: ChangedKind.FLAGS,
         WAYS_TO_MERGE: ChangedKind.WAYS_TO_MERGE,
+        REFLOGS: ChangedKind.REFLOGS,
         _STASH: ChangedKind.STASH,
     }
     return others.get(name, ChangedKind.REF), name

@@ -14,7 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_MERGE, RefMove
+from orchestrator.core.model.repository_changes import (
+    FILE,
+    REFLOGS,
+    SETTING,
+    WAYS_TO_MERGE,
+    RefMove,
+)
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
 from orchestrator.git.command import git_config, ref_files
@@ -51,6 +57,8 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     found |= settings(common)
     for name in _SETTINGS:
         found |= {f"git {_inside(each, common)}": content(each) for each in _entries(common / name)}
+    if _seen(str(common / "logs" / "HEAD")).startswith("0 "):
+        found[REFLOGS] = "empty"
     # A lock of a running or killed git blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}

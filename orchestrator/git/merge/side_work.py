@@ -1,8 +1,9 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
 Side work is merged into the worker's branch if the worker's own address in a ref's log proves that
-the worker created it. Other branches, worktrees, and stash entries stay as they are. After a crash,
-each step can be repeated: git does not merge changes a second time.
+the worker created it. If the log was emptied, the address in the commit decides. Other branches,
+worktrees, and stash entries stay as they are. After a crash, each step can be repeated: git does
+not merge changes a second time.
 """
 
 import logging
@@ -28,6 +29,7 @@ from orchestrator.git.command import ref_files
 from orchestrator.git.command.private_index import edited_tree
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
+from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import nested_repositories
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
@@ -351,13 +353,31 @@ def _own_branches(home: EndedWorktree, branches: Collection[str]) -> dict[str, s
 
 
 def _is_own(home: EndedWorktree, ref: str) -> bool:
-    return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
+    path = home.common / "logs" / ref
+    return any(_is_by(home, line) for line in _log(path)[:1]) or _is_emptied(home, path)
+
+
+def _is_emptied(home: EndedWorktree, log: Path) -> bool:
+    """True if a ref's log lost all entries since the worker's start.
+
+    The cause is ``git reflog expire --expire=now --all``, by any worker. Only commits then show
+    their author.
+    """
+    try:
+        found, began = os.lstat(log), os.lstat(home.found.admin / "commondir")
+    except OSError:
+        return False
+    return found.st_size == 0 and found.st_mtime_ns >= began.st_mtime_ns
 
 
 def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Found]:
     for found in worktrees.all():
-        first = _log(found.admin / "logs" / "HEAD")[:1]
-        if found.admin != home.found.admin and any(_is_by(home, line) for line in first):
+        if found.admin == home.found.admin:
+            continue
+        log = found.admin / "logs" / "HEAD"
+        is_here = within(found.directory, os.path.dirname(home.found.directory))
+        is_own = any(_is_by(home, line) for line in _log(log)[:1])
+        if is_own or (is_here and _is_emptied(home, log)):
             yield found
 
 
@@ -385,7 +405,12 @@ def _of_worktree(
 
 
 def _stashed(home: EndedWorktree) -> list[tuple[str, str]]:
-    lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
+    log = home.common / "logs" / _STASH
+    if _is_emptied(home, log):
+        # Git then no longer lists the entries. The ref still has the latest one.
+        latest = _own(home, list(_tips(home, _STASH).values()), ())
+        return [(commit, commit[:12]) for commit in latest]
+    lines = (line for line in _log(log) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
 
 
@@ -410,6 +435,8 @@ def _drop(home: EndedWorktree, entry: str) -> None:
     removes the wrong entry, which is restored here.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
+    if not before:
+        home.git.run("update-ref", *ITSELF, "-d", _STASH, entry)
     if entry not in before:
         return
     place = len(before) - 1 - before.index(entry)

@@ -172,6 +172,27 @@ def test_the_job_names_a_branch_that_an_agent_deleted_before_it_was_merged(host:
     assert host.project.show(ref, "t.txt") == "t"
 
 
+def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Host) -> None:
+    """The first worker creates a branch and a stash entry; the second one empties all reflogs."""
+    flags = host.site.folder
+    wait = "until [ -e '{}' ]; do sleep 0.02; done"
+    feature = (
+        "git switch -q -c feature; echo f > f.txt; git add .; git commit -qm f; git switch -q -"
+    )
+    first = (
+        f"{feature}; echo s > README.md; git stash -q; touch '{flags}/1'; {wait}; echo a > a.txt"
+    )
+    second = f"{wait}; git reflog expire --expire=now --all; touch '{flags}/2'; echo b > b.txt"
+    ended = host.run(edit(first.format(flags / "2")), edit(second.format(flags / "1")), gates="off")
+
+    result = f"orchestrator/{ended['job_id']}/result"
+    assert ended["status"] == "completed", ended
+    assert {"a.txt", "b.txt", "f.txt"} <= set(host.project.files(result))
+    assert host.project.show(result, "README.md") == "s"
+    assert "): reflogs removed" in ended["reason"]
+    assert host.command("restore", ended["job_id"], "--yes") == 1
+
+
 ELSEWHERE = """
 git switch -q -c feature; echo f > f.txt; git add f.txt; git commit -q -m feature; git switch -q -
 git worktree add -q -b second wt

@@ -59,6 +59,7 @@ def _hook(project: Project) -> None:
             "flags in the index",
         ),
         (lambda project: project.git("notes", "add", "-m", "x"), "refs/notes/commits"),
+        (lambda project: project.git("reflog", "expire", "--expire=now", "--all"), "reflogs"),
     ],
 )
 def test_a_change_is_noticed(

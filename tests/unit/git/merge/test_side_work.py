@@ -279,6 +279,43 @@ def test_a_stash_is_applied_and_the_users_list_is_as_before(
     assert (project.path / ".git/logs/refs/stash").read_bytes() == log
 
 
+def test_side_work_is_merged_also_if_another_worker_has_emptied_the_logs_of_refs(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    does(worktree, f"{FEATURE} git branch b2")
+    does(worktree, "git worktree add -q --detach ../beside; echo b > ../beside/b.txt")
+    does(worktree, "echo s > a.txt; git stash -q")
+    project.git("branch", "users", "feature~1")
+    project.git("reflog", "expire", "--expire=now", "--all")
+
+    tip, work = closed(repository, worktree)
+
+    assert added(repository, tip) == ["a.txt", "b.txt", "f.txt"]
+    assert {each.name for each in work if not each.ref} >= {"feature", "beside"}
+    assert project.git("stash", "list") == "" and not project.git("for-each-ref", "refs/stash")
+    assert project.worktrees() == [str(worktree)]
+    assert closed(repository, worktree) == (tip, ())
+
+
+def test_the_users_work_stays_if_a_worker_has_emptied_the_logs_of_refs(
+    project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
+) -> None:
+    project.git("worktree", "add", "-q", "-b", "users", str(tmp_path / "users"))
+    Project(tmp_path / "users").commit({"u.txt": "u\n"})
+    project.write("a.txt", "stashed\n")
+    project.git("stash", "-q")
+    other = "worker_2@example.org"
+    does(worktree, FEATURE, who=other)
+    project.git("reflog", "expire", "--expire=now", "--all")
+    refs = project.git("for-each-ref", "refs/heads", "refs/stash")
+
+    tip, work = closed(repository, worktree)
+
+    assert (added(repository, tip), work) == ([], ())
+    assert project.git("for-each-ref", "refs/heads", "refs/stash") == refs
+    assert (tmp_path / "users" / "u.txt").exists()
+
+
 def test_a_stash_between_the_users_is_taken_out_alone(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
