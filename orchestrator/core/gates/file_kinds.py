@@ -82,6 +82,8 @@ _SUFFIXES = {
     "PowerShell": "ps1 psm1",
 }
 _LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
+#: Suffixes of documents, schemas, and infrastructure that people write.
+_WRITTEN_SUFFIXES = frozenset({".md", ".rst", ".adoc", ".sql", ".proto", ".graphql", ".tf"})
 #: Configuration in a programming language, and files generated from other sources.
 _NO_SOURCES = lazy_pattern(
     r"(?:setup|conf|noxfile|gunicorn\.conf)\.py"
@@ -135,6 +137,14 @@ def language_of(path: str) -> str:
     if not language or _NO_SOURCES.fullmatch(name):
         return ""
     return "" if is_of_tests(path) or is_foreign(path) else language
+
+
+def is_written_by_people(path: str) -> bool:
+    """True for a source, a test, or a text that people write, and that tools rarely create."""
+    name = basename(path)
+    suffix = splitext(name)[1].lower()
+    is_kind = suffix in _LANGUAGES or suffix in _WRITTEN_SUFFIXES
+    return is_kind and not (_NO_SOURCES.fullmatch(name) or is_foreign(path))
 
 
 def patterns_of(*languages: str) -> tuple[str, ...]:

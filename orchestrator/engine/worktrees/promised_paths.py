@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from glob import iglob
 
-from orchestrator.core.gates.file_kinds import language_of
+from orchestrator.core.gates.file_kinds import is_written_by_people
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
@@ -23,8 +23,14 @@ from orchestrator.core.repository.repository import Repository
 SAVED = "files"
 #: Maximum number of files that are saved individually.
 MOST_SAVED = 1000
-#: Directories with files that builds and tests create, in addition to those of ``is_foreign``.
-_OUTPUT = frozenset({"target", "out", "obj", "coverage", "htmlcov", "tmp", "temp"})
+#: Directories with files that builds, tests, and package managers create, in addition to those of
+#: ``is_foreign``.
+_OUTPUT = frozenset(
+    {
+        *("target", "out", "obj", "coverage", "htmlcov", "tmp", "temp", "test-results"),
+        *("playwright-report", "deps", "Pods", "bower_components"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,11 @@ class Promises:
     def save_sources(
         self, worker: Worker, directory: str, ignored: Iterable[str]
     ) -> tuple[str, ...]:
-        """Save new sources that git ignores, because the result lacks them. Idempotent.
+        """Save new sources and documents that git ignores. Idempotent.
 
         ``ignored``: new ignored files. Return the saved files.
         """
-        found = [each for each in ignored if language_of(each) and not _is_output(each)]
+        found = [each for each in ignored if is_written_by_people(each) and not _is_output(each)]
         return tuple(self._save(worker, self._repository.inside(directory), found[:MOST_SAVED]))
 
     def saved(

@@ -293,11 +293,13 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
 
 
 def test_a_new_source_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
-    files = "lib/util.py lib/out/a.py dist/b.py lib/c.csv"
-    script = f"mkdir -p lib/out dist; echo 'x = 1' | tee {files}"
+    written = ["lib/guide.md", "lib/schema.sql", "lib/test_util.py", "lib/util.py"]
+    created = ["lib/out/a.py", "dist/b.py", "lib/c.csv", "lib/test-results/e.md", "lib/.cache/f.md"]
+    script = "mkdir -p lib/out lib/test-results lib/.cache dist; echo 'x = 1' | tee "
+    script += " ".join([*written, *created])
     ended = run(f"{script}; echo 'import util' >> src/app.py; echo done", role="backend")
     row = only(ended)
-    assert (ended["status"], row["saved"]) == ("completed", ["lib/util.py"])
+    assert (ended["status"], row["saved"]) == ("completed", written)
     assert "lib/util.py" in ended["reason"]
     assert (Path(row["workspace"]) / "files" / "lib/util.py").read_text() == "x = 1\n"
 
