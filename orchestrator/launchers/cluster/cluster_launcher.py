@@ -174,18 +174,18 @@ class ClusterLauncher:
         disconnected node until it is lost. Any thread may call, except the supervisor's thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
-        flight = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
-        if worktrees is None or flight is None:
+        attempt = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
+        if worktrees is None or attempt is None:
             yield None
             return
         try:
             yield _NodeWorktree(
-                lambda: self._in_loop(worktrees.fetch(flight, waits=waits)),
-                lambda change: self._in_loop(worktrees.bring(flight, change)),
+                lambda: self._in_loop(worktrees.fetch(attempt, waits=waits)),
+                lambda change: self._in_loop(worktrees.bring(attempt, change)),
             )
         finally:
             with suppress(RuntimeError):  # The loop is already closed.
-                self._loop.call_soon_threadsafe(worktrees.release, flight)
+                self._loop.call_soon_threadsafe(worktrees.release, attempt)
 
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.

@@ -77,10 +77,10 @@ class NodeAttempt:
             self.bases["files"] = 0
 
 
-def start_message(launch: Launch, flight: NodeAttempt) -> Message:
+def start_message(launch: Launch, attempt: NodeAttempt) -> Message:
     fields = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
     fields.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
-    return {"do": "start", "launch": fields, "bases": flight.bases, "files": None}
+    return {"do": "start", "launch": fields, "bases": attempt.bases, "files": None}
 
 
 def not_sent(name: str, error: Exception) -> Exit:
@@ -110,12 +110,12 @@ def size_of(path: str) -> int:
         return 0
 
 
-def create_log(flight: NodeAttempt) -> None:
+def create_log(attempt: NodeAttempt) -> None:
     # A shim on the server's machine creates an empty log, too
     try:
-        os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
+        os.close(os.open(attempt.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:
-        flight.log_is_lost = True
+        attempt.log_is_lost = True
 
 
 def append_to(path: str, data: bytes) -> None:
@@ -128,19 +128,19 @@ def append_to(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
+def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
     """Append a piece of a file, without the bytes that the server already has.
 
     A piece that begins after the end of the file is ignored.
     """
-    had = flight.had[file]
+    had = attempt.had[file]
     if file == "files" and had > MOST_BYTES:
         return
     if at > had or at + len(data) <= had:
         return
     data = data[had - at :]
-    flight.had[file] += len(data)
-    path = flight.paths[file]
+    attempt.had[file] += len(data)
+    path = attempt.paths[file]
     try:
         if file == "raw":
             with suppress(FileExistsError):
@@ -149,26 +149,26 @@ def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
     except OSError as error:
         # A full or broken disk: the worker continues, and its log is marked as incomplete.
         if file == "files":
-            flight.files_error = flight.files_error or error
+            attempt.files_error = attempt.files_error or error
         else:
-            flight.log_is_lost = True
+            attempt.log_is_lost = True
 
 
-def stored_end(flight: NodeAttempt, exit: Exit, record: str) -> Exit:
+def stored_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
     """Store the end of an attempt, unless a record exists. Return the stored end."""
     try:
-        if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
+        if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):
             found = exit_record.tombstone(
-                flight.exit_path, exit.error, exit.strays, exit.cause, flight.digest
+                attempt.exit_path, exit.error, exit.strays, exit.cause, attempt.digest
             )
             return found or exit
-        if _is_proof(record, flight.digest):
-            claim = Claim.take(flight.exit_path)
+        if _is_proof(record, attempt.digest):
+            claim = Claim.take(attempt.exit_path)
             claim.publish(record.encode("ascii"), synced=False)
     except ClaimRefused:
-        return exit_record.read_exit(flight.exit_path, flight.digest) or exit
+        return exit_record.read_exit(attempt.exit_path, attempt.digest) or exit
     except OSError:
-        logger.exception("cannot store an exit record", extra={"attempt": flight.attempt_id})
+        logger.exception("cannot store an exit record", extra={"attempt": attempt.attempt_id})
     return exit
 
 
@@ -188,7 +188,7 @@ MOST_KNOWN = 64
 class ConnectedNode:
     name: str
     slots: int = 0
-    flights: dict[str, NodeAttempt] = field(default_factory=dict)
+    attempts: dict[str, NodeAttempt] = field(default_factory=dict)
     link: Link | None = None
     #: Agents that can work on the node; None until the node has reported them.
     agents: frozenset[str] | None = None
@@ -235,7 +235,7 @@ class ConnectedNode:
 
     @property
     def running(self) -> int:
-        return sum(not each.is_waiting for each in self.flights.values())
+        return sum(not each.is_waiting for each in self.attempts.values())
 
     def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
         """Record that the transfer of an attempt's files has ended. Idempotent.
@@ -287,7 +287,7 @@ def state_of(
         drained=entry is not None and entry.is_drained,
         slots=node.slots,
         running=node.running,
-        waiting=len(node.flights) - node.running,
+        waiting=len(node.attempts) - node.running,
         agents=tuple(sorted(_agents_of(node, entry))),
         unusable=node.unusable,
         labels={} if entry is None else entry.labels,
@@ -303,10 +303,10 @@ def state_of(
 
 
 def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float) -> str:
-    if node.link is None and node.flights:
+    if node.link is None and node.attempts:
         seconds = max(0.0, node.fenced_at - now)
-        is_one = len(node.flights) == 1
-        workers = "1 worker" if is_one else f"{len(node.flights)} workers"
+        is_one = len(node.attempts) == 1
+        workers = "1 worker" if is_one else f"{len(node.attempts)} workers"
         if seconds > fenced_after:
             return (
                 f"{workers} may still run, because the node does not know this server's "

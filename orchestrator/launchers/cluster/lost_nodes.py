@@ -225,18 +225,18 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
     The node may connect again, so ``late`` keeps the attempts, but not those of a node with its own
     file system. An attempt whose worktree or files are in use is returned by a later call.
     """
-    lost = [each for each in node.flights.values() if not each.is_taking]
-    for flight in lost:
-        flight.is_ending = True
+    lost = [each for each in node.attempts.values() if not each.is_taking]
+    for attempt in lost:
+        attempt.is_ending = True
     lost = [each for each in lost if not each.turn.locked()]
     if lost:
         logger.warning("node declared lost", extra={"action": "node_given_up", "node": node.name})
     why = f"node {node.name} was lost, and the worker with it"
-    for flight in lost:
-        if flight.files is None:
-            had = None if flight.bases is None else flight.had
+    for attempt in lost:
+        if attempt.files is None:
+            had = None if attempt.bases is None else attempt.had
             given_up = GivenUpAttempt(
-                flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had
+                attempt.attempt_id, attempt.exit_path, attempt.digest, attempt.paths, had=had
             )
             late.give_up(node.name, given_up)
     return [(each, lost_end(ExitCause.NODE_LOST, why)) for each in lost]

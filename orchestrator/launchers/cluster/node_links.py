@@ -196,35 +196,35 @@ class NodeLinks:
 
     def start(self, launch: Launch) -> None:
         node = self._node(launch.node)
-        flight = NodeAttempt(
+        attempt = NodeAttempt(
             launch.attempt_id,
             launch.exit_path,
             launch.proof.digest,
             output_paths(launch.log),
             bases={file: size_of(path) for file, path in output_paths(launch.log).items()},
         )
-        node.flights[launch.attempt_id] = flight
+        node.attempts[launch.attempt_id] = attempt
         self._where[launch.attempt_id] = node
         self._late.replace(launch.log)
         # An attempt that already has an exit record or a tombstone must not start.
         settled = exit_record.read_exit(launch.exit_path, launch.proof.digest)
         if settled is not None:
-            self._over(node, flight, settled, "")
+            self._over(node, attempt, settled, "")
             return
         if node.link is None:
             why = f"node {node.name} lost its connection before the worker started"
-            self._over(node, flight, lost_end(ExitCause.LEASE_ENDED, why), "")
+            self._over(node, attempt, lost_end(ExitCause.LEASE_ENDED, why), "")
             return
         self._expect_beats(node)
         if not node.has_own_files:
-            node.link.post(start_message(launch, flight))
+            node.link.post(start_message(launch, attempt))
         elif launch.files is None:
             why = f"node {node.name} does not share the server's files"
-            self._over(node, flight, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
+            self._over(node, attempt, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
         else:
-            flight.own_files(launch.files, self._exchange)
-            flight.is_sending = True
-            self._spawn(self._start_with_files(node, node.link, flight, launch))
+            attempt.own_files(launch.files, self._exchange)
+            attempt.is_sending = True
+            self._spawn(self._start_with_files(node, node.link, attempt, launch))
 
     def _expect_beats(self, node: ConnectedNode) -> None:
         # A broken connection to an idle node would be noticed late.
@@ -246,7 +246,7 @@ class NodeLinks:
             )
 
     async def _start_with_files(
-        self, node: ConnectedNode, link: Link, flight: NodeAttempt, launch: Launch
+        self, node: ConnectedNode, link: Link, attempt: NodeAttempt, launch: Launch
     ) -> None:
         """Send an attempt's files, and then the message that starts it.
 
@@ -256,12 +256,12 @@ class NodeLinks:
         assert launch.files is not None
 
         def is_wanted() -> bool:
-            return node.flights.get(flight.attempt_id) is flight
+            return node.attempts.get(attempt.attempt_id) is attempt
 
         worktree = launch.files.worktree
         while worktree and worktree.commit not in node.known:
             if not node.bringing:
-                node.bringing = flight.attempt_id
+                node.bringing = attempt.attempt_id
                 break
             # The other attempt may bring the same commits, and the node needs time to store them.
             node.brought.clear()
@@ -270,33 +270,33 @@ class NodeLinks:
                 return
         try:
             done = await self._exchange.send(
-                link, node.window, flight.attempt_id, launch.files, flight.exit_path, node.known,
+                link, node.window, attempt.attempt_id, launch.files, attempt.exit_path, node.known,
                 is_wanted,
             )  # fmt: skip
         except ConnectionError:
             return
         except (OSError, OrchestratorError) as error:
-            link.post({"do": "kept", "attempt": flight.attempt_id})
+            link.post({"do": "kept", "attempt": attempt.attempt_id})
             if is_wanted():
-                self._over(node, flight, not_sent(node.name, error), "")
+                self._over(node, attempt, not_sent(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
-            link.post({"do": "kept", "attempt": flight.attempt_id})
+            link.post({"do": "kept", "attempt": attempt.attempt_id})
             return
-        sent, flight.brings = done[0], tuple(done[1])
-        flight.is_sending = False
+        sent, attempt.brings = done[0], tuple(done[1])
+        attempt.is_sending = False
         files = {"files": asdict(launch.files), "sent": asdict(sent)}
-        link.post({**start_message(launch, flight), **files})
-        self._post_late_files(node, flight)
+        link.post({**start_message(launch, attempt), **files})
+        self._post_late_files(node, attempt)
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
         """Accept the end of a running attempt that an earlier server started."""
         node = self._node(name)
-        flight = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
+        attempt = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
         files = file_exchange.stored_files(exit_path)
         if files is not None:
-            flight.own_files(files, self._exchange)
-        node.flights[attempt_id] = flight
+            attempt.own_files(files, self._exchange)
+        node.attempts[attempt_id] = attempt
         self._where[attempt_id] = node
 
     def expect_late(
@@ -312,16 +312,16 @@ class NodeLinks:
 
         Does nothing if the node shares the server's files.
         """
-        flight = self.worktrees.of_worker(worker)
-        if flight is None or flight.files is None:
+        attempt = self.worktrees.of_worker(worker)
+        if attempt is None or attempt.files is None:
             return
-        message = {"do": "file", "attempt": flight.attempt_id, "path": path}
-        flight.late_files[path] = {**message, "data": packed(content)}
-        self._post_late_files(self._where[flight.attempt_id], flight)
+        message = {"do": "file", "attempt": attempt.attempt_id, "path": path}
+        attempt.late_files[path] = {**message, "data": packed(content)}
+        self._post_late_files(self._where[attempt.attempt_id], attempt)
 
-    def _post_late_files(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        if node.link is not None and not flight.is_sending:
-            for message in flight.late_files.values():
+    def _post_late_files(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
+        if node.link is not None and not attempt.is_sending:
+            for message in attempt.late_files.values():
                 node.link.post(message)
 
     def replace(self, log: str) -> None:
@@ -331,15 +331,15 @@ class NodeLinks:
         node = self._where.get(attempt_id)
         if node is None:
             return
-        flight = node.flights[attempt_id]
-        if flight.stop is None:
-            flight.stop = ended_by, stopped_by, cause
-            if flight.is_sending:
+        attempt = node.attempts[attempt_id]
+        if attempt.stop is None:
+            attempt.stop = ended_by, stopped_by, cause
+            if attempt.is_sending:
                 # The node does not know the attempt yet.
                 exit = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
-                self._over(node, flight, exit, "")
+                self._over(node, attempt, exit, "")
             else:
-                self._post_stop(node, flight)
+                self._post_stop(node, attempt)
 
     def stop_all(self, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
         for attempt_id in list(self._where):
@@ -348,19 +348,19 @@ class NodeLinks:
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         node = self._where.get(attempt_id)
         if node is not None:
-            flight = node.flights[attempt_id]
-            flight.is_waiting = waiting
-            self._post_waiting(node, flight)
+            attempt = node.attempts[attempt_id]
+            attempt.is_waiting = waiting
+            self._post_waiting(node, attempt)
 
-    def _post_stop(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        if node.link is not None and flight.stop is not None:
-            ended_by, stopped_by, cause = flight.stop
+    def _post_stop(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
+        if node.link is not None and attempt.stop is not None:
+            ended_by, stopped_by, cause = attempt.stop
             how = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
-            node.link.post({"do": "stop", "attempt": flight.attempt_id, **how})
+            node.link.post({"do": "stop", "attempt": attempt.attempt_id, **how})
 
-    def _post_waiting(self, node: ConnectedNode, flight: NodeAttempt) -> None:
+    def _post_waiting(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         if node.link is not None:
-            state = {"attempt": flight.attempt_id, "on": flight.is_waiting}
+            state = {"attempt": attempt.attempt_id, "on": attempt.is_waiting}
             node.link.post({"do": "waiting", **state})
 
     # Links
@@ -433,11 +433,11 @@ class NodeLinks:
         tunnel = Tunnel(link, self._api)
         try:
             link.post(self._welcome_for(node, hello["attempts"]))
-            for flight in list(node.flights.values()):
-                self._post_stop(node, flight)
-                self._post_late_files(node, flight)
-                if flight.is_waiting:
-                    self._post_waiting(node, flight)
+            for attempt in list(node.attempts.values()):
+                self._post_stop(node, attempt)
+                self._post_late_files(node, attempt)
+                if attempt.is_waiting:
+                    self._post_waiting(node, attempt)
             logger.info("node connected", extra={"action": "node_connected", "node": node.name})
             while node.link is link:
                 message = await link.receive()
@@ -486,22 +486,22 @@ class NodeLinks:
         return node.window
 
     def _disconnected(self, node: ConnectedNode) -> None:
-        for flight in node.flights.values():
-            if flight.worktree is not None:
-                flight.worktree.disconnected()
+        for attempt in node.attempts.values():
+            if attempt.worktree is not None:
+                attempt.worktree.disconnected()
         node.link = None
         self._late.disconnected(node.name)
         logger.warning("node disconnected", extra={"action": "node_lost", "node": node.name})
         self._changed(node)
 
     def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
-        for flight in node.flights.values():
-            bases = known.get(flight.attempt_id)
-            if flight.bases is None and bases is not None:
-                flight.bases = {file: int(bases.get(file, 0)) for file in flight.paths}
-                for file, path in flight.paths.items():
-                    flight.had[file] = max(0, size_of(path) - flight.bases[file])
-        files = {each.attempt_id: each.had for each in node.flights.values()}
+        for attempt in node.attempts.values():
+            bases = known.get(attempt.attempt_id)
+            if attempt.bases is None and bases is not None:
+                attempt.bases = {file: int(bases.get(file, 0)) for file in attempt.paths}
+                for file, path in attempt.paths.items():
+                    attempt.had[file] = max(0, size_of(path) - attempt.bases[file])
+        files = {each.attempt_id: each.had for each in node.attempts.values()}
         self._late.disconnected(node.name)
         # The files of a lost attempt are incomplete on the server, and do not count.
         if node.has_own_files:
@@ -542,10 +542,10 @@ class NodeLinks:
                 node.is_leaving = True
                 self._changed(node)
             case "started":
-                flight = node.flights.get(message["attempt"])
-                if flight is not None:
-                    node.end_bringing(flight.attempt_id, flight.brings)
-                    self._reports.started(flight.attempt_id, int(message["pid"]))
+                attempt = node.attempts.get(message["attempt"])
+                if attempt is not None:
+                    node.end_bringing(attempt.attempt_id, attempt.brings)
+                    self._reports.started(attempt.attempt_id, int(message["pid"]))
             case "piece":
                 self._take_output(node, link, message)
             case "ended":
@@ -563,7 +563,7 @@ class NodeLinks:
 
     def _take_beat(self, node: ConnectedNode, link: Link, message: Message) -> None:
         self._grant(node)
-        node.is_idle = not node.flights
+        node.is_idle = not node.attempts
         if node.is_idle:
             node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
         link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
@@ -572,19 +572,19 @@ class NodeLinks:
 
     def _take_output(self, node: ConnectedNode, link: Link, message: Message) -> None:
         data = unpacked(message["data"])
-        flight = node.flights.get(message["attempt"])
+        attempt = node.attempts.get(message["attempt"])
         place = message["file"], int(message["at"])
-        if flight is not None and place[0] in flight.paths:
-            append_piece(flight, *place, data)
+        if attempt is not None and place[0] in attempt.paths:
+            append_piece(attempt, *place, data)
         else:
             self._late.append(node.name, message["attempt"], *place, data)
         link.post({"do": "got", "bytes": len(data)})
 
     def _take_commits(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        flight = node.flights.get(message["attempt"])
+        attempt = node.attempts.get(message["attempt"])
         size = len(message.get("data", ""))
-        if flight is not None and flight.worktree is not None:
-            flight.worktree.take(message)
+        if attempt is not None and attempt.worktree is not None:
+            attempt.worktree.take(message)
         if size:
             link.post({"do": "had", "bytes": size})
 
@@ -611,85 +611,87 @@ class NodeLinks:
     # Ends
 
     def _take_end(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        flight = node.flights.get(message["attempt"])
-        if flight is not None and flight.files is not None:
-            flight.is_ending = True
-            self._spawn(self._take_files(node, flight, message))
+        attempt = node.attempts.get(message["attempt"])
+        if attempt is not None and attempt.files is not None:
+            attempt.is_ending = True
+            self._spawn(self._take_files(node, attempt, message))
             return
-        if flight is not None:
-            self._over(node, flight, exit_record.exit_from(message["exit"]), message["record"])
+        if attempt is not None:
+            self._over(node, attempt, exit_record.exit_from(message["exit"]), message["record"])
         else:
             self._late_end(node, message["attempt"], message["record"])
         link.post({"do": "kept", "attempt": message["attempt"]})
 
-    async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
-        if flight.is_taking or flight.files is None:
+    async def _take_files(
+        self, node: ConnectedNode, attempt: NodeAttempt, message: Message
+    ) -> None:
+        if attempt.is_taking or attempt.files is None:
             return
-        flight.is_taking = True
+        attempt.is_taking = True
         exit, record = Exit(ended_by=EndedBy.LOST), ""
         try:
             exit, record = exit_record.exit_from(message["exit"]), str(message["record"])
             if message["files"] is not None or exit.ended_by not in _WITHOUT_FILES:
-                async with flight.turn:
-                    await self._put_files(flight, flight.files, message["files"])
+                async with attempt.turn:
+                    await self._put_files(attempt, attempt.files, message["files"])
         except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
-            directory = os.path.dirname(flight.exit_path)
-            if flight.stop is None and is_full_disk(as_full_disk(error, directory)):
-                self._spawn(self._take_files_later(node, flight))
+            directory = os.path.dirname(attempt.exit_path)
+            if attempt.stop is None and is_full_disk(as_full_disk(error, directory)):
+                self._spawn(self._take_files_later(node, attempt))
                 return
             logger.warning(
                 "files of a node's attempt were lost: %s", error,
-                extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
+                extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
             )  # fmt: skip
             exit, record = not_returned(node.name, exit, error), ""
-        self._over(node, flight, exit, record)
+        self._over(node, attempt, exit, record)
         if node.link is not None:
-            node.link.post({"do": "kept", "attempt": flight.attempt_id})
+            node.link.post({"do": "kept", "attempt": attempt.attempt_id})
 
-    async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
+    async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         """Let the node send an attempt's files again after a pause, because the disk is full here.
 
         A stop of the attempt ends the pause.
         """
         logger.warning(
             "no space for the files of a worker on node %s; retrying", node.name,
-            extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
+            extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
         )  # fmt: skip
-        file_exchange.discard(flight.exit_path)
-        flight.had["files"], flight.files_error = 0, None
+        file_exchange.discard(attempt.exit_path)
+        attempt.had["files"], attempt.files_error = 0, None
         waits_until = self._loop.time() + _FULL_DISK_SECONDS
-        while flight.stop is None and self._loop.time() < waits_until:
+        while attempt.stop is None and self._loop.time() < waits_until:
             await asyncio.sleep(_TICK_SECONDS)
-        flight.is_taking = False
+        attempt.is_taking = False
         if node.link is not None:
-            node.link.post({"do": "again", "attempt": flight.attempt_id})
+            node.link.post({"do": "again", "attempt": attempt.attempt_id})
 
-    async def _put_files(self, flight: NodeAttempt, files: AttemptFiles, answer: Any) -> None:
+    async def _put_files(self, attempt: NodeAttempt, files: AttemptFiles, answer: Any) -> None:
         if answer is None:
             raise UnusableFiles("the node did not send the files of the attempt")
         if answer.get("error"):
             raise UnusableFiles(str(answer["error"])[:_MOST_REASON])
-        if flight.files_error:
-            why = flight.files_error.strerror or str(flight.files_error)
+        if attempt.files_error:
+            why = attempt.files_error.strerror or str(attempt.files_error)
             raise UnusableFiles(
                 f"the server cannot store the files of the attempt: {why}"
-            ) from flight.files_error
-        if flight.had["files"] > MOST_BYTES:
+            ) from attempt.files_error
+        if attempt.had["files"] > MOST_BYTES:
             raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
         sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
-        await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
+        await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)
 
-    def _over(self, node: ConnectedNode, flight: NodeAttempt, exit: Exit, record: str) -> None:
-        del node.flights[flight.attempt_id], self._where[flight.attempt_id]
-        node.end_bringing(flight.attempt_id)
-        if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):
-            create_log(flight)
-        if flight.log_is_lost:
+    def _over(self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str) -> None:
+        del node.attempts[attempt.attempt_id], self._where[attempt.attempt_id]
+        node.end_bringing(attempt.attempt_id)
+        if exit.ended_by is not EndedBy.LOST and not (attempt.had["log"] or attempt.had["raw"]):
+            create_log(attempt)
+        if attempt.log_is_lost:
             exit = replace(exit, log_lost=True)
-        stored = stored_end(flight, exit, record)
-        if flight.files is not None:
-            file_exchange.forget(flight.exit_path)
-        self._reports.ended(flight.attempt_id, stored)
+        stored = stored_end(attempt, exit, record)
+        if attempt.files is not None:
+            file_exchange.forget(attempt.exit_path)
+        self._reports.ended(attempt.attempt_id, stored)
 
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:
         if self._late.ended(node.name, attempt_id, record):
@@ -714,8 +716,8 @@ class NodeLinks:
                 if now > node.silent_at:
                     node.link.abort()
             elif is_lost(node, now):
-                for flight, exit in lost_attempts(node, self._late):
-                    self._over(node, flight, exit, "")
+                for attempt, exit in lost_attempts(node, self._late):
+                    self._over(node, attempt, exit, "")
 
     def _store_reports(self) -> None:
         reported = self._unsaved & self._entries.keys()
@@ -788,7 +790,7 @@ class NodeLinks:
         return [
             state_of(each, self._entries.get(each.name), now, fenced_after)
             for each in nodes
-            if each.name in self._entries or each.flights
+            if each.name in self._entries or each.attempts
         ]
 
 

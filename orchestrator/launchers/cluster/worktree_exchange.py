@@ -27,72 +27,72 @@ class WorktreeExchange:
         The attempt cannot end before ``release``. If it is already ending, wait for its end
         (``waits``), or raise Unavailable.
         """
-        while (flight := self.of_worker(worker)) is not None and flight.worktree is not None:
-            if not flight.is_ending:
-                await flight.turn.acquire()
-                if self._is_running(flight):
-                    return flight
-                flight.turn.release()
+        while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
+            if not attempt.is_ending:
+                await attempt.turn.acquire()
+                if self._is_running(attempt):
+                    return attempt
+                attempt.turn.release()
             elif not waits:
                 raise Unavailable(f"{worker} is ending on its node; retry later")
             else:
                 await asyncio.sleep(_CHECK_SECONDS)
         return None
 
-    def release(self, flight: NodeAttempt) -> None:
-        flight.turn.release()
+    def release(self, attempt: NodeAttempt) -> None:
+        attempt.turn.release()
 
-    async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
+    async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
         """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
 
         The caller must have called ``hold``.
         """
-        while (node := await self._connected(flight, waits=waits)) is not None:
-            assert node.link is not None and flight.worktree is not None
+        while (node := await self._connected(attempt, waits=waits)) is not None:
+            assert node.link is not None and attempt.worktree is not None
             try:
-                return await flight.worktree.fetch(node.link)
+                return await attempt.worktree.fetch(node.link)
             except ConnectionError:
                 continue
             except UnusableFiles as error:
                 raise RepositoryError(error.message) from error
         return False
 
-    async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
+    async def bring(self, attempt: NodeAttempt, change: FileChange) -> str:
         """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
 
         The caller must have called ``hold``.
         """
-        node = await self._connected(flight, waits=True)
+        node = await self._connected(attempt, waits=True)
         if node is None:
             return "the worker has ended"
-        assert node.link is not None and flight.worktree is not None
+        assert node.link is not None and attempt.worktree is not None
         try:
-            return await flight.worktree.bring(node.link, node.window, node.known, change)
+            return await attempt.worktree.bring(node.link, node.window, node.known, change)
         except ConnectionError:
             return f"the connection to node {node.name} ended"
         except UnusableFiles as error:
             raise RepositoryError(error.message) from error
 
-    async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
+    async def _connected(self, attempt: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
         If the node is not connected, wait for its connection (``waits``), or raise Unavailable.
         """
-        while self._is_running(flight):
-            node = self._where[flight.attempt_id]
-            if node.link is not None and not node.link.is_closed and not flight.is_sending:
+        while self._is_running(attempt):
+            node = self._where[attempt.attempt_id]
+            if node.link is not None and not node.link.is_closed and not attempt.is_sending:
                 return node
             if not waits:
                 raise Unavailable(f"node {node.name} is not connected; retry later")
             await asyncio.sleep(_CHECK_SECONDS)
         return None
 
-    def _is_running(self, flight: NodeAttempt) -> bool:
-        node = self._where.get(flight.attempt_id)
-        is_known = node is not None and node.flights.get(flight.attempt_id) is flight
-        return is_known and not flight.is_ending
+    def _is_running(self, attempt: NodeAttempt) -> bool:
+        node = self._where.get(attempt.attempt_id)
+        is_known = node is not None and node.attempts.get(attempt.attempt_id) is attempt
+        return is_known and not attempt.is_ending
 
     def of_worker(self, worker: str) -> NodeAttempt | None:
         found = (each for each in self._where if each.rpartition("/")[0] == worker)
         name = next(found, "")
-        return self._where[name].flights[name] if name else None
+        return self._where[name].attempts[name] if name else None

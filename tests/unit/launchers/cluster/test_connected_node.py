@@ -17,7 +17,7 @@ from orchestrator.launchers.cluster.connected_node import ConnectedNode, state_o
 )
 def test_a_lost_node_names_the_workers_that_start_elsewhere(count: int, says: str) -> None:
     node = ConnectedNode("n1", fenced_at=5.0)
-    flight: Any = SimpleNamespace(is_waiting=False)
-    node.flights |= {str(number): flight for number in range(count)}
+    attempt: Any = SimpleNamespace(is_waiting=False)
+    node.attempts |= {str(number): attempt for number in range(count)}
 
     assert state_of(node, None, 0.0, 10.0).notice == says
