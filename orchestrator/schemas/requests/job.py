@@ -251,8 +251,8 @@ class TaskRequest(Wire):
     def promises_are_in_the_project(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
         for position, path in enumerate(writes):
             if not is_in_project(path):
-                told = f"{path!r} is not a path in the project; write it relative to the project"
-                raise fault_at((position,), told)
+                message = f"{path!r} is not a path in the project; write it relative to the project"
+                raise fault_at((position,), message)
         return writes
 
     @model_validator(mode="after")

@@ -82,14 +82,14 @@ def test_a_jobs_duration_is_one_figure(make_site: MakeSite) -> None:
 
     job_id = answer["job_id"]
     figures = json.loads((site.directory(job_id) / "reports" / "analytics.json").read_text())
-    told = {
+    shown = {
         "analytics.json": figures["wall_seconds"],
         "status": answer["seconds"],
         "status.json": site.status_file(job_id)["seconds"],
         "terminal": seconds_taken(answer),
         "job": site.get(f"/jobs/{job_id}")["seconds"],
     }
-    assert set(told.values()) == {figures["wall_seconds"]}, told
+    assert set(shown.values()) == {figures["wall_seconds"]}, shown
     assert figures["wall_seconds"] >= 0.1
 
 
