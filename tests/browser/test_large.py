@@ -75,6 +75,43 @@ def test_a_number_of_a_step_lists_its_workers(page: Page, site: Site) -> None:
     expect(page.locator(".foot")).to_contain_text("302 workers")
 
 
+def test_the_graph_has_one_box_for_many_equal_tasks(page: Page, site: Site) -> None:
+    """Failed tasks of the group are visible; a click or Enter shows the other ones."""
+    build = shell("true", id="build", title="Build")
+    tests = [
+        shell(f"exit {int(k == 77)}", id=f"t{k}", title=f"Test {k}", depends_on=["build"])
+        for k in range(100)
+    ]
+    pack = shell("true", id="pack", title="Pack", depends_on=["t1", "t2"])
+    job = site.job([build, *tests, pack], git="off", gates=[], max_retries=0)
+    page.goto(f"{site.url}/jobs/{job}")
+    graph = page.get_by_role("group", name="Graph of the job: 102 tasks")
+    expect(graph).to_contain_text("Test · 100 tasks")
+    expect(graph).to_contain_text("99 succeeded, 1 failed")
+    expect(graph.get_by_role("link")).to_have_text(
+        [re.compile("^Build"), re.compile("^Test 77 exit code 1"), re.compile("^Pack")]
+    )
+    box = graph.bounding_box()
+    assert box is not None and box["height"] < 400
+    expect(graph.locator(".edge")).to_have_count(2)
+
+    graph.get_by_role("button", name="Show all 100 tasks").focus()
+    page.keyboard.press("Enter")
+    expect(graph.get_by_role("link")).to_have_count(102)
+    graph.get_by_role("link", name="Test 5: success").click()
+    expect(page.locator("aside h3")).to_have_text("Test 5")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator("aside h3")).to_have_text("Test 6")
+    graph.get_by_role("button", name="Show fewer tasks").click()
+    expect(graph.get_by_role("link")).to_have_count(4)
+    page.set_viewport_size({"width": 390, "height": 844})
+    then = page.locator(".ranks section").nth(1)
+    expect(then.locator("li").first).to_contain_text("Test 77")
+    expect(then.get_by_role("link")).to_have_count(5)
+    then.get_by_role("button", name="Show all 100 tasks").click()
+    expect(then.get_by_role("link")).to_have_count(100)
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_ten_thousand_workers_need_little_processor_time_and_memory(page: Page, site: Site) -> None:

@@ -5,10 +5,10 @@ import { useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
-import { Mark } from "../parts/state.js";
+import { Bar, countsAsText, Mark } from "../parts/state.js";
 import { cut, many, money, plain, seconds } from "../text/format.js";
 import { LargeJob } from "./largejob.js";
-import { layout, ranked, stops } from "./layout.js";
+import { commonName, groupKey, layout, MOST_IN_COLUMN, MOST_IN_GROUP, ranked, stops, wanted } from "./layout.js";
 import { Panel } from "./panel.js";
 
 const MOST_TASKS = 300;
@@ -52,9 +52,12 @@ function Node({ model, node, selected, select }) {
     <${Lines} x=${node.x + 38} y=${node.y} width=${node.width - 42} lines=${[cut(name, room), cut(why, roomBelow)]} /></a>`;
 }
 
-function Chip({ model, chip }) {
+// A click opens the worker; with `select`, it selects the worker.
+function Chip({ model, chip, selected, select }) {
   const state = model.state[chip.i];
-  return html`<a class=${`node st-${state}`} href=${workerPath(model, chip.i)} tabindex="-1" aria-label=${`${plain(chip.name)}: ${state}`}>
+  const open = select && ((event) => { event.preventDefault(); select(chip.i); });
+  return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, chip.i)} tabindex=${selected ? 0 : -1} data-node=${select ? chip.i : undefined}
+      onClick=${open} aria-label=${`${plain(chip.name)}: ${state}`}>
     <rect x=${chip.x} y=${chip.y} width=${chip.width} height=${chip.height} rx="6" />
     <svg x=${chip.x + 9} y=${chip.y + 9} width="14" height="14"><use href=${`${sprite}#s-${state}`} class=${state === "running" ? "spin" : ""} /></svg>
     <text x=${chip.x + 30} y=${chip.y + 20.5} class="l3">${plain(chip.name)}</text></a>`;
@@ -67,7 +70,30 @@ function Child({ model, child, toggle }) {
     ${child.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} />`)}</g>`;
 }
 
+// The number of tasks in each state, as a bar and as text; boxes of failed and running tasks; and all tasks on demand.
+function Group({ model, box, selected, select, toggle }) {
+  const { unit, width, nodes } = box;
+  const counts = {};
+  for (const i of unit.workers) counts[model.state[i]] = (counts[model.state[i]] || 0) + 1;
+  const press = () => toggle(groupKey(unit));
+  const keys = (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    press();
+  };
+  const tasks = many(unit.group.length, "task");
+  const room = Math.floor((width - 24) / 7.2) - tasks.length - 3;
+  return html`<g transform=${`translate(${box.x} ${box.y})`}><rect class="frame" width=${width} height=${box.height} rx="10" />
+    <text class="l1" x="12" y="21">${cut(plain(commonName(model, unit.group)), room)} · ${tasks}</text>
+    <svg x="12" y="29" width=${width - 24} height="6"><${Bar} counts=${counts} label=${countsAsText(counts)} /></svg>
+    <text class="l2" x="12" y="51">${cut(countsAsText(counts), Math.floor((width - 24) / 6.1))}</text>
+    ${nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: width - 20 }} selected=${selected === node.i} select=${select} />`)}
+    <text class="lab press" x="12" y=${box.toggle.y} role="button" tabindex="0" aria-expanded=${String(box.toggle.isWhole)} onClick=${press} onKeyDown=${keys}>${box.toggle.isWhole ? "▾ Show fewer tasks" : `▸ Show all ${tasks}`}</text>
+    ${box.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} selected=${selected === chip.i} select=${select} />`)}</g>`;
+}
+
 function Unit({ model, box, selected, select, toggle }) {
+  if (box.unit.group) return html`<${Group} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`;
   const several = box.unit.workers.length > 1;
   const chosen = box.unit.workers.find((i) => model.chosen[i] === true);
   const choice = chosen === undefined ? "one will be chosen" : `${model.id[chosen]} is chosen`;
@@ -98,17 +124,25 @@ function bend({ x1, y1, x2, y2, stops: passed }) {
   return drawn;
 }
 
+// The workers that the arrow keys reach in a box. In a closed group without boxes, this is its first worker.
+const drawnIn = (box) => {
+  const drawn = box.unit.group ? [...box.nodes, ...box.chips].map(({ i }) => i) : box.unit.workers;
+  return drawn.length ? drawn : [box.unit.workers[0]];
+};
+
 // Arrow keys: up and down within a rank, left and right along the edges.
 function moved(drawn, selected, key) {
   const boxes = drawn.boxes;
   const at = boxes.find((box) => box.unit.workers.includes(selected)) || boxes[0];
   if (!at) return selected;
-  const within = boxes.filter((box) => box.rank === at.rank).sort((a, b) => a.y - b.y).flatMap((box) => box.unit.workers);
+  const within = boxes.filter((box) => box.rank === at.rank).sort((a, b) => a.y - b.y).flatMap(drawnIn);
   if (key === "ArrowUp" || key === "ArrowDown") {
-    return within[within.indexOf(selected) + (key === "ArrowUp" ? -1 : 1)] ?? selected;
+    const place = within.includes(selected) ? within.indexOf(selected) : within.indexOf(drawnIn(at)[0]);
+    return within[place + (key === "ArrowUp" ? -1 : 1)] ?? selected;
   }
   const edge = drawn.edges.find((each) => (key === "ArrowRight" ? each.from : each.to) === at.unit);
-  return edge ? (key === "ArrowRight" ? edge.to : edge.from).workers[0] : selected;
+  const next = edge && (key === "ArrowRight" ? edge.to : edge.from);
+  return next ? drawnIn(boxes.find((box) => box.unit === next))[0] : selected;
 }
 
 function useArrows(drawn, selected, select, toggle, model) {
@@ -162,13 +196,23 @@ function Last({ model, drawn, merge }) {
       <${Lines} x=${place.x + 38} y=${place.y} width=${LAST.width - 42} lines=${["Merge and gates", words]} /></a></g>`;
 }
 
-// On a phone: the ranks as lists.
-function Ranks({ model, columns, merge }) {
-  return html`<div class="ranks">${columns.map((column, rank) => html`<section class="card" key=${rank}><header><h2>${rankName(rank, columns.length)}</h2>
-      <span class="small muted">${many(column.length, "task")}</span></header><ul class="list">
-    ${column.flatMap((unit) => unit.workers).map((i) => html`<li key=${i}><${Mark} state=${model.state[i]} /><a class="grow cut" href=${workerPath(model, i)}>
+// On a phone: the ranks as lists. A long list begins with failed and running tasks, and has a button for the others.
+function Rank({ model, column, rank }) {
+  const [whole, showAll] = useState(false);
+  const workers = column.flatMap((unit) => unit.workers);
+  const isLong = column.length > MOST_IN_COLUMN;
+  const first = isLong ? wanted(model, workers) : [];
+  const sorted = [...first, ...workers.filter((i) => !first.includes(i))];
+  const shown = isLong && !whole ? sorted.slice(0, Math.max(MOST_IN_GROUP, Math.min(first.length, MOST_IN_COLUMN))) : sorted;
+  return html`<section class="card"><header><h2>${rankName(rank)}</h2><span class="small muted">${many(column.length, "task")}</span></header><ul class="list">
+    ${shown.map((i) => html`<li key=${i}><${Mark} state=${model.state[i]} /><a class="grow cut" href=${workerPath(model, i)}>
       <span class="strong">${plain(model.name(i))}</span><br /><span class="small muted">${model.reason[i] && model.state[i] !== "success" ? plain(model.reason[i]) : facts(model, i)}</span></a>
-      ${model.children.get(i) && html`<span class="chip">${many(model.children.get(i).length, "child job")}</span>`}<${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`)}
+      ${model.children.get(i) && html`<span class="chip">${many(model.children.get(i).length, "child job")}</span>`}<${Icon} name="i-right" small=${true} /></li>`)}
+    ${shown.length < sorted.length && html`<li><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show all ${many(column.length, "task")}</button></li>`}</ul></section>`;
+}
+
+function Ranks({ model, columns, merge }) {
+  return html`<div class="ranks">${columns.map((column, rank) => html`<${Rank} key=${rank} model=${model} column=${column} rank=${rank} />`)}
     ${merge && html`<section class="card"><header><h2>At the end</h2></header><ul class="list"><li><${Mark} state=${merge.state} /><a class="grow cut" href=${`/jobs/${model.job}/changes`}><span class="strong">Merge and gates</span><br />
       <span class="small muted">${plain(merge.words)}</span></a><${Icon} name="i-right" small=${true} /></li></ul></section>`}</div>`;
 }
@@ -178,24 +222,25 @@ const rankName = (rank) => RANKS[rank] || `Step ${rank + 1}`;
 export function View({ model, details, refresh }) {
   const tasks = useMemo(() => new Set(model.members[0].map((i) => model.task[i])).size, [model.n]);
   if (tasks > MOST_TASKS) return html`<${LargeJob} model=${model} refresh=${refresh} />`;
-  return html`<${Graph} model=${model} details=${details} refresh=${refresh} />`;
+  return html`<${Graph} model=${model} tasks=${tasks} details=${details} refresh=${refresh} />`;
 }
 
 // The worker that is selected at first.
 const first = (model) => ["failed", "running", "timeout", "waiting", "pending"].map((state) => model.members[0].find((i) => model.state[i] === state))
   .find((i) => i !== undefined) ?? model.members[0][0];
 
-function Graph({ model, details, refresh }) {
+function Graph({ model, tasks, details, refresh }) {
   const [chosen, select] = useState(null);
   const [left, showLeft] = useState(false);
   const [turned, setTurned] = useState(() => new Set());
-  const isOpen = (job) => turned.has(job) !== model.members[job].length < OPEN_BELOW;
-  const toggle = (job) => setTurned((known) => {
+  // A key is the index of a child job, or that of a group, which is closed at first.
+  const isOpen = (key) => turned.has(key) !== (model.members[key]?.length < OPEN_BELOW);
+  const toggle = (key) => setTurned((known) => {
     const next = new Set(known);
-    if (!next.delete(job)) next.add(job);
+    if (!next.delete(key)) next.add(key);
     return next;
   });
-  const drawn = layout(model, isOpen);
+  const drawn = layout(model, isOpen, chosen);
   const merge = useMerge(model, details);
   const wide = drawn.width + (merge ? LAST.gap + LAST.width + 10 : 0);
   const selected = chosen ?? first(model);
@@ -203,7 +248,7 @@ function Graph({ model, details, refresh }) {
   const hidden = (box) => left && box.unit.workers.every((i) => model.state[i] === "success");
   const shown = drawn.boxes.filter((box) => !hidden(box));
   const visible = new Set(shown.map((box) => box.unit));
-  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(drawn.boxes.length, "task")} and their dependencies">
+  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(tasks, "task")} and their dependencies">
       <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
         <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Without successful tasks</button></div></div>
       <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}>

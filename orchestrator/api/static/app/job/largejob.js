@@ -9,7 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { Legend, Mark, countsAsText, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
 import { place as cellAt, draw, redrawn } from "./canvas.js";
-import { ranked, reasonKind } from "./layout.js";
+import { commonName, ranked, reasonKind } from "./layout.js";
 import { useTick } from "./model.js";
 
 const DRAW_MS = 700;
@@ -45,12 +45,6 @@ function counted(model, places) {
 function byStart(model) {
   const all = [...model.members[0]];
   return all.sort((a, b) => (model.t0[a] ?? Infinity) - (model.t0[b] ?? Infinity) || a - b);
-}
-
-function rankTitle(model, units) {
-  const names = units.map((unit) => model.name(unit.workers[0]));
-  const stem = names[0].replace(/[\s:#_-]*\d+.*$/, "") || names[0];
-  return names.every((name) => name.startsWith(stem)) ? stem : `${stem} and others`;
 }
 
 function Ranks({ model, ranks }) {
@@ -93,7 +87,7 @@ function Running({ model }) {
 
 export function LargeJob({ model, refresh }) {
   useTick(model.isActive);
-  const ranks = useMemo(() => ranked(model).map((units) => ({ title: rankTitle(model, units), places: units.flatMap((unit) => unit.workers) })), [model.n]);
+  const ranks = useMemo(() => ranked(model).map((units) => ({ title: commonName(model, units), places: units.flatMap((unit) => unit.workers) })), [model.n]);
   const order = useMemo(() => byStart(model), [model.n, model.isActive ? Math.floor(performance.now() / ORDER_MS) : 0]);
   return html`<div class="stack"><section class="card"><header><h2>All workers, one cell each</h2><span class="small muted hide-s">in order of start; a click opens the worker</span>
       ${model.isActive && html`<span class="live">live</span>`}</header><div class="stripw"><${Strip} model=${model} places=${order} name=${many(total(model.own), "worker")} big=${true} /></div></section>

@@ -1,12 +1,18 @@
 // The graph's layout. A task's column is the length of the longest path to it. In a column, tasks are
-// near their dependencies. The time is linear in tasks and edges.
+// near their dependencies. A full column has boxes for groups of tasks. The time is linear in tasks and edges.
 
 import { columns, cut } from "../text/format.js";
+import { attention, WANTED } from "./model.js";
 
+// Maximum number of boxes in a column; a column with more tasks has groups.
+export const MOST_IN_COLUMN = 16;
+// Maximum number of tasks with a box in a closed group.
+export const MOST_IN_GROUP = 5;
 const NODE = { height: 52, gap: 10 };
 const CHIP = { height: 32, gap: 6, pad: 10 };
 const FRAME = { pad: 10, caption: 26 };
-const WIDTH = { plain: 216, framed: 336 };
+const WIDTH = { plain: 216, framed: 336, group: 264, whole: 660 };
+const GROUP_HEAD = 62;
 const COLUMN_GAP = 60;
 const TOP = 34;
 const LEFT = 20;
@@ -57,6 +63,40 @@ export function ranked(model) {
   return columns;
 }
 
+// In a full column, the tasks that depend on the same boxes are one box, with the tasks as `group`.
+function grouped(columns) {
+  const boxOf = new Map();
+  return columns.map((column) => {
+    for (const unit of column) unit.needs = new Set([...unit.needs].map((each) => boxOf.get(each)));
+    const made = column.length > MOST_IN_COLUMN ? groups(column) : column;
+    for (const box of made) for (const unit of box.group || [box]) boxOf.set(unit, box);
+    return made;
+  });
+}
+
+function groups(column) {
+  const byNeeds = new Map();
+  for (const unit of column) {
+    const key = [...unit.needs].map((each) => each.index).sort().join();
+    byNeeds.set(key, [...(byNeeds.get(key) || []), unit]);
+  }
+  const parts = byNeeds.size > MOST_IN_COLUMN ? [column] : [...byNeeds.values()];
+  return parts.map((group) => (group.length === 1 ? group[0]
+    : { ...group[0], group, workers: group.flatMap((unit) => unit.workers), needs: new Set(group.flatMap((unit) => [...unit.needs])) }));
+}
+
+export const groupKey = (unit) => `group ${unit.index}`;
+
+// The common beginning of the tasks' names, such as "Test module".
+export function commonName(model, units) {
+  const names = units.map((unit) => model.name(unit.workers[0]));
+  const stem = names[0].replace(/[\s:#_-]*\d+.*$/, "") || names[0];
+  return names.every((name) => name.startsWith(stem)) ? stem : `${stem} and others`;
+}
+
+// The workers that a person looks for first: failed and running ones.
+export const wanted = (model, workers) => workers.filter((i) => WANTED.has(model.state[i])).sort((a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b);
+
 // The text by which similar reasons of failures are grouped: without numbers, which differ from worker to worker.
 export const reasonKind = (reason) => reason.replace(/\d+/g, "#").slice(0, 90);
 
@@ -73,8 +113,29 @@ function chips(names, width) {
   return { rows, height: names.length ? y + CHIP.height : 0 };
 }
 
+// The box of a group: its head, boxes of failed and running tasks and of the chosen one, and, if it is open, all other tasks.
+function drawnGroup(model, unit, isWhole, chosen) {
+  const width = isWhole ? WIDTH.whole : WIDTH.group;
+  let y = GROUP_HEAD;
+  const shown = wanted(model, unit.workers).slice(0, MOST_IN_GROUP);
+  if (!isWhole && unit.workers.includes(chosen) && !shown.includes(chosen)) shown.push(chosen);
+  const nodes = shown.map((i) => {
+    const node = { i, x: FRAME.pad, y, width: width - 2 * FRAME.pad, height: NODE.height };
+    y += NODE.height + 6;
+    return node;
+  });
+  const boxed = new Set(nodes.map(({ i }) => i));
+  const others = isWhole ? unit.workers.filter((i) => !boxed.has(i)).map((i) => ({ i, name: short(model.name(i)) })) : [];
+  const toggle = { y: y + 14, isWhole };
+  const { rows, height } = chips(others, width - 2 * FRAME.pad);
+  y += FRAME.caption;
+  const placed = rows.map((row) => ({ ...row, x: row.x + FRAME.pad, y: row.y + y, height: CHIP.height }));
+  return { unit, framed: true, width, height: y + height + (height ? FRAME.pad : 0), nodes, children: [], toggle, chips: placed };
+}
+
 // The boxes of one task, with positions relative to the task's corner.
-function drawnUnit(model, unit, isOpen) {
+function drawnUnit(model, unit, isOpen, chosen) {
+  if (unit.group) return drawnGroup(model, unit, isOpen(groupKey(unit)), chosen);
   const jobs = unit.workers.flatMap((i) => model.children.get(i) || []);
   const shown = jobs.filter(isOpen);
   const framed = unit.workers.length > 1 || jobs.length > 0;
@@ -101,14 +162,14 @@ function drawnUnit(model, unit, isOpen) {
 
 const short = (name) => cut(name, 26);
 
-export function layout(model, isOpen) {
-  const columns = ranked(model);
+export function layout(model, isOpen, chosen) {
+  const columns = grouped(ranked(model));
   const boxes = new Map();
   const stacks = [];
   let x = LEFT;
   let bottom = 0;
   columns.forEach((column, rank) => {
-    const drawn = ordered(column, boxes, rank).map((unit) => drawnUnit(model, unit, isOpen));
+    const drawn = ordered(column, boxes, rank).map((unit) => drawnUnit(model, unit, isOpen, chosen));
     const width = Math.max(...drawn.map((each) => each.width));
     let y = TOP;
     for (const each of drawn) {
@@ -144,14 +205,16 @@ export function stops(stacks, { x1, y1, x2, y2 }, from, to) {
   });
 }
 
+// The height at which an edge meets a box.
+const port = (box, node = box.nodes[0]) => box.y + (box.unit.group ? 0 : node.y) + NODE.height / 2;
+
 function edges(model, boxes, stacks) {
   const made = [];
   for (const [unit, to] of boxes) {
     const needed = [...unit.needs].map((each) => boxes.get(each)).sort((a, b) => a.y - b.y);
     needed.forEach((from, index) => {
-      const out = from.nodes.find(({ i }) => model.chosen[i] === true) || from.nodes[0];
-      const y1 = from.y + out.y + NODE.height / 2;
-      const y2 = to.y + to.nodes[0].y + NODE.height / 2 + (index - (needed.length - 1) / 2) * 7;
+      const y1 = port(from, from.nodes.find(({ i }) => model.chosen[i] === true));
+      const y2 = port(to) + (index - (needed.length - 1) / 2) * 7;
       const line = { x1: from.x + from.width, y1, x2: to.x, y2 };
       made.push({ from: from.unit, to: unit, ...line, stops: stops(stacks, line, from.rank, to.rank) });
     });

@@ -142,6 +142,8 @@ export class Model {
 
 const ATTENTION = { failed: 0, timeout: 1, running: 2, waiting: 3, pending: 4, skipped: 5, cancelled: 6, success: 7 };
 export const attention = (state) => ATTENTION[state];
+// The states in which a worker is shown even if workers like it are not.
+export const WANTED = new Set(["failed", "timeout", "running", "waiting"]);
 
 // The model of one job, which all its views share.
 let open = null;
