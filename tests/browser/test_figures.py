@@ -94,3 +94,16 @@ def test_the_graph_names_the_chosen_candidate(page: Page, site: Site) -> None:
     job = site.job([task], gates=[])
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".dag")).to_contain_text("2 candidates, worker_2 is chosen")
+
+
+def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> None:
+    """A worker that failed because of its child job is not named."""
+    child = '[{"title": "Compile", "agent": "shell", "command": "echo no compiler; exit 4"}]'
+    spawn = f"echo '{child}' > t.json; orchestrator spawn c --tasks t.json --wait"
+    job = site.job([shell(spawn, title="Build")], git="off", gates=[], max_retries=0)
+    page.goto(f"{site.url}/jobs/{job}")
+    cause = page.locator(".jobhead .cause")
+    expect(cause).to_contain_text("Compile: exit code 4: no compiler")
+    cause.get_by_role("link", name="1 more failed").click()
+    expect(page.locator("tbody")).to_contain_text("Compile")
+    expect(page.locator("tbody")).to_contain_text("Build")

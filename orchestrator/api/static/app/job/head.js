@@ -5,9 +5,9 @@ import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
 import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/actions.js";
 import { Icon } from "../parts/icon.js";
-import { Bar, Legend, countsAsText, State, total, unfinished } from "../parts/state.js";
+import { Bar, Legend, countsAsText, Mark, State, total, unfinished } from "../parts/state.js";
 import { Tabs } from "../parts/tabs.js";
-import { count, many, money, plain, seconds, time } from "../text/format.js";
+import { count, cut, many, money, plain, seconds, time } from "../text/format.js";
 import { useTick } from "./model.js";
 
 // The views of a job. `key` is the key that opens the view; a view with `icon` has a tab.
@@ -20,6 +20,8 @@ export const VIEWS = [
   { name: "plan", word: "Plan", load: () => import("./plan.js") },
   { name: "events", word: "Events", icon: "i-pulse", load: () => import("./events.js") },
 ];
+
+const MOST_REASON = 240;
 
 function Where({ model, details }) {
   const labels = Object.entries(details?.config?.labels || {}).map(([name, value]) => `${name}: ${value}`);
@@ -57,6 +59,15 @@ function Actions({ model, details, refresh }) {
   return html`<div class="acts">${merged && !isLatest && isAdmin() && button("i-land", "Land", land, landed || lacking ? "" : "primary")}
     ${failed > 0 && button("i-retry", model.status === "cancelled" ? "Retry" : "Retry failed", retry)}
     ${landed && isAdmin() && button("i-undo", "Undo the landing", then(() => undoJob(model.job)), "danger")}</div>`;
+}
+
+// The first failed worker, with its reason. A worker that failed because of its child job comes after the child job's workers.
+function Cause({ model }) {
+  const failed = [...Array(model.n).keys()].filter((i) => ["failed", "timeout"].includes(model.state[i]));
+  if (!failed.length) return null;
+  const first = failed.find((i) => !model.children.get(i)?.some((job) => model.members[job].some((k) => failed.includes(k)))) ?? failed[0];
+  const others = failed.length - 1;
+  return html`<p class="reason cause"><${Mark} state=${model.state[first]} /><span><a class="link" href=${`/jobs/${model.job}/w/${model.id[first]}`}>${plain(model.name(first))}</a>: ${model.reason[first] ? cut(plain(model.reason[first]), MOST_REASON) : model.state[first]}${others > 0 && html` · <a class="link" href=${`${viewPath(model.job, "table")}?status=attention`}>${count(others)} more failed</a>`}</span></p>`;
 }
 
 function sum(model) {
@@ -106,6 +117,7 @@ export function Head({ model, details, view, refresh }) {
       <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${countsAsText(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
+    ${!model.isActive && html`<${Cause} model=${model} />`}
     ${details?.reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(details.reason)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
     <${Views} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
