@@ -1,6 +1,8 @@
 """Links, the back button, and the focus, as a person without a mouse uses them."""
 
-from playwright.sync_api import Page, expect
+import re
+
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.site import Site, shell
 
@@ -100,3 +102,57 @@ def test_the_search_field_follows_the_address(page: Page, site: Site) -> None:
     # An address that a person has cut is no error of the page.
     page.goto(f"{site.url}/jobs/{job}/changes#%E0%A4%A")
     expect(page.get_by_role("cell", name="made", exact=True)).to_be_visible()
+
+
+def test_a_page_names_what_it_waits_for_and_shows_the_rest(page: Page, site: Site) -> None:
+    held: list[Route] = []
+    job = site.job([shell("true")], request="A request on a slow link")
+    page.goto(site.url)
+    for part, shown, awaited in (
+        ("main.js", "", r"Loading the dashboard: \d+ of \d+ files"),
+        ("session", "", "Waiting for the server: your login"),
+        (f"jobs/{job}?*", f"Job {job}", "Waiting for the server: the job"),
+        ("columns", "A request on a slow link", "Waiting for the server: the workers of the job"),
+    ):
+        held.clear()
+        page.route(f"**/{part}", lambda route: held.append(route))
+        if part.endswith("*"):
+            page.route("**/api/v1/jobs?q=*", lambda route: held.append(route))
+        page.goto(f"{site.url}/jobs/{job}", wait_until="commit")
+        expect(page.get_by_text(re.compile(awaited))).to_be_visible()
+        expect(page.locator("body")).to_contain_text(shown)
+        for route in held:
+            route.continue_()
+        page.unroute_all()
+        expect(page.locator(".dag")).to_be_visible()
+
+
+def test_the_list_of_jobs_does_not_move_when_needs_appear(page: Page, site: Site) -> None:
+    held: list[Route] = []
+    question = site.job([{"id": "ok", "approve": "Go on?"}], wait=False)
+    page.route("**/needs?page_size=200", lambda route: held.append(route))
+    page.goto(site.url)
+    expect(page.get_by_text("Waiting for the server: what needs you")).to_be_visible()
+    assert not page.locator(".job-l .name").count()
+    held[0].continue_()
+    page.unroute_all()
+    row = page.locator(".jobs li", has_text=question)
+    expect(row).to_be_visible()
+    expect(page.locator("#needs")).to_be_visible()
+
+    row.locator(".name").hover()
+    before, title, bell = (
+        row.bounding_box(),
+        page.locator("#nh").inner_text(),
+        page.locator(".bell"),
+    )
+    number = bell.inner_text()
+    other = site.job([{"id": "ok", "approve": "Something else?"}], wait=False)
+    expect(page.get_by_role("button", name="1 new")).to_be_visible()
+    expect(bell).not_to_have_text(number)
+    assert row.bounding_box() == before
+    page.mouse.move(2, 2)
+    expect(page.locator("#nh")).not_to_have_text(title)
+    with site.client() as client:
+        for job in (question, other):
+            client.cancel(job)

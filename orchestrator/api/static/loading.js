@@ -4,6 +4,18 @@
 const RELOADS = "reloads";
 const PAUSES_MS = [250, 500, 1000, 2000, 4000];
 
+const FILES = 'link[rel="modulepreload"], link[rel="stylesheet"], script[src]';
+
+// The number of files that have arrived, for a slow connection. The dashboard replaces the text.
+const arrived = new PerformanceObserver(() => {
+  const text = document.querySelector("p.opening");
+  const all = document.querySelectorAll(FILES).length;
+  const here = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/static/v/")).length;
+  if (text?.textContent.startsWith("Loading")) text.textContent = `Loading the dashboard: ${Math.min(here, all)} of ${all} files`;
+  else if (text) arrived.disconnect();
+});
+arrived.observe({ type: "resource", buffered: true });
+
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // Without an answer of the server, the browser would replace the page by a page of its own.

@@ -60,7 +60,7 @@ function Page() {
       sessionStorage.removeItem("reloads");
     }, () => dispatchEvent(new Event("missing-file")));
   }, [String(load)]);
-  if (!known) return html`<main id="main"><${Loading} /></main>`;
+  if (!known) return html`<main id="main"><${Loading} what="the files of this page" /></main>`;
   return html`<${known} ...${given} />`;
 }
 
@@ -79,11 +79,11 @@ function Boundary() {
   return html`<${Page} />`;
 }
 
-// The first text is also in index.html, so that a slow connection shows it before the scripts.
+// index.html and loading.js show a text until the scripts are there.
 function Opening() {
   const { state } = useStore(connection);
   return html`<p class="opening" role="status">${
-    state === "lost" ? "The server does not answer. The page opens when the server answers." : "Loading the dashboard ..."}</p>`;
+    state === "lost" ? "The server does not answer. The page opens when the server answers." : "Waiting for the server: your login"}</p>`;
 }
 
 function App() {

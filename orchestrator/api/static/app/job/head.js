@@ -120,5 +120,5 @@ export function Head({ model, details, view, refresh }) {
     ${!model.isActive && html`<${Cause} model=${model} />`}
     ${details?.reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(details.reason)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
-    <${Views} job=${model.job} view=${view} counts=${{ table: model.n }} /></div></section>`;
+    <${Views} job=${model.job} view=${view} counts=${{ table: total(model.counts) }} /></div></section>`;
 }

@@ -110,7 +110,7 @@ function Plan({ id, job, changed }) {
   const decision = useDecision(id, draft, changed);
   useKeys({ a: () => (may && draft.tasks ? void decision.approve() : false) });
   if (draft.error) return html`<${Failure} error=${draft.error} back="/" />`;
-  if (!draft.tasks) return html`<${Loading} />`;
+  if (!draft.tasks) return html`<${Loading} what="the plan" />`;
   const usable = (agents.data?.agents || []).filter((each) => each.usable).map((each) => each.name);
   const number = new Map(draft.tasks.map((task, at) => [task.id, at + 1]));
   return html`<div class="stack">${waits ? html`<div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">This plan waits for you.</b> Nothing has run yet${draft.edited ? "; your changes are not saved" : ""}.</p></div>

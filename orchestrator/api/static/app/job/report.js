@@ -50,7 +50,7 @@ export function View({ model, details }) {
   const address = path("jobs", model.job, "reports", name);
   const { data, error, loading } = useQuery(address, { }, { load: (signal) => text(address, {}, { signal }) });
   const body = () => {
-    if (loading) return html`<${Loading} />`;
+    if (loading) return html`<${Loading} what="the report" />`;
     if (error?.status === 404) return html`<${Empty} icon="i-report" title=${model.isActive ? "Not written yet" : "No such report"}>${model.isActive
       ? "Reports are written when the job ends. The graph and the table are live." : "The job has no report of this name."}<//>`;
     if (error) return html`<${Failure} error=${error} />`;

@@ -2,13 +2,13 @@
 import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
-import { Failure, Loading } from "../parts/empty.js";
+import { Arriving, Failure, Loading } from "../parts/empty.js";
 import { Title } from "../parts/title.js";
 import { plain } from "../text/format.js";
 import { Head, VIEWS } from "../job/head.js";
-import { useJob } from "../job/model.js";
+import { Model, useJob } from "../job/model.js";
 import { Page as NotFound } from "./notfound.js";
-import { Needs } from "./needs.js";
+import { Needs, useNeeds } from "./needs.js";
 
 function useView(name) {
   const [loaded, set] = useState({});
@@ -22,9 +22,9 @@ function useView(name) {
 }
 
 // The job as in the list (needs, pause, cost of the tree), with its settings. Workers are in the model.
-function useDetails(model) {
-  const details = useQuery(model ? path("jobs", model.job) : null, { page_size: 1 });
-  const card = useQuery(model ? "/api/v1/jobs" : null, { q: model?.job });
+function useDetails(job, model) {
+  const details = useQuery(path("jobs", job), { page_size: 1 });
+  const card = useQuery("/api/v1/jobs", { q: job });
   const refresh = () => {
     card.refresh();
     details.refresh();
@@ -35,20 +35,28 @@ function useDetails(model) {
     return () => clearTimeout(timer);
   }, [model?.counts.running]);
   useEffect(() => { if (model) refresh(); }, [model?.status, model?.n]);
-  const listed = card.data?.jobs.find((each) => each.job_id === model?.job);
+  const listed = card.data?.jobs.find((each) => each.job_id === job);
   const data = useMemo(() => (listed || details.data ? { ...details.data, ...listed, request: details.data?.request || listed?.request } : undefined), [card.data, details.data]);
   return { data, refresh };
 }
 
+// The head of a large job is shown before its workers are there.
+function preview(job, { request, status, tree_counts: counts }) {
+  return Object.assign(new Model(job), { jobs: [{ job_id: job, request, status }], counts: counts || {} });
+}
+
 export function Page({ job, view = "graph" }) {
   const { model, error, refresh } = useJob(job);
-  const details = useDetails(model);
+  const details = useDetails(job, model);
   const { known, View } = useView(view);
+  const needs = useNeeds(`${model?.status}${model?.counts.running}${model?.counts.waiting}`, Boolean(model && View));
   if (!known) return html`<${NotFound} />`;
   if (error) return html`<main id="main"><h1 class="sr">Job ${job}</h1><section class="card"><${Failure} error=${error} /></section></main>`;
-  if (!model) return html`<main id="main"><${Loading} /></main>`;
+  if (!model && !details.data) return html`<${Arriving} trail=${[]} name=${job} title=${`Job ${job}`} what="the job" />`;
+  const head = model || preview(job, details.data);
   const again = () => { refresh(); details.refresh(); };
-  return html`<${Title} text=${`${plain(model.jobs[0].request.slice(0, 60))} · ${model.status}`} />
-    <${Head} model=${model} details=${details.data} view=${view} refresh=${again} />
-    <main id="main"><${Needs} job=${job} beat=${`${model.status}${model.counts.running}${model.counts.waiting}`} changed=${again} />${View ? html`<${View} model=${model} details=${details.data} refresh=${again} />` : html`<${Loading} />`}</main>`;
+  return html`<${Title} text=${`${plain(head.jobs[0].request.slice(0, 60))} · ${head.status}`} />
+    <${Head} model=${head} details=${details.data} view=${view} refresh=${again} />
+    <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} />${model && View && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
+      : html`<${Loading} what=${model && View ? "what needs you" : model ? "the files of this page" : "the workers of the job"} />`}</main>`;
 }

@@ -12,7 +12,7 @@ import { Icon } from "../parts/icon.js";
 import { Bar, drawn, ENDED, Mark, total, unfinished } from "../parts/state.js";
 import { Title } from "../parts/title.js";
 import { count, dayOf, many, money, plain, seconds } from "../text/format.js";
-import { Needs } from "./needs.js";
+import { Needs, useNeeds } from "./needs.js";
 
 const PAGE_SIZE = 50;
 const REFRESH_MS = 1000;
@@ -78,17 +78,15 @@ function grouped(jobs) {
 }
 
 // While the pointer or the focus is in the list, rows do not move: new jobs wait for a click.
-function useStill(jobs) {
-  const list = useRef(null);
+function useStill(jobs, held) {
   const shown = useRef([]);
-  const held = list.current && (list.current.matches(":hover") || list.current.contains(document.activeElement));
   const now = new Map((jobs || []).map((job) => [job.job_id, job]));
   const known = new Set(shown.current.map((job) => job.job_id));
   const fresh = [...now.keys()].filter((id) => !known.has(id));
   const kept = shown.current.filter((job) => now.has(job.job_id));
   shown.current = held && kept.length ? kept.map((job) => now.get(job.job_id)) : [...now.values()];
   const waiting = held && kept.length ? fresh.length : 0;
-  return { list, jobs: shown.current, waiting };
+  return { jobs: shown.current, waiting };
 }
 
 function List({ jobs, changed, held }) {
@@ -149,10 +147,10 @@ function useBeat(refresh) {
   return beat;
 }
 
-function Body({ data, error, loading, filter, q, page, refresh }) {
-  const { list, jobs, waiting } = useStill(data?.jobs);
+function Body({ list, isHeld, data, error, loading, awaited, filter, q, page, refresh }) {
+  const { jobs, waiting } = useStill(data?.jobs, isHeld());
   if (error && !data) return html`<${Failure} error=${error} />`;
-  if (loading) return html`<${Loading} />`;
+  if (loading || awaited) return html`<${Loading} what=${loading ? "the list of jobs" : "what needs you"} />`;
   const narrowed = filter || q;
   if (!jobs.length) {
     return html`<section class="card">${narrowed
@@ -170,8 +168,10 @@ function Body({ data, error, loading, filter, q, page, refresh }) {
 
 export function Jobs() {
   const jobs = useJobs();
-  const beat = useBeat(jobs.refresh);
-  return html`<main id="main"><${Title} text="Jobs" /><${Needs} beat=${beat} changed=${jobs.refresh} />
+  const needs = useNeeds(useBeat(jobs.refresh), !jobs.loading);
+  const list = useRef(null);
+  const isHeld = () => Boolean(list.current && (list.current.matches(":hover") || list.current.contains(document.activeElement)));
+  return html`<main id="main"><${Title} text="Jobs" /><${Needs} needs=${needs} changed=${jobs.refresh} isHeld=${isHeld} />
     <div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
-    <${Tools} filter=${jobs.filter} q=${jobs.q} /><${Body} ...${jobs} /></main>`;
+    <${Tools} filter=${jobs.filter} q=${jobs.q} /><${Body} list=${list} isHeld=${isHeld} ...${jobs} awaited=${needs.awaited} /></main>`;
 }

@@ -14,6 +14,8 @@ import { answerQuestion } from "../worker/question.js";
 const REFRESH_MS = 500;
 // Maximum number of needs at first, so that the list of jobs is visible; a button shows all.
 const MOST = 5;
+// Maximum time for which the content of a page waits for the needs.
+const AWAITED_MS = 2000;
 
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
 const job = (need) => `/jobs/${need.job_id}`;
@@ -52,10 +54,10 @@ function Need({ need, changed, isInJob }) {
     <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
 }
 
-// The needs of all jobs, or of one job and its descendants.
-export function Needs({ beat, changed, job }) {
-  const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: 200 }, { every: 10000 });
-  const [whole, showAll] = useState(false);
+// The needs of all jobs, read again when `beat` changes. While `awaited` is true, the page shows its content
+// later, because the content would move when the needs appear above it. `isReady`: the content has arrived.
+export function useNeeds(beat, isReady) {
+  const { data, loading, refresh } = useQuery("/api/v1/needs", { page_size: 200 }, { every: 10000 });
   const first = useRef(true);
   const latest = useRef(refresh);
   latest.current = refresh;
@@ -65,7 +67,23 @@ export function Needs({ beat, changed, job }) {
     else again();
   }, [beat]);
   useEffect(() => again.cancel, []);
-  const { path, search } = useStore(place);
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    if (!isReady) return undefined;
+    const timer = setTimeout(() => setLate(true), AWAITED_MS);
+    return () => clearTimeout(timer);
+  }, [isReady]);
+  return { data, awaited: loading && !late, refresh };
+}
+
+// The needs of all jobs, or of one job and its descendants. `isHeld`: returns true while a person uses
+// the list below, which must not move then; the number at the top of the page is always current.
+export function Needs({ needs: { data, refresh }, changed, job, isHeld }) {
+  const [whole, showAll] = useState(false);
+  const last = useRef(data);
+  const { path, search, hash } = useStore(place);
+  if (!isHeld?.() || hash === "#needs") last.current = data;
+  const all = last.current;
   const isElsewhere = ({ isShown, to }, need) => !isShown || to(need) !== path + search;
   const needs = (all?.needs || []).filter((need) => !job || ((need.root_job_id === job || need.job_id === job) && isElsewhere(KINDS[need.kind] || UNKNOWN, need)));
   const total = job ? needs.length : all?.total;

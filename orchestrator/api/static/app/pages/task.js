@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
 import { act } from "../parts/actions.js";
 import { ask } from "../parts/dialogs.js";
-import { Empty, Failure, Loading } from "../parts/empty.js";
+import { Arriving, Empty, Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
 import { Title } from "../parts/title.js";
@@ -94,7 +94,7 @@ export function Page({ job, task }) {
   const [picked, pick] = useState("");
   const choice = useChoice(job, task, refresh);
   if (error) return html`<main id="main"><h1 class="sr">Task ${task}</h1><${Failure} error=${error} back=${`/jobs/${job}`} /></main>`;
-  if (loading) return html`<main id="main"><${Loading} /></main>`;
+  if (loading) return html`<${Arriving} trail=${[[job, `/jobs/${job}`]]} name=${plain(task)} title=${plain(task)} what="the candidates" />`;
   const { candidates, chosen } = data;
   const best = candidates.find((each) => each.worker_id === chosen) || candidates[0];
   const others = candidates.filter((each) => each !== best);

@@ -6,7 +6,7 @@ import { useQuery } from "../core/query.js";
 import { go, note, place } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { useStore } from "../core/store.js";
-import { Failure, Loading } from "../parts/empty.js";
+import { Arriving, Failure } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { drawn, State } from "../parts/state.js";
 import { Tabs } from "../parts/tabs.js";
@@ -70,7 +70,7 @@ export function Page({ job, worker: id }) {
   useKeys({ l: () => note({ tab: "" }) });
   useEffect(refresh, [tab]);
   if (error && !worker) return html`<main id="main"><h1 class="sr">Worker ${id}</h1><section class="card"><${Failure} error=${error} back=${`/jobs/${job}`} /></section></main>`;
-  if (!worker) return html`<main id="main"><${Loading} /></main>`;
+  if (!worker) return html`<${Arriving} trail=${[[job, `/jobs/${job}`]]} name=${id} title=${id} what="the worker" />`;
   const running = !worker.ended_at && Boolean(worker.started_at);
   const main = worker.agent === PERSON ? () => html`<${Question} key=${worker.status} job=${worker.job_id} worker=${worker} refresh=${refresh} />` : { steps: () => html`<${Steps} job=${job} id=${id} running=${running} />`, prompt: () => html`<${Prompt} url=${worker.prompt_url} />` }[tab]
     || (() => html`<${Rejections} worker=${worker} /><${Log} key=${`${id}${Boolean(worker.started_at)}`} job=${worker.job_id} id=${id} worker=${worker} />`);

@@ -5,8 +5,14 @@ import { Icon } from "./icon.js";
 export const Empty = ({ icon = "i-jobs", title, children, acts }) => html`<div class="empty"><${Icon} name=${icon} /><h2>${title}</h2>
   <p>${children}</p>${acts && html`<div class="acts">${acts}</div>`}</div>`;
 
-export const Loading = ({ lines = 5 }) => html`<div class="card loading" aria-busy="true"><span class="sr">Loading</span><ul class="list">
+// Grey lines in place of the content; after a second, with the name of `what` the server still has to send.
+export const Loading = ({ what = "this part of the page", lines = 5 }) => html`<div class="card loading" aria-busy="true"><p class="small soft late">Waiting for the server: ${what}</p><ul class="list">
   ${[...Array(lines).keys()].map((each) => html`<li key=${each}><span class=${`skel w${(each % 4) + 1} grow`} /></li>`)}</ul></div>`;
+
+// A page of which only the address is known. `trail`: [[word, address]] of the pages above.
+export const Arriving = ({ trail, name, title, what }) => html`<section class="jobhead"><div><nav class="crumb" aria-label="Where you are">
+  ${[["Jobs", "/"], ...trail].map(([word, to]) => html`<a key=${to} href=${to}>${word}</a><${Icon} name="i-right" small=${true} />`)}<span class="mono">${name}</span></nav>
+  <div class="line pad-b"><h1>${title}</h1></div></div></section><main id="main"><${Loading} what=${what} /></main>`;
 
 export function Failure({ error, back = "/" }) {
   if (error.status === 404) {

@@ -203,7 +203,7 @@ export function Log({ job, id, worker }) {
     if (!started) return html`<${Empty} icon="i-log" title="Not started">${ENDED.has(worker?.status) ? "The worker has not run, so it has no log." : "The log begins when the worker starts."}<//>`;
     if (log.error) return html`<div class="pad"><${Failure} error=${log.error} /></div>`;
     if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "The worker has written nothing yet." : "The worker wrote nothing."}<//>`;
-    if (!log.lines.length) return html`<${Loading} />`;
+    if (!log.lines.length) return html`<${Loading} what="the log" />`;
     return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
       ? `The log is large: its first ${bytes(log.start)} are not loaded. Line numbers appear when the whole log is loaded.`
       : "The log is large, so only its end is shown. The download has the whole log."}</span>

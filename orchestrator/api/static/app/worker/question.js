@@ -29,7 +29,7 @@ export async function answerQuestion(job, task, word, text) {
 export function Question({ job, worker, refresh }) {
   const { data, error } = useQuery(path("jobs", job, "tasks", worker.task_id, "question"), {});
   if (error) return html`<section class="card"><${Failure} error=${error} /></section>`;
-  if (!data) return html`<${Loading} />`;
+  if (!data) return html`<${Loading} what="the question" />`;
   const answer = (word) => async () => { await answerQuestion(job, worker.task_id, word, plain(data.question)); refresh(); };
   const button = (word, kind) => worker.can?.includes(word) && html`<button type="button" class=${`btn ${kind}`} onClick=${answer(word)}>${TITLES[word]}</button>`;
   return html`<div class="stack">

@@ -10,7 +10,7 @@ const ICONS = { said: "i-comment", tool: "i-log", result: "i-report" };
 
 export function Steps({ job, id, running }) {
   const { data, error, loading } = useQuery(path("jobs", job, "workers", id, "transcript"), {}, { every: running ? 3000 : undefined });
-  if (loading) return html`<${Loading} />`;
+  if (loading) return html`<${Loading} what="the steps" />`;
   if (error && error.status !== 404) return html`<${Failure} error=${error} />`;
   const steps = data?.steps || [];
   if (!steps.length) return html`<section class="card"><${Empty} icon="i-comment" title="No steps">This agent has not reported steps. Read its log.<//></section>`;
@@ -21,7 +21,7 @@ export function Steps({ job, id, running }) {
 
 export function Prompt({ url }) {
   const { data, error, loading } = useQuery(url, {}, { load: (signal) => text(url, {}, { signal }) });
-  if (loading) return html`<${Loading} />`;
+  if (loading) return html`<${Loading} what="the prompt" />`;
   if (error) return html`<section class="card">${error.status === 404 ? html`<${Empty} icon="i-report" title="No prompt">Workers of the agent shell run a command, without a prompt.<//>` : html`<${Failure} error=${error} />`}</section>`;
   return html`<section class="card pad" aria-label="Prompt"><pre class="prompt" tabindex="0">${plain(data)}</pre></section>`;
 }
