@@ -26,6 +26,8 @@ PAGES = (
     "/jobs/{job}/w/worker_2?tab=prompt",
     "/jobs/{job}/t/first",
     "/jobs/{job}/t/nothing",
+    "/jobs/{conflict}/changes?conflict=worker_2",
+    "/jobs/{many}",
     "/jobs/00000000",
     "/jobs/{long}",
     "/jobs/{long}/table",
@@ -54,8 +56,12 @@ def jobs(site: Site) -> Jobs:
     long = shell(
         f"mkdir {word[:99]}; echo {word} | tee {word[:99]}/{word}.txt", id="long", git="on"
     )
+    both = [shell(f"echo {word} > README.md", id=word, git="on") for word in ("red", "blue")]
+    many = [shell(f"exit {int(k == 7)}", id=f"t{k}", title=f"Test {k}") for k in range(40)]
     return {
         "job": job,
+        "conflict": site.job(both, resolve="off"),
+        "many": site.job(many, git="off", gates=[], max_retries=0),
         "long": site.job([{**long, "title": word}], request=word * 9, labels={"k" * 30: "v" * 60}),
         "plan": site.job([shell("true", id="a")], wait=False, approve=True),
         "ask": site.job([{"id": "ok", "approve": "Go on?"}], wait=False),

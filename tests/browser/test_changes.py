@@ -139,7 +139,9 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     need.get_by_role("link", name="Resolve").click()
     expect(page.get_by_text("worker_2 conflicts with the result")).to_be_visible()
     for text in ("# A project", "red", "blue"):
-        expect(page.locator(".three").get_by_text(text, exact=True)).to_be_visible()
+        expect(page.locator(".three pre").get_by_text(text, exact=True)).to_be_visible()
+    command = f"bin/orchestrator merge {job} --exclude worker_2"
+    expect(page.locator("main")).to_contain_text(command)
     # A link "Resolve" would lead to this page.
     expect(page.locator("#needs")).to_have_count(0)
     # The worker runs a command, which cannot resolve a conflict.
@@ -150,3 +152,32 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
 
     expect(page.get_by_text("No conflict is open")).to_be_visible()
     assert site.project.show(f"orchestrator/{job}/result", "README.md") == "blue"
+
+
+def test_a_conflict_in_a_long_file_is_shown_without_the_rest_of_the_file(
+    page: Page, site: Site
+) -> None:
+    lines = "seq -f 'line %g' 300 > LONG.md"
+    base = site.job([shell(lines, id="base", git="on")], gates=[])
+    both = [
+        shell(f"{lines}; sed -i 's/^line 200$/{word}/; 9d' LONG.md", id=word, git="on")
+        for word in ("red", "blue")
+    ]
+    both[1]["command"] = str(both[1]["command"]).replace("9d", "s/^line 9$/nine/")
+    with site.client() as client:
+        client.land(base)
+    job = site.job(both, resolve="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}/changes?conflict=worker_2")
+    places = page.locator(".place")
+    expect(places).to_have_text(
+        ["Conflict 1 of 2 · line 9 of the result", "Conflict 2 of 2 · line 199 of the result"]
+    )
+    first, second = (page.locator(".three").nth(k).locator("pre") for k in (0, 1))
+    expect(first.nth(1)).to_contain_text("No lines here.")
+    expect(first.nth(2)).to_contain_text("nine")
+    expect(second.nth(0).locator("span")).to_have_text(
+        [f"line {k}" for k in (197, 198, 199, 200, 201, 202, 203)]
+    )
+    expect(page.get_by_text("line 100", exact=True)).to_have_count(0)
+    page.get_by_text("The whole files").click()
+    expect(page.get_by_text("line 100", exact=True)).to_have_count(3)

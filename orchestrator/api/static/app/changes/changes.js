@@ -174,13 +174,13 @@ function Changes({ id, model }) {
   const diff = useDiff(id, worker, against);
   const refresh = () => { diff.refresh(); rows.refresh(); };
   useTurns(model, worker, refresh);
-  if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} />`;
+  if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} model=${model} />`;
   if (diff.error?.type === "no-repository") {
     return html`<section class="card"><${Empty} icon="i-diff" title="No changes to show">${diff.error.message}<//></section>`;
   }
   if (diff.error?.status === 409) return html`<${Unmerged} error=${diff.error} job=${id} rows=${rows} />`;
   if (diff.error) return html`<${Failure} error=${diff.error} back=${`/jobs/${id}`} />`;
-  if (diff.loading || rows.loading) return html`<${Loading} />`;
+  if (diff.loading || rows.loading) return html`<${Loading} what="the changes" />`;
   const workers = (rows.data?.workers || []).filter((each) => each.files > 0 || each.worker_id === worker);
   const row = (rows.data?.workers || []).find((each) => each.worker_id === worker);
   return html`<${Files} id=${id} worker=${worker} workers=${workers} row=${row} against=${against} diff=${diff} refresh=${refresh} />`;

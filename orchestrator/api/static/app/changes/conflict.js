@@ -1,4 +1,4 @@
-// A worker's change that conflicts with the result: three texts of each file, and the resolutions.
+// A worker's change that conflicts with the result: the lines in conflict, the resolutions, and their commands.
 import { path, post } from "../core/api.js";
 import { html, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -6,11 +6,14 @@ import { go, note } from "../core/router.js";
 import { mayChange } from "../core/session.js";
 import { act } from "../parts/actions.js";
 import { ask } from "../parts/dialogs.js";
+import { Command } from "../parts/copy.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
 import { many, plain } from "../text/format.js";
+import { hunksOf } from "./markers.js";
 
+const NO_LINES = "No lines here.";
 const NO_TEXT = "The file does not exist here.";
 
 // Lines of a text. Lines that the base does not have are highlighted.
@@ -21,20 +24,44 @@ function Lines({ text, base, hue }) {
     class=${hue && line.trim() && !known.has(line) ? hue : ""}>${plain(line) || " "}</span>`)}</pre>`;
 }
 
-function Texts({ id, conflict }) {
+// The lines of one side, between unchanged lines.
+function Side({ hunk, lines, hue }) {
+  const unchanged = (all) => all.map((line, at) => html`<span class="muted" key=${at}>${plain(line) || " "}</span>`);
+  return html`<pre tabindex="0">${unchanged(hunk.before)}${lines.length ? lines.map((line, at) => html`<span class=${hue} key=${at}>${plain(line) || " "}</span>`)
+    : html`<span class=${`soft ${hue}`}>${NO_LINES}</span>`}${unchanged(hunk.after)}</pre>`;
+}
+
+function Hunk({ hunk, at, all, title }) {
+  return html`<section aria-label=${`Conflict ${at + 1} of ${all}`}><p class="place small soft">Conflict ${at + 1} of ${all} · line ${hunk.line} of the result</p>
+    <div class="three"><section><header><h3>Base</h3></header><${Side} hunk=${hunk} lines=${hunk.base} hue="" /></section>
+      <section><header><h3>Result</h3></header><${Side} hunk=${hunk} lines=${hunk.ours} hue="hl-ours" /></section>
+      <section><header><h3>${title}</h3></header><${Side} hunk=${hunk} lines=${hunk.theirs} hue="hl-theirs" /></section></div></section>`;
+}
+
+// Rendered when it is opened, because a file may have thousands of lines.
+function Whole({ summary, children }) {
+  const [open, set] = useState(false);
+  return html`<details class="whole" onToggle=${(event) => set(event.target.open)}><summary class="small">${summary}</summary>${open && children()}</details>`;
+}
+
+function Texts({ id, conflict, title }) {
   const { data, error, loading } = useQuery(path("jobs", id, "conflicts", conflict.worker_id), { path: conflict.path });
   if (error) return html`<p class="pad soft" role="alert">${error.message}</p>`;
   if (loading) return html`<p class="pad soft" aria-busy="true">Loading</p>`;
-  return html`<div class="three"><section><header><h3>Base</h3></header><${Lines} text=${data.base} /></section>
+  const files = () => html`<div class="three"><section><header><h3>Base</h3></header><${Lines} text=${data.base} /></section>
       <section><header><h3>Result</h3></header><${Lines} text=${data.ours} base=${data.base} hue="hl-ours" /></section>
-      <section><header><h3>${conflict.worker_id}</h3></header><${Lines} text=${data.theirs} base=${data.base} hue="hl-theirs" /></section></div>
-    ${data.merged && html`<details class="pad"><summary class="small">The file with conflict markers</summary><${Lines} text=${data.merged} /></details>`}`;
+      <section><header><h3>${title}</h3></header><${Lines} text=${data.theirs} base=${data.base} hue="hl-theirs" /></section></div>`;
+  const hunks = hunksOf(data.merged || "");
+  if (!hunks.length) return files();
+  return html`${hunks.map((hunk, at) => html`<${Hunk} key=${at} hunk=${hunk} at=${at} all=${hunks.length} title=${title} />`)}
+    <${Whole} summary="The whole files">${files}<//>
+    <${Whole} summary="The file with conflict markers">${() => html`<${Lines} text=${data.merged} />`}<//>`;
 }
 
-function File({ id, conflict, at, all }) {
+function File({ id, conflict, at, all, title }) {
   return html`<section class="card" aria-label=${conflict.path}><header><${Icon} name="i-file" /><h2 class="mono">${plain(conflict.path)}</h2>
       ${conflict.resolved && html`<${State} state="success">resolved<//>`}<span class="small muted num">${at + 1} of ${all}</span></header>
-    <${Texts} id=${id} conflict=${conflict} /></section>`;
+    <${Texts} id=${id} conflict=${conflict} title=${title} /></section>`;
 }
 
 // Each resolution is another merge of the ended job, which runs the gates again.
@@ -58,11 +85,21 @@ function useWays(id, worker, refresh) {
   return { busy, resolve: merge({ resolve: "worker" }, `${worker} resolves the conflict in another attempt`), theirs, leave };
 }
 
-function Ways({ id, worker, merging, refresh }) {
+// The same resolutions in a terminal, and a merge by hand. `lack`: the missing change, with the command that the server advises.
+function Commands({ id, worker, helps, lack, branch }) {
+  const program = lack?.command?.split(" merge ")[0] || "bin/orchestrator";
+  const rows = [
+    [helps ? `${worker} edits the lines in conflict` : `Agent NAME edits the lines in conflict; ${worker} cannot, because it runs a command`, `${program} merge ${id} --resolve ${helps ? "worker" : "NAME"}`],
+    ["The better result wins each conflict", `${program} merge ${id} --strategy theirs --include ${worker}`],
+    [`Exclude ${worker}`, `${program} merge ${id} --exclude ${worker}`],
+    ["By hand, after the result is landed", `git merge ${branch}`],
+  ];
+  return html`<section class="card"><header><h2>Resolve it in a terminal</h2></header><ul class="list">${rows.map(([words, text]) => html`<li key=${text} class="way">
+    <span class="soft small">${words}</span><${Command} text=${text} /></li>`)}</ul></section>`;
+}
+
+function Ways({ id, worker, helps, merging, refresh }) {
   const ways = useWays(id, worker, refresh);
-  const { data: status } = useQuery(path("jobs", id, "status"), { tasks: "none" });
-  // A command neither resolves a conflict nor reads feedback.
-  const helps = !status?.missing?.some((each) => each.worker_id === worker && !each.resolvable);
   if (!mayChange()) return null;
   if (merging) return html`<div class="reviewbar"><${State} state="running">merging<//></div>`;
   return html`<div class="reviewbar"><span class="small soft grow hide-s">Gates run again on each new result</span>
@@ -72,10 +109,10 @@ function Ways({ id, worker, merging, refresh }) {
     <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.leave}>Exclude ${worker}</button></div>`;
 }
 
-export function Conflict({ id, worker }) {
+export function Conflict({ id, worker, model }) {
   const { data, error, loading, refresh } = useQuery(path("jobs", id, "conflicts"), {}, { every: 3000 });
   if (error) return html`<${Failure} error=${error} back=${`/jobs/${id}/changes`} />`;
-  if (loading) return html`<${Loading} />`;
+  if (loading) return html`<${Loading} what="the conflict" />`;
   const open = data.conflicts.filter((each) => !each.resolved);
   const name = worker || open[0]?.worker_id;
   const mine = data.conflicts.filter((each) => each.worker_id === name);
@@ -84,8 +121,15 @@ export function Conflict({ id, worker }) {
       onClick=${() => { note({ conflict: "", worker: "" }); go(`/jobs/${id}/changes`); }}>Show the changes</button>`}>
       ${data.merging ? "The merge is running." : "All changes are merged or excluded."}<//></section>`;
   }
+  const lack = data.missing.find((each) => each.worker_id === name);
+  // A command neither resolves a conflict nor reads feedback.
+  const helps = !lack || lack.resolvable;
+  const task = model.place.has(name) ? model.name(model.place.get(name)) : name;
+  const title = html`${name}${task !== name && html` <span class="muted small">${plain(task)}</span>`}`;
   return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">${name} conflicts with the result</b> in
-      ${" "}${many(mine.length, "file")}. Blue: lines of the result. Violet: lines of the worker's change.</p></div>
-    ${mine.map((each, at) => html`<${File} key=${each.path} id=${id} conflict=${each} at=${at} all=${mine.length} />`)}
-    <${Ways} id=${id} worker=${name} merging=${data.merging} refresh=${refresh} /></div>`;
+      ${" "}${many(mine.length, "file")}. Blue: lines of the result. Violet: lines of the worker's change.${" "}
+      <a class="link" href=${`/jobs/${id}/changes?worker=${encodeURIComponent(name)}`}>All changes of ${name}</a></p></div>
+    ${mine.map((each, at) => html`<${File} key=${each.path} id=${id} conflict=${each} at=${at} all=${mine.length} title=${title} />`)}
+    ${mayChange() && html`<${Commands} id=${id} worker=${name} helps=${helps} lack=${lack} branch=${mine[0].branch} />`}
+    <${Ways} id=${id} worker=${name} helps=${helps} merging=${data.merging} refresh=${refresh} /></div>`;
 }

@@ -5,7 +5,7 @@ import { isAdmin, mayChange } from "../core/session.js";
 import { send } from "../core/api.js";
 import { act } from "../parts/actions.js";
 import { ask } from "../parts/dialogs.js";
-import { copy } from "../parts/copy.js";
+import { Command } from "../parts/copy.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
@@ -29,10 +29,6 @@ const sorted = (agents) => [...agents].sort((a, b) => ORDER.indexOf(word(a)[0]) 
 
 const login = (agent) => agent.login_refused || agent.credential || (agent.authenticated ? "none needed" : "–");
 
-function Command({ text }) {
-  return html`<span class="cmd">${plain(text)}<button type="button" class="btn ghost sm" aria-label=${`Copy ${text}`} onClick=${() => copy(text, "Copied")}>Copy</button></span>`;
-}
-
 function Agent({ agent, used }) {
   const [state, words] = word(agent);
   const share = used?.workers ? `${Math.round((100 * used.succeeded) / used.workers)} % of ${count(used.workers)}` : "–";
@@ -48,7 +44,7 @@ function Agents() {
   const { data, error, loading, refresh } = useQuery("/api/v1/agents", {}, { every: 15000 });
   const usage = useQuery("/api/v1/usage", { by: "agent", since });
   if (error) return html`<${Failure} error=${error} />`;
-  if (loading) return html`<${Loading} />`;
+  if (loading) return html`<${Loading} what="the agents" />`;
   const used = new Map((usage.data?.rows || []).map((row) => [row.key, row]));
   const works = data.agents.filter((agent) => word(agent)[0] === "success").length;
   return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work${data.agents.some((agent) => agent.nodes.length) ? "" : " here"}</span>
