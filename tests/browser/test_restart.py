@@ -2,6 +2,7 @@
 
 import signal
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PATIENCE_MS
@@ -91,3 +92,30 @@ def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: S
         page.evaluate("() => fetch('/healthz')")
     expect(page.locator(".pill")).to_have_text("failed")
     expect(page.get_by_role("button", name="Retry failed")).to_be_visible()
+
+
+def test_a_server_that_cannot_continue_says_why(page: Page, site: Site) -> None:
+    page.route(
+        "**/health",
+        lambda route: route.fulfill(
+            status=503, json={"ready": False, "checks": {"store": "disk full", "queue": "ok"}}
+        ),
+    )
+    page.goto(site.url)
+    expect(page.get_by_role("alert")).to_have_text("The server cannot continue. store: disk full")
+    page.unroute_all()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+@pytest.mark.nightly
+def test_a_server_that_hangs_counts_as_lost(page: Page, site: Site) -> None:
+    page.goto(site.url)
+    expect(page.locator("h1")).to_have_text("Jobs")
+    process = site.server.process
+    assert process is not None
+    process.send_signal(signal.SIGSTOP)
+    try:
+        expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    finally:
+        process.send_signal(signal.SIGCONT)
+    expect(page.locator(".banner.ok")).to_be_visible()

@@ -2,6 +2,8 @@
 import { store } from "./store.js";
 
 const PROBE_MS = 700;
+// Time without an answer after which the server counts as lost, as when its machine is suspended.
+export const PATIENCE_MS = 15000;
 const GREETING_MS = 3000;
 
 // state: ok, lost, or back (for three seconds after the server answers again)
@@ -17,7 +19,7 @@ export function lost() {
 export async function probe() {
   if (connection.get().state !== "lost") return;
   try {
-    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+    const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
     if (answer.ok) return restored();
   } catch {
     // The server still does not answer.

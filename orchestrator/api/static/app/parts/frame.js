@@ -1,5 +1,7 @@
 // The frame of each page: head, navigation on a phone, banner, dialogs, and keys of all pages.
 import { html, useEffect } from "../core/html.js";
+import { get } from "../core/api.js";
+import { PATIENCE_MS } from "../core/connection.js";
 import { step, useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
 import { go, place } from "../core/router.js";
@@ -60,7 +62,7 @@ function Gauges({ stats, today }) {
   const { running = 0, slots: most } = stats?.slots || {};
   return html`<div class="gauges">
     ${most !== undefined && html`<${Slots} running=${running} most=${most} />`}
-    ${today && html`<span>${today.cost === null ? "unknown cost" : html`<b class="num">${money(today.cost)}</b>`} today</span>`}
+    ${today?.cost !== undefined && html`<span>${today.cost === null ? "unknown cost" : html`<b class="num">${money(today.cost)}</b>`} today</span>`}
   </div>`;
 }
 
@@ -101,7 +103,8 @@ export function Frame({ children }) {
   const { path, hash } = useStore(place);
   useStore(session);
   useFrameKeys();
-  const health = useQuery("/health", {}, { every: GAUGE_MS });
+  // If the server cannot continue, its answer is an error (503) with the same content.
+  const health = useQuery("/health", {}, { every: GAUGE_MS, load: (signal) => get("/health", {}, { signal: AbortSignal.any([signal, AbortSignal.timeout(PATIENCE_MS)]) }) });
   const server = useQuery("/api/v1/server", {}, { every: 12 * GAUGE_MS });
   const stats = useQuery("/api/v1/stats", {}, { every: GAUGE_MS });
   const needs = useQuery("/api/v1/needs", { page_size: 1 }, { every: GAUGE_MS });
@@ -109,15 +112,16 @@ export function Frame({ children }) {
   useEffect(() => {
     if (hash === "#needs") document.getElementById("needs")?.scrollIntoView();
   }, [path, hash]);
-  return html`<a class="skip" href="#main">Skip to content</a><${Hatches} /><${Banner} health=${health.data} />
+  return html`<a class="skip" href="#main">Skip to content</a><${Hatches} /><${Banner} health=${health.error?.body?.checks ? health.error.body : health.data} />
     <${Top} path=${path} needs=${needs.data?.total || 0} stats=${stats.data} today=${today.data && { cost: costOf(today.data.rows) }} project=${server.data?.project} servers=${server.data?.servers || []} />
     ${children}<${Tabbar} path=${path} needs=${needs.data?.total || 0} /><${Toast} /><${Asked} /><${KeySheet} />`;
 }
 
-// Null if the cost of all workers with a cost is unknown.
+// Null if the cost of all workers with a cost is unknown, undefined if no worker has a cost.
 function costOf(rows) {
   const known = rows.filter((row) => row.cost_usd !== undefined);
-  return !known.length && rows.some((row) => row.partial) ? null : known.reduce((sum, row) => sum + row.cost_usd, 0);
+  if (!known.length) return rows.some((row) => row.partial) ? null : undefined;
+  return known.reduce((sum, row) => sum + row.cost_usd, 0);
 }
 
 const midnight = () => {
