@@ -27,7 +27,7 @@ function Lines({ text, base, hue }) {
 // The lines of one side, between unchanged lines.
 function Side({ hunk, lines, hue }) {
   const unchanged = (all) => all.map((line, at) => html`<span class="muted" key=${at}>${plain(line) || " "}</span>`);
-  return html`<pre tabindex="0">${unchanged(hunk.before)}${lines.length ? lines.map((line, at) => html`<span class=${hue} key=${at}>${plain(line) || " "}</span>`)
+  return html`<pre>${unchanged(hunk.before)}${lines.length ? lines.map((line, at) => html`<span class=${hue} key=${at}>${plain(line) || " "}</span>`)
     : html`<span class=${`soft ${hue}`}>${NO_LINES}</span>`}${unchanged(hunk.after)}</pre>`;
 }
 

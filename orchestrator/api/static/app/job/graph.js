@@ -82,13 +82,15 @@ function Group({ model, box, selected, select, toggle }) {
     press();
   };
   const tasks = many(unit.group.length, "task");
+  const name = plain(commonName(model, unit.group));
+  const word = box.toggle.isWhole ? "Show fewer tasks" : `Show all ${tasks}`;
   const room = Math.floor((width - 24) / 7.2) - tasks.length - 3;
   return html`<g transform=${`translate(${box.x} ${box.y})`}><rect class="frame" width=${width} height=${box.height} rx="10" />
-    <text class="l1" x="12" y="21">${cut(plain(commonName(model, unit.group)), room)} · ${tasks}</text>
+    <text class="l1" x="12" y="21">${cut(name, room)} · ${tasks}</text>
     <svg x="12" y="29" width=${width - 24} height="6"><${Bar} counts=${counts} label=${countsAsText(counts)} /></svg>
     <text class="l2" x="12" y="51">${cut(countsAsText(counts), Math.floor((width - 24) / 6.1))}</text>
     ${nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: width - 20 }} selected=${selected === node.i} select=${select} />`)}
-    <text class="lab press" x="12" y=${box.toggle.y} role="button" tabindex="0" aria-expanded=${String(box.toggle.isWhole)} onClick=${press} onKeyDown=${keys}>${box.toggle.isWhole ? "▾ Show fewer tasks" : `▸ Show all ${tasks}`}</text>
+    <text class="lab press" x="12" y=${box.toggle.y} role="button" tabindex="0" aria-expanded=${String(box.toggle.isWhole)} aria-label=${`${word}: ${name}`} onClick=${press} onKeyDown=${keys}>${box.toggle.isWhole ? "▾" : "▸"} ${word}</text>
     ${box.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} selected=${selected === chip.i} select=${select} />`)}</g>`;
 }
 
