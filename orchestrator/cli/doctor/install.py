@@ -22,10 +22,12 @@ def install_checks(folder: Path) -> Iterator[HealthCheck]:
     yield _python()
     if IS_INSTALLED:
         yield HealthCheck(name="package", ok=True, message=f"installed in {sys.prefix}")
+        # The metadata pins direct dependencies only: others may be newer than in requirements.txt.
+        yield _packages(_metadata_pins(), INSTALL_COMMAND)
         folder = product_file("")
     else:
         yield _venv(folder)
-    yield _packages(folder / "requirements.txt", folder)
+        yield _folder_packages(folder)
     yield _grammars(folder / "requirements-survey.txt", folder)
 
 
@@ -52,14 +54,18 @@ def _venv(folder: Path) -> HealthCheck:
     return HealthCheck(name=".venv", ok=True, message=str(own))
 
 
-def _packages(requirements: Path, folder: Path) -> HealthCheck:
+def _folder_packages(folder: Path) -> HealthCheck:
+    requirements = folder / "requirements.txt"
     try:
         pins = _pins(requirements)
     except OSError as error:
         return _incomplete("packages", requirements, error)
+    return _packages(pins, quoted(folder / "install.sh"))
+
+
+def _packages(pins: list["_Pin"], installer: str) -> HealthCheck:
     if wrong := _deviations(pins):
-        fix = INSTALL_COMMAND if IS_INSTALLED else quoted(folder / "install.sh")
-        return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {fix}")
+        return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {installer}")
     return HealthCheck(name="packages", ok=True, message=f"{len(pins)}, all in the pinned versions")
 
 
@@ -103,8 +109,17 @@ class _Pin:
 
 
 def _pins(requirements: Path) -> list[_Pin]:
-    pins = _PIN.findall(requirements.read_text("utf-8"))
-    return [_Pin(name, version, _installed(name)) for name, version in pins]
+    return _pins_in(requirements.read_text("utf-8"))
+
+
+def _metadata_pins() -> list[_Pin]:
+    from importlib import metadata
+
+    return _pins_in("\n".join(metadata.requires("recursive-orchestrator") or ()))
+
+
+def _pins_in(text: str) -> list[_Pin]:
+    return [_Pin(name, version, _installed(name)) for name, version in _PIN.findall(text)]
 
 
 def _installed(name: str) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.doctor import install
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
 from orchestrator.cli.doctor.install import install_checks
@@ -229,6 +230,26 @@ def test_packages_are_compared_with_the_pins(tmp_path: Path) -> None:
     assert "click is " in packages.message
     assert "no-such-package is not installed" in packages.message
     assert "machine" not in packages.message and "platform" not in packages.message
+
+
+def test_an_installed_package_is_compared_with_the_pins_of_its_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "recursive_orchestrator-0.dist-info"
+    info.mkdir()
+    names = ["Metadata-Version: 2.1", "Name: recursive-orchestrator", "Version: 0"]
+    wanted = f"Requires-Dist: click=={metadata.version('click')}"
+    extra = "Requires-Dist: no-such-extra==1; extra == 'survey'"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(install, "IS_INSTALLED", True)
+
+    (info / "METADATA").write_text("\n".join([*names, wanted, extra]))
+    fine = install_check(tmp_path, "packages")
+    (info / "METADATA").write_text("\n".join([*names, wanted, "Requires-Dist: no-such-package==1"]))
+    wrong = install_check(tmp_path, "packages")
+
+    assert (fine.ok, fine.message) == (True, "1, all in the pinned versions")
+    assert (wrong.ok, wrong.message) == (False, "no-such-package is not installed")
 
 
 def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
