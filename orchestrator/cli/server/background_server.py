@@ -193,8 +193,8 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
         load(context.folder, environ=context.environ, require_key=False)
     if has_changed:
         say(
-            "the running server still uses the previous config.yaml; stop it, so that the next "
-            f"command starts a new server: kill {record.pid}"
+            "the running server still uses the previous config.yaml; restart its service, or stop "
+            f"it, so that the next command starts a new server: kill {record.pid}"
         )
 
 
