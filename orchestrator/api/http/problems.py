@@ -165,11 +165,14 @@ def problem_of(error: BaseException) -> ProblemError:
         logger.warning("request rejected: %s", error)
         return unavailable("the server has no free descriptors, threads, or memory; retry later")
     logger.error("a request failed", exc_info=error)
-    return ProblemError(
-        status=HTTPStatus.INTERNAL_SERVER_ERROR,
-        type="internal",
-        detail="internal server error; read the cause in logs/orchestrator.log",
-    )
+    detail = "internal server error; read the cause in logs/orchestrator.log"
+    if isinstance(error, ImportError):
+        # Modules are imported when they are needed. After an upgrade, they no longer fit.
+        detail = (
+            "the code of the running server was replaced; restart the server (the cause is in "
+            "logs/orchestrator.log)"
+        )
+    return ProblemError(status=HTTPStatus.INTERNAL_SERVER_ERROR, type="internal", detail=detail)
 
 
 def is_exhausted(error: BaseException) -> bool:
