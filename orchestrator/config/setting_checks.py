@@ -41,6 +41,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Co
         *_origins(settings),
         *_cluster(settings),
         *_tls_files(settings),
+        *_store(settings),
         *_directories(settings),
     ]
     found += _key(settings.api.api_key.get_secret_value(), require_key)
@@ -139,6 +140,15 @@ def _tls_files(settings: Settings) -> Iterator[Conflict]:
     for name, path in settings.api.tls or ():
         if not os.path.isfile(path):
             yield ("api", "tls"), f"{name}: {str(path)!r} is not a file; name a file in PEM format"
+
+
+def _store(settings: Settings) -> Iterator[Conflict]:
+    url = settings.store.url.get_secret_value() if settings.store.url else ""
+    if url and not url.startswith(("postgresql:", "postgresql+psycopg:", "sqlite:")):
+        yield (
+            ("store", "url"),
+            "unsupported database; write postgresql+psycopg://USER@HOST/NAME, or null",
+        )
 
 
 def is_loopback(host: str) -> bool:

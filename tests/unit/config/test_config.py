@@ -374,6 +374,9 @@ CONFLICTS = {
     ),
     "reports: {template_dir: config.yaml}": "is not a directory; name an existing directory, or"
     " null",
+    "store: {url: 'postgres://me:secret@db/x'}": (
+        "store.url: unsupported database; write postgresql+psycopg://USER@HOST/NAME, or null"
+    ),
     "cluster: {scheduler: 'tls://head.lan:8785'}": (
         "cluster.scheduler: nodes on a Dask cluster need an address of this server; "
         'set cluster.listen: "0.0.0.0:8786"'
