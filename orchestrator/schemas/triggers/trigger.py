@@ -133,8 +133,12 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body, which GitHub may wrap in a form."""
-    if mimetype != "application/x-www-form-urlencoded":
+    """Return the JSON of a body, which GitHub may wrap in a form.
+
+    ``curl -d`` sends JSON with the type of a form.
+    """
+    is_json = body.lstrip().startswith((b"{", b"["))
+    if is_json or mimetype != "application/x-www-form-urlencoded":
         return body
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
     return fields.get("payload", [""])[0].encode()

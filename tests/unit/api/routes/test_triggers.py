@@ -122,6 +122,11 @@ def test_a_form_of_github_is_read(anonymous: FlaskClient, service: FakeService) 
     assert "$(touch /tmp/owned)" in service.submitted[0].request
 
 
+def test_json_that_curl_sends_as_a_form_is_read(anonymous: FlaskClient) -> None:
+    kind = "application/x-www-form-urlencoded"
+    assert deliver(anonymous, **{"Content-Type": kind}).status_code == 202
+
+
 def test_a_large_body_is_refused(anonymous: FlaskClient, service: FakeService) -> None:
     assert deliver(anonymous, b" " * (MOST_BYTES + 1)).status_code == 413
     padded = LABELED + b" " * (MOST_BYTES - len(LABELED))
