@@ -170,7 +170,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
     own += [
         each.worker_id
         for each in job.facts.missing
-        if each.cause is LossCause.NOT_MADE and each.job_id == job.id and each.worker_id not in own
+        if each.cause is LossCause.NOT_MADE and each.resolvable and each.worker_id not in own
     ]
     if not own or status is JobStatus.COMPLETED:
         return []

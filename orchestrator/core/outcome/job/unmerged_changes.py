@@ -96,12 +96,14 @@ def not_made(
             continue
         kept = _without_links(worker.id, workers, present)
         if paths := (*_absent(delivery.missing, kept), *lost):
+            # If a later branch removed a file, another attempt of this worker does not restore it.
+            can_retry = job.is_root and not (lost and delivery.has_worktree)
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,
                 cause=LossCause.NOT_MADE,
                 why=promised_in_words(paths),
-                resolvable=job.is_root,
+                resolvable=can_retry,
                 paths=paths,
             )
 

@@ -463,6 +463,8 @@ def test_a_promised_file_that_a_later_branch_removes_is_missing(
     missing = "worker_1: promised files are missing: docs/new.md; to create the files: "
     assert ended["status"] == ("partial" if lacking else "completed"), ended
     assert ended["reason"].startswith(missing) is lacking
+    # Another attempt of the first worker changes nothing: the later branch removes the file again.
+    assert (f"continue {ended['job_id']} 'Create docs/new.md'" in ended["reason"]) is lacking
 
 
 @pytest.mark.parametrize("task", [{"role": "reviewer"}, *nightly({"files": ["src/app.py"]})])
