@@ -19,8 +19,15 @@ from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
 from orchestrator.cli.worker_names import worker_of
-from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
+from orchestrator.core.errors import (
+    Conflict,
+    Incomplete,
+    NotFound,
+    OtherBranch,
+    RepositoryError,
+)
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus, MergeState
+from orchestrator.core.repository.landing import CONTINUES
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import fence
 from orchestrator.security.files.untrusted_files import read_regular
@@ -148,11 +155,39 @@ def land_command(
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
+    for each in _continued(context, job):
+        if found := incomplete(each):
+            click.echo(f"Note: this also lands an incomplete result: {found}", err=True)
     if pr:
         return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
     asked["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
     click.echo(_land(context, job_id, asked)["text"])
     return ExitCode.OK
+
+
+def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the jobs that a job continues, from the latest one to the first one.
+
+    Omits jobs that were landed, and what came before a removed job.
+    """
+    seen = {job["job_id"]}
+    while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
+        seen.add(job_id)
+        try:
+            job = whole_job(context.workspace, job_id)
+            if landing_of(context, job_id).is_landed():
+                return
+        except (NotFound, RepositoryError):
+            return
+        yield job
+
+
+def incomplete(job: Mapping[str, Any]) -> str:
+    """Return what an ended job's result lacks, as text; "" if the job is completed."""
+    if job["status"] == JobStatus.COMPLETED:
+        return ""
+    reason = f": {job['reason']}" if job.get("reason") else ""
+    return printable(f"job {job['job_id']} is {job['status']}{reason}")
 
 
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:

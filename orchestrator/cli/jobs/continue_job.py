@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import landing_of
+from orchestrator.cli.changes.land import incomplete, landing_of
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
@@ -87,6 +87,8 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
         raise Conflict(f"{error.message}; no job was started") from None
+    if found := incomplete(job):
+        click.echo(f"Note: this job starts from an incomplete result: {found}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
 
 

@@ -188,3 +188,21 @@ def test_a_child_job_has_its_workers_files_and_no_other_base(host: Host) -> None
     )
     ended = host.run(edit(script))
     assert "remove base" in str(ended["results"]["tasks"][0]["output"]), ended
+
+
+def test_who_continues_or_lands_on_a_partial_result_reads_what_it_lacks(
+    host: Host, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = host.run(edit("echo a > README.md"), edit("echo b > README.md"), gates="off")
+    lacks = f"job {first['job_id']} is partial: not in the result: worker_2 (conflict in README.md)"
+    capfd.readouterr()
+
+    assert host.command("continue", first["job_id"], "--agent", "editor", "echo c > c.txt") == 0
+    assert f"this job starts from an incomplete result: {lacks}" in capfd.readouterr().err
+    [second] = [
+        each["job_id"]
+        for each in host.site.get("/jobs")["jobs"]
+        if each["job_id"] != first["job_id"]
+    ]
+    assert host.command("land", second, "--yes") == 0
+    assert f"this also lands an incomplete result: {lacks}" in capfd.readouterr().err
