@@ -238,6 +238,7 @@ facts = st.builds(
     plan_error=texts,
     merge_error=texts,
     taken=several,
+    undone=several,
     missing=st.lists(
         st.builds(
             Missing,

@@ -230,6 +230,8 @@ class JobFacts:
     overruled: tuple[Overruled, ...] = ()
     #: Hunks that are not in the results of descendants because the user selected ``theirs``.
     overruled_below: tuple[Overruled, ...] = ()
+    #: Workers with merged changes of which the result has none, because later tasks undid them.
+    undone: tuple[str, ...] = ()
     #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()
     #: Workers of tasks that did not succeed, without skipped workers.

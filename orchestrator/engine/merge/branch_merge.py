@@ -174,6 +174,7 @@ class BranchMerge:
             missing=missing_from(record),
             overruled=overruled_in(record),
             both_kept=both_kept_in(record),
+            undone=tuple(self._undone(tree, job, inside, touched, settled.commit)),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
             flaky=flaky_gates(settled.results),
@@ -183,6 +184,27 @@ class BranchMerge:
             has_result=bool(record.merged),
             files=tuple(files),
         )
+
+    def _undone(
+        self,
+        tree: Tree,
+        job: Job,
+        inside: Sequence[Worker],
+        touched: Collection[str],
+        result: str,
+    ) -> Iterator[str]:
+        """Yield the merged workers of whose changes the result has none.
+
+        Only workers of dependencies are checked, because other workers cannot undo their changes
+        without a conflict. ``touched``: the files that the result changes.
+        """
+        needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
+        for worker in (each for each in inside if each.task_id in needed):
+            made = {*self._worktrees.touched(worker)}
+            if made and made.isdisjoint(touched):
+                differing = self._repository.touched(result, worker_branch(worker))
+                if made <= {*differing}:
+                    yield worker.id
 
     def _unjudged(
         self,

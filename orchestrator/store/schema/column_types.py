@@ -452,6 +452,7 @@ _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "taken_jobs": tuple,
     "overruled": _each(_read_overruled),
     "overruled_below": _each(_read_overruled),
+    "undone": tuple,
     "both_kept": tuple,
     "shortfalls": _each(_read_shortfall),
     "gates": _each(_read_gate),

@@ -193,6 +193,29 @@ def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Ho
     assert host.command("restore", ended["job_id"], "--yes") == 1
 
 
+@pytest.mark.parametrize(
+    ("then", "undone"),
+    [
+        ("git revert --no-edit HEAD; echo b > b.txt", True),
+        ("git checkout -q HEAD~1 -- README.md; git rm -qf n.txt", True),
+        ("git rm -qf n.txt; echo b > b.txt", False),
+        ("echo other > n.txt; git checkout -q HEAD~1 -- README.md", False),
+    ],
+)
+def test_the_job_names_a_worker_whose_changes_a_later_task_undid(
+    host: Host, then: str, undone: bool
+) -> None:
+    ended = host.run(
+        edit("echo n > n.txt; echo more >> README.md", id="a"),
+        edit(then, id="b", depends_on=["a"]),
+        edit("echo c > c.txt", depends_on=["b"]),
+        gates="off",
+    )
+
+    told = "later tasks undid all changes of worker_1"
+    assert (ended["status"], ended["reason"]) == ("completed", told * undone)
+
+
 ELSEWHERE = """
 git switch -q -c feature; echo f > f.txt; git add f.txt; git commit -q -m feature; git switch -q -
 git worktree add -q -b second wt

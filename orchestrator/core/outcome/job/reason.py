@@ -315,6 +315,11 @@ def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     return f"{what}: {', '.join(parts[:MOST_NAMED])}{more}" if parts else ""
 
 
+def _undone_workers(job: Job) -> str:
+    found = job.facts.undone
+    return f"later tasks undid all changes of {listed(found)}" if found else ""
+
+
 def _both_kept(job: Job) -> str:
     paths = job.facts.both_kept
     return f"the merge kept the added lines of both sides in {listed(paths)}" if paths else ""
@@ -459,6 +464,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _merged_by_person,
     _overruled,
     _undone,
+    _undone_workers,
     _both_kept,
     _nothing_built,
     _unchanged,

@@ -88,6 +88,7 @@ class MergeCompletion:
             overruled=merged.overruled,
             overruled_below=overruled,
             both_kept=merged.both_kept,
+            undone=merged.undone,
             gates=merged.gates,
             gates_passed=merged.gates_passed,
             flaky=merged.flaky,

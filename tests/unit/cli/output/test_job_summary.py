@@ -279,6 +279,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ),
         ["branch mine", "by worker_3", "bin/orchestrator restore j"],
     ),
+    "undone": (("worker_1", "worker_2"), ["later tasks undid all changes of worker_1, worker_2"]),
     "both_kept": (
         ("a.txt", "b.txt"),
         ["the merge kept the added lines of both sides in a.txt, b.txt"],
