@@ -117,7 +117,7 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
     return set(answer.out.split(b"\n")) & set(texts)
 
 
-class Committed(ABC):
+class CommitReader(ABC):
     """The reading methods of ``core.repository.repository.Repository``, which documents them."""
 
     @abstractmethod

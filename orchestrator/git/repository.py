@@ -20,7 +20,7 @@ from orchestrator.git import job_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commit_reader import Committed
+from orchestrator.git.commit_reader import CommitReader
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, nested_repositories, never_commit
 from orchestrator.git.environments import copied_files
@@ -177,7 +177,7 @@ def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
 logger = logging.getLogger(__name__)
 
 
-class GitRepository(Committed):
+class GitRepository(CommitReader):
     """The project's repository. Paths are absolute.
 
     Each call searches for the repository until it is found, because a project may become a
