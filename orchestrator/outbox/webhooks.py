@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
-from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.messages import Messages
 
 KEY_PREFIX = "whsec_"
@@ -80,14 +80,14 @@ class Webhooks:
         self,
         endpoints: Mapping[str, Endpoint],
         callback_keys: tuple[bytes, ...],
-        poster: Poster,
+        http_sender: HttpSender,
         messages: Messages,
         store: Store,
         now: Callable[[], float],
     ) -> None:
         self.endpoints = endpoints
         self._callback_keys = callback_keys
-        self._poster = poster
+        self._http_sender = http_sender
         self._messages = messages
         self._store = store
         self._now = now
@@ -110,7 +110,7 @@ class Webhooks:
         raw = encoded(body)
         signed = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
         headers = {**endpoint.headers, "Content-Type": "application/json", **signed}
-        return self._poster.post(endpoint.url, raw, headers)
+        return self._http_sender.post(endpoint.url, raw, headers)
 
     def _receiver(self, entry: OutboxEntry) -> Endpoint | None:
         if entry.endpoint != CALLBACK:

@@ -10,7 +10,7 @@ from orchestrator.config import Settings
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
-from orchestrator.outbox.delivery.http_sender import Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications
 from orchestrator.outbox.outbox_service import OutboxService
@@ -32,15 +32,17 @@ def outbox_service(
     """
     mask = partial(masked, own_secrets(settings))
     policy = AddressPolicy(settings.webhooks.allow_hosts)
-    poster = Poster(policy, settings.webhooks.timeout, time.time, mask)
+    http_sender = HttpSender(policy, settings.webhooks.timeout, time.time, mask)
     public = settings.api.public_url
     messages = Messages(store, lambda: public or api_url(), mask)
     return OutboxService(
         store=store.outbox,
         webhooks=Webhooks(
-            receivers.endpoints, receivers.callback_keys, poster, messages, store, time.time
+            receivers.endpoints, receivers.callback_keys, http_sender, messages, store, time.time
         ),
-        notifications=Notifications(receivers.targets, poster, messages, store.outbox, clock.now),
+        notifications=Notifications(
+            receivers.targets, http_sender, messages, store.outbox, clock.now
+        ),
         subscriptions=receivers.subscriptions,
         policy=policy,
         switch=switch,

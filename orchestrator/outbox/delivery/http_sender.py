@@ -36,7 +36,7 @@ class Outcome:
         return not self.error
 
 
-class Poster:
+class HttpSender:
     """Sends messages by HTTP. Any thread may call."""
 
     def __init__(

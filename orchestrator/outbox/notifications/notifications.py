@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, OutboxStore, Topic
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
-from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications.notice import Notice, notice_of
 from orchestrator.outbox.notifications.targets import Target, send
@@ -20,14 +20,14 @@ class Notifications:
     def __init__(
         self,
         targets: Mapping[str, Target],
-        poster: Poster,
+        http_sender: HttpSender,
         messages: Messages,
         store: OutboxStore,
         now: Callable[[], float],
         local_time: Callable[[], datetime] = datetime.now,
     ) -> None:
         self.targets = targets
-        self._poster = poster
+        self._http_sender = http_sender
         self._messages = messages
         self._store = store
         self._now = now
@@ -55,10 +55,10 @@ class Notifications:
             return [
                 replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in together
             ]
-        return _after(together, send(target, found, self._poster), self._now())
+        return _after(together, send(target, found, self._http_sender), self._now())
 
     def send(self, target: Target, notice: Notice) -> Outcome:
-        return send(target, notice, self._poster)
+        return send(target, notice, self._http_sender)
 
     def _others(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         found = self._store.pending(entry.endpoint, entry.root_id)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.notifications import desktop, mail, other_services
 from orchestrator.outbox.notifications.notice import Notice
 
@@ -49,7 +49,7 @@ def kind_of(url: str) -> TargetKind:
     return TargetKind.NTFY if host.startswith("ntfy.") else TargetKind.JSON
 
 
-def send(target: Target, notice: Notice, poster: Poster) -> Outcome:
+def send(target: Target, notice: Notice, http_sender: HttpSender) -> Outcome:
     """Send one notification. Never raises for errors of the network or the receiver."""
     match target.kind:
         case TargetKind.SMTP:
@@ -59,7 +59,7 @@ def send(target: Target, notice: Notice, poster: Poster) -> Outcome:
         case TargetKind.APPRISE:
             return other_services.send(target.url, notice)
     body, headers = _SHAPES[target.kind](notice)
-    return poster.post(target.url, body, headers)
+    return http_sender.post(target.url, body, headers)
 
 
 Shape = tuple[bytes, Mapping[str, str]]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
-from orchestrator.outbox.delivery.http_sender import NO_ANSWER, Poster
+from orchestrator.outbox.delivery.http_sender import NO_ANSWER, HttpSender
 
 LONG = b"x" * 100_000
 
@@ -68,7 +68,9 @@ def test_a_receiver_that_drips_its_answer_is_left_after_the_time_out(
     host = f"127.0.0.1:{port}"
     began = time.monotonic()
 
-    outcome = Poster(AddressPolicy([host]), 1.0, time.time).post(f"{scheme}://{host}/", b"{}", {})
+    outcome = HttpSender(AddressPolicy([host]), 1.0, time.time).post(
+        f"{scheme}://{host}/", b"{}", {}
+    )
 
     assert time.monotonic() - began < 10
     assert outcome.delivered == delivered

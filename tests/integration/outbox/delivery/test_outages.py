@@ -16,7 +16,7 @@ from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
 from orchestrator.outbox.delivery.delivery_threads import MOST_AT_ONCE, MOST_OF_ENDPOINT, Sender
-from orchestrator.outbox.delivery.http_sender import Outcome, Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
@@ -111,7 +111,7 @@ def test_a_receiver_that_is_down_for_half_an_hour_gets_the_message(store: SqlSto
     def deliver(entry: OutboxEntry) -> Sequence[OutboxEntry]:
         attempts.append(clock[0])
         if clock[0] < 1800:
-            outcome = Poster(AddressPolicy([port]), 5, time.time).post(
+            outcome = HttpSender(AddressPolicy([port]), 5, time.time).post(
                 f"http://{port}/hook", b"{}", {}
             )
         else:

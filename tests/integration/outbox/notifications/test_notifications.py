@@ -23,7 +23,7 @@ from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_threads import Sender
-from orchestrator.outbox.delivery.http_sender import Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications import mail, other_services
 from orchestrator.outbox.notifications.notice import Notice
@@ -80,7 +80,7 @@ class Desk:
         target = Target(name="me", kind=TargetKind.JSON, url=self.receiver.url(), quiet=quiet)
         return Notifications(
             {"me": target},
-            Poster(AddressPolicy([self.receiver.host]), 5, time.time),
+            HttpSender(AddressPolicy([self.receiver.host]), 5, time.time),
             Messages(self.store, lambda: "http://localhost", str),
             self.store.outbox,
             lambda: 10.0,

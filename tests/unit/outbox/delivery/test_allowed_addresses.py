@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl
-from orchestrator.outbox.delivery.http_sender import Poster
+from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.security.secrets.masking import shown_address
 
 #: One trick each. Names of this list resolve without a network.
@@ -68,7 +68,7 @@ def test_a_hostile_address_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize("url", HOSTILE)
 def test_a_hostile_address_is_refused_at_sending_too(url: str) -> None:
-    outcome = Poster(AddressPolicy(["example.com:1"]), 1, lambda: 0.0).post(url, b"{}", {})
+    outcome = HttpSender(AddressPolicy(["example.com:1"]), 1, lambda: 0.0).post(url, b"{}", {})
 
     assert outcome.final and outcome.error and outcome.status is None
 
@@ -87,7 +87,7 @@ def test_a_name_that_changes_its_address_between_two_looks_is_refused(
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(socket.socket, "connect", lambda self, to: connected.append(to))
 
-    outcome = Poster(AddressPolicy(), 1, lambda: 0.0).post("http://rebinds.example/", b"{}", {})
+    outcome = HttpSender(AddressPolicy(), 1, lambda: 0.0).post("http://rebinds.example/", b"{}", {})
 
     assert outcome.final and "not public" in outcome.error
     assert len(looks) >= 2 and not connected
