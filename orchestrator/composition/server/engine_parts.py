@@ -257,7 +257,7 @@ class EngineParts:
             self._outbox,
             lambda: self.preparation.api_url,
         )
-        self.publisher.add(service.sender.observe, "outbox")
+        self.publisher.add(service.delivery_threads.observe, "outbox")
         return service
 
     # Attempts, and the choice among candidates

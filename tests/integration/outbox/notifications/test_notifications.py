@@ -22,7 +22,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
-from orchestrator.outbox.delivery.delivery_threads import Sender
+from orchestrator.outbox.delivery.delivery_threads import DeliveryThreads
 from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
 from orchestrator.outbox.notifications import mail, other_services
@@ -112,7 +112,7 @@ def test_many_workers_that_need_you_are_one_message(desk: Desk) -> None:
     workers = [replace(waits_for_login(n), agent=f"agent_{n}") for n in range(WORKERS)]
     desk.keep(entries, workers)
     notifications = desk.notifications()
-    sender = Sender(
+    sender = DeliveryThreads(
         desk.store.outbox, notifications.deliver, lambda: 10.0, most_of=lambda endpoint: 1
     )
     sender.start()
