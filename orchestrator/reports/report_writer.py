@@ -24,7 +24,7 @@ from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
-from orchestrator.reports.figures.job_tree_index import Family, WorkerFigures
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures
 from orchestrator.reports.summary import (
     MOST_COMMANDS,
     Step,
@@ -191,7 +191,7 @@ class Pages:
     def __init__(
         self,
         templates: Templates,
-        family: Family,
+        index: JobTreeIndex,
         job: Job,
         directory: Path,
         notice: str = "",
@@ -200,7 +200,7 @@ class Pages:
         processors: int = 1,
     ) -> None:
         self._templates = templates
-        self._family = family
+        self._index = index
         self._job = job
         self._directory = directory
         self._notice = notice
@@ -219,7 +219,7 @@ class Pages:
             job=final.job,
             notice=self._notice,
             summary=summary_of(
-                self._family, self._job, self._merge, self._outside, final.missed, self.figures
+                self._index, self._job, self._merge, self._outside, final.missed, self.figures
             ),
             next_steps=next_steps(
                 self._job,
@@ -237,7 +237,7 @@ class Pages:
             not_run=final.not_run,
             replaced=final.replaced,
             successes=final.successes,
-            people=words_of_people(self._family, self._workers_in_tree()),
+            people=words_of_people(self._index, self._workers_in_tree()),
             comment_limit=FINAL_COMMENTS,
             child_jobs=self._child_jobs(),
             files=self._all_files,
@@ -247,15 +247,15 @@ class Pages:
         )
 
     def _has_loose_files(self) -> bool:
-        in_project = self._family.in_project
+        in_project = self._index.in_project
         return any(
             each.files_created and each.status.succeeded and each.worker_id not in in_project
             for each in self.figures.workers
         )
 
     def _workers_in_tree(self) -> Iterator[Worker]:
-        for job in self._family.descendants(self._job):
-            yield from self._family.workers(job.id)
+        for job in self._index.descendants(self._job):
+            yield from self._index.workers(job.id)
 
     @property
     def _merge(self) -> MergeReport:
@@ -263,7 +263,7 @@ class Pages:
 
     @cached_property
     def _outside(self) -> Sequence[OutsideWork]:
-        return self._family.unmerged_changes.made_not_in_result(self._job)
+        return self._index.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
         shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
@@ -272,8 +272,8 @@ class Pages:
         return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
-        below = self._family.descendants(self._job)
-        lines = [job_line(self._family, each) for each in below if each is not self._job]
+        below = self._index.descendants(self._job)
+        lines = [job_line(self._index, each) for each in below if each is not self._job]
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
 
     def level(self, depth: int) -> str:
@@ -283,11 +283,11 @@ class Pages:
         report has no outputs, because FINAL_RESULT.md and the reports of child jobs have them.
         """
         no_room = ReportSpace(0, 0)
-        below = self._family.descendants(self._family.tree.root)
+        below = self._index.descendants(self._index.tree.root)
         own = [each for each in self.figures.workers if each.depth == depth]
         listed = {each.worker_id for each in listed_workers(own)}
         found = [job for job in below if job.depth == depth and not job.is_root]
-        completed = [self._family.status(job) is JobStatus.COMPLETED for job in found]
+        completed = [self._index.status(job) is JobStatus.COMPLETED for job in found]
         shown = [found[at] for at in first_places(completed, LISTED_WORKERS)]
         jobs = [self._view(job, no_room, listed) for job in shown]
         files = self._files(own)
@@ -312,7 +312,7 @@ class Pages:
         view = self._view(job, ReportSpace(*LEVEL_ROOM))
         figures = self.figures if job is self._job else self._figures(job)
         merge = self._merges.get(job.id, NO_MERGE)
-        outside = self._family.unmerged_changes.made_not_in_result(job)
+        outside = self._index.unmerged_changes.made_not_in_result(job)
         failed = [each for each in view.workers if each.has_failed and not each.replaced]
         rest = (each for each in view.workers if not each.succeeded and not each.replaced)
         missed = [*failed, *(each for each in rest if not each.has_failed)]
@@ -324,11 +324,11 @@ class Pages:
             up="../",
             job=view,
             notice=self._notice,
-            summary=summary_of(self._family, job, merge, outside, missed, figures),
+            summary=summary_of(self._index, job, merge, outside, missed, figures),
             changes=merge.notes,
             outside=outside,
             outside_of=outside_of,
-            ancestry=[job_line(self._family, each) for each in self._family.ancestry(job)],
+            ancestry=[job_line(self._index, each) for each in self._index.ancestry(job)],
             figures=figures,
             failures=failed,
             not_run=missed[len(failed) :],
@@ -341,7 +341,7 @@ class Pages:
         )
 
     def _figures(self, job: Job) -> Analytics:
-        return analytics_of(self._family, job, self._processors)
+        return analytics_of(self._index, job, self._processors)
 
     @cached_property
     def _all_files(self) -> Sequence[MadeFile]:
@@ -380,7 +380,7 @@ class Pages:
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
             return _with_output(rest, "", 0)
-        output = room.once(worker_output(self._family.worker(worker.id)))
+        output = room.once(worker_output(self._index.worker(worker.id)))
         longer = _with_output(rest, room.take(output), len(output))
         return _without(self._notice, longer)
 
@@ -388,7 +388,7 @@ class Pages:
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
         outside = {each.worker_id for each in self._outside if not each.in_part}
-        found = made_files(workers, self._family.in_project, self._project, lines, outside)
+        found = made_files(workers, self._index.in_project, self._project, lines, outside)
         return [
             replace(each, link="", is_removed=True) if self._lacks(each) else each for each in found
         ]
@@ -399,9 +399,9 @@ class Pages:
     def timeline(self) -> str:
         return self._fill(
             "timeline.md.j2",
-            job=job_line(self._family, self._job),
+            job=job_line(self._index, self._job),
             figures=self.figures,
-            timeline=timeline(self._family, self._job, self.figures),
+            timeline=timeline(self._index, self._job, self.figures),
         )
 
     def _fill(self, template: str, **context: object) -> str:
@@ -415,11 +415,11 @@ class Pages:
 
     def _final_room(self) -> ReportSpace:
         least, most = FINAL_SHARE
-        workers = len(self._family.workers(self._job.id))
+        workers = len(self._index.workers(self._job.id))
         return ReportSpace(min(most, max(least, FINAL_ROOM // max(1, workers))), FINAL_ROOM)
 
     def _view(self, job: Job, room: ReportSpace, only: Collection[str] | None = None) -> JobView:
-        view = job_view(self._family, job, self._of_worker, room, only)
+        view = job_view(self._index, job, self._of_worker, room, only)
         workers = [_without(self._notice, worker) for worker in view.workers]
         return replace(view, workers=workers) if self._notice else view
 
@@ -434,14 +434,14 @@ class Pages:
             for each in self.figures.jobs
             if each.job_id in found
             for worker in self._view(
-                self._family.job(each.job_id), no_room, found[each.job_id]
+                self._index.job(each.job_id), no_room, found[each.job_id]
             ).workers
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
         room = ReportSpace(*FAILURE_ROOM)
         return [
-            replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
+            replace(worker, output=room.take(worker_output(self._index.worker(worker.id))))
             for worker in missed
             if worker.has_failed
         ]
@@ -507,11 +507,11 @@ class Reports:
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.
         """
-        family = Family(tree)
-        job = family.job(job_id)
+        index = JobTreeIndex(tree)
+        job = index.job(job_id)
         pages = Pages(
             self._templates,
-            family,
+            index,
             job,
             directory.absolute(),
             notice,
@@ -519,7 +519,7 @@ class Reports:
             self._project,
             self._processors,
         )
-        reports = _of_root(pages, family) if job.is_root else _of_child(pages, job)
+        reports = _of_root(pages, index) if job.is_root else _of_child(pages, job)
         return write_all(directory, reports)
 
 
@@ -534,50 +534,50 @@ def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
     yield f"reports/job_{job.id}.md", pages.job(job)
 
 
-def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
-    for job in family.tree.jobs:
+def _of_root(pages: Pages, index: JobTreeIndex) -> Iterator[tuple[str, str]]:
+    for job in index.tree.jobs:
         if not job.is_root:
             yield from _of_child(pages, job)
     for each in pages.figures.depths:
         yield f"depth_{each.depth}/LEVEL_{each.depth}_REPORT.md", pages.level(each.depth)
-    yield "reports/tree.txt", "\n".join(text_tree(family, family.tree.root)) + "\n"
+    yield "reports/tree.txt", "\n".join(text_tree(index, index.tree.root)) + "\n"
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
     # Yield this report last, so that all targets of its links exist.
     yield "FINAL_RESULT.md", pages.final_result()
 
 
-def text_tree(family: Family, job: Job) -> Iterator[str]:
+def text_tree(index: JobTreeIndex, job: Job) -> Iterator[str]:
     """Yield the lines of ``tree.txt`` for a job and the jobs below it."""
-    yield _line_of_job(family, job)
-    yield from _lines_below(family, job, "")
+    yield _line_of_job(index, job)
+    yield from _lines_below(index, job, "")
 
 
-def _lines_below(family: Family, job: Job, margin: str) -> Iterator[str]:
-    workers = family.workers(job.id)
+def _lines_below(index: JobTreeIndex, job: Job, margin: str) -> Iterator[str]:
+    workers = index.workers(job.id)
     for worker in workers:
         last = worker is workers[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_worker(family, worker)
-        yield from _lines_of_child_jobs(family, worker, margin + ("    " if last else "│   "))
+        yield margin + ("└── " if last else "├── ") + _line_of_worker(index, worker)
+        yield from _lines_of_child_jobs(index, worker, margin + ("    " if last else "│   "))
 
 
-def _lines_of_child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
-    children = family.child_jobs(worker)
+def _lines_of_child_jobs(index: JobTreeIndex, worker: Worker, margin: str) -> Iterator[str]:
+    children = index.child_jobs(worker)
     for child in children:
         last = child is children[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_job(family, child)
-        yield from _lines_below(family, child, margin + ("    " if last else "│   "))
+        yield margin + ("└── " if last else "├── ") + _line_of_job(index, child)
+        yield from _lines_below(index, child, margin + ("    " if last else "│   "))
 
 
-def _line_of_job(family: Family, job: Job) -> str:
-    status = family.status(job).value
-    wall = duration(family.wall_seconds(job))
-    workers = plural(len(family.workers(job.id)), "worker")
+def _line_of_job(index: JobTreeIndex, job: Job) -> str:
+    status = index.status(job).value
+    wall = duration(index.wall_seconds(job))
+    workers = plural(len(index.workers(job.id)), "worker")
     return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
 
 
-def _line_of_worker(family: Family, worker: Worker) -> str:
-    name = one_line(family.label(worker), 60)
-    runs = family.runs(worker)
+def _line_of_worker(index: JobTreeIndex, worker: Worker) -> str:
+    name = one_line(index.label(worker), 60)
+    runs = index.runs(worker)
     took = f", {duration(sum(end - start for start, end in runs))}" if runs else ""
     return f"{worker.id}: {worker.status.value}{took}: {name} ({one_line(worker.agent, 30)})"

@@ -11,7 +11,7 @@ from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, Outside
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree_index import Family
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex
 from orchestrator.reports.template_filters import job_word, plural
 from orchestrator.reports.template_values import WorkerView
 
@@ -98,7 +98,7 @@ class Step:
 
 
 def summary_of(
-    family: Family,
+    index: JobTreeIndex,
     job: Job,
     merge: MergeReport,
     outside: Sequence[OutsideWork],
@@ -109,7 +109,7 @@ def summary_of(
 
     ``missed``: unsuccessful workers whose task no other candidate completed.
     """
-    in_result = family.unmerged_changes.in_result(job) if merge.branch else ()
+    in_result = index.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
     lacking = {each.worker_id for each in outside if each.in_part}
     return Summary(

@@ -23,7 +23,7 @@ from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree_index import Family, WorkerFigures, attempt_ended
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures, attempt_ended
 from orchestrator.reports.template_filters import bounded, one_line
 
 #: Maximum number of earlier attempts in a report, in addition to the last one.
@@ -272,15 +272,15 @@ class ReportSpace:
         return shown
 
 
-def job_line(family: Family, job: Job) -> ChildJobLine:
-    succeeded = family.tasks_succeeded(job.id)
+def job_line(index: JobTreeIndex, job: Job) -> ChildJobLine:
+    succeeded = index.tasks_succeeded(job.id)
     return ChildJobLine(
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
         id=job.id,
         depth=job.depth,
-        status=family.status(job),
-        seconds=family.wall_seconds(job),
+        status=index.status(job),
+        seconds=index.wall_seconds(job),
         request=job.request,
         parent_worker_id=job.parent_worker_id,
         report="FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md",
@@ -288,39 +288,43 @@ def job_line(family: Family, job: Job) -> ChildJobLine:
 
 
 def job_view(
-    family: Family,
+    index: JobTreeIndex,
     job: Job,
     figures: Mapping[str, WorkerFigures],
     room: ReportSpace,
     only: Collection[str] | None,
 ) -> JobView:
     """Return the values of a job and its workers. ``only``: ids of workers; None: all."""
-    workers = family.workers(job.id)
+    workers = index.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
-    succeeded = family.tasks_succeeded(job.id)
+    succeeded = index.tasks_succeeded(job.id)
     return JobView(
-        line=job_line(family, job),
+        line=job_line(index, job),
         request=bounded(job.request, REQUEST_CHARACTERS),
         request_length=len(job.request),
         reason=job.reason,
-        remarks=remarks_of(replace(job, status=family.status(job))),
+        remarks=remarks_of(replace(job, status=index.status(job))),
         changed_nothing=len(changed_nothing(job)),
         cancelled_by=job.cancelled_by,
         workers=[
-            worker_view(family, worker, figures[worker.id], room, succeeded[worker.task_id])
+            worker_view(index, worker, figures[worker.id], room, succeeded[worker.task_id])
             for worker in shown
         ],
         workers_omitted=len(workers) - len(shown),
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
-        comparisons=family.comparisons(job),
+        comparisons=index.comparisons(job),
     )
 
 
 def worker_view(
-    family: Family, worker: Worker, figures: WorkerFigures, room: ReportSpace, task_succeeded: bool
+    index: JobTreeIndex,
+    worker: Worker,
+    figures: WorkerFigures,
+    room: ReportSpace,
+    task_succeeded: bool,
 ) -> WorkerView:
-    result, attempts = worker.result, family.attempts(worker)
+    result, attempts = worker.result, index.attempts(worker)
     output = room.once(worker_output(worker))
     commented = {each.attempt for each in result.feedback} if result else set()
     return WorkerView(
@@ -328,13 +332,13 @@ def worker_view(
         job_id=worker.job_id,
         depth=worker.depth,
         task_id=worker.task_id,
-        title=family.label(worker),
+        title=index.label(worker),
         agent=worker.agent,
         status=worker.status,
         succeeded=worker.status.succeeded,
         started=figures.attempts > 0,
         has_log=any(map(_has_log, attempts)),
-        locks=family.task(worker).locks,
+        locks=index.task(worker).locks,
         replaced=task_succeeded and not worker.status.succeeded,
         counts=worker.chosen is not False,
         reason=worker.reason,
@@ -359,24 +363,24 @@ def worker_view(
         output=room.take(output),
         output_length=len(output),
         files=(*figures.files_created, *figures.files_removed),
-        is_outside_project=_is_outside_project(family, worker),
+        is_outside_project=_is_outside_project(index, worker),
         log_truncated=bool(result and result.log_truncated),
         gates=result.gates if result else (),
         refused_child_jobs=figures.refused_child_jobs,
         strays=_stray_commands(worker, attempts),
-        child_jobs=[job_line(family, child) for child in family.child_jobs(worker)],
+        child_jobs=[job_line(index, child) for child in index.child_jobs(worker)],
         directory=f"depth_{worker.depth}/{worker.id}",
         log=f"logs/depth_{worker.depth}_{worker.id}.log",
     )
 
 
-def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
+def words_of_people(index: JobTreeIndex, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
     """Return answers to questions, and feedback to workers, in chronological order."""
     found: list[PersonsWord] = []
     for worker in workers:
         question = worker.question
         if question and question.answered_at is not None:
-            text = f"{family.task(worker).approve} – {question.outcome}"
+            text = f"{index.task(worker).approve} – {question.outcome}"
             found.append(PersonsWord(at=question.answered_at, subject=worker.task_id, text=text))
         for each in worker.result.feedback if worker.result else ():
             number = each.answered_by
@@ -387,8 +391,8 @@ def words_of_people(family: Family, workers: Iterable[Worker]) -> Sequence[Perso
     return sorted(found, key=lambda each: each.at)
 
 
-def _is_outside_project(family: Family, worker: Worker) -> bool:
-    task, job = family.task(worker), family.job(worker.job_id)
+def _is_outside_project(index: JobTreeIndex, worker: Worker) -> bool:
+    task, job = index.task(worker), index.job(worker.job_id)
     is_own = task.workdir == Workdir.OWN and not task.needs_worktree(job.config.git)
     return bool(task.command) and is_own
 
@@ -491,7 +495,7 @@ class Timeline:
     axis_format: str
 
 
-def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
+def timeline(index: JobTreeIndex, job: Job, figures: Analytics) -> Timeline:
     """Return the timeline, with a section for each job, parents first.
 
     If there are too many bars, only the bars of the critical path and the longest other bars are
@@ -500,15 +504,15 @@ def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
         attempt
-        for each in family.descendants(job)
-        for worker in family.workers(each.id)
-        for attempt in family.attempts(worker)
+        for each in index.descendants(job)
+        for worker in index.workers(each.id)
+        for attempt in index.attempts(worker)
     ]
     ranked = sorted(
         attempts, key=lambda a: (a.worker_id not in critical, -(attempt_ended(a) - a.started_at))
     )
     kept = {(a.worker_id, a.number) for a in ranked[:BAR_LIMIT]}
-    sections = [_section(family, each, kept) for each in family.descendants(job)]
+    sections = [_section(index, each, kept) for each in index.descendants(job)]
     return Timeline(
         sections=[section for section in sections if section.bars],
         bars=len(kept),
@@ -517,20 +521,20 @@ def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     )
 
 
-def _section(family: Family, job: Job, kept: set[tuple[str, int]]) -> TimelineSection:
+def _section(index: JobTreeIndex, job: Job, kept: set[tuple[str, int]]) -> TimelineSection:
     place = "root" if job.is_root else f"started by {job.parent_worker_id}"
     bars = [
-        _bar(family, worker, attempt)
-        for worker in family.workers(job.id)
-        for attempt in family.attempts(worker)
+        _bar(index, worker, attempt)
+        for worker in index.workers(job.id)
+        for attempt in index.attempts(worker)
         if (attempt.worker_id, attempt.number) in kept
     ]
     return TimelineSection(name=f"job {bar_name(job.id)} ({bar_name(place)})", bars=bars)
 
 
-def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:
+def _bar(index: JobTreeIndex, worker: Worker, attempt: Attempt) -> Bar:
     again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
-    title = family.label(worker)
+    title = index.label(worker)
     was_last = attempt.number == worker.attempt
     good = was_last and worker.status.succeeded
     return Bar(

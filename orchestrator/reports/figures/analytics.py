@@ -85,7 +85,7 @@ from orchestrator.core.outcome.job.job_outcome import (
 )
 from orchestrator.reports.figures.job_tree_index import (
     CriticalPath,
-    Family,
+    JobTreeIndex,
     WorkerFigures,
     critical_path,
     worker_figures,
@@ -194,32 +194,32 @@ class Analytics:
         return caps_in_words(self.caps)
 
 
-def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
+def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
     """Return the figures of a job with all jobs below it.
 
     ``processors``: number of processors that the server may use.
     """
-    jobs = sorted(family.descendants(job), key=lambda each: each.depth)
-    workers = [worker for each in jobs for worker in family.workers(each.id)]
-    figures = tuple(worker_figures(family, worker) for worker in workers)
-    path = critical_path(family, job)
-    wall = family.wall_seconds(job)
+    jobs = sorted(index.descendants(job), key=lambda each: each.depth)
+    workers = [worker for each in jobs for worker in index.workers(each.id)]
+    figures = tuple(worker_figures(index, worker) for worker in workers)
+    path = critical_path(index, job)
+    wall = index.wall_seconds(job)
     work = sum(each.work_seconds for each in figures)
-    slots = family.tree.root.config.max_workers
+    slots = index.tree.root.config.max_workers
     busy = work / wall if wall > 0 else None
     started = [each for each in figures if each.attempts]
     usable = max(1, min(slots, len(started), processors))
-    advisers = [worker_figures(family, each) for each in family.advisers(jobs)]
+    advisers = [worker_figures(index, each) for each in index.advisers(jobs)]
     spenders = [*started, *(each for each in advisers if each.attempts)]
     largest = max(started, key=lambda each: each.peak_memory_bytes or 0, default=None)
     return Analytics(
         schema=SCHEMA,
         job_id=job.id,
         root_id=job.root_id,
-        status=family.status(job),
+        status=index.status(job),
         created_at=job.created_at,
-        started_at=family.began(job),
-        ended_at=family.ended(job),
+        started_at=index.began(job),
+        ended_at=index.ended(job),
         wall_seconds=wall,
         work_seconds=work,
         slots=slots,
@@ -237,21 +237,21 @@ def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
         retries=sum(each.retries for each in figures),
         strays=sum(each.strays for each in figures),
         refused_child_jobs=sum(each.refused_child_jobs for each in figures),
-        containment=_containment(family, workers),
+        containment=_containment(index, workers),
         **_totals(started, spenders),
         peak_memory_bytes=largest.peak_memory_bytes if largest else None,
         peak_memory_worker=largest.worker_id if largest and largest.peak_memory_bytes else None,
         workers_by_status=_worker_counts(workers),
-        jobs_by_status=_in_order(JobStatus, Counter(family.status(each) for each in jobs)),
+        jobs_by_status=_in_order(JobStatus, Counter(index.status(each) for each in jobs)),
         depths=_depths(jobs, figures, workers),
-        jobs=tuple(_job_figures(family, each) for each in jobs),
+        jobs=tuple(_job_figures(index, each) for each in jobs),
         workers=figures,
-        comparisons=tuple(found for each in jobs for found in family.comparisons(each)),
+        comparisons=tuple(found for each in jobs for found in index.comparisons(each)),
     )
 
 
-def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
-    attempts = (attempt for worker in workers for attempt in family.attempts(worker))
+def _containment(index: JobTreeIndex, workers: Iterable[Worker]) -> tuple[str, ...]:
+    attempts = (attempt for worker in workers for attempt in index.attempts(worker))
     modes = {attempt.exit.containment for attempt in attempts if attempt.exit}
     return tuple(sorted(modes - {""}))
 
@@ -397,12 +397,12 @@ def _depths(
     )
 
 
-def _job_figures(family: Family, job: Job) -> JobFigures:
+def _job_figures(index: JobTreeIndex, job: Job) -> JobFigures:
     return JobFigures(
         job_id=job.id,
         parent_worker_id=job.parent_worker_id,
         depth=job.depth,
-        status=family.status(job),
-        wall_seconds=family.wall_seconds(job),
-        workers=len(family.workers(job.id)),
+        status=index.status(job),
+        wall_seconds=index.wall_seconds(job),
+        workers=len(index.workers(job.id)),
     )

@@ -27,7 +27,7 @@ from orchestrator.core.text.formatting import one_line
 Interval = tuple[float, float]
 
 
-class Family:
+class JobTreeIndex:
     """A job tree with indexes that are built once. Times are seconds since the epoch."""
 
     def __init__(self, tree: Tree) -> None:
@@ -279,9 +279,9 @@ class CriticalPath:
         return max(self.steps, key=lambda step: step.seconds, default=None)
 
 
-def critical_path(family: Family, job: Job) -> CriticalPath:
-    shares = _shares(family, job)
-    before = _dependencies(family, job, shares)
+def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
+    shares = _shares(index, job)
+    before = _dependencies(index, job, shares)
     ends: dict[str, float] = {}
     came_from: dict[str, str | None] = {}
     # Most jobs have no dependencies, and sorting thousands of tasks takes time.
@@ -294,50 +294,50 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
     return _walk_back(last, came_from, shares)
 
 
-def own_seconds(family: Family, worker: Worker) -> float:
+def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
     """Return the seconds of a worker's attempts, without the time of unfinished child jobs."""
-    runs, lent = family.runs(worker), family.lent(worker)
+    runs, lent = index.runs(worker), index.lent(worker)
     elapsed = sum([end - start for start, end in runs], 0.0)
     return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed
 
 
-def _shares(family: Family, job: Job) -> dict[str, CriticalPath]:
+def _shares(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
     shares: dict[str, CriticalPath] = {}
-    for worker in family.workers(job.id):
-        share = _share(family, worker)
+    for worker in index.workers(job.id):
+        share = _share(index, worker)
         best = shares.get(worker.task_id)
         if best is None or share.seconds > best.seconds:
             shares[worker.task_id] = share
     return shares
 
 
-def _share(family: Family, worker: Worker) -> CriticalPath:
-    own = own_seconds(family, worker)
+def _share(index: JobTreeIndex, worker: Worker) -> CriticalPath:
+    own = own_seconds(index, worker)
     step = PathStep(worker_id=worker.id, job_id=worker.job_id, task_id=worker.task_id, seconds=own)
     share = CriticalPath(seconds=own, steps=(step,))
-    for side_by_side in _groups(family, worker):
-        paths = [critical_path(family, child) for child in side_by_side]
+    for side_by_side in _groups(index, worker):
+        paths = [critical_path(index, child) for child in side_by_side]
         share = share.then(max(paths, key=lambda path: path.seconds))
     return share
 
 
-def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    if not family.child_jobs(worker):
+def _groups(index: JobTreeIndex, worker: Worker) -> Sequence[Sequence[Job]]:
+    if not index.child_jobs(worker):
         return ()
-    spans = family.lent(worker)
+    spans = index.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
-    for job in family.child_jobs(worker):
+    for job in index.child_jobs(worker):
         began = job.created_at
         groups[next(i for i, span in enumerate(spans) if span[0] <= began <= span[1])].append(job)
-    return [groups[index] for index in sorted(groups)]
+    return [groups[number] for number in sorted(groups)]
 
 
 def _dependencies(
-    family: Family, job: Job, shares: dict[str, CriticalPath]
+    index: JobTreeIndex, job: Job, shares: dict[str, CriticalPath]
 ) -> dict[str, list[str]]:
     before: dict[str, list[str]] = {task_id: [] for task_id in shares}
-    for worker in family.workers(job.id):
-        needed = family.task(worker).depends_on
+    for worker in index.workers(job.id):
+        needed = index.task(worker).depends_on
         before[worker.task_id] = [task_id for task_id in needed if task_id in shares]
     return before
 
@@ -399,13 +399,13 @@ class WorkerFigures:
     rollbacks: tuple[Rollback, ...] = ()
 
 
-def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
-    tried, result = family.attempts(worker), worker.result
+def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
+    tried, result = index.attempts(worker), worker.result
     attempts = max(worker.attempt, len(tried))
     usage = worker.usage
     prompt = result.prompt if result else None
     exits = [attempt.exit for attempt in tried if attempt.exit]
-    started_at = _first_start(family, worker)
+    started_at = _first_start(index, worker)
     peak_memory_bytes = _peak_memory_bytes(worker, exits)
     return WorkerFigures(
         worker_id=worker.id,
@@ -418,9 +418,9 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         ended_at=worker.ended_at,
         attempts=attempts,
         retries=max(0, attempts - 1),
-        queued_seconds=_queued_seconds(family, worker, started_at),
-        work_seconds=own_seconds(family, worker),
-        waited_seconds=overlap_seconds(family.runs(worker), family.lent(worker)),
+        queued_seconds=_queued_seconds(index, worker, started_at),
+        work_seconds=own_seconds(index, worker),
+        waited_seconds=overlap_seconds(index.runs(worker), index.lent(worker)),
         # Both were measured together, or neither was.
         cpu_seconds=None if peak_memory_bytes is None else _cpu_seconds(worker, exits),
         peak_memory_bytes=peak_memory_bytes,
@@ -431,11 +431,11 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
         cache_write_tokens=usage.cache_write_tokens,
         cost_usd=usage.cost_usd,
         prompt_bytes=prompt.whole if prompt else None,
-        prompt_bytes_shared=_shared(family, worker) if prompt else None,
+        prompt_bytes_shared=_shared(index, worker) if prompt else None,
         prompt_bytes_left_out=prompt.left_out if prompt else None,
         strays=_strays(worker, exits),
         refused_child_jobs=result.refused_child_jobs if result else 0,
-        child_job_ids=tuple([job.id for job in family.child_jobs(worker)]),
+        child_job_ids=tuple([job.id for job in index.child_jobs(worker)]),
         files_created=result.files_created if result else (),
         files_removed=worker.files_removed,
         failures=result.failures if result else (),
@@ -443,7 +443,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
     )
 
 
-def _shared(family: Family, worker: Worker) -> int:
+def _shared(index: JobTreeIndex, worker: Worker) -> int:
     """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
 
     The result is 0 for a planner or reviewer, and for the first worker of its agent in the job.
@@ -451,21 +451,21 @@ def _shared(family: Family, worker: Worker) -> int:
     if worker.is_adviser:
         return 0
     prompt = worker.result.prompt if worker.result else None
-    is_first = family.first_prompted(worker.job_id)[worker.agent] == worker.index
+    is_first = index.first_prompted(worker.job_id)[worker.agent] == worker.index
     return prompt.shared if prompt and not is_first else 0
 
 
-def _first_start(family: Family, worker: Worker) -> float | None:
-    starts = [start for start, _ in family.runs(worker)]
+def _first_start(index: JobTreeIndex, worker: Worker) -> float | None:
+    starts = [start for start, _ in index.runs(worker)]
     return min(starts) if starts else worker.started_at
 
 
-def _queued_seconds(family: Family, worker: Worker, start: float | None) -> float | None:
+def _queued_seconds(index: JobTreeIndex, worker: Worker, start: float | None) -> float | None:
     if start is None:
         return None
-    ready = family.job(worker.job_id).created_at
-    for task_id in family.task(worker).depends_on:
-        ready = max(ready, family.task_ended(worker.job_id, task_id) or ready)
+    ready = index.job(worker.job_id).created_at
+    for task_id in index.task(worker).depends_on:
+        ready = max(ready, index.task_ended(worker.job_id, task_id) or ready)
     return max(0.0, start - ready)
 
 

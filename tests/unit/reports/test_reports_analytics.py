@@ -14,12 +14,12 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.ports import Tree
 from orchestrator.reports.figures.analytics import SCHEMA, Analytics, Total, analytics_of, as_json
-from orchestrator.reports.figures.job_tree_index import Family
+from orchestrator.reports.figures.job_tree_index import JobTreeIndex
 
 
 def analytics(tree: Tree, job_id: str, processors: int = 8) -> Analytics:
-    family = Family(tree)
-    return analytics_of(family, family.job(job_id), processors)
+    index = JobTreeIndex(tree)
+    return analytics_of(index, index.job(job_id), processors)
 
 
 def test_work_wall_and_efficiency_of_two_levels() -> None:
