@@ -1,10 +1,13 @@
 """The record of a workspace's running server, and the check that its process is still the same."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator import IS_INSTALLED, __version__
 from orchestrator.api.client.server_discovery import ServerRecord, read_record
 from orchestrator.security import proc
+from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.stdlib_client import StdlibClient
 
 #: Seconds by which a server's record may differ from its process's start time, which another clock
@@ -38,6 +41,33 @@ def _exists(pid: int) -> bool:
     except (ProcessLookupError, OverflowError):
         return False
     return True
+
+
+def uses_previous_code(record: ServerRecord) -> bool:
+    """True if the product's code has changed since the server started.
+
+    The check takes some milliseconds, because it reads the time of each file.
+    """
+    if record.version not in ("", __version__):
+        return True
+    since = record.started_at
+    return since is not None and any(_changed_at(each) > since for each in _code_files())
+
+
+def _code_files() -> Iterator[str]:
+    for directory, names, files in os.walk(FOLDER / "orchestrator"):
+        names[:] = [each for each in names if each not in ("__pycache__", "static")]
+        yield from (os.path.join(directory, each) for each in files if each.endswith(".py"))
+
+
+def _changed_at(path: str) -> float:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return 0.0
+    # A copy with `cp -p` or `rsync -a` keeps the time of the content. An installer may link the
+    # files of a package again, which changes the other time.
+    return found.st_mtime if IS_INSTALLED else max(found.st_mtime, found.st_ctime)
 
 
 ANSWER_SECONDS = 30.0

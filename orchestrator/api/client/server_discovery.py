@@ -40,6 +40,8 @@ class ServerRecord:
     started_at: float | None = None
     #: The server's project directory; empty: unknown.
     project: str = ""
+    #: Version of the product; empty: unknown.
+    version: str = ""
     #: Further ports on which the server listens, for workers that earlier servers started.
     former_ports: tuple[int, ...] = ()
 
@@ -94,6 +96,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
             pid=int(record["pid"]),
             started_at=started_at if isinstance(started_at, int | float) else None,
             project=str(record.get("project") or ""),
+            version=str(record.get("version") or ""),
             former_ports=tuple(int(port) for port in record.get("former_ports", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.server.background_server import is_free
-from orchestrator.cli.server_record import running_server
+from orchestrator.cli.server_record import running_server, uses_previous_code
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
 
@@ -26,6 +26,10 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
     record = running_server(workspace)
     if record is not None:
         yield HealthCheck(name="server", ok=True, message=f"{record.url} (pid {record.pid})")
+        if uses_previous_code(record):
+            fix = f"restart the server: kill {record.pid}; then: {COMMAND} serve"
+            message = "the running server still uses the previous code"
+            yield HealthCheck(name="server code", ok=False, message=message, fix=fix)
         yield from _ready(record)
         yield from _key(record, settings)
         return

@@ -1,10 +1,12 @@
 """``orchestrator submit``: starts a job and returns at once."""
 
 import json
+from functools import partial
 from typing import Any
 
 import click
 
+from orchestrator.api.client.server_discovery import read_record
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.terminal import printable
 from orchestrator.cli.plan.job_options import (
@@ -39,6 +41,11 @@ def submit_command(context: CliContext, /, idempotency_key: str | None, **option
     except OrchestratorError:
         check_plan(job.unchecked_plan)
         raise
+    if not context.environ.get("ORCHESTRATOR_API_URL"):
+        from orchestrator.cli.server.background_server import note_previous_code
+
+        if record := read_record(context.workspace):
+            note_previous_code(record, partial(click.echo, err=True))
     for note in notes_on(answer):
         click.echo(printable(note), err=True)
     click.echo(json.dumps(answer) if context.as_json else answer["job_id"])

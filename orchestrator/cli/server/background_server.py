@@ -21,7 +21,7 @@ from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
-from orchestrator.cli.server_record import is_same_process, running_server
+from orchestrator.cli.server_record import is_same_process, running_server, uses_previous_code
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
@@ -79,6 +79,7 @@ def server_for(
     if record := running_server(context.workspace):
         say(project_line(context))
         _check_config(context, record, say)
+        note_previous_code(record, say)
         yield record.url
         _stop_if_left(context, record, keep)
         return
@@ -195,6 +196,15 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
         say(
             "the running server still uses the previous config.yaml; restart its service, or stop "
             f"it, so that the next command starts a new server: kill {record.pid}"
+        )
+
+
+def note_previous_code(record: ServerRecord, say: Say) -> None:
+    """Print a note if the product's code has changed since the server started."""
+    if uses_previous_code(record):
+        say(
+            "the running server still uses the previous code; stop it, and start a new server: "
+            f"kill {record.pid}; {COMMAND} serve"
         )
 
 

@@ -1,8 +1,59 @@
-"""Doctor's checks of a cluster's nodes."""
+"""Doctor's checks of the running server, and of a cluster's nodes."""
 
+import json
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from orchestrator import __version__
+from orchestrator.cli import server_record
 from orchestrator.cli.doctor.server import node_checks
+from orchestrator.cli.output.exit_codes import ExitCode
+from tests.unit.cli.conftest import Orchestrator
+from tests.unit.cli.fake_api import FakeApi
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize(
+    ("version", "changed", "is_older"),
+    [(__version__, +9.0, True), ("0.0.9", -9.0, True), (__version__, -9.0, False)],
+)
+def test_a_server_that_runs_older_code_is_named(
+    served: FakeApi,
+    folder: Path,
+    orchestrator: Orchestrator,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    changed: float,
+    is_older: bool,
+) -> None:
+    module = folder / "orchestrator" / "cli" / "status.py"
+    module.parent.mkdir(parents=True)
+    module.touch()
+    monkeypatch.setattr(server_record, "FOLDER", folder)
+    record = folder / "workspace" / "server.json"
+    found = {"version": version, "started_at": module.stat().st_ctime - changed}
+    record.write_text(json.dumps({**json.loads(record.read_text()), **found}))
+    monkeypatch.setattr(server_record, "SLACK_SECONDS", 1e9)
+
+    orchestrator("doctor", "--json")
+
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert ("server code" in checks) == is_older
+    if is_older:
+        check = checks["server code"]
+        assert check["ok"] is False
+        assert check["message"] == "the running server still uses the previous code"
+        assert (
+            check["fix"] == f"restart the server: kill {os.getpid()}; then: bin/orchestrator serve"
+        )
+    assert orchestrator("submit", "x") == ExitCode.OK
+    said = "the running server still uses the previous code"
+    assert (said in capsys.readouterr().err) == is_older
 
 
 def node(name: str, state: str, **given: Any) -> dict[str, Any]:
