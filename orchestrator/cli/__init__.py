@@ -27,13 +27,13 @@ from orchestrator import __version__
 from orchestrator.cli.command_context import CliContext, pass_cli_context
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import COMPLETE_VARIABLE, CommandGroup, Sections
+from orchestrator.cli.output.command_paths import COMMAND, INSTALL_COMMAND
 from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND
 
 #: By section of ``help``: command name, and the module of this package with an attribute of that
 #: name. A name without a module is a group of ``GROUPS``.

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.core.errors import InvalidRequest, NotFound
-from orchestrator.core.text.command_name import COMMAND
 
 _WORKER_ID = re.compile(r"worker(_[0-9]+)+")
 

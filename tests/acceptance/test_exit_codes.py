@@ -73,9 +73,8 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
     for each in outputs[2:4]:
         assert {*lines} <= {*each.splitlines()}, (lines, each)
     if name == "two":
-        assert (
-            lines[-1] == f"to merge the changes: bin/orchestrator merge {job_id} --strategy theirs"
-        )
+        command = f"orchestrator/bin/orchestrator merge {job_id} --strategy theirs"
+        assert lines[-1] == f"to merge the changes: {command}"
     if name == "nothing":
         assert f"nothing to land: job {job_id} changed nothing" in outputs[-1]
     assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"
@@ -88,7 +87,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
         assert f"orchestrator merge {job_id} --strategy theirs" in told
     else:
         assert "worker_1: promised files are missing: half.txt" in told
-        assert f"to create the file: bin/orchestrator retry {job_id}" in told
+        assert f"to create the file: orchestrator/bin/orchestrator retry {job_id}" in told
     assert asked(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
     assert shared.read_text() == "one\n"
     if name == "two":

@@ -64,6 +64,7 @@ def test_messages_name_the_command_as_it_was_installed() -> None:
     literal = re.compile(r"(?<![\w/}])bin/orchestrator |\./install\.sh")
     may = {
         "core/text/command_name.py",
+        "cli/output/command_paths.py",
         "config/template_and_schema.py",
         "config/fields/value_types.py",
         "cli/doctor/install.py",

@@ -20,6 +20,7 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import (
     already,
@@ -31,7 +32,6 @@ from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
 

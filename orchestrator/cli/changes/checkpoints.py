@@ -13,10 +13,10 @@ from orchestrator.cli.command_context import (
     project_option,
     unconfirmed,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import confirmed, local_time, table
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
-from orchestrator.core.text.command_name import COMMAND
 
 Answer = dict[str, Any]
 _HEADINGS = ("WORKER", "CHECKPOINT", "TIME", "FILES", "IGNORED", "GATES", "COMMIT", "")

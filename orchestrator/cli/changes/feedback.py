@@ -13,9 +13,9 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
-from orchestrator.core.text.command_name import COMMAND
 
 Answer = dict[str, Any]
 

@@ -15,9 +15,16 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose, tasks_of
-from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
+from orchestrator.cli.output.terminal import (
+    command_with,
+    confirmed,
+    pasteable,
+    printable,
+    terminal_width,
+)
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import (
     Conflict,
@@ -28,7 +35,6 @@ from orchestrator.core.errors import (
 )
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus, MergeState
 from orchestrator.core.repository.landing import CONTINUES
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import fence
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -145,7 +151,7 @@ def land_command(
     if plan["nothing_to_land"]:
         losses = _losses(job.get("missing") or ())
         lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
-        click.echo(printable("\n".join(lines)), err=True)
+        click.echo(pasteable("\n".join(lines)), err=True)
         return ExitCode.OK
     if not pr and landing.is_landed():
         # Nothing will change, so the user is not asked.
@@ -200,7 +206,7 @@ def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictE
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
     also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
-    click.echo(printable("\n".join([*_lacks(job), also])), err=True)
+    click.echo(pasteable("\n".join([*_lacks(job), also])), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
 
 

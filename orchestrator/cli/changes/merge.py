@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_summary import place_of, purpose
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.cli.worker_names import workers_of
 
 #: Maximum number of lost hunks to show.
@@ -80,7 +80,7 @@ def merge_command(
         for each in already
         if each in {*before["merged"]} - {*before["left_out"]}
     ]
-    text = printable("\n".join([*lines, _record_text(record)]))
+    text = pasteable("\n".join([*lines, _record_text(record)]))
     click.echo(json.dumps(record) if context.as_json else text)
     return of_job(str(record["status"]))
 
@@ -105,7 +105,7 @@ def choose_command(
 
     with client_for(context, job_id) as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")
-    click.echo(json.dumps(record) if context.as_json else printable(_record_text(record)))
+    click.echo(json.dumps(record) if context.as_json else pasteable(_record_text(record)))
     return of_job(str(record["status"]))
 
 

@@ -13,8 +13,9 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import confirmed, printable
+from orchestrator.cli.output.terminal import confirmed, pasteable, printable
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
@@ -22,7 +23,6 @@ from orchestrator.core.model.repository_changes import (
     RepositoryChange,
 )
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.git import BranchRestore, Restorable
@@ -73,7 +73,7 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 
     for each in found:
         hint = f": {each.hint}" if each.hint else ""
-        click.echo(printable(f"{each.change} ({each.standing}{hint})"), err=True)
+        click.echo(pasteable(f"{each.change} ({each.standing}{hint})"), err=True)
         is_as_before = each.standing is RestoreState.AS_BEFORE
         for line in () if is_as_before else work.difference(each):
             click.echo(printable(f"    {line}"), err=True)
@@ -100,7 +100,7 @@ def _restored(
             was = f" (before: {each.change.after[:12]})" if each.change.after else ""
             click.echo(printable(f"restored: {each.change.kind} {each.change.name}{was}"))
         except Conflict as error:
-            click.echo(printable(error.message), err=True)
+            click.echo(pasteable(error.message), err=True)
             left.append(each.change)
     for change in left:
         click.echo(printable(f"not restored: {change}"), err=True)

@@ -16,8 +16,8 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.demo.folder import PLAN, DemoFailed, DemoFolder, new_folder
 from orchestrator.cli.demo.story import Story
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.text.command_name import COMMAND
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -117,7 +117,7 @@ class Demo:
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
-        click.echo(f"$ {shlex.join([COMMAND, *arguments])}", err=True)
+        click.echo(f"$ {COMMAND} {shlex.join(arguments)}", err=True)
         process = self._started(arguments)
         with _forwarded_to(process):
             returned = process.wait()

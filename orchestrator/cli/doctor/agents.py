@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.cli.doctor.check import HealthCheck
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings, UserAgent

@@ -23,7 +23,7 @@ from orchestrator.cli.doctor.leftover_processes import leftover_check
 from orchestrator.cli.doctor.machine import machine_checks, repository_space
 from orchestrator.cli.doctor.server import server_checks
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.core.errors import ContainmentUnavailable
 
 if TYPE_CHECKING:
@@ -118,9 +118,9 @@ def doctor_command(context: CliContext) -> int:
         click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         for check in checks:
-            click.echo(f"{_MARKS[check.ok]}  {check.name}: {printable(check.message)}")
+            click.echo(f"{_MARKS[check.ok]}  {check.name}: {pasteable(check.message)}")
             if check.ok is not True:
-                for line in printable(check.fix).splitlines():
+                for line in pasteable(check.fix).splitlines():
                     click.echo(f"      {line}")
     return ExitCode.OK if ok else ExitCode.FAILED
 

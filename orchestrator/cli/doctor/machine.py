@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import size
-from orchestrator.core.text.command_name import COMMAND
 
 MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.cli.server_record import running_server, uses_previous_code
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
-from orchestrator.cli.output.terminal import first_line, local_time
+from orchestrator.cli.output.terminal import first_line, local_time, pasteable
 
 #: Seconds without an event before the server is asked, and then between two calls.
 QUIET_SECONDS = 3.0
@@ -54,7 +54,7 @@ def server_awaited(url: str, seconds: float) -> str:
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     """Yield the cause and a line for each waiting worker of a tree."""
     for worker in tree["workers"]:
-        reason = str(worker.get("reason") or "")
+        reason = pasteable(str(worker.get("reason") or ""))
         waiting = worker.get("waiting_for") or {}
         # A worker whose attempt has begun waits only for disk space.
         if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):

@@ -14,13 +14,13 @@ from orchestrator.cli.follow.event_text import Event, indent
 from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.job_summary import SUCCEEDED
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
-from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
+from orchestrator.cli.output.terminal import duration, is_plain, moment, pasteable, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.events import EventKind
-from orchestrator.core.text.command_name import COMMAND
 
 #: Columns and lines of a terminal that does not report its size.
 USUAL_SIZE = (80, 24)
@@ -120,7 +120,7 @@ class PlainDisplay(Display):
     """Prints one line for each event, with the time since the job's first event."""
 
     def say(self, message: str) -> None:
-        self._print(printable(message))
+        self._print(pasteable(message))
 
     def _print(self, line: str) -> None:
         with reader_may_leave(sys.stderr):
@@ -131,7 +131,7 @@ class PlainDisplay(Display):
         at = _moment(event)
         self._began = at if self._began is None else self._began
         if line is not None:
-            self._print(stamped(at - self._began, printable(line), event, self._style))
+            self._print(stamped(at - self._began, pasteable(line), event, self._style))
 
 
 class LiveDisplay(Display):
@@ -159,7 +159,7 @@ class LiveDisplay(Display):
         return line if self._style.is_on else click.unstyle(line)
 
     def say(self, message: str) -> None:
-        self._staying.append(printable(message))
+        self._staying.append(pasteable(message))
         self._draw()
 
     def event(self, event: Event) -> None:
@@ -169,7 +169,7 @@ class LiveDisplay(Display):
         self._began = at if self._began is None else self._began
         self._is_open = True
         if line and stays(event) and at >= self.silent_until:
-            text = stamped(at - self._began, printable(line), event, self._style)
+            text = stamped(at - self._began, pasteable(line), event, self._style)
             self._staying.append(fit(text, width))
         if time.monotonic() >= self._due:
             self._draw()

@@ -16,14 +16,15 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.composition.attached_session import Taken, Terminal
@@ -151,7 +152,7 @@ def _print_result(context: CliContext, job: Answer, row: Answer, taken: "Taken")
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
     command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
-    click.echo(f"to merge the changes{when}: {command}", err=True)
+    click.echo(f"to merge the changes{when}: {pasteable(command)}", err=True)
 
 
 def _recount(context: CliContext, job_id: str, worker_id: str) -> None:

@@ -14,10 +14,10 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import duration, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.core.text.command_name import COMMAND
 
 Answer = dict[str, Any]
 

@@ -13,6 +13,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.plan.job_options import (
     JobOptions,
@@ -23,7 +24,6 @@ from orchestrator.cli.plan.job_options import (
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.core.repository.landing import CONTINUES
-from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum characters of the earlier request and reason in the workers' prompts.
 MOST_CHARACTERS = 4000

@@ -7,9 +7,9 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
+from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.cli.output.terminal import first_line, local_time, pasteable, terminal_width
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.text.command_name import COMMAND
 
 PAGE_SIZE = 200
 #: Width of a need's text on a narrow terminal.
@@ -46,7 +46,7 @@ def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
         head = f"{need['kind']:<9} {need['job_id']}  {local_time(need['since'])}  "
         yield head + first_line(need["text"], max(LEAST_WIDTH, width - len(head)))
         if need["command"]:
-            yield f"  {need['command']}"
+            yield f"  {pasteable(need['command'])}"
 
 
 def open_needs(context: CliContext, job_id: str) -> list[str]:

@@ -17,10 +17,10 @@ from orchestrator.cli.command_context import (
     json_option,
     pass_cli_context,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
 from orchestrator.cli.worker_names import worker_of
-from orchestrator.core.text.command_name import COMMAND
 
 SECONDS = Seconds(min=0)
 

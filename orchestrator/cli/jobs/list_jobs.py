@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
-from orchestrator.core.text.command_name import COMMAND
 
 REQUEST_COLUMN = 46
 

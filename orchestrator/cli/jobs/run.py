@@ -12,6 +12,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
     project_option,
 )
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.terminal import terminal_width
 from orchestrator.cli.plan.job_options import (
@@ -22,7 +23,6 @@ from orchestrator.cli.plan.job_options import (
     request_options,
 )
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.cli.follow.display import Display

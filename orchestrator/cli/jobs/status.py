@@ -14,6 +14,7 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_summary import (
     STATUS_WIDTH,
@@ -25,10 +26,9 @@ from orchestrator.cli.output.job_summary import (
     tasks_of,
     used_line,
 )
-from orchestrator.cli.output.terminal import first_line, paint, printable, terminal_width
+from orchestrator.cli.output.terminal import first_line, paint, pasteable, terminal_width
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.core.text.command_name import COMMAND
 
 WATCH_SECONDS = 1.0
 LISTED_JOBS = 20
@@ -139,7 +139,7 @@ def _show_leftovers(context: CliContext, root_id: str | None = None) -> None:
     found = None if context.as_json else leftover_message(context.workspace, root_id)
     if found is not None:
         message, command = found
-        click.echo(f"{printable(message)}\n  to end these processes: {command}")
+        click.echo(f"{pasteable(message)}\n  to end these processes: {command}")
 
 
 def _show_all(answer: Mapping[str, Any]) -> str:
@@ -157,14 +157,14 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
         lines.append(f"  not merged: {each['worker_id']}{of} ({where}): {why}")
         if each["command"]:
-            lines.append(f"    to {purpose(each)}: {each['command']}")
+            lines.append(f"    to {purpose(each)}: {pasteable(each['command'])}")
         # Files of earlier versions have no command that shows the changes.
         if each.get("show") not in (None, "", each["command"]):
-            lines.append(f"    to show the changes: {each['show']}")
+            lines.append(f"    to show the changes: {pasteable(each['show'])}")
         if each["otherwise"]:
             lines.append(
                 "    to merge these changes now, with the better result in each conflict: "
-                f"{each['otherwise']}"
+                f"{pasteable(each['otherwise'])}"
             )
     if len(found) > MOST_OUTSIDE:
         lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")

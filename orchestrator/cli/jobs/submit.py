@@ -8,7 +8,7 @@ import click
 
 from orchestrator.api.client.server_discovery import read_record
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
     asked,
@@ -47,5 +47,5 @@ def submit_command(context: CliContext, /, idempotency_key: str | None, **option
         if record := read_record(context.workspace):
             note_previous_code(record, partial(click.echo, err=True))
     for note in notes_on(answer):
-        click.echo(printable(note), err=True)
+        click.echo(pasteable(note), err=True)
     click.echo(json.dumps(answer) if context.as_json else answer["job_id"])

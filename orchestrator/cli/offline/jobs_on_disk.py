@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.job_summary import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import read_regular
 
 Answer = dict[str, Any]

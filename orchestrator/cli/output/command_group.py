@@ -11,7 +11,8 @@ from typing import Any
 
 import click
 
-from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
+from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.core.text.command_name import IN_FOLDER
 
 #: Variable by which a shell requests the completions of a command line.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"

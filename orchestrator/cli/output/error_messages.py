@@ -5,10 +5,10 @@ from typing import Any
 
 import click
 
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_error
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
-from orchestrator.core.text.command_name import COMMAND
 
 _NEXT_STEP = {
     "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",
@@ -25,7 +25,7 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
     if as_json:
         click.echo(json.dumps(problem_of(error)), err=True)
         return code
-    click.echo(f"Error: {printable(error.message)}", err=True)
+    click.echo(f"Error: {pasteable(error.message)}", err=True)
     for name, value in (getattr(error, "left", None) or {}).items():
         click.echo(f"  remaining: {name} {value}", err=True)
     if step := _next_step(error):

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import (
     duration,
     first_line,
     lines_of,
     moment,
     paint,
-    printable,
+    pasteable,
     wrapped,
 )
 from orchestrator.core.model.states import (
@@ -25,7 +26,6 @@ from orchestrator.core.model.states import (
     Workdir,
     WorkerStatus,
 )
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
 #: Separator of the first and the last line of an answer.
@@ -108,7 +108,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
     commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
     for command, why in list(commands.items())[:SHOWN_COMMANDS]:
-        yield printable(f"{why}: {command}")
+        yield pasteable(f"{why}: {command}")
 
 
 def _has_failed(task: Answer) -> bool:
@@ -178,7 +178,7 @@ def summary_line(task: Answer, width: int) -> str:
     """Return one line about a worker: its task, and its reason or lines of its answer."""
     marks = f"{cut(task_id, SHOWN_ID)}: " if (task_id := given_id(task)) else ""
     marks += "(not chosen) " if task.get("chosen") is False else ""
-    reason = task.get("reason")
+    reason = pasteable(str(task.get("reason") or ""))
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
     marks += "no changes: " if task.get("unchanged") and not is_failure else ""

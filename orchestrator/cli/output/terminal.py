@@ -10,7 +10,7 @@ from textwrap import wrap
 
 import click
 
-from orchestrator.core.text.command_name import COMMAND
+from orchestrator.cli.output.command_paths import COMMAND, with_paths_here
 from orchestrator.core.text.formatting import cut, one_line
 
 #: Blanks between two columns of a table.
@@ -39,6 +39,11 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
 
 
+def pasteable(text: str) -> str:
+    """Return a message of the product as printable text, with commands that can be pasted here."""
+    return with_paths_here(printable(text))
+
+
 def _is_harmless(character: str) -> bool:
     control = character < " " or "\x7f" <= character <= "\x9f"
     # A lone surrogate cannot be written, and direction overrides mislead the reader.
@@ -56,7 +61,7 @@ def command_with(*options: str) -> str:
     """Return the present command line with ``options`` added, so that the user can paste it."""
     given = list(click.get_current_context().meta[ARGUMENTS])
     at = given.index("--") if "--" in given else len(given)
-    return shlex.join([COMMAND, *given[:at], *options, *given[at:]])
+    return f"{COMMAND} {shlex.join([*given[:at], *options, *given[at:]])}"
 
 
 def first_line(text: object, width: int) -> str:
@@ -75,7 +80,7 @@ def wrapped(text: object, width: int) -> list[str]:
 
     Words and commands are not broken, because the user pastes commands.
     """
-    words = one_line(printable(str(text)))
+    words = one_line(pasteable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
     lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
     return [line.replace(_NO_BREAK, " ") for line in lines]

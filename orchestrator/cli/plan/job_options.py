@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.command_context import Seconds
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job_settings import AUTO, BY_WIRE_NAME, Setting, ValueKind
-from orchestrator.core.text.command_name import COMMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]

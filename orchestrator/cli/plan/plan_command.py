@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import cap_line
 from orchestrator.cli.output.terminal import first_line, table
@@ -22,7 +23,6 @@ from orchestrator.cli.plan.job_options import (
 )
 from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
 from orchestrator.core.model.job_settings import CAPS
-from orchestrator.core.text.command_name import COMMAND
 
 
 @click.command("plan", cls=RequestCommand)

@@ -18,6 +18,7 @@ import click
 from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
@@ -25,7 +26,6 @@ from orchestrator.cli.server_record import is_same_process, running_server, uses
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

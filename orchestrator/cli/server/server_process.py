@@ -21,6 +21,7 @@ from orchestrator.api.http_server.app import close_app, create_app, note_removal
 from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.http_server.waitress_server import serve as serve_app
 from orchestrator.api.options import ApiOptions
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
@@ -34,7 +35,6 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.outcome.full_disk import is_shortage
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.runtime.machine_resources import DiskReserve
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.local.spawner_client import SpawnerProcess

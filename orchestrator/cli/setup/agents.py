@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import GAP, first_line, printable, table, terminal_width
+from orchestrator.cli.output.terminal import GAP, first_line, pasteable, table, terminal_width
 
 _VERSION_SECONDS = 15.0
 HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS")
@@ -29,7 +29,7 @@ def agents_command(context: CliContext) -> None:
     click.echo(_table(agents, terminal_width()))
     for agent in agents:
         for words in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
-            click.echo(f"{agent['name']}: {printable(words)}", err=True)
+            click.echo(f"{agent['name']}: {pasteable(words)}", err=True)
 
 
 def available_agents(context: CliContext) -> list[dict[str, Any]]:

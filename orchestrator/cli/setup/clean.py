@@ -20,6 +20,7 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import root_jobs, whole_job
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import (
     confirmed,
@@ -32,7 +33,6 @@ from orchestrator.cli.output.terminal import (
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
-from orchestrator.core.text.command_name import COMMAND
 from orchestrator.workspace import WorkspaceJobFiles
 
 

@@ -13,11 +13,11 @@ from orchestrator.cli.follow.top.frame import LEAST_HEIGHT, ROWS_AROUND, Frame
 from orchestrator.cli.follow.top.screen_model import JobLine
 from orchestrator.cli.follow.top.snapshots import AnySource
 from orchestrator.cli.follow.top.visible_rows import View
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import style_of
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.command_name import COMMAND
 
 #: Lines of a frame without a terminal.
 MOST_LINES = 500

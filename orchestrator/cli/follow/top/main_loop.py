@@ -13,9 +13,9 @@ from orchestrator.cli.follow.top.screen import Screen
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.snapshots import AnySource
 from orchestrator.cli.follow.top.visible_rows import Row, View
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.style import Style
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.text.command_name import COMMAND
 
 #: Seconds between two refreshes.
 REFRESH_SECONDS = 1.0

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator import IS_INSTALLED
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.cli.output.terminal import pasteable
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machines import LABEL_PATTERN
-from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.text.command_name import IN_FOLDER
 from orchestrator.schemas.fields.bounded_types import PATTERN_WORDS
 from orchestrator.security.files.product_files import product_file
 
@@ -243,9 +245,7 @@ def forget_command(context: CliContext, name: str) -> None:
 
 def _program() -> str:
     # Return the whole path, because other machines may share the product's folder.
-    if COMMAND == IN_FOLDER:
-        return shlex.quote(str(product_file(IN_FOLDER)))
-    return COMMAND
+    return COMMAND if IS_INSTALLED else shlex.quote(str(product_file(IN_FOLDER)))
 
 
 def _directory(context: CliContext) -> Path:
@@ -310,7 +310,7 @@ def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             )
             names.setdefault((agent["name"], text), []).append(node["name"])
     for (agent, text), places in names.items():
-        yield f"{agent} on {', '.join(places)}: {printable(text)}"
+        yield f"{agent} on {', '.join(places)}: {pasteable(text)}"
 
 
 def _row(each: dict[str, Any]) -> tuple[str, ...]:

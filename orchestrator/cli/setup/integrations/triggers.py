@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import printable, table
 from orchestrator.core.errors import InvalidRequest, NotFound
-from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.schemas.triggers.trigger import Trigger

@@ -6,9 +6,9 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import local_time, terminal_width, wrapped
-from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50

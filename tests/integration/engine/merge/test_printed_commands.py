@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator.cli.output.command_paths import path_here
+from orchestrator.core.text.command_name import IN_FOLDER
 from tests.integration.engine.merge.test_recursive_merging import spawning
-from tests.integration.site import KEY, Answer, InProcess, shell
+from tests.integration.site import KEY, REPOSITORY, Answer, InProcess, shell
 from tests.support.project import Project, agents, edit
 
 pytestmark = [pytest.mark.usefixtures("spawning"), pytest.mark.slow]
@@ -171,16 +173,18 @@ def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InPro
 
 
 def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as the user types it in the folder."""
+    """Run a command as the user types it in the folder.
+
+    The linked bin/ belongs to this test's repository. In the output, its path is ``bin/``.
+    """
     environ = {
         "PATH": os.environ["PATH"],
         "ORCHESTRATOR_API_URL": site.url,
         "ORCHESTRATOR_API_KEY": KEY,
-        # The linked bin/ belongs to this test's repository, which is another folder.
         "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(site.folder / "workspace"),
         "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(site.folder.parent),
     }
-    return subprocess.run(
+    done = subprocess.run(
         ["bash", "-ec", command],
         cwd=site.folder,
         env=environ,
@@ -189,6 +193,9 @@ def typed(site: InProcess, command: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=60,
     )
+    path = path_here(IN_FOLDER, str(REPOSITORY.resolve()), str(site.folder.resolve()))
+    shown = (text.replace(path, IN_FOLDER) for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(command, done.returncode, *shown)
 
 
 @pytest.mark.parametrize(("name", "kind"), TABLE)

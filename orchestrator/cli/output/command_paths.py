@@ -1,0 +1,62 @@
+"""The product's commands, as users type them in the current directory.
+
+Messages of the command line name these paths. Stored texts, such as reports, name the commands as
+in the portable folder, because their readers have another current directory.
+"""
+
+import os
+import re
+import shlex
+import shutil
+
+from orchestrator import IS_INSTALLED
+from orchestrator.core.text import command_name
+from orchestrator.core.text.command_name import IN_FOLDER
+from orchestrator.security.files.product_files import FOLDER
+
+#: Name of the program on the PATH.
+_PROGRAM = "orchestrator"
+_INSTALL = "./install.sh"
+
+
+def path_here(name: str, folder: str, directory: str) -> str:
+    """Return the shorter path of a file of ``folder``: absolute, or relative to ``directory``.
+
+    The path is quoted for the shell, and contains a slash, so that no PATH is searched.
+    """
+    path = os.path.join(folder, name)
+    relative = os.path.relpath(path, directory)
+    relative = relative if "/" in relative else f"./{relative}"
+    return shlex.quote(min(relative, path, key=len))
+
+
+def _here(name: str) -> str:
+    try:
+        return path_here(name, os.path.realpath(FOLDER), os.getcwd())
+    except OSError:  # the current directory was removed
+        return shlex.quote(str(FOLDER / name))
+
+
+def _command() -> str:
+    if IS_INSTALLED:
+        return command_name.COMMAND
+    found = shutil.which(_PROGRAM)
+    if found and os.path.realpath(found) == os.path.realpath(FOLDER / IN_FOLDER):
+        return _PROGRAM
+    return _here(IN_FOLDER)
+
+
+#: The command that every command in a message of the command line begins with.
+COMMAND = _command()
+#: The command that installs missing packages.
+INSTALL_COMMAND = command_name.INSTALL_COMMAND if IS_INSTALLED else _here(_INSTALL)
+_FROM_FOLDER = re.compile(
+    rf"(?<![\w./~'-])(?:{re.escape(IN_FOLDER)}(?= [a-z])|{re.escape(_INSTALL)}(?![\w/-]))"
+)
+
+
+def with_paths_here(text: str) -> str:
+    """Return a text with the commands of the portable folder as users type them here."""
+    if IS_INSTALLED:
+        return text
+    return _FROM_FOLDER.sub(lambda at: COMMAND if at[0] == IN_FOLDER else INSTALL_COMMAND, text)

@@ -1,0 +1,85 @@
+"""Messages name the product's commands as users type them in the current directory."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.output import command_paths
+from orchestrator.cli.output.command_paths import path_here, with_paths_here
+from orchestrator.security.files.product_files import FOLDER
+from tests.support.sources import PACKAGE, source_nodes
+
+
+@pytest.mark.parametrize(
+    ("directory", "path"),
+    [
+        ("/home/me/shop/orchestrator", "bin/orchestrator"),
+        ("/home/me/shop/orchestrator/bin", "./orchestrator"),
+        ("/home/me/shop", "orchestrator/bin/orchestrator"),
+        ("/home/me/shop/src/web", "../../orchestrator/bin/orchestrator"),
+        ("/srv/other/project", "/home/me/shop/orchestrator/bin/orchestrator"),
+    ],
+)
+def test_a_command_has_its_shorter_path(directory: str, path: str) -> None:
+    assert path_here("bin/orchestrator", "/home/me/shop/orchestrator", directory) == path
+
+
+def test_a_path_is_quoted_for_the_shell() -> None:
+    assert path_here("bin/orchestrator", "/a b/c", "/a b") == "c/bin/orchestrator"
+    assert path_here("bin/orchestrator", "/a/b c", "/a") == "'b c/bin/orchestrator'"
+
+
+def test_stored_messages_get_the_paths_of_the_current_directory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(command_paths, "COMMAND", "'my tool/bin/orchestrator'")
+    monkeypatch.setattr(command_paths, "INSTALL_COMMAND", "'my tool/install.sh'")
+    command = "'my tool/bin/orchestrator'"
+    for text, shown in {
+        "to retry: bin/orchestrator retry a": f"to retry: {command} retry a",
+        "bin/orchestrator merge a && bin/orchestrator merge b": (
+            f"{command} merge a && {command} merge b"
+        ),
+        "install: ./install.sh --with x": "install: 'my tool/install.sh' --with x",
+        f"{command} retry a": f"{command} retry a",
+        "/opt/bin/orchestrator retry a, in bin/orchestrator": (
+            "/opt/bin/orchestrator retry a, in bin/orchestrator"
+        ),
+    }.items():
+        assert with_paths_here(text) == shown
+
+
+def test_a_printed_command_runs_in_the_directory_from_which_it_was_printed(tmp_path: Path) -> None:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+    command = [sys.executable, "-P", "-m", "orchestrator", "--home", str(tmp_path), "help", "runn"]
+    done = subprocess.run(
+        command,
+        cwd=FOLDER.parent,
+        env={**environ, "PYTHONPATH": str(FOLDER)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    [usage, program] = re.findall(r"(?:Usage: |Try ')(\S+)", done.stderr)
+    assert usage == program == f"{FOLDER.name}/bin/orchestrator"
+    assert (FOLDER.parent / program).exists()
+
+
+def test_the_command_line_names_these_paths() -> None:
+    # These messages are stored, are written for workers or into files, or need the package.
+    others = {
+        "cli/doctor/config.py",
+        "cli/server/doctor_process.py",
+        "cli/server/trigger_pull_requests.py",
+        "cli/setup/init.py",
+        "cli/worker/spawn.py",
+    }
+    imported = "from orchestrator.core.text.command_name import COMMAND"
+    own = [path for path in source_nodes() if path.parts[0] == "cli"]
+    found = {path.as_posix() for path in own if imported in (PACKAGE / path).read_text("utf-8")}
+    assert found == others
