@@ -14,6 +14,7 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports import JobFiles, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.engine.runtime.background import when_reachable
 
 logger = logging.getLogger(__name__)
@@ -197,13 +198,11 @@ class Housekeeping:
         an error.
         """
         if unknown := self._removal.unknown():
-            shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
-                "%d directories of the workspace belong to no job of the database (%s); they stay; "
+                "directories of the workspace without a job in the database: %s; they stay; "
                 "possible causes: the latest jobs were lost, another workspace was copied, or "
                 "store.url was changed",
-                len(unknown),
-                shown + (", ..." if len(unknown) > MOST_NAMED else ""),
+                listed([f"job_{root_id}" for root_id in unknown], MOST_NAMED),
             )
 
     def _finish(self) -> None:
