@@ -26,13 +26,17 @@ DIRECTORY = ".events/pull_requests"
 CHECK_SECONDS, LAND_SECONDS = 30.0, 600.0
 #: Latest jobs of one trigger that are checked.
 MOST_JOBS = 50
+#: Maximum number of attempts for one run of a job, because the network or the service may be down;
+#: and seconds before each further attempt.
+MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 
 
 class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
-    The end of each command is recorded on disk. If the server crashes before this record is
-    written, the command is repeated. It then finds the pushed commit and the open pull request.
+    The success of a command, or its last failure, is recorded on disk. If the server crashes before
+    this record is written, the command is repeated. It then finds the pushed commit and the open
+    pull request.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class PullRequests:
         self._folder = folder
         self._environ = environ
         self._directory = workspace / DIRECTORY
+        #: By the name of the record: number of failed attempts, and when the next one is due.
+        self._failures: dict[str, tuple[int, float]] = {}
         self._wake = threading.Event()
         self._stopped = False
         self._thread = threading.Thread(target=self._run, name="pull requests", daemon=True)
@@ -87,7 +93,26 @@ class PullRequests:
                 job = card.job
                 note = self._directory / f"{job.id}-{job.run}"
                 if job.created_at >= since and not note.exists() and not self._stopped:
-                    note.write_text(self._land(job))
+                    self._open(job, note)
+
+    def _open(self, job: Job, note: Path) -> None:
+        """Run the command if it is due, and record its success or its last failure in ``note``."""
+        attempts, due = self._failures.get(note.name, (0, 0.0))
+        if time.monotonic() < due:
+            return
+        output, is_open = self._land(job)
+        why = " ".join(output.split())[-500:]
+        if not is_open and attempts + 1 < MOST_ATTEMPTS:
+            self._failures[note.name] = (attempts + 1, time.monotonic() + RETRY_SECONDS)
+            logger.warning("no pull request for job %s yet, retrying: %s", job.id, why)
+            return
+        if is_open:
+            logger.info("pull request of job %s: %s", job.id, output.strip())
+        else:
+            retry = f"{COMMAND} land {job.id} --pr"
+            logger.error("no pull request for job %s: %s; retry: %s", job.id, why, retry)
+        self._failures.pop(note.name, None)
+        note.write_text(output)
 
     def _since(self) -> float:
         # Jobs before this time, when pull requests were enabled first, get no pull request.
@@ -97,10 +122,10 @@ class PullRequests:
             replace_file(begun, str(time.time()).encode())
         return float(begun.read_text())
 
-    def _land(self, job: Job) -> str:
+    def _land(self, job: Job) -> tuple[str, bool]:
         """Run ``land --pr`` for a job with the server's user, credentials, and hooks.
 
-        Return the command's output, its error output if it fails, or "timed out".
+        Return its output and true, or its error output and false.
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]
@@ -116,21 +141,5 @@ class PullRequests:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            logger.error(
-                "no pull request for job %s: the command land --pr took longer than %g s",
-                job.id,
-                LAND_SECONDS,
-            )
-            return "timed out"
-        if done.returncode:
-            why = " ".join(done.stderr.split())[-500:]
-            logger.error(
-                "no pull request for job %s: %s; retry: %s land %s --pr",
-                job.id,
-                why,
-                COMMAND,
-                job.id,
-            )
-            return done.stderr
-        logger.info("pull request of job %s: %s", job.id, done.stdout.strip())
-        return done.stdout
+            return f"the command land --pr took longer than {LAND_SECONDS:g} s", False
+        return (done.stderr, False) if done.returncode else (done.stdout, True)
