@@ -57,20 +57,21 @@ class ManualChanges:
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
 
     def landed(self, job_id: str, landed: Landed) -> None:
-        job = self._without_landing(job_id, landed.branch)
-        facts = replace(job.facts, landed=(*job.facts.landed, landed))
-        job = self._unit_of_work.update_job(job_id, facts=facts)
+        job = self._set_landings(job_id, landed.branch, landed)
         self._emit_landing(EventKind.JOB_LANDED, job, landed)
 
     def landing_undone(self, job_id: str, landed: Landed) -> None:
         """Record that a landing was undone. ``landed``: time and caller of the undo."""
-        job = self._without_landing(job_id, landed.branch)
+        job = self._set_landings(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
-    def _without_landing(self, job_id: str, branch: str) -> Job:
-        facts = self._unit_of_work.jobs[job_id].facts
-        others = tuple(each for each in facts.landed if each.branch != branch)
-        return self._unit_of_work.update_job(job_id, facts=replace(facts, landed=others))
+    def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
+        """Replace the landing on ``branch``, if any. The reason of an ended job names landings."""
+        job = self._unit_of_work.jobs[job_id]
+        others = (each for each in job.facts.landed if each.branch != branch)
+        facts = replace(job.facts, landed=(*others, *landed))
+        reason = reason_of(changed(job, facts=facts)) if job.status.ended else job.reason
+        return self._unit_of_work.update_job(job_id, facts=facts, reason=reason)
 
     def _emit_landing(self, kind: EventKind, job: Job, landed: Landed) -> None:
         payload = {"branch": landed.branch, "commit": landed.commit, "before": landed.before}

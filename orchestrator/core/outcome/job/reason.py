@@ -162,7 +162,8 @@ def _discarded(job: Job) -> str:
 
 
 def _landed(job: Job) -> str:
-    names = job.facts.landed_on
+    has_result = {each.branch for each in job.facts.landed}
+    names = [each for each in job.facts.landed_on if each not in has_result]
     if not names or job.facts.discarded:
         return ""
     landed = f"{', '.join(names)} has the result from before the feedback"
