@@ -8,6 +8,7 @@ from orchestrator.core.text.formatting import listed
 
 #: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
+STASH_ENTRY = "stash "
 HEAD, FLAGS, REFLOGS = "HEAD", "flags in the index", "reflogs"
 #: Name of the digest of git settings and attributes that decide how files are merged.
 WAYS_TO_MERGE = "how files are merged"
@@ -29,6 +30,8 @@ class ChangedKind(StrEnum):
     #: Another ref, such as a note.
     REF = "ref"
     STASH = "stash"
+    #: An entry of the stash, named by its commit.
+    STASH_ENTRY = "stash_entry"
     #: The user's checked-out branch.
     HEAD = "head"
     #: Flags of the index that make git ignore changes of files.
@@ -60,6 +63,7 @@ _NAMED_BY_KIND = {
     ChangedKind.GIT_FILE: "git ",
     ChangedKind.BRANCH: "branch ",
     ChangedKind.TAG: "tag ",
+    ChangedKind.STASH_ENTRY: "stash entry ",
     ChangedKind.LOCK: "git ",
     ChangedKind.SUBMODULE: "submodule ",
     ChangedKind.FILE: "file ",
@@ -70,6 +74,8 @@ SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE,
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
 #: Refs whose moves git logs with their author. Git deletes the log with the ref.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
+#: Objects of whose removal git has no record.
+_REMOVED = _LOGGED | {ChangedKind.REFLOGS, ChangedKind.STASH_ENTRY}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,9 +109,8 @@ class RepositoryChange:
     @property
     def is_of_job(self) -> bool:
         """True if a worker made the change, or if git has no record of who made it."""
-        removed = self.alteration is RepositoryAlteration.REMOVED
-        has_no_author = removed and self.kind in (*_LOGGED, ChangedKind.REFLOGS)
-        return bool(self.worker_id) or self.kind in SHARED or has_no_author
+        removed = self.kind in _REMOVED and self.alteration is RepositoryAlteration.REMOVED
+        return bool(self.worker_id) or self.kind in SHARED or removed
 
     def __str__(self) -> str:
         by = f" by {self.worker_id}" if self.worker_id else ""
@@ -170,6 +175,7 @@ def _kind_of(name: str) -> tuple[ChangedKind, str]:
         FILE: ChangedKind.FILE,
         SETTING: ChangedKind.SETTING,
         SUBMODULE: ChangedKind.SUBMODULE,
+        STASH_ENTRY: ChangedKind.STASH_ENTRY,
         "refs/heads/": ChangedKind.BRANCH,
         "refs/tags/": ChangedKind.TAG,
     }
@@ -208,6 +214,7 @@ def state_name(change: RepositoryChange) -> str:
         ChangedKind.LOCK: GIT_FILE,
         ChangedKind.FILE: FILE,
         ChangedKind.SUBMODULE: SUBMODULE,
+        ChangedKind.STASH_ENTRY: STASH_ENTRY,
         ChangedKind.BRANCH: "refs/heads/",
         ChangedKind.TAG: "refs/tags/",
     }

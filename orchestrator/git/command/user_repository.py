@@ -18,6 +18,7 @@ from orchestrator.core.model.repository_changes import (
     FILE,
     REFLOGS,
     SETTING,
+    STASH_ENTRY,
     WAYS_TO_MERGE,
     RefMove,
 )
@@ -64,6 +65,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
     # Branches of jobs are not the user's, and jobs that were not landed may have many.
     found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
+    found |= stash_entries(common)
     found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
     for index, field in enumerate(status(git, top, ours)):
         path = path_of(field)
@@ -93,6 +95,15 @@ def settings(common: Path) -> dict[str, str]:
     for name, is_set, value in (os.fsdecode(each).partition("\n") for each in listed):
         values.setdefault(name, []).append(value if is_set else None)
     return {f"{SETTING}{name}": json.dumps(found) for name, found in values.items()}
+
+
+def stash_entries(common: Path) -> dict[str, str]:
+    """Return the messages of the stash entries, by name."""
+    log = read_regular(common / "logs" / "refs" / "stash", _MOST_BYTES) or b""
+    lines = (os.fsdecode(each).partition("\t") for each in log.splitlines())
+    # Lines that a worker has damaged have no commit.
+    entries = ((head.split(" ")[1:2], message) for head, _, message in lines)
+    return {f"{STASH_ENTRY}{found[0]}": message for found, message in entries if found}
 
 
 def content(path: Path) -> str:

@@ -95,7 +95,7 @@ class BranchRestore:
     def _standing(
         self, change: RepositoryChange, before: str, after: str
     ) -> tuple[RestoreState, str]:
-        if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING):
+        if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING, ChangedKind.STASH_ENTRY):
             return RestoreState.BY_HAND, _of_other(change)
         now = self._now(change)
         if now == before:
@@ -112,6 +112,8 @@ class BranchRestore:
         name = state_name(change)
         if change.kind is ChangedKind.SETTING:
             return user_repository.settings(self._common).get(name, "")
+        if change.kind is ChangedKind.STASH_ENTRY:
+            return user_repository.stash_entries(self._common).get(name, "")
         if change.kind in _FILES:
             return user_repository.content(self._path(change))
         return self._git.resolve(name)
@@ -140,6 +142,8 @@ class BranchRestore:
                 raise Conflict(f"{change.name} has changed since it was checked")
             if change.kind is ChangedKind.SETTING:
                 self._set(change.name, json.loads(each.before) if each.before else [])
+            elif change.kind is ChangedKind.STASH_ENTRY:
+                self._git.run("stash", "store", "--quiet", "-m", each.before, change.name)
             elif change.kind in _FILES:
                 _write(self._path(change), each.before)
             elif self._git.ask("symbolic-ref", "--quiet", "HEAD") == name:

@@ -193,6 +193,27 @@ def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Ho
     assert host.command("restore", ended["job_id"], "--yes") == 1
 
 
+@pytest.mark.parametrize("how", ["pop -q", "drop -q", "clear"])
+def test_a_users_stash_entry_that_an_agent_removes_is_named_and_can_be_restored(
+    host: Host, how: str
+) -> None:
+    """For example, `git stash pop` after a `git stash` that found no change."""
+    project = host.project
+    for number in (1, 2):
+        project.write("README.md", f"the user's {number}\n")
+        project.git("stash", "push", "-q", "-m", f"mine {number}")
+    before = project.git("stash", "list", "--format=%H %gs")
+    entry = before.split()[0]
+
+    ended = host.run(edit(f"git stash -q; git stash {how}; echo a > a.txt"), gates="off")
+
+    assert ended["status"] == "completed"
+    assert f"stash entry {entry} removed" in ended["reason"]
+    assert host.command("restore", ended["job_id"], "--yes") == 0
+    after = project.git("stash", "list", "--format=%H %gs")
+    assert sorted(after.splitlines()) == sorted(before.splitlines())
+
+
 @pytest.mark.parametrize(
     ("then", "undone"),
     [
