@@ -91,7 +91,7 @@ class Shortfall:
     held_back: tuple[HeldBack, ...] = ()
     #: Promised files and new sources that git ignores: they are only in the worker's directory.
     saved: tuple[str, ...] = ()
-    #: Branches that the worker deleted before they were merged.
+    #: Branches of the worker that were deleted before they were merged.
     deleted: tuple[SideWork, ...] = ()
     #: True if the worker changed no file, and the task does not show whether it had to.
     unchanged: bool = False

@@ -93,7 +93,7 @@ class _Refs:
     abandoned: list[str]
     #: Commits that the worker made on a detached HEAD, before it checked out another commit.
     left: list[str]
-    #: By name, the last commits of branches that the worker deleted.
+    #: By name, the last commits of branches of the worker that were deleted.
     deleted: dict[str, str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even

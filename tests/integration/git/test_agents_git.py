@@ -166,7 +166,7 @@ def test_the_job_names_a_branch_that_an_agent_deleted_before_it_was_merged(host:
 
     job = ended["job_id"]
     ref = f"refs/orchestrator-kept/{job}/worker_1/deleted/try"
-    told = f"worker_1: not merged, because the worker deleted the branch: try ({ref})"
+    told = f"worker_1: not merged, because the branch was deleted: try ({ref})"
     assert (ended["status"], ended["reason"]) == ("completed", told)
     assert ref in host.final(job)
     assert host.project.show(ref, "t.txt") == "t"

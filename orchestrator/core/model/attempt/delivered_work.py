@@ -96,7 +96,7 @@ class SideWorkKind(StrEnum):
     #: A repository in the worker's worktree. Its files are in the worker's branch, and its history
     #: is on a ref.
     NESTED = "nested"
-    #: A branch that the agent deleted, with commits that are not in the result.
+    #: A deleted branch of the agent, with commits that are not in the result.
     DELETED = "deleted"
 
 
@@ -139,7 +139,7 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     found = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
     for kind, words in (
         (SideWorkKind.NESTED, "nested repositories committed as files"),
-        (SideWorkKind.DELETED, "not merged, because the worker deleted the branch"),
+        (SideWorkKind.DELETED, "not merged, because the branch was deleted"),
     ):
         if saved := [f"{each.name} ({each.ref})" for each in work if each.kind is kind]:
             found.append(f"{words}: {listed(saved)}")

@@ -233,7 +233,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             "changed tests or gate settings that judge the worker's work: conftest.py",
             "nothing was changed by worker_7",
             "core.1",
-            "not merged, because the worker deleted the branch: feature (refs/kept)",
+            "not merged, because the branch was deleted: feature (refs/kept)",
         ],
     ),
     "gates": (
