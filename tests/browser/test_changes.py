@@ -152,6 +152,8 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
 
     expect(page.get_by_text("No conflict is open")).to_be_visible()
     assert site.project.show(f"orchestrator/{job}/result", "README.md") == "blue"
+    page.get_by_role("link", name="Graph").click()
+    expect(page.locator(".dag")).to_contain_text("2 branches")
 
 
 def test_a_conflict_in_a_long_file_is_shown_without_the_rest_of_the_file(

@@ -104,6 +104,10 @@ def test_the_graph_has_one_box_for_many_equal_tasks(page: Page, site: Site) -> N
     expect(page.locator("aside h3")).to_have_text("Test 6")
     graph.get_by_role("button", name="Show fewer tasks").click()
     expect(graph.get_by_role("link")).to_have_count(4)
+    graph.get_by_role("button", name="Without successful tasks").click()
+    expect(graph.get_by_role("link")).to_have_count(2)
+    first = graph.get_by_role("link", name="Test 77").bounding_box()
+    assert first is not None and first["x"] < box["x"] + box["width"] / 2
     page.set_viewport_size({"width": 390, "height": 844})
     then = page.locator(".ranks section").nth(1)
     expect(then.locator("li").first).to_contain_text("Test 77")

@@ -88,7 +88,7 @@ function Group({ model, box, selected, select, toggle }) {
   return html`<g transform=${`translate(${box.x} ${box.y})`}><rect class="frame" width=${width} height=${box.height} rx="10" />
     <text class="l1" x="12" y="21">${cut(name, room)} · ${tasks}</text>
     <svg x="12" y="29" width=${width - 24} height="6"><${Bar} counts=${counts} label=${countsAsText(counts)} /></svg>
-    <text class="l2" x="12" y="51">${cut(countsAsText(counts), Math.floor((width - 24) / 6.1))}</text>
+    <text class="l2" x="12" y="51">${cut(countsAsText(counts), Math.floor((width - 24) / 6))}</text>
     ${nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: width - 20 }} selected=${selected === node.i} select=${select} />`)}
     <text class="lab press" x="12" y=${box.toggle.y} role="button" tabindex="0" aria-expanded=${String(box.toggle.isWhole)} aria-label=${`${word}: ${name}`} onClick=${press} onKeyDown=${keys}>${box.toggle.isWhole ? "▾" : "▸"} ${word}</text>
     ${box.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} selected=${selected === chip.i} select=${select} />`)}</g>`;
@@ -175,7 +175,7 @@ function useMerge(model, details) {
   const { merged, gates, merging, conflicts, missing } = given.data;
   if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merging branches" : "after all tasks" };
   if (details.merge_state === "none") return null;
-  const lacks = missing.length || conflicts.length;
+  const lacks = missing.length || conflicts.filter((each) => !each.resolved).length;
   const words = [lacks ? `lacks ${many(lacks, "change")}` : many(merged.length, "branch", "branches"), judged(gates)].filter(Boolean).join(" · ");
   return { state: details.merge_state === "merged" ? "success" : "failed", words };
 }
@@ -242,23 +242,22 @@ function Graph({ model, tasks, details, refresh }) {
     if (!next.delete(key)) next.add(key);
     return next;
   });
-  const drawn = layout(model, isOpen, chosen);
+  const isShown = (unit) => !left || unit.workers.some((i) => model.state[i] !== "success");
+  const drawn = layout(model, isOpen, chosen, isShown);
   const merge = useMerge(model, details);
   const wide = drawn.width + (merge ? LAST.gap + LAST.width + 10 : 0);
   const selected = chosen ?? first(model);
   useArrows(drawn, selected, select, toggle, model);
-  const hidden = (box) => left && box.unit.workers.every((i) => model.state[i] === "success");
-  const shown = drawn.boxes.filter((box) => !hidden(box));
-  const visible = new Set(shown.map((box) => box.unit));
   return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(tasks, "task")} and their dependencies">
       <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
         <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Without successful tasks</button></div></div>
+      ${!drawn.boxes.length && html`<p class="pad soft small">All tasks succeeded.</p>`}
       <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}>
-        ${drawn.columns.map((column, rank) => html`<text key=${rank} class="lab" x=${drawn.boxes.find((box) => box.rank === rank).x} y="22">${rankName(rank).toUpperCase()}</text>`)}
-        <g>${drawn.edges.filter((edge) => visible.has(edge.from) && visible.has(edge.to)).map((edge) =>
+        ${drawn.stacks.map((stack, rank) => stack.length > 0 && html`<text key=${rank} class="lab" x=${stack[0].x} y="22">${rankName(rank).toUpperCase()}</text>`)}
+        <g>${drawn.edges.map((edge) =>
           html`<path key=${`${edge.from.task}>${edge.to.task}`} class=${`edge ${edgeClass(model, edge)}`} d=${bend(edge)} />`)}</g>
         ${merge && html`<${Last} model=${model} drawn=${drawn} merge=${merge} />`}
-        ${shown.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
+        ${drawn.boxes.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
     <${Ranks} model=${model} columns=${ranked(model)} merge=${merge} />
     <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick lines: the critical path</span></p></div>
     ${selected !== undefined && html`<${Panel} model=${model} i=${selected} refresh=${refresh} />`}</div>`;

@@ -11,7 +11,7 @@ export const MOST_IN_GROUP = 5;
 const NODE = { height: 52, gap: 10 };
 const CHIP = { height: 32, gap: 6, pad: 10 };
 const FRAME = { pad: 10, caption: 26 };
-const WIDTH = { plain: 216, framed: 336, group: 264, whole: 660 };
+const WIDTH = { plain: 216, framed: 336, group: 300, whole: 660 };
 const GROUP_HEAD = 62;
 const COLUMN_GAP = 60;
 const TOP = 34;
@@ -162,15 +162,15 @@ function drawnUnit(model, unit, isOpen, chosen) {
 
 const short = (name) => cut(name, 26);
 
-export function layout(model, isOpen, chosen) {
+export function layout(model, isOpen, chosen, isShown) {
   const columns = grouped(ranked(model));
   const boxes = new Map();
   const stacks = [];
   let x = LEFT;
   let bottom = 0;
   columns.forEach((column, rank) => {
-    const drawn = ordered(column, boxes, rank).map((unit) => drawnUnit(model, unit, isOpen, chosen));
-    const width = Math.max(...drawn.map((each) => each.width));
+    const drawn = ordered(column, boxes, rank).filter(isShown).map((unit) => drawnUnit(model, unit, isOpen, chosen));
+    const width = Math.max(0, ...drawn.map((each) => each.width));
     let y = TOP;
     for (const each of drawn) {
       boxes.set(each.unit, { ...each, width, x, y, rank });
@@ -178,9 +178,9 @@ export function layout(model, isOpen, chosen) {
     }
     stacks.push(drawn.map((each) => boxes.get(each.unit)));
     bottom = Math.max(bottom, y);
-    x += width + COLUMN_GAP;
+    x += drawn.length ? width + COLUMN_GAP : 0;
   });
-  return { columns, stacks, boxes: [...boxes.values()], edges: edges(model, boxes, stacks), width: x - COLUMN_GAP + LEFT, height: bottom + 6 };
+  return { stacks, boxes: [...boxes.values()], edges: edges(model, boxes, stacks), width: Math.max(LEFT, x - COLUMN_GAP) + LEFT, height: Math.max(bottom, TOP + NODE.height + NODE.gap) + 6 };
 }
 
 function ordered(column, boxes, rank) {
@@ -195,7 +195,7 @@ function ordered(column, boxes, rank) {
 // Where an edge passes the columns between two ranks: between their boxes. Behind a box, it would look
 // like two edges of this box.
 export function stops(stacks, { x1, y1, x2, y2 }, from, to) {
-  return stacks.slice(from + 1, to).map((stack) => {
+  return stacks.slice(from + 1, to).filter((stack) => stack.length).map((stack) => {
     const { x, width } = stack[0];
     const y = y1 + ((y2 - y1) * (x + width / 2 - x1)) / (x2 - x1);
     const hit = stack.find((box) => y > box.y - PASS && y < box.y + box.height + PASS);
@@ -211,7 +211,7 @@ const port = (box, node = box.nodes[0]) => box.y + (box.unit.group ? 0 : node.y)
 function edges(model, boxes, stacks) {
   const made = [];
   for (const [unit, to] of boxes) {
-    const needed = [...unit.needs].map((each) => boxes.get(each)).sort((a, b) => a.y - b.y);
+    const needed = [...unit.needs].map((each) => boxes.get(each)).filter(Boolean).sort((a, b) => a.y - b.y);
     needed.forEach((from, index) => {
       const y1 = port(from, from.nodes.find(({ i }) => model.chosen[i] === true));
       const y2 = port(to) + (index - (needed.length - 1) / 2) * 7;
