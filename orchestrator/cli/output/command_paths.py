@@ -8,6 +8,9 @@ import os
 import re
 import shlex
 import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.text import command_name
@@ -37,7 +40,21 @@ def _here(name: str) -> str:
         return shlex.quote(str(FOLDER / name))
 
 
+def program_of_home(arguments: Sequence[str], directory: str) -> str:
+    """Return the path of the home's own ``bin/orchestrator``; "" if no home with one is given.
+
+    ``arguments``: those of this process. A home's program passes ``--home`` first.
+    """
+    home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
+    if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
+        return ""
+    return path_here(IN_FOLDER, os.path.join(directory, home), directory)
+
+
 def _command() -> str:
+    with suppress(OSError):  # the current directory was removed
+        if program := program_of_home(sys.argv[1:], os.getcwd()):
+            return program
     if IS_INSTALLED:
         return command_name.COMMAND
     found = shutil.which(_PROGRAM)

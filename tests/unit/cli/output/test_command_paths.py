@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli.output import command_paths
-from orchestrator.cli.output.command_paths import path_here, with_paths_here
+from orchestrator.cli.output.command_paths import path_here, program_of_home, with_paths_here
 from orchestrator.security.files.product_files import FOLDER
 from tests.support.sources import PACKAGE, source_nodes
 
@@ -26,6 +26,18 @@ from tests.support.sources import PACKAGE, source_nodes
 )
 def test_a_command_has_its_shorter_path(directory: str, path: str) -> None:
     assert path_here("bin/orchestrator", "/home/me/shop/orchestrator", directory) == path
+
+
+def test_a_home_with_its_own_program_is_named_by_it(tmp_path: Path) -> None:
+    program = tmp_path / "home" / "bin" / "orchestrator"
+    arguments = ["--home", str(tmp_path / "home"), "status"]
+
+    assert program_of_home(arguments, str(tmp_path)) == ""
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert program_of_home(arguments, str(tmp_path)) == "home/bin/orchestrator"
+    assert program_of_home(arguments, str(tmp_path / "home")) == "bin/orchestrator"
+    assert program_of_home(["status"], str(tmp_path)) == ""
 
 
 def test_a_path_is_quoted_for_the_shell() -> None:
