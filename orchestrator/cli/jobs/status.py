@@ -58,9 +58,15 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
         _show_leftovers(context)
         return ExitCode.OK
     last = _watched_on_terminal(context, job_id) if watch else None
+    shown: list[str] = []
     while True:
         answer = _last_status(context, last) if last else find_status(context, job_id)
-        _show(context, answer, clear=watch)
+        # The first line has the time. A pipe gets the lines only if something else has changed.
+        lines = status_lines(answer, terminal_width())
+        changed = [answer["status"], *lines[1:]]
+        if context.as_json or sys.stdout.isatty() or changed != shown:
+            _show(context, answer, lines, clear=watch)
+        shown = changed
         if answer["status"] in ENDED_JOB:
             return of_job(str(answer["status"]))
         if not watch:
@@ -120,13 +126,13 @@ def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
     return answer
 
 
-def _show(context: CliContext, answer: dict[str, Any], clear: bool) -> None:
+def _show(context: CliContext, answer: dict[str, Any], lines: list[str], clear: bool) -> None:
     if context.as_json:
         click.echo(json.dumps(answer, indent=None if clear else 2))
         return
     if clear and answer["status"] not in ENDED_JOB:
         click.clear()
-    click.echo("\n".join(status_lines(answer, terminal_width())))
+    click.echo("\n".join(lines))
     if answer["status"] not in ENDED_JOB:
         from orchestrator.cli.jobs.inbox import open_needs
 
