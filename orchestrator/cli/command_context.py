@@ -181,13 +181,26 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
     return int(found[1]) * _SECONDS_OF[found[2]]
 
 
+class Count(click.IntRange):
+    """A whole number, as an option's type."""
+
+    #: In errors: "'x' is not a valid whole number".
+    name = "whole number"
+
+
+class Amount(click.FloatRange):
+    """A number, as an option's type."""
+
+    name = "number"
+
+
 class Seconds(click.FloatRange):
     """A duration in seconds, as an option's type.
 
     Rejects "nan" and "inf", which Python's ``float`` accepts.
     """
 
-    name = "seconds"
+    name = "number of seconds"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import CliContext, Count, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
@@ -21,7 +21,7 @@ REQUEST_COLUMN = 46
 )
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=Count(1, 1000),
     default=20,
     show_default=True,
     metavar="N",

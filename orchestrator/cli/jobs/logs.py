@@ -10,6 +10,7 @@ import click
 
 from orchestrator.cli.command_context import (
     CliContext,
+    Count,
     job_argument,
     json_option,
     pass_cli_context,
@@ -28,9 +29,7 @@ FOLLOWED_LINES = 10
 @job_argument
 @click.argument("worker_id", metavar="[WORKER]", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Follow the log until the job has ended.")
-@click.option(
-    "-n", "--tail", type=click.IntRange(min=0), metavar="N", help="Print the last N lines."
-)
+@click.option("-n", "--tail", type=Count(min=0), metavar="N", help="Print the last N lines.")
 @json_option
 @pass_cli_context
 def logs_command(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from orchestrator.cli.command_context import Seconds
+from orchestrator.cli.command_context import Amount, Count, Seconds
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.lazy_dataclass import dataclass
@@ -66,10 +66,10 @@ request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", call
 
 
 _TYPES: Mapping[ValueKind | tuple[str, ...], Any] = {
-    ValueKind.COUNT: click.IntRange(min=1),
-    ValueKind.COUNT_OR_ZERO: click.IntRange(min=0),
+    ValueKind.COUNT: Count(min=1),
+    ValueKind.COUNT_OR_ZERO: Count(min=0),
     ValueKind.SECONDS: Seconds(min=0, min_open=True),
-    ValueKind.MONEY: click.FloatRange(min=0, min_open=True),
+    ValueKind.MONEY: Amount(min=0, min_open=True),
 }
 
 

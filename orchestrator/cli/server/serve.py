@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_cli_context, project_option
+from orchestrator.cli.command_context import CliContext, Count, pass_cli_context, project_option
 
 #: Modules that import many others, the lowest layer first. If they were imported by one another,
 #: the nested imports would reach the end of a 16 KB block of Python's call stack. Python 3.11 then
@@ -25,7 +25,7 @@ FIRST_IMPORTS = (
 @click.option("--host", metavar="NAME", help="Address to listen on.")
 @click.option(
     "--port",
-    type=click.IntRange(0, 65535),
+    type=Count(0, 65535),
     metavar="N",
     help="Port to listen on; 0: any free port.",
 )

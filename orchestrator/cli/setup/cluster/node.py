@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli.command_context import CliContext, pass_cli_context
+from orchestrator.cli.command_context import CliContext, Count, pass_cli_context
 
 
 @click.group("node")
@@ -18,7 +18,7 @@ def node_command() -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
 @click.option(
     "--slots",
-    type=click.IntRange(1, 10_000),
+    type=Count(1, 10_000),
     help="Number of workers (default: number of processors).",
 )
 @click.option(

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orchestrator import IS_INSTALLED
-from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
+from orchestrator.cli.command_context import (
+    Amount,
+    CliContext,
+    Count,
+    json_option,
+    pass_cli_context,
+)
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal import pasteable
 from orchestrator.core.errors import ConfigError
@@ -43,7 +49,7 @@ INIT = f"{COMMAND} nodes init --address HOST:PORT"
 
 days_option = click.option(
     "--days",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(min=0, min_open=True),
     default=_DAYS,
     show_default=True,
     help="Days for which the certificate is valid.",
@@ -121,7 +127,7 @@ def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -
 @name_argument
 @click.option(
     "--slots",
-    type=click.IntRange(1, 10_000),
+    type=Count(1, 10_000),
     help="Number of workers (default: the machine's number of processors).",
 )
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
