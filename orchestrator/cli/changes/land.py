@@ -9,6 +9,7 @@ import click
 from orchestrator.api.client.errors import ConflictError
 from orchestrator.cli.command_context import (
     CliContext,
+    Count,
     job_argument,
     pass_cli_context,
     project_option,
@@ -51,7 +52,7 @@ _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
 @click.option("--stat", is_flag=True, help="Show changed files and line counts only.")
 @click.option(
     "--attempt",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     metavar="N",
     help="Show the state of WORKER at the end of attempt N, even if rolled back.",
 )
@@ -193,7 +194,7 @@ def incomplete(job: Mapping[str, Any]) -> str:
     if job["status"] == JobStatus.COMPLETED:
         return ""
     reason = f": {job['reason']}" if job.get("reason") else ""
-    return printable(f"job {job['job_id']} is {job['status']}{reason}")
+    return pasteable(f"job {job['job_id']} is {job['status']}{reason}")
 
 
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
@@ -205,8 +206,10 @@ def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictE
         raise error
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
-    also = f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial"
-    click.echo(pasteable("\n".join([*_lacks(job), also])), err=True)
+    lines = list(_lacks(job))
+    if not (status.ended and job.get("merge_state") == MergeState.NONE):
+        lines.append(f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial")
+    click.echo(pasteable("\n".join(lines)), err=True)
     return of_job(status) if status.ended else ExitCode.FAILED
 
 

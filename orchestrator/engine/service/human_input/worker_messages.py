@@ -85,20 +85,23 @@ class WorkerMessageCalls:
         return not worker.is_adviser and self._reads_messages(worker.agent, windows=windows)
 
     def _check_reads(self, job: Job, worker: Worker) -> None:
-        feedback = f"{COMMAND} feedback {job.id} {worker.id}"
         if worker.status.ended:
-            raise Conflict(
-                f"{worker.id} has ended ({worker.status}); nothing was sent; send feedback on its "
-                f"change: {feedback}",
-                kind=CANNOT_MESSAGE,
-            )
-        if not self.reads_messages(job, worker):
-            raise Conflict(
-                f"agent {worker.agent!r} of {worker.id} reads no messages while it works; nothing "
-                f"was sent; cancel the worker: {COMMAND} cancel {job.id} {worker.id}; then comment "
-                f"on its change: {feedback}",
-                kind=CANNOT_MESSAGE,
-            )
+            why = f"{worker.id} has ended ({worker.status})"
+        elif self.reads_messages(job, worker):
+            return
+        else:
+            why = f"agent {worker.agent!r} of {worker.id} reads no messages while it works"
+        cancel = f"cancel the worker: {COMMAND} cancel {job.id} {worker.id}"
+        steps = [] if worker.status.ended else [cancel]
+        if self._runs_command(worker):
+            steps.append(f"submit the wanted change as a new request: {COMMAND} submit")
+        else:
+            steps.append(f"comment on its change: {COMMAND} feedback {job.id} {worker.id}")
+        raise Conflict(f"{why}; nothing was sent; {'; then '.join(steps)}", kind=CANNOT_MESSAGE)
+
+    def _runs_command(self, worker: Worker) -> bool:
+        tasks = self._store.tasks(worker.job_id)
+        return any(each.id == worker.task_id and each.command is not None for each in tasks)
 
     def _pass_on(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.

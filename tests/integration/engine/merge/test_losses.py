@@ -249,6 +249,19 @@ def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     assert project.path.joinpath("a.py").exists()
 
 
+def test_land_offers_no_incomplete_result_of_a_job_without_changes(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, _ = made()
+    job = site.run("x", [shell("true"), shell("exit 1", retries=0)])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "land", job) == 6
+
+    told = capfd.readouterr().err
+    assert f"job {job} is partial; nothing was changed" in told and "--partial" not in told
+
+
 def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -75,6 +75,8 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     refused = send(site, job, "x", "worker_2")
     assert (refused.status_code, refused.json()["type"]) == (409, "cannot-message")
     assert "'shell'" in refused.json()["detail"]
+    # A command reads no comments, either.
+    assert "feedback" not in refused.json()["detail"]
     assert send(site, job, "x", "worker_9").status_code == 404
     for text in ("", "  \n"):
         assert send(site, job, text).status_code == 422
@@ -94,6 +96,7 @@ def test_only_people_write_to_workers_that_read(make_site: MakeSite, api: ModelA
     directory.with_name("go").touch()
     (site.directory(job) / "depth_0" / "worker_2" / "go").touch()
     assert site.wait(job)["status"] == "completed"
+    assert "feedback" not in send(site, job, "x", "worker_2").json()["detail"]
     (message,) = messages(site, job)
     assert (message["attempt"], message["by"], message["text"]) == (1, "default", "Use tabs")
     assert kinds(site, job) == ["worker_messaged", "worker_message_delivered"]
