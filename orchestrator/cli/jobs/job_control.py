@@ -12,6 +12,7 @@ import click
 
 from orchestrator.cli.command_context import (
     CliContext,
+    Count,
     Seconds,
     job_argument,
     json_option,
@@ -80,17 +81,13 @@ def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str
 def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
     """Return an ended job's status from its files.
 
-    None if a server runs, or the job has not ended.
+    None if a server runs, or the job has not ended. Raise NotFound for an unknown job.
     """
     from orchestrator.cli.offline.jobs_on_disk import find_job
-    from orchestrator.core.errors import NotFound
 
     if context.client_if_running() is not None:
         return None
-    try:
-        answer = find_job(context.workspace, job_id)
-    except NotFound:
-        return None
+    answer = find_job(context.workspace, job_id)
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
 
 
@@ -226,13 +223,13 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
 )
 @click.option(
     "--max-workers",
-    type=click.IntRange(min=1),
+    type=Count(min=1),
     metavar="N",
     help="Maximum number of workers that run in parallel.",
 )
 @click.option(
     "--max-retries",
-    type=click.IntRange(min=0),
+    type=Count(min=0),
     metavar="N",
     help="Maximum number of retries of a failed worker, also of tasks that set their own.",
 )

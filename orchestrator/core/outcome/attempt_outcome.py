@@ -88,9 +88,8 @@ def _code(exit: Exit, evidence: Evidence) -> str:
 
 
 def _out_of_time(exit: Exit) -> str:
-    if exit.cause is not ExitCause.TASK_TIMEOUT:
-        return f"stopped by {exit.stopped_by}"
-    return f"stopped by {exit.stopped_by}; to allow more time, set timeout in the task"
+    more = "; to allow more time, set timeout in the task, or retry with --timeout"
+    return f"stopped by {exit.stopped_by}{more if exit.cause is ExitCause.TASK_TIMEOUT else ''}"
 
 
 def _shows_something(evidence: Evidence) -> bool:

@@ -268,6 +268,42 @@ def test_wait_goes_on_until_the_job_has_ended(served: FakeApi, orchestrator: Orc
     assert orchestrator("wait", "j1") == ExitCode.OK
 
 
+@pytest.mark.parametrize("command", ["wait", "logs", "status", "diff"])
+def test_without_a_server_an_unknown_job_is_not_found(
+    orchestrator: Orchestrator, capsys: Capture, command: str
+) -> None:
+    assert orchestrator(command, "nope") == ExitCode.NOT_FOUND
+    assert "there is no job nope in " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("jobs", "--limit", "x"), "whole number"),
+        (("run", "x", "--max-cost", "two"), "number"),
+        (("run", "x", "--timeout", "5s"), "number of seconds"),
+    ],
+)
+def test_a_value_of_another_kind_is_named(
+    orchestrator: Orchestrator, capsys: Capture, arguments: tuple[str, ...], kind: str
+) -> None:
+    assert orchestrator(*arguments) == ExitCode.USAGE
+    assert f"'{arguments[-1]}' is not a valid {kind}." in capsys.readouterr().err
+
+
+def test_watch_into_a_pipe_prints_only_what_is_new(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served.end_at_once = False
+    orchestrator("submit", "x")
+    waits = iter((lambda: None, lambda: None, served.jobs["j1"].end))
+    monkeypatch.setattr("time.sleep", lambda _: next(waits)())
+
+    assert orchestrator("status", "j1", "--watch") == ExitCode.OK
+
+    assert capsys.readouterr().out.count("job j1: ") == 2
+
+
 def test_cancel_and_retry_print_the_status(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
