@@ -174,7 +174,7 @@ class BranchMerge:
             missing=missing_from(record),
             overruled=overruled_in(record),
             both_kept=both_kept_in(record),
-            undone=tuple(self._undone(tree, job, inside, touched, settled.commit)),
+            undone=tuple(self._undone(tree, job, inside, files, settled.commit)),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
             flaky=flaky_gates(settled.results),
@@ -190,18 +190,21 @@ class BranchMerge:
         tree: Tree,
         job: Job,
         inside: Sequence[Worker],
-        touched: Collection[str],
+        files: Mapping[str, str],
         result: str,
     ) -> Iterator[str]:
         """Yield the merged workers of whose changes the result has none.
 
         Only workers of dependencies are checked, because other workers cannot undo their changes
-        without a conflict. ``touched``: the files that the result changes.
+        without a conflict. ``files``: the changed files of the result by path in the project.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
+            # The stored paths may be incomplete. Reading all paths takes a git process.
+            if not files.keys().isdisjoint(worker.touched_files):
+                continue
             made = {*self._worktrees.touched(worker)}
-            if made and made.isdisjoint(touched):
+            if made and made.isdisjoint(files.values()):
                 differing = self._repository.touched(result, worker_branch(worker))
                 if made <= {*differing}:
                     yield worker.id

@@ -13,9 +13,10 @@ from typing import TypeVar
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.dag import in_order
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import WorkerStatus
@@ -200,26 +201,23 @@ class MergeRunner:
         own = [each for each in tree.workers if each.job_id == job.id and each.counts]
         own = [each for each in own if not each.is_adviser]
         without = [each for each in own if not has_worktree(each)]
-        result, merged = (record.commit, record.merged) if record else ("", ())
-        found = {}
-        for worker in own:
-            task = tasks[worker.task_id]
-            if worker in without:
-                paths = self._without_worktree.removed(worker, task, without)
-            elif result and worker.id in merged:
-                paths = self._removed_by_others(worker, task, result)
-            else:
-                continue
-            if paths := tuple(each for each in paths if not held_by(each, files)):
-                found[worker.id] = paths
-        return found
+        found = {
+            each.id: self._without_worktree.removed(each, tasks[each.task_id], without)
+            for each in without
+        }
+        if record and record.commit:
+            merged, result = {*record.merged}, self._repository.files(record.commit)
+            for each in (each for each in own if each.id in merged and has_worktree(each)):
+                promised = [path for path in tasks[each.task_id].writes if not held_by(path, files)]
+                found[each.id] = self._removed_by_others(each, promised, result)
+        lost = {name: [each for each in found[name] if not held_by(each, files)] for name in found}
+        return {name: tuple(paths) for name, paths in lost.items() if paths}
 
-    def _removed_by_others(self, worker: Worker, task: TaskSpec, result: str) -> tuple[str, ...]:
+    def _removed_by_others(
+        self, worker: Worker, promised: Sequence[str], result: GateFiles
+    ) -> tuple[str, ...]:
         """Return the promised files that a worker's branch has, and that the result lacks."""
-        if not task.writes:
-            return ()
-        there = self._repository.files(result).paths()
-        absent = [each for each in task.writes if not held_by(each, there)]
+        absent = [each for each in promised if not held_by(each, result.paths())]
         made = self._repository.files(worker_branch(worker)).paths() if absent else ()
         return tuple(each for each in absent if held_by(each, made))
 
