@@ -103,10 +103,13 @@ def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
     return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 
 
-def table(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as aligned columns. Tabs and line breaks become blanks."""
+def table(rows: Iterable[Sequence[object]], most: int | None = None) -> str:
+    """Return rows as aligned columns. Tabs and line breaks become blanks.
+
+    ``most``: maximum width of a column. Longer cells are not cut; they only move the next cell.
+    """
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [min(max(map(len, each)), most or sys.maxsize) for each in zip(*cells, strict=True)]
     return "\n".join(
         GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in cells

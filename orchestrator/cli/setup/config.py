@@ -9,6 +9,9 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.terminal import table
 from orchestrator.core.errors import ConfigError
 
+#: Maximum width of a column of settings, except for longer values.
+MOST_COLUMNS = 40
+
 
 @click.group("config")
 def config_command() -> None:
@@ -35,7 +38,7 @@ def show_command(context: CliContext, origin: bool) -> None:
         click.echo(json.dumps(shown, indent=2))
         return
     rows = [(name, _text(value), origins.get(name, "default")) for name, value in values.items()]
-    click.echo(table(row if origin else row[:2] for row in rows))
+    click.echo(table((row if origin else row[:2] for row in rows), MOST_COLUMNS))
 
 
 def _text(value: object) -> str:

@@ -291,6 +291,16 @@ def test_a_value_of_another_kind_is_named(
     assert f"'{arguments[-1]}' is not a valid {kind}." in capsys.readouterr().err
 
 
+def test_a_long_value_does_not_widen_the_table_of_settings(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("config", "show", "--origin") == ExitCode.OK
+
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert len(lines["workers.max_workers"]) < 100
+    assert max(map(len, lines.values())) > 100, "no value is cut"
+
+
 def test_watch_into_a_pipe_prints_only_what_is_new(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
