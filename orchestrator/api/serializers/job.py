@@ -26,7 +26,7 @@ from orchestrator.api.serializers.answer_parts import (
     usage_answer,
     worker_seconds,
 )
-from orchestrator.api.serializers.status import by_job, session_answer
+from orchestrator.api.serializers.status import by_job, landed, session_answer
 from orchestrator.core.candidates.comparison import comparisons
 from orchestrator.core.limits.usage_budgets import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
@@ -108,10 +108,7 @@ def job_answer(
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
-        landed=[
-            answers.job.LandedAnswer(**{**asdict(each), "at": moment(each.at)})
-            for each in job.facts.landed
-        ],
+        landed=landed(job),
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),

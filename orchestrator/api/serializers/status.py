@@ -128,6 +128,7 @@ def _status(
             answers.status.RepositoryChangeAnswer(**asdict(each))
             for each in job.facts.repository_changes
         ],
+        landed=landed(job),
         counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
         left=dict(detail.left),
@@ -137,6 +138,14 @@ def _status(
         seconds=wall_seconds(job, detail.workers),
         links=links(job.id),
     )
+
+
+def landed(job: Job) -> list[answers.status.LandedAnswer]:
+    """Return the branches on which the job's result has landed."""
+    return [
+        answers.status.LandedAnswer(**{**asdict(each), "at": moment(each.at)})
+        for each in job.facts.landed
+    ]
 
 
 def missing_changes(

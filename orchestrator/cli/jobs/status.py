@@ -26,7 +26,13 @@ from orchestrator.cli.output.job_summary import (
     tasks_of,
     used_line,
 )
-from orchestrator.cli.output.terminal import first_line, paint, pasteable, terminal_width
+from orchestrator.cli.output.terminal import (
+    first_line,
+    local_time,
+    paint,
+    pasteable,
+    terminal_width,
+)
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB
 
@@ -190,6 +196,10 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(used)
     if caps := cap_line(answer.get("caps") or {}):
         lines.append(caps)
+    for each in answer.get("landed") or ():
+        lines.append(
+            f"Landed: {each['branch']}, {local_time(each['at'])}, commit {each['commit'][:12]}"
+        )
     results = answer.get("results") or {}
     if answer["status"] in ENDED_JOB and results.get("final_report"):
         lines.append(f"Result: {results['final_report']}")

@@ -21,6 +21,7 @@ from orchestrator.schemas.answers.answer import Answer, Links, Usd, no_items
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
 from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.answers.status import (
+    LandedAnswer,
     PausedAnswer,
     PlanFallbackAnswer,
     QuestionAnswer,
@@ -285,18 +286,6 @@ class EstimateAnswer(Answer):
     """Part of the cost that reviewers cause; null: unknown."""
     from_workers: int
     """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""
-
-
-class LandedAnswer(Answer):
-    """A branch of the user that contains the job's result."""
-
-    branch: str
-    commit: str
-    before: str
-    """The branch's commit before the landing."""
-    at: datetime
-    by: str
-    """Key of the caller who landed the result."""
 
 
 class JobAnswer(Answer):

@@ -125,6 +125,18 @@ class RepositoryChangeAnswer(Answer):
     """Remote of a push."""
 
 
+class LandedAnswer(Answer):
+    """A branch of the user that contains the job's result."""
+
+    branch: str
+    commit: str
+    before: str
+    """The branch's commit before the landing."""
+    at: datetime
+    by: str
+    """Key of the caller who landed the result."""
+
+
 class PlanFallbackAnswer(Answer):
     """Fallback of planner auto: the agent made no plan, and therefore the rules made the plan."""
 
@@ -303,6 +315,8 @@ class StatusAnswer(Answer):
     not chosen. Present after the job's end."""
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
+    landed: list[LandedAnswer] = Field(default_factory=no_items)
+    """Branches on which the result has landed; a landing that undo reverted does not count."""
     counts: dict[str, int]
     """Number of workers by status, including all child jobs."""
     remaining: dict[str, Any]

@@ -611,10 +611,18 @@ def test_a_result_is_looked_at_landed_and_taken_back(
     assert command(site, "land", job, "--yes") == 0
     assert (project.path / "new.txt").read_text() == "new\n"
     capfd.readouterr()
+    assert command(site, "status", job) == 0
+    shown = capfd.readouterr().out
+    assert (
+        "\nLanded: main, " in shown
+        and f", commit {project.git('rev-parse', 'main')[:12]}\n" in shown
+    )
     assert command(site, "undo", "--", job) == 1
     assert f": bin/orchestrator undo --yes -- {job}\n" in capfd.readouterr().err
     assert command(site, "undo", job, "--yes") == 0
     assert project.git("rev-parse", "main") == before
+    capfd.readouterr()
+    assert command(site, "status", job) == 0 and "Landed" not in capfd.readouterr().out
     assert command(site, "diff", "no-such-job") == 3
 
 
