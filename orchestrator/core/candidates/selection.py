@@ -184,17 +184,13 @@ def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[
     A new test counts if the task names it, or if it passes on two candidates. Other new tests do
     not count, because each candidate passes its own tests.
     """
-    own = {each.id: _new_tests(each) for each in workers}
+    own = {each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers}
     passing = Counter(
         chain.from_iterable(own[each.id] for each in workers if each.status.succeeded)
     )
     named = {test for tests in own.values() for test in tests if _is_named(test, words)}
     counting = named | {test for test, count in passing.items() if count >= FEWEST_AGREEING}
     return {name: tuple(sorted(tests & counting)) for name, tests in own.items()}
-
-
-def _new_tests(worker: Worker) -> set[str]:
-    return {test for gate in worker.gates for test in gate.new_tests}
 
 
 def _is_named(test: str, words: str) -> bool:

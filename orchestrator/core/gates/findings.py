@@ -379,7 +379,9 @@ def has_no_details(reading: Reading) -> bool:
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
     what = "already fails" if ran.reading.passed is None else "tests already fail"
-    words = f"{what} on the base commit: {_first_error(ran)}"
+    first = ran.reading.flaws[0]
+    error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
+    words = f"{what} on the base commit: {error}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
     # The baseline excuses an exit code and findings of tests that ran. It does not excuse errors
     # that kept tests from running.
@@ -393,11 +395,6 @@ _ERROR = lazy_pattern(
     r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
     re.MULTILINE,
 )
-
-
-def _first_error(ran: Ran) -> str:
-    flaw = ran.reading.flaws[0]
-    return _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_SHOWN]
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:

@@ -116,7 +116,7 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """
     for worker in workers:
         delivery = worker.delivery
-        undone = _rolled_back_until(worker)
+        undone = max((each.attempt for each in worker.failures if each.undone), default=0)
         for each in delivery.side_work if delivery and not worker.is_adviser else ():
             if each.is_missing and not 0 < each.attempt <= undone:
                 is_stash = each.kind is SideWorkKind.STASH
@@ -128,10 +128,6 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
                     why=missing_in_words(each),
                     in_part=True,
                 )
-
-
-def _rolled_back_until(worker: Worker) -> int:
-    return max((each.attempt for each in worker.failures if each.undone), default=0)
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
@@ -390,7 +386,9 @@ class UnmergedChanges:
                 if worker.status.succeeded:
                     above = self._above(job.id, top)
                     command = choose_chain(worker.task_id, worker.id, job.id, above)
-                yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker), command)
+                words = worker.standing.why if worker.standing else ""
+                why = f"lost the comparison: {words}" if words else "lost the comparison"
+                yield self._kept(worker, OutsideCause.LOST_COMPARISON, why, command)
             elif worker.status.ended and not worker.status.succeeded:
                 # No command helps if the gates reject the worker's branch, because they would also
                 # reject the merged state.
@@ -542,8 +540,3 @@ def _is_blocked(worker: Worker) -> bool:
     if result is None or (result.delivery and result.delivery.by_hand):
         return False
     return any(each.blocks for each in result.gates)
-
-
-def _lost(worker: Worker) -> str:
-    words = worker.standing.why if worker.standing else ""
-    return f"lost the comparison: {words}" if words else "lost the comparison"

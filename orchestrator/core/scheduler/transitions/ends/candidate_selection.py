@@ -124,7 +124,11 @@ class CandidateSelection:
 
     def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
         by_id = {worker.id: worker for worker in candidates}
-        below = {worker.id: self._cost_below(worker) for worker in candidates}
+        spent = self._trees.spending.of
+        below = {
+            worker.id: sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
+            for worker in candidates
+        }
         first = candidates[0]
         task = self._trees.plans[first.job_id].tasks[first.task_id]
         order = ranked(candidates_of(candidates, opinions_of(reviewer), below, task.words))
@@ -140,10 +144,6 @@ class CandidateSelection:
         self._unit_of_work.emit(
             EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **payload
         )
-
-    def _cost_below(self, worker: Worker) -> float:
-        spent = self._trees.spending.of
-        return sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
 
 
 def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:

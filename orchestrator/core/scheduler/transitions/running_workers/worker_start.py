@@ -44,7 +44,9 @@ class RunningWorkers:
         # A worker that yields its place in a lock queue may wake workers that waited behind it.
         locks = self._trees.locks
         while locks.is_used and (woken := locks.take_woken()):
-            self._let_ahead(woken)
+            for key in woken:
+                if key in self._trees.unfinished and self._is_paused(key):
+                    self._task_locks.step_back(self._unit_of_work.workers[key])
             self._trees.queue_again(woken)
             self._start_ready(now, room)
 
@@ -105,11 +107,6 @@ class RunningWorkers:
         self._task_locks.step_back(worker)
         self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.NODE), unplaced.reason)
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
-
-    def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        for key in woken:
-            if key in self._trees.unfinished and self._is_paused(key):
-                self._task_locks.step_back(self._unit_of_work.workers[key])
 
     def _may_start(self, job_id: str) -> bool:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
