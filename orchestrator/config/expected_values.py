@@ -1,7 +1,7 @@
 """Describes as text which value a setting expects, based on the settings' JSON schema."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -42,16 +42,11 @@ def unknown_key(path: KeyPath) -> str:
     *holder, name = path
     known = list(schema_at(tuple(holder)).get("properties", ()))
     kind = "key" if holder else "section"
-    likely = _likely(str(name), known)
-    if likely:
+    elsewhere = [dotted(path) for path in setting_paths() if path[1] == str(name)]
+    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    if likely := next(iter([*elsewhere, *close]), None):
         return f"unknown {kind} (did you mean '{likely}'?)"
     return f"unknown {kind}; known: {', '.join(known)}"
-
-
-def _likely(name: str, known: Iterable[str]) -> str | None:
-    elsewhere = [dotted(path) for path in setting_paths() if path[1] == name]
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.6)
-    return next(iter([*elsewhere, *close]), None)
 
 
 def _child(schema: Schema, part: str | int) -> Schema:

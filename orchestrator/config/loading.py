@@ -56,18 +56,13 @@ def load(
     layers = [file, read_environment(environ), read_flags(flags or {})]
     layer = merged(map(under_present_names, layers))
     layer = with_variables(layer, environ, must_be_set=require_key)
-    _raise_if_any(layer.problems if _unreadable(file) else [])
+    if file.problems and not file.values:
+        # The file cannot be read or parsed. Missing settings are not reported, because they would
+        # follow from this problem.
+        _raise_if_any(layer.problems)
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))
     return Loaded(settings=settings, origins=_origins(settings, layer))
-
-
-def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be read or parsed.
-
-    Then missing settings are not reported, because they would follow from this problem.
-    """
-    return bool(file.problems) and not file.values
 
 
 def _validated(layer: Layer) -> Settings:

@@ -175,19 +175,13 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
     origin = Origin(source=source)
     path: KeyPath = (section, key)
     if is_text(path):
-        layer.put(section, key, _plain_text(text, path), origin)
+        # The text is not read as YAML, so that an API key of digits stays text, and ``#`` starts no
+        # comment.
+        is_null = is_optional(path) and text in ("", "~", "null")
+        layer.put(section, key, None if is_null else text, origin)
         return
     document = read_yaml(text)
     for _, reason in document.faults:
         layer.refuse(origin, f"{section}.{key}: {reason}")
     if not document.faults:
         layer.put(section, key, document.value, origin)
-
-
-def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Return a variable's text as it is, or None if it means null.
-
-    The text is not read as YAML, so that an API key of digits stays text, and ``#`` starts no
-    comment.
-    """
-    return None if is_optional(path) and text in ("", "~", "null") else text
