@@ -69,7 +69,7 @@ class Fault:
     @property
     def pointer(self) -> str:
         """The place as a JSON pointer (RFC 6901); empty for the whole document."""
-        return "".join(f"/{_escaped(part)}" for part in self.place)
+        return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.place)
 
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.place else self.detail
@@ -150,7 +150,3 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         return annotation
     found = (_model_in(argument) for argument in get_args(annotation))
     return next((model for model in found if model), None)
-
-
-def _escaped(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")

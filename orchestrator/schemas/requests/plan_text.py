@@ -53,7 +53,9 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
         raise invalid(f"{place}: not valid JSON: {error.msg}") from error
     except yaml.YAMLError as error:
         reason = getattr(error, "problem", None) or error
-        raise invalid(f"{source}{_mark(error)}: not valid YAML: {reason}") from error
+        mark = getattr(error, "problem_mark", None)
+        at = colons(mark) if mark else ""
+        raise invalid(f"{source}{at}: not valid YAML: {reason}") from error
     except (RecursionError, ValueError) as error:
         raise invalid(f"{source}: cannot be read: {error}") from error
 
@@ -82,11 +84,6 @@ def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
                 None, None, f"{key.value!r} occurs twice", key.start_mark
             )
         seen.add(key.value)
-
-
-def _mark(error: yaml.YAMLError) -> str:
-    mark = getattr(error, "problem_mark", None)
-    return colons(mark) if mark else ""
 
 
 def colons(mark: Any) -> str:
