@@ -38,7 +38,9 @@ class SafeWriter:
         parts = _parts(path)
         try:
             with self._opened(parts[:-1], make=False) as folder:
-                return _content(folder, parts[-1], path)
+                _check(folder, parts[-1], path)
+                with os.fdopen(os.open(parts[-1], _FILE, dir_fd=folder), "rb") as file:
+                    return file.read()
         except FileNotFoundError:
             return None
 
@@ -82,12 +84,6 @@ def _inner(folder: int, name: str, make: bool) -> int:
         raise
     except OSError as error:
         raise NotPlain(f"{name} exists and is not a directory") from error
-
-
-def _content(folder: int, name: str, path: str) -> bytes:
-    _check(folder, name, path)
-    with os.fdopen(os.open(name, _FILE, dir_fd=folder), "rb") as file:
-        return file.read()
 
 
 def _check(folder: int, name: str, path: str) -> None:
