@@ -5,7 +5,7 @@ The state of running jobs is cached, because most reads request it.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -383,7 +383,8 @@ class SqlStore:
             self._orders.drop({each.root_id for each in change.new_workers})
             self._orders.changed(change)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
-        self._versions.changed({each.root_id for each in _rows(change)})
+        job_roots = {each.root_id for each in (*change.new_jobs, *change.jobs)}
+        self._versions.changed(job_roots | changed_roots)
 
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
@@ -555,13 +556,6 @@ class SqlStore:
         if self._connections is None:
             raise StoreError("the store is not open")
         return self._connections
-
-
-def _rows(change: Change) -> Iterator[Job | Worker]:
-    yield from change.new_jobs
-    yield from change.jobs
-    yield from change.new_workers
-    yield from change.workers
 
 
 def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:

@@ -219,11 +219,6 @@ def _plan_removals() -> tuple[Delete, Delete]:
     )
 
 
-def _attempt_removal() -> Delete:
-    columns = tables.attempts.primary_key.columns
-    return delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
-
-
 class ChangeWriter:
     """The prepared statements that write a change.
 
@@ -240,7 +235,9 @@ class ChangeWriter:
 
     @cached_property
     def _dropped_attempts(self) -> str:
-        return str(_attempt_removal().compile(dialect=self._dialect))
+        columns = tables.attempts.primary_key.columns
+        removal = delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
+        return str(removal.compile(dialect=self._dialect))
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
