@@ -411,7 +411,11 @@ def _weighed(
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER
         promised = promises_changes(task.role, task.writes, is_agent=builds)
-        named = [each for each in outside if not _is_named(each, changes.checkout)]
+        named = [
+            path
+            for path in outside
+            if not any(path.endswith(f"/{each}") for each in changes.checkout)
+        ]
         asked = intent is Intent.CHANGE and final is not FinalText.ALREADY
         delivery = DeliveredWork(
             changed=changed,
@@ -454,10 +458,6 @@ def _side_work(running: RunningAttempt, changes: Changes) -> tuple[SideWork, ...
     worker = running.worker
     delivery = worker.delivery
     return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
-
-
-def _is_named(path: str, others: Sequence[str]) -> bool:
-    return any(path.endswith(f"/{each}") for each in others)
 
 
 def _modified_at(path: str) -> float:

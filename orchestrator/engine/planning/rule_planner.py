@@ -329,7 +329,8 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
     intro: list[str] = []
     items: list[list[str]] = []
     after: list[str] = []
-    fenced, outermost = False, _first_indent(text)
+    first_item = next((line for line in text.splitlines() if _ITEM.match(line)), "")
+    fenced, outermost = False, _indent(first_item)
     for line in text.splitlines():
         found = None if fenced else _ITEM.match(line)
         fenced ^= bool(_FENCE.match(line))
@@ -365,11 +366,6 @@ def _inline_items(text: str) -> tuple[str, Sequence[str], str]:
 
 def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
-
-
-def _first_indent(text: str) -> int:
-    first = next((line for line in text.splitlines() if _ITEM.match(line)), "")
-    return _indent(first)
 
 
 def _with_parts(text: str) -> Sequence[_Part]:

@@ -310,9 +310,7 @@ class Worktrees:
                 for task_id, each in results.items()
             }
             assignment = replace(assignment, dependency_results=marked)
-        return self._with_work(with_conflicts(self._repository, assignment), worktree)
-
-    def _with_work(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
+        assignment = with_conflicts(self._repository, assignment)
         if assignment.worker.attempt < 2 or worktree.before == worktree.start:
             return assignment
         work = self._repository.work(worktree.start, worktree.before)

@@ -130,7 +130,10 @@ class WorktreeRemoval:
     def __call__(self, change: Change) -> None:
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                self._drop_baselines(event.root_id)
+                # Without a site, an earlier server may have left a worktree.
+                gates = gates_directory(self._workspace, event.root_id)
+                if self._baselines.sites or gates.is_dir():
+                    self._baselines.drop(event.root_id)
         # Looking for the worktree of each of many short workers would delay the scheduler.
         has_worktrees = {
             job_id: self._has_worktrees(job_id)
@@ -150,11 +153,6 @@ class WorktreeRemoval:
     def _has_worktrees(self, job_id: str) -> bool:
         job = self._find_job(job_id)
         return job is None or bool(job.config.base)
-
-    def _drop_baselines(self, root_id: str) -> None:
-        # Without a site, an earlier server may have left a worktree.
-        if self._baselines.sites or gates_directory(self._workspace, root_id).is_dir():
-            self._baselines.drop(root_id)
 
     def _remove(self, worker: Worker) -> None:
         try:

@@ -188,7 +188,8 @@ class Access:
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
         job = self.job(caller, job_id)
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
-        if worker is None or not self._covers(job, worker):
+        # A root job has the workers of all its descendants.
+        if worker is None or not (job.is_root or worker.job_id == job.id):
             raise NotFound(f"job {job_id} has no worker {worker_id!r}; {self._workers_of(job)}")
         return worker
 
@@ -199,10 +200,6 @@ class Access:
             return "the job has no workers yet"
         more = ", ..." if found.total > MOST_NAMED else ""
         return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
-
-    def _covers(self, job: Job, worker: Worker) -> bool:
-        """True if the job has the worker. A root job has the workers of all its descendants."""
-        return job.is_root or worker.job_id == job.id
 
     def sees(self, caller: Caller, job: Job) -> bool:
         return caller.sees_all or self._is_own(caller, job)

@@ -141,7 +141,10 @@ class Feed:
                     self._needy.clear()
             return
         for root_id in _with_changed_needs(change, self._needy):
-            self._add_needs(root_id)
+            needs = needs_in(self._store.needy([root_id], None))
+            if needs != list(self._needy.get(root_id, ())):
+                self._needy[root_id] = needs
+                self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
         self._changed |= {each.root_id for each in (*change.new_workers, *change.workers)}
         ended = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
         self._add_figures(at_once=ended)
@@ -182,12 +185,6 @@ class Feed:
                     figures=figures,
                 )
             )
-
-    def _add_needs(self, root_id: str) -> None:
-        needs = needs_in(self._store.needy([root_id], None))
-        if needs != list(self._needy.get(root_id, ())):
-            self._needy[root_id] = needs
-            self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
         """Add an item with figures for each changed job tree.
