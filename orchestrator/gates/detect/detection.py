@@ -107,10 +107,6 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    return _python_tests(files)
-
-
-def _python_tests(files: GateFiles) -> str:
     # A file's name and its content must both show that it has tests. It may be in the directory of
     # the code.
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:

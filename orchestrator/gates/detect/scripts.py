@@ -59,15 +59,14 @@ def judges_nothing(text: str, called: Called) -> bool:
     and commands that only run such commands. False if the text cannot be split into commands.
     """
     try:
-        lines = [_words(line) for line in text.splitlines()]
+        lines = [
+            list(shlex.shlex(line, posix=True, punctuation_chars=True))
+            for line in text.splitlines()
+        ]
     except ValueError:
         return False
     may_end = text.startswith("#!") or any(word in _MAY_END for line in lines for word in line)
     return all(_succeeds(line, called, may_end=may_end) for line in lines)
-
-
-def _words(line: str) -> list[str]:
-    return list(shlex.shlex(line, posix=True, punctuation_chars=True))
 
 
 def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:

@@ -27,7 +27,9 @@ class _Part:
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
-            if not name or _is_below(name, text(found.get("id"))):
+            known = text(found.get("id"))
+            # ``CA1000/1`` is a sub-id of ``CA1000``.
+            if not name or name == known or name.startswith(f"{known}/"):
                 return found
         while name and name not in self.by_id:
             name = name.rpartition("/")[0]
@@ -124,11 +126,6 @@ def _reference(result: dict[str, Any]) -> dict[str, Any]:
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None
     }
-
-
-def _is_below(name: str, rule: str) -> bool:
-    # ``CA1000/1`` is a sub-id of ``CA1000``
-    return name == rule or name.startswith(f"{rule}/")
 
 
 def _level(configuration: object) -> str:
