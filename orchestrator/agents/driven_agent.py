@@ -260,7 +260,10 @@ class DrivenAgent:
         if outcome is None:  # the driver itself was killed
             found = Evidence(output=written, output_required=True, error=last_line(log_tail))
         else:
-            found = _evidence(_with_answer(outcome, written), written)
+            # If the last message was empty, ``output.md`` is the answer.
+            if written and outcome.error_class is ErrorClass.EMPTY:
+                outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
+            found = _evidence(outcome, written)
         read = mailbox.read_ids(control)
         return replace(found, tool=self.name, session=_session(control), messages=read)
 
@@ -272,13 +275,6 @@ def _messages(assignment: Assignment) -> dict[str, str]:
         message_file_name(each.id): message_document(each)
         for each in (result.messages if result else ())
     }
-
-
-def _with_answer(outcome: AgentOutcome, written: str) -> AgentOutcome:
-    # If the last message was empty, ``output.md`` is the answer.
-    if written and outcome.error_class is ErrorClass.EMPTY:
-        return replace(outcome, error_class=ErrorClass.NONE, error="")
-    return outcome
 
 
 def _evidence(outcome: AgentOutcome, written: str) -> Evidence:

@@ -57,13 +57,11 @@ def _usage(document: dict[str, Any]) -> Usage:
         document[name] = bool(document[name])
     for name, kind in Usage.__annotations__.items():
         value = document.get(name)
-        if kind is not bool and value is not None and not _is_amount(value):
+        if kind is bool or value is None:
+            continue
+        if not (isinstance(value, int | float) and 0 <= value < 1e15):
             raise ValueError(f"usage: {name} is not a number from 0 to 1e15")
     return Usage(**document)
-
-
-def _is_amount(value: object) -> bool:
-    return isinstance(value, int | float) and 0 <= value < 1e15
 
 
 def write(control: Path, outcome: AgentOutcome) -> None:

@@ -111,15 +111,12 @@ class Conversation:
             self._in_vain(ErrorClass.EMPTY, "the model's last answer is empty")
             self._dialect.give([], instructions.EMPTY)
         else:
-            return not self._has_mail()
+            # People's messages that arrived during the last call continue the conversation.
+            words = self._mail.take_words()
+            if words:
+                self._dialect.give([], words)
+            return not words
         return False
-
-    def _has_mail(self) -> bool:
-        """Add people's messages that arrived during the last call. Return True if there are any."""
-        words = self._mail.take_words()
-        if words:
-            self._dialect.give([], words)
-        return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
         # An API rejects a conversation in which a tool call has no result.
@@ -162,15 +159,12 @@ class Conversation:
         if use.problem:
             return Result(f"{use.name}: {use.problem}", failed=True)
         result = self._toolbox.use(use.name, use.arguments)
-        self._remember(use.name, result)
-        return result
-
-    def _remember(self, name: str, result: Result) -> None:
         # A later success of the tool cancels its earlier denial.
         if result.denied:
-            self._denied[name] = None
+            self._denied[use.name] = None
         elif not result.failed:
-            self._denied.pop(name, None)
+            self._denied.pop(use.name, None)
+        return result
 
     def _warn_of_price(self) -> None:
         if self._ledger.unpriced and self._ledger.usage.steps == 1:

@@ -84,13 +84,15 @@ def task_document(assignment: Assignment) -> str:
         "max_depth": job.config.claimed_depth + job.config.max_depth,
     }
     if assignment.feedback:
-        document["feedback"] = [_comments(each) for each in assignment.feedback]
+        document["feedback"] = [
+            {
+                "commit": given.commit,
+                "summary": given.summary,
+                "comments": [asdict(each) for each in given.comments],
+            }
+            for given in assignment.feedback
+        ]
     return json.dumps(document, ensure_ascii=False, indent=1)
-
-
-def _comments(given: Feedback) -> dict[str, object]:
-    comments = [asdict(each) for each in given.comments]
-    return {"commit": given.commit, "summary": given.summary, "comments": comments}
 
 
 def prompt_document(assignment: Assignment) -> str:

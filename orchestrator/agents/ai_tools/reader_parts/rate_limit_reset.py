@@ -81,13 +81,11 @@ def _http_date(text: str, _: float) -> float | None:
 
 def _duration(text: str, now: float) -> float | None:
     found = re.search(_DURATION, text, re.I)
-    return now + _seconds(found[1]) if found else None
-
-
-def _seconds(spans: str) -> float:
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|mil|[smhdw])", spans, re.I)
+    if not found:
+        return None
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|mil|[smhdw])", found[1], re.I)
     units = ((number, unit.lower()) for number, unit in parts)
-    return sum(float(n) * _SECONDS["ms" if u == "mil" else u] for n, u in units)
+    return now + sum(float(n) * _SECONDS["ms" if u == "mil" else u] for n, u in units)
 
 
 def _retry_after(text: str, now: float) -> float | None:

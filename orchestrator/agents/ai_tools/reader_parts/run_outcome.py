@@ -73,14 +73,12 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
 
 def _without_zero_counts(usage: Usage) -> Usage:
     # Every model call uses tokens, so 0 tokens means that the number is unknown.
-    if not usage.steps or usage.input_tokens is None or _has_counts(usage):
+    if not usage.steps or usage.input_tokens is None:
+        return usage
+    counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
+    if any(counts) or usage.cache_write_tokens or usage.cost_usd:
         return usage
     return Usage(steps=usage.steps)
-
-
-def _has_counts(usage: Usage) -> bool:
-    counts = (usage.input_tokens, usage.output_tokens, usage.cache_read_tokens)
-    return any(counts) or bool(usage.cache_write_tokens or usage.cost_usd)
 
 
 def _reset(report: RunReport, ending: Ending, now: float) -> float | None:

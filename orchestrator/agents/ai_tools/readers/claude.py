@@ -198,16 +198,13 @@ class ClaudeReader:
         spent = self._meter.raise_to(self._used())
         return [*spent, FinalAnswerEvent()] if last else [*spent]
 
-    def _own(self, total: Usage) -> Usage:
-        """Return the usage of this run, without a resumed session's earlier runs."""
-        if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
-            return total
-        return minus(total, self._before)
-
     def _used(self) -> Usage:
         if self._result is None or self._behind:
             return self._meter.total
-        total = self._own(_totals(self._result))
+        total = _totals(self._result)
+        if self._is_resumed and any(json_values.entries(self._result, "modelUsage")):
+            # Subtract the usage of a resumed session's earlier runs.
+            total = minus(total, self._before)
         # Without a stream, only Claude's own count of turns shows the number of calls.
         turns = self._turns if total.input_tokens or total.output_tokens else 0
         steps = len(self._messages) or turns

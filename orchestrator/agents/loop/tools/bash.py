@@ -94,14 +94,11 @@ def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) ->
             process.stdout.close()
     if not ended:
         raise Unusable(f"{output.text()}\n[stopped: timed out after {seconds:g} s]".strip())
-    return _output_text(process.returncode, output.text())
-
-
-def _output_text(code: int, text: str) -> str:
+    code = process.returncode
     if code == 0:
-        return text or "[no output]"
+        return output.text() or "[no output]"
     how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-    raise Unusable(f"{text}\n[{how}]".strip())
+    raise Unusable(f"{output.text()}\n[{how}]".strip())
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -> bool:
@@ -118,7 +115,10 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
             if selector.select(_LOOK_SECONDS) and not _take(descriptor, output):
                 # The command closed its output and continues to run.
                 selector.unregister(descriptor)
-    _take_rest(descriptor, output)
+    # The number of reads is limited, because a leftover process could write forever.
+    for _ in range(64):
+        if _take(descriptor, output) <= 0:
+            break
     return True
 
 
@@ -130,13 +130,6 @@ def _take(descriptor: int, output: _Output) -> int:
         return -1
     output.add(data)
     return len(data)
-
-
-def _take_rest(descriptor: int, output: _Output) -> None:
-    # The number of reads is limited, because a leftover process could write forever.
-    for _ in range(64):
-        if _take(descriptor, output) <= 0:
-            return
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -21,7 +21,11 @@ def reading(where: AllowedPaths) -> Tool:
         text = _text(where.find(words(arguments, "path")))
         first = max(1, int(amount(arguments, "first_line", 1)))
         count = int(amount(arguments, "lines", _LINES))
-        return _part(text.splitlines(keepends=True), first, count)
+        lines = text.splitlines(keepends=True)
+        part = "".join(lines[first - 1 : first - 1 + count])
+        left = len(lines) - (first - 1 + count)
+        more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
+        return part + more or "[empty]"
 
     return Tool(
         name="read",
@@ -30,13 +34,6 @@ def reading(where: AllowedPaths) -> Tool:
         required=("path",),
         use=use,
     )
-
-
-def _part(lines: list[str], first: int, count: int) -> str:
-    part = "".join(lines[first - 1 : first - 1 + count])
-    left = len(lines) - (first - 1 + count)
-    more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
-    return part + more or "[empty]"
 
 
 def writing(where: AllowedPaths) -> Tool:

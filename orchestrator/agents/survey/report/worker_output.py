@@ -107,14 +107,10 @@ def _structure(result: SurveyResult) -> list[str]:
     trees = _trees(result)
     outer_and_large_first = sorted(trees, key=lambda path: (path.count("/"), -trees[path].files))
     shown = sorted(outer_and_large_first[:_MOST_DIRECTORIES])
-    rows = [_tree_row(path, trees[path]) for path in shown]
+    named = [("." if path == "." else f"{path}/", trees[path]) for path in shown]
+    rows = [(code(name), c.files, c.code, c.comment) for name, c in named]
     lines = table(("Directory, with everything below", "Files", "Code", "Comment"), rows)
     return lines + _more(len(trees) - len(rows), "directory", "directories")
-
-
-def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
-    name = path if path == "." else f"{path}/"
-    return code(name), counts.files, counts.code, counts.comment
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:

@@ -37,7 +37,11 @@ def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
         symbols=tuple(_public_symbols(tree)),
         imports=tuple(_imports(statements, package)),
         main_line=_main_line(tree),
-        test_cases=sum(_is_test(statement) for statement in statements),
+        test_cases=sum(
+            isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)
+            and each.name.startswith("test")
+            for each in statements
+        ),
     )
 
 
@@ -157,9 +161,3 @@ def _main_line(tree: ast.Module) -> int:
         if isinstance(test, ast.Compare) and _is_name(test.left, "__name__"):
             return node.lineno
     return 0
-
-
-def _is_test(node: ast.AST) -> bool:
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return node.name.startswith("test")
