@@ -11,7 +11,7 @@ the log. The scheduler decides whether the result counts.
 import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
@@ -141,8 +141,10 @@ class LateEnds:
 
     def replace(self, log: str) -> None:
         """Record that a newer attempt of the worker with this log has started."""
-        for late in self._all():
-            late.is_replaced = late.is_replaced or late.paths["log"] == log
+        for group in (self._given_up, self._arriving):
+            for of_node in group.values():
+                for late in of_node.values():
+                    late.is_replaced = late.is_replaced or late.paths["log"] == log
 
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
@@ -187,11 +189,6 @@ class LateEnds:
                 extra={"action": "late_end", "attempt": attempt_id, "node": node},
             )
         return True
-
-    def _all(self) -> Iterable[GivenUpAttempt]:
-        for group in (self._given_up, self._arriving):
-            for of_node in group.values():
-                yield from of_node.values()
 
 
 def longest_lease(

@@ -73,15 +73,11 @@ class Sandboxes(Namespaces):
     def _hear(self) -> Message:
         message = super()._hear()
         if not self._init:
-            self._init = _first_inside(self._guard)
+            found = proc.children(self._guard)
+            if len(found) != 1:
+                raise SpawnFailed("bubblewrap started no process inside the sandbox")
+            self._init = found[0]
         return message
-
-
-def _first_inside(guard: int) -> int:
-    found = proc.children(guard)
-    if len(found) != 1:
-        raise SpawnFailed("bubblewrap started no process inside the sandbox")
-    return found[0]
 
 
 def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:

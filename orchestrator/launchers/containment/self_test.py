@@ -59,7 +59,8 @@ def _fault(plan: Message) -> str:
         return _run(containment, worker)
     except SpawnFailed as error:
         os.set_blocking(reading_end, False)
-        message = os.read(reading_end, 4096) if _has_data(reading_end) else b""
+        has_data = select.select([reading_end], [], [], 0)[0]
+        message = os.read(reading_end, 4096) if has_data else b""
         return " ".join([str(error), *message.decode("utf-8", "replace").split()])
     except OSError as error:
         return str(error)
@@ -75,10 +76,6 @@ def _directory(plan: Message) -> str:
     import tempfile
 
     return tempfile.mkdtemp()
-
-
-def _has_data(descriptor: int) -> bool:
-    return bool(select.select([descriptor], [], [], 0)[0])
 
 
 def _run(containment: Subreaper, worker: int) -> str:

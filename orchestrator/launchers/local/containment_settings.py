@@ -272,12 +272,9 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
     program = shutil.which("bwrap")
     if program is None:
         raise OSError("bwrap is not installed")
-    return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=_needed()))
-
-
-def _needed() -> tuple[str, ...]:
     own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
-    return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
+    needed = tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
+    return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=needed))
 
 
 _PREPARE: Mapping[Mode, Callable[[ContainmentPlan], ContainmentPlan]] = {

@@ -380,7 +380,10 @@ class LocalLauncher:
         for message in messages:
             self._take_message(link, message)
         if not connected:
-            self._shim_fell(link)
+            with self._lock:
+                is_alone = self._pool.fell(link)
+            if is_alone:
+                self._lose(link, ())
 
     def _take_message(self, link: ShimLink, message: Message) -> None:
         launch = link.launch
@@ -431,12 +434,6 @@ class LocalLauncher:
             if known is not None and not (link.is_busy or link.is_leaving):
                 self._pool.release(link)
         self._events.returned(attempt_id)
-
-    def _shim_fell(self, link: ShimLink) -> None:
-        with self._lock:
-            is_alone = self._pool.fell(link)
-        if is_alone:
-            self._lose(link, ())
 
     def _serve_spawner(self) -> None:
         with self._lock:

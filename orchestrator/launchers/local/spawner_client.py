@@ -155,7 +155,10 @@ class SpawnerProcess:
             if "retired" in message:
                 self.is_retired = True
             else:
-                exited.append(_shim_gone(message))
+                strays = tuple(Stray(**stray) for stray in message["strays"])
+                exited.append(
+                    ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
+                )
 
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
@@ -170,11 +173,6 @@ class SpawnerProcess:
             # The spawner continues. Set a return code, because Popen otherwise warns when it is
             # deleted.
             self._process.returncode = 0
-
-
-def _shim_gone(message: dict[str, Any]) -> ShimGone:
-    strays = tuple(Stray(**stray) for stray in message["strays"])
-    return ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
 
 
 def _start(control: int) -> subprocess.Popen[bytes]:
