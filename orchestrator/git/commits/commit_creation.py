@@ -372,8 +372,11 @@ def make_readable(directory: str) -> None:
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
         for name in files:
-            _allow(os.path.join(parent, name), 0o400)
-            _rename_special(os.path.join(parent, name))
+            path = os.path.join(parent, name)
+            _allow(path, 0o400)
+            # The old path of a FIFO, socket, or device then counts as removed.
+            if fifo_guard.is_special(path):
+                os.rename(path, free(path))
 
 
 def _allow(path: str, mode: int) -> None:
@@ -381,12 +384,6 @@ def _allow(path: str, mode: int) -> None:
         present = os.lstat(path).st_mode
         if not stat.S_ISLNK(present) and present & mode != mode:
             os.chmod(path, present & 0o7777 | mode)
-
-
-def _rename_special(path: str) -> None:
-    # the old path of a FIFO, socket, or device then counts as removed
-    if fifo_guard.is_special(path):
-        os.rename(path, free(path))
 
 
 def free(name: str) -> str:

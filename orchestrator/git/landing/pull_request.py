@@ -54,8 +54,10 @@ class PullRequest:
         if self._ran(push).returncode:
             raise Conflict(f"git push to {remote} failed; no pull request was opened")
         command = self._command(tool)
-        if tool == "gh" and (known := self._ran(self._listing(), captured=True).stdout.strip()):
-            return str(known)
+        if tool == "gh":
+            asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
+            if known := self._ran(["gh", "pr", "list", *asked], captured=True).stdout.strip():
+                return str(known)
         done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
         if done.returncode:
             raise Conflict(
@@ -96,10 +98,6 @@ class PullRequest:
     @property
     def _path(self) -> str:
         return self.environ.get("PATH", os.defpath)
-
-    def _listing(self) -> list[str]:
-        asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
-        return ["gh", "pr", "list", *asked]
 
     def _command(self, tool: str) -> list[str]:
         if tool == "gh":

@@ -186,13 +186,10 @@ class _Again:
                 if not self.before.works():
                     repair(path)
         if self.before.works():
-            self._restore_index_and_refs(refs_are_gone)
-
-    def _restore_index_and_refs(self, refs_are_gone: bool) -> None:
-        if not self.before.has_index():
-            self._exchange_index()
-        if refs_are_gone or not self.before.has_refs():
-            self._restore_refs(refs_are_gone)
+            if not self.before.has_index():
+                self._exchange_index()
+            if refs_are_gone or not self.before.has_refs():
+                self._restore_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
         """Create missing directories. Return True if the directory of the refs was missing."""

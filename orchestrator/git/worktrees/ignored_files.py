@@ -50,7 +50,9 @@ def keep(git: Git, top: str, message: str, signature: Signature) -> str:
     if found.is_empty:
         return ""
     note = json.dumps({"not_kept": found.not_kept, "shared": found.shared})
-    tree = _tree(git, found.files)
+    with private_index() as env:
+        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(found.files), env=env)
+        tree = git.run("write-tree", env=env).text
     return commit_tree(git, tree, [], f"{message}\n\n{_NOTE}{note}\n", signature)
 
 
@@ -138,12 +140,6 @@ def _is_shared(own: str, users: str) -> bool:
     with suppress(OSError):
         return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
     return False
-
-
-def _tree(git: Git, files: list[str]) -> str:
-    with private_index() as env:
-        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(files), env=env)
-        return git.run("write-tree", env=env).text
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:

@@ -174,17 +174,15 @@ def restore(git: Git, start: str) -> bool:
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)
     cleaned = git.run("clean", "-ffdxq", accept=range(256))
-    return cleaned.code == 0 and all(_is_open(each) for each in _directories(git, start))
+    if cleaned.code != 0:
+        return False
+    return all(os.lstat(each).st_mode & 0o700 == 0o700 for each in _directories(git, start))
 
 
 def _directories(git: Git, commit: str) -> Iterator[str]:
     yield git.directory
     for path in git.run("ls-tree", "-r", "-d", "-z", "--name-only", commit).fields:
         yield os.path.join(git.directory, path)
-
-
-def _is_open(directory: str) -> bool:
-    return os.lstat(directory).st_mode & 0o700 == 0o700
 
 
 def discard(path: Path) -> None:

@@ -94,7 +94,9 @@ _COMPARED = (0, 1)
 
 def repair(git: Git, admin: Path, branch: str) -> None:
     """Repair a worktree's ``.git``, HEAD, and index. Its files stay. Idempotent."""
-    _repair_link(git.directory, admin)
+    link = os.path.join(git.directory, ".git")
+    if not os.path.lexists(link):
+        Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
     if _is_sound(git):
         return
     # Without this file, git does not recognise the repository. With a reftable, git itself sets
@@ -113,12 +115,6 @@ def refill(git: Git, admin: Path) -> None:
 def _is_sound(git: Git) -> bool:
     answer = git.run("diff-index", "--cached", "--quiet", "HEAD", "--", accept=range(256))
     return answer.code in _COMPARED
-
-
-def _repair_link(directory: str, admin: Path) -> None:
-    link = os.path.join(directory, ".git")
-    if not os.path.lexists(link):
-        Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
 
 
 #: Suffix of the name of a mark for a directory whose files are being written or removed. The mark
