@@ -28,7 +28,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports import summary, template_filters
 from orchestrator.reports.template_filters import cell, duration, href, size
-from orchestrator.reports.template_values import ChildJobLine, WorkerView, bar_name
+from orchestrator.reports.template_values import WorkerView, bar_name
 
 #: Content of a cell without a value.
 NONE = "–"
@@ -46,16 +46,15 @@ def worker_row(worker: WorkerView, up: str, here: bool = False) -> str:
         took, cpu = duration(worker.seconds), duration(worker.cpu_seconds)
         memory = size(worker.peak_memory_bytes)
     log = f"[log]({href(up + worker.log)})" if worker.has_log else NONE
-    child_jobs = ", ".join(_child_job(job, up) for job in worker.child_jobs) or NONE
+    links = [
+        f"[{cell(job.id)}]({href(up + job.report)}) ({job.status})" for job in worker.child_jobs
+    ]
+    child_jobs = ", ".join(links) or NONE
     return (
         f"| {name} | {cell(worker.title or worker.task_id, 80)} | {cell(worker.agent, 40)} "
         f"| {worker.status} | {worker.attempts} | {took} | {cpu} | {memory} "
         f"| {worker.gate_counts or NONE} | {log} | {child_jobs} |"
     )
-
-
-def _child_job(job: ChildJobLine, up: str) -> str:
-    return f"[{cell(job.id)}]({href(up + job.report)}) ({job.status})"
 
 
 _FILTERS: Mapping[str, Callable[..., str]] = {

@@ -203,7 +203,8 @@ def _lines(source: list[str]) -> Iterator[str]:
         elif start := _FENCE.match(line):
             block = []
             opened = _opening(start)
-            yield from _text_before(start)
+            if before := start.group(1).rstrip():
+                yield from (before, "")
         else:
             yield _text(line)
     if block is not None:
@@ -216,12 +217,6 @@ def _opening(start: re.Match[str]) -> Opened:
     language = named.group(1) if named else "text"
     language = "text" if language.lower() in _DRAWN else language
     return Opened(run[0], len(run), len(start.group(1)), language)
-
-
-def _text_before(start: re.Match[str]) -> Iterator[str]:
-    if start.group(1).strip():
-        yield start.group(1).rstrip()
-        yield ""
 
 
 def _closes(line: str, opened: Opened) -> bool:

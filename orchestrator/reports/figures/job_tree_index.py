@@ -102,7 +102,12 @@ class JobTreeIndex:
         """Return the worker's task in one line: its title, otherwise its prompt, command, or id."""
         if worker.id not in self._labels:
             # Cache the label, because several reports show it.
-            self._labels[worker.id] = _label(self.task(worker))
+            task = self.task(worker)
+            command = (
+                task.command if isinstance(task.command, str) else " ".join(task.command or ())
+            )
+            label = task.title or one_line(task.prompt or command or task.id)[:80]
+            self._labels[worker.id] = label
         return self._labels[worker.id]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
@@ -215,11 +220,6 @@ class JobTreeIndex:
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
-
-
-def _label(task: TaskSpec) -> str:
-    command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
-    return task.title or one_line(task.prompt or command or task.id)[:80]
 
 
 def attempt_ended(attempt: Attempt) -> float:
