@@ -172,7 +172,10 @@ class Transport:
                 response: TransportReply = session.request(method, self.url + path, **options)
             except ConnectionLost as error:
                 if not retry.pause():
-                    raise self._unreachable(began, error) from error
+                    seconds = time.monotonic() - began
+                    raise ServerUnreachable(
+                        f"no answer from {self.url} within {seconds:.0f} s: {_cause(error)}"
+                    ) from error
                 continue
             if response.ok:
                 return response
@@ -180,12 +183,6 @@ class Transport:
             busy = response.status_code in BUSY
             if not (busy and retry.pause(seconds_until(_header(response, "Retry-After")))):
                 raise error_of(problem)
-
-    def _unreachable(self, began: float, error: Exception) -> ServerUnreachable:
-        seconds = time.monotonic() - began
-        return ServerUnreachable(
-            f"no answer from {self.url} within {seconds:.0f} s: {_cause(error)}"
-        )
 
 
 def _header(response: TransportReply, name: str) -> str | None:

@@ -78,14 +78,14 @@ class McpProxy:
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
+        params = {"name": call.tool, "arguments": call.arguments}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         # A restarted server may have another address.
         try:
             address = find_address(self._folder, self._environ)
             client = StdlibClient(address.url, address.key)
             # Slightly longer than the server's longest wait.
-            return client.request(
-                "POST", "/mcp", _message(call), timeout=left + 10, idempotency_key=key
-            )
+            return client.request("POST", "/mcp", message, timeout=left + 10, idempotency_key=key)
         except NoServer as error:
             raise OSError(error.message.partition(";")[0]) from error
         except (OSError, ValueError) as error:
@@ -100,11 +100,6 @@ def _shortened(call: RpcCall, left: float) -> RpcCall:
     if isinstance(asked, bool) or not isinstance(asked, int | float) or asked <= left:
         return call
     return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": left})
-
-
-def _message(call: RpcCall) -> Values:
-    params = {"name": call.tool, "arguments": call.arguments}
-    return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
 
 
 def _understood(reply: ServerReply) -> Values:

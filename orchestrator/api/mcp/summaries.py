@@ -59,11 +59,13 @@ def _line(job: Job) -> Values:
 def standing(service: Service, detail: Detail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
+    shown = [_worker(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
     return {
         **_line(job),
         **_reason(job.reason, JOB_REASON_CHARACTERS),
         "workers": counts(detail.workers),
-        **_named(detail),
+        "by_name": shown,
+        **_more(detail, len(shown)),
         **_used(detail.workers),
         "left": dict(detail.left),
         **({} if job.status.ended else _what_next(service, detail)),
@@ -81,11 +83,6 @@ def _what_next(service: Service, detail: Detail) -> Values:
         "needs": needs,
         "next": "the job waits for a person: show the user what it needs; then call wait again",
     }
-
-
-def _named(detail: Detail) -> Values:
-    shown = [_worker(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
-    return {"by_name": shown, **_more(detail, len(shown))}
 
 
 def _worker(worker: Worker) -> Values:

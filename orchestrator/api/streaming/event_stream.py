@@ -169,7 +169,9 @@ class EventStream(WaitingConnection):
         if not self._open or read.cancelled():
             return
         if (error := read.exception()) is not None:
-            self._failed(error)
+            if not isinstance(error, NotFound):
+                logger.warning("cannot read an event stream", exc_info=error)
+            self.drop()
             return
         page = read.result()
         self._members = page.members
@@ -178,11 +180,6 @@ class EventStream(WaitingConnection):
             self._writer.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
         self._send(page.events)
         self._go_on_after(page)
-
-    def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, NotFound):
-            logger.warning("cannot read an event stream", exc_info=error)
-        self.drop()
 
     def _go_on_after(self, page: EventPage) -> None:
         if not self._open:
