@@ -183,3 +183,27 @@ def test_a_conflict_in_a_long_file_is_shown_without_the_rest_of_the_file(
     expect(page.get_by_text("line 100", exact=True)).to_have_count(0)
     page.get_by_text("The whole files").click()
     expect(page.get_by_text("line 100", exact=True)).to_have_count(3)
+
+
+def test_a_worker_resolves_a_conflict_while_the_page_is_open(page: Page, site: Site) -> None:
+    (site.project.path / "both.txt").write_text("none\n")
+    site.project.git("add", "both.txt")
+    site.project.git("commit", "-qm", "both")
+    both = [
+        write("both.txt", id=f"w{number}", prompt=f"Write it in the file both.txt\nuse {number}")
+        for number in (5, 6)
+    ]
+    job = site.job(both, resolve="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}/changes?conflict=worker_2")
+    expect(page.get_by_text("answer = 6")).to_be_visible()
+    page.route(
+        "**/conflicts",
+        lambda route: route.fulfill(status=409, json={"detail": "job has not ended"}),
+    )
+    page.get_by_role("button", name="Let worker_2 resolve it").click()
+    expect(page.get_by_role("heading", name="The job runs")).to_be_visible()
+    expect(page.get_by_role("link", name="Log of worker_2")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.unroute_all()
+    expect(page.get_by_text("No conflict is open")).to_be_visible()
+    expect(page.locator(".pill")).to_have_text("completed")

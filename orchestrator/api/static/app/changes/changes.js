@@ -166,7 +166,7 @@ function Unmerged({ error, job, rows }) {
     ${acts.length > 0 && " These workers have changed files:"}<//></section>`;
 }
 
-function Changes({ id, model }) {
+function Changes({ id, model, changed }) {
   const { search } = useStore(place);
   const given = new URLSearchParams(search);
   const [worker, against, conflict] = ["worker", "against", "conflict"].map((name) => given.get(name) || undefined);
@@ -174,7 +174,7 @@ function Changes({ id, model }) {
   const diff = useDiff(id, worker, against);
   const refresh = () => { diff.refresh(); rows.refresh(); };
   useTurns(model, worker, refresh);
-  if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} model=${model} />`;
+  if (conflict !== undefined) return html`<${Conflict} id=${id} worker=${conflict} model=${model} changed=${changed} />`;
   if (diff.error?.type === "no-repository") {
     return html`<section class="card"><${Empty} icon="i-diff" title="No changes to show">${diff.error.message}<//></section>`;
   }
@@ -186,4 +186,4 @@ function Changes({ id, model }) {
   return html`<${Files} id=${id} worker=${worker} workers=${workers} row=${row} against=${against} diff=${diff} refresh=${refresh} />`;
 }
 
-export const View = ({ model }) => html`<${Changes} id=${model.job} model=${model} />`;
+export const View = ({ model, refresh }) => html`<${Changes} id=${model.job} model=${model} changed=${refresh} />`;

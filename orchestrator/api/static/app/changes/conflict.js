@@ -109,8 +109,14 @@ function Ways({ id, worker, helps, merging, refresh }) {
     <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.leave}>Exclude ${worker}</button></div>`;
 }
 
-export function Conflict({ id, worker, model }) {
-  const { data, error, loading, refresh } = useQuery(path("jobs", id, "conflicts"), {}, { every: 3000 });
+export function Conflict({ id, worker, model, changed }) {
+  const { data, error, loading, refresh: again } = useQuery(path("jobs", id, "conflicts"), {}, { every: 3000 });
+  const refresh = () => { again(); changed(); };
+  // The job runs again, for example because the worker resolves the conflict.
+  if (error?.status === 409) {
+    return html`<section class="card"><${Empty} icon="s-running" title="The job runs" acts=${worker && html`<a class="btn" href=${`/jobs/${id}/w/${encodeURIComponent(worker)}`}>Log of ${worker}</a>`}>
+      This page shows the conflict if it still exists when the job has ended.<//></section>`;
+  }
   if (error) return html`<${Failure} error=${error} back=${`/jobs/${id}/changes`} />`;
   if (loading) return html`<${Loading} what="the conflict" />`;
   const open = data.conflicts.filter((each) => !each.resolved);

@@ -78,7 +78,8 @@ function groups(column) {
   const byNeeds = new Map();
   for (const unit of column) {
     const key = [...unit.needs].map((each) => each.index).sort().join();
-    byNeeds.set(key, [...(byNeeds.get(key) || []), unit]);
+    if (!byNeeds.has(key)) byNeeds.set(key, []);
+    byNeeds.get(key).push(unit);
   }
   const parts = byNeeds.size > MOST_IN_COLUMN ? [column] : [...byNeeds.values()];
   return parts.map((group) => (group.length === 1 ? group[0]

@@ -41,7 +41,7 @@ function useDetails(job, model) {
 }
 
 // The head of a large job is shown before its workers are there.
-function preview(job, { request, status, tree_counts: counts }) {
+function preview(job, { request = "", status, tree_counts: counts }) {
   return Object.assign(new Model(job), { jobs: [{ job_id: job, request, status }], counts: counts || {} });
 }
 
