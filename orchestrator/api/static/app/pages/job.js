@@ -37,7 +37,7 @@ function useDetails(job, model) {
   useEffect(() => { if (model) refresh(); }, [model?.status, model?.n]);
   const listed = card.data?.jobs.find((each) => each.job_id === job);
   const data = useMemo(() => (listed || details.data ? { ...details.data, ...listed, request: details.data?.request || listed?.request } : undefined), [card.data, details.data]);
-  return { data, refresh };
+  return { data, loading: details.loading || card.loading, refresh };
 }
 
 // The head of a large job is shown before its workers are there.
@@ -52,7 +52,8 @@ export function Page({ job, view = "graph" }) {
   const needs = useNeeds(`${model?.status}${model?.counts.running}${model?.counts.waiting}`, Boolean(model && View));
   if (!known) return html`<${NotFound} />`;
   if (error) return html`<main id="main"><h1 class="sr">Job ${job}</h1><section class="card"><${Failure} error=${error} /></section></main>`;
-  if (!model && !details.data) return html`<${Arriving} trail=${[]} name=${job} title=${`Job ${job}`} what="the job" />`;
+  // The head would grow if its reason came later.
+  if (details.loading || !(model || details.data)) return html`<${Arriving} trail=${[]} name=${job} title=${`Job ${job}`} what="the job" />`;
   const head = model || preview(job, details.data);
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(head.jobs[0].request.slice(0, 60))} · ${head.status}`} />

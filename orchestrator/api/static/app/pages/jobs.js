@@ -172,6 +172,7 @@ export function Jobs() {
   const list = useRef(null);
   const isHeld = () => Boolean(list.current && (list.current.matches(":hover") || list.current.contains(document.activeElement)));
   return html`<main id="main"><${Title} text="Jobs" /><${Needs} needs=${needs} changed=${jobs.refresh} isHeld=${isHeld} />
-    <div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
-    <${Tools} filter=${jobs.filter} q=${jobs.q} /><${Body} list=${list} isHeld=${isHeld} ...${jobs} awaited=${needs.awaited} /></main>`;
+    ${needs.awaited ? html`<h1 class="sr">Jobs</h1>` : html`<div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
+      <${Tools} filter=${jobs.filter} q=${jobs.q} />`}
+    <${Body} list=${list} isHeld=${isHeld} ...${jobs} awaited=${needs.awaited} /></main>`;
 }
