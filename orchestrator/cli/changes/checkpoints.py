@@ -110,7 +110,9 @@ def _checkpoints(context: CliContext, job_id: str) -> Answer:
         with client:
             return client.checkpoints(job_id)
     from orchestrator.api.serializers.checkpoints import checkpoints_answer
+    from orchestrator.cli.offline.jobs_on_disk import find_job
 
+    find_job(context.workspace, job_id)
     with context.local_service() as (service, caller):
         return checkpoints_answer(service, caller, job_id).as_json()
 

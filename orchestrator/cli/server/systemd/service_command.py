@@ -100,7 +100,9 @@ def install_command(context: CliContext, of_user: bool, name: str, run_as: str |
 @project_option
 @pass_cli_context
 def show_command(context: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
-    """Print the unit, and write nothing."""
+    """Print the unit, and do not install it."""
+    # systemd can start the service only in an existing directory.
+    prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     unit = _unit(context, of_user, run_as)
     click.echo(unit.text(), nl=False)
     path = _path(context, Manager(of_user=of_user), name)

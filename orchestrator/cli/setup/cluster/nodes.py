@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,10 +108,12 @@ def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -
     Repeat the command to renew the server's certificate, or to change the addresses. Nodes try all
     addresses, and connect to the server that answers.
     """
+    from orchestrator.cli.server.home_setup import prepare_home
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 
     (_, port), *_ = map(host_and_port, addresses)
+    prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     directory = _directory(context)
     authority = CertificateAuthority(directory)
     if not authority.exists:

@@ -57,8 +57,8 @@ class CertificateAuthority:
                 f"{self._directory} already contains a certificate authority; "
                 f"add a node: {COMMAND} nodes add NAME"
             )
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._write(AUTHORITY, found)
 
     def renew_server(self, days: float) -> None:
