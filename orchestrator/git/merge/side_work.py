@@ -34,6 +34,7 @@ from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import nested_repositories
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
 from orchestrator.git.commits.nested_repositories import Nested
+from orchestrator.git.commits.staged_entries import LINK
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular
@@ -253,9 +254,15 @@ class _Folding:
             if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
                 name = unquote(rest.replace("+/", "/"))
                 found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
-                is_merged = kind != SideWorkKind.NESTED and contains(self._git, self.tip, commit)
-                if not is_merged:
+                if found.kind is SideWorkKind.NESTED:
+                    yield replace(found, kind=self._kind_of_nested(name))
+                elif not contains(self._git, self.tip, commit):
                     yield found
+
+    def _kind_of_nested(self, path: str) -> SideWorkKind:
+        entry = self._git.run("ls-tree", "-z", self.tip, "--", path).out
+        is_link = entry.startswith(LINK.encode())
+        return SideWorkKind.SUBMODULE if is_link else SideWorkKind.NESTED
 
 
 @contextmanager

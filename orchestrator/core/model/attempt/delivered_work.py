@@ -96,12 +96,14 @@ class SideWorkKind(StrEnum):
     #: A repository in the worker's worktree. Its files are in the worker's branch, and its history
     #: is on a ref.
     NESTED = "nested"
+    #: A submodule that the agent added. Only a link is in the worker's branch.
+    SUBMODULE = "submodule"
     #: A deleted branch of the agent, with commits that are not in the result.
     DELETED = "deleted"
 
 
 #: Kinds that are only saved, because their content is already merged, or was discarded on purpose.
-_SAVED_ONLY = (SideWorkKind.NESTED, SideWorkKind.DELETED)
+_SAVED_ONLY = (SideWorkKind.NESTED, SideWorkKind.SUBMODULE, SideWorkKind.DELETED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +141,7 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     found = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
     for kind, words in (
         (SideWorkKind.NESTED, "nested repositories committed as files"),
+        (SideWorkKind.SUBMODULE, "new submodules, whose commits are also saved"),
         (SideWorkKind.DELETED, "not merged, because the branch was deleted"),
     ):
         if saved := [f"{each.name} ({each.ref})" for each in work if each.kind is kind]:

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
+from orchestrator.core.model.attempt.delivered_work import (
+    SideWork,
+    SideWorkKind,
+    remarks_on,
+)
 from orchestrator.git import GitRepository
 from tests.faults.crash_points import OF_HEADS
 from tests.support.crashing import Crash, crash_at
@@ -254,6 +258,21 @@ def test_a_worktree_of_its_own_is_merged_with_its_loose_files(
     assert project.worktrees() == [str(worktree)]
     assert not (worktree / place).exists()
     assert closed(repository, worktree)[0] == tip
+
+
+def test_a_submodule_that_the_agent_adds_is_not_said_to_be_committed_as_files(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    new = "git init -q ../lib; cd ../lib; echo l > l.txt; git add .; git commit -qm l; cd -"
+    does(worktree, f"{new}; git -c protocol.file.allow=always submodule add -q ../lib lib")
+
+    tip, work = closed(repository, worktree)
+
+    ref = f"{KEPT}/nested/lib"
+    assert work == (SideWork(kind=SideWorkKind.SUBMODULE, name="lib", ref=ref),)
+    assert added(repository, tip) == [".gitmodules", "lib"]
+    assert remarks_on(work) == (f"new submodules, whose commits are also saved: lib ({ref})",)
+    assert project.show(ref, "l.txt") == "l"
 
 
 def test_a_stash_is_applied_and_the_users_list_is_as_before(
