@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,9 @@ OWN_FILES = frozenset(
 REPORTS = frozenset({"output.md", "result.json"})
 #: Maximum number of files that are listed individually.
 MAX_FILES = 10_000
+#: Directories that package managers and compilers fill. Their files are listed last, so that the
+#: list has all other files.
+INSTALLED = frozenset({"node_modules", ".venv", "venv", "__pycache__"})
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
 
@@ -199,7 +202,10 @@ class WorkspaceLayout:
         if os.path.islink(directory):
             return {}
         hidden = OWN_FILES | REPORTS.difference(map(normalized, promised))
-        return dict(islice(_files(directory, "", hidden), MAX_FILES))
+        later: list[tuple[str, str]] = []
+        own = _files(directory, "", hidden, later)
+        installed = (_files(*each, hidden) for each in later)
+        return dict(islice(chain(own, chain.from_iterable(installed)), MAX_FILES))
 
 
 @lru_cache(maxsize=1024)
@@ -209,8 +215,15 @@ def _joined(root: Path, *names: str) -> Path:
 
 
 def _files(
-    directory: str, prefix: str, hidden: Collection[str]
+    directory: str,
+    prefix: str,
+    hidden: Collection[str],
+    later: list[tuple[str, str]] | None = None,
 ) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield the files below a directory.
+
+    ``later``: receives the directories of ``INSTALLED``, which are then omitted.
+    """
     try:
         with os.scandir(directory) as found:
             entries = list(found)
@@ -219,8 +232,10 @@ def _files(
     for entry in sorted(entries, key=attrgetter("name")):
         name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
-            if entry.name != ".git":
-                yield from _files(entry.path, name + "/", hidden)
+            if later is not None and entry.name in INSTALLED:
+                later.append((entry.path, name + "/"))
+            elif entry.name != ".git":
+                yield from _files(entry.path, name + "/", hidden, later)
         elif entry.is_file(follow_symlinks=False) and name not in hidden:
             status = entry.stat(follow_symlinks=False)
             yield name, (status.st_size, status.st_mtime_ns)

@@ -2,11 +2,12 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,6 +24,7 @@ from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import (
+    all_tasks,
     already,
     is_in_project,
     made_in_project,
@@ -32,8 +34,10 @@ from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.states import SUCCEEDED_WORKER
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
+from orchestrator.workspace.layout import INSTALLED, MAX_FILES
 
 #: Maximum bytes of one file.
 MOST_BYTES = 256 * 1024 * 1024
@@ -113,6 +117,11 @@ def apply_command(
     if there := made_in_project(whole_job(context.workspace, job_id)):
         click.echo(printable(already(there)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
+    if any(each.worker_id for each in sources.values()):
+        home, tasks = directory_of(context.workspace, job_id), whole_job(context.workspace, job_id)
+        for line in _unlisted(home, all_tasks(tasks_of(tasks))):
+            click.echo(printable(line), err=True)
+            refused = True
     return ExitCode.PARTIAL if refused else ExitCode.OK
 
 
@@ -208,6 +217,28 @@ def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[P
         directory = next(home.glob(f"depth_*/{worker_id}"), home)
         for path in files if isinstance(files, list) else []:
             yield _of_worker(str(directory), str(path), worker_id)
+        for path in _links(directory):
+            why = "the path is a link"
+            yield PlanSource(path, worker_id, executable=False, content=bytes, refused=why)
+
+
+def _links(directory: Path) -> Iterator[str]:
+    """Yield the links in a worker's directory, except those of installed packages."""
+    for place, names, files in os.walk(directory):
+        for name in (*names, *files):
+            if os.path.islink(f"{place}/{name}"):
+                yield os.path.relpath(f"{place}/{name}", directory)
+        names[:] = [each for each in names if each not in INSTALLED and each != ".git"]
+
+
+def _unlisted(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each worker that has more files than are listed."""
+    for task in tasks:
+        is_long = len(task.get("files_created") or ()) >= MAX_FILES
+        if is_long and task["status"] in SUCCEEDED_WORKER:
+            found = next(home.glob(f"depth_*/{task['worker_id']}"), home)
+            others = f"more than {MAX_FILES} files; copy the others yourself: {found}"
+            yield f"{task['worker_id']} has {others}"
 
 
 def _of_worker(directory: str, path: str, worker_id: str) -> PlanSource:

@@ -20,7 +20,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
-from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
+from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock, layout
 from orchestrator.workspace.job_log import line_of
 from orchestrator.workspace.layout import iso
 from tests.integration.site import until
@@ -47,6 +47,19 @@ def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path
     directory.symlink_to(elsewhere)
 
     assert workspace.is_bare(WORKER) and workspace.snapshot(WORKER) == {}
+
+
+def test_files_that_package_managers_install_take_no_place_of_others_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "MAX_FILES", 3)
+    workspace = WorkspaceLayout(tmp_path)
+    directory = Path(workspace.worker_directory(WORKER))
+    for name in ("a/node_modules/1.js", "a/node_modules/2.js", ".venv/3.py", "a/x.js", "src/y.js"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).touch()
+
+    assert list(workspace.snapshot(WORKER)) == ["a/x.js", "src/y.js", ".venv/3.py"]
 
 
 @pytest.mark.parametrize(("before", "after"), [("end", "end\n"), ("end\n", "end\n"), ("", "")])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import execute
+from orchestrator.cli.changes import apply
 from orchestrator.cli.command_context import CliContext
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, InProcess, Site, shell, until
@@ -65,6 +66,20 @@ def test_files_of_workers_come_into_the_project(
     assert os.access(project / "a.txt", os.X_OK)
     assert (project / "src" / "b.txt").read_text() == "b\n"
     assert not (project / "src" / "x").exists()
+
+
+def test_links_and_files_that_are_not_listed_are_refused_by_name(
+    site: InProcess, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(apply, "MAX_FILES", 2)
+    links = "ln -s a.txt link; mkdir -p node_modules/.bin; ln -s ../x node_modules/.bin/x"
+    job = site.run("x", [shell(f"echo a > a.txt; echo b > b.txt; {links}")])["job_id"]
+    capfd.readouterr()
+
+    assert command(site, "apply", job, "--yes") == 6
+    read = capfd.readouterr()
+    assert "refused link (worker_1): the path is a link" in read.out and ".bin" not in read.out
+    assert "worker_1 has more than 2 files; copy the others yourself: " in read.err
 
 
 def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(
