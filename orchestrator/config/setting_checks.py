@@ -172,6 +172,13 @@ def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
                 "has no command; add command: [program, --option], or class: package.module:Class"
             )
             yield ("agents", name), reason
+        elif agent.command and agent.reader is None and name not in KNOWN_AGENTS:
+            values = {
+                "model_option": agent.model_option,
+                "policies": any(words for _, words in agent.policies),
+            }
+            for key in (key for key, value in values.items() if value):
+                yield ("agents", name), f"{key} works only with a reader; add reader: plain"
 
 
 def _inherited(settings: Settings) -> Iterator[Conflict]:

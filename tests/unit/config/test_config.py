@@ -253,6 +253,12 @@ WRONG_FILES = {
     f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], class: 'a:B'}}}}": [
         "2:10: agents.mine: has both a command and a class; remove one of them",
     ],
+    f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], model_option: --model}}}}": [
+        "2:10: agents.mine: model_option works only with a reader; add reader: plain",
+    ],
+    f"api: {{api_key: {KEY}}}\nagents: {{mine: {{command: [x], policies: {{edit: [-e]}}}}}}": [
+        "2:10: agents.mine: policies works only with a reader; add reader: plain",
+    ],
     f"api: {{api_key: {KEY}}}\nagents: {{opencode: {{inherit: [mcp, hooks]}}}}": [
         "2:10: agents.opencode: cannot inherit hooks; possible values: mcp, skills, memory; change"
         " agents.opencode.inherit",
