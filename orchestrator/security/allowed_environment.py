@@ -1,6 +1,6 @@
 """The part of the server's environment that workers and gates get: only allowed variables.
 
-The launch adds the other variables (``engine/attempts/launch_and_evidence``).
+The launch adds the other variables (``engine/attempts/launch_preparation``).
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from orchestrator.api.access import rate_limits
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.ports import Assignment
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation, RunningAttempt
+from orchestrator.engine.attempts.launch_preparation import LaunchPreparation, RunningAttempt
 from tests.integration.site import KEY, InProcess
 
 pytestmark = pytest.mark.slow
@@ -77,17 +77,17 @@ BOUNDED = settings(
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
     """A site whose workers print one line instead of running their command."""
-    prepare = AttemptPreparation.prepare
+    prepare = LaunchPreparation.prepare
 
     def harmless(
-        self: AttemptPreparation, assignment: Assignment, *more: Any
+        self: LaunchPreparation, assignment: Assignment, *more: Any
     ) -> tuple[Launch, RunningAttempt]:
         launch, flight = prepare(self, assignment, *more)
         return replace(launch, argv=("/bin/echo", "done")), flight
 
     quick = {"agents": {"quick": {"command": ["/bin/echo", "done"]}}, "workers": {"agent": "quick"}}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(AttemptPreparation, "prepare", harmless)
+        patch.setattr(LaunchPreparation, "prepare", harmless)
         # Random keys are no attack here.
         patch.setattr(rate_limits, "FAILED_LOGINS_PER_MINUTE", 1_000_000)
         site = InProcess(tmp_path_factory.mktemp("fuzz") / "site", quick)

@@ -22,7 +22,7 @@ EXEMPT = (
 #: The output of a worker's own tool, masked, or searched for the words of a full disk; and
 #: OpenSSL's name of an error.
 ALLOWED = {
-    "engine/attempts/launch_and_evidence.py": {"evidence.error in printed"},
+    "engine/attempts/evidence_reader.py": {"evidence.error in printed"},
     "launchers/cluster/node/node_daemon.py": {"error.reason in _REJECTIONS"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }

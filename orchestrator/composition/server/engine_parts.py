@@ -42,7 +42,8 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.launch_and_evidence import AttemptPreparation
+from orchestrator.engine.attempts.evidence_reader import EvidenceReader
+from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.attempts.shared_context import SharedContextRuns
 from orchestrator.engine.gates.gate_runner import GateRunner
@@ -263,15 +264,13 @@ class EngineParts:
     # Attempts, and the choice among candidates
 
     @cached_property
-    def preparation(self) -> AttemptPreparation:
+    def preparation(self) -> LaunchPreparation:
         is_off = self.settings.git.push is Push.OFF
 
         def refusals() -> Sequence[tuple[str, str]]:
             return self.repository.push_refusals() if is_off else ()
 
-        return AttemptPreparation(
-            self.agents, self.workspace, self.launch_settings, masked, refusals
-        )
+        return LaunchPreparation(self.agents, self.workspace, self.launch_settings, refusals)
 
     @cached_property
     def worktrees(self) -> Worktrees:
@@ -325,6 +324,7 @@ class EngineParts:
             self.launcher,
             self.processes,
             self.preparation,
+            EvidenceReader(self.agents, self.workspace, self.launch_settings, masked),
             self.workspace,
             AssignmentBuilder(self.workspace, self._contexts, self._roles, left_for),
             self._contexts,

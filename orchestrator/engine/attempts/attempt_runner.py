@@ -30,9 +30,10 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
-from orchestrator.engine.attempts.launch_and_evidence import (
-    AttemptPreparation,
+from orchestrator.engine.attempts.evidence_reader import EvidenceReader
+from orchestrator.engine.attempts.launch_preparation import (
     Issued,
+    LaunchPreparation,
     RunningAttempt,
 )
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
@@ -90,7 +91,8 @@ class AttemptRunner:
         scheduler: Scheduler,
         launcher: Launcher,
         processes: RunningProcesses,
-        preparation: AttemptPreparation,
+        preparation: LaunchPreparation,
+        evidence_reader: EvidenceReader,
         workspace: Workspace,
         assignments: AssignmentBuilder,
         contexts: SharedContextRuns,
@@ -114,6 +116,7 @@ class AttemptRunner:
         self._launcher = launcher
         self._processes = processes
         self._preparation = preparation
+        self._evidence_reader = evidence_reader
         self._workspace = workspace
         self._agent_plans = agent_plans
         self._worktrees = worktrees
@@ -411,7 +414,7 @@ class AttemptRunner:
         if not self._is_cancelled(running.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
         self._attempt_gates.expect(running.worker)
-        nothing = self._preparation.nothing_left(running)
+        nothing = self._evidence_reader.nothing_left(running)
         if nothing is None:
             self._background.later(partial(self._report, running, exit))
         else:
@@ -471,7 +474,7 @@ class AttemptRunner:
                 changes = self._in_project(running)
             elif changes is None and not running.worker.is_adviser:
                 changes = self._own_changes(running)
-            evidence = self._preparation.evidence(
+            evidence = self._evidence_reader.read(
                 running, exit, changes, has_open_children=self._has_open_children(running.worker)
             )
             if running.worker.is_planner and exit.code == 0:

@@ -36,7 +36,7 @@ from orchestrator.core.ports import Change, Observer, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.launch_and_evidence import Issued
+from orchestrator.engine.attempts.launch_preparation import Issued
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime import clock

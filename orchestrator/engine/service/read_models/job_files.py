@@ -25,7 +25,7 @@ from orchestrator.core.repository.git_refs import (
     start_ref,
     worker_branch,
 )
-from orchestrator.engine.attempts.launch_and_evidence import PROMPT
+from orchestrator.engine.attempts.launch_preparation import PROMPT
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.security.files.untrusted_files import read_tail

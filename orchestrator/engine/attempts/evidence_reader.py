@@ -1,0 +1,229 @@
+"""Reads the evidence of an ended attempt, and compares its changes with its task."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.core.gates.file_kinds import code_in
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
+    Intent,
+    SideWork,
+    by_attempt,
+    promises_changes,
+)
+from orchestrator.core.model.attempt.failure import after
+from orchestrator.core.model.attempt.final_text import FinalText, final_text
+from orchestrator.core.ports import Agents, Workspace
+from orchestrator.engine.attempts.launch_preparation import RunningAttempt
+from orchestrator.engine.planning.task_intent import intent_of_task
+from orchestrator.engine.runtime.launch_settings import LaunchSettings
+from orchestrator.engine.worktrees.working_directories import Changes
+
+#: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
+CLOCK_SECONDS = 2.0
+#: Maximum number of paths of unjudged code that are stored.
+MOST_CODE = 100
+
+#: The changes of an attempt whose directory was empty before and after it.
+_NOTHING = Changes((), changed=False, has_work=False)
+
+#: Replaces secrets in a text, in every encoding.
+Mask = Callable[[Sequence[str], str], str]
+
+
+class EvidenceReader:
+    def __init__(
+        self, agents: Agents, workspace: Workspace, settings: LaunchSettings, mask: Mask
+    ) -> None:
+        self._agents = agents
+        self._workspace = workspace
+        self._settings = settings
+        self._mask = mask
+
+    def nothing_left(self, running: RunningAttempt) -> Changes | None:
+        """Return the changes of an attempt without a scan, if its directory is empty.
+
+        Return None if a scan is needed, for example because the attempt works in a worktree.
+        """
+        worker = running.worker
+        special = (
+            running.worktree is not None
+            or running.task.works_in_project
+            or bool(running.task.writes)
+            or worker.is_planner
+            or worker.is_reviewer
+        )
+        if special or not self._workspace.is_bare(worker):
+            return None
+        return replace(_NOTHING, changed=True) if running.before else _NOTHING
+
+    def read(
+        self,
+        running: RunningAttempt,
+        exit: Exit,
+        changes: Changes | None = None,
+        *,
+        has_open_children: bool = False,
+    ) -> Evidence:
+        """Return the evidence of an attempt. Changes nothing.
+
+        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if
+        config.yaml no longer has the agent of an earlier server's attempt.
+        """
+        worker = running.worker
+        agent = self._agents.get(worker.agent)
+        # Most successful commands print nothing, so their log need not be read.
+        silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
+        known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
+        if silent and changes is _NOTHING and known is not None:
+            return known
+        directory = Path(self._workspace.worker_directory(worker))
+        printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
+        control = Path(self._workspace.control(worker, worker.attempt))
+        evidence = agent.evidence(directory, printed, exit, control)
+        evidence = replace(evidence, prompt=running.prompt) if running.prompt else evidence
+        if evidence.session is not None:
+            kept = after(worker.attempt) if running.worktree else ""
+            session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
+            evidence = replace(evidence, session=session)
+        if changes is None:
+            now = self._workspace.snapshot(worker, running.task.writes)
+            changes = Changes(tuple(now), now != running.before, has_work=bool(now))
+        if changes.faults is not None:
+            faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
+            state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
+            evidence = replace(evidence, worktree=state)
+        if changes.files or changes.changed or changes.has_work:
+            evidence = replace(
+                evidence,
+                files_created=changes.files,
+                files_changed=changes.changed,
+                has_work=changes.has_work,
+            )
+        if changes.size is not None:
+            evidence = replace(evidence, change=changes.size)
+        outside = self._outside(evidence.outside, exit)
+        builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
+        evidence = _weighed(
+            evidence, running, changes, outside, builds=builds, deferred=has_open_children
+        )
+        return self._without_secrets(evidence, running, printed)
+
+    def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
+        """Return the files that an agent reports to have written outside of its worktree.
+
+        Only files of the checkout and of the user's home directory count, if they are newer than
+        the attempt.
+        """
+        if not paths:
+            return []
+        places = [str(self._settings.project_root), self._settings.environment.get("HOME", "")]
+        users = [f"{os.path.realpath(each)}{os.sep}" for each in places if each]
+        workspace = self._workspace.job_directory("").parent
+        own = tuple(
+            f"{os.path.realpath(each)}{os.sep}" for each in (self._settings.home, workspace)
+        )
+        return [
+            path
+            for path in paths
+            if path.startswith(tuple(users))
+            and not path.startswith(own)
+            and _modified_at(path) >= exit.started_at - CLOCK_SECONDS
+        ]
+
+    def _without_secrets(
+        self, evidence: Evidence, running: RunningAttempt, printed: str
+    ) -> Evidence:
+        """Return the evidence with masked secrets. The log was masked when it was written."""
+
+        def clean(text: str) -> str:
+            return text if text in printed else self._mask(running.secrets, text)
+
+        if not evidence.files_created and evidence.output in printed and evidence.error in printed:
+            return evidence
+        return replace(
+            evidence,
+            output=clean(evidence.output),
+            error=clean(evidence.error),
+            files_created=tuple(_clean_name(each, running) for each in evidence.files_created),
+        )
+
+
+def _weighed(
+    evidence: Evidence,
+    running: RunningAttempt,
+    changes: Changes,
+    outside: Sequence[str],
+    *,
+    builds: bool,
+    deferred: bool,
+) -> Evidence:
+    """Compare the changes with the task. Add the comparison to the evidence (``DeliveredWork``).
+
+    Nothing is added if the attempt does not work on files. If no file changed, also classify the
+    agent's final text. ``builds``: True if the agent's work is to change files. ``deferred``: True
+    if unfinished child jobs may still create the promised files.
+    """
+    task, changed = running.task, changes.has_work or bool(changes.saved)
+    is_agent, final = evidence.output_required, FinalText.ANSWER
+    if is_agent and not (changed or changes.changed or running.worker.is_adviser):
+        final = final_text(evidence.output)
+    has_worktree = running.worktree is not None
+    code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
+    is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
+    if is_held and not running.worker.is_adviser:
+        builds = builds or (has_worktree and is_agent)
+        intent = intent_of_task(task) if builds else Intent.ANSWER
+        promised = promises_changes(task.role, task.writes, is_agent=builds)
+        named = [
+            path
+            for path in outside
+            if not any(path.endswith(f"/{each}") for each in changes.checkout)
+        ]
+        asked = intent is Intent.CHANGE and final is not FinalText.ALREADY
+        delivery = DeliveredWork(
+            changed=changed,
+            expected=promised or asked,
+            intent=intent,
+            deferred=final if deferred else None,
+            missing=changes.missing,
+            saved=tuple(
+                _clean_name(each, running)
+                for each in dict.fromkeys((*changes.saved, *changes.ignored_sources))
+            ),
+            outside=tuple(_clean_name(each, running) for each in named),
+            checkout=tuple(_clean_name(each, running) for each in changes.checkout),
+            side_work=_side_work(running, changes),
+            commit=changes.commit,
+            omitted=changes.omitted,
+            held_back=tuple(
+                replace(each, path=_clean_name(each.path, running)) for each in changes.held_back
+            ),
+            has_worktree=has_worktree,
+            code=tuple(_clean_name(each, running) for each in code),
+            removed=tuple(_clean_name(each, running) for each in changes.removed),
+        )
+        evidence = replace(evidence, delivery=delivery)
+    return evidence if deferred else replace(evidence, final_text=final)
+
+
+def _side_work(running: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
+    work = [replace(each, name=_clean_name(each.name, running)) for each in changes.side_work]
+    worker = running.worker
+    delivery = worker.delivery
+    return by_attempt(work, delivery.side_work if delivery else (), worker.attempt)
+
+
+def _modified_at(path: str) -> float:
+    try:
+        return os.lstat(path).st_mtime
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _clean_name(name: str, running: RunningAttempt) -> str:
+    # Search only for the unencoded secret, because file names do not encode keys.
+    return "***" if any(secret in name for secret in running.secrets) else name
