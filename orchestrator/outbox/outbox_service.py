@@ -23,9 +23,9 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import GONE, after_attempt
-from orchestrator.outbox.delivery.delivery_threads import MOST_OF_ENDPOINT, DeliveryThreads
 from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.delivery.messages import moment
+from orchestrator.outbox.delivery.outbox_dispatcher import MOST_OF_ENDPOINT, OutboxDispatcher
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.security.secrets.masking import shown_address
@@ -67,7 +67,7 @@ class OutboxService:
         self._switch = switch
         self._now = now
         self._trouble = tuple(trouble)
-        self.delivery_threads = DeliveryThreads(store, self.deliver, now, most_of=_most_at_once)
+        self.dispatcher = OutboxDispatcher(store, self.deliver, now, most_of=_most_at_once)
 
     def check_settings(self) -> None:
         """Raise ConfigError if the settings have errors, such as a variable that is not set."""
@@ -156,7 +156,7 @@ class OutboxService:
             entry, state=EntryState.PENDING, due_at=self._now(), attempts=0, done_at=None
         )
         self._store.record([again])
-        self.delivery_threads.wake()
+        self.dispatcher.wake()
         return again
 
     def check_url(self, url: str) -> None:

@@ -258,7 +258,7 @@ class EngineParts:
             self._outbox,
             lambda: self.preparation.api_url,
         )
-        self.publisher.add(service.delivery_threads.observe, "outbox")
+        self.publisher.add(service.dispatcher.observe, "outbox")
         return service
 
     # Attempts, and the choice among candidates

@@ -129,7 +129,7 @@ class JobManager:
             self.lease.recovered()
         self.service.landings.recover()
         self.service.worker_messages.pass_on_again(found)
-        parts.outbox_service.delivery_threads.start()
+        parts.outbox_service.dispatcher.start()
         parts.housekeeping.start(removed)
 
     def _take_place(self) -> None:
@@ -167,7 +167,7 @@ class JobManager:
         self.parts.report_queue.stop()
         self.parts.publisher.stop()
         self.service.reads.feed.close()
-        self.parts.outbox_service.delivery_threads.stop()
+        self.parts.outbox_service.dispatcher.stop()
         self.parts.status_files.stop()
         self.parts.job_log.close()
         self.close()

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
-from orchestrator.outbox.notifications import desktop, mail, other_services
+from orchestrator.outbox.notifications import apprise_services, desktop, mail
 from orchestrator.outbox.notifications.notice import Notice
 
 
@@ -57,7 +57,7 @@ def send(target: Target, notice: Notice, http_sender: HttpSender) -> Outcome:
         case TargetKind.DESKTOP:
             return desktop.show(notice.title, notice.text, urgent=notice.needs_you)
         case TargetKind.APPRISE:
-            return other_services.send(target.url, notice)
+            return apprise_services.send(target.url, notice)
     body, headers = _SHAPES[target.kind](notice)
     return http_sender.post(target.url, body, headers)
 

@@ -367,7 +367,7 @@ def test_without_receivers_nothing_runs_and_nothing_is_stored(tmp_path: Path) ->
 
         assert "outbox" not in after
         assert deliveries(site, job_id) == []
-        assert site.manager.parts.outbox_service.delivery_threads._thread is None
+        assert site.manager.parts.outbox_service.dispatcher._thread is None
     finally:
         site.stop()
 

@@ -15,13 +15,13 @@ from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
-from orchestrator.outbox.delivery.delivery_threads import (
-    MOST_AT_ONCE,
-    MOST_OF_ENDPOINT,
-    DeliveryThreads,
-)
 from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.messages import Messages
+from orchestrator.outbox.delivery.outbox_dispatcher import (
+    MOST_AT_ONCE,
+    MOST_OF_ENDPOINT,
+    OutboxDispatcher,
+)
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, an_event
@@ -123,7 +123,7 @@ def test_a_receiver_that_is_down_for_half_an_hour_gets_the_message(store: SqlSto
             opened.set()
         return [after_attempt(entry, outcome, clock[0], lambda low, high: 1.0)]
 
-    sender = DeliveryThreads(store.outbox, deliver, lambda: clock[0], wait)
+    sender = OutboxDispatcher(store.outbox, deliver, lambda: clock[0], wait)
     keep(store, an_entry(1))
     sender.start()
     assert opened.wait(60)
@@ -159,7 +159,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
             delivered.append(entry.endpoint)
             return [after_attempt(entry, Outcome(status=200), 1.0)]
 
-        sender = DeliveryThreads(store.outbox, deliver, lambda: 1.0)
+        sender = OutboxDispatcher(store.outbox, deliver, lambda: 1.0)
         keep(store, *(an_entry(number, "webhook:hangs") for number in range(1, 30)))
         keep(store, *(an_entry(number, "webhook:works") for number in range(30, 60)))
         sender.start()
@@ -187,7 +187,7 @@ def test_a_crash_before_the_record_repeats_the_message_with_its_id(
     keep(store, an_entry(1))
     with crash_at(1, "outbox: before the record"), pytest.raises(Crash):
         store.outbox.record(deliver(an_entry(1)))
-    sender = DeliveryThreads(store.outbox, deliver, lambda: 1.0)
+    sender = OutboxDispatcher(store.outbox, deliver, lambda: 1.0)
     sender.start()
     until(lambda: store.outbox.next_due() is None, "the message is recorded")
     sender.stop()

@@ -22,10 +22,10 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
-from orchestrator.outbox.delivery.delivery_threads import DeliveryThreads
 from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
-from orchestrator.outbox.notifications import mail, other_services
+from orchestrator.outbox.delivery.outbox_dispatcher import OutboxDispatcher
+from orchestrator.outbox.notifications import apprise_services, mail
 from orchestrator.outbox.notifications.notice import Notice
 from orchestrator.outbox.notifications.notifications import Notifications
 from orchestrator.outbox.notifications.targets import Target, TargetKind
@@ -112,7 +112,7 @@ def test_many_workers_that_need_you_are_one_message(desk: Desk) -> None:
     workers = [replace(waits_for_login(n), agent=f"agent_{n}") for n in range(WORKERS)]
     desk.keep(entries, workers)
     notifications = desk.notifications()
-    sender = DeliveryThreads(
+    sender = OutboxDispatcher(
         desk.store.outbox, notifications.deliver, lambda: 10.0, most_of=lambda endpoint: 1
     )
     sender.start()
@@ -250,6 +250,6 @@ def test_a_mail_has_a_deadline_although_the_server_sends_byte_by_byte(
 
 
 def test_a_missing_package_is_named_with_the_command() -> None:
-    outcome = other_services.send("tgram://token/chat", NOTICE)
+    outcome = apprise_services.send("tgram://token/chat", NOTICE)
 
     assert outcome.final and outcome.error.endswith("run: ./install.sh --with apprise")

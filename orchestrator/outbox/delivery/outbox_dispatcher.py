@@ -29,7 +29,7 @@ AHEAD_SECONDS = 10.0
 Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
-class DeliveryThreads:
+class OutboxDispatcher:
     """Sends due entries of the outbox. Its thread starts with the first entry."""
 
     def __init__(
