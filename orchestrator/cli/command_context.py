@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.api.client.server_discovery import Address
     from orchestrator.core.model.submission import Caller
     from orchestrator.engine.service.service import Service
-    from orchestrator.security.http_retry import Waiting
+    from orchestrator.security.http_client.http_retry import Waiting
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -8,7 +8,7 @@ from orchestrator import IS_INSTALLED, __version__
 from orchestrator.api.client.server_discovery import ServerRecord, read_record
 from orchestrator.security import proc
 from orchestrator.security.files.product_files import FOLDER
-from orchestrator.security.stdlib_client import StdlibClient
+from orchestrator.security.http_client.stdlib_client import StdlibClient
 
 #: Seconds by which a server's record may differ from its process's start time, which another clock
 #: measures.

@@ -1,9 +1,9 @@
-"""Security: secrets, safe access to files, the environment of workers, text for terminals.
+"""Security: secrets, safe access to files, HTTP calls with a key, text for terminals.
 
 - ``files``: Safe access to files, and the directories of the product
+- ``http_client``: HTTP calls with a key, for programs that must start fast
 - ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
 
-``proc`` reads processes from /proc. ``stdlib_client`` sends HTTP requests with a key,
-``http_exchange`` writes each request and reads its answer, and ``http_retry`` repeats calls. All
-four are also for programs that must start fast.
+``allowed_environment`` selects the variables that workers inherit. ``proc`` reads processes from
+/proc, also for programs that must start fast.
 """

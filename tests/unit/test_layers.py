@@ -156,10 +156,10 @@ LIGHT = frozenset(
         "core.text.json_values",
         "security",
         "security.control_sequences",
-        "security.http_exchange",
-        "security.http_retry",
+        "security.http_client.http_exchange",
+        "security.http_client.http_retry",
         "security.proc",
-        "security.stdlib_client",
+        "security.http_client.stdlib_client",
         "security.secrets",
         "security.secrets.masking",
     )

@@ -77,7 +77,7 @@ class ServerReporter(ABC):
     def _call(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any] | None:
         """Return the server's answer; None if it did not accept the report."""
         # not every attempt needs this module
-        from orchestrator.security.stdlib_client import StdlibClient
+        from orchestrator.security.http_client.stdlib_client import StdlibClient
 
         try:
             client = StdlibClient(self._url, self._key)

@@ -12,8 +12,8 @@ from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLi
 from orchestrator.cli.output.terminal import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
-from orchestrator.security.http_retry import retried
-from orchestrator.security.stdlib_client import ServerReply, StdlibClient
+from orchestrator.security.http_client.http_retry import retried
+from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient

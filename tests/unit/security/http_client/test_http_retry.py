@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from orchestrator.security.http_retry import Retry, retried, seconds_until
-from orchestrator.security.stdlib_client import ServerReply
+from orchestrator.security.http_client.http_retry import Retry, retried, seconds_until
+from orchestrator.security.http_client.stdlib_client import ServerReply
 
 BUSY = ServerReply(503, None, b'{"detail": "it restarts"}')
 

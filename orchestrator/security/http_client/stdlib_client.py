@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.security.http_exchange import HttpAnswer, connected, request_message
+from orchestrator.security.http_client.http_exchange import HttpAnswer, connected, request_message
 
 # Importing http.client, urllib, and typing would double the time of a start.
 TYPE_CHECKING = False

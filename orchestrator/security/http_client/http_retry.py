@@ -8,7 +8,7 @@ from collections.abc import Callable
 # Importing typing would take a third of a start's time.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from orchestrator.security.stdlib_client import ServerReply
+    from orchestrator.security.http_client.stdlib_client import ServerReply
 
 #: Statuses for "cannot answer now", from the server or a proxy.
 BUSY = frozenset({429, 502, 503, 504})
