@@ -193,6 +193,20 @@ def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Ho
     assert host.command("restore", ended["job_id"], "--yes") == 1
 
 
+def test_the_reason_names_what_the_candidate_lacks_that_a_person_chose(host: Host) -> None:
+    """The other candidate creates a file that git ignores."""
+    script = "echo $ORCHESTRATOR_WORKER_ID > a.txt; case $ORCHESTRATOR_WORKER_ID in"
+    script += " *_2) head -c 11000000 /dev/zero > large.bin; sleep 0.5;; esac"
+    agents = ["editor", {"name": "editor", "model": "m"}]
+    ended = host.run({**edit(script, id="t"), "agent": agents}, gates="off")
+    job = ended["job_id"]
+
+    for worker in ("worker_2", "worker_1", "worker_2"):
+        assert host.command("choose", job, "t", worker) == 0
+        reason = host.site.status(job)["reason"]
+        assert ("worker_2: not committed" in reason) is (worker == "worker_2")
+
+
 @pytest.mark.parametrize("how", ["pop -q", "drop -q", "clear"])
 def test_a_users_stash_entry_that_an_agent_removes_is_named_and_can_be_restored(
     host: Host, how: str

@@ -21,6 +21,7 @@ from orchestrator.core.outcome.job.unmerged_changes import (
 )
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import shortfall_of
 
 
 class MergeCompletion:
@@ -88,6 +89,8 @@ class MergeCompletion:
             overruled=merged.overruled,
             overruled_below=overruled,
             both_kept=merged.both_kept,
+            # A person may have chosen other candidates since the job's end.
+            shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
             undone=merged.undone,
             gates=merged.gates,
             gates_passed=merged.gates_passed,
