@@ -36,6 +36,7 @@ from orchestrator.git.commits.commit_creation import commit_tree, contains, tree
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.staged_entries import LINK
 from orchestrator.git.merge import merge_tree
+from orchestrator.git.merge.undone_changes import undone
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular
 
@@ -174,14 +175,13 @@ class _Folding:
         inside = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
         if any(contains(self._git, each, commit) for each in inside):
             return
-        piece = _Piece(kind=SideWorkKind.DELETED, name=name, commit=commit)
+        base = self._git.ask("merge-base", commit, self.tip)
         # A squash merge and a cherry-pick merge only the content, which later commits may change.
         how = ("--first-parent", f"--max-count={_MOST_COMPARED}", self.tip, f"^{commit}")
-        for tip in self._git.run("rev-list", *how).text.splitlines():
-            merged = self._merged(piece, tip)
-            if merged and tree_of(self._git, merged) == tree_of(self._git, tip):
+        for tip in self._git.run("rev-list", *how).text.splitlines() if base else ():
+            if not undone(self._git, base, commit, tip, (), ()).places:
                 return
-        self._keep(piece)
+        self._keep(_Piece(kind=SideWorkKind.DELETED, name=name, commit=commit))
 
     def _keep(self, piece: _Piece) -> None:
         ref = self._ref_of(piece)
@@ -190,15 +190,11 @@ class _Folding:
         failpoints.reached("side work: kept")
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
-    def _merged(self, piece: _Piece, tip: str = "") -> str:
-        """Return the commit ``tip``, by default the head, with the piece merged in.
-
-        Return "" if the piece conflicts.
-        """
+    def _merged(self, piece: _Piece) -> str:
         git, signature = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
-            return merge_tree.merge(git, tip or self.tip, piece.commit, message, signature).commit
+            return merge_tree.merge(git, self.tip, piece.commit, message, signature).commit
         # The worker may have discarded the commit to which the entry belongs, so use copies without
         # history.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)

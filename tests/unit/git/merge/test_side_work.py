@@ -209,6 +209,8 @@ def test_the_commits_of_a_branch_that_the_agent_deleted_are_kept_and_named(
         "git merge -q feature; git branch -qd feature",
         "git merge -q --squash feature; git commit -qm squashed; git branch -qD feature; "
         "echo other > f.txt",
+        "git merge -q --squash feature; echo more >> f.txt; git add .; git commit -qm squashed; "
+        "git branch -qD feature",
         "git branch -m feature other",
         "git branch -m feature other; echo mine > f.txt; git add .; git commit -qm mine",
     ],
