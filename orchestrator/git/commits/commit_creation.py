@@ -191,6 +191,10 @@ def commit_rest(
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
+    if start and head != start and not git.ask("merge-base", start, head):
+        # The agent has rewritten the first commit. A merge would then keep files that the agent
+        # removed, and each changed file would conflict.
+        head = commit_tree(git, tree, [start], message, signature)
     if start and found.differences is not None:
         # The worker's changes are read next, so this saves a process.
         _keep(_key(git, start, head), found.differences)

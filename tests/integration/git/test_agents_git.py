@@ -193,6 +193,30 @@ def test_a_worker_that_empties_the_reflogs_is_noticed_and_costs_no_work(host: Ho
     assert host.command("restore", ended["job_id"], "--yes") == 1
 
 
+@pytest.mark.parametrize(
+    "rewrites",
+    [
+        "git commit -q -a --amend -m amended",
+        "git commit -q -a -m a; b=$(git branch --show-current); git checkout -q --orphan new; "
+        "git commit -q -m all; git branch -q -D $b; git branch -m $b",
+        "git checkout -q --orphan new; git commit -q -a -m all",
+    ],
+)
+def test_changes_count_also_if_an_agent_rewrites_the_first_commit(
+    host: Host, rewrites: str
+) -> None:
+    script = "echo more >> README.md; git rm -q src/app.py"
+    ended = host.run(
+        edit(f"{script}; {rewrites}; echo a > a.txt"), edit("echo b > b.txt"), gates="off"
+    )
+
+    assert ended["status"] == "completed", ended
+    result = f"orchestrator/{ended['job_id']}/result"
+    assert host.project.show(result, "README.md") == "hello\nmore"
+    assert {*host.project.files(result)} == {".gitignore", "README.md", "a.txt", "b.txt"}
+    assert host.project.git("rev-list", "--max-parents=0", "--count", result) == "1"
+
+
 def test_the_reason_names_what_the_candidate_lacks_that_a_person_chose(host: Host) -> None:
     """The other candidate creates a file that git ignores."""
     script = "echo $ORCHESTRATOR_WORKER_ID > a.txt; case $ORCHESTRATOR_WORKER_ID in"
