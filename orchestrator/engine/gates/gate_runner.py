@@ -365,7 +365,10 @@ class GateRunner:
             switched_off=self._switched_off(sequence, gate),
         )
         if altered.swap:
-            self._run_again(sequence, gate, _Passed(result, ran, base, altered))
+            self._second.lay_out(check, cwd, altered)
+            failpoints.reached("gate: the base's versions are in place")
+            passed = _Passed(result, ran, base, altered)
+            self._run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
         elif sequence.check.is_compared and ran.reading.passed and base is None:
             self._ask_base(sequence, gate, partial(self._count, sequence, gate, result, ran))
         else:
@@ -397,11 +400,6 @@ class GateRunner:
     ) -> None:
         is_compared = sequence.check.is_compared
         self._give(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
-
-    def _run_again(self, sequence: _GateSequence, gate: Gate, passed: _Passed) -> None:
-        self._second.lay_out(sequence.check, sequence.cwd, passed.altered)
-        failpoints.reached("gate: the base's versions are in place")
-        self._run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
 
     def _second_ran(
         self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: Ran

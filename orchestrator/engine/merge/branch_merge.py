@@ -122,7 +122,9 @@ class BranchMerge:
         self._note(record, tree, job, settled)
         self._resolver_selection.note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
-            _leave_all(record, job)
+            names = [*record.merged, *record.left_out]
+            record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
+            record.merged = []
             return MergeOutcome(missing=missing_from(record))
         inside = [part.worker for part in parts if part.worker.id in record.merged]
         for worker in inside:
@@ -553,12 +555,6 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
     record.causes[worker.id] = cause
     if why:
         record.reasons[worker.id] = why
-
-
-def _leave_all(record: MergeRecord, job: Job) -> None:
-    names = [*record.merged, *record.left_out]
-    record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
-    record.merged = []
 
 
 def _parts(

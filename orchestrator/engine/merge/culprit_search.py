@@ -82,7 +82,9 @@ class CulpritSearch:
         """
         good = 0
         while True:
-            self._put_on_top(good)
+            del self._steps[good:]
+            for part in self._parts[good:]:
+                self._steps.append(self._added(self._state(len(self._steps)), part))
             results = self._results(len(self._steps))
             united = [n for n, step in enumerate(self._steps) if step.has_union]
             if blocked(results):
@@ -99,11 +101,6 @@ class CulpritSearch:
             dropped=tuple(self._dropped),
             results=results,
         )
-
-    def _put_on_top(self, good: int) -> None:
-        del self._steps[good:]
-        for part in self._parts[good:]:
-            self._steps.append(self._added(self._state(len(self._steps)), part))
 
     def _added(self, state: str, part: MergePart) -> MergeStep:
         return self._add(state, part, part.worker.id not in self._without_union)

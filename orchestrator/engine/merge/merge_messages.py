@@ -40,7 +40,9 @@ def in_words(
     yield from _result(record, status) if record.branch else ()
     yield from _unmerged(record, above)
     yield from _details(record)
-    yield from _time(record)
+    if record.seconds and _has_merged(record):
+        gates = " and its gates" if record.gates else ""
+        yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
 
 
 def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
@@ -214,7 +216,9 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
         yield f"Gates passed on the merged result: {', '.join(passed)}."
     for each in record.gates:
         if _outcome(each) != GateOutcome.PASSED:
-            yield _not_passed(each)
+            how = "failed" if _outcome(each) == GateOutcome.FAILED else "did not run"
+            kind = "Advisory gate" if how == "failed" else "Gate"
+            yield f"{kind} {each['name']} {how} on the merged result: {_why_not_passed(each)}."
     yield f"To see the result: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
         # Only root jobs are landed. A child job's report is read by its parent worker, which
@@ -229,12 +233,6 @@ def _outcome(gate: Mapping[str, Any]) -> str:
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
 
-def _not_passed(gate: Mapping[str, Any]) -> str:
-    how = "failed" if _outcome(gate) == GateOutcome.FAILED else "did not run"
-    kind = "Advisory gate" if how == "failed" else "Gate"
-    return f"{kind} {gate['name']} {how} on the merged result: {_why_not_passed(gate)}."
-
-
 def _why_not_passed(gate: Mapping[str, Any]) -> str:
     match _outcome(gate):
         case GateOutcome.PASSED:
@@ -247,12 +245,6 @@ def _why_not_passed(gate: Mapping[str, Any]) -> str:
 
 def _has_merged(record: MergeRecord) -> bool:
     return bool(record.branch or record.left_out or record.gates)
-
-
-def _time(record: MergeRecord) -> Iterator[str]:
-    if record.seconds and _has_merged(record):
-        gates = " and its gates" if record.gates else ""
-        yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:

@@ -491,7 +491,8 @@ class Worktrees:
 
         Return the commit, and True if the attempt changed anything.
         """
-        message = _message(worker, task)
+        words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
+        message = of_worker(cut(words, 72), worker)
         author, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, worktree, promised)
         place = worktree.directory, worktree.branch
@@ -646,8 +647,3 @@ class Worktrees:
                 branch = worker_branch(worker)
                 self._repository.close_worktree(directory, branch, signature_of(worker))
             self._opened_worktrees.removed(worker)
-
-
-def _message(worker: Worker, task: TaskSpec) -> str:
-    words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
-    return of_worker(cut(words, 72), worker)
