@@ -99,7 +99,9 @@ def compared(
 
 
 def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) -> Comparison:
-    best = _best(own)
+    made = any(each.result and each.result.standing for each in own)
+    ended = all(each.status.ended for each in own)
+    best = chosen(own) if made or (ended and len(own) == 1) else None
     counting = counted_new_tests(own, task.words)
     rows = sorted((_row(each, best, len(counting[each.id])) for each in own), key=_place)
     return Comparison(
@@ -114,12 +116,6 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
     )
 
 
-def _best(own: Sequence[Worker]) -> Worker | None:
-    made = any(each.result and each.result.standing for each in own)
-    ended = all(each.status.ended for each in own)
-    return chosen(own) if made or (ended and len(own) == 1) else None
-
-
 def _place(row: CandidateRow) -> float:
     return float("inf") if row.place is None else row.place
 
@@ -129,6 +125,7 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
     standing, change = result.standing, result.change
     counted = [gate.tests for gate in result.gates if gate.tests is not None]
     of_base = [gate.base_tests for gate in result.gates if gate.base_tests is not None]
+    cost = standing.cost_usd if standing else None
     return CandidateRow(
         worker_id=worker.id,
         agent=worker.agent,
@@ -150,15 +147,10 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
         files=change.files if change else len(result.files_created) if worker.result else None,
         lines_added=change.added if change else None,
         lines_removed=change.removed if change else None,
-        cost_usd=_cost(worker),
+        cost_usd=worker.cost_usd if cost is None else cost,
         seconds=result.work_seconds if worker.result else None,
         branch=short(worker_branch(worker)) if change else "",
     )
-
-
-def _cost(worker: Worker) -> float | None:
-    known = worker.standing.cost_usd if worker.standing else None
-    return worker.cost_usd if known is None else known
 
 
 def _reviewer_row(reviewer: Worker) -> ReviewerRow:

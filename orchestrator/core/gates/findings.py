@@ -428,18 +428,15 @@ def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
         same = next((each for each in others if are_alike(each.failure, flaw.failure)), None)
         if same is None and others:
             same = others[0]
-            different.append(replace(flaw, text=_differently(flaw, same)))
+            reason, was = flaw.message[:LONGEST_REASON], same.message[:LONGEST_REASON]
+            text = f"{flaw.key}: {DIFFERS}: {reason} (base: {was})"
+            different.append(replace(flaw, text=text))
         elif same is None:
             new.append(flaw)
         if same is not None:
             others.remove(same)
     left = {key: len(flaws) for key, flaws in known.items()}
     return [*_without_moved(new, left, now, before), *different]
-
-
-def _differently(now: Flaw, before: Flaw) -> str:
-    was = before.message[:LONGEST_REASON]
-    return f"{now.key}: {DIFFERS}: {now.message[:LONGEST_REASON]} (base: {was})"
 
 
 def _without_moved(

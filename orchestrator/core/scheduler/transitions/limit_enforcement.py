@@ -181,7 +181,8 @@ class Accounting:
                 payload["cost_usd"] = round(so_far.cost_usd, 9)
             job = self._trees.job_of(worker)
             self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
-        return self._own_limit(worker, so_far) or self.check_limits(worker, now)
+        reached = breach(self._trees.task_of(worker), spent_by(so_far))
+        return f"{reached} of the worker's task" if reached else self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
         """Stop the first job that reached a limit, in the order from the root to the worker's job.
@@ -234,7 +235,3 @@ class Accounting:
             return True
         limited = (self._trees.task_of(worker), self._trees.job_of(worker).config)
         return any(getattr(each, name) is not None for each in limited for name in CAPS)
-
-    def _own_limit(self, worker: Worker, so_far: Usage) -> str:
-        reached = breach(self._trees.task_of(worker), spent_by(so_far))
-        return f"{reached} of the worker's task" if reached else ""

@@ -69,7 +69,8 @@ class Pauses:
             paused = (
                 each
                 for each in self._trees.subtree(root_id)
-                if self._cause_of(each) is PauseCause.EVERYTHING
+                if (pause := self._unit_of_work.jobs[each].pause)
+                and pause.cause is PauseCause.EVERYTHING
             )
             self._resume_each(paused, by, now)
 
@@ -91,10 +92,6 @@ class Pauses:
         if pause != self._trees.pause:
             self._trees.pause = pause
             self._unit_of_work.note_pause(pause)
-
-    def _cause_of(self, job_id: str) -> PauseCause | None:
-        pause = self._unit_of_work.jobs[job_id].pause
-        return pause.cause if pause else None
 
     def _pause_each(self, job_ids: Iterable[str], pause: Pause, now: float) -> None:
         for job_id in job_ids:
