@@ -48,8 +48,10 @@ class Story:
         for task in self._succeeded:
             if gates := ", ".join(self._rejecting_gates(task)):
                 yield f'{_who(task)} repaired the change that gate "{gates}" had rejected'
+        events = LINE.finditer(self.log)
+        sent_back = {e["worker"] for e in events if e["kind"] == EventKind.WORKER_SENT_BACK}
         for task in self._succeeded:
-            if task["worker_id"] in self._in_conflict():
+            if task["worker_id"] in sent_back:
                 yield f"{_who(task)} resolved a merge conflict"
 
     @property
@@ -61,10 +63,6 @@ class Story:
         found = [each for each in self.figures if each["worker_id"] == task["worker_id"]]
         failures = [failure for each in found for failure in each["failures"]]
         return [*dict.fromkeys(gate for failure in failures for gate in failure["gates"])]
-
-    def _in_conflict(self) -> set[str]:
-        events = LINE.finditer(self.log)
-        return {each["worker"] for each in events if each["kind"] == EventKind.WORKER_SENT_BACK}
 
     def _most_at_once(self) -> int:
         running: set[str] = set()

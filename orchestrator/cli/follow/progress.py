@@ -130,15 +130,15 @@ class ProgressLines:
         """
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
-        ended = [f"child job {each} {found}" for each in ids if (found := self._end_of(each))]
+        ended = [
+            f"child job {each} {job.ended}"
+            for each in ids
+            if (job := self.jobs.get(each)) and job.ended
+        ]
         locks = [first_line(each, 80) for each in facts.get("locks") or ()]
         acquired = [f"lock {', '.join(locks)} acquired"] if locks else []
         causes = ", ".join([*ended, *acquired])
         return f" ({causes})" if causes else ""
-
-    def _end_of(self, job_id: str) -> str:
-        job = self.jobs.get(job_id)
-        return job.ended if job else ""
 
     def counts(self) -> Counter[str]:
         return Counter(self.workers.values())

@@ -34,15 +34,12 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 
 
 def _next_step(error: OrchestratorError) -> str | None:
+    problem = getattr(error, "problem", None) or {}
+    lacks_job = isinstance(error, NoSuchJob) or problem.get("subject") == "job"
     # For a missing worker or report, the message already lists the existing ones.
-    if error.kind == NotFound.kind and not _lacks_job(error):
+    if error.kind == NotFound.kind and not lacks_job:
         return None
     return _NEXT_STEP.get(error.kind)
-
-
-def _lacks_job(error: OrchestratorError) -> bool:
-    problem = getattr(error, "problem", None) or {}
-    return isinstance(error, NoSuchJob) or problem.get("subject") == "job"
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
