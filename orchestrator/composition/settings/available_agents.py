@@ -28,7 +28,7 @@ from orchestrator.agents.discovery.node_availability import (
 )
 from orchestrator.agents.driven_agent import DrivenAgent, Terms
 from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
-from orchestrator.config import ModelPrice, Settings, UserAgent
+from orchestrator.config import Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
@@ -113,12 +113,13 @@ def _terms(folder: Path, settings: Settings) -> Terms:
         resume_sessions=workers.resume_sessions,
         grace_seconds=workers.grace_seconds,
         log_limit_bytes=workers.log_limit_bytes,
-        prices={each.model: _price_values(each) for each in workers.prices},
+        prices={
+            each.model: {
+                name: value for name, value in each if name != "model" and value is not None
+            }
+            for each in workers.prices
+        },
     )
-
-
-def _price_values(price: ModelPrice) -> dict[str, float]:
-    return {name: each for name, each in price if name != "model" and each is not None}
 
 
 def _is_change(name: str, user: UserAgent) -> bool:
