@@ -47,7 +47,9 @@ def detected(files: GateFiles) -> Iterator[Gate]:
             yield _gate(name, files, why)
     yield from javascript.gates(files)
     yield from security_tools.gates(files)
-    if not _has_tests(files):
+    # With a gate of tests, ``make test`` is no gate, because it usually runs the same tests.
+    has_tests = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
+    if not (has_tests or javascript.has_tests(files)):
         yield from list(_make(files))[:1]
 
 
@@ -261,9 +263,3 @@ def _make(files: GateFiles) -> Iterator[Gate]:
                     why=f"the target {target} in {makefile}",
                     configured_by=(*MAKEFILES, "*.mk", *scripts_in(text, files)),
                 )
-
-
-def _has_tests(files: GateFiles) -> bool:
-    # With such a gate, ``make test`` is no gate, because it usually runs the same tests.
-    found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
-    return found or javascript.has_tests(files)
