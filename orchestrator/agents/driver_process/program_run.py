@@ -127,8 +127,11 @@ class Program:
         """
         if call.session is not None:
             self._follower = Follower(call.session)
-            if call.resumes:
-                self._skip(self._follower)
+            if call.resumes and isinstance(self._reader, SessionReader):
+                # The earlier usage of a resumed session does not count for this run.
+                for source, line in self._follower.earlier():
+                    self._reader.session_line(line, source)
+                self._reader.resumed()
         try:
             child = AgentProcess(
                 call.argv,
@@ -235,13 +238,6 @@ class Program:
         if self._reader.session != self.session:
             self.session = self._reader.session
             self._on_session(self.session)
-
-    def _skip(self, follower: Follower) -> None:
-        # The earlier usage of a resumed session does not count for this run.
-        if isinstance(self._reader, SessionReader):
-            for source, line in follower.earlier():
-                self._reader.session_line(line, source)
-            self._reader.resumed()
 
     def _follow(self, follower: Follower) -> None:
         if isinstance(self._reader, SessionReader):
