@@ -134,7 +134,9 @@ class _Folding:
             with _logged("worktree", found.directory):
                 self._settle(_of_worktree(self._home, self._worktrees, found, inner))
                 nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
-                self._remove(found)
+                # Gates would check the files of a side worktree in the job's directory, too.
+                if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
+                    self._worktrees.close(found.directory)
         for ref, commit in self._refs.side.items():
             with _logged("ref", ref):
                 # An abandoned commit has no branch, so the end of its ref names it.
@@ -231,11 +233,6 @@ class _Folding:
         if piece.kind is SideWorkKind.STASH:
             return f"{self._home.kept}{piece.kind}/{commit[:12]}"
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
-
-    def _remove(self, found: Found) -> None:
-        # Gates would check the files of a side worktree in the job's directory, too.
-        if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
-            self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
         """Yield side work that is already saved.
