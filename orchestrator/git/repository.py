@@ -79,7 +79,7 @@ class CommitFiles:
     Paths are relative to the project.
     """
 
-    def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str] = ()) -> None:
+    def __init__(self, git: Git, commit: str, prefix: str, ours: Sequence[str]) -> None:
         """``ours``: the product's own folders, relative to the top of the repository."""
         self._git = git
         self._commit = commit

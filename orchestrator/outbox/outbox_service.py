@@ -56,7 +56,7 @@ class OutboxService:
         policy: AddressPolicy,
         switch: Switch,
         now: Callable[[], float],
-        trouble: Sequence[str] = (),
+        trouble: Sequence[str],
     ) -> None:
         """``trouble``: errors in the settings, one line each."""
         self._store = store

@@ -194,10 +194,10 @@ class Pages:
         index: JobTreeIndex,
         job: Job,
         directory: Path,
-        notice: str = "",
-        merges: Mapping[str, MergeReport] = NO_MERGES,
-        project: Path | None = None,
-        processors: int = 1,
+        notice: str,
+        merges: Mapping[str, MergeReport],
+        project: Path | None,
+        processors: int,
     ) -> None:
         self._templates = templates
         self._index = index

@@ -52,8 +52,8 @@ class ChildJobLine:
     parent_worker_id: str | None
     #: Path of the report from the root job's directory.
     report: str
-    tasks: int = 0
-    tasks_succeeded: int = 0
+    tasks: int
+    tasks_succeeded: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,9 +63,9 @@ class EarlierAttempt:
     reason: str
     has_failed: bool
     #: True if the next attempt began with comments of a person.
-    has_comments: bool = False
+    has_comments: bool
     #: The classified failure; None for attempts of an earlier release.
-    failure: Failure | None = None
+    failure: Failure | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,7 +210,7 @@ class JobView:
     #: Comparisons of tasks with several candidates.
     comparisons: Sequence[Comparison]
     #: Number of workers of the job that ``workers`` lacks.
-    workers_omitted: int = 0
+    workers_omitted: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,7 +218,7 @@ class Maker:
     id: str
     directory: str
     #: Status of a worker that did not succeed; otherwise empty.
-    failed: str = ""
+    failed: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,13 +226,13 @@ class MadeFile:
     path: str
     workers: Sequence[Maker]
     #: Path of the file in the project from the root job's directory; otherwise empty.
-    link: str = ""
+    link: str
     #: True for a file of the project that was removed after it was created.
     is_removed: bool = False
     #: Added and removed lines in the merged result; None: not in the result, or unknown.
-    lines: tuple[int, int] | None = None
+    lines: tuple[int, int] | None
     #: The workers whose changes are not merged.
-    unmerged: Collection[str] = ()
+    unmerged: Collection[str]
 
     @property
     def merged_by(self) -> Sequence[Maker]:

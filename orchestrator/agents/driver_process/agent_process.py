@@ -26,8 +26,8 @@ class AgentProcess:
         environ: Mapping[str, str],
         *,
         prompt_on_stdin: bool,
-        prompt: Path | None = None,
-        open_input: bool = False,
+        prompt: Path | None,
+        open_input: bool,
     ) -> None:
         """``prompt``: a file to use as standard input.
 

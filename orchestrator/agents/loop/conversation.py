@@ -50,7 +50,7 @@ class Conversation:
     """One run of a loop: a conversation with a model. ``run`` may be called only once."""
 
     def __init__(
-        self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None = None
+        self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None
     ) -> None:
         self._mail = mail or NoMail()
         self._settings = settings

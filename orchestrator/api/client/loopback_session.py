@@ -22,7 +22,7 @@ class LoopbackResponse:
     for an error status, it also reads the body, and raises OSError if the body is incomplete.
     """
 
-    def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:
+    def __init__(self, url: str, stream: BufferedReader, *, at_once: bool) -> None:
         self.url = url
         self._stream = stream
         self._answer = HttpAnswer(stream)

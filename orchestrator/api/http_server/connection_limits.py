@@ -386,7 +386,7 @@ class Door:
         listener: Any,
         channels: Callable[[], Sequence[HttpChannel]],
         limit: int,
-        relay: "Relay | None" = None,
+        relay: "Relay | None",
     ) -> None:
         """``relay``: the TLS relay of a listener with TLS; None for plain HTTP."""
         self._listener = listener

@@ -63,9 +63,9 @@ class HttpServer:
         self,
         application: WSGIApplication,
         public: list[socket.socket],
-        local: Sequence[socket.socket] = (),
-        tls: ssl.SSLContext | None = None,
-        repeats: Repeats | None = None,
+        local: Sequence[socket.socket],
+        tls: ssl.SSLContext | None,
+        repeats: Repeats | None,
         **how: Any,
     ):
         self.host, self.port = public[0].getsockname()[:2]

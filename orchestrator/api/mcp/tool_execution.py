@@ -56,7 +56,7 @@ class ToolCall:
 class ToolContext:
     service: Service
     caller: Caller
-    idempotency_key: str | None = None
+    idempotency_key: str | None
 
 
 def asked(call: RpcCall) -> ToolCall:

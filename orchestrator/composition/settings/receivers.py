@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
@@ -36,12 +35,12 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receivers:
-    endpoints: Mapping[str, hooks.Endpoint] = field(default_factory=dict)
-    targets: Mapping[str, Target] = field(default_factory=dict)
-    callback_keys: tuple[bytes, ...] = field(default=(), repr=False)
-    subscriptions: Sequence[Subscription] = ()
+    endpoints: Mapping[str, hooks.Endpoint]
+    targets: Mapping[str, Target]
+    callback_keys: tuple[bytes, ...]
+    subscriptions: Sequence[Subscription]
     #: Settings that cannot be used, one line each.
-    trouble: Sequence[str] = ()
+    trouble: Sequence[str]
 
 
 class _Checks:

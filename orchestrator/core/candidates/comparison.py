@@ -68,7 +68,7 @@ class Comparison:
     why: str
     candidates: tuple[CandidateRow, ...]
     #: The reviewer; None if no review was requested.
-    reviewer: ReviewerRow | None = None
+    reviewer: ReviewerRow | None
 
     @property
     def review_ignored(self) -> bool:

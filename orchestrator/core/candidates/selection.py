@@ -29,7 +29,7 @@ FEWEST_AGREEING = 2
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinion:
     place: int
-    remark: str = ""
+    remark: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

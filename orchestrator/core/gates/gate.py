@@ -261,7 +261,7 @@ class GateRun:
     gate: str
     place: GatePlace
     #: Duration of the run; None: the run begins.
-    seconds: float | None = None
+    seconds: float | None
 
     @property
     def on(self) -> str:
@@ -277,9 +277,9 @@ class GateRun:
 class AlteredJudges:
     """Files that decide how gates judge, altered by a worker with its task's permission."""
 
-    paths: tuple[str, ...] = ()
+    paths: tuple[str, ...]
     #: True if the work changes other code in addition to these files.
-    with_code: bool = False
+    with_code: bool
 
 
 def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
@@ -322,11 +322,11 @@ class Check:
     commit: str
     gates: tuple[Gate, ...]
     #: The top of the worktree; empty: ``directory`` is in no worktree.
-    worktree: str = ""
+    worktree: str
     #: Kind of the state that is checked.
     place: GatePlace = GatePlace.WORKER
     #: One permission for each task whose work is in the state.
-    leaves: tuple[Leave, ...] = ()
+    leaves: tuple[Leave, ...]
     #: True for a candidate: its gates count the base's tests and the new tests.
     is_compared: bool = False
 

@@ -216,7 +216,7 @@ class Reached:
     most: float
     used: float
     #: Time at which more may be used; None if it depends on running jobs.
-    free_at: float | None = None
+    free_at: float | None
 
     def __str__(self) -> str:
         free = f", resets at {utc(self.free_at)}" if self.free_at is not None else ""

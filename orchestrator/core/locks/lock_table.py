@@ -235,8 +235,8 @@ class LockView:
     worker_id: str
     since: float
     #: The fencing number of a lease that is held; None for other entries.
-    number: int | None = None
-    waits: bool = False
+    number: int | None
+    waits: bool
 
 
 def view_of(entry: LockEntry, *, waits: bool = False) -> LockView:

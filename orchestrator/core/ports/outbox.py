@@ -85,10 +85,10 @@ class Subscription:
 class EntryFilter:
     """Which entries to list. An empty filter selects all."""
 
-    endpoint: str = ""
-    state: str = ""
+    endpoint: str
+    state: str
     #: Id of a root job or of a child job.
-    job_id: str = ""
+    job_id: str
 
 
 class EntryPage(NamedTuple):

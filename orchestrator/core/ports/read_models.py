@@ -87,11 +87,11 @@ class Used:
     """Answer to a worker that reports its usage."""
 
     #: Why the worker must end now; empty if it may continue.
-    stop: str = ""
+    stop: str
     #: True if the worker waits for its child jobs or for a lock.
-    waiting: bool = False
+    waiting: bool
     #: True if a cap on agents' usage applies to the worker.
-    capped: bool = False
+    capped: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -330,7 +330,7 @@ class TreeSnapshot:
     #: In the order of their jobs and positions.
     workers: WorkerColumns
     #: The latest event that the rows show.
-    last_seq: int = 0
+    last_seq: int
 
 
 class WorkerOrder(StrEnum):

@@ -1,7 +1,6 @@
 """The port to the store, which holds the durable state of jobs, workers, and attempts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import field
 from typing import Protocol
 
 from orchestrator.core.events import Event, EventKind
@@ -106,10 +105,10 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StoreStats:
-    jobs: Mapping[str, int] = field(default_factory=dict)
-    workers: Mapping[str, int] = field(default_factory=dict)
-    attempts: int = 0
-    cost: Cost = field(default_factory=Cost)
+    jobs: Mapping[str, int]
+    workers: Mapping[str, int]
+    attempts: int
+    cost: Cost
 
 
 class Store(Protocol):

@@ -26,9 +26,9 @@ class ChangedHunk:
     new_start: int
     new_lines: int
     #: The text after the line numbers, such as the function's name.
-    header: str = ""
+    header: str
     #: The lines with their first character: a blank, ``-``, or ``+``; ``\\`` for a note of git.
-    lines: tuple[str, ...] = ()
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +51,7 @@ class Difference:
 
     base: str
     commit: str
-    files: Sequence[ChangedFile] = ()
+    files: Sequence[ChangedFile]
 
 
 class VersionState(StrEnum):

@@ -157,11 +157,11 @@ class FileConflict:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchWork:
     #: Short ids and subjects of commits, latest first.
-    commits: tuple[tuple[str, str], ...] = ()
+    commits: tuple[tuple[str, str], ...]
     #: Number of commits that are not listed.
-    more: int = 0
+    more: int
     #: The changed files with their numbers of lines, as ``git diff --stat`` lists them.
-    stat: str = ""
+    stat: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,9 +227,9 @@ class Folded:
     """A worker's branch with its side work merged in: see ``Repository.fold``."""
 
     commit: str
-    work: tuple[SideWork, ...] = ()
+    work: tuple[SideWork, ...]
     #: New files that stay uncommitted.
-    held_back: tuple[HeldBack, ...] = ()
+    held_back: tuple[HeldBack, ...]
 
 
 class Repository(Protocol):

@@ -63,7 +63,7 @@ class GateProcess:
     #: Working directory of the run.
     cwd: str
     #: Top directory of the worktree; "" if there is no worktree.
-    worktree: str = ""
+    worktree: str
     #: False if the command only prepares the worktree.
     judges: bool = True
 

@@ -37,13 +37,13 @@ class MergeStep:
 class SearchResult:
     #: The merged state; the base if nothing was merged.
     commit: str
-    steps: tuple[MergeStep, ...] = ()
+    steps: tuple[MergeStep, ...]
     #: Parts with which the gates fail, each with the results of the gates.
-    culprits: tuple[tuple[MergePart, Results], ...] = ()
+    culprits: tuple[tuple[MergePart, Results], ...]
     #: Parts that were dropped because they build on a culprit.
-    dropped: tuple[MergePart, ...] = ()
+    dropped: tuple[MergePart, ...]
     #: The gates' results on the merged state.
-    results: Results = ()
+    results: Results
 
 
 #: Merges a part on top of a state. The last argument is True if the added lines of both sides may

@@ -41,9 +41,9 @@ Halted = Callable[[], bool]
 class Allowed:
     """What the tasks of a merge may change in tests."""
 
-    leaves: tuple[Leave, ...] = ()
+    leaves: tuple[Leave, ...]
     #: Names of gates whose tests at least one of the tasks may remove.
-    vanishing: frozenset[str] = frozenset()
+    vanishing: frozenset[str]
 
     def applied(self, gate: Gate) -> Gate:
         return replace(gate, tests_may_vanish=True) if gate.name in self.vanishing else gate

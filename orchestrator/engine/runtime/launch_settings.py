@@ -28,15 +28,15 @@ class LaunchSettings:
     grace_seconds: float
     log_limit_bytes: int
     #: Path of the file that a running server locks.
-    server_lock: Path = Path()
+    server_lock: Path
     #: Seconds for which a worker may continue without a server; 0: no limit.
-    orphan_timeout: float = 0.0
+    orphan_timeout: float
     #: True if workers have no network, so that they cannot reach this server.
-    offline: bool = False
+    offline: bool
     #: The umask of workers and gates in the user's checkout; None: their files are private.
-    umask: int | None = None
+    umask: int | None
     #: The server's own secrets. No log may contain them.
-    secrets: tuple[str, ...] = ()
+    secrets: tuple[str, ...]
 
 
 def base_environment(settings: LaunchSettings) -> dict[str, str]:

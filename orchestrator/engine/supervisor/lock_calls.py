@@ -45,7 +45,7 @@ class LockCall:
     #: True if the caller has received the answer.
     answered: bool = False
     #: Names on which the worker held leases before the call.
-    had: frozenset[str] = frozenset()
+    had: frozenset[str]
     #: Done after a waiting call was decided, and the decision was stored. For a call that is
     #: decided at once, the future stays pending.
     settled: Future[None] = field(default_factory=Future)

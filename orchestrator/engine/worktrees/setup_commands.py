@@ -19,9 +19,9 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    commands: tuple[str, ...] = ()
+    commands: tuple[str, ...]
     #: Timeout of all setup commands together, in seconds.
-    timeout: float = 600.0
+    timeout: float
 
     @property
     def gate(self) -> Gate:

@@ -104,7 +104,7 @@ class FrozenIgnoreRules:
         """Save the ignore rules. Idempotent: only the first call saves them."""
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
-    def add_hidden(self, git: Git, excluded: Collection[str] = ()) -> bool:
+    def add_hidden(self, git: Git, excluded: Collection[str]) -> bool:
         """Add to the index the new files that only later ignore rules hide, except ``excluded``.
 
         Later rules are rules that were added after the job's start. Return True if there are such

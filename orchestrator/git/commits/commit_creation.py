@@ -151,7 +151,7 @@ class CommitRules:
     #: The worker's start commit.
     start: str
     #: Paths that are never committed, even if the present .gitignore does not list them.
-    without: Sequence[str] = ()
+    without: Sequence[str]
     #: New files that are not committed, unless the task promises them.
     never: NeverCommit = NOTHING
     promised: Sequence[str] = ()
@@ -170,7 +170,7 @@ class AddedFiles:
     unwanted: Collection[str]
     #: Each path that differs between the start commit and the index; None if files were removed
     #: from the index since the comparison.
-    differences: Differences | None = None
+    differences: Differences | None
 
 
 #: Adds all files to an index, except the given ones.

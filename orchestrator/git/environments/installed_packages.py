@@ -105,7 +105,7 @@ class InstalledPackages:
     #: Path of the host project from the top of the repository; empty if it is the top.
     project: str
     #: False if the worktree gets its packages from ``git.setup``.
-    derives: bool = True
+    derives: bool
 
     @property
     def _top(self) -> str:

@@ -96,11 +96,11 @@ class Changed:
     """A changed path, relative to the top of the repository."""
 
     path: str
-    executable: bool = False
+    executable: bool
     #: Id of the file's blob; empty if the file no longer exists.
-    blob: str = ""
+    blob: str
     #: Why the content is not available; empty if it is.
-    kind: str = ""
+    kind: str
 
 
 def changed(git: Git, base: str, result: str) -> Iterator[Changed]:

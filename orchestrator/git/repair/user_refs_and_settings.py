@@ -48,7 +48,7 @@ class Restorable:
     before: str = ""
     after: str = ""
     #: Why a person must restore the change, or the command that restores it.
-    hint: str = ""
+    hint: str
 
 
 @dataclass(frozen=True, kw_only=True)

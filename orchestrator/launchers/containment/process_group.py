@@ -18,7 +18,7 @@ from orchestrator.security import proc
 class ProcessGroups(Subreaper):
     mode = "basic"
 
-    def __init__(self, enter: Enter | None = None) -> None:
+    def __init__(self, enter: Enter | None) -> None:
         super().__init__(enter, adopts=False)
         #: Leader of the worker's session and group, and its start time.
         self._leader = 0

@@ -211,8 +211,8 @@ class ShimPool:
         self,
         epoll: select.epoll,
         plan: ContainmentPlan,
-        lease_file: str = "",
-        first: SpawnerProcess | None = None,
+        lease_file: str,
+        first: SpawnerProcess | None,
     ) -> None:
         """``first`` is the first spawner, before its ``begin``; if None, one is started."""
         self._epoll = epoll

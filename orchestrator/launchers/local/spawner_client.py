@@ -33,7 +33,7 @@ class ShimGone:
     #: Leftover processes that the spawner has killed.
     strays: tuple[Stray, ...]
     #: Why the shim could not be forked; empty if it was forked.
-    refused: str = ""
+    refused: str
 
 
 class _Process(Protocol):

@@ -54,7 +54,7 @@ def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
 class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
-    def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
+    def __init__(self, limits: Message, held: Collection[str]) -> None:
         """``held``: limits that another mechanism enforces. They are not checked."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()

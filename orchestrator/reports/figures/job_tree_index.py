@@ -268,8 +268,8 @@ class PathStep:
 class CriticalPath:
     """The steps of a critical path in the order of work. A worker comes before its child jobs."""
 
-    seconds: float = 0.0
-    steps: tuple[PathStep, ...] = ()
+    seconds: float
+    steps: tuple[PathStep, ...]
 
     def then(self, after: "CriticalPath") -> "CriticalPath":
         return CriticalPath(seconds=self.seconds + after.seconds, steps=self.steps + after.steps)
@@ -394,9 +394,9 @@ class WorkerFigures:
     files_created: tuple[str, ...]
     files_removed: tuple[str, ...]
     #: Classified failures of the worker's attempts.
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[Failure, ...]
     #: Rollbacks by people.
-    rollbacks: tuple[Rollback, ...] = ()
+    rollbacks: tuple[Rollback, ...]
 
 
 def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
@@ -405,7 +405,8 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
     usage = worker.usage
     prompt = result.prompt if result else None
     exits = [attempt.exit for attempt in tried if attempt.exit]
-    started_at = _first_start(index, worker)
+    starts = [start for start, _ in index.runs(worker)]
+    started_at = min(starts) if starts else worker.started_at
     peak_memory_bytes = _peak_memory_bytes(worker, exits)
     return WorkerFigures(
         worker_id=worker.id,
@@ -453,11 +454,6 @@ def _shared(index: JobTreeIndex, worker: Worker) -> int:
     prompt = worker.result.prompt if worker.result else None
     is_first = index.first_prompted(worker.job_id)[worker.agent] == worker.index
     return prompt.shared if prompt and not is_first else 0
-
-
-def _first_start(index: JobTreeIndex, worker: Worker) -> float | None:
-    starts = [start for start, _ in index.runs(worker)]
-    return min(starts) if starts else worker.started_at
 
 
 def _queued_seconds(index: JobTreeIndex, worker: Worker, start: float | None) -> float | None:

@@ -60,11 +60,11 @@ def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
     return default if found is None else found
 
 
-def shortened(text: str, most: int = MAX_RESULT) -> str:
+def shortened(text: str) -> str:
     """Return the start and the end of a text, and the number of characters omitted between them.
 
     Invalid characters are replaced, so that the text can be sent.
     """
     text = json_values.text(text)
-    half = most // 2
+    half = MAX_RESULT // 2
     return cut_middle(text, half, f"\n... {len(text) - 2 * half} characters omitted ...\n")

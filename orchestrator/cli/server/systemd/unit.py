@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigError
@@ -52,18 +51,18 @@ class Unit:
     command: Sequence[str]
     folder: Path
     project: Path
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str]
     #: A file with further variables; it need not exist. Specifiers such as ``%E`` count.
     environment_file: str
     #: The user that the server runs as; empty: the unit belongs to the user's own service manager.
-    user: str = ""
+    user: str
     #: Directories that the server and its workers write to. Each directory must exist.
-    writable: Sequence[Path] = ()
+    writable: Sequence[Path]
     #: Further writable directories, which are ignored if they do not exist.
-    writable_if_present: Sequence[Path] = ()
+    writable_if_present: Sequence[Path]
     private_tmp: bool = True
     #: The version of systemd; 0: unknown.
-    systemd_version: int = 0
+    systemd_version: int
     #: True if control groups limit the memory, processors, or processes of workers.
     has_limits: bool = False
 

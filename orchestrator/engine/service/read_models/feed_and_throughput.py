@@ -9,7 +9,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
 from enum import StrEnum
 from math import inf
 
@@ -60,9 +59,9 @@ class FeedItem:
     root_id: str
     job_id: str
     at: float
-    data: Mapping[str, object] = field(default_factory=dict)
-    needs: Sequence[Need] = ()
-    figures: Progress | None = None
+    data: Mapping[str, object]
+    needs: Sequence[Need]
+    figures: Progress | None
 
 
 class Feed:

@@ -91,7 +91,7 @@ class DaskNodes:
         address: str,
         directory: Path,
         states: Callable[[], Sequence[NodeState]],
-        scaling: "DaskScaling | None" = None,
+        scaling: "DaskScaling | None",
     ) -> None:
         """``directory``: the cluster's certificates. ``states`` returns the server's nodes.
 

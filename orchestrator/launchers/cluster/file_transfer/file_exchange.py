@@ -28,11 +28,8 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 
 
-_NO_GIT = "the server cannot transfer the worktree, because the project is no git repository"
-
-
 class FileExchange:
-    def __init__(self, worktrees: ServerWorktrees | None = None) -> None:
+    def __init__(self, worktrees: ServerWorktrees | None) -> None:
         self._worktrees = worktrees
 
     async def send(

@@ -68,7 +68,6 @@ from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.shims import IDLE_SECONDS
 from orchestrator.launchers.process.lease_file import boot_time
 from orchestrator.launchers.process.worker_process import never_started
-from orchestrator.security.files.product_files import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -114,9 +113,9 @@ class NodeSettings:
     #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
     directory: Path
     #: True if this machine does not share the server's file system.
-    own_files: bool = False
+    own_files: bool
     #: The product's folder on this machine.
-    home: Path = FOLDER
+    home: Path
 
 
 #: Returns the facts about each described agent on this machine, as JSON: ``name``; ``reason``, why
