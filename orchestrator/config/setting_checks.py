@@ -102,6 +102,10 @@ def _proxies(settings: Settings) -> Iterator[Conflict]:
 
 def _cluster(settings: Settings) -> Iterator[Conflict]:
     cluster = settings.cluster
+    host, _, port = (cluster.listen or "0.0.0.0:0").rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        reason = f"{cluster.listen!r} is not an address; write HOST:PORT, such as 0.0.0.0:8786"
+        yield ("cluster", "listen"), reason
     if cluster.scheduler is not None and cluster.listen is None:
         reason = (
             "nodes on a Dask cluster need an address of this server; set "

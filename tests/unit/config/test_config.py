@@ -383,6 +383,9 @@ CONFLICTS = {
     "store: {url: 'postgres://me:secret@db/x'}": (
         "store.url: unsupported database; write postgresql+psycopg://USER@HOST/NAME, or null"
     ),
+    "cluster: {listen: '8786'}": (
+        "3:11: cluster.listen: '8786' is not an address; write HOST:PORT, such as 0.0.0.0:8786"
+    ),
     "cluster: {scheduler: 'tls://head.lan:8785'}": (
         "cluster.scheduler: nodes on a Dask cluster need an address of this server; "
         'set cluster.listen: "0.0.0.0:8786"'
