@@ -279,12 +279,11 @@ def test_progress_is_json_and_resumes(tasks: Tasks, tmp_path: Path) -> None:
 def test_the_python_example_reads_the_progress(
     tasks: Tasks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Runs the example of the page with a task, its address, and httpx2 under the name httpx."""
+    """Runs the example of the page with a task and its address."""
     page = (REPOSITORY / "docs" / "tasks-api.md").read_text()
     example = page.partition("```python\n")[2].partition("```")[0]
     task = tasks.create("echo enough text > made.txt", "gemini")["id"]
-    httpx = ("import httpx", "import httpx2 as httpx")
-    for old, new in (httpx, (URL, tasks.site.url), ("TASK", task)):
+    for old, new in ((URL, tasks.site.url), ("TASK", task)):
         assert old in example
         example = example.replace(old, new)
     exec(example, {})
