@@ -173,12 +173,13 @@ def add_command(
     if context.as_json:
         click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
         return
-    click.echo(
-        "Copy the join file, which has a private key, unless the folder is shared:", err=True
-    )
-    click.echo(copy)
-    click.echo(f"On {name}, as the same user, with the workspace at the same path:", err=True)
+    click.echo(f"On {name}, if it has this folder and the workspace at the same paths:", err=True)
     click.echo(join)
+    click.echo("Otherwise, copy the join file, which has a private key:", err=True)
+    click.echo(copy)
+    click.echo(f"Then on {name}, in orchestrator's folder:", err=True)
+    program = "orchestrator" if IS_INSTALLED else IN_FOLDER
+    click.echo(f"{program} node join ~/{name}.join --own-files")
 
 
 @nodes_command.command("drain")

@@ -1,6 +1,7 @@
 """``orchestrator nodes``: the first node, and how to make agents usable on nodes."""
 
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -24,6 +25,22 @@ def test_a_list_without_nodes_names_the_next_step_to_the_first(
     with (folder / "config.yaml").open("a") as config:
         config.write('cluster: {listen: "127.0.0.1:8786"}\n')
     assert next_step() == "add a node"
+
+
+def test_the_commands_for_a_new_machine_fit_together(
+    orchestrator: Orchestrator, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert orchestrator("nodes", "init", "--address", "127.0.0.1:8786") == 0
+    capsys.readouterr()
+
+    assert orchestrator("nodes", "add", "gpu1") == 0
+
+    shared, copy, own = capsys.readouterr().out.splitlines()
+    join_file = quote(str(folder / "cluster" / "gpu1.join"))
+    assert shared.endswith(f"bin/orchestrator node join {join_file}")
+    # The copy is in the home directory of the machine.
+    assert copy == f"scp -p {join_file} gpu1:"
+    assert own == "bin/orchestrator node join ~/gpu1.join --own-files"
 
 
 def test_nodes_that_lack_an_agent_for_the_same_reason_share_a_line() -> None:
