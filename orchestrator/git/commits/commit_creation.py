@@ -92,6 +92,8 @@ _NOT_SPARSE = {
 _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 #: Maximum size of a HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
+#: Maximum size of a ref log in bytes.
+_LONGEST_LOG = 64 << 20
 #: Maximum number of paths in one call of git.
 _MOST_PATHS = 500
 #: Maximum number of files that a snapshot omits because git cannot add them. If there are more,
@@ -191,9 +193,8 @@ def commit_rest(
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
-    if start and head != start and not git.ask("merge-base", start, head):
-        # The agent has rewritten the first commit. A merge would then keep files that the agent
-        # removed, and each changed file would conflict.
+    if start and head != start and _is_rewritten(git, start, head):
+        # A merge would keep files that the agent removed, and changed files would conflict.
         head = commit_tree(git, tree, [start], message, signature)
     if start and found.differences is not None:
         # The worker's changes are read next, so this saves a process.
@@ -208,6 +209,20 @@ def commit_rest(
         failpoints.reached("worktree: branch and HEAD differ")
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     return head, found
+
+
+def _is_rewritten(git: Git, start: str, head: str) -> bool:
+    """True if the agent has amended its start commit, or has rewritten the first commit."""
+    base = git.ask("merge-base", start, head)
+    if not base or base == start:
+        return not base
+    log = read_regular(f"{git.env['GIT_DIR']}/logs/HEAD", _LONGEST_LOG) or b""
+    amended = start
+    for line in log.splitlines():
+        before, _, rest = line.partition(b" ")
+        if before == amended.encode() and b"\tcommit (amend): " in rest:
+            amended = os.fsdecode(rest.partition(b" ")[0])
+    return amended != start and contains(git, head, amended)
 
 
 def _head(git: Git) -> tuple[str, str, str]:

@@ -217,6 +217,32 @@ def test_changes_count_also_if_an_agent_rewrites_the_first_commit(
     assert host.project.git("rev-list", "--max-parents=0", "--count", result) == "1"
 
 
+@pytest.mark.parametrize(
+    ("script", "second"),
+    [
+        ("echo b > second.txt; git commit -qa --amend -m b", "b"),
+        ("echo a > second.txt; git commit -qa --amend -m a; echo b > second.txt; "
+         "git commit -qa --amend -m b; git commit -q --allow-empty -m c", "b"),
+        ("git rm -q second.txt; touch x; git add .; git commit -q --amend -m b", None),
+        ("git switch -q --detach HEAD~1", "s"),
+        ("git switch -q -c fix HEAD~1; git commit -q --allow-empty -m fix", "s"),
+        ("git commit -q --amend -m b; git reset -q --hard HEAD~1", "s"),
+    ],
+)  # fmt: skip
+def test_changes_count_also_if_an_agent_amends_the_users_last_commit(
+    host: Host, script: str, second: str | None
+) -> None:
+    host.project.commit({"second.txt": "s\n"}, "second")
+    ended = host.run(edit(f"{script}; echo a > a.txt"), edit("echo b > b.txt"), gates="off")
+
+    assert ended["status"] == "completed", ended
+    assert "lines" not in ended["reason"]
+    result = f"orchestrator/{ended['job_id']}/result"
+    files = host.project.files(result)
+    assert {"a.txt", "b.txt"} <= {*files}
+    assert (host.project.show(result, "second.txt") if "second.txt" in files else None) == second
+
+
 def test_the_reason_names_what_the_candidate_lacks_that_a_person_chose(host: Host) -> None:
     """The other candidate creates a file that git ignores."""
     script = "echo $ORCHESTRATOR_WORKER_ID > a.txt; case $ORCHESTRATOR_WORKER_ID in"
