@@ -113,7 +113,8 @@ def init_command(context: CliContext, addresses: tuple[str, ...], days: float) -
     from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 
     (_, port), *_ = map(host_and_port, addresses)
-    prepare_home(context.folder, context.environ, partial(click.echo, err=True))
+    if not context.folder.exists():
+        prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     directory = _directory(context)
     authority = CertificateAuthority(directory)
     if not authority.exists:
