@@ -98,15 +98,13 @@ def show_plan(
             click.echo(line)
         if guess:
             click.echo(estimate_line(guess))
-        if line := cap_line(_caps(job.config)):
+        config = job.config
+        caps = {name: config[name] for name in CAPS if config.get(name) is not None}
+        if line := cap_line(caps):
             click.echo(line)
         for line in _gate_lines(context, job, tasks):
             click.echo(line, err=True)
     return ExitCode.OK
-
-
-def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in CAPS if config.get(name) is not None}
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:

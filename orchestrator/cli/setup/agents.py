@@ -22,7 +22,10 @@ LEAST_DESCRIPTION = 12
 @pass_cli_context
 def agents_command(context: CliContext) -> None:
     """List agents, and how to fix unavailable agents."""
-    agents = _with_versions(available_agents(context))
+    agents = available_agents(context)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        pairs = zip(agents, pool.map(_version, agents), strict=True)
+        agents = [{**agent, "version": one} if one else agent for agent, one in pairs]
     if context.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
@@ -48,13 +51,6 @@ def available_agents(context: CliContext) -> list[dict[str, Any]]:
     folder, environ = context.folder, context.environ
     settings = load(folder, environ=environ, require_key=False).settings
     return list(agents_answer(availability(folder, settings, environ)).as_json()["agents"])
-
-
-def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        versions = pool.map(_version, agents)
-        pairs = zip(agents, versions, strict=True)
-        return [{**agent, "version": one} if one else agent for agent, one in pairs]
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
