@@ -181,12 +181,9 @@ class Transport:
                 return response
             problem = problem_of(response)
             busy = response.status_code in BUSY
-            if not (busy and retry.pause(seconds_until(_header(response, "Retry-After")))):
+            wait = response.headers.get("Retry-After") or response.headers.get("retry-after")
+            if not (busy and retry.pause(seconds_until(wait))):
                 raise error_of(problem)
-
-
-def _header(response: TransportReply, name: str) -> str | None:
-    return response.headers.get(name) or response.headers.get(name.lower())
 
 
 def new_key() -> str:

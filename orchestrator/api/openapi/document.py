@@ -67,6 +67,9 @@ FOLLOWERS = ("getStatus", "getJob", "getResults", "getTree", "waitForJob", "canc
 
 def document() -> bytes:
     schemas, names = shapes()
+    paths: Schema = {}
+    for operation in OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
     whole = {
         "openapi": "3.1.0",
         "info": {
@@ -78,7 +81,7 @@ def document() -> bytes:
         "servers": [{"url": "/"}],
         "security": [{"key": []}, {"bearer": []}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
-        "paths": _paths(names),
+        "paths": paths,
         "components": {
             "schemas": schemas,
             "responses": problems(),
@@ -89,13 +92,6 @@ def document() -> bytes:
         },
     }
     return json.dumps(whole, indent=1).encode() + b"\n"
-
-
-def _paths(names: dict[type[BaseModel], str]) -> Schema:
-    paths: Schema = {}
-    for operation in OPERATIONS:
-        paths.setdefault(operation.path, {})[operation.method] = _operation(operation, names)
-    return paths
 
 
 def _operation(operation: Operation, names: dict[type[BaseModel], str]) -> Schema:
