@@ -451,7 +451,10 @@ class ClusterLauncher:
             self._ask("stop_all", EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
         self._local.close(stop)
         if stop and links is not None:
-            self._wait_for_ends()
+            give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+            while self._remote and time.monotonic() < give_up_at:
+                time.sleep(_CLOSE_LOOK_SECONDS)
+                self._report()
         if links is not None:
             closing = asyncio.run_coroutine_threadsafe(links.close(), self._loop)
             with suppress(TimeoutError):
@@ -468,12 +471,6 @@ class ClusterLauncher:
             self._looking.cancel()
         # Stop the loop only after the cancellation has reached the task.
         self._loop.call_soon(self._loop.stop)
-
-    def _wait_for_ends(self) -> None:
-        give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
-        while self._remote and time.monotonic() < give_up_at:
-            time.sleep(_CLOSE_LOOK_SECONDS)
-            self._report()
 
     # Reports of the links, in the loop's thread.
 
