@@ -43,11 +43,11 @@ def _kinds(path: KeyPath) -> set[Any]:
     section, key = path
     fields = Settings.model_fields
     field = _fields(fields[str(section)].annotation).get(key) if section in fields else None
-    return {_plain(each) for each in _choices(field.annotation)} if field else set()
-
-
-def _choices(kind: Any) -> tuple[Any, ...]:
-    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    if not field:
+        return set()
+    kind = field.annotation
+    choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return {_plain(each) for each in choices}
 
 
 def _plain(kind: Any) -> Any:
