@@ -92,6 +92,8 @@ _NOT_SPARSE = {
 _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 #: Maximum size of a HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
+#: Begin of git's log entries for a commit that replaces the commit before it.
+_AMENDING = ("commit (amend)", "rebase (fixup)", "rebase (squash)", "rebase (reword)")
 #: Maximum size of a ref log in bytes.
 _LONGEST_LOG = 64 << 20
 #: Maximum number of paths in one call of git.
@@ -212,17 +214,34 @@ def commit_rest(
 
 
 def _is_rewritten(git: Git, start: str, head: str) -> bool:
-    """True if the agent has amended its start commit, or has rewritten the first commit."""
+    """True if the agent has rewritten its start commit, for example by ``git commit --amend``.
+
+    False if the agent has only discarded that commit, or works on an older one.
+    """
     base = git.ask("merge-base", start, head)
     if not base or base == start:
         return not base
-    log = read_regular(f"{git.env['GIT_DIR']}/logs/HEAD", _LONGEST_LOG) or b""
-    amended = start
-    for line in log.splitlines():
-        before, _, rest = line.partition(b" ")
-        if before == amended.encode() and b"\tcommit (amend): " in rest:
-            amended = os.fsdecode(rest.partition(b" ")[0])
-    return amended != start and contains(git, head, amended)
+    amended, bases, is_reset = start, set[str](), False
+    for line in (read_regular(f"{git.env['GIT_DIR']}/logs/HEAD", _LONGEST_LOG) or b"").splitlines():
+        ids, _, words = os.fsdecode(line).partition("\t")
+        before, after, *_ = (*ids.split(" "), "")
+        if before == amended and words.startswith(_AMENDING):
+            amended = after
+        elif words.startswith("rebase (start): "):
+            bases.add(after)
+        is_reset = is_reset or (after == base and words.startswith("reset: moving to "))
+    if amended != start and _is_known_in(git, head, amended):
+        return True
+    if not (is_reset or any(_is_known_in(git, start, each) for each in bases)):
+        return False
+    how = ("diff", "--name-only", "--no-renames", "-z", base)
+    changed = ({*git.run(*how, each).fields} for each in (start, head))
+    return bool(set.intersection(*changed))
+
+
+def _is_known_in(git: Git, commit: str, ancestor: str) -> bool:
+    # The log may name commits that no longer exist.
+    return bool(git.resolve(f"{ancestor}^{{commit}}")) and contains(git, commit, ancestor)
 
 
 def _head(git: Git) -> tuple[str, str, str]:

@@ -227,6 +227,12 @@ def test_changes_count_also_if_an_agent_rewrites_the_first_commit(
         ("git switch -q --detach HEAD~1", "s"),
         ("git switch -q -c fix HEAD~1; git commit -q --allow-empty -m fix", "s"),
         ("git commit -q --amend -m b; git reset -q --hard HEAD~1", "s"),
+        ("git reset -q --hard HEAD~1", "s"),
+        ("git reset -q --hard HEAD~1; log=$(git rev-parse --git-path logs/HEAD); "
+         "printf 'x\\nx rebase\\tx\\nx none a\\trebase (start): x\\n' >> $log", "s"),
+        ("echo b > second.txt; git reset -q --soft HEAD~1; git add .; git commit -q -m b", "b"),
+        ("echo b > second.txt; git commit -qa --fixup HEAD; git commit -q --allow-empty -m c; "
+         "GIT_SEQUENCE_EDITOR=true git rebase -q -i --autosquash HEAD~3", "b"),
     ],
 )  # fmt: skip
 def test_changes_count_also_if_an_agent_amends_the_users_last_commit(
