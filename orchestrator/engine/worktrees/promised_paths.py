@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from glob import iglob
+from itertools import chain
 
 from orchestrator.core.gates.file_kinds import is_written_by_people
 from orchestrator.core.lazy_dataclass import dataclass
@@ -106,10 +107,14 @@ def _is_output(path: str) -> bool:
 
 
 def _exists(directory: str, place: str, path: str) -> bool:
-    if is_inside(f"{place}/{path}", directory):
-        return True
     found = (f"{place}/{each}" for each in iglob(path, root_dir=place, recursive=True))
-    return any(is_inside(each, directory) for each in found)
+    paths = chain([f"{place}/{path}"], found)
+    return any(is_inside(each, directory) and _has_file(each) for each in paths)
+
+
+def _has_file(path: str) -> bool:
+    # Git does not commit an empty directory.
+    return not os.path.isdir(path) or any(files for _, _, files in os.walk(path))
 
 
 def is_hollow(directory: str, path: str) -> bool:

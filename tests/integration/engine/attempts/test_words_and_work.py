@@ -317,6 +317,13 @@ def test_a_source_that_the_checkout_ignores_too_is_not_named(project: Project, r
     assert (row["status"], row["saved"], row["reason"]) == ("success", [], "")
 
 
+def test_an_empty_directory_keeps_no_promise_because_git_does_not_commit_it(run: Run) -> None:
+    script = "mkdir -p logs/empty docs; echo a > docs/a.md; echo done"
+    ended = run(script, writes=["logs/", "docs/"])
+    assert ended["status"] == "partial"
+    assert only(ended)["missing"] == ["logs/"]
+
+
 def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run) -> None:
     script = "git rm -q tests/test_old.py; mkdir docs; echo a > docs/a.md; echo done"
     row = only(run(script, role="testing", writes=["tests/test_old.py", "docs/", "**/*.md"]))
