@@ -189,13 +189,14 @@ def commit_rest(
     Then set ``branch`` to the new commit, and HEAD to ``branch``. Return HEAD's commit, and the
     nested repositories and held-back files.
     """
-    head, present, current = _head(git)
+    worked_on, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
     rules = replace(rules, start=start) if start else rules
     tree, found = _tree_of_files(git, rules, _add_all)
+    head = worked_on
     if tree != present:
-        head = commit_tree(git, tree, [head], message, signature)
-    if start and head != start and _is_rewritten(git, start, head):
+        head = commit_tree(git, tree, [worked_on], message, signature)
+    if start and worked_on != start and _is_rewritten(git, start, head):
         # A merge would keep files that the agent removed, and changed files would conflict.
         head = commit_tree(git, tree, [start], message, signature)
     if start and found.differences is not None:

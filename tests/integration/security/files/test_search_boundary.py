@@ -45,7 +45,7 @@ TOOLS = {
     ),
     "ruff": Tool(
         "ruff",
-        "echo 'import os' > a.py; ruff check --no-cache . || true",
+        "echo 'import os' > a.py; ruff check --no-cache . || test -d .",
         {"ruff.toml": f"select = ['{MARK}']\n", "pyproject.toml": f"[tool.ruff]\nx = '{MARK}'\n"},
         says="F401",
     ),
@@ -57,12 +57,12 @@ TOOLS = {
     ),
     "git": Tool(
         "git",
-        "mkdir -p in && cd in && { git log -1 --format=%s || true; }",
+        "mkdir -p in && cd in && { git log -1 --format=%s || test -d .; }",
         {},
     ),
     "pre-commit": Tool(
         "pre-commit",
-        "pre-commit run --all-files --color=never || true",
+        "pre-commit run --all-files --color=never || test -d .",
         {
             ".pre-commit-config.yaml": "repos:\n- repo: local\n  hooks:\n"
             f"  - {{id: x, name: {MARK}, entry: 'true', language: system, always_run: true}}\n"
@@ -70,12 +70,12 @@ TOOLS = {
     ),
     "eslint": Tool(
         "eslint",
-        "echo 'var x = 1' > a.js; eslint a.js || true",
+        "echo 'var x = 1' > a.js; eslint a.js || test -d .",
         {"eslint.config.mjs": THROWS},
     ),
     "tsc": Tool(
         "tsc",
-        "echo 'const x: number = 1' > a.ts; tsc --noEmit || true",
+        "echo 'const x: number = 1' > a.ts; tsc --noEmit || test -d .",
         {"tsconfig.json": f'{{"extends": "./{MARK}.json"}}\n'},
     ),
     "prettier": Tool(
@@ -86,27 +86,27 @@ TOOLS = {
     ),
     "jest": Tool(
         "jest",
-        "echo 'test(\"x\", () => {})' > a.test.js; jest || true",
+        "echo 'test(\"x\", () => {})' > a.test.js; jest || test -d .",
         {"jest.config.js": THROWS},
     ),
     "npm": Tool(
         "npm",
-        "npm run poison || true; npm install --offline || true",
+        "npm run poison || test -d .; npm install --offline || test -d .",
         {"package.json": f'{{"name": "x", "scripts": {{"poison": "echo {MARK}"}}}}\n'},
     ),
     "pnpm": Tool(
         "pnpm",
-        "pnpm run poison || true",
+        "pnpm run poison || test -d .",
         {"package.json": f'{{"name": "x", "scripts": {{"poison": "echo {MARK}"}}}}\n'},
     ),
     "yarn": Tool(
         "yarn",
-        "yarn run poison || true",
+        "yarn run poison || test -d .",
         {"package.json": f'{{"name": "{MARK}"}}\n', "yarn.lock": ""},
     ),
     "cargo": Tool(
         "cargo",
-        "cargo check --offline || true",
+        "cargo check --offline || test -d .",
         {
             "Cargo.toml": f'[package]\nname = "{MARK}"\nversion = "0.1.0"\n',
             "src/main.rs": "fn main() {}\n",
@@ -114,7 +114,7 @@ TOOLS = {
     ),
     "go": Tool(
         "go",
-        "go list ./... || true; go env GOWORK",
+        "go list ./... || test -d .; go env GOWORK",
         {"go.mod": f"module {MARK}\n", "go.work": f"go 1.19\n\nuse ./{MARK}\n"},
     ),
 }
@@ -122,7 +122,7 @@ ARE_MODULES = {"go.mod": "module own\n\ngo 1.19\n", "a.go": "package main\n\nfun
 OWN = {
     "pytest with its own settings": Tool(
         "pytest",
-        "pytest -p no:schemathesis; echo rootdir of the worktree: $PWD",
+        "pytest -p no:schemathesis; printf '%s\\n' \"$PWD\"",
         TOOLS["pytest"].poison,
         {"setup.cfg": "[tool:pytest]\ntestpaths = checks\n", "checks/test_x.py": "def test(): 1\n"},
         says="configfile: setup.cfg",
@@ -238,7 +238,8 @@ def test_the_settings_of_the_worktree_itself_count(name: str, run: Run) -> None:
 
 
 def test_git_finds_no_repository_above_a_plain_directory(run: Run) -> None:
-    tool = Tool("git", "git rev-parse --show-toplevel || true; rm -f .git; git status || true", {})
+    asks = "git rev-parse --show-toplevel; rm -f .git; git status || test -d ."
+    tool = Tool("git", asks, {})
 
     ran = run(tool)
 
