@@ -103,9 +103,9 @@ class AgentCall:
     argv: tuple[str, ...]
     reader: str
     #: Variables that replace inherited ones; None removes a variable.
-    env: Mapping[str, str | None]
+    env: Mapping[str, str | None] = field(default_factory=dict)
     #: Files to write before the start; only the user can read them.
-    files: Mapping[Path, str]
+    files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[AgentLogin, ...] = ()
     #: Links to create: directories of the tool's configuration that are elsewhere, by the link's
     #: path.

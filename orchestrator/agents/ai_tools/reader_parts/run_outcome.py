@@ -23,18 +23,18 @@ FINE: Fault = (ErrorClass.NONE, "")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunReport:
-    text: str
+    text: str = ""
     fault: Fault = FINE
     usage: Usage = field(default_factory=Usage)
     session: str = ""
     denied: tuple[str, ...] = ()
     resets_at: float | None = None
     #: True if the program wrote something that the reader understood.
-    began: bool
+    began: bool = False
     #: True if the program reported a successful end.
-    finished: bool
+    finished: bool = False
     #: True if ``usage`` is complete.
-    accounted: bool
+    accounted: bool = False
     #: The end of its standard output, for programs that write their errors there.
     trace: str = ""
     #: True if the program's exit codes from 128 on are not signals.

@@ -102,8 +102,9 @@ def test_leases_hold_while_connections_are_cut_off(
         f"echo out $n >> {log} && orchestrator unlock db"
     )
 
+    # Without a database, a submission is answered with 503.
+    job = site.submit("contend", [shell(f"{once}; {once}") for _ in range(4)])
     with Watcher(lambda: cut_off(url)) as cutting:
-        job = site.submit("contend", [shell(f"{once}; {once}") for _ in range(4)])
         until(lambda: cutting.looks > 20 or cutting.error, "it was cut off often")
     answer = site.wait(job)
 
