@@ -34,7 +34,7 @@ _WORD = re.compile(r"[\w./-]+")
 #: Commands that always succeed.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 #: Commands that always succeed at the end of a pipe, whatever the commands before them do.
-_FILTERS = frozenset({"cat", "head", "sort", "tail", "tee"})
+_FILTERS = frozenset({"cat", "head", "tail", "tee"})
 #: Options with which make prints the commands and runs none.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
 #: Words with which a command before the last one may decide the exit code.
@@ -44,6 +44,9 @@ _MAY_END = frozenset(
 )
 _SEQUENCE = frozenset({";", "&"})
 _OR, _AND = "||", "&&"
+#: Texts that are not judged: an expansion that fails if a variable is unset, and a "#" that is no
+#: comment for the shell.
+_NOT_JUDGED = re.compile(r":\?|\S#")
 _PIPES = frozenset({"|", "|&"})
 
 
@@ -58,6 +61,8 @@ def judges_nothing(text: str, called: Called) -> bool:
     Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
     and commands that only run such commands. False if the text cannot be split into commands.
     """
+    if _NOT_JUDGED.search(text):
+        return False
     try:
         lines = [
             list(shlex.shlex(line, posix=True, punctuation_chars=True))
@@ -75,7 +80,7 @@ def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     ``may_end``: True if every command of the line may decide the exit code. Otherwise the last
     command of a sequence and of a pipe decides it.
     """
-    if {"(", ")"} & {*line}:
+    if {"(", ")", "!"} & {*line}:
         return False
     sequence = [each for each in _split(line, _SEQUENCE) if each]
     return all(

@@ -174,6 +174,7 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
         *("true && tsc", "echo x | node a.js", "true || (node a.js)", "exit 1", "echo 'x", "tsc;"),
         *("tsc || exit 1", "tsc || true && jest", "set -o pipefail; tsc | tail", "tsc; exit"),
         *("set -e; tsc; echo done", "if tsc; then exit 1; fi; echo done", "tail a | grep b"),
+        *("! tsc | cat", "cut -f1 a | sort -c", "echo a#b && tsc", ": ${CI:?is missing}"),
     ],
 )
 def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
