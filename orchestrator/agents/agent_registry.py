@@ -56,10 +56,10 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the name of the agent for a task.
 
-        ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
-        agent is ``auto``, too, the best AI agent that can work is used, or ``survey`` if no AI
-        agent can work. In this choice, an agent in ``refused`` (its login failed) is used only
-        if no other AI agent can work.
+        ``auto`` means ``shell`` for a task with a command, otherwise the default agent. If the
+        default agent is ``auto``, too, the result is the best AI agent that can work, or ``survey``
+        if none can. In this case, an agent whose login failed (``refused``) is the last choice
+        before ``survey``.
         """
         if name != AUTO:
             return self.get(name).name
@@ -82,8 +82,8 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` is the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent for an
-        unknown agent, and InvalidRequest for an agent that cannot plan.
+        ``auto`` means the job's agent if this agent can plan, otherwise ``rules``. Raise
+        UnknownAgent for an unknown agent, and InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)

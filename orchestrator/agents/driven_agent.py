@@ -200,7 +200,7 @@ class DrivenAgent:
             policy=self._policy(assignment),
             model=model,
             limits=_limits(assignment),
-            # A read-only agent could let a child job make the changes that it may not make.
+            # A read-only agent could start a child job that makes the forbidden changes.
             recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
             # Planners and reviewers need no additions, and a hook could prevent their answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
@@ -247,9 +247,9 @@ class DrivenAgent:
         return bool(self.argv) and assignment.job.config.execution_mode == "windows"
 
     def _policy(self, assignment: Assignment) -> str:
-        # Planners and reviewers change nothing, and a reviewer reads texts of other agents next to
-        # the user's checkout. A user's own agent may have no read-only options, so its policy
-        # stays.
+        # Planners and reviewers change nothing. Besides, a reviewer reads other agents' texts,
+        # which must not make it change the user's checkout. A user's own agent may have no
+        # read-only options, so its policy stays.
         if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
         return self.policy or self.terms.policy

@@ -1,4 +1,4 @@
-"""Agents that run a program: agents of the user's settings, and ``shell``, which runs commands."""
+"""Agents that run a program: agents from the user's settings, and ``shell`` for commands."""
 
 import os
 import re
@@ -35,7 +35,7 @@ class ProgramAgent:
 
     The command gets the prompt on standard input and in ``prompt.md``, and the task in
     ``task.json``. A planner prints a plan as JSON, by the schema in ``plan.schema.json``. Exit code
-    0 alone is no success: the command must also leave an output or a file.
+    0 means success only if the command also leaves an output or a file.
     """
 
     name: str
@@ -105,7 +105,7 @@ class ShellAgent:
     plans = False
     #: Commands run in a plain directory; a variable has the project's path.
     changes_files = False
-    #: The evidence of a command that printed nothing and left no file. It is kept, because many
+    #: The evidence of a command that printed nothing and left no file. Created once, because many
     #: short commands end in this way.
     evidence_of_nothing = Evidence()
 

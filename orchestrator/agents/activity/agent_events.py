@@ -31,9 +31,9 @@ class ToolEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolRequestEvent:
-    """Another step will follow, because the model requested a tool or the program got a message.
+    """A sign that another step follows: the model requested a tool, or the program got a message.
 
-    If a tool was requested, a separate ToolEvent may have its name.
+    The name of a requested tool may come in a separate ToolEvent.
     """
 
 
@@ -46,7 +46,7 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetryEvent:
-    """A failure occurred, and the program itself retries."""
+    """A failure after which the program itself retries."""
 
     text: str
     error_class: ErrorClass = ErrorClass.API
@@ -56,7 +56,7 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class StuckEvent:
-    """The agent repeats calls to a failing service, and would never stop."""
+    """An endless retry: the agent repeats calls to a failing service until the driver stops it."""
 
     text: str
 
@@ -91,7 +91,8 @@ class Ending:
     signal: int | None = None
     #: The end of the program's standard error.
     stderr: str = ""
-    #: Why the program was stopped: then its exit code and final text do not count.
+    #: Why the driver stopped the program. The exit code and final text of a stopped program do not
+    #: count.
     stopped_for: ErrorClass = ErrorClass.NONE
     stopped_because: str = ""
 
@@ -113,7 +114,7 @@ class AgentOutcome:
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
-    #: Absolute paths of files outside the working directory that the agent wrote, by its own
+    #: Absolute paths of files outside the working directory that the agent wrote, according to its
     #: events.
     outside: tuple[str, ...] = ()
     #: A note on a successful attempt, as text.

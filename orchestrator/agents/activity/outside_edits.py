@@ -12,7 +12,7 @@ class Edits:
         self._outside: dict[str, None] = {}
 
     def take(self, event: AgentEvent) -> None:
-        """Record a file that a tool writes outside of this attempt's directories."""
+        """Record the files that a tool call writes outside of this attempt's directories."""
         if not isinstance(event, ToolEvent) or event.denied:
             return
         for path in event.writes:

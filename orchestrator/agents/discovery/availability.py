@@ -129,7 +129,7 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files, of which the service also needs one; None if it needs none.
+    ``besides``: variables and files. The service needs one of them, too; None if it needs none.
     """
     if besides is None:
         return True

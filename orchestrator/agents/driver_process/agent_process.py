@@ -86,7 +86,7 @@ class AgentProcess:
             selector.unregister(self._input)
 
     def hang_up(self) -> None:
-        """Close standard input; do nothing while it has unsent text. Idempotent."""
+        """Close standard input, unless some text is still unsent. Idempotent."""
         if self._input >= 0 and not self._unsent and self._process.stdin is not None:
             self._process.stdin.close()
             self._input = -1

@@ -47,8 +47,8 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 _STOPPED_EXIT = 143
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: Errors before any answer of the model if a session cannot be resumed. A failing service causes
-#: them, too.
+#: Errors with which a program ends, before any answer of the model, if it cannot resume a session.
+#: A failing service causes these errors, too.
 _IN_DOUBT = frozenset(
     {
         ErrorClass.API,
@@ -60,7 +60,8 @@ _IN_DOUBT = frozenset(
         ErrorClass.LIMIT,
     }
 )
-#: Errors before any answer after which the next attempt does not resume the session.
+#: If a resumed run ends with one of these errors before any answer, the next attempt begins a new
+#: session.
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
 _STOPPED = "stopped by the orchestrator"
 #: Seconds for each of two calls to the server shortly before the driver may be killed.
@@ -174,7 +175,8 @@ class Driver:
             self._journal.say("! starting a new session")
             again = self._run_call(replace(self._spec, resume=""), stream)
             if not self._watch.answered and again.error_class is outcome.error_class:
-                # A new session would fail in the same way, so the earlier session is still usable.
+                # The new session failed in the same way, so the earlier session may still be
+                # usable.
                 self._note(self._spec.resume, resumed=True)
             return again
         finally:

@@ -54,7 +54,7 @@ class Patience:
     finish: float
     #: Seconds from the request to stop to the kill.
     stop: float
-    #: Seconds without any output after the start, until standard input is closed.
+    #: Seconds of silence after the start until standard input is closed.
     unheard: float
 
 
@@ -92,8 +92,8 @@ class Program:
         self._stderr = ""
         self._asked: EarlyStop | None = None
         self._stop_at = 0.0
-        #: True if the driver's own caller requested its end, which has priority over all other
-        #: stops.
+        #: True if the driver itself is being stopped. This reason has priority over all other
+        #: reasons.
         self._killed = False
         self._stopping: EarlyStop | None = None
         self._kill_at = 0.0

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from orchestrator.agents.ai_tools.invocation.call import AgentHome
 
-#: Timeout of the setup, in seconds. The tool then starts its task with an incomplete setup.
+#: Timeout of the setup, in seconds. After a timeout, the tool starts its task with an incomplete
+#: setup.
 LONGEST_SECONDS = 120.0
 _LOOK_SECONDS = 0.05
 _DONE, _LOCK = "set-up", "set-up.lock"
@@ -71,8 +72,7 @@ def _lock(descriptor: int) -> bool:
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return False if ``over`` returned True before the setup exited.
 
-    Otherwise, return True, even if the setup failed: it is not repeated, because it would fail
-    again.
+    Return True even if the setup failed, because a repeated setup would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

@@ -46,7 +46,8 @@ Price = Callable[[Usage], float | None]
 class EarlyStop:
     reason: ErrorClass
     because: str
-    #: Seconds until the agent is stopped: the step that used up a limit may be its last.
+    #: Seconds until the agent is stopped, because the step that used up a limit may be the last
+    #: step.
     patience: float = 0.0
 
 
@@ -117,7 +118,7 @@ class UsageWatch:
             )
 
     def close(self, why: str) -> None:
-        """Stop the agent for the reason ``why``, when an event shows that the agent continues.
+        """Let ``take`` stop the agent, for the reason ``why``, at the first event of another step.
 
         Any thread may call.
         """

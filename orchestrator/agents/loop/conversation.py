@@ -58,7 +58,7 @@ class Conversation:
         self._emit = emit
         self._toolbox = Toolbox(settings)
         self._ledger = UsageLimits(settings)
-        #: Tools that were denied and did not work afterwards.
+        #: Denied tools, without tools that worked later.
         self._denied: dict[str, None] = {}
         self._vain = 0
         self._text = ""

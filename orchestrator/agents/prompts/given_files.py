@@ -14,7 +14,7 @@ def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str,
     """Return each name with the file's text, or with the reason why there is no text.
 
     A relative name is relative to the first directory of ``places``. An absolute name must be below
-    one of them.
+    one of these directories.
     """
     room, found = MOST_BYTES_IN_ALL, []
     for name in names:

@@ -56,8 +56,8 @@ def _left(left: Mapping[str, object]) -> Iterator[str]:
         yield f"{left['wall_seconds']} seconds until your job ends"
 
 
-#: Descriptions of an interruption of a session, by the cause of the attempt's end. Other ends have
-#: findings.
+#: How a session was interrupted, as text, by the cause of the attempt's end. Any other cause leaves
+#: findings, which the prompt shows instead.
 INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
     "api": "the model's service failed",

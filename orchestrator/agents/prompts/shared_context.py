@@ -89,7 +89,7 @@ def _bounded(text: str) -> str:
 
 
 DIRECTORY = "context"
-#: Maximum bytes: requests, context, files, and digest together are smaller.
+#: Maximum bytes that are read: a valid file is smaller, because each of its parts is limited.
 _MOST_BYTES = 1024 * 1024
 
 

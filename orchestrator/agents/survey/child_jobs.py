@@ -26,7 +26,7 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, and the surveyed parts, each part with its worker's status.
+    """Results of the child jobs, and the surveyed parts, each with its worker's status.
 
     ``refused`` has the directories for which the server rejected a child job.
     """

@@ -1,7 +1,7 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
-A part is a direct subdirectory, the files directly in the directory, or several parts that are too
-small alone. The parts of a directory contain each of its files once.
+A part is a direct subdirectory, the files directly in the directory, or several small parts
+together. Each file of a directory is in exactly one part.
 """
 
 import os

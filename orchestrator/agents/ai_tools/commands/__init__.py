@@ -1,6 +1,6 @@
 """Command line, files, and environment of each program: one module per program.
 
-Each module has a function ``call``. The module ``custom`` is for programs that the user configured.
+Each module has a function ``call``. The module ``custom`` is for agents from the user's settings.
 """
 
 from collections.abc import Callable

@@ -32,7 +32,8 @@ _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "mo
 #: Files and directories of the user's configuration.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
-#: Name of our MCP server; the server's tools are allowed in their definition.
+#: Prefix of the names of our MCP server's tools; ``--allowedTools`` takes it for all of these
+#: tools.
 _OWN_TOOLS = "mcp__orchestrator"
 _STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -82,8 +83,8 @@ def _arguments(
         argv += ["--model", ask.model]
     if ask.limits.max_steps is not None:
         argv += ["--max-turns", str(ask.limits.max_steps)]
-    # Claude counts the cost of a resumed session from its beginning; the driver enforces the cap
-    # anyway.
+    # For a resumed session, Claude would also count the cost of earlier runs, so only the driver
+    # enforces the cap.
     if ask.limits.max_cost_usd is not None and not ask.resume:
         argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
     if ask.resume:
@@ -121,9 +122,9 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """Return the environment variable with the directory of the user's login.
 
-    Claude then renews the login under a lock in this directory, like the user's other sessions.
-    ``own`` is the user's configuration directory. If it is read-only, the result is empty, and
-    Claude gets only a link to the login file.
+    ``own`` is the user's configuration directory. Claude renews the login under a lock in this
+    directory, like the user's other sessions. If the directory is read-only, the result is empty,
+    and Claude gets only a link to the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}
@@ -153,7 +154,7 @@ def _files(
 
 
 def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
-    # The file is next to the default configuration directory, or inside a directory that the user
+    # The file is next to the default configuration directory, but inside a directory that the user
     # has set.
     given = ask.environ.get("CLAUDE_CONFIG_DIR")
     return json_object((own if given else ask.user_home) / ".claude.json")

@@ -78,8 +78,8 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
         "privacy": {"usageStatisticsEnabled": False},
         "telemetry": {"enabled": False},
     }
-    # Gemini may count the turns of a session from its beginning; the driver enforces the limit
-    # anyway.
+    # For a resumed session, Gemini may also count the turns of earlier runs, so only the driver
+    # enforces the limit.
     if ask.limits.max_steps is not None and not ask.resume:
         settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
     settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}

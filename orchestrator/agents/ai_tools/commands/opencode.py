@@ -1,7 +1,7 @@
 """Creates the call of opencode: its arguments, files, and environment.
 
 All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
-one. Each attempt gets its own settings in an environment variable.
+home. Each attempt gets its own settings in an environment variable.
 """
 
 import json

@@ -132,9 +132,9 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return {link: target} for a link from ``directory`` to the worker's stored sessions.
+    """Return {link: target} for a link in ``directory`` to the worker's stored sessions.
 
-    The link lets later attempts use the same sessions. The result is empty if sessions are not
+    With this link, later attempts use the same sessions. The result is empty if sessions are not
     stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}

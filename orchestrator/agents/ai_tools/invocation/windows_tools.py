@@ -93,8 +93,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    A word with special characters gets quotation marks. cmd.exe, which runs batch files, interprets
-    only ``%NAME%`` between them.
+    A word with special characters gets quotation marks. Between quotation marks, cmd.exe, which
+    runs batch files, interprets only ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word

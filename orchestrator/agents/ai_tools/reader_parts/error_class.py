@@ -5,7 +5,7 @@ import re
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text.formatting import cut_middle
 
-#: Characters at the beginning and at the end of a long text, which show what the text is.
+#: Number of characters that are checked at the beginning and at the end of a long text.
 CLIP = 4000
 
 #: Words for an account without money. Waiting does not help, so this is no rate limit, whatever
@@ -95,7 +95,7 @@ def classify(
 ) -> ErrorClass:
     """Return the class of an error, by its text and its HTTP status.
 
-    Return ``otherwise`` if neither of them indicates a class.
+    Return ``otherwise`` if neither the text nor the status indicates a class.
     """
     words = clipped(text)
     if status == 402 or re.search(_UNPAID, words, re.I):

@@ -14,7 +14,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
-#: A program with a longer output did more than reject its arguments.
+#: Maximum characters of output of a program that only rejects its arguments.
 REFUSAL_CHARS = 2000
 
 Fault = tuple[ErrorClass, str]

@@ -40,7 +40,8 @@ from orchestrator.core.text.json_values import Object
 SYNTHETIC = "<synthetic>"
 #: The kind of line in a session's file that has the totals of the session so far.
 _COST = "cost-state"
-#: Tools that ask a person. No person is present, and denying them prevents no work.
+#: Tools that ask a person. They are denied, because no person is present; the work does not need
+#: them.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
 #: Claude's message for a tool that the policy excludes; it has another message for a tool that
@@ -65,7 +66,8 @@ class ClaudeReader:
         self._last_text = ""
         self._answer = ""
         self._turns = 0
-        #: True if the model was called after the last result: the result's totals lack these calls.
+        #: True if the model was called after the last result, so that the result's totals lack
+        #: these calls.
         self._behind = False
         #: True if Claude began another turn after the last result, without a result of this turn.
         self._in_turn = False
@@ -174,7 +176,7 @@ class ClaudeReader:
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _forget_old_tools(self, keep: str) -> None:
-        """Forget all but the last tool calls, to limit memory. Never forget ``keep``."""
+        """Forget all tool calls except the latest ones and ``keep``, to limit memory."""
         for name in list(self._tools)[: max(0, len(self._tools) - _MOST_TOOLS)]:
             if name != keep:
                 del self._tools[name]

@@ -46,12 +46,12 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Codex retries automatically after such a line, so it is no failure.
+#: Lines after which Codex retries automatically, so that they are no failures.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
 #: Output of the model that is not the use of a tool.
 _WORDS = ("agent_message", "reasoning")
-#: Kinds of items that are no work of the model: Codex' to-do list, and warnings.
+#: Kinds of items that do not come from the model: Codex' to-do list, and warnings.
 _IGNORED = ("todo_list", "error", "")
 
 

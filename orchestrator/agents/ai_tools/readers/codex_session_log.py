@@ -37,7 +37,7 @@ def kept_from_writing(text: str) -> bool:
     return bool(_KEPT_FROM_WRITING.search(text))
 
 
-#: The model asks for a tool.
+#: Types of items with which the model requests a tool.
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
@@ -69,8 +69,9 @@ class CodexSession:
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
-        #: Usage of each answer of the model, known at once: the totals are written only after the
-        #: answer's tools have ended. A subagent's file may repeat answers from before its start.
+        #: Usage by answer of the model. Codex writes an answer's usage at once, but the totals only
+        #: after the answer's tools have ended. A subagent's file may repeat answers from before its
+        #: start.
         self._answers: dict[tuple[str, str, int | None], Usage] = {}
         #: Files whose latest, unfinished answer requests a tool.
         self._asking: set[str] = set()

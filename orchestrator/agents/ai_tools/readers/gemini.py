@@ -228,7 +228,7 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        # Zero steps are unknown, unless gemini ended with a result that has no tokens.
+        # A count of zero means that the number is unknown, except after a result without tokens.
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
 
@@ -255,8 +255,8 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[AgentEvent]:
-        # For gemini, a tool that it did not offer and a name that the model invented are the same
-        # error. If a later tool call succeeds, the name counts as invented.
+        # Gemini reports the same error for a tool that the policy excludes and for a name that the
+        # model invented. If a later tool call succeeds, the name counts as invented.
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
         kind = json_values.text(event, "error", "type")

@@ -32,7 +32,8 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Tools that exist unless the policy excludes them; a model made up any other name.
+#: Tools that are missing only if the policy excludes them. Any other missing tool is a name that
+#: the model invented.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
 #: Number of answers with an unreadable end after which opencode is stopped, because it would call
 #: the model forever.

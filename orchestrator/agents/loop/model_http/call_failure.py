@@ -21,10 +21,10 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: Texts that show an account without money, with status 429. Other words about billing also occur
+#: Texts that, with status 429, show an account without money. Other words about billing also occur
 #: if waiting helps.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
-#: The server could not read the model's tool call; the next call may be correct.
+#: Texts of a server that could not read the model's tool call. The model's next try may be correct.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
 _OVERFLOWS = "the conversation exceeds the model's context window"
 

@@ -62,7 +62,7 @@ class LoopSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     #: Maximum number of retries of a call.
     retries: int = 2
-    #: Overrides of the price table, in its own form.
+    #: The user's prices, in the form of the price table, which they override.
     prices: Mapping[str, Any] = field(default_factory=dict)
     #: True if the server's models cost nothing unless the user sets a price.
     local: bool = False

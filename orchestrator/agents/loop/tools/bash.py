@@ -16,8 +16,8 @@ from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amou
 from orchestrator.core.lazy_dataclass import dataclass
 
 _CHUNK = 1 << 16
-#: Seconds between checks if the command has ended while its leftover processes keep its output
-#: open.
+#: Seconds between checks whether the command has ended, because leftover processes may keep its
+#: output open.
 _LOOK_SECONDS = 0.1
 #: Seconds between the request to stop a command and the kill.
 _GRACE_SECONDS = 2.0

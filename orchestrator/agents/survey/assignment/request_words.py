@@ -13,7 +13,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import lazy_pattern
 
-#: Text in the terminal and at the top of the report if a request asks to build something.
+#: Remark in the terminal and at the top of the report, for a request that asks to build something.
 NOTHING_BUILT = (
     "Nothing was built: the request asks for a change, but no AI agent worked on it. The parts of"
     " the project that it concerns were surveyed instead. To connect an agent, install its tool"
@@ -26,8 +26,8 @@ _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
 _CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )
-#: Objects that are texts about code, so that nothing is built: "write a report", "make a list of",
-#: "build a map".
+#: Objects that are texts about code. A request such as "write a report", "make a list of", or
+#: "build a map" asks to build nothing.
 _ACCOUNT = lazy_pattern(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
@@ -137,7 +137,7 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that the request names; empty if it also has other keywords.
+    """Return the paths that the request names; empty if the request also has other keywords.
 
     ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists. General words
     such as "folder" and "code" are no keywords here.

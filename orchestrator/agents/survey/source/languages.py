@@ -8,7 +8,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """The comment syntax of a language: line comment markers, and pairs around block comments."""
+    """The comment syntax of a language: marks of line comments, and pairs of block comment
+    marks.
+    """
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()

@@ -21,9 +21,9 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels``, from the root on, are above the outermost package.
+    """Return how many of ``levels``, counted from the root, are above the outermost package.
 
-    Return the number of all ``levels`` if there is no package.
+    If there is no package, this is the number of all ``levels``.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
