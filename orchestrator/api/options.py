@@ -28,7 +28,7 @@ class OtherServer:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoctorCheck:
     name: str
-    #: True: works; False: a problem; None: a note.
+    #: True: the check passed; False: it found a problem; None: it has a note.
     ok: bool | None
     message: str
     #: How to fix it.
@@ -55,12 +55,12 @@ class ApiOptions:
     heartbeat_seconds: float = 15.0
     #: Seconds between checks of a followed log.
     log_poll_seconds: float = 0.05
-    #: Maximum number of streams and waits that are waiting at the same time.
+    #: Maximum number of streams and waits at the same time.
     open_streams_limit: int = 2000
-    #: Maximum number of streams, and of waits, that hold a thread on servers that cannot park
-    #: them.
+    #: Maximum number of streams, and of waits, that hold a thread, on servers whose connections the
+    #: socket loop cannot take over.
     threaded_limit: int = 8
-    #: Maximum bytes that a reader may be behind. A slower reader is dropped, and can resume.
+    #: Maximum number of unsent bytes of a reader. A slower reader is dropped, and can resume.
     lag_limit_bytes: int = MIB
     #: Jobs that one key may submit or retry per minute; None: no limit.
     submissions_per_minute: int | None = None
@@ -80,7 +80,7 @@ class ApiOptions:
     doctor: Callable[[], Sequence[DoctorCheck]] = no_doctor
     #: Triggers that events from outside may call.
     triggers: "Sequence[Trigger]" = ()
-    #: Receives events that are feedback; None: such events are rejected.
+    #: Function that receives events with feedback; None: such events are rejected.
     event_feedback: EventFeedback | None = None
     #: Secret texts that are masked in the audit log.
     secrets: tuple[str, ...] = field(default=(), repr=False)

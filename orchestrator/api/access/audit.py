@@ -29,7 +29,7 @@ REFUSALS = frozenset(
         HTTPStatus.TOO_MANY_REQUESTS,
     }
 )
-#: Paths that every worker of an AI agent calls once per second.
+#: Paths that are not logged, because every worker of an AI agent calls them once per second.
 ROUTINE = frozenset({"/api/v1/usage"})
 #: Maximum length of a logged path or method; no valid one is longer.
 LONGEST_TARGET = 300
@@ -86,7 +86,7 @@ def _now() -> str:
 class Audit:
     """WSGI middleware that logs changes and rejected calls.
 
-    Wraps all other middleware, so that it also logs the calls that these reject.
+    Wraps all other middleware, so that calls that other middleware rejects are logged, too.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:
@@ -98,8 +98,8 @@ class Audit:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # The return value is waitress' own method, by which the socket loop finds the
-            # connection.
+            # Return waitress' own method, because the socket loop finds the connection through this
+            # method.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -16,7 +16,8 @@ from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.keys import hash_key
 
 KEY_HEADER = "X-API-Key"
-#: Proves that a change comes from the page that logged in, and not from another port's page.
+#: Header with a token that proves that a change comes from the page that logged in, not from a page
+#: of another port.
 TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 #: Calls that create work.
@@ -51,7 +52,7 @@ def authenticate() -> None:
 
 
 def identify() -> None:
-    """Identify the caller, and check nothing else.
+    """Identify the caller, without checking the key's scope or rate limits.
 
     Raise a 401 for an unknown caller, and a 403 for a session's change without its token.
     """

@@ -30,9 +30,9 @@ FILE_BYTES = 1024 * 1024
 IDLE_SECONDS = 12 * 3600.0
 LONGEST_SECONDS = 7 * 86400.0
 TICKET_SECONDS = 60.0
-#: Seconds between two records of a session's latest call, so that few reads cause a write.
+#: Minimum seconds between two writes of the time of a session's latest call.
 SEEN_SECONDS = 300.0
-#: Maximum number of sessions, and of tickets. Above it, the oldest session or ticket ends.
+#: Maximum number of sessions, and of tickets. A further session or ticket ends the oldest.
 MOST_SESSIONS = 1000
 MOST_TICKETS = 100
 

@@ -84,8 +84,8 @@ class Guard:
         cors = self._cors_headers(environ)
 
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
-            # The return value is waitress' own method, by which the socket loop finds the
-            # connection.
+            # Return waitress' own method, because the socket loop finds the connection through this
+            # method.
             added = [each for each in cors if each not in headers]
             return start_response(status, [*secured(headers), *added], exc_info)
 

@@ -14,9 +14,10 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10
-#: Length of the burst in seconds: an unused key may make the calls of this time without a pause.
+#: Maximum burst, in seconds: a key without recent calls may at once make the calls that are allowed
+#: in this time.
 WINDOW_SECONDS = 60.0
-#: Maximum number of remembered names. Above it, names with a full bucket are forgotten.
+#: Number of remembered names above which names with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000
 
 

@@ -69,7 +69,7 @@ def object_of(response: TransportReply) -> Answer:
 
 
 def bare_id(job_id: str) -> str:
-    """Return a job id. ``job_id`` may also be the name of the job's directory."""
+    """Return the job id in ``job_id``, which may also be the name of the job's directory."""
     return job_id.removeprefix("job_")
 
 

@@ -48,17 +48,19 @@ __all__ = [
     "ServerUnreachable",
 ]
 
-#: A call for locks is answered after 110 seconds at the latest.
+#: Read timeout of a call for locks, which the server answers within 110 seconds.
 LOCK_TIMEOUT = 150.0
 
 
 class OrchestratorClient(FollowCalls):
     """A connection to one server, with one key.
 
-    A context manager. Each thread needs its own client. A call is retried for ``retry_seconds`` if
-    the server cannot be reached or is busy. ``wait`` and ``events`` retry for ``patience_seconds``
-    after the server's last answer. ``waiting`` is called once per outage, before the first long
-    delay of a retry, with the number of seconds for which the call will be retried.
+    A context manager. Each thread needs its own client.
+
+    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy. ``wait`` and
+    ``events`` retry for ``patience_seconds`` after the server's last answer. ``waiting`` is called
+    once per outage, before the first long delay. Its argument is the number of seconds for which
+    the call will be retried.
     """
 
     @classmethod
@@ -361,7 +363,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path, body, idempotency_key=key)
 
     def retry_worker(self, job_id: str, worker_id: str) -> Answer:
-        """Retry one worker that did not succeed, and tasks that were skipped because of it."""
+        """Retry one unsuccessful worker, and the tasks that were skipped because of this worker."""
         return self._post(path_of(job_id, "workers", worker_id, "retry"), {})
 
     def cancel_worker(self, job_id: str, worker_id: str) -> Answer:

@@ -83,8 +83,8 @@ class LoopbackSession:
         target = urlsplit(url).path or "/"
         target += f"?{urlencode(params, doseq=True)}" if params else ""
         given = {**self.headers, **(headers or {})}
-        # With HTTP/1.0, the answer is one piece that ends with the connection. A stream uses
-        # HTTP/1.1, whose chunks show whether the answer is complete.
+        # An HTTP/1.0 answer is one piece that ends with the connection. A stream needs HTTP/1.1,
+        # whose chunks show whether the answer is complete.
         version = "1.1" if stream else "1.0"
         message = request_message(method, target, self._host, given, json, version=version)
         try:

@@ -1,4 +1,4 @@
-"""HTTP for the client: one session with bounded retries. Error answers become exceptions.
+"""The client's HTTP session: limited retries, and exceptions for error answers.
 
 The module ``remote_session`` is used for a server on another machine or with TLS.
 """

@@ -1,7 +1,7 @@
 """Answers with the text of a log or report: the whole file, its last lines, or a part.
 
-A part is a range of bytes, lines by number, or lines that contain a text. Only regular files are
-read.
+A part is a range of bytes, lines by number, or the numbers of the lines that contain a text. Only
+regular files are read.
 """
 
 import os
@@ -47,7 +47,7 @@ class FoundLines:
 
 
 def search(opened: BinaryIO, text: str) -> FoundLines:
-    """Return the lines that contain ``text``; the case of ASCII letters is ignored."""
+    """Find the lines that contain ``text``; the case of ASCII letters is ignored."""
     wanted = text.encode("utf-8", "replace").lower()
     found: list[int] = []
     total, before = 0, 0
@@ -113,7 +113,7 @@ NO_STORE = {"Cache-Control": "no-store"}
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     """Return the part of a log that ``query`` names; empty if the log is missing.
 
-    The part is the lines that contain a text, lines by number, or a range of bytes.
+    The part is the numbers of the lines that contain a text, lines by number, or a range of bytes.
     """
     with _opened(path, within) as opened:
         if query.q:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     # Imported when metrics are requested, because many servers have no Prometheus.
     from prometheus_client.core import Metric
 
-#: Groups of the service's counts that have one count per status. Most other groups have one count
-#: per name.
+#: Groups of the service's counts with one count per status. Most other groups have one count per
+#: name.
 BY_STATUS = frozenset({"jobs", "workers"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
-#: ``Retry-After`` in seconds if a key has too many running jobs: one of them may have ended then.
+#: ``Retry-After`` if a key has too many running jobs: seconds after which a job may have ended.
 RUNNING_SECONDS = 30
 
 #: Maximum number of paths in a problem.
@@ -84,7 +84,7 @@ _EXHAUSTED = (
     errno.ENOSPC,
 )
 
-#: Texts for errors whose own messages may name internal files or statements.
+#: Messages for errors whose own messages may name internal files or SQL statements.
 _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 
@@ -167,7 +167,8 @@ def problem_of(error: BaseException) -> ProblemError:
     logger.error("a request failed", exc_info=error)
     detail = "internal server error; read the cause in logs/orchestrator.log"
     if isinstance(error, ImportError):
-        # Modules are imported when they are needed. After an upgrade, they no longer fit.
+        # Modules are imported when they are needed. After an upgrade, new modules do not fit the
+        # running code.
         detail = (
             "the code of the running server was replaced; restart the server (the cause is in "
             "logs/orchestrator.log)"

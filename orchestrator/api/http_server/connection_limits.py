@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: Timeout in seconds for the whole head of a request.
 HEAD_SECONDS = 5.0
-#: Seconds for which data of a rejected caller is read and dropped: closing a connection with
-#: unread data resets it, and the caller never gets the answer.
+#: Seconds for which data of a rejected caller is read and dropped. Closing a connection with unread
+#: data would reset it, so that the caller would not get the answer.
 REST_SECONDS = 30.0
 #: Number of extra threads for short calls, so that a slow cancel does not delay /health.
 VITAL_THREADS = 2
@@ -96,12 +96,13 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         if self.error:
-            # Otherwise waitress requests the body of a rejected request.
+            # Otherwise waitress would ask the client for the body of a rejected request.
             self.expect_continue = False
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        # Rejects a request with Content-Length and chunks: a proxy may interpret it differently.
+        # Rejects a request with Content-Length and chunks, because a proxy may find another end of
+        # its body.
         self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
@@ -114,7 +115,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     task_class = _Task
     error_task_class = _ProblemTask
     parser_class = _Parser
-    #: The request, while only a part of it has arrived.
+    #: The request of which only a part has arrived; None if there is none.
     request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -177,7 +178,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         Return False if the application must answer.
         """
         repeats = self.server.repeats
-        # ``request`` is set if a part of another request has arrived before.
+        # If ``request`` is set, ``data`` continues a request that has partly arrived.
         if repeats is None or self.request is not None or not self.may_give_way:
             return False
         if self.close_when_flushed or self.server.is_crowded(self):
@@ -225,8 +226,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
         """Close the connection soon. Called in the server's loop.
 
-        If a request has partly arrived, its answer is ``problem``. With ``if_silent``, a client
-        that has sent nothing gets ``problem``, too.
+        Send ``problem`` if a request has partly arrived; with ``if_silent``, also to a client that
+        has sent nothing.
         """
         # Between two requests, a client could take an error answer for the answer to its next
         # request.
@@ -240,7 +241,8 @@ def say(connection: Any, problem: ProblemError) -> None:
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
-        # Otherwise unread data of the caller would make the kernel discard the answer.
+        # Without the shutdown and the reads, unread data of the caller would make the kernel
+        # discard the answer.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
@@ -331,14 +333,14 @@ class EventLoop:
         self._waiting: select.poll | None = None
 
     def ask_again(self) -> None:
-        """In the next turn, ask all connections again whether to wait for reading or writing."""
+        """Let the next turn ask all connections again whether to wait for reading or writing."""
         self._waiting = None
 
     def turn(self, seconds: float) -> None:
         """Wait for events, at most for ``seconds``, and handle them."""
         waiting = self._waiting or self._ask()
         found = waiting.poll(seconds * 1000)
-        # False if a connection may wait for something else than before.
+        # False if a connection may now wait for another kind of event.
         is_same = bool(found)
         for descriptor, events in found:
             one = self._map.get(descriptor)
@@ -366,10 +368,10 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
     return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
 
 
-#: Maximum number of reserved descriptors; at most one n-th of all descriptors is reserved.
+#: Maximum number of reserved descriptors, and their maximum share of all descriptors (1/n).
 MOST_KEPT, KEPT_SHARE = 128, 4
-#: Maximum number of connections beyond the limit, for short calls; maximum number of reserved
-#: descriptors that these connections may use.
+#: For vital requests: maximum number of connections beyond the limit, and of reserved descriptors
+#: for connections.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
 #: Pause in seconds after a connection could not even be rejected, so that the server's loop does
 #: not spin.
@@ -433,8 +435,8 @@ class Door:
 
     def _is_full(self, more: int = 0) -> bool:
         limit = self._limit + more
-        # The map has listeners as well as connections: if the map's size is below the limit, so is
-        # the number of connections.
+        # The map contains listeners and all connections, so its size is an upper bound of the
+        # number of connections.
         if len(self._listener._map) < limit:
             return False
         return sum(not each.will_close for each in self._channels()) >= limit
@@ -465,7 +467,7 @@ class Door:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel assigns the lowest free number, so a connection with a reserved number shows that few
+    The kernel always assigns the lowest free number. If a connection gets a reserved number, few
     descriptors remain.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

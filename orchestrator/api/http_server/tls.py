@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for a caller to read the rest of an ended connection.
 LINGER_SECONDS = 30.0
-#: The maximum number of relayed connections is the number of descriptors divided by this number,
-#: because each relayed connection takes three descriptors.
+#: Divisor of the number of descriptors, for the maximum number of relayed connections. Each relayed
+#: connection needs three descriptors.
 SHARE_OF_DESCRIPTORS = 4
 #: Seconds for a caller to read the rest when the server stops.
 FLUSH_SECONDS = 1.0
@@ -67,7 +67,7 @@ class Relay:
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
         """Above ``limit`` connections, a new connection may end an older connection.
 
-        It ends the oldest connection whose client does not read.
+        The oldest connection whose client does not read is ended.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

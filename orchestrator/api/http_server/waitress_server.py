@@ -40,7 +40,7 @@ BACKLOG = 1024
 IDLE_SECONDS = 120
 PORT_ZERO_TRIES = 20
 
-#: By wildcard address: the address at which programs on this machine reach the server.
+#: Address for programs on this machine, by the wildcard address on which the server listens.
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -80,8 +80,8 @@ class HttpServer:
         self._stopped = threading.Event()
         self._dispatcher = Dispatcher(how["threads"])
         self._limit = how.pop("connection_limit")
-        # Waitress' own limit, which also counts listeners and triggers, would reject all callers:
-        # our own limit is reached before.
+        # Higher than our own limit, because waitress accepts no connections above its limit. Its
+        # limit also counts listeners and triggers.
         how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
         self._application, self._how = application, how
         self._repeats = repeats
@@ -197,7 +197,7 @@ class HttpServer:
         if (now := time.monotonic()) >= self._checks_at:
             self._checks_at = now + LOOP_SECONDS
             end_late(self.channels())
-            # Waitress' own checks run when its listeners are asked.
+            # Waitress runs its own checks when ``readable`` of its listeners is called.
             self._events.ask_again()
 
     def _shut_down(self) -> None:

@@ -27,8 +27,8 @@ CAPABILITIES_KEY = f"{META_PREFIX}clientCapabilities"
 
 SERVER = {"name": "orchestrator", "version": __version__}
 CAPABILITIES: Values = {"tools": {}}
-#: Milliseconds for which clients may cache the list: the tools of a release do not change,
-#: but workers get fewer tools than people.
+#: Milliseconds for which a client may cache its list of tools, because only another release changes
+#: the list.
 LIST_TTL_MS = 3_600_000
 
 DEEPEST_JSON = 40

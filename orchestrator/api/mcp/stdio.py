@@ -25,7 +25,7 @@ from orchestrator.security.files.home_directory import home_here
 WORKER_ID, API_KEY = "ORCHESTRATOR_WORKER_ID", "ORCHESTRATOR_API_KEY"
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
 MOST_CALLS = 64
-#: Seconds for calls to end that are still open when the input ends.
+#: Seconds for which open calls may continue after the end of the input.
 DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
@@ -37,7 +37,7 @@ key. Elsewhere, they use the server that runs for this folder (start it: {COMMAN
 
 
 class StdioSession:
-    """One client: reads messages from ``source``, writes answers to ``writer``."""
+    """The session of one client: reads messages from ``source``, writes answers to ``writer``."""
 
     def __init__(self, source: BinaryIO, writer: BinaryIO, folder: Path) -> None:
         self._source, self._writer, self._folder = source, writer, folder
@@ -105,13 +105,13 @@ class StdioSession:
         return definitions(for_admin=False) if found is None else found
 
     def _call(self, request: Request, call: protocol.RpcCall) -> None:
-        # Imported in the background, because the import takes as long as all others, and the
-        # client waits for the first answers.
+        # Imported in the background, because this import takes as long as all other imports, and
+        # the client waits for the first answers.
         from orchestrator.api.mcp.proxy import McpProxy
 
         try:
             result = McpProxy(self._folder, os.environ).call(call)
-        # the client must get an answer, because otherwise it would wait forever
+        # without an answer, the client would wait forever
         except Exception as error:
             result = text_result(f"the call failed: {error!r}", is_error=True)
         self._finish(request, result)
@@ -123,7 +123,7 @@ class StdioSession:
             if wanted:
                 self._write(request.reply(result))
         except OSError:
-            os._exit(0)  # the client has exited, and the reading thread may not notice
+            os._exit(0)  # the client has exited; the reading thread may not notice this
         finally:
             with self._lock:
                 self._open.discard(request.id)

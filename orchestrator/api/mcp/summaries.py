@@ -20,8 +20,8 @@ Values = dict[str, Any]
 
 REQUEST_CHARACTERS = 120
 REASON_CHARACTERS = 300
-#: Maximum characters of a job's reason: more than for a worker, because a job's reason ends with
-#: the commands to type.
+#: Maximum characters of a job's reason, which is longer than a worker's because it ends with the
+#: commands to type.
 JOB_REASON_CHARACTERS = 1500
 #: Maximum characters of the outputs of all workers in one answer.
 OUTPUT_CHARACTERS = 12_000

@@ -17,8 +17,8 @@ from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]
 
-#: Arguments that tools accept but do not list. Either the server knows better values for them, or
-#: they are not worth a caller's tokens, or they are the second name of another argument.
+#: Arguments that tools accept but do not list: the server has better values, the argument is a
+#: second name of another argument, or its description is not worth a caller's tokens.
 OMITTED = frozenset(
     {
         "current_depth",
@@ -31,8 +31,8 @@ OMITTED = frozenset(
     }
 )
 
-#: Maximum values in schemas are not listed from this value on, because they are not worth a
-#: caller's tokens.
+#: Maximum values from this number on are omitted in schemas, because they are not worth a caller's
+#: tokens.
 FAR_AWAY = 10_000
 
 
@@ -272,7 +272,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    # Null, empty defaults, and limits that no caller can reach say nothing to a model.
+    # A model learns nothing from null, from empty defaults, and from limits that no caller reaches.
     kept = {name: value for name, value in schema.items() if not _is_irrelevant(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:

@@ -108,9 +108,9 @@ def _repeated_status(
     served: Service, rows: StatusRows, this_caller: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
-    # The version and the second of the latest answer, and the last part of its body. This part has
-    # the remaining quota, which changes with the version, and its remaining time, which changes
-    # each second.
+    # The version and the second of the latest answer, and the last part of its body. The last part
+    # has the remaining quota (changes with the version) and the remaining time (changes each
+    # second).
     latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> Repeated | None:

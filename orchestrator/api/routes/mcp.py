@@ -33,10 +33,11 @@ blueprint.before_request(identify)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 NO_STORE = ("Cache-Control", "no-store")
-#: Answer to a waiting call when the server stops, because the job's state may be unreadable then.
+#: Answer to a waiting call when the server stops. The job's state is not included, because it may
+#: be unreadable then.
 STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
-#: HTTP status by error code, only for the stateless revision. In the older revisions, a 404 would
-#: end the client's session.
+#: HTTP status by error code, only for the stateless revision, because in older revisions a 404
+#: would end the client's session.
 STATUS_OF = {protocol.METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}
 
 

@@ -14,13 +14,13 @@ from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("pages", __name__)
 
-#: Trusted Types make the browser refuse text as markup, wherever it comes from.
+#: Trusted Types make the browser reject any text as markup.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-#: Swagger UI sets styles from its script and draws its icons from data.
+#: Swagger UI sets styles in its script, and loads its icons from ``data:`` addresses.
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
     "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
@@ -69,7 +69,7 @@ def _word(text: str, status: HTTPStatus) -> Response:
     return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
 
 
-#: Main addresses, for programs.
+#: The most important paths, for a program that asks for ``/``.
 ENDPOINTS = {
     "jobs": "/api/v1/jobs",
     "orchestrate": "/api/v1/orchestrate",

@@ -3,8 +3,8 @@
 JSON answers and the dashboard's files are compressed for callers that accept gzip.
 
 The server's event loop answers repeated polls. A client that polls sends the same bytes each time.
-If the earlier answer is still current, the loop sends it again. It does not call the application,
-because the switch to a thread costs more than the answer.
+The loop sends the stored answer again while this answer is current. The loop does not call the
+application, because the switch to a thread costs more than the answer.
 """
 
 import re
@@ -30,7 +30,8 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 
 LEAST_BYTES = 1024
-#: Name in ``flask.g`` of the answer's tag; set only if equal tags mean equal bodies.
+#: Name of the attribute of ``flask.g`` with the answer's tag; set only if equal tags mean equal
+#: bodies.
 WHOLE_TAG = "orchestrator_whole_tag"
 #: Compression level of answers: low, because a higher level takes several times as long and saves
 #: only a tenth of the bytes.
@@ -99,7 +100,7 @@ def compress_answers(app: Flask) -> None:
             response.headers.add("Vary", "Accept-Encoding")
             tag, _ = response.get_etag()
             if tag is not None:
-                # A weak ETag, because a file and its compressed form have the same one.
+                # A weak ETag, because a file and its compressed form have the same ETag.
                 response.set_etag(tag, weak=True)
             if request.accept_encodings["gzip"] > 0 and response.status_code == HTTPStatus.OK:
                 response.direct_passthrough = False
@@ -126,16 +127,16 @@ class _Read(Generic[Value]):
         self.ended = threading.Event()
         #: The value; None: the read failed.
         self.value: Value | None = None
-        #: The next read. It serves callers that came during this read, because this read may lack
-        #: newer changes.
+        #: The next read, for callers that came during this read, because this read may lack newer
+        #: changes.
         self.next: _Read[Value] | None = None
 
 
 class SharedReads(Generic[Value]):
-    """Reads that concurrent callers share. Any thread may call.
+    """Reads whose results concurrent callers share. Any thread may call.
 
-    A caller that comes during a read waits for the next read, because the running read may lack
-    newer changes. Without sharing, each reader of a large job would hold the whole job in memory.
+    A call during a read waits for the next read, because the running read may lack newer changes.
+    Without sharing, each reader of a large job would hold the whole job in memory.
     """
 
     def __init__(self) -> None:
@@ -143,7 +144,7 @@ class SharedReads(Generic[Value]):
         self._running: dict[Hashable, _Read[Value]] = {}
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return the result of ``make``, which concurrent callers with the same ``key`` share.
+        """Return the result of ``make``. Concurrent callers with the same ``key`` share one result.
 
         Raises the errors of ``make``.
         """
@@ -240,14 +241,14 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 class _Tagged:
     tag: str
     body: bytes
-    #: False if the body contains remaining time, which is not part of the tag.
+    #: False if the body contains the remaining time, which the tag ignores.
     is_whole: bool = True
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
     """Return the encoded answer and its weak ETag.
 
-    The tag ignores the remaining time: its decrease is no reason to send the answer again.
+    The tag ignores the remaining time, so that its decrease alone does not cause a new answer.
     """
     lasting = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)
@@ -256,20 +257,21 @@ def _tagged(answer: BaseModel) -> _Tagged:
     return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
 
 
-#: Keys in a request's environment: the bytes of the request, and a call that repeats its answer.
+#: Keys in a request's environment: the bytes of the request, and the function that returns its
+#: current answer.
 HEAD, AGAIN = "orchestrator.head", "orchestrator.again"
 #: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
 MOST_REPEATED = 512
 LONGEST_HEAD = 2048
 #: Headers that are not stored, because each repeated answer gets new values.
 _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
-#: The number in the request line that differs between the polls of one client. A request with a tag
-#: is compared as a whole, because its answer depends on the tag and on the number.
+#: The parameter ``since_seq`` in the request line, which differs between the polls of one client.
+#: It is ignored when requests are compared, except in a request with a tag.
 _SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
 _TAG = b"if-none-match:"
 _NOT_MODIFIED = "304"
-#: Environment keys of requests that are never repeated: these requests have a body, or a session
-#: that may end.
+#: Environment keys of requests whose answers are never repeated, because they have a body, or a
+#: session that may end.
 _MORE_THAN_THE_HEAD = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
 )
@@ -285,9 +287,9 @@ class Repeated:
     pieces: Pieces
 
 
-#: Function that returns the current answer, or None if the application must answer. Arguments: True
-#: for a body in gzip, and the request's ``since_seq``. None: the ``since_seq`` of the first
-#: request.
+#: Function that returns the current answer, or None if the application must answer. The first
+#: argument is True for a body in gzip. The second is the request's ``since_seq``; None means the
+#: ``since_seq`` of the first request.
 Again = Callable[[bool, int | None], Repeated | None]
 
 
@@ -320,8 +322,8 @@ class _Answered:
     head: bytes
     again: Again
     is_packed: bool
-    #: The ETag of a 304, which is repeated only while it is current; empty for an answer with a
-    #: body.
+    #: The ETag of a 304, which is repeated only while this ETag is current; empty for an answer
+    #: with a body.
     unchanged: str
 
 
@@ -343,8 +345,8 @@ class Repeats:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             if AGAIN in environ:
                 self._keep(environ, status, headers)
-            # The return value is waitress' own method, by which the socket loop finds the
-            # connection.
+            # Return waitress' own method, because the socket loop finds the connection through this
+            # method.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -57,7 +57,7 @@ STOPPING = problems.unavailable("the server is stopping; repeat the call in a mo
 
 @dataclass(frozen=True, kw_only=True)
 class LongAnswers:
-    """What all long answers share: the socket loop, threads, and caches."""
+    """Objects that all long answers share: the socket loop, threads, and caches."""
 
     socket_loop: SocketLoop
     threads: Threads
@@ -142,9 +142,9 @@ def wait_for_job(job_id: str) -> Response:
 def waiting_reply(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Return a response that is sent when ``check`` returns the job, or after ``seconds``.
+    """Return a response that is sent once ``check`` returns the job, or after ``seconds``.
 
-    ``answer`` makes the reply. If the server stops first, the reply is ``stopping``. Raise
+    ``answer`` returns the reply. If the server stops first, the reply is ``stopping``. Raise
     Unavailable if too many calls wait.
     """
     shared = long_answers()

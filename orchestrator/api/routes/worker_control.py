@@ -1,7 +1,7 @@
 """Calls about one worker.
 
-People comment on the worker's change, send messages to the worker, retry or cancel it, or roll it
-back to a checkpoint. A running worker reports its usage, with its own key.
+With these calls, people comment on the worker's change, send messages to the worker, retry or
+cancel it, or roll it back to a checkpoint. A running worker reports its usage with its own key.
 """
 
 from http import HTTPStatus

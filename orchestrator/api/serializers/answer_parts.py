@@ -35,8 +35,8 @@ if TYPE_CHECKING:  # commands without a server import this module, and must star
     from orchestrator.engine.service.service import Service
 
 SUMMARY_CHARACTERS = 300
-#: Maximum depth of nested child_results and child_jobs. Deeper ones are empty, because parsers of
-#: JSON limit the nesting.
+#: Maximum nesting of child_results and child_jobs. Deeper lists are empty, because JSON parsers
+#: limit the nesting.
 DEEPEST_NESTING = 50
 _NOTHING = WorkerResult()
 _FIELDS = {each.wire: each.name for each in SETTINGS}
@@ -132,7 +132,7 @@ _status_of = attrgetter("status")
 
 
 def counts(workers: Iterable[Worker]) -> dict[str, int]:
-    # Polls count the workers of large jobs: ``map`` takes a third of a generator's time.
+    # Each poll of a large job counts all workers, and ``map`` takes a third of a generator's time.
     return dict(Counter(map(str, map(_status_of, workers))))
 
 
@@ -300,7 +300,8 @@ def encoded(
     except (PydanticSerializationError, UnicodeEncodeError):
         # The name of a worker's file may contain invalid UTF-8.
         values = answer.model_dump(exclude_none=not has_nulls, exclude=set(without))
-        # Without blanks, as above: rows are inserted into the encoded answer.
+        # Without blanks, like pydantic's JSON above, because rows are inserted into the encoded
+        # answer.
         text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
         return text.encode("utf-8", "replace")
 
@@ -309,7 +310,7 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-#: Made once, because ``json.dumps`` with options makes an encoder for each call.
+#: Created once, because ``json.dumps`` with options creates an encoder for each call.
 _left_text = json.JSONEncoder(default=str).encode
 
 

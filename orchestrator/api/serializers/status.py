@@ -59,9 +59,9 @@ class StatusParts:
         self.seq = service.reads.last_seq(caller, job_id)
         version = service.reads.version(service.access.job(caller, job_id))
         self.detail = service.queries.detail(caller, job_id, with_tasks=False)
-        #: Version of the tree: equal versions mean equal answers. 0 if equal versions would not
-        #: prove this: the files of a merge may change after the job's end, and a worker sees only a
-        #: part of the tree.
+        #: Version of the tree, if equal versions mean equal answers; otherwise 0. It is 0 after the
+        #: job's end, because the files of a merge may still change, and for a worker, which sees
+        #: only a part of the tree.
         may_differ = self.detail.job.status.ended or self._caller.attempt is not None
         self.version = 0 if may_differ else version
         self._by_job = workers_by_job(service, caller, self.detail) if not self.version else None
@@ -222,7 +222,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
     tree = by_job(service.queries.workers_in_tree(caller, detail.job.id))
-    # The job's own workers are those that were read together with the job's status.
+    # For the job itself, use the workers that were read together with the job's status.
     return {**tree, detail.job.id: detail.workers}
 
 

@@ -1,6 +1,6 @@
-"""The cache of status answers that clients poll: a row is encoded once, until its worker changes.
+"""The cache of polled status answers. A row is encoded again only if its worker has changed.
 
-A worker is a frozen value: the store returns the same object until the worker changes.
+A worker is a frozen value. The store returns the same object until the worker changes.
 """
 
 import threading
@@ -21,12 +21,13 @@ from orchestrator.schemas.requests.query_parameters import StatusTasks
 
 #: Maximum number of jobs whose rows are stored, and of stored answers for one version of a job.
 MOST_JOBS, MOST_BODIES = 16, 64
-#: Maximum number of a job's rows, and of changed ones, for which an answer is made in the server's
-#: loop. It takes about 1 ms, during which the loop answers no other request.
+#: Maximum number of a job's rows, and of changed rows, for which the server's loop itself encodes
+#: the answer. This takes about 1 ms, during which the loop answers no other request.
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
-#: For zlib: fast, and with the head and the end of gzip.
+#: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31
-#: The tasks that the caller requests, and the event after which CHANGED tasks have changed.
+#: The tasks that the caller requests. For CHANGED: number of the event after which the tasks have
+#: changed.
 Asked = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.
@@ -40,7 +41,8 @@ class StatusRow:
     body: bytes
     #: Number of the latest event when the row was encoded; one more for a change without an event.
     seq: int
-    #: Hash of the body, because hashing all rows for each answer would take longer than the rest.
+    #: Hash of the body, stored because hashing all rows for each answer would take longer than all
+    #: other steps.
     digest: bytes
 
 
@@ -170,7 +172,7 @@ def quick_status_bytes(
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:
         return None
-    # Another thread holds the lock for as long as it encodes rows.
+    # Do not wait for another thread, which holds the lock as long as it encodes rows.
     if not known.lock.acquire(blocking=False):
         return None
     try:
@@ -191,7 +193,7 @@ def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
     # A row has the results of child jobs, too.
     if len(workers) != len(known.workers) or parts.has_child_jobs:
         return range(len(workers))
-    # Most workers are unchanged: the rows need not even be read.
+    # Most workers are unchanged, so comparing the objects avoids reading their rows.
     return list(compress(range(len(workers)), map(is_not, workers, known.workers)))
 
 

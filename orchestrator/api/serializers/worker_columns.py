@@ -14,9 +14,10 @@ from orchestrator.core.ports.read_models import TreeSnapshot
 
 REQUEST_CHARACTERS = 200
 REASON_CHARACTERS = 120
-#: Maximum number of reasons in one answer: ten thousand reasons would be most of its bytes.
+#: Maximum number of reasons in one answer, because ten thousand reasons would be most of its bytes.
 MOST_REASONS = 1000
-#: Digits of times and costs: few, because the answer has one of each for every worker.
+#: Decimal places of times and costs: few, because the answer has several times and a cost for every
+#: worker.
 TIME_DIGITS, COST_DIGITS = 2, 4
 #: Beginning of every worker's id.
 NAME_START = "worker_"
@@ -91,8 +92,8 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "jobs": _jobs(found),
         "agents": agents,
         "statuses": statuses,
-        # None if the numbers count up from 1, as in a job without child jobs. The ids of 10,000
-        # workers would be a tenth of the answer.
+        # None if the numbers count up from 1, as in a job without child jobs, because the ids of
+        # 10,000 workers would be a tenth of the answer.
         "worker": None if numbers == list(range(1, len(numbers) + 1)) else numbers,
         **{name: _packed(column) for name, column in plain.items()},
         **{name: column if any(column) else 0 for name, column in lists.items()},

@@ -13,7 +13,8 @@ from typing import Protocol
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Send buffer of a stream: small, so that unread data is noticed before it is megabytes.
+#: Bytes of a stream's send buffer: few, so that a slow reader is noticed before megabytes are
+#: unread.
 SEND_BUFFER_BYTES = 128 * 1024
 SEND_PIECE_BYTES = 64 * 1024
 
@@ -122,7 +123,7 @@ class SocketWriter:
         self.pending += len(wire)
         if not waiting:
             self._flush()
-            # Later, because the owner is still writing.
+            # Call the owner later, because the owner is still writing.
             self._socket_loop.call_soon(self._after_flush)
 
     def _flush(self) -> None:

@@ -22,8 +22,8 @@ from orchestrator.engine.service.read_models.queries import Listener
 
 T = TypeVar("T")
 
-#: Minimum number of dropped calls before they are removed from the heap, because a removal reads
-#: the whole heap.
+#: Minimum number of dropped calls for which the heap is cleaned, because cleaning reads the whole
+#: heap.
 _FEW = 64
 
 
@@ -50,10 +50,7 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """Drop all calls of an owner. Idempotent.
-
-        If the calls were not dropped, an ended connection would stay in memory until its last call.
-        """
+        """Drop all calls of an owner, because they would keep the owner in memory. Idempotent."""
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
             self._heap = [each for each in self._heap if each[-1] in self._of]
@@ -169,8 +166,8 @@ class SocketLoop:
         If ``call`` fails, the connection ``owner`` is removed.
         """
         self._calls.append((call, owner))
-        # The socket loop checks its queue before it sleeps, so its own thread needs no wake-up for
-        # each of hundreds of streams.
+        # No wake-up for calls from the loop's own thread: the loop checks its queue before it
+        # sleeps. Hundreds of streams would otherwise write to the pipe.
         if threading.current_thread() is not self._thread:
             self._wake()
 

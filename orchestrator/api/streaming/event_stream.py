@@ -29,9 +29,9 @@ _TURNS = (EventKind.JOB_ENDED, EventKind.JOB_RETRIED, EventKind.JOB_REOPENED)
 PAGE_EVENTS = 500
 GREETING = b"retry: 1000\n\n"
 HEARTBEAT = b": heartbeat\n\n"
-#: Name of the event that makes a reader read the job again, because earlier events are not sent.
+#: Name of the event that tells a reader to read the job again, because earlier events are not sent.
 RESET = "reset"
-#: A reader of brief events that is further behind is reset.
+#: Maximum number of brief events that a reader may be behind. A slower reader is reset.
 MOST_BEHIND = 500
 
 
@@ -43,15 +43,16 @@ class EventPage:
     events: Sequence[Event]
     #: Ids of the stream's jobs; None: all jobs of the root job.
     members: frozenset[str] | None
-    #: The latest event, if the reader must read the job again because earlier events are not sent.
+    #: Number of the latest event if the reader must read the job again, because earlier events are
+    #: not sent.
     reset_to: int | None = None
 
     @property
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        For a root job, a page that is not full is the last page. For a child job, only an empty
-        page is the last page, because pages omit events of other jobs.
+        A root job's last page is not full. A child job's last page is empty, because pages omit
+        events of other jobs.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -197,7 +198,7 @@ class EventStream(WaitingConnection):
         self._writer.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """True if, in ``events``, a new run of the job has begun and has not ended."""
+        """True if ``events`` show that a new run of the job has begun, and has not ended."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
@@ -256,8 +257,8 @@ class BriefStream(EventStream):
         self._live = False  # The store is read again when the reader has received pending events.
 
 
-#: Root id of this stream. No job has this id, because the feed wakes the stream, not a job's
-#: events.
+#: Root id of this stream. No job has this id, because the stream waits for the feed, not for a
+#: job's events.
 NO_ROOT = ""
 
 

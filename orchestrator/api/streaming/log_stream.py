@@ -14,7 +14,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.security.files.untrusted_files import tail_offset
 
-#: Maximum bytes of one read, and of the data that waits for a slow reader: the file has the rest.
+#: Maximum bytes of one read, and of unsent data for a slow reader. The rest stays in the file.
 PIECE_BYTES = 256 * 1024
 
 
@@ -86,7 +86,8 @@ class FollowedLog(WaitingConnection):
         self._socket_loop.call_after(period, self._poll, self, align=period)
 
     def _send_more(self) -> None:
-        # Read first, so that output from before the end is read after it.
+        # Check for the worker's end before reading the log, so that the log's last part is not
+        # missed.
         ended = self._ended
         if self._writer.pending >= PIECE_BYTES or self._done:
             return

@@ -1,4 +1,4 @@
-"""Connections that wait without a thread: base of event streams, followed logs, and waits.
+"""Connections that wait without a thread: base classes of event streams, followed logs, and waits.
 
 ``WaitingResponse`` takes a connection over from waitress: it duplicates the descriptor, and the
 duplicate stays open when waitress closes the original. Only this module depends on these internals
@@ -198,8 +198,8 @@ class WaitingStream(WaitingResponse):
             taken.close()
             raise
         if task.channel.total_outbufs_len:
-            # Unread data of an earlier answer is pending: the socket loop would send its data
-            # before the head.
+            # Unsent data of an earlier answer is pending. The socket loop would send the stream's
+            # data before the head.
             taken.close()
             return self._thread_writer() if self._threads.take() else []
         chunked = task.chunked_response
@@ -219,7 +219,7 @@ class WaitingReply(WaitingResponse):
     def _waiting(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
     ) -> Iterable[bytes]:
-        # Only start_response gives access to the task; this head is never written.
+        # Call start_response only to get access to the task. This head is never written.
         _let_go(_task(start_response(self.status, [])))
         self._hand_over(taken, chunked=False)
         return []
@@ -232,7 +232,7 @@ class WaitingReply(WaitingResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection's socket; None if the request's thread must wait itself.
+    """Return a duplicate of the connection's socket; None if the request's thread must wait.
 
     The thread must wait if the server is not waitress, or an earlier answer is not completely sent.
     """

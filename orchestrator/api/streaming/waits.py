@@ -1,4 +1,4 @@
-"""Calls that wait for the end of a job or for leases, until they are answered or time out."""
+"""Calls that wait for the end of a job, or for leases, until they time out."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ class PendingWait(WaitingConnection):
     def _matters(self, event: Event) -> bool:
         if event.kind is EventKind.JOB_ENDED:
             return event.job_id == self._job_id
-        # A waiting worker gets the answer only after it has acquired a slot.
+        # If the caller is a waiting worker, it must acquire a slot before it gets the answer.
         return self._waiter is not None and event.worker_id == self._waiter.worker_id
 
     def _look(self) -> None:
@@ -148,7 +148,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Ignore the result of dropping a lock request.
+    """Ignore errors from dropping a lock request.
 
     A request that could not be dropped stays until the end of the worker's attempt.
     """

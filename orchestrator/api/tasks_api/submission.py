@@ -19,7 +19,8 @@ from orchestrator.schemas.fields.validation_errors import Fault
 #: The label of jobs that were submitted through ``/api/v1/tasks``.
 LABEL = ("api", "tasks")
 CREATED_BY = "created_by"
-#: Labels of each tool, by its position: the caller's name for it, and why it cannot run.
+#: Labels for each tool, with the tool's position: the caller's name for the tool, and why it cannot
+#: run.
 CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"
@@ -27,7 +28,7 @@ SHELL = "shell"
 NO_COMMAND = (
     "agent shell needs a command, which this API does not accept; use POST /api/v1/orchestrate"
 )
-#: Names of agents by their names in other tools.
+#: Names of agents, by the names that other products use.
 AGENT_OF = {alias: each.name for each in KNOWN for alias in each.aliases}
 AGENT_OF["auto_claude"] = AUTO_CLAUDE
 _UUID_HEAD = "6b616765-0000-8000-8000-0000"

@@ -1,4 +1,4 @@
-"""The table of all calls, which a test compares with the application's routes."""
+"""The table of all calls. A test compares the table with the application's routes."""
 
 from orchestrator.api.openapi.operations.approvals import APPROVALS
 from orchestrator.api.openapi.operations.browser_login import SESSIONS

@@ -32,13 +32,13 @@ class Operation:
     query: type[query_parameters.Query] = query_parameters.NoQuery
     body: type[BaseModel] | None = None
     body_required: bool = False
-    #: Bodies by purpose. "Try it out" in /docs sends the first body: it must be valid, because
-    #: otherwise the page fills in every field, and the server rejects the call.
+    #: Bodies by purpose. "Try it out" in /docs sends the first body, which must be valid. Without a
+    #: body, the page fills in every field, and the server rejects the call.
     examples: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     #: Answers by status: the answer's shape, or the media types of an answer that is not a JSON
     #: object.
     answers: dict[HTTPStatus, type[BaseModel] | tuple[str, ...]]
-    #: Statuses of errors, in addition to those of every call.
+    #: Statuses of errors that not every call returns.
     errors: tuple[HTTPStatus, ...] = ()
     #: Request headers with their meaning.
     headers: dict[str, str] = field(default_factory=dict)

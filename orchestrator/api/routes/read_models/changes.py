@@ -26,8 +26,7 @@ blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
 
 PATCH = "text/x-diff"
-#: Maximum number of links in a problem, because with more links the problem would be too large
-#: itself.
+#: Maximum number of links in a problem, so that the problem is not too large, too.
 MOST_LINKS = 2000
 
 Value = TypeVar("Value")
@@ -67,7 +66,7 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 def _in_parts(read: Callable[[], Value]) -> Value:
     """Return the changes that ``read`` reads.
 
-    If these are too large, raise a 413 with links to the changes of single files.
+    If the changes are too large, raise a 413 with links to the changes of single files.
     """
     try:
         return read()
