@@ -5,7 +5,7 @@ provider's API, and its variables) and ``DIALECT`` (a conversation in the format
 
 - ``model_http``: One request to a model's server: transport, failures, rate limits
 - ``providers``: One module for each provider's API, and their shared parts: turns, instructions
-- ``settings``: Settings of a loop, and its limits on usage
+- ``settings``: Settings of a loop
 - ``tools``: The tools that a model may call: files, search, commands, child jobs
 """
 

@@ -18,9 +18,9 @@ from orchestrator.agents.loop.model_http.call_failure import ModelFailure, overf
 from orchestrator.agents.loop.providers import instructions
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn, Use
 from orchestrator.agents.loop.settings.loop_settings import LoopSettings
-from orchestrator.agents.loop.settings.usage_limits import UsageLimits
 from orchestrator.agents.loop.tools.tool import Result
 from orchestrator.agents.loop.tools.toolbox import Toolbox
+from orchestrator.agents.loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Maximum number of cut or empty answers in a row before the conversation ends.
@@ -57,7 +57,7 @@ class Conversation:
         self._dialect = dialect
         self._emit = emit
         self._toolbox = Toolbox(settings)
-        self._ledger = UsageLimits(settings)
+        self._account = UsageAccount(settings)
         #: Denied tools, without tools that worked later.
         self._denied: dict[str, None] = {}
         self._vain = 0
@@ -74,7 +74,7 @@ class Conversation:
                 pass
         except ModelFailure as failure:
             return replace(
-                failed(failure, self._ledger), text=self._text, denied=tuple(self._denied)
+                failed(failure, self._account), text=self._text, denied=tuple(self._denied)
             )
         finally:
             self._toolbox.close()
@@ -86,9 +86,9 @@ class Conversation:
 
         Return True if this was the last call.
         """
-        if enough := self._ledger.enough:
+        if enough := self._account.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
-        turn = ask(caller, self._dialect, self._ledger, self._emit)
+        turn = ask(caller, self._dialect, self._account, self._emit)
         self._mail.read_all()
         self._warn_of_price()
         if turn.text:
@@ -167,7 +167,7 @@ class Conversation:
         return result
 
     def _warn_of_price(self) -> None:
-        if self._ledger.unpriced and self._ledger.usage.steps == 1:
+        if self._account.unpriced and self._account.usage.steps == 1:
             words = (
                 f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced"
             )
@@ -175,7 +175,7 @@ class Conversation:
 
     def _done(self) -> AgentOutcome:
         outcome = AgentOutcome(
-            text=self._text, usage=self._ledger.usage, denied=tuple(self._denied)
+            text=self._text, usage=self._account.usage, denied=tuple(self._denied)
         )
         if not self._denied:
             return outcome
@@ -200,9 +200,9 @@ def converse(
     return Conversation(settings, dialect, emit, mail).run(prompt)
 
 
-def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
-    """Call the model, and add the usage of the call to ``ledger``. Raise ModelFailure."""
-    request = dialect.request(ledger.next_answer)
+def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit) -> Turn:
+    """Call the model, and add the usage of the call to ``account``. Raise ModelFailure."""
+    request = dialect.request(account.next_answer)
     while True:
         try:
             answer = caller.call(dialect.path, request)
@@ -212,15 +212,15 @@ def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) 
                 raise
         finally:
             if caller.lost_answers:
-                ledger.lacks_some()
-        request = dialect.request(ledger.next_answer)
+                account.lacks_some()
+        request = dialect.request(account.next_answer)
     turn = dialect.answered(answer)
-    emit(UsageEvent(ledger.book(turn.usage, len(json.dumps(request)))))
+    emit(UsageEvent(account.book(turn.usage, len(json.dumps(request)))))
     return turn
 
 
-def failed(failure: ModelFailure, ledger: UsageLimits | None = None) -> AgentOutcome:
+def failed(failure: ModelFailure, account: UsageAccount | None = None) -> AgentOutcome:
     outcome = AgentOutcome(
         error_class=failure.kind, error=failure.message, resets_at=failure.resets_at
     )
-    return outcome if ledger is None else replace(outcome, usage=ledger.usage)
+    return outcome if account is None else replace(outcome, usage=account.usage)

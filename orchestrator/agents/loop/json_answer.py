@@ -11,7 +11,7 @@ from orchestrator.agents.loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn
 from orchestrator.agents.loop.settings.loop_settings import LoopSettings
-from orchestrator.agents.loop.settings.usage_limits import UsageLimits
+from orchestrator.agents.loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
@@ -33,17 +33,17 @@ def completed(
         settings, dialect = make()
     except ModelFailure as failure:
         return None, failed(failure)
-    ledger = UsageLimits(settings)
+    account = UsageAccount(settings)
     inside, boxed = wrapped(schema)
     try:
         dialect.begin(settings.system, prompt, ())
         dialect.demand(inside)
-        turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, ledger, emit)
+        turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, account, emit)
         value = unwrapped(_value(turn)) if boxed else _value(turn)
     except ModelFailure as failure:
-        return None, failed(failure, ledger)
+        return None, failed(failure, account)
     emit(FinalAnswerEvent())
-    return value, _outcome(turn, value, ledger)
+    return value, _outcome(turn, value, account)
 
 
 def _value(turn: Turn) -> object | None:
@@ -56,9 +56,9 @@ def _value(turn: Turn) -> object | None:
     return json_in(turn.text)
 
 
-def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutcome:
+def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOutcome:
     text = turn.text or json.dumps(value)
-    outcome = AgentOutcome(text=text if value is not None else turn.text, usage=ledger.usage)
+    outcome = AgentOutcome(text=text if value is not None else turn.text, usage=account.usage)
     if value is not None:
         return outcome
     if not turn.text.strip():

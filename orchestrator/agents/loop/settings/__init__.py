@@ -1,1 +1,1 @@
-"""Settings of a loop, and its limits on usage."""
+"""Settings of a loop."""

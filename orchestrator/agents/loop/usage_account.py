@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 _CHARACTERS = 4
 
 
-class UsageLimits:
+class UsageAccount:
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
         self._limits = settings.limits
