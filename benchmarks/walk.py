@@ -128,7 +128,7 @@ def _server(folder: Path) -> Iterator[Client]:
     from orchestrator.cli.server.server_process import api_options
     from orchestrator.composition import JobManager
     from orchestrator.config import load
-    from orchestrator.engine.job_removal import BEGIN_SECONDS
+    from orchestrator.engine.housekeeping import BEGIN_SECONDS
 
     settings = load(folder, environ={}).settings
     manager = JobManager(folder, settings)

@@ -32,7 +32,7 @@ from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import wants_color
-from orchestrator.cli.output.terminal import ARGUMENTS
+from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
 
 #: By section of ``help``: command name, and the module of this package with an attribute of that
@@ -91,7 +91,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "agents": "setup.agents",
         "roles": "setup.roles",
         "gates": "plan.gates_command",
-        "serve": "server.serve",
+        "serve": "server.serve_command",
         "service": "server.systemd.service_command",
         "doctor": "doctor.command",
         "config": "setup.config",
@@ -107,11 +107,11 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
     },
     "Inside a worker": {
         "worker": "",
-        "spawn": "worker.program_commands",
-        "lock": "worker.program_commands",
+        "spawn": "worker.wrapper_commands",
+        "lock": "worker.wrapper_commands",
         "unlock": "worker.locks_command",
         "locks": "worker.locks_command",
-        "mcp": "worker.program_commands",
+        "mcp": "worker.wrapper_commands",
     },
 }
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from orchestrator.cli.output.terminal import command_with
+from orchestrator.cli.output.terminal_text import command_with
 from orchestrator.core.errors import Conflict
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import home_directory

@@ -9,7 +9,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.agents.driven_agent import DrivenAgent
-from orchestrator.agents.driver_process.terminal_session import (
+from orchestrator.agents.session_resumption import (
     Resumable,
     in_terminal,
     resumable,

@@ -1,39 +1,13 @@
-"""Removal of old jobs by a background thread, which also repairs files after a crash."""
+"""The removal of ended root jobs, in steps that a crash cannot leave half done."""
 
-import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Protocol, TypeVar
+from collections.abc import Sequence
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, StoreAway
-from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.errors import Conflict
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports import JobFiles, Store
-from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import listed
-from orchestrator.engine.runtime.background import when_reachable
-
-logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-#: Seconds from the server's start to the first check, so that callers are served first.
-BEGIN_SECONDS = 3.0
-#: Minimum and maximum seconds between two checks for old jobs.
-SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
-#: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
-CHECKED_JOBS = 1000
-#: Pause before each of these checks. Without it, a call during the checks takes ten times as long:
-#: the call waits for the interpreter after each row that it reads.
-CHECK_PAUSE_SECONDS = 0.005
-#: Maximum number of directories without a job that a message names.
-MOST_NAMED = 10
-#: Maximum number of jobs that are removed between two checks.
-AT_ONCE = 100
 
 
 class JobRemoval:
@@ -127,117 +101,3 @@ class JobRemoval:
             self._files.unmark_removed(root_id)
             return
         self._store.forget([root_id])
-
-
-class RetentionCalls(Protocol):
-    def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
-
-
-class Housekeeping:
-    """Repairs files and removes old jobs, in a background thread.
-
-    It blocks the supervisor only for milliseconds.
-    """
-
-    def __init__(
-        self,
-        *,
-        store: Store,
-        removal: JobRemoval,
-        loop: RetentionCalls,
-        keep_seconds: float | None,
-        write_missing: Callable[[Job], None],
-    ) -> None:
-        """``keep_seconds``: None keeps all jobs.
-
-        ``write_missing`` writes the files that an ended job lacks.
-        """
-        self._store = store
-        self._removal = removal
-        self._loop = loop
-        self._keep_seconds = keep_seconds
-        self._write_missing = write_missing
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
-
-    def start(self, removed: Callable[[Job], None]) -> None:
-        """Start the thread. It calls ``removed`` for every job that it removed."""
-        self._removed = removed
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread after the current removal. Idempotent."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def _run(self) -> None:
-        if self._stopping.wait(BEGIN_SECONDS):
-            return
-        self._guarded(self._name_unknown)
-        self._guarded(self._finish)
-        self._guarded(self._write_missing_files)
-        if self._keep_seconds is None:
-            return
-        pause = min(max(self._keep_seconds / 10, SHORTEST_SECONDS), LONGEST_SECONDS)
-        while not self._stopping.wait(pause):
-            self._guarded(self._remove_old)
-
-    def _guarded(self, step: Callable[[], None]) -> None:
-        try:
-            when_reachable(step, self._stopping)
-        except StoreAway:
-            return  # The server stops. The next server repeats the step.
-        except Exception:
-            logger.exception("housekeeping failed; retrying later")
-
-    def _name_unknown(self) -> None:
-        """Log directories that belong to no job in the database.
-
-        Their jobs may be lost, because SQLite ignores the damaged part of a write-ahead log without
-        an error.
-        """
-        if unknown := self._removal.unknown():
-            logger.warning(
-                "directories of the workspace without a job in the database: %s; they stay; "
-                "possible causes: the latest jobs were lost, another workspace was copied, or "
-                "store.url was changed",
-                listed([f"job_{root_id}" for root_id in unknown], MOST_NAMED),
-            )
-
-    def _finish(self) -> None:
-        for root_id in self._removal.begun():
-            self._loop.call(partial(self._finish_one, root_id))
-            self._removal.delete_files(root_id)
-
-    def _write_missing_files(self) -> None:
-        for job in self._store.ended(time.time(), CHECKED_JOBS):
-            if self._stopping.wait(CHECK_PAUSE_SECONDS):
-                return
-            self._guarded(partial(self._write_missing, job))
-
-    def _remove_old(self) -> None:
-        assert self._keep_seconds is not None
-        self._finish()
-        for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
-            if self._stopping.is_set():
-                return
-            began = time.monotonic()
-            self._removal.secure(job.id)
-            if self._loop.call(partial(self._begin, job.id)):
-                kept = self._removal.delete_files(job.id)
-                payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
-                logger.info("job removed", extra=payload)
-                self._removed(job)
-            # Spend at most half of the time on removals, so that a thousand old jobs delay no
-            # caller.
-            self._stopping.wait(time.monotonic() - began)
-
-    def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
-        self._removal.finish(root_id)
-
-    def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        # Runs in the supervisor's thread, so that no retry can run the job during the removal.
-        if scheduler.view.has_tree(root_id):
-            return False
-        return self._removal.begin(root_id)

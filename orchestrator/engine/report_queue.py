@@ -9,7 +9,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.scheduler_commands import Render
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Reporter, Store, Tree, Workspace
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.engine.runtime.background import when_reachable

@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail

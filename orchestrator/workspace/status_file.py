@@ -19,7 +19,6 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import Workdir
-from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.outcome.job.job_outcome import (
     ALL_WORKERS,
     LISTED_WORKERS,
@@ -31,6 +30,7 @@ from orchestrator.core.outcome.job.job_outcome import (
 )
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 from orchestrator.workspace.layout import WorkspaceLayout, iso

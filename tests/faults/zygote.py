@@ -19,7 +19,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).absolute().parents[2]
 IMPORTED = (
-    "orchestrator.cli.server.serve",
+    "orchestrator.cli.server.serve_command",
     "orchestrator.cli.server.server_process",
     "sqlalchemy.dialects.sqlite",
     "sqlalchemy.dialects.postgresql",

@@ -18,7 +18,7 @@ from orchestrator.core.gates.gate import GateOutcome, GateStatus
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.core.outcome.job.human_needs import NeedKind
 from tests.support.sources import PACKAGE, source_nodes
 
 ROOT = Path(__file__).parents[2]

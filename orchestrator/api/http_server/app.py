@@ -28,7 +28,7 @@ from orchestrator.api.routes import (
     triggers,
     worker_control,
 )
-from orchestrator.api.routes.read_models import all_jobs, changes, workers
+from orchestrator.api.routes.read_models import changes, events_needs_usage, workers
 from orchestrator.api.routes.response_caching import Repeats, SharedReads
 from orchestrator.api.routes.server import browser_login, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
@@ -70,7 +70,7 @@ BLUEPRINTS = (
     tasks.blueprint,
     jobs.blueprint,
     workers.blueprint,
-    all_jobs.blueprint,
+    events_needs_usage.blueprint,
     changes.blueprint,
     worker_control.blueprint,
     merge_and_landing.blueprint,

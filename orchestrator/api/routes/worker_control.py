@@ -114,7 +114,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 def report_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(requests.job.UsageRequest).to_usage()
-    used = service().worker_messages.used(caller(), usage)
+    used = service().worker_reports.used(caller(), usage)
     return json_answer(
         answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)
     )
@@ -124,5 +124,5 @@ def report_usage() -> Response:
 def report_messages_read() -> Response:
     reading.query(NoQuery)
     ids = reading.body(requests.human_input.MessagesReadBody).delivered
-    service().worker_messages.messages_read(caller(), ids)
+    service().worker_reports.messages_read(caller(), ids)
     return json_answer(answers.human_input.MessagesReadAnswer(delivered=len(ids)))

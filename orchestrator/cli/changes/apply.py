@@ -30,7 +30,7 @@ from orchestrator.cli.output.job_summary import (
     made_in_project,
     tasks_of,
 )
-from orchestrator.cli.output.terminal import confirmed, printable
+from orchestrator.cli.output.terminal_text import confirmed, printable
 from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass

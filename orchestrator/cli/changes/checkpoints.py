@@ -14,7 +14,7 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import confirmed, local_time, table
+from orchestrator.cli.output.terminal_text import confirmed, local_time, table
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 

@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_summary import place_of, purpose
-from orchestrator.cli.output.terminal import pasteable
+from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.worker_names import workers_of
 
 #: Maximum number of lost hunks to show.

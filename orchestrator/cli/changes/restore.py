@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import confirmed, pasteable, printable
+from orchestrator.cli.output.terminal_text import confirmed, pasteable, printable
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.repository_changes import (
     ChangedKind,

@@ -23,7 +23,7 @@ from orchestrator.cli.doctor.leftover_processes import leftover_check
 from orchestrator.cli.doctor.machine import machine_checks, repository_space
 from orchestrator.cli.doctor.server import server_checks
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import pasteable
+from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.core.errors import ContainmentUnavailable
 
 if TYPE_CHECKING:

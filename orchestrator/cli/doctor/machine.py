@@ -12,7 +12,7 @@ from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import size
+from orchestrator.cli.output.terminal_text import size
 
 MIN_FREE_BYTES = 1 << 30
 MIN_OPEN_FILES = 1024

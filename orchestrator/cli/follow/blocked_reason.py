@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
-from orchestrator.cli.output.terminal import first_line, local_time, pasteable
+from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
 #: Seconds without an event before the server is asked, and then between two calls.
 QUIET_SECONDS = 3.0

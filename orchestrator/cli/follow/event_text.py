@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from orchestrator.cli.output.terminal import duration, first_line, moment
+from orchestrator.cli.output.terminal_text import duration, first_line, moment
 from orchestrator.core.events import EventKind
 
 REASON_CHARACTERS = 160

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.cli.output.terminal import lines_of
+from orchestrator.cli.output.terminal_text import lines_of
 from orchestrator.security.files.untrusted_files import open_plain
 
 #: Maximum bytes that are read from the end of a log; a longer last line is cut at its beginning.

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.output.style import Style
-from orchestrator.cli.output.terminal import duration
+from orchestrator.cli.output.terminal_text import duration
 from orchestrator.cli.output.text_width import columns
 
 BAR_COLUMNS = 20

@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import duration, first_line, printable, table
+from orchestrator.cli.output.terminal_text import duration, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 

@@ -8,7 +8,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import first_line, local_time, pasteable, terminal_width
+from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable, terminal_width
 from orchestrator.core.errors import OrchestratorError
 
 PAGE_SIZE = 200

@@ -44,7 +44,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
     """
     from orchestrator.cli.jobs.inbox import open_needs
     from orchestrator.cli.output.job_summary import ending_lines
-    from orchestrator.cli.output.terminal import terminal_width
+    from orchestrator.cli.output.terminal_text import terminal_width
 
     answer = _ended_on_disk(context, job_id)
     if answer is None:

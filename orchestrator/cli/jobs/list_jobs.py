@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, Count, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
+from orchestrator.cli.output.terminal_text import first_line, local_time, table, terminal_width
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 
 REQUEST_COLUMN = 46

@@ -17,7 +17,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.offline.log_files import LogFile, follow_files, tail_lines
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal_text import printable
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.states import ENDED_JOB

@@ -12,7 +12,7 @@ from orchestrator.cli.command_context import (
     json_option,
     pass_cli_context,
 )
-from orchestrator.cli.output.terminal import printable
+from orchestrator.cli.output.terminal_text import printable
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.untrusted_files import read_regular
 

@@ -14,7 +14,7 @@ from orchestrator.cli.command_context import (
 )
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.terminal import terminal_width
+from orchestrator.cli.output.terminal_text import terminal_width
 from orchestrator.cli.plan.job_options import (
     JobOptions,
     RequestCommand,

@@ -26,7 +26,7 @@ from orchestrator.cli.output.job_summary import (
     tasks_of,
     used_line,
 )
-from orchestrator.cli.output.terminal import (
+from orchestrator.cli.output.terminal_text import (
     first_line,
     local_time,
     paint,

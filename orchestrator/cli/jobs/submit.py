@@ -8,7 +8,7 @@ import click
 
 from orchestrator.api.client.server_discovery import read_record
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import pasteable
+from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
     asked,

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, age, json_option, pass_cli_context
 from orchestrator.cli.follow.top.frame import count as tokens
-from orchestrator.cli.output.terminal import table
+from orchestrator.cli.output.terminal_text import table
 
 Row = Mapping[str, Any]
 

@@ -11,7 +11,7 @@ import click
 
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.job_summary import all_tasks, tasks_of
-from orchestrator.cli.output.terminal import moment
+from orchestrator.cli.output.terminal_text import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS

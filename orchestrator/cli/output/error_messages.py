@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_error
-from orchestrator.cli.output.terminal import pasteable
+from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 
 _NEXT_STEP = {

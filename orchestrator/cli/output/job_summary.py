@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import (
+from orchestrator.cli.output.terminal_text import (
     duration,
     first_line,
     lines_of,

@@ -12,7 +12,7 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import first_line, table
+from orchestrator.cli.output.terminal_text import first_line, table
 
 
 @click.command("gates")

@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_summary import cap_line
-from orchestrator.cli.output.terminal import first_line, table
+from orchestrator.cli.output.terminal_text import first_line, table
 from orchestrator.cli.plan.job_options import (
     PLAN_FILE,
     JobOptions,

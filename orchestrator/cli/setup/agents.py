@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import GAP, first_line, pasteable, table, terminal_width
+from orchestrator.cli.output.terminal_text import GAP, first_line, pasteable, table, terminal_width
 
 _VERSION_SECONDS = 15.0
 HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS")

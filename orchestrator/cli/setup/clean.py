@@ -22,7 +22,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import root_jobs, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import (
+from orchestrator.cli.output.terminal_text import (
     confirmed,
     first_line,
     local_time,

@@ -6,7 +6,7 @@ from functools import partial
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import table
+from orchestrator.cli.output.terminal_text import table
 from orchestrator.core.errors import ConfigError
 
 #: Maximum width of a column of settings, except for longer values.

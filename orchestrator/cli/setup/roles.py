@@ -7,7 +7,7 @@ import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import first_line, table
+from orchestrator.cli.output.terminal_text import first_line, table
 
 
 @click.command("roles")

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.output.terminal import first_line, local_time, table
+from orchestrator.cli.output.terminal_text import first_line, local_time, table
 
 
 @click.command("locks")

@@ -45,9 +45,10 @@ from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader
 from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
-from orchestrator.engine.attempts.shared_context import SharedContextRuns
+from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_runner import GateRunner
-from orchestrator.engine.job_removal import Housekeeping, JobRemoval
+from orchestrator.engine.housekeeping import Housekeeping
+from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords

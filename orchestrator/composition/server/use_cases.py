@@ -34,6 +34,7 @@ from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.submissions import JobBases, SubmissionCalls
+from orchestrator.engine.service.worker_reports import WorkerReportCalls
 from orchestrator.reports import write_report
 from orchestrator.workspace import FileLandingJournal
 
@@ -55,6 +56,7 @@ class UseCases:
             access=self._access,
             submissions=self._submission_calls,
             worker_messages=self._worker_messages,
+            worker_reports=WorkerReportCalls(self._supervisor),
             job_control=JobControlCalls(self._supervisor, self._access),
             plans=PlanCalls(
                 supervisor=self._supervisor,

@@ -13,7 +13,7 @@ from orchestrator.core.limits.usage_budgets import Estimate
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.needs import Need, WorkerAction
+from orchestrator.core.outcome.job.human_needs import Need, WorkerAction
 from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
 
 Login = Literal["yes", "no", "unknown"]

@@ -32,7 +32,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.attempt_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
-from orchestrator.engine.attempts.shared_context import SharedContextRuns
+from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 
 #: Maximum bytes of all results of other tasks in a prompt.
 RESULTS_BYTES = 16 * 1024

@@ -24,7 +24,7 @@ from orchestrator.core.model.scheduler_commands import (
     Stop,
     TakeBack,
 )
-from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
+from orchestrator.core.outcome.shortage_errors import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -37,7 +37,7 @@ from orchestrator.engine.attempts.launch_preparation import (
     RunningAttempt,
 )
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
-from orchestrator.engine.attempts.shared_context import SharedContextRuns
+from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock

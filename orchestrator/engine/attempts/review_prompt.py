@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from orchestrator.core.candidates.review import reviewed
+from orchestrator.core.candidates.reviewer import reviewed
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence

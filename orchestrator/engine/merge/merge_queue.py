@@ -8,8 +8,8 @@ from concurrent.futures import Future
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NoSuchJob
 from orchestrator.core.model.scheduler_commands import Render
-from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.merge.merge_runner import MergeRunner

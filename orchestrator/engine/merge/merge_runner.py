@@ -20,9 +20,9 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     candidate_refs,

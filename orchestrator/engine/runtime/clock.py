@@ -6,7 +6,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.security import proc
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

@@ -18,6 +18,7 @@ from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
+from orchestrator.engine.service.worker_reports import WorkerReportCalls
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +46,7 @@ class Service:
     job_control: JobControlCalls
     #: Raise limits of a job that has not ended.
     budgets: BudgetCalls
-    #: Send a message to a worker; record what workers report: messages that they have read, and
-    #: their usage.
+    #: Send a message to a worker.
     worker_messages: WorkerMessageCalls
     #: Give feedback on an ended worker's change.
     feedback: FeedbackCalls
@@ -69,6 +69,11 @@ class Service:
     #: A worker's locks: acquire, await, release them. For people: list locks and leases, and
     #: release them.
     locks: LockService
+
+    # Reports of workers
+
+    #: A worker's report of its usage, and of messages that its agent has read.
+    worker_reports: WorkerReportCalls
 
     # Reading
 

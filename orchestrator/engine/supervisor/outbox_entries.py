@@ -9,7 +9,7 @@ from dataclasses import replace
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
+from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
 from orchestrator.core.scheduler.view import SchedulerView

@@ -14,7 +14,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivered_work import held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches

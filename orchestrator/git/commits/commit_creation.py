@@ -16,7 +16,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack
-from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard

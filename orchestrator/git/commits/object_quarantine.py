@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.git.command.runner import Git
 
 #: Prefix of the name of such a directory. It is in a worktree's own part of the repository, and is

@@ -20,7 +20,7 @@ from types import TracebackType
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.outcome.full_disk import NO_ROOM
+from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
 from orchestrator.launchers.local.adopted_attempts import Adopted

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.outcome.full_disk import NO_ROOM, STARTS_LATER
+from orchestrator.core.outcome.shortage_errors import NO_ROOM, STARTS_LATER
 
 #: Characters without a meaning for bash, including the blanks between words.
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./ \t-]+")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.job.needs import Need, needs_in
+from orchestrator.core.outcome.job.human_needs import Need, needs_in
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import OutboxEntry, Topic
 from orchestrator.core.ports.read_models import Progress

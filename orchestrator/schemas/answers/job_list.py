@@ -5,7 +5,7 @@ from datetime import datetime
 from pydantic import Field
 
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.core.outcome.job.human_needs import NeedKind
 from orchestrator.schemas.answers.answer import Answer, Links, Usd, no_items
 from orchestrator.schemas.answers.status import PausedAnswer
 

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.core.outcome.job.human_needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState
 from orchestrator.core.ports.read_models import WorkerOrder
 from orchestrator.core.text.field_descriptions import DescribedFields

@@ -27,7 +27,7 @@ from orchestrator.core.model.attempt.attempt_result import NO_USAGE
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import ENDED_JOB, WorkerKind
-from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
+from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.column_types import Kept, PlainText, stored

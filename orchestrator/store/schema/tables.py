@@ -34,7 +34,7 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.core.outcome.job.human_needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState, Topic
 from orchestrator.store.schema import column_types
 from orchestrator.store.schema.column_types import Document, Member, PlainText

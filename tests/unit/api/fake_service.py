@@ -23,7 +23,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
-from orchestrator.core.outcome.job.needs import needs_of
+from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.ports import Page, Tree
 from orchestrator.core.ports.read_models import (
     Availability,

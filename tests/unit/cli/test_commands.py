@@ -22,7 +22,7 @@ from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup
 from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.server import serve
+from orchestrator.cli.server import serve_command
 from orchestrator.cli.server.background_server import project_line
 from orchestrator.core.errors import NotFound
 from orchestrator.security.files.product_files import FOLDER
@@ -46,7 +46,7 @@ def test_the_first_line_has_the_number_of_workers_that_auto_means(tmp_path: Path
 def test_the_start_line_says_when_other_machines_reach_the_server(
     url: str, capsys: Capture
 ) -> None:
-    serve._print_address(url, Path("/shop"))
+    serve_command._print_address(url, Path("/shop"))
     said = capsys.readouterr().err
     assert said.startswith(f"serving at {url} for the project /shop")
     assert ("other machines can reach this address" in said) is ("0.0.0.0" in url)
@@ -54,7 +54,7 @@ def test_the_start_line_says_when_other_machines_reach_the_server(
 
 
 def test_the_start_line_says_that_only_a_proxy_reaches_the_server(capsys: Capture) -> None:
-    serve._print_address("http://0.0.0.0:1", Path("/shop"), True)
+    serve_command._print_address("http://0.0.0.0:1", Path("/shop"), True)
     said = capsys.readouterr().err
     assert said.endswith("; only the proxies of api.trusted_proxies may call this address\n")
     assert "plain HTTP" not in said
@@ -747,7 +747,7 @@ def test_the_server_loads_what_only_some_servers_need_later() -> None:
 def test_the_first_imports_of_a_server_are_modules_that_it_needs() -> None:
     code = (
         "import sys, orchestrator.cli.server.server_process\n"
-        "from orchestrator.cli.server.serve import FIRST_IMPORTS\n"
+        "from orchestrator.cli.server.serve_command import FIRST_IMPORTS\n"
         "print(*(each for each in FIRST_IMPORTS if each not in sys.modules), file=sys.stderr)"
     )
 

@@ -7,7 +7,7 @@ from dataclasses import field
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.visible_rows import Row, View
 from orchestrator.cli.output.style import Style
-from orchestrator.cli.output.terminal import first_line, printable
+from orchestrator.cli.output.terminal_text import first_line, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from orchestrator.api.client.errors import ApiError, ClientError, ServerUnreachable, error_of
 from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
-from orchestrator.cli.output.terminal import lines_of, local_time, moment
+from orchestrator.cli.output.terminal_text import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 from orchestrator.security.http_client.http_retry import retried

@@ -19,7 +19,7 @@ from orchestrator.cli.command_context import (
     pass_cli_context,
 )
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal import pasteable
+from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machines import LABEL_PATTERN
 from orchestrator.core.text.command_name import IN_FOLDER

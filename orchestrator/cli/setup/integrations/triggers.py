@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import printable, table
+from orchestrator.cli.output.terminal_text import printable, table
 from orchestrator.core.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.terminal import local_time, terminal_width, wrapped
+from orchestrator.cli.output.terminal_text import local_time, terminal_width, wrapped
 
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 
-from orchestrator.core.candidates.review import reviewing_task
+from orchestrator.core.candidates.reviewer import reviewing_task
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import Quotas, Spending, breach, reached
 from orchestrator.core.locks.lock_manager import LockManager

@@ -10,7 +10,7 @@ from orchestrator.core.model.dag import PlanProgress
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
-from orchestrator.core.outcome.job.needs import needs_of
+from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.outcome.job.reason import held_for_approval, paused
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd

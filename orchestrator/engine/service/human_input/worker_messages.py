@@ -1,18 +1,16 @@
-"""The use cases for messages to running workers, and for what workers report about themselves."""
+"""The use cases for messages to running workers."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest
-from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
-from orchestrator.core.ports.read_models import Used
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access
@@ -127,40 +125,6 @@ class WorkerMessageCalls:
             worker = self._store.worker(attempt.key)
             if worker is not None:
                 self._pass_on(worker)
-
-    def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
-        """Record that the calling worker's agent has read messages. Idempotent.
-
-        Raise Forbidden if the caller is not a worker.
-        """
-        attempt = caller.attempt
-        if attempt is None:
-            raise Forbidden("only a worker, with its own key, may report that it has read messages")
-
-        def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.messages_read(attempt.key, attempt.number, ids, now)
-
-        self._supervisor.call(action)
-
-    def used(self, caller: Caller, usage: Usage) -> Used:
-        """Record the usage of the calling worker's attempt: the total since the attempt's start.
-
-        The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
-        is not a worker.
-        """
-        attempt = caller.attempt
-        if attempt is None:
-            raise Forbidden("only a worker, with its own key, may report usage")
-
-        def action(scheduler: Scheduler, now: float) -> Used:
-            stop = scheduler.used(attempt.key, attempt.number, usage, now)
-            return Used(
-                stop=stop,
-                waiting=scheduler.view.waits(attempt.key),
-                capped=scheduler.view.is_capped(attempt.key),
-            )
-
-        return self._supervisor.call(action)
 
 
 def _stored(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:

@@ -16,7 +16,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_in
+from orchestrator.core.outcome.job.human_needs import Need, kind_of_worker, kinds_of_job, needs_in
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.candidates.review import FEWEST_REVIEWED
+from orchestrator.core.candidates.reviewer import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
 from orchestrator.core.limits.usage_budgets import Estimate, estimate

@@ -26,7 +26,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
-from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND

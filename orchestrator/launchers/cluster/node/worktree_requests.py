@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 
 from orchestrator.core.errors import OrchestratorError, RepositoryError
-from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports.attempt_files import FileChange
 from orchestrator.launchers.cluster.connection.link import (
     CHUNK,

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.cli.doctor.machine import repository_space
 from orchestrator.core import failpoints
-from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
 from orchestrator.git.command.runner import Git
 from orchestrator.git.environments.copied_files import NO_RULES

@@ -10,7 +10,14 @@ from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.output.job_summary import counts_of
 from orchestrator.cli.output.style import Style, wants_color
-from orchestrator.cli.output.terminal import duration, first_line, moment, printable, size, table
+from orchestrator.cli.output.terminal_text import (
+    duration,
+    first_line,
+    moment,
+    printable,
+    size,
+    table,
+)
 from orchestrator.cli.output.text_width import columns, fit
 from orchestrator.core.events import EventKind
 

@@ -6,7 +6,7 @@ The last candidate's end and the selection are stored in the same turn, so no cr
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.core.candidates.review import opinions_of, reviewer_of, worth_reviewing
+from orchestrator.core.candidates.reviewer import opinions_of, reviewer_of, worth_reviewing
 from orchestrator.core.candidates.selection import candidates_of, ranked
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind

@@ -17,7 +17,7 @@ from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLi
 from orchestrator.cli.follow.top.snapshots import of_columns
 from orchestrator.cli.follow.top.visible_rows import Order, View
 from orchestrator.cli.output.style import Style
-from orchestrator.cli.output.terminal import local_time
+from orchestrator.cli.output.terminal_text import local_time
 
 NOW = 1000.0
 

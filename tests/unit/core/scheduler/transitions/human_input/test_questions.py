@@ -9,7 +9,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.human_input import PERSON, Decision
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.outcome.job.needs import needs_of
+from orchestrator.core.outcome.job.human_needs import needs_of
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story, a_family
 

@@ -17,7 +17,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.outcome.job.needs import (
+from orchestrator.core.outcome.job.human_needs import (
     NeedKind,
     actions_on,
     kind_of_worker,

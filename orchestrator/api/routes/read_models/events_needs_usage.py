@@ -22,7 +22,7 @@ from orchestrator.schemas import answers
 from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.query_parameters import FeedQuery, PageQuery, UsageQuery
 
-blueprint = Blueprint("all_jobs", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("events_needs_usage", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
 
 
