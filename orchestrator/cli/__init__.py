@@ -35,8 +35,8 @@ from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
 
-#: By section of ``help``: command name, and the module of this package with an attribute of that
-#: name. A name without a module is a group of ``GROUPS``.
+#: By section of ``help``: each command's name, and its module in this package. The command is the
+#: module's attribute with the command's name. A name without a module is a group of ``GROUPS``.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Start a job": {
         "run": "jobs.run",
@@ -235,11 +235,11 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
 
 def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        # A terminal with another encoding than UTF-8 must show question marks, not crash.
+        # In a terminal without UTF-8, unknown characters become question marks, and cause no error.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     code = execute(None, CliContext(environ=os.environ))
-    # Before Python exits, it searches all objects except frozen ones for cycles, which takes a
-    # seventh of a short command's CPU time.
+    # At its exit, Python searches all objects for cycles, except frozen objects. The search would
+    # take a seventh of a short command's CPU time.
     gc.freeze()
     sys.exit(code)

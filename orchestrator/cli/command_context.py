@@ -125,8 +125,8 @@ class CliContext:
     def use_project(self, named: Path) -> None:
         """Use the directory ``named`` (``--project``) as the project.
 
-        If the present home is in a project, and ``--home`` was not given, the home in ``named``
-        replaces it. Raise ConfigError if the new home is not private.
+        If the present home is in a project, and ``--home`` was not given, the home is now the home
+        in ``named``. Raise ConfigError if the new home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
@@ -184,7 +184,7 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
 class Count(click.IntRange):
     """A whole number, as an option's type."""
 
-    #: In errors: "'x' is not a valid whole number".
+    #: Name of the type in error messages such as "'x' is not a valid whole number".
     name = "whole number"
 
 

@@ -10,8 +10,8 @@ from orchestrator.security import proc
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient
 
-#: Seconds by which a server's record may differ from its process's start time, which another clock
-#: measures.
+#: Maximum seconds between the times in a server's record and of its process's start, because they
+#: come from two clocks.
 SLACK_SECONDS = 5.0
 
 
@@ -65,8 +65,9 @@ def _changed_at(path: str) -> float:
         found = os.stat(path)
     except OSError:
         return 0.0
-    # A copy with `cp -p` or `rsync -a` keeps the time of the content. An installer may link the
-    # files of a package again, which changes the other time.
+    # Use ctime, too, because `cp -p` and `rsync -a` keep the mtime of the original. In an installed
+    # package, use mtime only, because an installer may link the files again, which changes the
+    # ctime.
     return found.st_mtime if IS_INSTALLED else max(found.st_mtime, found.st_ctime)
 
 

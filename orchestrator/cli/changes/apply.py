@@ -61,7 +61,7 @@ class PlanSource:
 
 @dataclass(frozen=True, slots=True)
 class ApplyStep:
-    """What ``apply`` does with one file, or why it does nothing."""
+    """The action of ``apply`` for one file, or the reason for no action."""
 
     path: str
     action: str
@@ -195,7 +195,7 @@ def _sources(context: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]:
-    # Without a merged result or a repository, there is no source.
+    # Yields nothing without a merged result or a repository.
     landing = landing_of(context, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
@@ -203,10 +203,10 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
-    """Yield the files of successful workers; of several candidates, only of the chosen candidate.
+    """Yield the files of successful workers, without candidates that were not chosen.
 
-    Workers that ran in the project itself are omitted. The files of a worker follow those of its
-    child jobs.
+    Workers that ran in the project itself are omitted. The files of a worker's child jobs come
+    before the worker's own files.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")

@@ -74,8 +74,8 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 def in_diff(text: str) -> Comments:
     """Return the comments of an edited diff: lines that begin with ``#``.
 
-    Each refers to the diff's line above it. Comments before the first file refer to the whole
-    change.
+    Each comment refers to the diff's line above the comment. Comments before the first file refer
+    to the whole change.
     """
     comments = Comments()
     for place, lines in _grouped(text):
@@ -92,7 +92,7 @@ def in_diff(text: str) -> Comments:
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
     """Yield the lines of each comment, with the place of the diff's line above the comment.
 
-    Also yields an empty list for each line of the diff that does not follow a comment.
+    For a line of the diff that follows no comment, yield an empty list.
     """
     place: Comment | None = None
     lines: list[str] = []

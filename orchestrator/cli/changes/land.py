@@ -175,7 +175,7 @@ def land_command(
 def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the jobs that a job continues, from the latest one to the first one.
 
-    Omits jobs that were landed, and what came before a removed job.
+    Ends at a job that was landed or removed.
     """
     seen = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
@@ -190,7 +190,7 @@ def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[
 
 
 def incomplete(job: Mapping[str, Any]) -> str:
-    """Return what an ended job's result lacks, as text; "" if the job is completed."""
+    """Return an ended job's status and reason as text; "" if the job is completed."""
     if job["status"] == JobStatus.COMPLETED:
         return ""
     reason = f": {job['reason']}" if job.get("reason") else ""
@@ -258,8 +258,8 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
     """Ask the user to confirm the landing. Raise Conflict if the user declines.
 
-    Return ``onto``. If ``onto`` is not set, and the job started from another branch, return the
-    current branch, which the user has confirmed.
+    Return ``onto``. Without ``onto``, return the current branch if the job started from another
+    branch.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -279,7 +279,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _how(**options: bool) -> list[str]:
-    """Return the merge method among ``options`` that is set, or [].
+    """Return a list with the merge method that is True in ``options``; [] if none is.
 
     Raise UsageError for more than one.
     """

@@ -72,7 +72,7 @@ class Demo:
         return self._command("land", str(self._job()["job_id"]), "--yes")
 
     def print_result(self, landed: str) -> None:
-        """Print what happened, the next commands, and how to remove the demo.
+        """Print the results, commands that show them, and the command that removes the demo.
 
         ``landed``: the new commit of main; "" if nothing was landed.
         """
@@ -132,7 +132,8 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 # With --json, standard output has one document only.
                 stdout=subprocess.DEVNULL if self._as_json else None,
-                # The command gets each signal once: from this process, not also from the terminal.
+                # The command gets signals only from this process, because the terminal would send
+                # them a second time.
                 start_new_session=True,
             )
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The demo's folder: it has its own settings, its own command, a plan, and a repository."""
+"""The demo's folder, with its own settings, command, plan, and repository."""
 
 import json
 import os

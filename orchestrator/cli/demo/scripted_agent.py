@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-#: Pause of each worker: without it, the progress lines would be too fast to follow.
+#: Pause of each worker, in seconds, so that a person can follow the progress lines.
 THINKING_SECONDS = 1.5
 REPORTS = ("sales", "stock")
 MENU = Path("shop/menu.py")
-#: The failure of the test for negative amounts, with the careless version.
+#: The output of the test for negative amounts, which fails with the wrong version of the code.
 FINDING = "'-1.95' != '-0.05'"
 
 MONEY = '''\

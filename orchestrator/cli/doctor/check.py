@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
     name: str
-    #: True: works; False: a problem; None: no problem, but worth a note.
+    #: True: the check passed; False: it found a problem; None: it has a note.
     ok: bool | None
     message: str
     #: How to fix it; never empty if ``ok`` is False.

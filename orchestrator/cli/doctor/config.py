@@ -19,8 +19,7 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield the checks of the configuration.
 
-    The check that finds the configuration valid is yielded with the settings. Every other check is
-    yielded with None.
+    The settings come with the check that finds them valid; all other checks come with None.
     """
     path = folder / "config.yaml"
     if not path.exists():

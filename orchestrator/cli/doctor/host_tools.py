@@ -34,8 +34,8 @@ class Line:
 _SKIPPED = frozenset({"node_modules", "site-packages", "venv"})
 
 
-#: Finds the line to add; gets a directory in which a tool is called, and the folder's path from
-#: there. None: nothing to add.
+#: Returns the line to add; None if no line is missing. Arguments: a directory in which a tool is
+#: called, and the folder's path relative to this directory.
 Finder = Callable[[Path, str], Line | None]
 
 
@@ -96,8 +96,8 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 
 def _has_python(place: Path, name: str) -> bool:
-    # Without settings, mypy reads everything below a directory with Python modules.
-    # If all modules are deeper, the project has settings or tests near its top.
+    # Without settings, mypy reads everything below a directory with Python modules. Two levels are
+    # checked: a project whose modules are all deeper has settings or tests near its top.
     found = (
         file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
     )

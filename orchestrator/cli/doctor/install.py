@@ -22,7 +22,8 @@ def install_checks(folder: Path) -> Iterator[HealthCheck]:
     yield _python()
     if IS_INSTALLED:
         yield HealthCheck(name="package", ok=True, message=f"installed in {sys.prefix}")
-        # The metadata pins direct dependencies only: others may be newer than in requirements.txt.
+        # The metadata pins direct dependencies only; indirect dependencies may be newer than in
+        # requirements.txt.
         yield _packages(_metadata_pins(), INSTALL_COMMAND)
         folder = product_file("")
     else:

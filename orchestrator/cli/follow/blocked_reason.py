@@ -8,7 +8,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
-#: Seconds without an event before the server is asked, and then between two calls.
+#: Seconds from the latest event to the first call of the server, and between two calls.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
@@ -56,7 +56,7 @@ def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     for worker in tree["workers"]:
         reason = pasteable(str(worker.get("reason") or ""))
         waiting = worker.get("waiting_for") or {}
-        # A worker whose attempt has begun waits only for disk space.
+        # Skip a worker whose attempt has begun, except if it waits for disk space.
         if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):
             cause = (str(worker["worker_id"]), str(waiting["kind"]), str(waiting.get("name")))
             yield cause, f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"

@@ -33,15 +33,14 @@ LINE_END = "\r\n"
 class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the region's first line. A draw then needs no
-    count of lines, which a resize would make wrong. After a kill, the shell's prompt replaces the
-    region.
+    Between two draws, the cursor is at the start of the region's first line. A draw therefore needs
+    no count of the region's lines, which a resize of the terminal would change. After a kill, the
+    shell's prompt replaces the region.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        #: The drawn lines; None during a draw, which a signal may interrupt before or after its
-        #: write.
+        #: The drawn lines; None during a draw, and after a draw that a signal interrupted.
         self._shown: tuple[str, ...] | None = ()
 
     @property
@@ -69,7 +68,7 @@ class Region:
         above = "".join(f"{line}\n" for line in staying)
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         text = f"{above}{_WRAP_OFF}{LINE_END.join(shown)}{back}{_WRAP_ON}"
-        # One write, so that a signal interrupts before the draw or after it.
+        # One write, so that a signal cannot interrupt it in the middle.
         self._shown = None
         with reader_may_leave(self._stream):
             self._stream.write(_START_AND_CLEAR + text)
@@ -146,7 +145,7 @@ class LiveDisplay(Display):
         self._staying: list[str] = []
         self._is_open = False
         self._due = 0.0
-        #: Events before this time, in seconds since the epoch, leave no line.
+        #: Seconds since the epoch: earlier events get no permanent line.
         self.silent_until = 0.0
         #: Lines above the running workers, in place.
         self.body: Sequence[str] = ()
@@ -183,7 +182,8 @@ class LiveDisplay(Display):
         self._draw()
 
     def _draw(self) -> None:
-        # A signal may interrupt the draw: then lines are drawn twice, rather than never.
+        # Clear the list after the draw: if a signal interrupts the draw, lines are drawn twice
+        # instead of never.
         self._region.draw(self._staying, [*self._changing()] if self._is_open else [])
         self._staying = []
         self._due = time.monotonic() + REDRAW_SECONDS
@@ -255,7 +255,7 @@ def _meaning(event: Event) -> str:
 def stays(event: Event) -> bool:
     """True if the event gets a permanent line even when workers are shown in place."""
     if event["kind"] == EventKind.GATE_ENDED:
-        # The next line of the worker has the findings of a required gate.
+        # No line for a failed required gate, because the worker's next line has its findings.
         required = (event.get("data") or {}).get("required", True)
         return _meaning(event) == "waiting" or (_meaning(event) == "bad" and not required)
     return event["kind"] not in _PASSING
@@ -290,7 +290,7 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    # After a lost connection, an event arrives later than it happened.
+    # The event's own time, because after a lost connection an event arrives late.
     at = moment(event.get("at"))
     return time.time() if at is None else at
 

@@ -10,7 +10,7 @@ REASON_CHARACTERS = 160
 #: Minimum columns for a reason on a narrow terminal.
 LEAST_REASON = 12
 NAME_CHARACTERS = 80
-#: Minimum seconds of a run on the base commit or merged result whose end gets its own line.
+#: Seconds from which the end of a gate's run on the base commit or merged result gets its own line.
 LEAST_SHOWN_SECONDS = 1.0
 
 Event = Mapping[str, Any]
@@ -210,7 +210,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_LANDED: _landed,
     EventKind.LANDING_UNDONE: _undone,
 }
-#: Events of jobs: their worker, if there is one, is the planner or the reviewer.
+#: Events of jobs. The worker of such an event, if it has one, is the planner or the reviewer.
 _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)
 
 
@@ -238,7 +238,8 @@ def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
     by, on = f"{subject}: " if subject else "", first_line(facts.get("on"), NAME_CHARACTERS)
     name = f"gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
     gate = f"{by}{name}"
-    # The line of gates_started already has the gates, and each gate's outcome has its seconds.
+    # No line for a worker's own gates: the line of gates_started names them, and each outcome has
+    # its seconds.
     is_own = bool(worker) and facts.get("on") == worker
     if kind == EventKind.GATE_RUN_STARTED:
         return None if is_own else f"{by}running {name} on the {on}"

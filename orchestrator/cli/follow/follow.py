@@ -208,14 +208,14 @@ def stop_signals_interrupt() -> Iterator[None]:
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
-            # The kernel, the shell and a failed write may all report the same hangup; a second
-            # interrupt would leave the job without stopping it.
+            # The kernel, the shell, and a failed write may report the same hangup. A second
+            # interrupt would exit without stopping the job.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
             discard_terminals()
         raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored, as under nohup
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # SIGHUP is ignored under nohup
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:

@@ -35,12 +35,12 @@ class JobPart:
 
 @dataclass
 class ProgressLines:
-    #: By worker: its status.
+    #: Status by worker.
     workers: dict[str, str] = field(default_factory=dict)
-    #: By running worker: when its attempt started, in seconds since the epoch.
+    #: Start time of the present attempt, in seconds since the epoch, by running worker.
     started_at: dict[str, float] = field(default_factory=dict)
     agents: dict[str, str] = field(default_factory=dict)
-    #: By worker: its activity besides working, such as ``running gates: ruff, pytest``.
+    #: Activity other than the agent's work, such as ``running gates: ruff, pytest``, by worker.
     activities: dict[str, str] = field(default_factory=dict)
     jobs: dict[str, JobPart] = field(default_factory=dict)
     _awaited: dict[str, Facts] = field(default_factory=dict)
@@ -89,7 +89,7 @@ class ProgressLines:
             self._costs[worker] = facts.get("cost_usd")
             return
         if kind not in _STATUS and kind not in _OTHERWISE:
-            return  # An event that leaves the status as it is, also one of a later version.
+            return  # The event, possibly of a later version, changes no status.
         job.workers.add(worker)
         self.activities.pop(worker, None)
         if kind == EventKind.WORKER_STARTED:
@@ -182,7 +182,7 @@ class ProgressLines:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return what the job does between its last worker's end and its own end; "" otherwise."""
+        """Return the job's activity after its last worker's end; "" at any other time."""
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)
@@ -211,7 +211,8 @@ class ProgressLines:
         return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None
 
 
-#: Status of the worker after an event. Other events have the status in their data, or the default.
+#: Status of the worker after an event. For other events, the event's data or ``_OTHERWISE`` has the
+#: status.
 _STATUS: dict[str, str] = {
     EventKind.WORKER_STARTED: "running",
     EventKind.WORKER_RESUMED: "running",

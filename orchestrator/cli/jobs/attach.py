@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Ignored here, because the tool gets these signals, too, and decides on their effect.
+#: Signals that this process ignores, because the terminal sends them to the tool, too, and the tool
+#: reacts.
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
@@ -124,7 +125,8 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    # The tool gets the terminal's signals, so this process ignores them. It passes on a SIGTERM.
+    # The tool gets the terminal's signals, so this process ignores them. SIGTERM is passed on to
+    # the tool.
     before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:

@@ -22,7 +22,7 @@ from orchestrator.core.model.states import ENDED_JOB
 Answer = dict[str, Any]
 
 WHY_WIDTH = 100
-#: Text for a task with one agent.
+#: Message for a task without several candidates.
 ONLY_ONE = "the task has one candidate"
 
 
@@ -149,7 +149,7 @@ def _change(each: Answer) -> str:
 def _tests(each: Answer) -> str:
     """Return a text on a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
-    Here, 1 of the 3 new tests counts for the choice of a candidate.
+    "1 counted" means that one new test counts for the choice of a candidate.
     """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:

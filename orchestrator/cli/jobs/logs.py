@@ -53,7 +53,7 @@ def logs_command(
 def _lines(
     context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    # If the files are on another machine, the server has the lines.
+    # The files are on another machine, so ask the server for the lines.
     files = _Files(context, job_id, worker_id)
     if not files.here():
         yield from _from_server(context, job_id, worker_id, follow, tail)

@@ -53,7 +53,8 @@ def run_command(
     """
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
 
-    # An invalid plan must not create a home, so the plan for a new home is checked here.
+    # If the home does not exist yet, check the plan first, because an invalid plan must not create
+    # a home.
     job = asked(**options, is_checked_later=not plan_only and context.folder.is_dir())
     with stop_signals_interrupt():
         if plan_only:

@@ -1,7 +1,7 @@
 """The product's commands, as users type them in the current directory.
 
-Messages of the command line name these paths. Stored texts, such as reports, name the commands as
-in the portable folder, because their readers have another current directory.
+Messages of the command line name these paths. Stored texts, such as reports, contain the commands
+in the form for the portable folder, because their readers have other current directories.
 """
 
 import os
@@ -41,9 +41,10 @@ def _here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the home's own ``bin/orchestrator``; "" if no home with one is given.
+    """Return the path of the given home's own ``bin/orchestrator``; "" if there is none.
 
-    ``arguments``: those of this process. A home's program passes ``--home`` first.
+    ``arguments``: this process's arguments. A home's program passes ``--home`` as the first
+    argument.
     """
     home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
     if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
@@ -63,7 +64,7 @@ def _command() -> str:
     return _here(IN_FOLDER)
 
 
-#: The command that every command in a message of the command line begins with.
+#: The first word of the commands in the command line's messages.
 COMMAND = _command()
 #: The command that installs missing packages.
 INSTALL_COMMAND = command_name.INSTALL_COMMAND if IS_INSTALLED else _here(_INSTALL)

@@ -36,7 +36,7 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 def _next_step(error: OrchestratorError) -> str | None:
     problem = getattr(error, "problem", None) or {}
     lacks_job = isinstance(error, NoSuchJob) or problem.get("subject") == "job"
-    # For a missing worker or report, the message already lists the existing ones.
+    # For a missing worker or report, the message already lists the existing workers or reports.
     if error.kind == NotFound.kind and not lacks_job:
         return None
     return _NEXT_STEP.get(error.kind)

@@ -28,7 +28,7 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.core.text.formatting import cut
 
-#: Separator of the first and the last line of an answer.
+#: Separator between the first and the last line of a worker's answer.
 BETWEEN = " ... "
 #: Minimum columns for each of these two lines. With fewer columns, only the last line is shown.
 LEAST_LINE = 30
@@ -42,7 +42,7 @@ UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 STATUS_WIDTH = len("recursive_success")
 SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
 _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
-#: The id of a task to which its plan gave none.
+#: Generated id of a task whose plan has no id for the task.
 _NO_ID = re.compile(r"task_\d+_*")
 
 Answer = Mapping[str, Any]
@@ -75,9 +75,9 @@ def _next_lines(answer: Answer) -> Iterator[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines about a job: reasons in full, and commands that merge missing changes.
+    """Return the last lines about a job, with commands that merge missing changes.
 
-    The reasons are those of the job and of its failed workers.
+    Before the commands, the lines give the full reasons of the job and of its failed workers.
     """
     lines = list[str]()
     if answer.get("reason"):
@@ -100,9 +100,9 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:
-    """Yield at most SHOWN_COMMANDS commands that merge or show changes which the result lacks.
+    """Yield at most SHOWN_COMMANDS commands that merge or show missing changes.
 
-    Omits the command for a file that no worker created, because the job's reason has that command.
+    Omits the command for a file that no worker created, because the job's reason has this command.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -112,7 +112,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    # A skipped task is no cause: a dependency failed.
+    # A skipped task did not fail itself: a dependency failed.
     is_cause = task.get("status") not in {*SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
@@ -190,7 +190,7 @@ def summary_line(task: Answer, width: int) -> str:
 def _answer(task: Answer, width: int) -> str:
     """Return the first and the last line of a worker's answer, without rows of tables.
 
-    If there is little room, return its title or, without a title, its last line.
+    If there is little room, return the answer's title or, without a title, its last line.
     """
     output = str(task.get("output") or "")
     lines = [line for line in lines_of(output) if not line.startswith("|")]

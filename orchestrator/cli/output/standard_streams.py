@@ -15,8 +15,8 @@ from typing import TextIO
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
     """Run the block, which writes to ``stream``, even if the reader of ``stream`` has exited.
 
-    Further output to a pipe is then discarded. If a terminal no longer exists, the process gets
-    SIGHUP.
+    If ``stream`` is a pipe, further output is then discarded. If ``stream`` is a terminal that no
+    longer exists, the process gets SIGHUP.
     """
     try:
         yield

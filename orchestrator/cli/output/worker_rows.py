@@ -18,7 +18,8 @@ def status_with_all_workers(
     As in the API, a worker's field ``child_results`` has the results of the worker's last child
     job. If ``of_last_child_jobs`` is False, the field has the results of all its child jobs.
     """
-    # Read first, so that workers that end in between are in the later status.
+    # Read the tree before the status, so that the status includes every worker that the tree shows
+    # as ended.
     tree = client.tree(job_id)
     answer = client.status(job_id)
     if answer["status"] in ENDED_JOB and of_last_child_jobs:

@@ -1,4 +1,4 @@
-"""``orchestrator gates``: lists the gates that check results, and why each one runs."""
+"""``orchestrator gates``: lists the gates that check results, and the reason for each gate."""
 
 import json
 from collections.abc import Mapping, Sequence

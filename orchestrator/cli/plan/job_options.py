@@ -61,7 +61,7 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
     return given[0] if given else None
 
 
-#: Several arguments are accepted only for a helpful error message.
+#: Accepts several arguments, only to report them with a helpful message.
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
@@ -90,7 +90,7 @@ def _option(setting: Setting) -> Decorator:
     return click.option(option.flag, setting.wire, metavar=option.value, help=option.help, **own)
 
 
-#: Caps on agents' usage, for a job with its child jobs.
+#: Settings that cap the usage of a job with its child jobs.
 CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 

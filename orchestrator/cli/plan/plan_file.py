@@ -26,7 +26,7 @@ class PlanFile:
     request: str
     config: Mapping[str, Any]
     tasks: tuple[Mapping[str, Any], ...]
-    #: True if the file has an empty list of tasks, not only no list.
+    #: True if the file has a list of tasks that is empty.
     lists_none: bool = False
 
 
@@ -54,7 +54,7 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
     value, _ = read(_text(path), path.name)
     try:
         is_plain = _is_plain(value)
-    except RecursionError:  # an anchor that contains itself
+    except RecursionError:  # a YAML anchor that contains itself
         return None
     if not (is_plain and isinstance(value, dict) and value.keys() <= _PLAIN_KEYS):
         return None
@@ -68,7 +68,7 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
 
 
 def _stand_in(name: str) -> str:
-    # The plan file has tasks but no request.
+    # The request of a plan file that has only tasks.
     return f"The tasks of {name}"
 
 

@@ -16,7 +16,7 @@ from orchestrator.core.model.states import Workdir
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
-#: Seconds for the rejection, which ends the job at once because nothing runs.
+#: Timeout for a rejected job's end, in seconds. The job ends at once, because nothing runs.
 REJECT_SECONDS = 10.0
 
 

@@ -42,13 +42,14 @@ LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
-#: Variable with the project, or with the worker's worktree; set in a worker.
+#: Variable that is set in a worker: path of the project, or of the worker's worktree.
 PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 
 Say = Callable[[str], None]
 
 
-#: Largest plan file that a server checks at its start, which reads the file a second time.
+#: Maximum bytes of a plan file that the server checks at its start. The server reads the file a
+#: second time.
 CHECKED_BYTES = 64 * 1024
 
 
@@ -209,7 +210,7 @@ def note_previous_code(record: ServerRecord, say: Say) -> None:
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    # The variable that names the project changes no setting.
+    # Ignore the variable with the project, which changes no setting.
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 
@@ -221,7 +222,7 @@ def _changed_at(path: Path) -> float:
         return 0.0
 
 
-#: Only the owner may read a server's output.
+#: Flags to open the log, which only its owner may read.
 _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 
@@ -324,7 +325,8 @@ def _ready(
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        # Read after the poll: if another command started a server first, use that server.
+        # Read the record after the poll. If another command has started a server first, use that
+        # server.
         if record := running_server(context.workspace):
             return record
         if ended:
@@ -381,7 +383,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
 def _stop_if_left(context: CliContext, record: ServerRecord, keep: bool) -> None:
     """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
 
-    With ``keep``, it keeps running, and no later command stops it.
+    With ``keep``, the server keeps running, and no later command stops it.
     """
     left = _left(context)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():

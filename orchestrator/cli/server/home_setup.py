@@ -10,8 +10,8 @@ from orchestrator.core.errors import ConfigError, RepositoryError
 from orchestrator.security.files.home_directory import check_private, is_home
 from orchestrator.security.files.product_files import FOLDER, product_file
 
-#: Program in the directory that workers have on their PATH; ``spawn`` and ``lock`` start without
-#: importing a package.
+#: Text of the program ``bin/orchestrator`` in a home; its directory is on the PATH of workers. It
+#: starts ``spawn`` and ``lock`` without importing a package.
 PROGRAM = """\
 #!/bin/sh
 # The command `orchestrator` of this directory. Each start of its server writes this file again.
@@ -29,7 +29,8 @@ case ${{1-}} in
 esac
 PYTHONPATH=$packages exec "$python" -P -m orchestrator --home "$home" "$@"
 """
-#: Without git's exclusion, `ruff check .` in the project would check workers' files.
+#: Text of ``ruff.toml`` in a home, for projects without git: otherwise ruff would check workers'
+#: files.
 RUFF = 'extend-exclude = ["workspace"]\n'
 
 
@@ -71,9 +72,9 @@ def _create(folder: Path) -> bool:
 
 
 def write_command(folder: Path) -> Path:
-    """Write ``bin/orchestrator``, which runs this installation with the home ``folder``.
+    """Write the program ``bin/orchestrator`` in the home ``folder``. Raise OSError.
 
-    The program is written to that home. Raise OSError.
+    The program runs this installation with this home.
     """
     program = folder / "bin" / "orchestrator"
     given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}

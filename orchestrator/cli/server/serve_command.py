@@ -10,10 +10,10 @@ import click
 
 from orchestrator.cli.command_context import CliContext, Count, pass_cli_context, project_option
 
-#: Modules that import many others, the lowest layer first. If they were imported by one another,
-#: the nested imports would reach the end of a 16 KB block of Python's call stack. Python 3.11 then
-#: allocates the next block at each call, and frees it at the return, which takes a fiftieth of the
-#: start's time.
+#: Modules that import many others, the lowest layer first. If these modules imported one another,
+#: the nested imports would reach the end of a 16 KB block of Python's call stack. At this end,
+#: Python 3.11 allocates a block at each call and frees it at the return, which takes a fiftieth of
+#: the start's time.
 FIRST_IMPORTS = (
     *("pydantic", "sqlalchemy.dialects.sqlite", "flask", "waitress"),
     *("orchestrator.core.scheduler.scheduler", "orchestrator.engine.service.service"),
@@ -57,8 +57,8 @@ def serve_command(
     check_plan: Path | None,
 ) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
-    # Collect no garbage while modules are imported: modules stay loaded, so the collector would
-    # find nothing, and would take a tenth of the start's time.
+    # Collect no garbage during imports. Modules stay loaded, so the collector would find nothing,
+    # but take a tenth of the start's time.
     gc.disable()
     for name in FIRST_IMPORTS:
         import_module(name)

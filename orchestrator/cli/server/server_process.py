@@ -56,13 +56,13 @@ SIGNAL_SECONDS = 0.5
 #: Seconds for answers of a server that has lost its lease. The spawner kills the server after
 #: ``server_watch.EXIT_SECONDS``.
 ANSWER_SECONDS = 0.3
-#: Python's own thresholds, except the first: a server creates few cycles, and searches for them are
-#: seldom useful.
+#: Thresholds of garbage collection. Only the first differs from Python's default: it is higher,
+#: because a server creates few cycles.
 GC_THRESHOLDS = 50_000, 10, 10
 #: Seconds for which a service of systemd waits for its database, such as after a reboot. More than
 #: 12 s, because systemd stops a service permanently after five failed starts in a minute.
 DATABASE_SECONDS = 20.0
-#: Pause between two of these attempts.
+#: Pause between two attempts to reach the database, in seconds.
 RETRY_SECONDS = 0.5
 
 
@@ -158,10 +158,11 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
 
 
 def _leave(manager: JobManager, why: str) -> None:
-    # Another server may have replaced this server, and an orderly stop would write files.
+    # Exit without an orderly stop, which would write files: another server may have replaced this
+    # server.
     logger.error("the server exits: %s", why)
     manager.parts.supervisor.fail(why)
-    # Waiting calls get their answers.
+    # Wait until waiting calls have their answers.
     time.sleep(ANSWER_SECONDS)
     os._exit(ExitCode.FAILED)
 
@@ -220,9 +221,9 @@ def _serve(
         servers.add(server.listens_at, project, time.time())
         on_ready(server.listens_at, project, bool(api.trusted_proxies))
         systemd.ready(f"serving at {server.listens_at} for the project {project}")
-        # Loaded modules stay loaded: checking them repeatedly takes a third of the time of
-        # reports. There is no collection first: it takes a tenth of the start's time, and finds
-        # less than a megabyte.
+        # Exclude loaded modules from garbage collection, because checking them takes a third of the
+        # time of reports. Do not collect first: a collection takes a tenth of the start's time, and
+        # frees less than a megabyte.
         gc.freeze()
         gc.enable()
         _wait_for_stop(manager, server, stop, systemd, note, recorded)
@@ -236,8 +237,8 @@ def _serve(
         server.close()
         server.wait(SHUTDOWN_SECONDS)
         manager.stop()
-        # Keep the record if workers continue: they call this address, and the next server uses it
-        # again.
+        # If workers continue, keep the record: the workers call its address, which the next server
+        # uses again.
         if not manager.leaves_workers:
             record.unlink(missing_ok=True)
 
@@ -304,9 +305,9 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
 
 
 def _previous(workspace: Path) -> ServerRecord | None:
-    """Return the record of the previous server, or None.
+    """Return the record of the previous server; None if there is none.
 
-    A server leaves its record if it was killed, or if its workers kept running.
+    A server leaves its record if it is killed, or if its workers keep running.
     """
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
@@ -320,9 +321,8 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The previous server's port is included, because workers of that server still call this port.
-    The port is omitted only if a flag (``is_flag``) sets the port that workers use to a value other
-    than 0.
+    The previous server's port is included, because its workers still call this port. It is omitted
+    only if a flag (``is_flag``) sets the port that workers use to a value other than 0.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -345,8 +345,9 @@ def _wait_for_stop(
     """Wait until ``stop`` is set.
 
     At intervals, ping the watchdog if the supervisor is alive, and stop listening on former ports
-    that no worker uses. If the server's record is not current, also call ``note``, which writes the
-    record, and returns False if the disk is full. ``recorded``: True if the record is current now.
+    that no worker uses. While the server's record is not current, also call ``note``, which writes
+    the record, or returns False if the disk is full. ``recorded``: True if the record is current at
+    the call.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:
@@ -358,7 +359,7 @@ def _wait_for_stop(
 
 
 def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers: int) -> None:
-    # Running workers call the ports of earlier servers.
+    # Listen on the ports of earlier servers, which running workers still call.
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
         try:
             server.serve_former(bind(host, port))
@@ -375,7 +376,7 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
 
 
 def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    # If the disk is full, the reserved space is used. It is reserved again when the disk has space.
+    # If the disk is full, use the reserved space, which is reserved again when the disk has space.
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)
     return write() or (reserve.release() and write())

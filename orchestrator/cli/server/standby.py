@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two attempts to acquire the workspace's lock.
 _PAUSE_SECONDS = 0.1
-#: Seconds for which the holder may be unknown: it has just acquired the lock, or has just exited.
+#: Seconds for which the lock's holder may be unknown, because a server has just acquired the lock,
+#: or has just exited.
 _UNKNOWN_SECONDS = 5.0
 #: Seconds after which a database that is still in use is an error. PostgreSQL releases its lock
 #: only when it notices that the connection has ended.
@@ -48,8 +49,9 @@ def open_after_others(
                 known_at = now
                 waits = waits or _note("standby: waiting for the end of the workspace's server")
             elif now - known_at > _UNKNOWN_SECONDS:
-                # Nodes keep the workers of an absent server by its address. Under another address,
-                # workers would run twice.
+                # Nodes continue the workers of an absent server until a server with the same
+                # address returns. A server at another address would start these workers a second
+                # time.
                 raise Conflict(_refusal(manager)) from None
             free_at = 0.0
         except StoreError as error:

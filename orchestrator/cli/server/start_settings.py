@@ -14,12 +14,12 @@ from orchestrator.config.example_key import is_example
 from orchestrator.config.project_directory import project_by_place
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Fewest characters of a key; a shorter one is invalid, or a placeholder such as "...".
+#: Minimum characters of a key. A shorter key is invalid, or a placeholder such as "...".
 _SHORTEST = 16
 _NULLS = ("", "null", "Null", "NULL", "~")
-#: Adds the settings of another part of the file.
+#: YAML's key that adds the settings of another part of the file.
 _MERGE_KEY = "<<"
-#: A value without YAML's own characters at its start.
+#: A value that does not start with a special character of YAML.
 _PLAIN_VALUE = re.compile(r"[\w./~-][^\n\0]*|\[\]")
 
 
@@ -39,7 +39,7 @@ class _NotPlain(Exception):
 def start_settings(
     folder: Path, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> StartSettings:
-    """Return the settings; write an API key if there is none, and say so.
+    """Return the settings. If there is no API key, write a key, and report it with ``say``.
 
     Raise ConfigError for invalid settings. Some errors are found only by the started server.
     """
@@ -114,7 +114,7 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    # Such a variable looks like a setting, but settings have names in upper case.
+    # The variable looks like a setting, but is none, because settings have names in upper case.
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

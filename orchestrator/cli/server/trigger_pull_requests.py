@@ -26,8 +26,8 @@ DIRECTORY = ".events/pull_requests"
 CHECK_SECONDS, LAND_SECONDS = 30.0, 600.0
 #: Latest jobs of one trigger that are checked.
 MOST_JOBS = 50
-#: Maximum number of attempts for one run of a job, because the network or the service may be down;
-#: and seconds before each further attempt.
+#: Maximum number of attempts for one run of a job, and seconds between two attempts. The network or
+#: the service may be down.
 MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 
 
@@ -35,8 +35,8 @@ class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
     The success of a command, or its last failure, is recorded on disk. If the server crashes before
-    this record is written, the command is repeated. It then finds the pushed commit and the open
-    pull request.
+    this record is written, the command is repeated. The repeated command finds the pushed commit
+    and the open pull request.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class PullRequests:
         self._folder = folder
         self._environ = environ
         self._directory = workspace / DIRECTORY
-        #: By the name of the record: number of failed attempts, and when the next one is due.
+        #: By the name of the record: number of failed attempts, and time of the next attempt.
         self._failures: dict[str, tuple[int, float]] = {}
         self._wake = threading.Event()
         self._stopped = False
@@ -115,7 +115,7 @@ class PullRequests:
         note.write_text(output)
 
     def _since(self) -> float:
-        # Jobs before this time, when pull requests were enabled first, get no pull request.
+        # Return when pull requests were first enabled. Earlier jobs get no pull request.
         self._directory.mkdir(parents=True, exist_ok=True)
         begun = self._directory / "since"
         if not begun.exists():

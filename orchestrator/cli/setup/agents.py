@@ -13,7 +13,7 @@ from orchestrator.cli.output.terminal_text import GAP, first_line, pasteable, ta
 
 _VERSION_SECONDS = 15.0
 HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS")
-#: Minimum columns for the descriptions. With less room, the table has none.
+#: Minimum columns for the descriptions. With fewer columns, the table has no descriptions.
 LEAST_DESCRIPTION = 12
 
 

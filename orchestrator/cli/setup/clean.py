@@ -99,7 +99,7 @@ def _by_server(
             try:
                 yield job_id, client.remove(job_id)["kept"]
             except NotFoundError:
-                yield job_id, ()  # removed since by another clean, or by the server
+                yield job_id, ()  # another clean or the server has removed the job since
             except ConflictError as error:
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
@@ -113,7 +113,7 @@ def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str,
     from orchestrator.composition import remove
 
     if not job_ids and not WorkspaceJobFiles(context.workspace).marked_removed():
-        return  # without reading the database, which may not be available
+        return  # the database, which may be unavailable, is not read
     audit = context.audit_log()
     try:
         for job_id, kept in remove(context.folder, context.environ, job_ids):
@@ -211,7 +211,7 @@ def _job_of(context: CliContext, job_id: str, lost: Mapping[str, str]) -> Mappin
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    # The server checks the same, but only after the question to the user.
+    # The server makes the same check, but only after the user has been asked.
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:
         raise Conflict(

@@ -22,7 +22,7 @@ from orchestrator.security.files.product_files import product_file
 from orchestrator.security.files.untrusted_files import replace_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
-#: Most tools read the first directory; Claude Code reads the second.
+#: Directories of skills: Claude Code reads the second directory, most other tools the first.
 HOMES = (Path(".agents"), Path(".claude"))
 
 

@@ -24,7 +24,7 @@ else:
 
 LOCKS = "/api/v1/locks"
 TIMED_OUT = 124
-#: Seconds: the server answers a waiting call after 110 s at the latest.
+#: Timeout of a waiting call, in seconds; the server answers within 110 s.
 CALL_SECONDS = 150
 EPILOG = (
     "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, "
@@ -58,7 +58,8 @@ class LockServer(spawn.Server):
         except spawn.CommandEnd as stop:
             if stop.code != spawn.NOT_FOUND or not self.lost:
                 raise
-            # Either all locks are released, or the server's end has released them before.
+            # The locks are already released: by an earlier call whose answer was lost, or by the
+            # server's end.
             return {"names": names}
 
     def look(self, name: str) -> spawn.Answer:
@@ -66,7 +67,7 @@ class LockServer(spawn.Server):
 
 
 def quoted(name: str) -> str:
-    # An import of urllib would double the start time of the command.
+    # Importing urllib would double the start time of the command.
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")

@@ -1,7 +1,7 @@
 """``orchestrator spawn``: starts a child job from a worker in any programming language.
 
-Imports only the standard library and a small client, because it must start fast. Runs as ``python
--S -E spawn.py``.
+Imports only the standard library and a small client, because the command must start fast. Runs as
+``python -S -E spawn.py``.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ LIMIT_TYPES = ("cycle", "recursion-disabled")
 ANSWER_TIMEOUT_SECONDS = 30
 #: Seconds of one call of the server's bounded wait.
 WAIT_SECONDS = 100
-#: Seconds for which a call is retried: a restarting server answers well before their end.
+#: Seconds for which a call is retried. A restarting server answers in much less time.
 PATIENCE_SECONDS = 300
-#: Maximum lines and characters of a task's printed output, and of all outputs together.
+#: Maximum lines and characters of a task's printed output; maximum characters of all outputs.
 SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
@@ -56,12 +56,12 @@ class CommandEnd(Exception):
 
 
 class Server:
-    """The server of this worker. Every call is retried while the server restarts."""
+    """Client of this worker's server. Every call is retried while the server restarts."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: Name of the command in messages.
     command = "spawn"
-    #: True if an answer was lost, so that the server may have done the action.
+    #: True if an answer was lost, although the server may have executed the call.
     lost = False
 
     def __init__(self, url: str, key: str) -> None:
@@ -201,7 +201,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return the absolute paths, because the server has another working directory.
+    """Return absolute paths, because the server has another working directory.
 
     Return None if there are no names. Raises CommandEnd for a path that is no file.
     """
@@ -377,7 +377,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader has exited; a second error at the exit would be useless.
+        # The reader has exited: prevent a second error when Python flushes the output at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = FAILED
     sys.exit(code)

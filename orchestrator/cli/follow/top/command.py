@@ -68,7 +68,7 @@ def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
     if job_id:
         asked.view.opened[job_id] = True
     asked.view.show(source.read(asked))
-    # Read again, now with the last lines of the logs of the workers that are shown.
+    # Read again, because only now the visible workers, whose logs are read, are known.
     snapshot = source.read(asked)
     asked.view.show(snapshot)
     asked.view.selected = ("", "")

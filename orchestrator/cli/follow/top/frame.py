@@ -64,7 +64,7 @@ class Pane:
 
     title: str
     lines: Sequence[str] = ()
-    #: Number of lines below the window; 0: the end is shown, and followed.
+    #: Number of lines below the window; 0: the window shows the end, and follows new lines.
     above: int = 0
     is_whole: bool = False
 
@@ -74,7 +74,8 @@ class Frame:
     snapshot: Snapshot
     view: View
     pane: Pane | None = None
-    #: A question, or the text that the user types; empty: the keys.
+    #: A question, or the text that the user types, in the last line; empty: the last line lists the
+    #: keys.
     prompt: str = ""
     #: The outcome of the latest action.
     notice: str = ""
@@ -110,7 +111,7 @@ class Frame:
             "read-only: no server runs" if shown.is_offline else "orchestrator",
             f"{shown.unfinished} of {shown.total} jobs unfinished",
         ]
-        if not shown.is_offline:  # without a server, only old numbers are known
+        if not shown.is_offline:  # without a server, the numbers are not current
             parts += [f"{shown.running} worker{'s' * (shown.running != 1)} running"]
             parts += [f"${shown.cost_usd:.2f}"]
         parts += [f"waiting for you: {shown.needs}"] if shown.needs else []

@@ -45,7 +45,7 @@ class Refresher:
         self.followed = ("", "")
         self._thread = threading.Thread(target=self._run, name="top", daemon=True)
 
-    # For ``source``
+    # Implementation of ``snapshots.Wanted``, for ``source``
 
     def is_open(self, job: JobLine) -> bool:
         with self._lock:
@@ -55,7 +55,7 @@ class Refresher:
         with self._lock:
             return self._view[1]
 
-    # For the loop
+    # Calls of the loop
 
     def start(self) -> None:
         self._thread.start()

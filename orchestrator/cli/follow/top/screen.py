@@ -11,12 +11,12 @@ from contextlib import suppress
 from types import FrameType
 from typing import Self
 
-#: Alternate screen, no cursor, no line wrap; and back.
+#: Control sequences: alternate screen without cursor and line wrap; and the normal screen.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[H\x1b[2J"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _CLEAR_LINE = "\x1b[K"
 USUAL_SIZE = (80, 24)
-#: Seconds in which the rest of a key's sequence arrives.
+#: Seconds to wait for the rest of a key's sequence.
 _SEQUENCE_SECONDS = 0.05
 
 _SEQUENCES = {
@@ -64,7 +64,7 @@ class Screen:
         for end in (self._wake_read, self._wake_write):
             os.set_blocking(end, False)
         self._handlers: dict[int, object] = {}
-        #: The signal that is to end the program; 0: none.
+        #: Number of the received signal that ends the program; 0: none.
         self.ended_by = 0
 
     def __enter__(self) -> Self:

@@ -9,7 +9,7 @@ from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 
 Answer = Mapping[str, Any]
 
-#: Place of a status in the order by attention.
+#: Rank of a worker's status in the order by attention: failures first.
 ATTENTION: Mapping[str, int] = {
     status: place
     for place, status in enumerate(
@@ -74,12 +74,12 @@ class JobLine:
     tokens: int | None = None
     started_at: float | None = None
     ended_at: float | None = None
-    #: What the job waits for from a person, one line each.
+    #: A line for each need of the job.
     needs: Sequence[str] = ()
     awaits_approval: bool = False
     is_paused: bool = False
     workers: Sequence[WorkerLine] | None = None
-    #: Time of these states, if no server knows newer ones; None: the time of the refresh.
+    #: Time of these states, if they come from files; None if they come from a server.
     known_at: float | None = None
 
     @property

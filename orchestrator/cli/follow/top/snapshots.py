@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Timeout of a read, and seconds for which it is retried.
+#: Timeout of a read, and seconds for which a failed read is retried.
 READ_SECONDS, PATIENCE_SECONDS = 60.0, 5.0
 #: Maximum number of jobs on the screen.
 MOST_JOBS = 100
@@ -30,7 +30,7 @@ MOST_LOGS = 10
 LAST_LINES = 5
 #: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: Maximum share of the time for refreshes: a slow refresh is repeated less often.
+#: Maximum share of the time that refreshes may take, so that slow refreshes are rarer.
 MOST_SHARE = 0.1
 
 
@@ -58,14 +58,14 @@ class Wanted(Protocol):
 class ServerSource:
     """Reads jobs from a server, with the workers of the jobs that the screen shows.
 
-    It does not import the package ``requests``, because that takes longer than a whole frame.
+    It does not import the package ``requests``, because the import takes longer than a whole frame.
     """
 
     def __init__(self, address: "Address") -> None:
         self._address = address
         self._client = StdlibClient(address.url, address.key)
         self._whole_client: OrchestratorClient | None = None
-        #: By job: the latest columns, the time of their read, and the seconds that it took.
+        #: By job: the latest columns, the time when they were read, and the seconds of the read.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
     def read(self, wanted: Wanted) -> Snapshot:
@@ -252,7 +252,7 @@ def of_columns(answer: Answer) -> list[WorkerLine]:
     """Return the workers of a ``ColumnsAnswer``, which has one list for each field."""
     number, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
-    # Null: the workers are numbered from 1.
+    # A column of names may be null: then the workers are numbered from 1.
     numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
     names = [f"worker_{each}" for each in numbers]
     reasons = {int(place): str(text) for place, text in answer["reason"].items()}

@@ -15,7 +15,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import home_directory
 from orchestrator.security.files.product_files import FOLDER
 
-#: Variable with the Python of a folder without ``.venv``.
+#: Variable with the path of the Python interpreter, for a folder without ``.venv``.
 PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"
 PREFIX = "ORCHESTRATOR_"
 

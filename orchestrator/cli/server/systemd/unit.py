@@ -8,8 +8,8 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 
-#: Beginning of a unit's first line, before the folder's path. It identifies our units, and each
-#: folder's unit.
+#: Beginning of a unit's first line. The folder's path follows. The line identifies the unit of each
+#: folder.
 MARK = "# Runs the orchestrator of "
 #: Seconds that the server has to stop its workers and to write the last state.
 STOP_SECONDS = 120
@@ -20,7 +20,7 @@ START_SECONDS = 900
 #: at the wrong place.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|[\s\\]$")
 
-#: Needs no privileges, so users' own units have it, too.
+#: Hardening of all units, because these settings need no privileges.
 COMMON_HARDENING = """\
 UMask=0077
 NoNewPrivileges=yes

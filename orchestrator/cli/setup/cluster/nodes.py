@@ -298,7 +298,7 @@ def _list(context: CliContext) -> None:
 
 
 def _first_step(context: CliContext) -> str:
-    """Return what to do for the first node."""
+    """Return the command with which to add the first node, as text."""
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
