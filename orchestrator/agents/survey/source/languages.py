@@ -8,9 +8,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """The comment syntax of a language: marks of line comments, and pairs of block comment
-    marks.
-    """
+    """The comment syntax of a language: line comment marks, and pairs of block comment marks."""
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()
