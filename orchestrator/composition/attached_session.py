@@ -31,7 +31,7 @@ from orchestrator.security import proc
 from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
-#: Prefix of the orchestrator's own variables, which a session without a supervisor must not have.
+#: Prefix of the product's own variables. A person's session does not get these variables.
 _OURS = "ORCHESTRATOR_"
 #: Seconds between SIGTERM and SIGKILL for leftover processes of a tool.
 STOP_SECONDS = 3.0
@@ -64,7 +64,7 @@ class Taken:
 def _swept() -> Iterator[None]:
     """End the tool's leftover processes, such as the daemon of codex, when the block ends.
 
-    Otherwise such a process could change the worktree, and would keep the worktree's lock.
+    A leftover process could change the worktree, and would keep the worktree's lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         process_control.become_subreaper()

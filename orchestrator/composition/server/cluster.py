@@ -34,9 +34,9 @@ def cluster_launcher(
 ) -> ClusterLauncher:
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
-    ``places``: paths outside the workspace that workers on nodes use. ``described``: how a node
-    finds the agents' programs. ``demand`` gets a machine and a maximum number. It returns how many
-    waiting workers could run if there were more machines like this one.
+    ``places``: paths outside the workspace that workers on nodes use. ``described``: descriptions
+    with which a node finds the agents' programs. ``demand`` gets a machine and a maximum. It
+    returns how many waiting workers more machines of this kind could run, up to the maximum.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

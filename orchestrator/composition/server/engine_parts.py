@@ -96,7 +96,8 @@ class EngineParts:
         self.agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self.launch_settings = launch_settings_of(folder, settings)
-        #: Functions that return git's directory, or None until it is known. They run no git.
+        #: Functions that return git's directory, or None while the directory is unknown. They do
+        #: not run git.
         self._git_directories: list[Callable[[], Path | None]] = []
         self.repository = lazy(partial(self._new_repository, folder))
         has_lease = settings.cluster.server_lease is not None
@@ -142,7 +143,7 @@ class EngineParts:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could run if there were more machines like ``machine``.
+        """Return how many waiting workers more machines like ``machine`` could run.
 
         The result is at most ``most``.
         """

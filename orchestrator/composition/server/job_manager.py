@@ -36,7 +36,8 @@ class JobManager:
         parts = EngineParts(folder, settings, spawner)
         self.parts = parts
         self.service = UseCases(parts).service
-        #: Link to the launcher. Must be closed after the supervisor has ended.
+        #: Reports the ends of the launcher's attempts. Must be closed after the supervisor has
+        #: ended.
         self._listener = Listener(parts.launcher)
         self._worktree_removal = WorktreeRemoval(
             parts.worktrees, parts.gate_runner.baselines, parts.workspace, parts.store.job
@@ -56,8 +57,9 @@ class JobManager:
     ) -> None:
         """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the expired lease of a server on another machine. If it is None, this call waits
-        until such a lease has expired, if there is one. ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the expired lease of a server on another machine. If ``ended`` is None, and a
+        server on another machine has a lease, this call waits until the lease has expired.
+        ``on_lost``: see ``ServerLease.begin``.
 
         Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """
@@ -108,7 +110,8 @@ class JobManager:
         claimed = parts.store.claimed
         recovers = claimed is not None and claimed.recovers
         kept = {scratch_directory.directory_of(root, each.id) for each in found}
-        # Sweep before the recovery of attempts, because recovered gates create new directories.
+        # Remove old directories before the recovery of attempts, because recovered gates create new
+        # directories.
         scratch_directory.sweep(root, kept)
         take_up(
             parts.scheduler,

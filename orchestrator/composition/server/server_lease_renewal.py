@@ -23,7 +23,7 @@ from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseS
 
 logger = logging.getLogger(__name__)
 
-#: Maximum seconds between two renewals, and their number during a lease.
+#: Maximum seconds between two renewals, and minimum number of renewals during a lease.
 _RENEWAL_SECONDS, _RENEWALS = 1.0, 8
 #: Seconds for which the end of the server waits for a renewal that hangs.
 _END_SECONDS = 5.0
@@ -182,7 +182,7 @@ class LeaseObserver:
 
     @property
     def has_ended(self) -> bool:
-        """True if the lease ended so long ago that no worker of the other machine runs any more.
+        """True if the lease ended long enough ago that the other machine's workers have stopped.
 
         Also True if ``look`` found no lease.
         """

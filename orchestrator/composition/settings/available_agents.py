@@ -99,7 +99,7 @@ def _description(
         windows = str(settings.orchestrator.execution_mode) == "windows"
         command = settings.orchestrator.command_of(tool)
         return description(tool, command, environ, windows=windows)
-    # All machines share the packages of an agent that is defined in Python.
+    # An agent in Python needs no search, because all machines have the same packages.
     return {"name": agent.name}
 
 

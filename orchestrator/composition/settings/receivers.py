@@ -20,7 +20,7 @@ from orchestrator.outbox.webhooks import KEY_PREFIX, key_of
 
 #: Seconds within which several notifications are joined into one message.
 JOIN_SECONDS = 5.0
-#: A part of an address that may be a token.
+#: Matches a part of an address that may be a token.
 _TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
 
 #: Names of headers whose values are secrets. Values of other headers, such as a team's name, are

@@ -78,8 +78,7 @@ def _path_or_header(given: str | None) -> str | EventPath | None:
 
 def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
     if given.plan is None:
-        # One task without a planner: the rules would split the text of the event, as they split a
-        # request.
+        # One task, so that no planner splits the text of the event into tasks.
         title = cut(given.request.strip().partition("\n")[0], LONGEST_TITLE)
         document: dict[str, Any] = {"request": given.request}
         document["tasks"] = [{"title": title, "prompt": given.request}]
