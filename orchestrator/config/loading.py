@@ -57,8 +57,8 @@ def load(
     layer = merged(map(under_present_names, layers))
     layer = with_variables(layer, environ, must_be_set=require_key)
     if file.problems and not file.values:
-        # The file cannot be read or parsed. Missing settings are not reported, because they would
-        # follow from this problem.
+        # The file cannot be read or parsed. Do not report missing settings, which are a
+        # consequence.
         _raise_if_any(layer.problems)
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))

@@ -1,7 +1,7 @@
 """Names and types of the settings, from their declarations.
 
-Every start needs these names and types. The JSON schema contains them, too, but building the schema
-would take a tenth of the start's time.
+Every start needs these names and types. They are not read from the JSON schema, because building
+the schema would take a tenth of the start's time.
 """
 
 from pathlib import Path

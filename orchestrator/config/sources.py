@@ -21,7 +21,7 @@ SECRETS = {
 }
 #: Old names of renamed settings, by section.
 FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
-#: Sections whose texts may be ``env:NAME``, which means the value of a variable.
+#: Sections whose texts may be ``env:NAME``, which stands for the value of the variable NAME.
 WITH_VARIABLES = ("triggers", "webhooks", "notify")
 FROM_VARIABLE = "env:"
 #: Suffix of a variable whose value is the path of a file, as container platforms pass secrets.
@@ -106,8 +106,8 @@ def under_present_names(layer: Layer) -> Layer:
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
     """Replace each ``env:NAME`` in the layer by the value of the variable, and return the layer.
 
-    An unset variable becomes "". With ``must_be_set``, it is also a problem: a server needs the
-    variables, a user's command does not.
+    An unset variable becomes "". With ``must_be_set``, an unset variable is also a problem, because
+    a server needs the variables. A user's command does not need them.
     """
 
     def filled(path: KeyPath, value: object) -> object:

@@ -41,8 +41,8 @@ class Section(DescribedFields, BaseModel):
     def by_default(cls) -> Self:
         """Return the section with its defaults, without a check of the values.
 
-        A check would build the section's validator at every start, which takes time. A test checks
-        the defaults instead.
+        A check would build the section's validator at every start, which takes time. Instead, a
+        test of the product checks the defaults.
         """
         return cls.model_construct()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from orchestrator.config.yaml.key_paths import FILE_NAME
 from orchestrator.config.yaml.yaml_text import Position, read_yaml
 
-#: Values that mean "no key yet".
+#: Values of ``api_key`` that mean "no key yet".
 PLACEHOLDERS = (None, "", "...")
 PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
 
