@@ -27,8 +27,8 @@ _HOMES = {
 
 __all__ = ["PROBE", "GateReports", "GateResolver", "Secrets"]
 
-#: Directory of modules that Python imports when it starts in a gate. They report which sources it
-#: read.
+#: Directory of modules that a gate's Python imports at its start. The modules report which source
+#: files Python executed.
 PROBE = Path(__file__).parent / "probe"
 
 

@@ -19,7 +19,7 @@ from orchestrator.security.secrets.secret_kinds import (
 #: Maximum size of a window. Longer lines are read in windows that overlap.
 WINDOW_BYTES = 65536
 OVERLAP_BYTES = 8192
-#: For example ``@@@ -1,2 -3 +4,5 @@@``, if a merge is compared with two parents.
+#: Matches a hunk's header, for example ``@@@ -1,2 -3 +4,5 @@@`` of a merge with two parents.
 _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 
@@ -47,10 +47,7 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from git's output, which arrives in pieces.
-
-    Reads no further piece after ``most`` bytes in total.
-    """
+    """Reads added lines from git's output, which arrives in pieces, up to about ``most`` bytes."""
 
     most: int
     #: True if the text had more than ``most`` bytes, so that its end was not read.
@@ -77,8 +74,8 @@ class Additions:
                 yield self._block(whole.split(b"\n"))
             rest = begun
             if len(rest) > WINDOW_BYTES:
-                # The line continues. It is counted later, and the next window begins with the end
-                # of this one.
+                # The line continues, so it is not counted yet. The next window begins with the end
+                # of this window.
                 yield Block(rest, tuple(self._line(rest, is_whole=False)))
                 rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
         yield self._block([rest])
@@ -123,11 +120,13 @@ class Additions:
 MOST_BYTES = 128 * 1024 * 1024
 #: Maximum number of findings that are reported.
 MOST_FOUND = 200
-#: Lock files of packages. They contain checksums.
+#: Paths of files that are not scanned: lock files of packages, which contain checksums, minified
+#: scripts, and source maps.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
-#: Text with two or four bytes per character, in either byte order.
+#: Text in UTF-16 or UTF-32, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
-#: Minimum length of text that is searched, which is the length of the shortest secret.
+#: Minimum number of NUL bytes for a search of such text. The shortest secret has this number of
+#: characters.
 _LEAST_WIDE = 16
 ADVICE = (
     "every commit counts, because removed text stays in the history. Remove the secret from the "

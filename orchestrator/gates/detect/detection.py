@@ -16,7 +16,7 @@ from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rul
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Words that show that a file contains tests. They count in addition to the file's name.
+#: Words that show that a file contains tests; the file's name must show this, too.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Maximum number of test files that are searched for these words.
 _MOST_READ = 20
@@ -47,7 +47,8 @@ def detected(files: GateFiles) -> Iterator[Gate]:
             yield _gate(name, files, why)
     yield from javascript.gates(files)
     yield from security_tools.gates(files)
-    # With a gate of tests, ``make test`` is no gate, because it usually runs the same tests.
+    # If another gate runs tests, ``make test`` becomes no gate, because it usually runs the same
+    # tests.
     has_tests = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     if not (has_tests or javascript.has_tests(files)):
         yield from list(_make(files))[:1]
@@ -109,8 +110,8 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    # A file's name and its content must both show that it has tests. It may be in the directory of
-    # the code.
+    # A file's name and its content must both show that the file has tests. Test files may be next
+    # to the code.
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -145,15 +146,15 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    # The worktree's modules come first: a gate would otherwise import an editable installation of
-    # the project from elsewhere. Only the directory ``probe`` comes before them, because the
-    # project may have its own ``sitecustomize``.
+    # Put the worktree's modules first, so that a gate does not import an editable installation of
+    # the project from elsewhere. Only the directory ``probe`` comes before, because the project may
+    # have its own ``sitecustomize``.
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
-    # The configuration may contain "fix". Problems that ruff fixes would not be reported.
+    # The configuration may contain "fix", but ruff does not report the problems that it fixes.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
         "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",

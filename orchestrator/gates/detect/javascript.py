@@ -24,7 +24,7 @@ _RUNNERS = {
     ),
 }
 _LOOKS_AT = patterns_of("JavaScript", "TypeScript", "Vue", "Svelte")
-#: Tools in a script that may judge files of any language.
+#: Tools in a script that may check files of any language.
 _OTHER_TOOLS = re.compile(
     r"(?:^|[;&|(]|\b(?:exec|env|time|run)\b)\s*(?:\w+=\S*\s+)*"
     r"(?:make|just|task|tox|nox|pytest|python[\d.]*|uv|poetry|go|cargo|mvn|gradlew?|dotnet|bundle"

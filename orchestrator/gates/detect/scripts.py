@@ -10,7 +10,7 @@ from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.json_values import object_in
 
-#: Maximum number of paths that are checked per text.
+#: Maximum number of words in a text that are checked as paths.
 _MOST_LOOKS = 20
 #: Maximum number of scripts that are searched for further scripts.
 _MOST_READ = 5
@@ -35,28 +35,28 @@ _WORD = re.compile(r"[\w./-]+")
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 #: Commands that always succeed at the end of a pipe, whatever the commands before them do.
 _FILTERS = frozenset({"cat", "head", "tail", "tee"})
-#: Options with which make prints the commands and runs none.
+#: Options with which make only prints the commands.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
-#: Words with which a command before the last one may decide the exit code.
+#: Words with which any command, not only the last, may decide the exit code.
 _MAY_END = frozenset(
     {"exit", "return", "set", "trap", "exec", "eval", "source", ".", "if", "case", "for", "while"}
     | {"until", "{", "}"}
 )
 _SEQUENCE = frozenset({";", "&"})
 _OR, _AND = "||", "&&"
-#: Texts that are not judged: an expansion that fails if a variable is unset, and a "#" that is no
-#: comment for the shell.
+#: Marks of texts that are not analyzed: an expansion that fails if a variable is unset (``:?``),
+#: and a "#" that begins no comment.
 _NOT_JUDGED = re.compile(r":\?|\S#")
 _PIPES = frozenset({"|", "|&"})
 
 
-#: True if the scripts that a command runs always succeed; False if it runs none, or unknown ones.
-#: The argument has the words of the command.
+#: Returns True if the scripts that a command runs always succeed; False if the command runs no
+#: script or an unknown script. The argument is the command's words.
 Called = Callable[[Sequence[str]], bool]
 
 
 def judges_nothing(text: str, called: Called) -> bool:
-    """True if the commands always succeed, so that they cannot reject a change.
+    """True if the commands always succeed, so that a gate with them rejects no change.
 
     Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
     and commands that only run such commands. False if the text cannot be split into commands.
@@ -77,8 +77,8 @@ def judges_nothing(text: str, called: Called) -> bool:
 def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     """True if a line of commands always succeeds.
 
-    ``may_end``: True if every command of the line may decide the exit code. Otherwise the last
-    command of a sequence and of a pipe decides it.
+    ``may_end``: True if every command of the line may decide the exit code; False if only the last
+    command of a sequence or pipe does.
     """
     if {"(", ")", "!"} & {*line}:
         return False
@@ -90,7 +90,7 @@ def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
 
 
 def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
-    """True if pipes joined by ``&&`` and ``||`` always succeed. The shell joins from the left."""
+    """True if pipes joined by ``&&`` and ``||`` always succeed; evaluated from left to right."""
     operators = [word for word in words if word in (_OR, _AND)]
     first, *rest = (
         _pipe_succeeds(each, called, may_end=may_end) for each in _split(words, {_OR, _AND})
@@ -169,7 +169,7 @@ def _operand(words: list[str]) -> str:
 
 def _existing(text: str, files: GateFiles) -> Iterator[str]:
     top, words = files.names(), dict.fromkeys(each.removeprefix("./") for each in _programs(text))
-    # A word is no file if its first directory does not exist at the top.
+    # A word is no path if its first part is not in the top directory.
     likely = [word for word in words if word.split("/")[0] in top]
     yield from (word for word in likely[:_MOST_LOOKS] if files.read(word))
 
@@ -195,7 +195,8 @@ class Calls:
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
-        #: True for each call that always succeeds, and for a call whose texts are being read.
+        #: By call: True if the call always succeeds. Also True while the call's texts are being
+        #: read.
         self._verdicts: dict[str, bool] = {}
 
     def judge_nothing(self, text: str) -> bool:

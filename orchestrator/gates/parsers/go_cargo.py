@@ -39,7 +39,8 @@ class _Found:
                 self.flaws.append(Flaw(key, f"{place}::{name}: {message}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
-            # Ignore other lines: a test may print them itself, with a name that differs each time.
+            # Ignore other results, because a test may print such a line with a name that differs in
+            # each run.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:

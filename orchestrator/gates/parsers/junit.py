@@ -30,7 +30,7 @@ _MOST_CHARACTERS = 100_000
 #: Values of ``status`` of tests that did not run, in reports that have no ``skipped`` element for
 #: them.
 _NOT_RUN = ("notrun", "disabled")
-#: Class names without meaning. Node's own test runner gives one of them to every test.
+#: Class names without meaning. Node's own test runner gives such a name to every test.
 _NO_CLASS = ("", "test")
 
 
@@ -91,7 +91,7 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: The text of the first failure, while its element is being read; None otherwise.
+    #: The text of the first failure; None except while the failure's element is being read.
     body: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:

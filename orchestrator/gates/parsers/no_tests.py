@@ -1,4 +1,4 @@
-"""Detects that a gate found no test, skipped all tests, or hides that tests failed.
+"""Detects a gate that found no test, skipped all tests, or hides failed tests.
 
 The module is for gates that are judged only by their exit code. Only the output of a known test
 runner counts: other gates, such as linters, have no tests.

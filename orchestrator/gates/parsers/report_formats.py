@@ -7,8 +7,8 @@ from orchestrator.core.gates.gate import GateReport
 from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
-#: Maximum size of a report. A larger one is rejected, because a part of it would show the other
-#: tests as missing.
+#: Maximum size of a report. A larger report is rejected, because with only a part of the report,
+#: the other tests would count as missing.
 MOST_BYTES = 32 * 1024 * 1024
 #: Maximum bytes of the output that are read if a gate's exit code decides.
 MOST_PRINTED = 256 * 1024

@@ -107,7 +107,7 @@ class Rules:
         return found
 
     def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
-        # A result that names no invocation belongs to the run's only invocation, if there is only
+        # A result that names no invocation belongs to the run's invocation, if the run has only
         # one.
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
@@ -121,7 +121,7 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    # A result has the reference in ``rule``, or its id and index in ``ruleId`` and ``ruleIndex``.
+    # The reference is in ``rule``, or the rule's id and index are in ``ruleId`` and ``ruleIndex``.
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
         key: each for key, each in short.items() if each is not None
