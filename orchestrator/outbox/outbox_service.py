@@ -172,7 +172,7 @@ class OutboxService:
 
 
 def _log_failure(entry: OutboxEntry) -> None:
-    """Log the first failed attempt, and the last one."""
+    """Log a failure if it is the first or the last of the entry's attempts."""
     if entry.state is EntryState.FAILED:
         after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
     elif entry.last_error and entry.attempts == 1:

@@ -43,7 +43,7 @@ def signed_headers(
 ) -> dict[str, str]:
     """Return the headers of a message, with one signature for each key.
 
-    There are two keys while a secret is being replaced.
+    While a secret is being replaced, there are two keys.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}

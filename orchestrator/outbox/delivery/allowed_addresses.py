@@ -45,7 +45,8 @@ class AddressPolicy:
         host, port = _parts(url)
         if self.is_allowed(url):
             return
-        # A final dot means the same host, but some resolvers do not know "localhost.".
+        # Remove a final dot, which does not change the host, because some resolvers do not know
+        # "localhost.".
         for address in _addresses(host.rstrip("."), port):
             if not _is_public(address):
                 where = host if host.strip("[]") == address else f"{host} ({address})"

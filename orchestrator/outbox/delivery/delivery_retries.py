@@ -10,11 +10,10 @@ from orchestrator.outbox.delivery.http_sender import Outcome
 #: Seconds before the second and each later attempt, as Standard Webhooks proposes.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 #: Seconds before the second and each later attempt, after an answer 404 or 409. A workflow tool
-#: gives these answers shortly before it begins to wait for the message, and after it has continued.
+#: gives these answers if it does not wait for the message yet, or no longer.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Maximum number of attempts after another answer 3xx or 4xx. It is retried at all because it may
-#: come from a proxy.
+#: Maximum number of attempts after any other answer 3xx or 4xx, which may come from a proxy.
 MOST_REFUSED = 3
 #: Statuses 4xx that are retried like 5xx.
 _LATER = frozenset({408, 425, 429})

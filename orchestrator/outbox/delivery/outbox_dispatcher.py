@@ -13,16 +13,16 @@ from orchestrator.core.ports.outbox import OutboxEntry, OutboxStore
 logger = logging.getLogger(__name__)
 
 #: Maximum number of messages that are sent at the same time: in total, and to one endpoint. The
-#: second limit is lower, so that an endpoint that does not answer does not delay the others.
+#: second limit is lower, so that a silent endpoint does not delay messages to other endpoints.
 MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
-#: Seconds between two reads of the store while the sender waits for a due time.
+#: Maximum seconds between two reads of the store, while the next entry is not due.
 LONGEST_WAIT_SECONDS = 60.0
 #: Seconds until a retry after an error of the store.
 STORE_PAUSE_SECONDS = 2.0
-#: Seconds for which a stop waits for messages; unsent ones are sent after the next start.
+#: Seconds for which a stop waits for messages. Unsent messages are sent after the next start.
 STOP_SECONDS = 5.0
-#: A stop also sends messages that become due within this time, in seconds, because `run` stops its
-#: server right after the job. Notifications become due a moment later.
+#: A stop also sends messages that become due within this number of seconds: `run` stops its server
+#: right after the job, but notifications about the job's end become due a moment later.
 AHEAD_SECONDS = 10.0
 
 #: Sends one message; returns its new state, and the states of messages that were sent with it.
@@ -138,7 +138,8 @@ class OutboxDispatcher:
         except Empty:
             pass
         if self._unrecorded:
-            # After an error, the next turn stores these states, before it sends further messages.
+            # If this fails, the states stay in ``_unrecorded``, and the next turn stores them
+            # before it sends further messages.
             self._store.record(self._unrecorded)
             self._unrecorded = []
 

@@ -6,7 +6,7 @@ import subprocess
 from orchestrator.outbox.delivery.http_sender import Outcome
 
 TIMEOUT_SECONDS = 10.0
-#: The texts are arguments, so that no text is read as a part of the script.
+#: A script that gets the texts as arguments, so that no text becomes a part of the script.
 _SCRIPT = "on run argv\ndisplay notification (item 2 of argv) with title (item 1 of argv)\nend run"
 
 

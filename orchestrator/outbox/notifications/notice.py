@@ -8,9 +8,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
-#: Characters of a notification: a phone shows about two lines.
+#: Maximum characters of a notification, because a phone shows about two lines.
 MOST_TITLE, MOST_LINE = 80, 200
-#: Needs that a notification lists.
+#: Maximum number of needs in a notification.
 MOST_NEEDS = 3
 
 
