@@ -126,7 +126,8 @@ def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]
         except ReportError as error:
             if is_shortage(error):
                 raise
-            # An invalid place created by a worker must not prevent other reports.
+            # If a worker has made the path of one report unusable, the other reports are still
+            # written.
             errors.append(error)
     if errors:
         raise errors[0]
@@ -137,14 +138,14 @@ def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]
 #: FINAL_RESULT.md. The other ``..._ROOM`` are pairs: per worker, and in total. GitHub shows no
 #: Markdown file above 512 kB.
 FINAL_ROOM = 120_000
-#: Maximum characters of one worker's output in FINAL_RESULT.md: if the job has many workers, and if
-#: it has only one.
+#: Maximum characters of one worker's output in FINAL_RESULT.md, in a job with many workers, and in
+#: a job with one worker.
 FINAL_SHARE = (8_000, 40_000)
 LEVEL_ROOM = (20_000, 300_000)
 FAILURE_ROOM = (2_000, 60_000)
 
-#: Maximum number of entries of one kind in FINAL_RESULT.md; the rest is counted, and is in other
-#: reports.
+#: Maximum number of entries of one kind in FINAL_RESULT.md, which gives the number of further
+#: entries. Other reports have all entries.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
 #: Maximum number of comments of one round of feedback in FINAL_RESULT.md.
@@ -543,7 +544,7 @@ def _of_root(pages: Pages, index: JobTreeIndex) -> Iterator[tuple[str, str]]:
     yield "reports/tree.txt", "\n".join(text_tree(index, index.tree.root)) + "\n"
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
-    # Yield this report last, so that all targets of its links exist.
+    # Yield this report last, so that the targets of its links exist when it is written.
     yield "FINAL_RESULT.md", pages.final_result()
 
 

@@ -53,11 +53,12 @@ def headline(
 MOST_NAMED = 5
 #: Maximum number of commands that merge changes.
 MOST_COMMANDS = 4
-#: Agents without a model, and therefore without cost. A person answers a task that is a question.
+#: Agents without a model, which cost nothing: ``shell``, ``survey``, and the person that answers a
+#: question.
 _FREE = frozenset({"shell", SURVEY, PERSON})
 
-#: Causes for which changes of a successful worker are unmerged: all causes except a failed worker,
-#: a candidate that was not chosen, and a rolled-back attempt.
+#: Causes for which changes of a successful worker are unmerged. The other causes are a failed
+#: worker, a candidate that was not chosen, and a rolled-back attempt.
 _UNMERGED = frozenset(OutsideCause) - {
     OutsideCause.FAILED,
     OutsideCause.LOST_COMPARISON,
@@ -87,7 +88,7 @@ class Summary:
     unsuccessful: Sequence[Unsuccessful]
     #: Number of merged workers with further unmerged changes.
     in_part: int
-    #: True if a worker has cost money, or an agent may have.
+    #: True if a worker has cost money, or may have.
     has_cost: bool
 
 
@@ -178,7 +179,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that merge the unmerged changes, without repetitions.
+    """Return the commands that merge the unmerged changes, each command once.
 
     The comment of a command names all workers whose changes it merges.
     """

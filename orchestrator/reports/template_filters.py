@@ -35,7 +35,7 @@ _WHITE = lazy_pattern(r"\s+")
 
 _SPECIAL = lazy_pattern(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
 _BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
-#: Text in which no character has an effect: an underscore has none within a word.
+#: Text in which no character has an effect in Markdown. An underscore within a word has no effect.
 _WORDS = lazy_pattern(r"[A-Za-z0-9 /-]*(?:(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])[A-Za-z0-9 /-]+)*")
 _LINK_START = lazy_pattern(r"(?i)\b(www|mailto|xmpp)([.:])")
 _PLAIN_PATH = lazy_pattern(r"[A-Za-z0-9/._~-]*")
@@ -152,7 +152,8 @@ _SIGN = lazy_pattern(
 )
 _PROSE_COLUMNS = 120
 _RUN = lazy_pattern(r"(\\?)(`+)")
-#: Ends of links and their definitions; GitHub's alerts and formulas.
+#: Replacements for the ends of links and of their definitions, and for GitHub's alerts and
+#: formulas.
 _NEUTRAL = {"](": "]&#40;", "]:": "]&#58;", "][": "]&#91;", "[!": "&#91;!", "$": "&#36;"}
 #: Code blocks that GitHub draws as diagrams.
 _DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}

@@ -38,7 +38,8 @@ _NOT_BRIEF = frozenset("\n`*#|[<")
 NO_LINES: Mapping[str, tuple[int, int]] = {}
 
 SECTION = "\n## "
-#: Minimum length of a last section that is compared with those of other workers' outputs.
+#: Minimum length of an output's last section that is compared with the last sections of other
+#: outputs.
 REPEATED_CHARACTERS = 300
 
 
@@ -70,7 +71,7 @@ class EarlierAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PersonsWord:
-    """What a person wrote: an answer to a question, or one round of feedback."""
+    """A text of a person: an answer to a question, or one round of feedback."""
 
     at: float
     #: Name of the task or worker that the comment or answer is for.
@@ -96,7 +97,7 @@ class WorkerView:
     locks: Sequence[str]
     #: True if another candidate succeeded at the same task, so that this failure did no harm.
     replaced: bool
-    #: True if no other candidate of the task was better.
+    #: False if the worker is a candidate that was not chosen.
     counts: bool
     reason: str
     attempts: int
@@ -249,7 +250,8 @@ class ReportSpace:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
-        #: Long last sections of outputs in the report. Workers of one kind often have the same one.
+        #: Long last sections of the outputs in the report. Workers of one kind often end with the
+        #: same section.
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:

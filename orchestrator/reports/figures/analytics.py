@@ -334,7 +334,7 @@ def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[objec
     return names, attrgetter(*names)
 
 
-#: Figures contain no cycles.
+#: Encoder without a check for cycles, because figures contain none.
 _json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 
 

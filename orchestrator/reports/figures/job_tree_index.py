@@ -1,11 +1,10 @@
 """Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
-The critical path is the longest chain of work that cannot run in parallel. With any number of
-slots, a job takes at least as long as its critical path.
+The critical path is the longest chain of work in which each part must wait for the part before.
+Even with unlimited slots, a job takes at least as long as its critical path.
 
-In the path, a task comes after its dependencies. The share of a worker is the worker's own work and
-the critical paths of its child jobs. If child jobs run in parallel, the share contains only the
-longest of their paths.
+In the path, a task comes after its dependencies. A worker adds its own work and the critical paths
+of its child jobs. Of child jobs that run in parallel, only the longest path is added.
 """
 
 from collections import Counter, defaultdict
@@ -368,8 +367,7 @@ class WorkerFigures:
     ended_at: float | None
     attempts: int
     retries: int
-    #: Seconds between the time when the worker could start (job and dependencies ready) and its
-    #: start.
+    #: Seconds from the time when the worker could start (job and dependencies ready) to its start.
     queued_seconds: float | None
     #: Seconds of work in all attempts, without the time of unfinished child jobs.
     work_seconds: float
@@ -422,7 +420,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
         queued_seconds=_queued_seconds(index, worker, started_at),
         work_seconds=own_seconds(index, worker),
         waited_seconds=overlap_seconds(index.runs(worker), index.lent(worker)),
-        # Both were measured together, or neither was.
+        # CPU time and memory are measured together, so both are known or both are unknown.
         cpu_seconds=None if peak_memory_bytes is None else _cpu_seconds(worker, exits),
         peak_memory_bytes=peak_memory_bytes,
         steps=usage.steps,
