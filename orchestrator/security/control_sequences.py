@@ -5,18 +5,18 @@ A sequence is removed even if it is split between chunks.
 
 import re
 
-#: Bytes that are no control character, and begin none. Text of only these bytes needs no search.
+#: Bytes that occur in no control character. Text of only these bytes needs no search.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
-#: An escape that begins no color or weight (SGR). Only SGR sequences are kept.
+#: An escape that does not begin a color or weight (SGR). All sequences except SGR are removed.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
-#: Control characters U+0080 to U+009F, or the first of their two bytes alone.
+#: Control characters U+0080 to U+009F (C1), or only the first of their two bytes.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
 #: The rest of a string, such as a window title. A line end also ends it, so that an unclosed
 #: string takes one line only.
 _STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
 #: ECMA-48 in UTF-8: CSI; OSC, DCS, SOS, PM, and APC; any other escape; the same with C1 characters;
-#: other controls. A lone first byte of a C1 character is removed, too. Otherwise it could form a C1
-#: character with a later byte, once the bytes between the two are removed.
+#: other controls. A lone first byte of a C1 character is removed, too. Otherwise, after the removal
+#: of the bytes that follow, it could form a C1 character with a later byte.
 _REMOVED = re.compile(
     rb"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"
     rb"|\x1b[\]PX^_]" + _STRING + rb"|\x1b(?!\[)[ -/]*[0-~]?"
@@ -78,7 +78,8 @@ def _is_clean(stream: bytes) -> bool:
         return True
     if special.translate(None, b"\x1b\xc2"):
         return False
-    # Two searches for escapes: removing colors first took eight times as long for colorful output.
+    # Two searches for escapes, because removing colors first took eight times as long for colorful
+    # output.
     return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 

@@ -216,7 +216,7 @@ def environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Return those PIDs whose process may be in the middle of an exec.
+    """Return the PIDs among ``pids`` whose process may be in the middle of an exec.
 
     ``pids``: processes with an empty environment.
     """

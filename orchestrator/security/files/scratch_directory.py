@@ -1,7 +1,7 @@
 """A private directory for temporary files of one attempt, or of one run of a gate.
 
-It is not below the worker's own directory, because the path of a Unix socket may have only about
-100 characters.
+The directory is not below the worker's own directory, because the path of a Unix socket may have
+only about 100 characters.
 """
 
 import logging

@@ -16,9 +16,9 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search for settings ends at the orchestrator's workspace"
-#: Content of each file that ends a tool's search. In a project without settings, the tool must
-#: behave as before: the file sets nothing if the tool would use its defaults, and causes an error
-#: if the tool would fail.
+#: Content of each file that ends a tool's search. A file must not change a tool's behavior in a
+#: project without settings: it sets nothing if the tool then uses defaults, and causes an error if
+#: the tool then fails.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -32,7 +32,8 @@ FILES: Mapping[str, str] = {
     ".prettierrc": "{}\n",
     "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
     "tsconfig.json": '{"files": []}\n',
-    # npm and pnpm refuse to install next to it; Node.js reads it for the module type of a file.
+    # npm and pnpm refuse to install next to this file; Node.js reads the module type of scripts
+    # from it.
     "package.json": (
         '{"private": true, "devEngines": {"packageManager": '
         '{"name": "none-here", "onFail": "error"}}}\n'
@@ -72,9 +73,9 @@ def variables(workspace: Path) -> dict[str, str]:
     """Return the variables that end searches; they are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
-        # This is needed even after a worker has removed its worktree's .git.
+        # Needed in case a worker removes its worktree's .git.
         "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
-        # Otherwise Go runs git for the repository above, and fails if git finds none.
+        # Without this setting, Go runs git for the repository above, and fails if git finds none.
         "GOFLAGS": "-buildvcs=false",
     }
     if any(os.path.exists(above / "go.work") for above in Path(workspace).resolve().parents):
@@ -109,8 +110,7 @@ def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     """Return the variables that keep Go and pytest from using a directory above a worktree.
 
-    A tool is not limited if a directory from ``cwd`` up to the worktree's top has settings for the
-    tool.
+    A tool is not limited if its settings are in a directory from ``cwd`` up to the worktree's top.
     """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)

@@ -1,4 +1,4 @@
-"""Two umasks: the product's own files are private, files in the user's checkout are as the user's.
+"""Two umasks: private for the product's own files, and the user's for files in the user's checkout.
 
 The umask of a process decides who may read the files that the process creates.
 """
@@ -19,5 +19,5 @@ def make_private() -> None:
 
 
 def users_umask() -> int | None:
-    """Return the umask for files in the user's checkout; None if it is this process's own."""
+    """Return the umask for files in the user's checkout; None if this process already has it."""
     return _former[0] if _former else None

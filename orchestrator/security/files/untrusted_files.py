@@ -22,9 +22,10 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise a
-    worker could block the server, or make it read other files. A worker cannot redirect the call
-    by replacing a directory. Raise FileNotFoundError, NotPlain, or another OSError.
+    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``, because
+    with these a worker could block the server, or make it read other files. A worker that replaces
+    a directory during the call cannot redirect the call. Raise FileNotFoundError, NotPlain, or
+    another OSError.
     """
     return os.fdopen(_opened(path, within), "rb", buffering=0)
 
@@ -115,8 +116,8 @@ def _nth_from_end(block: bytes, count: int) -> int:
 
 
 def _read(handle: int, limit: int) -> bytes:
-    # One read may return less than requested. Python allocates the requested size in advance, so
-    # the limit itself is not requested.
+    # Read in a loop, because one read may return less than requested. Do not request ``limit``
+    # bytes, because Python allocates the requested size in advance.
     pieces, left = list[bytes](), limit
     while left and (piece := os.read(handle, min(left, _PIECE_BYTES))):
         pieces.append(piece)

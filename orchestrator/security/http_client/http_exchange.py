@@ -1,7 +1,7 @@
 """One HTTP exchange: opens a plain connection, writes a request, and reads the answer.
 
-``LoopbackSession`` and ``StdlibClient`` use it. It uses only the standard library. It uses
-no proxy, and follows no redirects.
+For ``LoopbackSession`` and ``StdlibClient``. Standard library only. Uses no proxy, and follows no
+redirects.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The HTTP client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-It uses only the standard library. It uses no proxy, which could see the key, and follows no
+Standard library only. The client uses no proxy, because a proxy could see the key, and follows no
 redirects. Other programs use ``OrchestratorClient``.
 """
 
@@ -59,9 +59,9 @@ class StdlibClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Make one call. Raise OSError if the answer is incomplete.
+        """Make one call.
 
-        Raise OSError also if no data arrives for ``timeout`` seconds.
+        Raise OSError if the answer is incomplete, or if no data arrives for ``timeout`` seconds.
         """
         headers = {"X-API-Key": self._key} if self._key else {}
         if idempotency_key:

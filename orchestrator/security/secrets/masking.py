@@ -14,8 +14,8 @@ from typing import NamedTuple
 MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
-#: Schemes of addresses that have a host after ``//``. Other addresses, such as tgram:// of apprise,
-#: may have a token in that place.
+#: Schemes of addresses that have a host after ``//``. Addresses with other schemes, such as
+#: tgram:// of apprise, may have a token there.
 _WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
 #: Names of variables with secrets. GIT_AUTHOR_NAME is excluded: its value occurs in agents' normal
 #: output.
@@ -38,9 +38,9 @@ _Span = tuple[int, int]
 
 
 class _Forms(NamedTuple):
-    #: Forms that are searched literally.
+    #: Forms of the secrets that are searched literally.
     plain: list[bytes]
-    #: Forms that are also searched across line breaks.
+    #: Forms of the secrets that are also searched across line breaks.
     base64: list[bytes]
 
 
@@ -48,8 +48,8 @@ class Masker:
     """Masks secrets in a stream, in each form in which programs write them.
 
     ``feed`` holds back bytes at the end of the stream that may begin a secret. Call ``release``
-    when the stream was silent for a moment. Otherwise, the end of a line may be missing because of
-    one such byte.
+    when the stream was silent for a moment, so that the end of a line is not missing because of
+    held bytes.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -206,10 +206,7 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return how many bytes at the end of ``stream`` are the beginning of ``form``.
-
-    The whole form does not count as its beginning.
-    """
+    """Return the length of the longest proper prefix of ``form`` at the end of ``stream``."""
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):
         if form.startswith(tail[at:]):

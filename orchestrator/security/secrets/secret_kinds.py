@@ -43,8 +43,8 @@ KINDS = (
     ),
     _kind(
         PRIVATE_KEY,
-        # The text must not be followed by a NUL: programs that read such keys contain these words,
-        # but with a NUL after them.
+        # No NUL may follow: programs that read such keys contain the same words with a NUL after
+        # them.
         rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
         b"PRIVATE KEY",
     ),
@@ -135,7 +135,7 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    # Typed text, as in tests, repeats parts; a random secret does not.
+    # Text that a person typed, as in tests, repeats parts. A random secret does not.
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)
 
