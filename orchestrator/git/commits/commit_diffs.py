@@ -1,4 +1,4 @@
-"""Differences between two commits: numbers of lines, and patches."""
+"""Differences between two commits: paths, numbers of lines, and patches."""
 
 import re
 from collections.abc import Iterator
@@ -43,6 +43,12 @@ def work(git: Git, start: str, end: str) -> BranchWork:
 def _commit(field: str) -> tuple[str, str]:
     commit, _, subject = field.partition(" ")
     return commit, subject[:SUBJECT_CHARACTERS]
+
+
+def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
+    """Return the paths that differ between two commits. ``kinds``: letters for --diff-filter."""
+    how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
+    return git.run("diff-tree", *how, before, after, "--").fields
 
 
 def size(git: Git, start: str, end: str) -> ChangeSize:

@@ -9,6 +9,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import leftover_files
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit_diffs import differing
 from orchestrator.git.landing import update_checkout
 from orchestrator.security import proc
 
@@ -41,7 +42,7 @@ def restore(git: Git, before: str, after: str) -> bool:
 
 def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
     top = _top(git)
-    paths = update_checkout.differing(git, kinds, before, after)
+    paths = differing(git, kinds, before, after)
     return [each for each in paths if os.path.lexists(os.path.join(top, each))]
 
 
@@ -52,7 +53,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
     """
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
-        others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
+        others &= _unlike(git, commit) | {*differing(git, absent, before, after)}
     return not all(_is_beginning(git, after, each) for each in others)
 
 

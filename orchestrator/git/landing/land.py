@@ -4,7 +4,6 @@ If the job started from uncommitted work, the branch gets only the workers' chan
 """
 
 import os
-import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -28,39 +27,16 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.command.user_repository import path_of
 from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
+from orchestrator.git.landing.checkout_checks import check_clean, check_committed, is_between
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.file_merge import merged_by_drivers
 from orchestrator.security.files.umask import users_umask
 
 _MOST_NAMED = 10
 _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
-
-
-def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise InTheWay if files with which the job started are still uncommitted."""
-    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
-    top = git.run("rev-parse", "--show-toplevel").text
-    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
-    status = Git(top, git.env).run("status", *how).fields
-    still = sorted({path_of(each) for each in status}.intersection(taken))
-    if still:
-        files = "file is" if len(still) == 1 else "files are"
-        raise InTheWay(
-            f"cannot land: {len(still)} {files} still uncommitted since the job started: "
-            f"{', '.join(still[:_MOST_NAMED])}; nothing was changed; "
-            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
-            files=still,
-        )
-
-
-def _committing(top: str, paths: Sequence[str]) -> str:
-    git = f"git -C {shlex.quote(top)}"
-    which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
-    return f"{git} add {which} && {git} commit"
 
 
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
@@ -267,7 +243,7 @@ class Landing:
         self._resume()
         if self._dirt:
             check_committed(self._git, self._dirt, self.job_id)
-        update_checkout.check_clean(self._git)
+        check_clean(self._git)
         before = self._head()
         common = self._git.ask("merge-base", before, result)
         if common == result:
@@ -456,7 +432,7 @@ class Landing:
             meant, what = before, "undo of"
         else:
             return False
-        between = update_checkout.is_between(self._git, head, meant)
+        between = is_between(self._git, head, meant)
         if not between and not interrupted_checkout.has_only_added(self._git, head, meant):
             return False
         if interrupted_checkout.restore(self._git, head, meant):

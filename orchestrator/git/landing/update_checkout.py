@@ -4,22 +4,16 @@ If the move is impossible, nothing changes.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.command.user_repository import path_of
-from orchestrator.git.repair.broken_worktrees import unfinished
-
-#: Maximum number of files that an error names.
-MOST_NAMED = 10
+from orchestrator.git.commits.commit_diffs import differing
+from orchestrator.git.landing.checkout_checks import check_clean, check_finished, check_untracked
 
 
 def move(
@@ -31,8 +25,8 @@ def move(
     ``mark``: a ref that exists while the files are a mix of both commits.
     """
     check_clean(git)
-    _check_finished(git)
-    _check_untracked(git, before, after)
+    check_finished(git)
+    check_untracked(git, before, after)
     _check_locks(git, before, after, drop, mark)
     # Let git compare the content of files first. A file may have a new time but the same content,
     # and a changed file may still look unchanged in the index.
@@ -56,83 +50,6 @@ def move(
     failpoints.reached("landing: moved")
     for ref in (*drop, *filter(None, [mark])):
         _drop(git, ref)
-
-
-def check_clean(git: Git) -> None:
-    changed = [path_of(each) for each in _changed(git)]
-    if changed:
-        raise InTheWay(
-            "the checkout has uncommitted changes; nothing was changed; commit or stash them "
-            f"first: {listed(changed, MOST_NAMED)}",
-            files=changed,
-        )
-
-
-def is_between(git: Git, before: str, after: str) -> bool:
-    """True if there are changed files, and all of them differ between the two commits."""
-    changed = {path_of(each) for each in _changed(git)}
-    return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
-
-
-def _changed(git: Git) -> list[str]:
-    return git.run("status", "--porcelain=v2", "-z", "--untracked-files=no").fields
-
-
-def _check_finished(git: Git) -> None:
-    # After a landing, an unfinished operation, such as a rebase, would continue from another
-    # commit.
-    kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
-    if kinds:
-        raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
-
-
-def _check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise InTheWay for untracked files that the move would overwrite.
-
-    Includes ignored files, which git overwrites without a warning.
-    """
-    top = git.run("rev-parse", "--show-toplevel").line
-    paths = differing(git, "A", before, after)
-    tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
-    places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
-    lost = [each for place in places for each in _files(top, place) if each not in tracked]
-    if lost:
-        files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
-        raise InTheWay(
-            f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; move "
-            f"{them} away first",
-            files=lost,
-        )
-
-
-def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return the paths that differ between two commits. ``kinds``: letters for --diff-filter."""
-    how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
-    return git.run("diff-tree", *how, before, after, "--").fields
-
-
-def _in_the_way(top: str, path: str) -> str:
-    """Return the existing path that blocks a new file at ``path``; "" if there is none.
-
-    This is a file or a link in place of one of the directories above ``path``, otherwise ``path``
-    itself.
-    """
-    parts = path.split("/")
-    for count in range(1, len(parts)):
-        above = "/".join(parts[:count])
-        place = os.path.join(top, above)
-        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
-            return above
-    return path if os.path.lexists(os.path.join(top, path)) else ""
-
-
-def _files(top: str, path: str) -> Iterator[str]:
-    if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
-        yield path
-        return
-    with os.scandir(os.path.join(top, path)) as entries:
-        for entry in sorted(entries, key=lambda each: each.name):
-            yield from _files(top, f"{path}/{entry.name}")
 
 
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:

@@ -1,0 +1,114 @@
+"""Checks of the user's checkout before a landing moves it. They change nothing."""
+
+import os
+import shlex
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from orchestrator.core.errors import Conflict, InTheWay
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
+from orchestrator.git.command.runner import Git
+from orchestrator.git.command.user_repository import path_of
+from orchestrator.git.commits.commit_diffs import differing
+from orchestrator.git.repair.broken_worktrees import unfinished
+
+#: Maximum number of files that an error names.
+MOST_NAMED = 10
+
+
+def check_committed(git: Git, dirt: str, job_id: str) -> None:
+    """Raise InTheWay if files with which the job started are still uncommitted."""
+    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
+    top = git.run("rev-parse", "--show-toplevel").text
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    status = Git(top, git.env).run("status", *how).fields
+    still = sorted({path_of(each) for each in status}.intersection(taken))
+    if still:
+        files = "file is" if len(still) == 1 else "files are"
+        raise InTheWay(
+            f"cannot land: {len(still)} {files} still uncommitted since the job started: "
+            f"{', '.join(still[:MOST_NAMED])}; nothing was changed; "
+            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            files=still,
+        )
+
+
+def _committing(top: str, paths: Sequence[str]) -> str:
+    git = f"git -C {shlex.quote(top)}"
+    which = shlex.join(["--", *paths]) if len(paths) <= MOST_NAMED else "-A"
+    return f"{git} add {which} && {git} commit"
+
+
+def check_clean(git: Git) -> None:
+    """Raise InTheWay if tracked files have uncommitted changes."""
+    changed = [path_of(each) for each in _changed(git)]
+    if changed:
+        raise InTheWay(
+            "the checkout has uncommitted changes; nothing was changed; commit or stash them "
+            f"first: {listed(changed, MOST_NAMED)}",
+            files=changed,
+        )
+
+
+def is_between(git: Git, before: str, after: str) -> bool:
+    """True if there are changed files, and all of them differ between the two commits."""
+    changed = {path_of(each) for each in _changed(git)}
+    return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
+
+
+def _changed(git: Git) -> list[str]:
+    return git.run("status", "--porcelain=v2", "-z", "--untracked-files=no").fields
+
+
+def check_finished(git: Git) -> None:
+    """Raise Conflict if a rebase, merge, or similar operation is unfinished."""
+    # After a landing, an unfinished operation, such as a rebase, would continue from another
+    # commit.
+    kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
+    if kinds:
+        raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
+
+
+def check_untracked(git: Git, before: str, after: str) -> None:
+    """Raise InTheWay for untracked files that the move would overwrite.
+
+    Includes ignored files, which git overwrites without a warning.
+    """
+    top = git.run("rev-parse", "--show-toplevel").line
+    paths = differing(git, "A", before, after)
+    tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
+    places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
+    lost = [each for place in places for each in _files(top, place) if each not in tracked]
+    if lost:
+        files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
+        raise InTheWay(
+            f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; move "
+            f"{them} away first",
+            files=lost,
+        )
+
+
+def _in_the_way(top: str, path: str) -> str:
+    """Return the existing path that blocks a new file at ``path``; "" if there is none.
+
+    This is a file or a link in place of one of the directories above ``path``, otherwise ``path``
+    itself.
+    """
+    parts = path.split("/")
+    for count in range(1, len(parts)):
+        above = "/".join(parts[:count])
+        place = os.path.join(top, above)
+        if os.path.lexists(place) and (os.path.islink(place) or not os.path.isdir(place)):
+            return above
+    return path if os.path.lexists(os.path.join(top, path)) else ""
+
+
+def _files(top: str, path: str) -> Iterator[str]:
+    if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
+        yield path
+        return
+    with os.scandir(os.path.join(top, path)) as entries:
+        for entry in sorted(entries, key=lambda each: each.name):
+            yield from _files(top, f"{path}/{entry.name}")
