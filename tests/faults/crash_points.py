@@ -140,9 +140,9 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "integration/engine/service/reruns/test_feedback_crashes.py::"
         "test_a_crash_loses_no_comment_and_begins_no_second_attempt"
     ): OF_FEEDBACK,
-    "unit/git/merge/test_merge_tree.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
+    "unit/git/landing/test_land.py::test_what_a_crash_left_landed_can_be_undone": OF_LANDING,
     (
-        "unit/git/merge/test_merge_tree.py::"
+        "unit/git/landing/test_land.py::"
         "test_an_undo_that_was_killed_among_the_files_is_finished_or_reverted"
     ): OF_UNDOING,
 }

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from tests.support.project import Project
 
 WHO = Signature(name="worker_1", email="worker_1@example.org")
 FILES = {"a.txt": "one\ntwo\nthree\n", "dir/b.txt": "b\n"}
+
+
+def branch_with(project: Project, name: str, changes: Mapping[str, str | None]) -> str:
+    """Commit changes (None: remove) on a new branch of ``main``. Return the commit."""
+    project.git("checkout", "-q", "-b", name, "main")
+    for path, text in changes.items():
+        if text is None:
+            project.git("rm", "-q", path)
+        else:
+            project.write(path, text)
+            project.git("add", "--", path)
+    project.git("commit", "-q", "-m", name)
+    project.git("checkout", "-q", "main")
+    return project.git("rev-parse", name)
 
 
 @pytest.fixture
