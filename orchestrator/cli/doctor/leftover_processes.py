@@ -14,7 +14,7 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     None if there are none. With ``root_id``, only processes of this root job count.
     """
     # imported here, because --help does not need it
-    from orchestrator.launchers.local.leftover_processes import leftovers
+    from orchestrator.launchers.local.leftover_process_detection import leftovers
 
     found = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]
     if not found:

@@ -15,7 +15,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.launchers.local.leftover_processes import leftovers
+from orchestrator.launchers.local.leftover_process_detection import leftovers
 from orchestrator.security import proc
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, marked, shell, until

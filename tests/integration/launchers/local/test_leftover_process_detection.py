@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.local.leftover_processes import Leftover, is_orphan, leftovers
+from orchestrator.launchers.local.leftover_process_detection import Leftover, is_orphan, leftovers
 from orchestrator.launchers.process import process_control
 from orchestrator.security import proc
 
