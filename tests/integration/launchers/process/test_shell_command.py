@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.process import worker_process
+from orchestrator.launchers.process import shell_command
 from orchestrator.launchers.process.worker_process import start_worker
 
 #: Run without a shell.
@@ -101,12 +101,12 @@ def test_both_ways_agree(place: Path) -> None:
 def test_only_plain_commands_start_no_shell(place: Path) -> None:
     env = _environment(place)
     words = {
-        each: worker_process.direct_words(["bash", "-c", each], env) for each in (*DIRECT, *BY_BASH)
+        each: shell_command.direct_words(["bash", "-c", each], env) for each in (*DIRECT, *BY_BASH)
     }
     assert [each for each in DIRECT if not words[each]] == []
     assert [each for each in BY_BASH if words[each]] == []
     assert words["  /bin/ls   -a\t. "] == ["/bin/ls", "-a", "."]
-    assert not worker_process.direct_words(["sh", "-c", "ls"], env)
+    assert not shell_command.direct_words(["sh", "-c", "ls"], env)
 
 
 def test_every_builtin_and_keyword_is_bashs_own() -> None:
@@ -115,7 +115,7 @@ def test_every_builtin_and_keyword_is_bashs_own() -> None:
     )
     names = listed.stdout.split()
     assert len(names) > 50
-    assert [each for each in names if worker_process.direct_words(["bash", "-c", each], {})] == []
+    assert [each for each in names if shell_command.direct_words(["bash", "-c", each], {})] == []
 
 
 @pytest.mark.parametrize(
