@@ -1,4 +1,4 @@
-"""Authentication of callers, by API key or browser session."""
+"""Authentication of requests, by API key or browser session. Without a valid one, a 401."""
 
 import hmac
 import shlex
@@ -8,7 +8,6 @@ from flask import Request, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER, READING
 from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
-from orchestrator.api.access.rate_limits import check_rate
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Caller
@@ -20,8 +19,6 @@ KEY_HEADER = "X-API-Key"
 #: of another port.
 TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
-#: Calls that create work.
-SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
 
 
@@ -37,22 +34,7 @@ def caller() -> Caller:
 
 
 def authenticate() -> None:
-    """Identify the caller, before any other part of the request is read.
-
-    Raises a 401 for an unknown caller, a 403 for a change by a read-only key or without a session's
-    token, and a 429 at a rate limit.
-    """
-    if request.method == "OPTIONS":
-        return  # the answer contains only the allowed methods
-    identify()
-    reads = request.method in READING
-    if not reads:
-        service().access.check_change(g.caller)
-    check_rate(caller().full_name, reads=reads, submits=request.endpoint in SUBMISSIONS)
-
-
-def identify() -> None:
-    """Identify the caller, without checking the key's scope or rate limits.
+    """Find the caller of the request, by its key or browser session.
 
     Raise a 401 for an unknown caller, and a 403 for a session's change without its token.
     """
@@ -61,7 +43,7 @@ def identify() -> None:
     key = given_key(request)
     try:
         g.caller = _session_caller() if key is None else None
-        g.caller = g.caller or service().access.authenticate(key)
+        g.caller = g.caller or service().callers.of_key(key)
     except Unauthorized as error:
         raise _unauthorized(error, key) from None
     request.environ[CALLER] = g.caller.full_name
@@ -76,7 +58,7 @@ def _session_caller() -> Caller | None:
     if cookie is None:
         return None
     session = browser_sessions().find(cookie)
-    found = service().access.holder_of_key(session.key_hash)
+    found = service().callers.of_key_hash(session.key_hash)
     if request.method not in READING and not _has_token(session):
         raise ProblemError(
             status=HTTPStatus.FORBIDDEN,

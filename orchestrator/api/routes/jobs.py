@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from flask import Blueprint, Response, current_app
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_report_name
@@ -39,7 +40,7 @@ from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 #: Media types of reports, by the suffix of the file's name.
 MEDIA_TYPES = {

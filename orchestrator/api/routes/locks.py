@@ -7,7 +7,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response_caching import JSON, json_answer
@@ -24,7 +25,7 @@ from orchestrator.schemas import calls
 from orchestrator.schemas.requests.query_parameters import LONGEST_WAIT_SECONDS, NoQuery
 
 blueprint = Blueprint("locks", __name__, url_prefix="/api/v1/locks")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 
 @blueprint.get("")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from orchestrator.api.access.audit import READS, TOOL
-from orchestrator.api.access.authentication import caller, identify, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.rate_limits import check_rate
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.api.mcp.tool_execution import ToolCall, ToolContext
 
 blueprint = Blueprint("mcp", __name__)
-blueprint.before_request(identify)
+blueprint.before_request(authenticate)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 NO_STORE = ("Cache-Control", "no-store")

@@ -6,7 +6,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response_caching import json_answer
@@ -17,7 +18,7 @@ from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 
 @blueprint.get("/conflicts")

@@ -5,8 +5,9 @@ from functools import partial
 
 from flask import Blueprint, Response, current_app, request
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.log_response import log_part, text_file
@@ -43,7 +44,7 @@ from orchestrator.schemas.requests.query_parameters import (
 )
 
 blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -8,7 +8,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response_caching import json_answer
@@ -29,7 +30,7 @@ from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("worker_control", __name__, url_prefix="/api/v1")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 _WORKER = "/jobs/<job_id>/workers/<worker_id>"
 

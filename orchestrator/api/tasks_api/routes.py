@@ -9,7 +9,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.authentication import authenticate, given_key
+from orchestrator.api.access.authentication import given_key
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http.problems import ProblemError
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
@@ -22,7 +23,7 @@ def check_caller() -> None:
     Clients of ``/api/v1/tasks`` expect these statuses.
     """
     try:
-        authenticate()
+        check_request()
     except ProblemError as error:
         if error.status is not HTTPStatus.UNAUTHORIZED:
             raise

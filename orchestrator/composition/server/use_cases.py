@@ -15,6 +15,7 @@ from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
@@ -53,6 +54,7 @@ class UseCases:
     @cached_property
     def service(self) -> Service:
         return Service(
+            callers=self._callers,
             access=self._access,
             submissions=self._submission_calls,
             worker_messages=self._worker_messages,
@@ -152,15 +154,17 @@ class UseCases:
         return feed
 
     @cached_property
-    def _access(self) -> Access:
-        keys, project = api_keys(self._parts.settings), self._parts.launch_settings.project_root
-        return Access(
+    def _callers(self) -> Callers:
+        return Callers(
             self._store,
-            keys,
-            project,
-            lambda: self._parts.place.former,
+            api_keys(self._parts.settings),
             lambda attempt: self._supervisor.heard_from(attempt),
         )
+
+    @cached_property
+    def _access(self) -> Access:
+        keys, project = api_keys(self._parts.settings), self._parts.launch_settings.project_root
+        return Access(self._store, keys, project, lambda: self._parts.place.former)
 
     @cached_property
     def _stored_trees(self) -> StoredTrees:

@@ -3,6 +3,7 @@
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.outbox import OutboxCalls
 from orchestrator.engine.service.access.authorization import Access
+from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls
@@ -30,8 +31,9 @@ class Service:
     that the caller may see but not change.
     """
 
-    #: Identify a caller by key; check what a caller may change; return a caller's job without its
-    #: tasks and workers.
+    #: Find the caller to which a key belongs.
+    callers: Callers
+    #: Check what a caller may change; return a caller's job without its tasks and workers.
     access: Access
 
     # A job, from its submission to its end

@@ -104,18 +104,20 @@ class _Part:
         self._service = service
 
 
-class FakeAccess(_Part):
-    def authenticate(self, key: str | None) -> Caller:
+class FakeCallers(_Part):
+    def of_key(self, key: str | None) -> Caller:
         if key not in self._service._keys:
             raise Unauthorized()
         return self._service._keys[key]
 
-    def holder_of_key(self, key_hash: str) -> Caller:
+    def of_key_hash(self, key_hash: str) -> Caller:
         for key, caller in self._service._keys.items():
             if hash_key(key) == key_hash and caller.attempt is None:
                 return caller
         raise Unauthorized()
 
+
+class FakeAccess(_Part):
     def keys(self, caller: Caller) -> Sequence[Caller]:
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden("a key of scope admin is needed")
@@ -438,6 +440,7 @@ class FakeService:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.reads = FakeReads(self)
+        self.callers = FakeCallers(self)
         self.access = FakeAccess(self)
         self.submissions = FakeSubmissions(self)
         self.queries = FakeQueries(self)

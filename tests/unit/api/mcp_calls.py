@@ -56,4 +56,4 @@ def complaint(client: FlaskClient, tool: str, **arguments: Any) -> str:
 
 def submitted(client: FlaskClient, service: FakeService, **arguments: Any) -> Job:
     job_id = values(client, "orchestrate", request="Do it", **arguments)["job_id"]
-    return service.access.job(service.access.authenticate(KEY), job_id)
+    return service.access.job(service.callers.of_key(KEY), job_id)

@@ -12,7 +12,8 @@ from flask import Blueprint, Response
 from flask import request as flask_request
 from pydantic_core import to_json
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
@@ -23,7 +24,7 @@ from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import DiffQuery, VersionsQuery
 
 blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 PATCH = "text/x-diff"
 #: Maximum number of links in a problem, so that the problem is not too large, too.

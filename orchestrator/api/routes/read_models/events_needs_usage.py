@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response_caching import tagged_answer
@@ -23,7 +24,7 @@ from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.query_parameters import FeedQuery, PageQuery, UsageQuery
 
 blueprint = Blueprint("events_needs_usage", __name__, url_prefix="/api/v1")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 
 @blueprint.get("/events")

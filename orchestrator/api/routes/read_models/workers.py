@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
@@ -17,7 +18,7 @@ from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery, WorkersQuery
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/jobs/<job_id>")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
 

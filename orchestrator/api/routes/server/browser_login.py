@@ -10,12 +10,12 @@ from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
 from orchestrator.api.access.authentication import (
+    authenticate,
     browser_sessions,
     caller,
     cookie_name,
     given_cookie,
     given_key,
-    identify,
     service,
 )
 from orchestrator.api.access.browser_sessions import BrowserSession
@@ -73,7 +73,7 @@ def log_out() -> Response:
 @blueprint.post("/api/v1/session/tickets")
 def issue_ticket() -> Response:
     reading.query(NoQuery)
-    identify()
+    authenticate()
     key = given_key(request)
     service().access.check_person(caller())
     if key is None:
@@ -99,7 +99,7 @@ def _proven_key(ticket: str | None) -> str:
             return browser_sessions().redeem(ticket)
         if given_key(request) is None:
             raise Unauthorized("no API key and no ticket; send the header X-API-Key")
-        identify()
+        authenticate()
     except (Unauthorized, ProblemError):
         limits.failed_logins.take(remote)
         raise
@@ -120,7 +120,7 @@ def _check_logins(seconds: float) -> None:
 def _session_answer(
     session: BrowserSession, token: str | None = None
 ) -> calls.browser_login.BrowserSessionAnswer:
-    g.caller = service().access.holder_of_key(session.key_hash)
+    g.caller = service().callers.of_key_hash(session.key_hash)
     request.environ[CALLER] = g.caller.full_name
     return calls.browser_login.BrowserSessionAnswer(
         name=g.caller.name,

@@ -6,7 +6,8 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import moment, moment_or_none
@@ -21,7 +22,7 @@ from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import DeliveriesQuery, NoQuery
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 
 def _outbox() -> OutboxCalls:

@@ -10,7 +10,8 @@ from dataclasses import asdict
 from flask import Blueprint, Response, current_app
 
 from orchestrator import __version__
-from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions
@@ -23,7 +24,7 @@ from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("server", __name__)
-blueprint.before_request(authenticate)
+blueprint.before_request(check_request)
 
 
 @blueprint.get("/api/v1/server")

@@ -1,4 +1,4 @@
-"""Authorization: who the caller is, and which jobs the caller sees and may change.
+"""Authorization: which jobs a caller sees and may change, by the scopes of the caller's key.
 
 Raises NotFound for a job that the caller does not see, and Forbidden for a job that the caller
 sees but may not change.
@@ -17,19 +17,17 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.errors import (
-    INVALID_KEY,
     Conflict,
     Forbidden,
     NoSuchJob,
     NotFound,
-    Unauthorized,
 )
-from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
+from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import JobFilter, WorkerFilter
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.secrets.keys import ApiKeys, hash_key
+from orchestrator.security.secrets.keys import ApiKeys
 
 #: Maximum number of a job's workers that a message names.
 MOST_NAMED = 10
@@ -63,40 +61,12 @@ class Access:
         keys: ApiKeys,
         project: Path,
         former: Callable[[], Collection[str]],
-        heard_from: Callable[[Attempt], object],
     ) -> None:
-        """``former`` returns the project's paths before the project was moved.
-
-        ``heard_from`` is called whenever a worker authenticates, with the worker's attempt.
-        """
+        """``former`` returns the project's paths before the project was moved."""
         self._former = former
-        self._heard_from = heard_from
         self._store = store
         self._keys = keys
         self._project = project
-
-    def authenticate(self, key: str | None) -> Caller:
-        """Return the caller that has the key.
-
-        Raise Unauthorized if the key is unknown, or belongs to an attempt that has ended.
-        """
-        if not key:
-            raise Unauthorized("missing API key")
-        holder = self._keys.holder_of(key)
-        if holder is not None:
-            return Caller(name=holder.name, scopes=holder.scopes)
-        attempt = self._store.attempt_by_token(hash_key(key))
-        if attempt is None:
-            raise Unauthorized(INVALID_KEY)
-        self._heard_from(attempt)
-        return Caller(name=attempt.worker_id, attempt=attempt)
-
-    def holder_of_key(self, key_hash: str) -> Caller:
-        """Return the holder of the API key with this hash. Raise Unauthorized for a removed key."""
-        holder = self._keys.holders.get(key_hash)
-        if holder is None:
-            raise Unauthorized("the API key of this session was removed; log in again")
-        return Caller(name=holder.name, scopes=holder.scopes)
 
     def keys(self, caller: Caller) -> Sequence[Caller]:
         """Return the holders of all API keys, by name. Raise Forbidden without scope admin."""

@@ -34,7 +34,7 @@ def job_ids(service: FakeService) -> list[str]:
     """Ids of several jobs, because readers of the same job share one answer and wait for each
     other.
     """
-    caller = service.access.authenticate(KEY)
+    caller = service.callers.of_key(KEY)
     return [
         service.submissions.submit(caller, Submission(request="a job")).job.id for _ in range(4)
     ]

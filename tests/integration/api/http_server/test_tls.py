@@ -135,7 +135,7 @@ def test_a_long_answer_comes_whole(
 ) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
-        log = service.queries.log_path(service.access.authenticate(KEY), job_id, "worker_1")
+        log = service.queries.log_path(service.callers.of_key(KEY), job_id, "worker_1")
         log.parent.mkdir(parents=True)
         content = b"0123456789" * 500_000
         log.write_bytes(content)
@@ -155,7 +155,7 @@ def test_events_are_streamed_to_their_end(
     found = iter(stream)
     first = next(found)
     assert first
-    service.end(service.access.job(service.access.authenticate(KEY), job_id))
+    service.end(service.access.job(service.callers.of_key(KEY), job_id))
     assert list(found)
     stream.close()
     eventually(lambda: not server.channels(), "no connection is left")

@@ -65,7 +65,7 @@ def test_the_official_client_runs_a_job(
         job_id = json.loads(accepted.content[0].text)["job_id"]
         early = await client.call_tool("wait", {"job_id": job_id, "timeout_seconds": 0.1})
         assert json.loads(early.content[0].text)["retry"] is True
-        job = service.access.job(service.access.authenticate(KEY), job_id)
+        job = service.access.job(service.callers.of_key(KEY), job_id)
         threading.Timer(0.2, lambda: finish(service, job)).start()
         ended = await client.call_tool("wait", {"job_id": job_id})
         assert json.loads(ended.content[0].text)["results"][0]["output"] == "all done"
@@ -105,7 +105,7 @@ def waiting(server: HttpServer, job_id: str, answers: list[Any]) -> threading.Th
 def test_many_waits_hold_no_thread_of_the_server(
     server: HttpServer, socket_loop: SocketLoop, service: FakeService
 ) -> None:
-    job = service.submissions.submit(service.access.authenticate(KEY), Submission(request="x")).job
+    job = service.submissions.submit(service.callers.of_key(KEY), Submission(request="x")).job
     answers: list[Any] = []
     threads = [waiting(server, job.id, answers) for _ in range(THREADS * 2)]
     eventually(lambda: socket_loop.waiting == len(threads), "all wait")
@@ -123,7 +123,7 @@ def test_many_waits_hold_no_thread_of_the_server(
 def test_a_server_that_stops_has_waits_asked_again(
     server: HttpServer, app: Flask, socket_loop: SocketLoop, service: FakeService
 ) -> None:
-    job = service.submissions.submit(service.access.authenticate(KEY), Submission(request="x")).job
+    job = service.submissions.submit(service.callers.of_key(KEY), Submission(request="x")).job
     answers: list[Any] = []
     thread = waiting(server, job.id, answers)
     eventually(lambda: socket_loop.waiting == 1, "it waits")

@@ -37,7 +37,7 @@ def test_a_wait_holds_nothing_up(stdio: Stdio, service: FakeService) -> None:
     stdio.send(call("wait", 2, job_id=job_id))
     assert stdio.ask(ping(3)) == {"jsonrpc": "2.0", "id": 3, "result": {}}
     assert stdio.ask(call("status", 4, job_id=job_id))["id"] == 4
-    finish(service, service.access.job(service.access.authenticate(KEY), job_id))
+    finish(service, service.access.job(service.callers.of_key(KEY), job_id))
 
     assert stdio.answer()["id"] == 2
 
@@ -49,7 +49,7 @@ def test_a_call_that_was_given_up_gets_no_answer(stdio: Stdio, service: FakeServ
     stdio.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
     assert stdio.ask(ping(3))["id"] == 3  # so the server has read the notification
 
-    finish(service, service.access.job(service.access.authenticate(KEY), job_id))
+    finish(service, service.access.job(service.callers.of_key(KEY), job_id))
     assert stdio.process.stdin and stdio.process.stdout
     stdio.process.stdin.close()
 
@@ -96,7 +96,7 @@ def test_the_end_of_the_input_waits_for_open_calls(stdio: Stdio, service: FakeSe
     assert stdio.process.stdin
     stdio.process.stdin.close()
     threading.Timer(
-        0.3, lambda: finish(service, service.access.job(service.access.authenticate(KEY), job_id))
+        0.3, lambda: finish(service, service.access.job(service.callers.of_key(KEY), job_id))
     ).start()
 
     assert stdio.answer()["id"] == 2

@@ -45,7 +45,7 @@ class _Polled:
         self.app.before_request(self._count)
         self.server = serve(self.app, host="127.0.0.1", port=0, threads=2)
         self.server.start()
-        caller = self.service.access.authenticate(KEY)
+        caller = self.service.callers.of_key(KEY)
         self.job = self.service.submissions.submit(caller, Submission(request="poll me")).job
         self.path = f"/api/v1/jobs/{self.job.id}/status"
 
@@ -60,7 +60,7 @@ class _Polled:
         """The workers of a new job."""
         tasks = tuple(TaskSpec(id=f"t{at}", command="true") for at in range(number))
         submission = Submission(request="poll me, too", tasks=tasks)
-        job = self.service.submissions.submit(self.service.access.authenticate(KEY), submission).job
+        job = self.service.submissions.submit(self.service.callers.of_key(KEY), submission).job
         return self.service.workers_of(job)
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 @pytest.fixture
 def job(service: FakeService) -> Job:
-    caller = service.access.authenticate(KEY)
+    caller = service.callers.of_key(KEY)
     return service.submissions.submit(caller, Submission(request="watch me")).job
 
 
@@ -96,7 +96,7 @@ def test_every_watcher_sees_every_event_once_and_in_order(
     stop.set()
     publisher.join()
     service.end(job)
-    last = len(service.queries.events(service.access.authenticate(KEY), job.id, 0, 10**6))
+    last = len(service.queries.events(service.callers.of_key(KEY), job.id, 0, 10**6))
     for thread, found in readers:
         thread.join(10)
         assert not thread.is_alive(), "the stream ends after the job's last event"
@@ -158,7 +158,7 @@ def test_a_long_history_comes_whole(server: HttpServer, service: FakeService, jo
 def test_a_retried_job_goes_on_streaming(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
-    caller = service.access.authenticate(KEY)
+    caller = service.callers.of_key(KEY)
     stream = Events(server, job.id)
     thread, found = read_in_background(stream)
     # The stream sees the end of the job after the job was retried.
@@ -176,16 +176,14 @@ def test_a_child_jobs_stream_has_its_own_descendants_only(
 ) -> None:
     (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submissions.submit(
-        service.access.authenticate(key), Submission(request="child")
-    ).job
+    child = service.submissions.submit(service.callers.of_key(key), Submission(request="child")).job
     stream = Events(server, child.id)
     thread, found = read_in_background(stream)
     eventually(lambda: bool(found), "the child's first event")
     (child_worker,) = service.workers_of(child)
     deep_key = service.worker_key(child_worker)
     grandchild = service.submissions.submit(
-        service.access.authenticate(deep_key), Submission(request="deep")
+        service.callers.of_key(deep_key), Submission(request="deep")
     ).job
     service.publish(job, EventKind.WORKER_RETRYING)
     service.end(grandchild)
@@ -203,9 +201,7 @@ def test_a_childs_long_history_among_others_events_comes_whole(
 ) -> None:
     (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submissions.submit(
-        service.access.authenticate(key), Submission(request="child")
-    ).job
+    child = service.submissions.submit(service.callers.of_key(key), Submission(request="child")).job
     for number in range(3000):
         service.publish(child if number % 3 == 0 else job, EventKind.WORKER_RETRYING)
     service.end(child)
@@ -340,9 +336,7 @@ def test_a_waiting_worker_is_answered_when_it_has_its_slot_again(
 ) -> None:
     (worker,) = service.workers_of(job)
     key = service.worker_key(worker)
-    child = service.submissions.submit(
-        service.access.authenticate(key), Submission(request="child")
-    ).job
+    child = service.submissions.submit(service.callers.of_key(key), Submission(request="child")).job
     service.move(worker, WorkerStatus.WAITING)
     with Connection(server) as client:
         text = f"GET /api/v1/jobs/{child.id}/wait HTTP/1.1\r\nHost: localhost\r\n"
@@ -362,7 +356,7 @@ def test_a_followed_log_grows_until_the_workers_end(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers_of(job)
-    log = service.queries.log_path(service.access.authenticate(KEY), job.id, worker.id)
+    log = service.queries.log_path(service.callers.of_key(KEY), job.id, worker.id)
     with Connection(server) as client:
         client.ask("GET", f"/api/v1/jobs/{job.id}/logs/{worker.id}?follow=1")
         status, headers = client.head()

@@ -320,7 +320,7 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
 ) -> None:
     job, key = hold(site, release)
     service = site.manager.service
-    caller = service.access.authenticate(key)
+    caller = service.callers.of_key(key)
     release.touch()
     site.wait(job)
 

@@ -134,7 +134,7 @@ def test_a_ticket_needs_a_key(anonymous: FlaskClient) -> None:
 
 def test_a_worker_gets_no_session(app: Flask, service: FakeService) -> None:
     job = service.submissions.submit(
-        service.access.authenticate(KEY), Submission(request="build it")
+        service.callers.of_key(KEY), Submission(request="build it")
     ).job
     key = service.worker_key(service.workers_of(job)[0])
     client = app.test_client()

@@ -112,7 +112,7 @@ def test_each_call_identifies_its_caller_once(client: FlaskClient) -> None:
         for name, blueprint in client.application.blueprints.items()
     }
 
-    assert any("authenticate" in each for each in hooks.values())
+    assert any("check_request" in each for each in hooks.values())
     assert {name: each for name, each in hooks.items() if len(set(each)) != len(each)} == {}
 
 

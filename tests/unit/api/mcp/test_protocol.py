@@ -97,7 +97,7 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
         tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
         assert [tool["name"] for tool in tools] == [t.name for t in TOOLS if not t.for_people]
         assert told in complaint(anonymous, "pause", job_id=job.id)
-    assert service.access.job(service.access.authenticate(KEY), job.id).pause is None
+    assert service.access.job(service.callers.of_key(KEY), job.id).pause is None
 
 
 def test_the_file_of_tools_is_made_from_the_table() -> None:

@@ -263,14 +263,14 @@ def test_cancelling_stops_the_job(client: FlaskClient, service: FakeService) -> 
     job = submitted(client, service)
 
     assert values(client, "cancel", job_id=job.id)["job_id"] == job.id
-    assert service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
+    assert service.access.job(service.callers.of_key(KEY), job.id).cancelled_by
 
 
 def test_one_worker_is_cancelled(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
 
     assert values(client, "cancel", job_id=job.id, worker_id="worker_1")["cancelled"] == "worker_1"
-    assert not service.access.job(service.access.authenticate(KEY), job.id).cancelled_by
+    assert not service.access.job(service.callers.of_key(KEY), job.id).cancelled_by
 
 
 def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:

@@ -151,7 +151,7 @@ def test_an_alias_has_the_shape_of_the_field_with_the_standard_name(spec: dict[s
 def test_answers_fit_their_schemas(
     client: FlaskClient, service: FakeService, spec: dict[str, Any]
 ) -> None:
-    job = service.submissions.submit(service.access.authenticate(KEY), Submission(request="x")).job
+    job = service.submissions.submit(service.callers.of_key(KEY), Submission(request="x")).job
     service.finish(service.workers_of(job)[0])
     service.end(job, JobStatus.COMPLETED)
     for path, model in {

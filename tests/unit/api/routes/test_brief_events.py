@@ -16,7 +16,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 @pytest.fixture
 def job(service: FakeService) -> Job:
     return service.submissions.submit(
-        service.access.authenticate(KEY), Submission(request="build it")
+        service.callers.of_key(KEY), Submission(request="build it")
     ).job
 
 

@@ -25,13 +25,13 @@ from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 @pytest.fixture
 def job(service: FakeService) -> Job:
     return service.submissions.submit(
-        service.access.authenticate(KEY), Submission(request="build it")
+        service.callers.of_key(KEY), Submission(request="build it")
     ).job
 
 
 def child_of(service: FakeService, job: Job, request: str = "part") -> Job:
     worker = service.workers_of(job)[0]
-    caller = service.access.authenticate(service.worker_key(worker))
+    caller = service.callers.of_key(service.worker_key(worker))
     return service.submissions.submit(caller, Submission(request=request)).job
 
 
@@ -133,7 +133,7 @@ def test_all_workers_are_listed_in_their_order(client: FlaskClient, service: Fak
     job_id = client.post("/api/v1/orchestrate", json={"request": "x", "tasks": tasks}).json[
         "job_id"
     ]
-    job = service.access.job(service.access.authenticate(KEY), job_id)
+    job = service.access.job(service.callers.of_key(KEY), job_id)
     service.finish(service.workers_of(job)[5], status=WorkerStatus.SKIPPED)
     rows = read(client, f"/api/v1/jobs/{job_id}/results")["tasks"]
     assert [row["task_id"] for row in rows] == [task["id"] for task in tasks]
@@ -186,7 +186,7 @@ def test_deep_trees_are_answered(client: FlaskClient, service: FakeService, job:
 
 
 def test_jobs_come_newest_first_page_by_page(client: FlaskClient, service: FakeService) -> None:
-    caller = service.access.authenticate(KEY)
+    caller = service.callers.of_key(KEY)
     ids = [service.submissions.submit(caller, Submission(request="x")).job.id for _ in range(5)]
     page = read(client, "/api/v1/jobs?page=2&page_size=2")
     assert [job["job_id"] for job in page["jobs"]] == [ids[2], ids[1]]
@@ -249,9 +249,7 @@ def test_a_retry_takes_overrides(client: FlaskClient, service: FakeService, job:
     body = {"config": {"default_timeout": 900}}
     response = client.post(f"/api/v1/jobs/{job.id}/retry", json=body)
     assert (response.status_code, response.json["status"]) == (HTTPStatus.ACCEPTED, "running")
-    assert (
-        service.access.job(service.access.authenticate(KEY), job.id).config.default_timeout == 900
-    )
+    assert service.access.job(service.callers.of_key(KEY), job.id).config.default_timeout == 900
 
 
 def test_a_retry_needs_no_body(client: FlaskClient, service: FakeService, job: Job) -> None:
@@ -328,7 +326,7 @@ def test_line_ends_in_an_event_stay_inside_its_data(
 
 
 def write_log(service: FakeService, job: Job, text: str) -> Path:
-    path = service.queries.log_path(service.access.authenticate(KEY), job.id, "worker_1")
+    path = service.queries.log_path(service.callers.of_key(KEY), job.id, "worker_1")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
@@ -404,7 +402,7 @@ def test_reports_have_their_media_type(
     path = f"/api/v1/jobs/{job.id}/reports/{name}"
     read(client, path, HTTPStatus.NOT_FOUND)
     plain = name.removeprefix("reports/")
-    report = service.queries.report_path(service.access.authenticate(KEY), job.id, plain)
+    report = service.queries.report_path(service.callers.of_key(KEY), job.id, plain)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text("# text")
     response = client.get(path)

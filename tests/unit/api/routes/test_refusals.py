@@ -39,7 +39,7 @@ def app(shared_app: Flask, service: FakeService) -> Flask:
 @pytest.fixture
 def job(service: FakeService) -> Job:
     return service.submissions.submit(
-        service.access.authenticate(KEY), Submission(request="build it")
+        service.callers.of_key(KEY), Submission(request="build it")
     ).job
 
 
@@ -335,9 +335,7 @@ def test_unknown_workers_are_not_found(client: FlaskClient, job: Job, worker_id:
 def test_a_worker_sees_nothing_of_others(
     anonymous: FlaskClient, service: FakeService, job: Job
 ) -> None:
-    other = service.submissions.submit(
-        service.access.authenticate(KEY), Submission(request="other")
-    ).job
+    other = service.submissions.submit(service.callers.of_key(KEY), Submission(request="other")).job
     headers = {"X-API-Key": service.worker_key(service.workers_of(job)[0])}
     assert anonymous.get(f"/api/v1/jobs/{job.id}", headers=headers).status_code == 200
     for call in ("", "/status", "/events", "/tree", "/wait", "/logs/worker_1", "/reports/x.md"):

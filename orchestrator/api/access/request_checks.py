@@ -1,0 +1,29 @@
+"""Checks of each request that needs a key: its caller, read-only keys, and rate limits.
+
+The use cases check which jobs a caller may see and change
+(``orchestrator.engine.service.access.authorization``).
+"""
+
+from flask import g, request
+
+from orchestrator.api.access.audit import READING
+from orchestrator.api.access.authentication import authenticate, caller, service
+from orchestrator.api.access.rate_limits import check_rate
+
+#: Calls that create work.
+SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
+
+
+def check_request() -> None:
+    """Check the caller of the request, before any other part of the request is read.
+
+    Raise a 401 for an unknown caller, a 403 for a change by a read-only key or without a session's
+    token, and a 429 at a rate limit.
+    """
+    if request.method == "OPTIONS":
+        return  # the answer contains only the allowed methods
+    authenticate()
+    reads = request.method in READING
+    if not reads:
+        service().access.check_change(g.caller)
+    check_rate(caller().full_name, reads=reads, submits=request.endpoint in SUBMISSIONS)
