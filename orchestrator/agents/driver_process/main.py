@@ -17,7 +17,7 @@ from orchestrator.agents.activity.transcript import PeopleLog, RawStream
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
-    Ask,
+    CallInputs,
     shell_environment,
     shell_files,
 )
@@ -154,9 +154,9 @@ class Driver:
         # few agents need this module: most are programs
         from orchestrator.agents.driver_process import model_loop
 
-        ask = ask_for(self._spec, self._control)
-        written(shell_files(ask))
-        os.environ.update(shell_environment(ask))
+        inputs = call_inputs(self._spec, self._control)
+        written(shell_files(inputs))
+        os.environ.update(shell_environment(inputs))
         running = model_loop.ModelLoop(self._spec, self._watch)
         self._stop = running.stop
         run = model_loop.load(self._spec, self._mailbox)
@@ -252,18 +252,20 @@ class Driver:
 
 def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
     """Return the call of the agent's program. Raise OrchestratorError if none is possible."""
-    ask = ask_for(attempt_spec, control)
-    call = call_for(attempt_spec.tool)(ask)
+    inputs = call_inputs(attempt_spec, control)
+    call = call_for(attempt_spec.tool)(inputs)
     if not attempt_spec.windows:
         return replace(call, prompt=control / spec_file.RESUME_PROMPT) if call.resumes else call
     # few agents need this module
     from orchestrator.agents.ai_tools.invocation.windows_tools import on_windows
 
-    return on_windows(call, ask, Path.cwd())
+    return on_windows(call, inputs, Path.cwd())
 
 
-def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
-    return Ask(
+def call_inputs(
+    attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.environ
+) -> CallInputs:
+    return CallInputs(
         command=attempt_spec.command,
         policy=attempt_spec.policy,
         model=attempt_spec.model,

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from orchestrator.agents.ai_tools.commands import call_for
-from orchestrator.agents.ai_tools.invocation.call import Ask
+from orchestrator.agents.ai_tools.invocation.call import CallInputs
 from orchestrator.agents.driver_process.main import environment, prepared
 from orchestrator.core.model.known_agents import known
 from tests.agents.model_api import ModelApi, Script
@@ -66,7 +66,7 @@ def bare(site: Site, agent: str, project: Path) -> float:
     shared = next(project.glob("*/workspace")) / "bare"
     # A separate configuration, as each attempt has.
     control = shared / f"{agent}-{time.monotonic_ns()}"
-    call = call_for(agent)(ask(site.api, agent, control, shared, project))
+    call = call_for(agent)(call_inputs(site.api, agent, control, shared, project))
     prepared(call)
     given = {**environment(call), **known(agent).env, **variables(site.api, project)}
     given |= {name: value for name, value in call.env.items() if value}
@@ -83,8 +83,10 @@ def bare(site: Site, agent: str, project: Path) -> float:
     return time.monotonic() - began
 
 
-def ask(api: ModelApi, agent: str, control: Path, shared: Path, project: Path) -> Ask:
-    return Ask(
+def call_inputs(
+    api: ModelApi, agent: str, control: Path, shared: Path, project: Path
+) -> CallInputs:
+    return CallInputs(
         command=(str(installed(agent)),),
         model=MODELS.get(agent, ""),
         control=control,

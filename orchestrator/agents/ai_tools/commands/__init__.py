@@ -7,15 +7,15 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
-from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, CallInputs
 
 
-def call_for(tool: str) -> Callable[[Ask], AgentCall]:
+def call_for(tool: str) -> Callable[[CallInputs], AgentCall]:
     """Return the function ``call`` of a tool. Raise ValueError for an unknown tool."""
     module = f"{__name__}.{tool}"
     if not tool.isidentifier() or find_spec(module) is None:
         raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")
-    call: Callable[[Ask], AgentCall] = import_module(module).call
+    call: Callable[[CallInputs], AgentCall] = import_module(module).call
     return call
 
 

@@ -6,7 +6,7 @@ aider edits files and answers in prose. It runs no tools, so it cannot start chi
 from orchestrator.agents.activity.session_follower import SessionFile
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
-    Ask,
+    CallInputs,
     shell_environment,
     shell_files,
 )
@@ -25,17 +25,17 @@ _WIDTH = "10000"
 _TAGS = ".aider.tags.cache.v*"
 
 
-def call(ask: Ask) -> AgentCall:
-    history = ask.control / "aider"
-    argv = [*ask.command, "--message-file", str(ask.directory / "prompt.md"), *_PLAIN]
-    argv += ["--yes-always", *_policy(ask)]
+def call(inputs: CallInputs) -> AgentCall:
+    history = inputs.control / "aider"
+    argv = [*inputs.command, "--message-file", str(inputs.directory / "prompt.md"), *_PLAIN]
+    argv += ["--yes-always", *_policy(inputs)]
     # Without these options aider writes the files into its working directory.
     argv += ["--input-history-file", str(history / "input")]
     argv += ["--chat-history-file", str(history / "chat.md")]
-    if ask.model:
-        argv += ["--model", ask.model]
-    url = ask.environ.get("OPENAI_BASE_URL", "")
-    given = ask.environ.get("OPENAI_API_BASE", "")
+    if inputs.model:
+        argv += ["--model", inputs.model]
+    url = inputs.environ.get("OPENAI_BASE_URL", "")
+    given = inputs.environ.get("OPENAI_API_BASE", "")
     return AgentCall(
         argv=tuple(argv),
         reader="aider",
@@ -46,9 +46,9 @@ def call(ask: Ask) -> AgentCall:
             # Otherwise aider waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             **({"OPENAI_API_BASE": given or url} if given or url else {}),
-            **shell_environment(ask),
+            **shell_environment(inputs),
         },
-        files={history / "input": "", **shell_files(ask)},
+        files={history / "input": "", **shell_files(inputs)},
         # The history separates the model's words from aider's own output.
         session=SessionFile(history, "chat.md"),
         prompt_on_stdin=False,
@@ -56,7 +56,7 @@ def call(ask: Ask) -> AgentCall:
     )
 
 
-def _policy(ask: Ask) -> list[str]:
-    if ask.policy == "read-only":
+def _policy(inputs: CallInputs) -> list[str]:
+    if inputs.policy == "read-only":
         return ["--dry-run", "--no-suggest-shell-commands"]
-    return [] if ask.policy == "full" else ["--no-suggest-shell-commands"]
+    return [] if inputs.policy == "full" else ["--no-suggest-shell-commands"]

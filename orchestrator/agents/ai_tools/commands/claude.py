@@ -12,7 +12,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
     AgentLogin,
-    Ask,
+    CallInputs,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -39,61 +39,63 @@ _STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def call(ask: Ask) -> AgentCall:
-    config = ask.control / "claude"
-    own = Path(ask.environ.get("CLAUDE_CONFIG_DIR") or ask.user_home / ".claude")
-    servers = _servers(ask, own)
-    reads_messages = not (ask.in_terminal or ask.windows or ask.schema)
+def call(inputs: CallInputs) -> AgentCall:
+    config = inputs.control / "claude"
+    own = Path(inputs.environ.get("CLAUDE_CONFIG_DIR") or inputs.user_home / ".claude")
+    servers = _servers(inputs, own)
+    reads_messages = not (inputs.in_terminal or inputs.windows or inputs.schema)
     return AgentCall(
-        argv=tuple(_arguments(ask, config, servers, reads_messages=reads_messages)),
+        argv=tuple(_arguments(inputs, config, servers, reads_messages=reads_messages)),
         reader="claude",
         env={
             "CLAUDE_CONFIG_DIR": str(config),
-            **_storage(ask, own),
+            **_storage(inputs, own),
             # As root, Claude refuses to skip permissions without this variable.
-            **({"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}),
-            **_shell(ask),
+            **({"IS_SANDBOX": "1"} if inputs.root and inputs.policy == "full" else {}),
+            **_shell(inputs),
         },
-        files={**_files(ask, config, own, servers), **shell_files(ask)},
+        files={**_files(inputs, config, own, servers), **shell_files(inputs)},
         logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
-        links=kept_in(ask, config / "projects", "claude"),
+        links=kept_in(inputs, config / "projects", "claude"),
         inherited={
             config / name: own / name
             for kind, names in _INHERITED.items()
-            if kind in ask.inherit
+            if kind in inputs.inherit
             for name in names
         },
-        session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
-        resumes=bool(ask.resume),
+        session=SessionFile(config / "projects", f"*/{inputs.resume}.jsonl")
+        if inputs.resume
+        else None,
+        resumes=bool(inputs.resume),
         input_line=_input_line if reads_messages else None,
     )
 
 
 def _arguments(
-    ask: Ask, config: Path, servers: Collection[str], *, reads_messages: bool
+    inputs: CallInputs, config: Path, servers: Collection[str], *, reads_messages: bool
 ) -> list[str]:
-    argv = [*ask.command]
-    if ask.in_terminal:
+    argv = [*inputs.command]
+    if inputs.in_terminal:
         argv += ["--permission-mode", "default"]
     else:
-        argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
+        argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(inputs, servers)]
     if reads_messages:
         argv += ["--input-format", "stream-json", "--replay-user-messages"]
-    if ask.model:
-        argv += ["--model", ask.model]
-    if ask.limits.max_steps is not None:
-        argv += ["--max-turns", str(ask.limits.max_steps)]
+    if inputs.model:
+        argv += ["--model", inputs.model]
+    if inputs.limits.max_steps is not None:
+        argv += ["--max-turns", str(inputs.limits.max_steps)]
     # For a resumed session, Claude would also count the cost of earlier runs, so only the driver
     # enforces the cap.
-    if ask.limits.max_cost_usd is not None and not ask.resume:
-        argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
-    if ask.resume:
-        argv += ["--resume", ask.resume]
-    if ask.limits.max_cost_usd is not None or ask.limits.max_tokens is not None:
+    if inputs.limits.max_cost_usd is not None and not inputs.resume:
+        argv += ["--max-budget-usd", f"{inputs.limits.max_cost_usd:g}"]
+    if inputs.resume:
+        argv += ["--resume", inputs.resume]
+    if inputs.limits.max_cost_usd is not None or inputs.limits.max_tokens is not None:
         # Otherwise the usage of an answer is unknown until the whole answer has ended.
         argv += ["--include-partial-messages"]
-    if ask.schema:
-        argv += ["--json-schema", json.dumps(ask.schema)]
+    if inputs.schema:
+        argv += ["--json-schema", json.dumps(inputs.schema)]
     argv += ["--strict-mcp-config"]
     if servers:
         argv += ["--mcp-config", str(config / "mcp.json")]
@@ -107,10 +109,10 @@ def _input_line(text: str, name: str) -> str:
     )
 
 
-def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
-    if ask.policy == "full":
+def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
+    if inputs.policy == "full":
         return ["--dangerously-skip-permissions"]
-    if ask.policy == "edit":
+    if inputs.policy == "edit":
         tools = [_OWN_TOOLS, *(f"mcp__{_NOT_IN_NAMES.sub('_', name)}" for name in servers)]
         allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING}"
         given = ",".join((allowed, *dict.fromkeys(tools)))
@@ -119,32 +121,32 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
     return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
 
 
-def _storage(ask: Ask, own: Path) -> dict[str, str]:
+def _storage(inputs: CallInputs, own: Path) -> dict[str, str]:
     """Return the environment variable with the directory of the user's login.
 
     ``own`` is the user's configuration directory. Claude renews the login under a lock in this
     directory, like the user's other sessions. If the directory is read-only, the result is empty,
     and Claude gets only a link to the login file.
     """
-    if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
+    if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}
     # Empty is Claude's default. On macOS, another spelling of the same directory would be another
     # login.
-    return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
+    return {_STORAGE: inputs.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 
-def _shell(ask: Ask) -> dict[str, str]:
+def _shell(inputs: CallInputs) -> dict[str, str]:
     # Claude's shell takes PATH from a saved login shell; this file runs after it.
-    environment = shell_environment(ask)
+    environment = shell_environment(inputs)
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 
 
 def _files(
-    ask: Ask, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
+    inputs: CallInputs, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
 ) -> dict[Path, str]:
-    state = {"hasCompletedOnboarding": True, **kept(_account(ask, own), _ACCOUNT)}
+    state = {"hasCompletedOnboarding": True, **kept(_account(inputs, own), _ACCOUNT)}
     files = {config / ".claude.json": json.dumps(state)}
-    names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in ask.inherit else _SETTINGS
+    names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in inputs.inherit else _SETTINGS
     settings = kept(json_object(own / "settings.json"), names)
     if settings:
         files[config / "settings.json"] = json.dumps(settings)
@@ -153,27 +155,27 @@ def _files(
     return files
 
 
-def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
+def _account(inputs: CallInputs, own: Path) -> Mapping[str, Any]:
     # The file is next to the default configuration directory, but inside a directory that the user
     # has set.
-    given = ask.environ.get("CLAUDE_CONFIG_DIR")
-    return json_object((own if given else ask.user_home) / ".claude.json")
+    given = inputs.environ.get("CLAUDE_CONFIG_DIR")
+    return json_object((own if given else inputs.user_home) / ".claude.json")
 
 
-def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
-    account = _account(ask, own) if "mcp" in ask.inherit else {}
-    project = table(table(account.get("projects")).get(ask.project))
+def _servers(inputs: CallInputs, own: Path) -> dict[str, Mapping[str, Any]]:
+    account = _account(inputs, own) if "mcp" in inputs.inherit else {}
+    project = table(table(account.get("projects")).get(inputs.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
-    found = inherited_servers(ask, servers)
-    return {**found, OWN_SERVER: _mcp(ask)} if ask.recursive else found
+    found = inherited_servers(inputs, servers)
+    return {**found, OWN_SERVER: _mcp(inputs)} if inputs.recursive else found
 
 
-def _mcp(ask: Ask) -> Mapping[str, Any]:
-    program, arguments = mcp_command(ask)
+def _mcp(inputs: CallInputs) -> Mapping[str, Any]:
+    program, arguments = mcp_command(inputs)
     return {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask),
+        "env": mcp_environment(inputs),
         # Otherwise the model has to search for a known tool before it can use the tool.
         "alwaysLoad": True,
     }

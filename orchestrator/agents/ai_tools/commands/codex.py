@@ -15,7 +15,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
     AgentLogin,
-    Ask,
+    CallInputs,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -43,64 +43,70 @@ _RETRIES = {"request_max_retries": 1, "stream_max_retries": 2}
 _OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 
 
-def call(ask: Ask) -> AgentCall:
-    config = ask.control / "codex"
-    own = Path(ask.environ.get("CODEX_HOME") or ask.user_home / ".codex")
+def call(inputs: CallInputs) -> AgentCall:
+    config = inputs.control / "codex"
+    own = Path(inputs.environ.get("CODEX_HOME") or inputs.user_home / ".codex")
     login = AgentLogin(source=own / "auth.json", target=config / "auth.json")
-    argv = [*ask.command, "exec", "--json", "--skip-git-repo-check", *_policy(ask)]
-    if ask.model:
-        argv += ["-m", ask.model]
+    argv = [*inputs.command, "exec", "--json", "--skip-git-repo-check", *_policy(inputs)]
+    if inputs.model:
+        argv += ["-m", inputs.model]
     schema = config / "answer.schema.json"
-    if ask.schema:
+    if inputs.schema:
         argv += ["--output-schema", str(schema)]
-    if ask.resume:
-        argv += ["resume", ask.resume]
+    if inputs.resume:
+        argv += ["resume", inputs.resume]
     theirs = toml_table(own / "config.toml")
-    settings = _settings(ask, theirs, login.source.exists())
-    settings |= _user_additions(ask, theirs, config, own)
+    settings = _settings(inputs, theirs, login.source.exists())
+    settings |= _user_additions(inputs, theirs, config, own)
     return AgentCall(
-        argv=(*argv, "-") if not ask.in_terminal else _in_terminal(ask),
+        argv=(*argv, "-") if not inputs.in_terminal else _in_terminal(inputs),
         reader="codex",
-        env={"CODEX_HOME": str(config), **_temporary(ask), **shell_environment(ask)},
+        env={"CODEX_HOME": str(config), **_temporary(inputs), **shell_environment(inputs)},
         files={
             config / "config.toml": as_toml(settings),
-            _own_temporary(ask) / ".keep": "",
-            **({schema: json.dumps(ask.schema)} if ask.schema else {}),
-            **_hook_files(ask, config, own),
-            **shell_files(ask),
+            _own_temporary(inputs) / ".keep": "",
+            **({schema: json.dumps(inputs.schema)} if inputs.schema else {}),
+            **_hook_files(inputs, config, own),
+            **shell_files(inputs),
         },
-        logins=(login, *_server_logins(ask, config, own)),
-        links=kept_in(ask, config / "sessions", "codex"),
-        inherited=_inherited(ask, config, own),
+        logins=(login, *_server_logins(inputs, config, own)),
+        links=kept_in(inputs, config / "sessions", "codex"),
+        inherited=_inherited(inputs, config, own),
         session=SessionFile(config / "sessions", "*/*/*/rollout-*.jsonl"),
-        resumes=bool(ask.resume),
+        resumes=bool(inputs.resume),
     )
 
 
-def _in_terminal(ask: Ask) -> tuple[str, ...]:
+def _in_terminal(inputs: CallInputs) -> tuple[str, ...]:
     how = ("-a", "on-request", "-s", "workspace-write")
-    return (*ask.command, "resume", *how, *(("-m", ask.model) if ask.model else ()), ask.resume)
+    return (
+        *inputs.command,
+        "resume",
+        *how,
+        *(("-m", inputs.model) if inputs.model else ()),
+        inputs.resume,
+    )
 
 
-def _temporary(ask: Ask) -> dict[str, str]:
+def _temporary(inputs: CallInputs) -> dict[str, str]:
     # If CODEX_HOME is below the directory for temporary files, Codex sets up no sandbox. Every
     # command then fails without a message.
-    directory = Path(ask.environ.get("TMPDIR") or tempfile.gettempdir())
-    inside = ask.control.resolve().is_relative_to(directory.resolve())
-    return {"TMPDIR": str(_own_temporary(ask))} if inside else {}
+    directory = Path(inputs.environ.get("TMPDIR") or tempfile.gettempdir())
+    inside = inputs.control.resolve().is_relative_to(directory.resolve())
+    return {"TMPDIR": str(_own_temporary(inputs))} if inside else {}
 
 
-def _own_temporary(ask: Ask) -> Path:
-    return ask.control / "tmp"
+def _own_temporary(inputs: CallInputs) -> Path:
+    return inputs.control / "tmp"
 
 
-def _policy(ask: Ask) -> list[str]:
-    if ask.policy == "full":
+def _policy(inputs: CallInputs) -> list[str]:
+    if inputs.policy == "full":
         return ["--dangerously-bypass-approvals-and-sandbox"]
-    return ["-s", "workspace-write" if ask.policy == "edit" else "read-only"]
+    return ["-s", "workspace-write" if inputs.policy == "edit" else "read-only"]
 
 
-def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, Any]:
+def _settings(inputs: CallInputs, own: Mapping[str, Any], logged_in: bool) -> dict[str, Any]:
     settings: dict[str, Any] = {
         **kept(own, _ACCOUNT),
         "approval_policy": "never",
@@ -109,9 +115,9 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
         "history": {"persistence": "none"},
     }
     # Without the network, Codex' sandbox cannot reach this server, either.
-    if ask.policy == "edit":
+    if inputs.policy == "edit":
         settings["sandbox_workspace_write"] = {"network_access": True}
-    provider = _provider(ask, logged_in)
+    provider = _provider(inputs, logged_in)
     if provider:
         settings["model_provider"] = _OWN_PROVIDER
         settings["model_providers"] = {
@@ -121,21 +127,23 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
     return settings
 
 
-def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+def _user_additions(
+    inputs: CallInputs, theirs: Mapping[str, Any], config: Path, own: Path
+) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     servers = {
         # In a sandbox Codex would ask a person before each call, and no person is present.
         name: {**server, "default_tools_approval_mode": "approve"}
-        for name, server in inherited_servers(ask, theirs.get("mcp_servers")).items()
+        for name, server in inherited_servers(inputs, theirs.get("mcp_servers")).items()
     }
-    if ask.recursive:
-        servers[OWN_SERVER] = _mcp(ask)
+    if inputs.recursive:
+        servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcp_servers"] = servers
-    hooks = table(theirs.get("hooks")) if "hooks" in ask.inherit else {}
+    hooks = table(theirs.get("hooks")) if "hooks" in inputs.inherit else {}
     if hooks:
         settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, own)}
-    if "skills" not in ask.inherit and (foreign := _home_skills(ask)):
+    if "skills" not in inputs.inherit and (foreign := _home_skills(inputs)):
         off = [{"path": str(path), "enabled": False} for path in foreign]
         settings["skills"] = {"config": off}
     return settings
@@ -157,39 +165,41 @@ def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, 
     }
 
 
-def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
-    hooks = json_object(own / "hooks.json") if "hooks" in ask.inherit else {}
+def _hook_files(inputs: CallInputs, config: Path, own: Path) -> dict[Path, str]:
+    hooks = json_object(own / "hooks.json") if "hooks" in inputs.inherit else {}
     return {config / "hooks.json": json.dumps(hooks)} if hooks else {}
 
 
-def _home_skills(ask: Ask) -> list[Path]:
+def _home_skills(inputs: CallInputs) -> list[Path]:
     # Codex reads these skills even with a private CODEX_HOME.
-    return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
+    return sorted(
+        path.resolve() for path in (inputs.user_home / ".agents/skills").rglob("SKILL.md")
+    )
 
 
-def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+def _inherited(inputs: CallInputs, config: Path, own: Path) -> dict[Path, Path]:
     names: list[str] = []
-    if "memory" in ask.inherit:
+    if "memory" in inputs.inherit:
         names += ("AGENTS.md", "AGENTS.override.md")
-    if "skills" in ask.inherit:
+    if "skills" in inputs.inherit:
         # Codex puts its own skills into a subdirectory whose name begins with a dot.
         names += (f"skills/{path.parent.name}" for path in (own / "skills").glob("[!.]*/SKILL.md"))
     return {config / name: own / name for name in names}
 
 
-def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
+def _server_logins(inputs: CallInputs, config: Path, own: Path) -> tuple[AgentLogin, ...]:
     name = ".credentials.json"
     login = AgentLogin(source=own / name, target=config / name)
-    return (login,) if "mcp" in ask.inherit else ()
+    return (login,) if "mcp" in inputs.inherit else ()
 
 
-def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
+def _provider(inputs: CallInputs, logged_in: bool) -> dict[str, Any]:
     """Return the settings of a model provider for the user's base URL or API key.
 
     The result is empty if Codex can use its default provider.
     """
-    url = ask.environ.get("OPENAI_BASE_URL", "")
-    key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
+    url = inputs.environ.get("OPENAI_BASE_URL", "")
+    key = next((name for name in _OWN_KEYS if inputs.environ.get(name)), "")
     if not url and (logged_in or not key):
         return {}
     provider = {
@@ -201,12 +211,12 @@ def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
     return {**provider, "env_key": key} if key else provider
 
 
-def _mcp(ask: Ask) -> dict[str, Any]:
-    program, arguments = mcp_command(ask)
+def _mcp(inputs: CallInputs) -> dict[str, Any]:
+    program, arguments = mcp_command(inputs)
     return {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask),
+        "env": mcp_environment(inputs),
         "tool_timeout_sec": 120,
         # In a sandbox Codex would ask a person before each call, and no person is present.
         "default_tools_approval_mode": "approve",

@@ -4,26 +4,26 @@ from collections.abc import Mapping
 
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
-    Ask,
+    CallInputs,
     shell_environment,
     shell_files,
 )
 
 
-def call(ask: Ask) -> AgentCall:
+def call(inputs: CallInputs) -> AgentCall:
     """Return the call of the user's agent.
 
-    Optional keys of ``ask.more``: ``reader``, ``policies`` (more arguments for each policy), and
+    Optional keys of ``inputs.more``: ``reader``, ``policies`` (more arguments for each policy), and
     ``model_option``.
     """
-    policies: Mapping[str, list[str]] = ask.more.get("policies") or {}
-    argv = [*ask.command, *policies.get(ask.policy, ())]
-    option = str(ask.more.get("model_option") or "")
-    if ask.model and option:
-        argv += [option, ask.model]
+    policies: Mapping[str, list[str]] = inputs.more.get("policies") or {}
+    argv = [*inputs.command, *policies.get(inputs.policy, ())]
+    option = str(inputs.more.get("model_option") or "")
+    if inputs.model and option:
+        argv += [option, inputs.model]
     return AgentCall(
-        argv=tuple(each.replace("{control}", str(ask.control)) for each in argv),
-        reader=str(ask.more.get("reader") or "plain"),
-        env=shell_environment(ask),
-        files=shell_files(ask),
+        argv=tuple(each.replace("{control}", str(inputs.control)) for each in argv),
+        reader=str(inputs.more.get("reader") or "plain"),
+        env=shell_environment(inputs),
+        files=shell_files(inputs),
     )

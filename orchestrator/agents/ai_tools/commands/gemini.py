@@ -10,7 +10,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     OWN_SERVER,
     AgentCall,
     AgentLogin,
-    Ask,
+    CallInputs,
     inherited_servers,
     kept_in,
     mcp_command,
@@ -37,38 +37,42 @@ _ATTEMPTS = 3
 _CHANGING = ["run_shell_command", "write_file", "replace"]
 
 
-def call(ask: Ask) -> AgentCall:
-    config = ask.control / "gemini"
-    own = Path(ask.environ.get("GEMINI_CLI_HOME") or ask.user_home) / ".gemini"
-    argv = [*ask.command, "--approval-mode", "default" if ask.in_terminal else _MODES[ask.policy]]
-    argv += [] if ask.in_terminal else ["-o", "stream-json"]
-    if ask.model:
-        argv += ["-m", ask.model]
-    if ask.resume:
-        argv += ["--resume", ask.resume]
+def call(inputs: CallInputs) -> AgentCall:
+    config = inputs.control / "gemini"
+    own = Path(inputs.environ.get("GEMINI_CLI_HOME") or inputs.user_home) / ".gemini"
+    argv = [
+        *inputs.command,
+        "--approval-mode",
+        "default" if inputs.in_terminal else _MODES[inputs.policy],
+    ]
+    argv += [] if inputs.in_terminal else ["-o", "stream-json"]
+    if inputs.model:
+        argv += ["-m", inputs.model]
+    if inputs.resume:
+        argv += ["--resume", inputs.resume]
     # The project of a planner is outside the planner's working directory.
-    if ask.schema and ask.project:
-        argv += ["--include-directories", ask.project]
-    settings = json.dumps(_settings(ask, own))
-    files = (*_LOGIN_FILES, *((_SERVER_LOGIN,) if "mcp" in ask.inherit else ()))
+    if inputs.schema and inputs.project:
+        argv += ["--include-directories", inputs.project]
+    settings = json.dumps(_settings(inputs, own))
+    files = (*_LOGIN_FILES, *((_SERVER_LOGIN,) if "mcp" in inputs.inherit else ()))
     return AgentCall(
         argv=tuple(argv),
         reader="gemini",
-        env={"GEMINI_CLI_HOME": str(config), **shell_environment(ask)},
-        files={config / ".gemini" / "settings.json": settings, **shell_files(ask)},
-        links=kept_in(ask, config / ".gemini" / "tmp", "gemini"),
+        env={"GEMINI_CLI_HOME": str(config), **shell_environment(inputs)},
+        files={config / ".gemini" / "settings.json": settings, **shell_files(inputs)},
+        links=kept_in(inputs, config / ".gemini" / "tmp", "gemini"),
         session=SessionFile(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
-        resumes=bool(ask.resume),
+        resumes=bool(inputs.resume),
         logins=tuple(
             AgentLogin(source=own / name, target=config / ".gemini" / name) for name in files
         ),
-        inherited=_inherited(ask, config, own),
+        inherited=_inherited(inputs, config, own),
     )
 
 
-def _settings(ask: Ask, own: Path) -> dict[str, Any]:
+def _settings(inputs: CallInputs, own: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "security": {"auth": {"selectedType": _auth(ask.environ, own)}},
+        "security": {"auth": {"selectedType": _auth(inputs.environ, own)}},
         "general": {
             "disableAutoUpdate": True,
             "disableUpdateNag": True,
@@ -80,22 +84,22 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
     }
     # For a resumed session, Gemini may also count the turns of earlier runs, so only the driver
     # enforces the limit.
-    if ask.limits.max_steps is not None and not ask.resume:
-        settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
-    settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
-    theirs = json_object(own / "settings.json") if ask.inherit else {}
+    if inputs.limits.max_steps is not None and not inputs.resume:
+        settings["model"] = {"maxSessionTurns": inputs.limits.max_steps + _SPARE_TURNS}
+    settings["tools"] = {**_tools(inputs.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
+    theirs = json_object(own / "settings.json") if inputs.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
         # Without trust, Gemini would ask a person before each call, and no person is present.
         name: {**server, "trust": True}
-        for name, server in inherited_servers(ask, theirs.get("mcpServers")).items()
+        for name, server in inherited_servers(inputs, theirs.get("mcpServers")).items()
     }
-    if ask.recursive:
-        servers[OWN_SERVER] = _mcp(ask)
+    if inputs.recursive:
+        servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcpServers"] = servers
-    if "hooks" in ask.inherit:
+    if "hooks" in inputs.inherit:
         settings |= kept(theirs, ("hooks", "hooksConfig"))
-    if "memory" in ask.inherit and (names := _memory_names(theirs)):
+    if "memory" in inputs.inherit and (names := _memory_names(theirs)):
         settings["context"] = {"fileName": names}
     return settings
 
@@ -105,12 +109,12 @@ def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
 
-def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+def _inherited(inputs: CallInputs, config: Path, own: Path) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
-    if "memory" in ask.inherit:
+    if "memory" in inputs.inherit:
         names = _memory_names(json_object(own / "settings.json")) or [_MEMORY]
         found = {config / ".gemini" / name: own / name for name in names}
-    if "skills" in ask.inherit:
+    if "skills" in inputs.inherit:
         found[config / ".gemini" / "skills"] = own / "skills"
         found[config / ".agents" / "skills"] = own.parent / ".agents" / "skills"
     return found
@@ -139,12 +143,12 @@ def _auth(environ: Mapping[str, str], own: Path) -> str:
     return "oauth-personal" if (own / "oauth_creds.json").exists() else "gemini-api-key"
 
 
-def _mcp(ask: Ask) -> dict[str, Any]:
-    program, arguments = mcp_command(ask)
+def _mcp(inputs: CallInputs) -> dict[str, Any]:
+    program, arguments = mcp_command(inputs)
     return {
         "command": program,
         "args": arguments,
-        "env": mcp_environment(ask),
+        "env": mcp_environment(inputs),
         "trust": True,
         "timeout": 120_000,
     }

@@ -14,7 +14,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
     AgentHome,
     AgentLogin,
-    Ask,
+    CallInputs,
     inherited_servers,
     mcp_command,
     mcp_environment,
@@ -47,104 +47,107 @@ _ASKING: Mapping[str, str] = {"edit": "ask", "bash": "ask", "external_directory"
 _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 
 
-def call(ask: Ask) -> AgentCall:
-    data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
+def call(inputs: CallInputs) -> AgentCall:
+    data = Path(inputs.environ.get("XDG_DATA_HOME") or inputs.user_home / ".local" / "share")
     # opencode reports its automatic retries only in its log.
     how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
-    argv = [*ask.command, *(() if ask.in_terminal else how)]
-    if ask.model:
-        argv += ["-m", ask.model]
-    if ask.resume:
-        argv += ["--session", ask.resume]
-    homes = {name: str(ask.shared / directory) for name, directory in _HOMES.items()}
-    names = ("auth.json", *(("mcp-auth.json",) if "mcp" in ask.inherit else ()))
-    target = ask.shared / "data" / "opencode"
+    argv = [*inputs.command, *(() if inputs.in_terminal else how)]
+    if inputs.model:
+        argv += ["-m", inputs.model]
+    if inputs.resume:
+        argv += ["--session", inputs.resume]
+    homes = {name: str(inputs.shared / directory) for name, directory in _HOMES.items()}
+    names = ("auth.json", *(("mcp-auth.json",) if "mcp" in inputs.inherit else ()))
+    target = inputs.shared / "data" / "opencode"
     return AgentCall(
         argv=tuple(argv),
         reader="opencode",
         env={
             **homes,
             # Further places where opencode searches for configuration, skills, and memory.
-            "OPENCODE_TEST_HOME": str(ask.shared / "home"),
+            "OPENCODE_TEST_HOME": str(inputs.shared / "home"),
             # Without this variable, opencode uses the database in the shared home.
-            **({"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}),
-            _SETTINGS: json.dumps(_settings(ask)),
-            **shell_environment(ask),
+            **({"OPENCODE_DB": str(inputs.sessions / "opencode.db")} if inputs.sessions else {}),
+            _SETTINGS: json.dumps(_settings(inputs)),
+            **shell_environment(inputs),
         },
-        files=shell_files(ask),
+        files=shell_files(inputs),
         logins=tuple(
             AgentLogin(source=data / "opencode" / name, target=target / name) for name in names
         ),
-        home=_home(ask),
-        resumes=bool(ask.resume),
+        home=_home(inputs),
+        resumes=bool(inputs.resume),
     )
 
 
-def _home(ask: Ask) -> AgentHome | None:
+def _home(inputs: CallInputs) -> AgentHome | None:
     """Return the shared home, with the command that creates its database.
 
     The result is None if the attempt does not share a home.
     """
-    argv = (*ask.command, "session", "list")
-    return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
+    argv = (*inputs.command, "session", "list")
+    return (
+        AgentHome(directory=inputs.shared, argv=argv) if inputs.shared != inputs.control else None
+    )
 
 
-def _settings(ask: Ask) -> dict[str, Any]:
-    own = Path(ask.environ.get("XDG_CONFIG_HOME") or ask.user_home / ".config") / "opencode"
-    given = _given(ask.environ)
+def _settings(inputs: CallInputs) -> dict[str, Any]:
+    own = Path(inputs.environ.get("XDG_CONFIG_HOME") or inputs.user_home / ".config") / "opencode"
+    given = _given(inputs.environ)
     theirs = {**json_object(own / "opencode.json"), **given}
     settings = {
         **kept(theirs, _ACCOUNT),
         **{name: value for name, value in given.items() if name not in _ADDITIONS},
-        "permission": _permissions(ask),
+        "permission": _permissions(inputs),
         "autoupdate": False,
         "share": "disabled",
     }
-    servers = inherited_servers(ask, theirs.get("mcp"))
-    if ask.recursive:
-        servers[OWN_SERVER] = _mcp(ask)
+    servers = inherited_servers(inputs, theirs.get("mcp"))
+    if inputs.recursive:
+        servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcp"] = servers
-    if "memory" in ask.inherit:
-        settings["instructions"] = _memory(ask, own, theirs)
-    if "skills" in ask.inherit:
-        settings["skills"] = {"paths": _skills(ask, own, theirs)}
+    if "memory" in inputs.inherit:
+        settings["instructions"] = _memory(inputs, own, theirs)
+    if "skills" in inputs.inherit:
+        settings["skills"] = {"paths": _skills(inputs, own, theirs)}
     return settings
 
 
-def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+def _memory(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
     """Return the files with the user's instructions.
 
     As in opencode, CLAUDE.md is used only if there is no AGENTS.md.
     """
-    files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
+    files = (own / "AGENTS.md", inputs.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
     named = theirs.get("instructions")
-    return [*([first] if first else []), *_at_home(ask, named)]
+    return [*([first] if first else []), *_at_home(inputs, named)]
 
 
-def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
-    home = ask.user_home
+def _skills(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+    home = inputs.user_home
     places = (own / "skills", own / "skill", home / ".opencode" / "skills")
     more = (home / ".claude" / "skills", home / ".agents" / "skills")
     named = table(theirs.get("skills")).get("paths")
-    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_at_home(ask, named)]
+    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_at_home(inputs, named)]
 
 
-def _at_home(ask: Ask, paths: object) -> list[str]:
+def _at_home(inputs: CallInputs, paths: object) -> list[str]:
     # opencode itself would replace ``~`` by the shared home.
     named = paths if isinstance(paths, list) else []
     return [
-        str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)
+        str(inputs.user_home / path[2:]) if path.startswith("~/") else path
+        for path in map(str, named)
     ]
 
 
-def _permissions(ask: Ask) -> Mapping[str, str]:
-    if ask.in_terminal:
+def _permissions(inputs: CallInputs) -> Mapping[str, str]:
+    if inputs.in_terminal:
         return _ASKING
     # The project of a planner is outside the planner's working directory.
-    more = {"external_directory": "allow"} if ask.schema else {}
-    return {**_PERMISSIONS[ask.policy], **more}
+    more = {"external_directory": "allow"} if inputs.schema else {}
+    return {**_PERMISSIONS[inputs.policy], **more}
 
 
 def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
@@ -155,11 +158,11 @@ def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _mcp(ask: Ask) -> dict[str, Any]:
-    program, arguments = mcp_command(ask)
+def _mcp(inputs: CallInputs) -> dict[str, Any]:
+    program, arguments = mcp_command(inputs)
     return {
         "type": "local",
         "command": [program, *arguments],
-        "environment": mcp_environment(ask),
+        "environment": mcp_environment(inputs),
         "enabled": True,
     }

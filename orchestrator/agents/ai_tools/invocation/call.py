@@ -32,7 +32,7 @@ class CallLimits:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ask:
+class CallInputs:
     """Input of a tool's function ``call``: the facts of one attempt. All paths are absolute."""
 
     #: The program with its first arguments.
@@ -131,24 +131,28 @@ class AgentCall:
     input_line: Callable[[str, str], str] | None = None
 
 
-def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
+def kept_in(inputs: CallInputs, directory: Path, name: str) -> dict[Path, Path]:
     """Return {link: target} for a link in ``directory`` to the worker's stored sessions.
 
     With this link, later attempts use the same sessions. The result is empty if sessions are not
     stored.
     """
-    return {directory: ask.sessions / name} if ask.sessions is not None else {}
+    return {directory: inputs.sessions / name} if inputs.sessions is not None else {}
 
 
-def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
+def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
     The result is empty if the policy is read-only, because a server may change files. The
     product's own server is omitted, because a worker with the user's key would bypass its limits.
     """
-    if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
+    if (
+        "mcp" not in inputs.inherit
+        or inputs.policy == "read-only"
+        or not isinstance(servers, Mapping)
+    ):
         return {}
-    program = str(ask.home / "bin" / "orchestrator")
+    program = str(inputs.home / "bin" / "orchestrator")
     return {
         str(name): server
         for name, server in servers.items()
@@ -158,37 +162,37 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
     }
 
 
-def mcp_environment(ask: Ask) -> dict[str, str]:
+def mcp_environment(inputs: CallInputs) -> dict[str, str]:
     """Return the environment of the product's MCP server, which makes calls as the worker."""
-    wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
-    given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
+    wanted = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
+    given = {name: value for name, value in inputs.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.
-    return {**given, "WSLENV": ":".join(given)} if ask.windows else given
+    return {**given, "WSLENV": ":".join(given)} if inputs.windows else given
 
 
-def mcp_command(ask: Ask) -> tuple[str, list[str]]:
-    program = str(ask.home / "bin" / "orchestrator")
-    if ask.windows:
-        distribution = ask.environ.get("WSL_DISTRO_NAME", "")
+def mcp_command(inputs: CallInputs) -> tuple[str, list[str]]:
+    program = str(inputs.home / "bin" / "orchestrator")
+    if inputs.windows:
+        distribution = inputs.environ.get("WSL_DISTRO_NAME", "")
         chosen = ["-d", distribution] if distribution else []
         return "wsl.exe", [*chosen, "--exec", program, "mcp"]
     return program, ["mcp"]
 
 
-def shell_environment(ask: Ask) -> dict[str, str]:
-    return {"BASH_ENV": str(_path(ask))}
+def shell_environment(inputs: CallInputs) -> dict[str, str]:
+    return {"BASH_ENV": str(_path(inputs))}
 
 
-def shell_files(ask: Ask) -> dict[Path, str]:
-    return {_path(ask): _text(ask)}
+def shell_files(inputs: CallInputs) -> dict[Path, str]:
+    return {_path(inputs): _text(inputs)}
 
 
-def _path(ask: Ask) -> Path:
-    return ask.control / "bash_env.sh"
+def _path(inputs: CallInputs) -> Path:
+    return inputs.control / "bash_env.sh"
 
 
-def _text(ask: Ask) -> str:
-    own, bin = ask.environ.get("BASH_ENV", ""), shlex.quote(str(ask.home / "bin"))
+def _text(inputs: CallInputs) -> str:
+    own, bin = inputs.environ.get("BASH_ENV", ""), shlex.quote(str(inputs.home / "bin"))
     lines = [f"[ ! -r {shlex.quote(own)} ] || . {shlex.quote(own)}"] if own else []
     lines.append(f'case ":$PATH:" in *:{bin}:*) ;; *) PATH={bin}:$PATH ;; esac')
     return "\n".join(lines) + "\n"

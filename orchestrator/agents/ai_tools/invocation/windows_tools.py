@@ -14,7 +14,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, CallInputs
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.text.command_name import COMMAND
 
@@ -39,7 +39,7 @@ def missing(path: str | None = None) -> list[str]:
     return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
 
 
-def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
+def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCall:
     """Return the call as a PowerShell command that WSL runs.
 
     Raise OrchestratorError if a program of WSL is missing, or if Windows cannot reach a path.
@@ -50,7 +50,7 @@ def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
             f"execution_mode 'windows' requires {' and '.join(lacking)} of WSL on the PATH; "
             f"check it: {COMMAND} doctor"
         )
-    prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
+    prompt = inputs.directory / "prompt.md" if call.prompt_on_stdin else None
     argv = [translated(Path(each)) if each.startswith("/") else each for each in call.argv]
     script = _script(argv, directory, prompt)
     encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
@@ -58,7 +58,7 @@ def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
     return replace(
         call,
         argv=(LAUNCHER, *_OPTIONS, "-OutputFormat", "Text", "-EncodedCommand", encoded),
-        env={**env, "WSLENV": wslenv({**ask.environ, **env})},
+        env={**env, "WSLENV": wslenv({**inputs.environ, **env})},
         logins=(),
         home=None,
         session=None,

@@ -14,7 +14,7 @@ from orchestrator.agents.ai_tools.commands import call_for, tools
 from orchestrator.agents.ai_tools.commands.codex import as_toml
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,
-    Ask,
+    CallInputs,
     CallLimits,
 )
 from orchestrator.agents.loop.settings.loop_settings import POLICIES
@@ -31,8 +31,8 @@ WORKER = {
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
-    return Ask(
+def inputs(tmp_path: Path) -> CallInputs:
+    return CallInputs(
         command=("tool",),
         control=tmp_path / "control",
         shared=tmp_path / "shared",
@@ -43,12 +43,12 @@ def ask(tmp_path: Path) -> Ask:
     )
 
 
-def called(tool: str, ask: Ask, **changes: Any) -> AgentCall:
-    return call_for(tool)(replace(ask, **changes))
+def called(tool: str, inputs: CallInputs, **changes: Any) -> AgentCall:
+    return call_for(tool)(replace(inputs, **changes))
 
 
-def with_variables(ask: Ask, **more: str) -> Ask:
-    return replace(ask, environ={**ask.environ, **more})
+def with_variables(inputs: CallInputs, **more: str) -> CallInputs:
+    return replace(inputs, environ={**inputs.environ, **more})
 
 
 def config_toml(call: AgentCall) -> Mapping[str, Any]:
@@ -80,8 +80,10 @@ POLICY_WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize(("tool", "policy"), POLICY_WORDS)
-def test_a_policy_is_said_in_the_words_of_the_tool(ask: Ask, tool: str, policy: str) -> None:
-    argv = called(tool, ask, policy=policy).argv
+def test_a_policy_is_said_in_the_words_of_the_tool(
+    inputs: CallInputs, tool: str, policy: str
+) -> None:
+    argv = called(tool, inputs, policy=policy).argv
 
     words = POLICY_WORDS[tool, policy]
     assert " ".join(words) in " ".join(argv)
@@ -95,10 +97,10 @@ def test_a_policy_is_said_in_the_words_of_the_tool(ask: Ask, tool: str, policy: 
     [("full", None, None), ("edit", None, None), ("read-only", "deny", "deny")],
 )
 def test_opencode_has_its_policy_in_its_settings(
-    ask: Ask, policy: str, edit: str | None, bash: str | None
+    inputs: CallInputs, policy: str, edit: str | None, bash: str | None
 ) -> None:
     settings = json.loads(
-        called("opencode", ask, policy=policy).env["OPENCODE_CONFIG_CONTENT"] or ""
+        called("opencode", inputs, policy=policy).env["OPENCODE_CONFIG_CONTENT"] or ""
     )
 
     permission = settings["permission"]
@@ -116,9 +118,9 @@ def test_opencode_has_its_policy_in_its_settings(
         ("opencode", "--session s-1"),
     ],
 )
-def test_a_person_in_a_terminal_is_asked(ask: Ask, tool: str, argv: str) -> None:
-    call = called(tool, ask, resume="s-1", in_terminal=True, policy="full", recursive=False)
-    assert sorted(call.argv[len(ask.command) :]) == sorted(argv.split())
+def test_a_person_in_a_terminal_is_asked(inputs: CallInputs, tool: str, argv: str) -> None:
+    call = called(tool, inputs, resume="s-1", in_terminal=True, policy="full", recursive=False)
+    assert sorted(call.argv[len(inputs.command) :]) == sorted(argv.split())
     if tool == "opencode":
         settings = json.loads(str(call.env["OPENCODE_CONFIG_CONTENT"]))
         assert set(settings["permission"].values()) == {"ask"}
@@ -126,8 +128,8 @@ def test_a_person_in_a_terminal_is_asked(ask: Ask, tool: str, argv: str) -> None
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("policy", POLICIES)
-def test_no_secret_is_an_argument(ask: Ask, tool: str, policy: str) -> None:
-    given = with_variables(ask, ANTHROPIC_API_KEY="secret-1", OPENAI_API_KEY="secret-2")
+def test_no_secret_is_an_argument(inputs: CallInputs, tool: str, policy: str) -> None:
+    given = with_variables(inputs, ANTHROPIC_API_KEY="secret-1", OPENAI_API_KEY="secret-2")
 
     argv = " ".join(called(tool, given, policy=policy).argv)
 
@@ -137,13 +139,14 @@ def test_no_secret_is_an_argument(ask: Ask, tool: str, policy: str) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_all_that_a_tool_writes_for_itself_is_outside_of_where_it_works(
-    ask: Ask, tool: str
+    inputs: CallInputs, tool: str
 ) -> None:
-    call = called(tool, ask)
+    call = called(tool, inputs)
 
     written = [*call.files, *(login.target for login in call.logins)]
     assert all(
-        path.is_relative_to(ask.control) or path.is_relative_to(ask.shared) for path in written
+        path.is_relative_to(inputs.control) or path.is_relative_to(inputs.shared)
+        for path in written
     )
 
 
@@ -158,12 +161,12 @@ def test_all_that_a_tool_writes_for_itself_is_outside_of_where_it_works(
     ],
 )
 def test_a_model_is_named_only_when_one_is_asked_for(
-    ask: Ask, tool: str, words: tuple[str, str]
+    inputs: CallInputs, tool: str, words: tuple[str, str]
 ) -> None:
-    argv = called(tool, ask, model="m").argv
+    argv = called(tool, inputs, model="m").argv
 
     assert words[1] == argv[argv.index(words[0]) + 1]
-    assert words[0] not in called(tool, ask).argv
+    assert words[0] not in called(tool, inputs).argv
 
 
 @pytest.mark.parametrize(
@@ -171,13 +174,13 @@ def test_a_model_is_named_only_when_one_is_asked_for(
     [(True, "full", "1"), (True, "edit", None), (False, "full", None)],
 )
 def test_claude_is_told_that_the_superuser_is_meant(
-    ask: Ask, root: bool, policy: str, expected: str | None
+    inputs: CallInputs, root: bool, policy: str, expected: str | None
 ) -> None:
-    assert called("claude", ask, root=root, policy=policy).env.get("IS_SANDBOX") == expected
+    assert called("claude", inputs, root=root, policy=policy).env.get("IS_SANDBOX") == expected
 
 
-def test_claude_is_given_its_limits(ask: Ask) -> None:
-    argv = called("claude", ask, limits=CallLimits(max_steps=7, max_cost_usd=1.5)).argv
+def test_claude_is_given_its_limits(inputs: CallInputs) -> None:
+    argv = called("claude", inputs, limits=CallLimits(max_steps=7, max_cost_usd=1.5)).argv
 
     assert argv[argv.index("--max-turns") + 1] == "7"
     assert argv[argv.index("--max-budget-usd") + 1] == "1.5"
@@ -189,19 +192,19 @@ def test_claude_is_given_its_limits(ask: Ask) -> None:
     [(CallLimits(), False), (CallLimits(max_steps=1), False), (CallLimits(max_tokens=1), True)],
 )
 def test_claude_tells_what_it_writes_where_that_is_limited(
-    ask: Ask, limits: CallLimits, told: bool
+    inputs: CallInputs, limits: CallLimits, told: bool
 ) -> None:
-    assert ("--include-partial-messages" in called("claude", ask, limits=limits).argv) is told
+    assert ("--include-partial-messages" in called("claude", inputs, limits=limits).argv) is told
 
 
-def test_claude_keeps_what_makes_the_users_login(ask: Ask) -> None:
-    home = ask.user_home
+def test_claude_keeps_what_makes_the_users_login(inputs: CallInputs) -> None:
+    home = inputs.user_home
     (home / ".claude").mkdir(parents=True)
     state = {"oauthAccount": {"id": 1}, "projects": {"/secret/path": {}}}
     (home / ".claude.json").write_text(json.dumps(state))
     (home / ".claude" / "settings.json").write_text('{"apiKeyHelper": "x", "hooks": {"Stop": []}}')
 
-    call = called("claude", ask)
+    call = called("claude", inputs)
 
     assert json.loads(file_named(call, ".claude.json")) == {
         "hasCompletedOnboarding": True,
@@ -222,8 +225,8 @@ MCP = {
 
 
 @pytest.mark.parametrize("tool", MCP)
-def test_our_mcp_server_speaks_for_the_worker(ask: Ask, tool: str) -> None:
-    server = MCP[tool](called(tool, ask))["orchestrator"]
+def test_our_mcp_server_speaks_for_the_worker(inputs: CallInputs, tool: str) -> None:
+    server = MCP[tool](called(tool, inputs))["orchestrator"]
 
     command = server["command"] if isinstance(server["command"], list) else [server["command"]]
     assert [*command, *server.get("args", [])] == ["/opt/product/bin/orchestrator", "mcp"]
@@ -232,16 +235,18 @@ def test_our_mcp_server_speaks_for_the_worker(ask: Ask, tool: str) -> None:
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_where_no_child_job_can_be_started_there_is_no_mcp_server(ask: Ask, tool: str) -> None:
-    call = called(tool, ask, recursive=False)
+def test_where_no_child_job_can_be_started_there_is_no_mcp_server(
+    inputs: CallInputs, tool: str
+) -> None:
+    call = called(tool, inputs, recursive=False)
 
     said = " ".join([*call.argv, *call.files.values(), *filter(None, call.env.values())])
     assert '"mcp"' not in said and "mcp.json" not in said
 
 
-def test_codex_reaches_this_server_from_its_sandbox(ask: Ask) -> None:
-    edits = config_toml(called("codex", ask, policy="edit"))
-    everything = config_toml(called("codex", ask))
+def test_codex_reaches_this_server_from_its_sandbox(inputs: CallInputs) -> None:
+    edits = config_toml(called("codex", inputs, policy="edit"))
+    everything = config_toml(called("codex", inputs))
 
     assert edits["sandbox_workspace_write"] == {"network_access": True}
     assert edits["mcp_servers"]["orchestrator"]["default_tools_approval_mode"] == "approve"
@@ -265,13 +270,13 @@ def test_codex_reaches_this_server_from_its_sandbox(ask: Ask) -> None:
     ],
 )
 def test_codex_has_the_provider_of_the_users_variables(
-    ask: Ask, variables: dict[str, str], logged_in: bool, url: str | None, key: str | None
+    inputs: CallInputs, variables: dict[str, str], logged_in: bool, url: str | None, key: str | None
 ) -> None:
     if logged_in:
-        (ask.user_home / ".codex").mkdir(parents=True)
-        (ask.user_home / ".codex" / "auth.json").write_text("{}")
+        (inputs.user_home / ".codex").mkdir(parents=True)
+        (inputs.user_home / ".codex" / "auth.json").write_text("{}")
 
-    settings = config_toml(called("codex", with_variables(ask, **variables)))
+    settings = config_toml(called("codex", with_variables(inputs, **variables)))
 
     provider = settings.get("model_providers", {}).get(settings.get("model_provider"), {})
     assert (provider.get("base_url"), provider.get("env_key")) == (url, key)
@@ -279,23 +284,23 @@ def test_codex_has_the_provider_of_the_users_variables(
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_codex_has_its_home_outside_of_the_directory_for_temporary_files(
-    ask: Ask, tmp_path: Path, inside: bool
+    inputs: CallInputs, tmp_path: Path, inside: bool
 ) -> None:
     elsewhere = str(tmp_path if inside else tmp_path / "elsewhere")
 
-    env = called("codex", with_variables(ask, TMPDIR=elsewhere)).env
+    env = called("codex", with_variables(inputs, TMPDIR=elsewhere)).env
 
-    assert env.get("TMPDIR") == (str(ask.control / "tmp") if inside else None)
+    assert env.get("TMPDIR") == (str(inputs.control / "tmp") if inside else None)
 
 
-def test_codex_keeps_a_provider_of_the_user(ask: Ask) -> None:
-    (ask.user_home / ".codex").mkdir(parents=True)
-    (ask.user_home / ".codex" / "config.toml").write_text(
+def test_codex_keeps_a_provider_of_the_user(inputs: CallInputs) -> None:
+    (inputs.user_home / ".codex").mkdir(parents=True)
+    (inputs.user_home / ".codex" / "config.toml").write_text(
         'model = "m"\nmodel_provider = "azure"\n[model_providers.azure]\nbase_url = "https://a"\n'
         'query_params = { api-version = "1" }\n[mcp_servers.theirs]\ncommand = "x"\n'
     )
 
-    settings = config_toml(called("codex", ask))
+    settings = config_toml(called("codex", inputs))
 
     assert (settings["model"], settings["model_provider"]) == ("m", "azure")
     provider = settings["model_providers"]["azure"]
@@ -330,9 +335,9 @@ def test_toml_comes_back_as_it_was(table: dict[str, Any]) -> None:
     ],
 )
 def test_gemini_logs_in_as_the_user_would(
-    ask: Ask, variables: dict[str, str], chosen: str | None, login: bool, expected: str
+    inputs: CallInputs, variables: dict[str, str], chosen: str | None, login: bool, expected: str
 ) -> None:
-    own = ask.user_home / ".gemini"
+    own = inputs.user_home / ".gemini"
     own.mkdir(parents=True)
     if chosen:
         settings = {"security": {"auth": {"selectedType": chosen}}}
@@ -341,31 +346,35 @@ def test_gemini_logs_in_as_the_user_would(
         (own / "oauth_creds.json").write_text("{}")
 
     found = json.loads(
-        file_named(called("gemini", with_variables(ask, **variables)), "settings.json")
+        file_named(called("gemini", with_variables(inputs, **variables)), "settings.json")
     )
 
     assert found["security"]["auth"]["selectedType"] == expected
 
 
-def test_claude_has_the_tools_that_start_child_jobs_from_its_first_step(ask: Ask) -> None:
-    server = json.loads(file_named(called("claude", ask), "mcp.json"))["mcpServers"]["orchestrator"]
+def test_claude_has_the_tools_that_start_child_jobs_from_its_first_step(inputs: CallInputs) -> None:
+    server = json.loads(file_named(called("claude", inputs), "mcp.json"))["mcpServers"][
+        "orchestrator"
+    ]
     assert server["alwaysLoad"] is True
     assert CLAUDE.env["MCP_CONNECTION_NONBLOCKING"] == "0"
 
 
-def test_gemini_does_not_sit_out_a_limited_model_by_itself(ask: Ask) -> None:
-    settings = json.loads(file_named(called("gemini", ask), "settings.json"))
+def test_gemini_does_not_sit_out_a_limited_model_by_itself(inputs: CallInputs) -> None:
+    settings = json.loads(file_named(called("gemini", inputs), "settings.json"))
     assert settings["general"]["maxAttempts"] == 3
 
 
 @pytest.mark.parametrize("tool", tools())
-def test_login_shells_of_each_tool_find_orchestrator(ask: Ask, tool: str) -> None:
-    call = called(tool, ask)
-    assert str(ask.home / "bin") in call.files[Path(str(call.env["BASH_ENV"]))]
+def test_login_shells_of_each_tool_find_orchestrator(inputs: CallInputs, tool: str) -> None:
+    call = called(tool, inputs)
+    assert str(inputs.home / "bin") in call.files[Path(str(call.env["BASH_ENV"]))]
 
 
-def test_a_command_may_wait_for_a_child_job_and_ends_before_a_hang_is_supposed(ask: Ask) -> None:
-    gemini = json.loads(file_named(called("gemini", ask), "settings.json"))
+def test_a_command_may_wait_for_a_child_job_and_ends_before_a_hang_is_supposed(
+    inputs: CallInputs,
+) -> None:
+    gemini = json.loads(file_named(called("gemini", inputs), "settings.json"))
     allowed = {
         gemini["tools"]["shell"]["inactivityTimeout"],
         int(CLAUDE.env["BASH_DEFAULT_TIMEOUT_MS"]) // 1000,
@@ -374,31 +383,31 @@ def test_a_command_may_wait_for_a_child_job_and_ends_before_a_hang_is_supposed(a
     assert allowed == {540} and Workers().stall_seconds > 540
 
 
-def test_gemini_runs_into_our_limit_before_its_own(ask: Ask) -> None:
+def test_gemini_runs_into_our_limit_before_its_own(inputs: CallInputs) -> None:
     settings = json.loads(
-        file_named(called("gemini", ask, limits=CallLimits(max_steps=4)), "settings.json")
+        file_named(called("gemini", inputs, limits=CallLimits(max_steps=4)), "settings.json")
     )
 
     assert settings["model"]["maxSessionTurns"] > 4
 
 
-def test_opencode_shares_one_home(ask: Ask) -> None:
-    env = called("opencode", ask).env
+def test_opencode_shares_one_home(inputs: CallInputs) -> None:
+    env = called("opencode", inputs).env
 
     assert {env[f"XDG_{each}_HOME"] for each in ("CONFIG", "DATA", "STATE", "CACHE")} == {
-        str(ask.shared / each) for each in ("config", "data", "state", "cache")
+        str(inputs.shared / each) for each in ("config", "data", "state", "cache")
     }
-    home = called("opencode", ask).home
+    home = called("opencode", inputs).home
     assert home is not None
-    assert (home.directory, home.argv[-2:]) == (ask.shared, ("session", "list"))
-    assert called("opencode", replace(ask, shared=ask.control)).home is None
+    assert (home.directory, home.argv[-2:]) == (inputs.shared, ("session", "list"))
+    assert called("opencode", replace(inputs, shared=inputs.control)).home is None
 
 
-def test_opencode_keeps_the_providers_of_the_user(ask: Ask) -> None:
-    own = ask.user_home / ".config" / "opencode"
+def test_opencode_keeps_the_providers_of_the_user(inputs: CallInputs) -> None:
+    own = inputs.user_home / ".config" / "opencode"
     own.mkdir(parents=True)
     (own / "opencode.json").write_text('{"provider": {"p": {}}, "plugin": ["x"], "model": "p/m"}')
-    given = with_variables(ask, OPENCODE_CONFIG_CONTENT='{"model": "p/other"}')
+    given = with_variables(inputs, OPENCODE_CONFIG_CONTENT='{"model": "p/other"}')
 
     settings = json.loads(called("opencode", given).env["OPENCODE_CONFIG_CONTENT"] or "")
 
@@ -407,17 +416,17 @@ def test_opencode_keeps_the_providers_of_the_user(ask: Ask) -> None:
     assert "plugin" not in settings
 
 
-def test_aider_reads_its_prompt_from_the_file(ask: Ask) -> None:
-    call = called("aider", with_variables(ask, OPENAI_BASE_URL="http://h/v1"))
+def test_aider_reads_its_prompt_from_the_file(inputs: CallInputs) -> None:
+    call = called("aider", with_variables(inputs, OPENAI_BASE_URL="http://h/v1"))
 
     assert not call.prompt_on_stdin
-    assert call.argv[call.argv.index("--message-file") + 1] == str(ask.directory / "prompt.md")
+    assert call.argv[call.argv.index("--message-file") + 1] == str(inputs.directory / "prompt.md")
     assert call.env["OPENAI_API_BASE"] == "http://h/v1"
 
 
 @pytest.mark.parametrize("broken", ["not json", "[1]", '{"a":', "\x00"])
-def test_a_broken_configuration_of_the_user_is_none(ask: Ask, broken: str) -> None:
-    home = ask.user_home
+def test_a_broken_configuration_of_the_user_is_none(inputs: CallInputs, broken: str) -> None:
+    home = inputs.user_home
     for path in (
         *(".claude.json", ".claude/settings.json", ".codex/config.toml"),
         *(".gemini/settings.json", ".config/opencode/opencode.json"),
@@ -426,7 +435,7 @@ def test_a_broken_configuration_of_the_user_is_none(ask: Ask, broken: str) -> No
         (home / path).write_text(broken)
 
     for tool in TOOLS:
-        assert called(tool, ask).argv[0] == "tool"
+        assert called(tool, inputs).argv[0] == "tool"
 
 
 # What users add to their tools
@@ -448,39 +457,41 @@ def write_servers(home: Path) -> None:
 
 
 @pytest.mark.parametrize("tool", MCP)
-def test_servers_of_the_user_never_replace_that_of_the_worker(ask: Ask, tool: str) -> None:
-    write_servers(ask.user_home)
+def test_servers_of_the_user_never_replace_that_of_the_worker(
+    inputs: CallInputs, tool: str
+) -> None:
+    write_servers(inputs.user_home)
 
-    servers = MCP[tool](called(tool, ask, inherit=("mcp",)))
+    servers = MCP[tool](called(tool, inputs, inherit=("mcp",)))
 
     assert set(servers) == {"mine", "orchestrator"}
-    assert servers["orchestrator"] == MCP[tool](called(tool, ask))["orchestrator"]
+    assert servers["orchestrator"] == MCP[tool](called(tool, inputs))["orchestrator"]
 
 
 @pytest.mark.parametrize("tool", MCP)
-def test_who_may_only_look_has_no_server_of_the_user(ask: Ask, tool: str) -> None:
-    write_servers(ask.user_home)
+def test_who_may_only_look_has_no_server_of_the_user(inputs: CallInputs, tool: str) -> None:
+    write_servers(inputs.user_home)
 
-    call = called(tool, ask, inherit=("mcp",), policy="read-only", recursive=False)
+    call = called(tool, inputs, inherit=("mcp",), policy="read-only", recursive=False)
 
     assert "mine" not in " ".join([*call.argv, *call.files.values(), *map(str, call.env.values())])
 
 
-def test_claude_may_call_what_it_inherits(ask: Ask) -> None:
-    write_servers(ask.user_home)
+def test_claude_may_call_what_it_inherits(inputs: CallInputs) -> None:
+    write_servers(inputs.user_home)
 
-    argv = called("claude", ask, inherit=("mcp",), policy="edit").argv
+    argv = called("claude", inputs, inherit=("mcp",), policy="edit").argv
 
     assert argv[argv.index("--allowedTools") + 1].endswith(",mcp__orchestrator,mcp__mine")
 
 
 @pytest.mark.parametrize("tool", INHERITABLE)
-def test_a_broken_configuration_is_nothing_to_inherit(ask: Ask, tool: str) -> None:
+def test_a_broken_configuration_is_nothing_to_inherit(inputs: CallInputs, tool: str) -> None:
     for path in (".claude.json", ".claude/settings.json", ".codex/config.toml"):
-        (ask.user_home / path).parent.mkdir(parents=True, exist_ok=True)
-        (ask.user_home / path).write_text("not whole {")
+        (inputs.user_home / path).parent.mkdir(parents=True, exist_ok=True)
+        (inputs.user_home / path).write_text("not whole {")
 
-    call = called(tool, ask, inherit=tuple(INHERITABLE[tool]))
+    call = called(tool, inputs, inherit=tuple(INHERITABLE[tool]))
 
     assert "mine" not in " ".join(call.files.values())
 
@@ -508,18 +519,18 @@ def test_what_an_agent_inherits_from_another_one_is_not_passed_on(known: Any) ->
 SCHEMA = {"type": "object", "properties": {"tasks": {"type": "array"}}, "required": ["tasks"]}
 
 
-def test_a_schema_is_given_to_the_tools_that_take_one(ask: Ask) -> None:
-    claude, codex = (called(tool, ask, schema=SCHEMA) for tool in ("claude", "codex"))
+def test_a_schema_is_given_to_the_tools_that_take_one(inputs: CallInputs) -> None:
+    claude, codex = (called(tool, inputs, schema=SCHEMA) for tool in ("claude", "codex"))
 
     assert json.loads(claude.argv[claude.argv.index("--json-schema") + 1]) == SCHEMA
     path = Path(codex.argv[codex.argv.index("--output-schema") + 1])
     assert json.loads(codex.files[path]) == SCHEMA
     options = {"--json-schema", "--output-schema"}
-    assert not any(options & set(called(tool, ask).argv) for tool in TOOLS)
+    assert not any(options & set(called(tool, inputs).argv) for tool in TOOLS)
 
 
-def test_who_plans_may_look_at_the_project(ask: Ask) -> None:
-    there = with_variables(ask, ORCHESTRATOR_PROJECT_ROOT="/the/project")
+def test_who_plans_may_look_at_the_project(inputs: CallInputs) -> None:
+    there = with_variables(inputs, ORCHESTRATOR_PROJECT_ROOT="/the/project")
     plan = {"policy": "read-only", "schema": SCHEMA}
 
     argv = called("gemini", there, **plan).argv
