@@ -93,7 +93,7 @@ _STOP_SHARE = 0.6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Terms:
+class CommonSettings:
     """Settings that all driven agents share. Paths are absolute."""
 
     #: The product's own folder.
@@ -117,7 +117,7 @@ class DrivenAgent:
 
     name: str
     tool: str
-    terms: Terms
+    common: CommonSettings
     description: str = ""
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     argv: tuple[str, ...] = ()
@@ -173,7 +173,7 @@ class DrivenAgent:
             return None
         one = Usage(input_tokens=1, output_tokens=1)
         local = self.tool in _LOCAL
-        return price_table.cost(asked, one, self.terms.prices, local=local) is not None
+        return price_table.cost(asked, one, self.common.prices, local=local) is not None
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
@@ -191,7 +191,7 @@ class DrivenAgent:
         )
 
     def _spec(self, assignment: Assignment) -> spec_file.Spec:
-        task, terms = assignment.task, self.terms
+        task, common = assignment.task, self.common
         model = task.model or self.model()
         return spec_file.Spec(
             agent=self.name,
@@ -204,20 +204,20 @@ class DrivenAgent:
             recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
             # Planners and reviewers need no additions, and a hook could prevent their answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
-            home=terms.home,
-            shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
+            home=common.home,
+            shared=f"{common.shared}/{self.tool}" if common.shared else "",
             sessions=assignment.sessions if self._resumes(assignment) else "",
             resume=self._resumed(assignment, model),
-            stall_seconds=terms.stall_seconds,
-            stop_seconds=terms.grace_seconds * _STOP_SHARE,
-            stream_bytes=terms.log_limit_bytes,
+            stall_seconds=common.stall_seconds,
+            stop_seconds=common.grace_seconds * _STOP_SHARE,
+            stream_bytes=common.log_limit_bytes,
             windows=self._on_windows(assignment),
             schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
             more=self._more(assignment),
         )
 
     def _more(self, assignment: Assignment) -> Mapping[str, Any]:
-        prices = {"prices": self.terms.prices} if self.terms.prices else {}
+        prices = {"prices": self.common.prices} if self.common.prices else {}
         # Length of the shared beginning of prompts: a provider's cache ends there.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
@@ -225,7 +225,7 @@ class DrivenAgent:
     def _resumes(self, assignment: Assignment) -> bool:
         """True if later attempts can resume the worker's sessions."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
-        return able and self.terms.resume_sessions and not assignment.worker.is_adviser
+        return able and self.common.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:
         """Return the id of the session to resume; empty for a new session."""
@@ -252,7 +252,7 @@ class DrivenAgent:
         # read-only options, so its policy stays.
         if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
-        return self.policy or self.terms.policy
+        return self.policy or self.common.policy
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         outcome = _outcome(control)

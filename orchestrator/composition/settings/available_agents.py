@@ -26,7 +26,7 @@ from orchestrator.agents.discovery.node_availability import (
     description,
     program_description,
 )
-from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
 from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
 from orchestrator.config import Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
@@ -51,7 +51,7 @@ def registry(
     ``machines`` returns the machines of the cluster, the server's own machine first. Without a
     cluster, ``machines`` returns nothing.
     """
-    terms = _terms(folder, settings)
+    common = _common_settings(folder, settings)
     looks: dict[str, Look] = {}
     program_looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
@@ -67,7 +67,7 @@ def registry(
             )
         )
         looks[each.name] = found = AgentOnNodes(fresh, machines)
-        agents[each.name] = _driven(each, settings, terms, found, environ)
+        agents[each.name] = _driven(each, settings, common, found, environ)
     agents.update(_installed())
     for name, user in settings.agents.items():
         if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
@@ -75,9 +75,9 @@ def registry(
             if user.class_ is not None:
                 agents[name] = _loaded(name, user.class_)
                 continue
-            found = AgentOnNodes(_program_look(name, user, terms, environ), machines)
+            found = AgentOnNodes(_program_look(name, user, common, environ), machines)
             program_looks[name] = found
-            agents[name] = _users(name, user, terms, found)
+            agents[name] = _users(name, user, common, found)
     return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
 
 
@@ -103,9 +103,9 @@ def _description(
     return {"name": agent.name}
 
 
-def _terms(folder: Path, settings: Settings) -> Terms:
+def _common_settings(folder: Path, settings: Settings) -> CommonSettings:
     workers = settings.workers
-    return Terms(
+    return CommonSettings(
         home=str(folder),
         shared=str(settings.orchestrator.workspace_root / "agents"),
         policy=workers.policy,
@@ -134,7 +134,7 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 def _driven(
     each: KnownTool,
     settings: Settings,
-    terms: Terms,
+    common: CommonSettings,
     found: AgentOnNodes,
     environ: Mapping[str, str],
 ) -> DrivenAgent:
@@ -142,7 +142,7 @@ def _driven(
     agent = DrivenAgent(
         name=each.name,
         tool=each.name,
-        terms=terms,
+        common=common,
         description=each.description,
         argv=argv_of(command) if each.program else (),
         pass_env=each.pass_env,
@@ -184,16 +184,18 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
     return next(iter(local_models(local_url(each, environ))), "")
 
 
-def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
+def _program_look(
+    name: str, user: UserAgent, common: CommonSettings, environ: Mapping[str, str]
+) -> Look:
     if not user.command:
         raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
     environment = {**environ, **_variables(user)[1]}
     return partial(
-        look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", environment
+        look_for_program, name, user.description, user.command[0], f"{common.home}/bin", environment
     )
 
 
-def _users(name: str, user: UserAgent, terms: Terms, found: AgentOnNodes) -> Agent:
+def _users(name: str, user: UserAgent, common: CommonSettings, found: AgentOnNodes) -> Agent:
     passed, given = _variables(user)
     agent = ProgramAgent(
         name=name,
@@ -209,17 +211,17 @@ def _users(name: str, user: UserAgent, terms: Terms, found: AgentOnNodes) -> Age
         hindrance=found.hindrance,
     )
     if user.reader is not None:
-        return _read(agent, user, terms)
+        return _read(agent, user, common)
     own = {} if "BASH_ENV" in passed else {"BASH_ENV": str(LOGIN_SHELL)}
     return replace(agent, env={**own, **given})
 
 
-def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
+def _read(agent: ProgramAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
     """Return an agent whose program prints events in the format of a known AI tool."""
     return DrivenAgent(
         name=agent.name,
         tool="custom",
-        terms=terms,
+        common=common,
         argv=agent.argv,
         description=agent.description,
         model=lambda: user.model,

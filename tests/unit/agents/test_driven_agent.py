@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
 from orchestrator.agents.driver_process import spec_file
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import TaskSpec
@@ -15,7 +15,9 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Assignment
 from tests.unit.core.factories import a_config, a_job, a_worker
 
-AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), argv=("claude",))
+AGENT = DrivenAgent(
+    name="claude", tool="claude", common=CommonSettings(home="/home"), argv=("claude",)
+)
 
 
 def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
@@ -41,7 +43,7 @@ LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_co
 def test_who_may_only_look_has_nobody_else_change_things(
     all_agents: str, this_one: str, recursive: bool
 ) -> None:
-    agent = replace(AGENT, terms=Terms(home="/home", policy=all_agents), policy=this_one)
+    agent = replace(AGENT, common=CommonSettings(home="/home", policy=all_agents), policy=this_one)
     config = a_config(enable_recursion=True, max_depth=3)
     given = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
 

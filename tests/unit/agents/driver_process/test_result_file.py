@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
-from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
 from orchestrator.agents.driver_process import result_file
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Exit, Usage
 
@@ -20,7 +20,7 @@ OUTCOME = AgentOutcome(
     denied=("Bash",),
     resets_at=12.5,
 )
-AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/nowhere"))
+AGENT = DrivenAgent(name="claude", tool="claude", common=CommonSettings(home="/nowhere"))
 ENDED = Exit(ended_by=EndedBy.EXIT, code=1)
 
 
