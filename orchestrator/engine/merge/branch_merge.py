@@ -562,8 +562,8 @@ def _parts(
 ) -> Sequence[MergePart]:
     tasks = tree.tasks[job.id]
     by_id = {task.id: task for task in tasks}
-    needs = {task.id: frozenset(sources(by_id, task)) for task in tasks}
-    whole, without = split([MergePart(each, needs[each.task_id]) for each in workers], tasks)
+    depends_on = {task.id: frozenset(sources(by_id, task)) for task in tasks}
+    whole, without = split([MergePart(each, depends_on[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
         why = f"depends on task {task_id!r}, which is not in the result"
         leave(record, part.worker, why, LossCause.BUILDS_ON)

@@ -158,7 +158,7 @@ class CulpritSearch:
         culprits = [self._culprits[-1][0], self._steps[good].part]
         suspect = self._suspect(before, culprits[-1])
         others = [each for each in self._all if each in (*before, *culprits) and each != suspect]
-        builds_on_it = any(suspect.worker.task_id in each.needs for each in others)
+        builds_on_it = any(suspect.worker.task_id in each.depends_on for each in others)
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
@@ -193,7 +193,7 @@ class CulpritSearch:
         for part in self._all:
             if part in culprits:
                 continue
-            if part.needs & removed:
+            if part.depends_on & removed:
                 removed.add(part.worker.task_id)
                 self._dropped.append(part)
             else:

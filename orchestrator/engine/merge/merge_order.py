@@ -13,7 +13,7 @@ from orchestrator.core.model.job import TaskSpec, Worker
 class MergePart:
     worker: Worker
     #: Ids of the tasks on which the part's task builds.
-    needs: frozenset[str] = frozenset()
+    depends_on: frozenset[str] = frozenset()
 
 
 def in_order(
@@ -28,7 +28,7 @@ def in_order(
     late: list[MergePart] = []
     tasks: set[str] = set()
     for part in parts:
-        if built_on_others(part.worker) or part.needs & tasks:
+        if built_on_others(part.worker) or part.depends_on & tasks:
             tasks.add(part.worker.task_id)
             late.append(part)
         else:
@@ -44,8 +44,10 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
-    needs = {number: [at[n] for n in part.needs if n in at] for number, part in enumerate(parts)}
-    sorter = TopologicalSorter(needs)
+    before = {
+        number: [at[n] for n in part.depends_on if n in at] for number, part in enumerate(parts)
+    }
+    sorter = TopologicalSorter(before)
     sorter.prepare()
     ready: list[tuple[int, int, int]] = []
     ordered: list[MergePart] = []
@@ -72,7 +74,7 @@ def split(
     whole: list[MergePart] = []
     without: list[tuple[MergePart, str]] = []
     for part in parts:
-        lacking = sorted(part.needs & missing)
+        lacking = sorted(part.depends_on & missing)
         if lacking:
             missing.add(part.worker.task_id)
             without.append((part, lacking[0]))

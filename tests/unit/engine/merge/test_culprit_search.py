@@ -17,8 +17,8 @@ FAILED = (GateResult(name="tests", status=GateStatus.FAILED),)
 PASSED = (GateResult(name="tests", status=GateStatus.PASSED),)
 
 
-def part(name: str, *needs: str) -> MergePart:
-    return MergePart(a_worker(id=name, task_id=name), frozenset(needs))
+def part(name: str, *depends_on: str) -> MergePart:
+    return MergePart(a_worker(id=name, task_id=name), frozenset(depends_on))
 
 
 class Bench:

@@ -11,8 +11,8 @@ from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order
 from tests.unit.core.factories import a_task, a_worker
 
 
-def part(name: str, *needs: str) -> MergePart:
-    return MergePart(a_worker(id=name, task_id=name), frozenset(needs))
+def part(name: str, *depends_on: str) -> MergePart:
+    return MergePart(a_worker(id=name, task_id=name), frozenset(depends_on))
 
 
 def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
@@ -29,7 +29,7 @@ def test_those_that_have_the_others_in_them_come_last() -> None:
     assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
 
 
-def judged(name: str, *needs: str, tests: int = 0, failures: int = 0) -> MergePart:
+def judged(name: str, *depends_on: str, tests: int = 0, failures: int = 0) -> MergePart:
     gate = GateResult(
         name="tests",
         status=GateStatus.PASSED,
@@ -37,7 +37,7 @@ def judged(name: str, *needs: str, tests: int = 0, failures: int = 0) -> MergePa
         failures=tuple(f"test_{number}" for number in range(failures)),
     )
     worker = a_worker(id=name, task_id=name, result=WorkerResult(gates=(gate,)))
-    return MergePart(worker, frozenset(needs))
+    return MergePart(worker, frozenset(depends_on))
 
 
 def names(parts: Sequence[MergePart]) -> str:
@@ -55,9 +55,9 @@ def test_what_builds_on_others_comes_after_them_however_good_they_are() -> None:
 
 
 @given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
-def test_where_the_evidence_is_the_same_the_order_stays(needs: list[set[int]]) -> None:
+def test_where_the_evidence_is_the_same_the_order_stays(depends_on: list[set[int]]) -> None:
     parts = [
         part(str(number), *(str(each) for each in before if each < number))
-        for number, before in enumerate(needs)
+        for number, before in enumerate(depends_on)
     ]
     assert best_last(parts) == parts
