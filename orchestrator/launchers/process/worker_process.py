@@ -247,7 +247,7 @@ def _fork(
     output: int,
     enter: Enter,
 ) -> int:
-    reading, telling = os.pipe2(os.O_CLOEXEC)
+    reading, writing = os.pipe2(os.O_CLOEXEC)
     pid = fork_quietly()
     if pid == 0:
         try:
@@ -258,10 +258,10 @@ def _fork(
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
             failure = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
-            os.write(telling, failure.encode()[:_LONGEST_REASON])
+            os.write(writing, failure.encode()[:_LONGEST_REASON])
         finally:
             os._exit(127)
-    os.close(telling)
+    os.close(writing)
     # Empty if the program has started, because the exec closes the other end of the pipe.
     reason = os.read(reading, _LONGEST_REASON)
     os.close(reading)

@@ -58,6 +58,6 @@ def _cost(text: str) -> tuple[float | None, int]:
     except (ValueError, AttributeError):
         return None, _INCOMPLETE
     estimated, partial = usage.pop("cost_estimated", False), usage.pop("partial", False)
-    told = any(value is not None for value in usage.values())
-    lacks = partial or (usd is None and told)
+    has_usage = any(value is not None for value in usage.values())
+    lacks = partial or (usd is None and has_usage)
     return usd, _ESTIMATED * bool(usd is not None and estimated) + _INCOMPLETE * bool(lacks)

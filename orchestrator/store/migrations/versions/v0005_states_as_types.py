@@ -75,10 +75,10 @@ def _add_columns() -> None:
 
 def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
     columns = _jobs.c
-    told = sa.select(*(columns[name] for name in _READ)).where(
+    query = sa.select(*(columns[name] for name in _READ)).where(
         sa.or_(columns.reason != "", columns.cancelled_by.is_not(None))
     )
-    for row in connection.execute(told):
+    for row in connection.execute(query):
         values = {
             "stop_cause": _stop_cause(row.cancelled_by, row.parent_worker_id),
             "awaits_approval": row.status == "planning" and row.reason == "waits for approval",
@@ -116,16 +116,16 @@ def _merging(job_id: str, reason: str) -> tuple[str, dict[str, Any]]:
     return "none", {}
 
 
-def _missing(job_id: str, told: str) -> Iterator[dict[str, object]]:
-    """Yield each unmerged worker that a text names, with the reason.
+def _missing(job_id: str, text: str) -> Iterator[dict[str, object]]:
+    """Yield each unmerged worker that ``text`` names, with the reason.
 
     A part of the text that cannot be parsed is yielded as a worker's name.
     """
-    manual = _MANUAL.match(told)
+    manual = _MANUAL.match(text)
     names = manual["names"].split(", ") if manual else ()
     for name in names:
         yield {"worker_id": name, "job_id": job_id, "why": "merge_strategy: manual"}
-    for each in () if manual else told.split("; "):
+    for each in () if manual else text.split("; "):
         found = _LACKS.match(each)
         why = f"conflict in {found['paths']}" if found and found["paths"] else ""
         yield {

@@ -82,8 +82,8 @@ def _fill(
         .values({name: sa.bindparam(f"new_{name}") for name in names})
     )
     found = [
-        {**_named("key", dict(zip(keys, row, strict=False))), **_named("new", figures(told))}
-        for row, told in _documents(connection, table, keys, document)
+        {**_named("key", dict(zip(keys, row, strict=False))), **_named("new", figures(values))}
+        for row, values in _documents(connection, table, keys, document)
     ]
     if found:
         connection.execute(change, found)
@@ -99,11 +99,11 @@ def _documents(
     columns = [table.c[name] for name in (*keys, document)]
     for row in connection.execute(sa.select(*columns).where(table.c[document].is_not(None))):
         try:
-            told = json.loads(restored(row[2]))
+            values = json.loads(restored(row[2]))
         except ValueError:
             continue
-        if isinstance(told, dict):
-            yield row, told
+        if isinstance(values, dict):
+            yield row, values
 
 
 def _figures(result: dict[str, Any]) -> dict[str, object]:

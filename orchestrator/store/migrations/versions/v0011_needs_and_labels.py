@@ -89,10 +89,10 @@ def _needs(row: Any, facts: dict[str, Any]) -> Iterator[str]:
 
 def _of_workers(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
     columns = _workers.c
-    told = sa.select(columns.root_id, columns.id, columns.attempt, columns.result).where(
+    query = sa.select(columns.root_id, columns.id, columns.attempt, columns.result).where(
         columns.status == "failed", columns.depth == 0, columns.result.is_not(None)
     )
-    for row in connection.execute(told):
+    for row in connection.execute(query):
         failures = _read(row.result).get("failures") or ()
         latest = failures[-1] if failures else {}
         if latest.get("cause") == "asked" and latest.get("attempt") == row.attempt:
