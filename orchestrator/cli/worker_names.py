@@ -62,6 +62,6 @@ def _workers(context: CliContext, job_id: str) -> list[dict[str, Any]]:
         with client:
             return list(client.tree(job_id)["workers"])
     from orchestrator.cli.offline.jobs_on_disk import whole_job
-    from orchestrator.cli.output.job_summary import tasks_of
+    from orchestrator.cli.output.status_answer import tasks_of
 
     return [dict(row) for row in tasks_of(whole_job(context.workspace, job_id))]

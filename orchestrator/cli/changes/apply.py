@@ -23,9 +23,9 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_summary import (
+from orchestrator.cli.output.job_summary import already
+from orchestrator.cli.output.status_answer import (
     all_tasks,
-    already,
     is_in_project,
     made_in_project,
     tasks_of,

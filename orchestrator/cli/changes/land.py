@@ -18,7 +18,8 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose, tasks_of
+from orchestrator.cli.output.job_summary import ending_lines, place_of, purpose
+from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     command_with,
     confirmed,

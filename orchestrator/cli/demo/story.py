@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cli.output.job_summary import SUCCEEDED
+from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import dataclass
 

@@ -15,8 +15,8 @@ from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.job_summary import SUCCEEDED
 from orchestrator.cli.output.standard_streams import reader_may_leave
+from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal_text import duration, is_plain, moment, pasteable, printable
 from orchestrator.cli.output.text_width import columns, fit, padded

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
-from orchestrator.cli.output.job_summary import SUCCEEDED
+from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.cli.output.terminal_text import first_line, moment
 from orchestrator.cli.output.text_width import columns
 from orchestrator.core.events import EventKind

@@ -18,7 +18,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError

@@ -23,9 +23,9 @@ from orchestrator.cli.output.job_summary import (
     outcome_line,
     purpose,
     summary_line,
-    tasks_of,
     used_line,
 )
+from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     first_line,
     local_time,

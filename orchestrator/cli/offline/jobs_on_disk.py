@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 from orchestrator.cli.output.terminal_text import moment
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER

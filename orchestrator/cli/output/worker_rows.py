@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 from orchestrator.core.model.states import ENDED_JOB
 
 Answer = dict[str, Any]

@@ -298,7 +298,7 @@ def _column(value: Any, number: int) -> Sequence[Any]:
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
     # The job may have ended since ``known_at``, so running times stop then.
-    from orchestrator.cli.output.job_summary import all_tasks, tasks_of
+    from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 
     status = str(answer["status"])
     reason = str(answer.get("reason") or "")

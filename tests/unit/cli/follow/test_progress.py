@@ -8,7 +8,7 @@ from orchestrator.cli.follow.blocked_reason import held_back
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
-from orchestrator.cli.output.job_summary import counts_of
+from orchestrator.cli.output.status_answer import counts_of
 from orchestrator.cli.output.style import Style, wants_color
 from orchestrator.cli.output.terminal_text import (
     duration,
