@@ -25,8 +25,8 @@ from orchestrator.git.repair import broken_worktrees
 from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.worktrees import ignored_files
 
-#: Options that print files as text, whatever a file, .gitattributes, or the user's configuration
-#: requests.
+#: Options that print every file as text, even if .gitattributes or the user's configuration
+#: requests another form.
 _PLAIN = (
     *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
     *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
@@ -57,12 +57,13 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
         yield present
         return
     lines = [f"{end} {start}"] if _is_next(git, start, end) else _lines(git, start, end)
-    # Compare a commit without a parent with the start, because not all of its content is new.
+    # Compare a commit that has no parent with ``start``, because part of its content may not be
+    # new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     found = b""
     for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
-        # One byte more than the limit marks an answer that is too long to be cached.
+        # Keep one byte more than the limit: an output of this length is too long to be cached.
         found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
         yield piece
     if is_fixed and len(found) <= MOST_KEPT_BYTES:
@@ -78,15 +79,16 @@ def _lines(git: Git, start: str, end: str) -> Sequence[str]:
     return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
 
 
-#: Matches an added line that may be a conflict marker. A file's attributes set the marker's length.
+#: Matches an added line that may be a conflict marker. One character is enough, because a file's
+#: attributes set the marker's length.
 _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 
 
 def may_add_markers(git: Git, start: str, end: str) -> bool:
-    """Return False if ``end`` certainly has no conflict markers that ``start`` lacks.
+    """Return False if ``end`` certainly adds no conflict markers to ``start``.
 
-    In that case, git need not search for markers. This function reads only a patch, which is cached
-    for the worker's gates.
+    After False, the caller need not let git search for markers. This function reads only a patch,
+    which is cached for the worker's gates.
     """
     if not _is_next(git, start, end):
         return True

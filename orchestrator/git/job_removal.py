@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
 _RESULT = "result"
-#: Suffix of a ref's name, if a directory of refs already has the worker's name.
+#: Suffix of the name of a worker's ref, if a directory of refs already has the worker's name.
 _WORK = "+work"
 #: Separator between a worker's name and the number of an attempt that was rolled back.
 _ATTEMPT = "+attempt-"
@@ -95,8 +95,9 @@ def _uncommitted(
 ) -> Iterator[tuple[str, str]]:
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
-    If the commit is on top of the worker's branch head in ``tips``, the name is the worker's name.
-    Otherwise, the name ends with ``+worktree``, so that the branch head is kept, too.
+    ``tips``: the workers' branch heads. If the commit is on top of its worker's branch head, the
+    name is the worker's name. Otherwise, the name ends with ``+worktree``, so that the branch head
+    is kept, too.
     """
     for found in worktrees.below(directory):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -140,15 +141,15 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 
 
 def _has_changes_of(git: Git, result: str, commit: str) -> bool:
-    # Merging a commit whose changes the result contains does not change the result. A result is
-    # safe, because it is kept, or is on a branch of the user.
+    # If the result contains the changes of a commit, merging the commit does not change the result.
+    # A result is never lost, because it is kept, or is on a branch of the user.
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:
         return False
     return os.fsdecode(tried.out).partition("\0")[0] == commits.tree_of(git, result)
 
 
-#: Used in place of a commit, for uncommitted files.
+#: Value in place of a commit, for a worktree with uncommitted files.
 UNCOMMITTED = "uncommitted"
 
 
@@ -191,7 +192,7 @@ def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
         place.worktrees.close(found.directory)
     landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
     removed = listed_refs(git, f"refs/heads/{BRANCHES}/{root_id}/").keys() - {*landed}
-    # ``undo`` needs the former commits of the user's branches.
+    # Keep the refs with the former commits of the user's branches for ``undo``.
     notes = listed_refs(git, f"{hidden(root_id)}landed/") if landed else {}
     removed |= listed_refs(git, hidden(root_id)).keys() - notes.keys()
     removed |= listed_refs(git, kept_refs(root_id)).keys()
@@ -210,15 +211,16 @@ def _delete(git: Git, names: Iterable[str]) -> None:
 def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
     """Remove the refs of a root job. Return the branches that remain.
 
-    These are results that were not landed, and their candidates that were not chosen.
+    The result branches that were not landed remain, and the branches of their candidates that were
+    not chosen.
     """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     git = place.git
     own = listed_refs(git, branches).keys()
     kept = {name for name in own if _is_wanted(git, root_id, name)}
     if kept:
-        # Keep the other candidates' work, too: a user who has not merged the result may still want
-        # it.
+        # Keep the work of candidates that were not chosen, too, because a user who has not landed
+        # the result may want it.
         others = candidate_refs(root_id)
         kept |= {name.replace(others, branches, 1) for name in listed_refs(git, others)}
     _delete(git, [*(own - kept), *listed_refs(git, hidden(root_id))])

@@ -133,7 +133,7 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
     for name, _, address in found:
-        # A rule of the kind pushInsteadOf does not apply to a pushurl.
+        # Git does not apply pushInsteadOf to a pushurl.
         rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
         if address:
             yield f"url.{REFUSED}.{rule}", address
@@ -237,7 +237,7 @@ class GitRepository(CommitReader):
             branch=branch,
             dirty=taken != commit,
             has_submodules=bool(place.git.resolve(f"{taken}:.gitmodules")),
-            # Names of files need not be UTF-8, but the note is stored as text.
+            # The note is stored as text, but file names in it may contain invalid UTF-8.
             note=os.fsencode("; ".join(notes)).decode("utf-8", "replace"),
         )
 
@@ -333,7 +333,7 @@ class GitRepository(CommitReader):
             return False
         if user_repository.branch(git) != branch or self._patterns(directory).have_changed():
             return False
-        # Ignore submodules, because git would otherwise run programs that a nested repository's own
+        # Ignore submodules, because git would run programs that a nested repository's own
         # configuration names.
         how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
         answer = git.run("status", *how, accept=range(256))
@@ -431,7 +431,7 @@ class GitRepository(CommitReader):
             folded = self._commit(found, branch, message, signature, promised)
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
-        # A held-back file that was copied at the worktree's start is not the worker's.
+        # Omit files that were copied at the worktree's start, which the worker did not create.
         theirs = (
             each for each in held if not any(user_repository.within(each.path, own) for own in ours)
         )
@@ -507,8 +507,8 @@ class GitRepository(CommitReader):
         roll_back(place.worktrees, place.top, directory, branch, commit, kept)
         found = place.whole(directory)
         self._refill(found, commit)
-        # A checkpoint does not record which files were copied from the checkout, so copy them
-        # again.
+        # Copy files from the checkout again, because a checkpoint does not record which files were
+        # copied.
         self._carry(found)
 
     def _refill(self, found: Found, commit: str) -> None:
@@ -544,7 +544,7 @@ class GitRepository(CommitReader):
                 "server's machine (node: here)"
             )
         if node_worktrees.is_changed(git):
-            # The files changed after the commit, for example by the result of a late child job.
+            # Files have changed since the commit, for example because of a late child job's result.
             about = node_worktrees.MESSAGE, node_worktrees.WHO
             changes = self.snapshot(worktree.directory, *about)
         return node_worktrees.send(place.git, worktree.commit, changes, known, path)

@@ -29,8 +29,8 @@ _MOST_PATHS = 10
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
     """Return a commit on top of ``commit`` with the uncommitted files, and notes on omitted files.
 
-    ``commit`` must be HEAD, and is returned itself if nothing is uncommitted. Raise RepositoryError
-    if the files cannot be committed.
+    ``commit`` must be HEAD's commit. If nothing is uncommitted, return ``commit`` itself. Raise
+    RepositoryError if the files cannot be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -54,7 +54,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    # git recognizes unchanged files by the index's modification time
+    # Copy the index with its time, because git uses this time to recognize unchanged files.
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -78,9 +78,9 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 
 
 def _is_gone(field: str) -> bool:
-    # A file that was removed only from the index still exists, and git also lists it as untracked.
-    # A removed file must not be passed to git as a path: git fails if a link has replaced the
-    # file's directory.
+    # Also true for a file that was removed only from the index: it still exists, git also lists it
+    # as untracked, and it is added again. Removed files need ``--force-remove``, because git fails
+    # on the path of a removed file if a link has replaced its directory.
     return field[:1] == "1" and "D" in field[2:4]
 
 
@@ -155,8 +155,8 @@ def commit_of(git: Git, revision: str) -> str:
     name = f"{revision or 'HEAD'}^{{commit}}"
     commit = git.resolve(name)
     if not commit:
-        # Git may also reject the repository, for example because another user owns it. This command
-        # reports the reason.
+        # Perhaps git rejects the repository, for example because another user owns it. This command
+        # then raises an error with git's reason.
         git.run("rev-parse", "--git-dir")
     if not commit and revision:
         raise RepositoryError("no such branch, tag, or commit in the repository")
@@ -192,7 +192,7 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
 
 
 def _check_files_are_here(git: Git, commit: str) -> None:
-    # In a sparse checkout, only the checked-out files are required.
+    # Do not check a sparse checkout, which needs only some of the files.
     partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
     if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
         return

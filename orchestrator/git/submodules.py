@@ -1,10 +1,11 @@
 """Submodules: their checkouts in worktrees, and the user's own submodule repositories.
 
-Each submodule of a worktree has its own repository, inside the worktree's git directory. It borrows
-objects from the user's submodule repository, so no network is needed.
+Each submodule of a worktree has its own repository, inside the worktree's git directory. This
+repository borrows objects from the user's submodule repository, so no network is needed.
 
-A worker's changes are committed there, and fetched to a branch of the user's submodule repository,
-so that they outlive the worktree. Nothing else in the user's repository is changed.
+A worker's changes are committed in the worktree's submodule repository. They are then fetched to a
+branch of the user's submodule repository, so that they outlive the worktree. Nothing else in the
+user's repository is changed.
 """
 
 import hashlib
@@ -85,8 +86,8 @@ def links(git: Git, commit: str) -> dict[str, str]:
     return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(LINK)}
 
 
-#: Commits that have no submodules, with the directory of their repository. A job asks about the
-#: same two commits seven times.
+#: Cache of commits without submodules, by the repository's directory and the commit. A job asks
+#: about the same two commits seven times.
 _plain = BoundedCache[tuple[str, str], bool](_MOST_PLAIN)
 
 
@@ -97,7 +98,7 @@ def _has_modules(git: Git, commit: str) -> bool:
     if _plain.get(key):
         return False
     tree, modules = git.resolve_all([f"{commit}^{{tree}}", f"{commit}:.gitmodules"])
-    # Without its tree, a commit shows no files.
+    # Check the tree, too: without its tree, every commit would seem to have no submodules.
     if tree and not modules:
         _plain.put(key, True)
     return bool(modules)
@@ -267,9 +268,9 @@ def snapshot(
 ) -> Mapping[str, str]:
     """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The files, index, and HEAD of each submodule stay as they are. The user's repository of the
-    submodule gets a ref below ``name``. The ref names the new commit, or HEAD's commit if there are
-    no uncommitted changes.
+    The files, index, and HEAD of each submodule stay as they are. The user's repository of each
+    submodule gets a ref below ``name``: the new commit, or HEAD's commit if there are no
+    uncommitted changes.
     """
     found = {}
     for module in _live(git, admin, top, "HEAD"):

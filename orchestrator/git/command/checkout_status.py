@@ -17,13 +17,14 @@ from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
 _HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-#: Maximum size of an index whose status is cached, in bytes. With a larger index, git takes no
-#: longer than a comparison of the stamps, because there are many files.
+#: Maximum size of an index whose status is cached, in bytes. In a checkout with a larger index,
+#: comparing the stamps of all files takes as long as ``git status``.
 _MOST_INDEX_BYTES = 128 * 1024
 _MOST_KEPT = 16
-#: Files in the repository's directory that decide which files git ignores, or how it compares them.
+#: Files in the repository's directory that decide which files git ignores, or how git compares
+#: files.
 _DECIDING = ("info/exclude", "info/attributes", "info/sparse-checkout")
-#: Settings with which git reads further files.
+#: Settings with which git reads further files; the output is then not cached.
 _UNUSUAL = (
     *(b"core.sparsecheckout\n", b"core.worktree\n", b"include.", b"includeif."),
     *(b"core.excludesfile\n%", b"core.attributesfile\n%"),
@@ -49,7 +50,7 @@ class _State:
     def is_settled(self, before: float) -> bool:
         """True if no file changed shortly before the time ``before``.
 
-        After a recent change, another change might leave the file's times unchanged.
+        Shortly after a change, another change might leave the file's times unchanged.
         """
         limit = int((before - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)
@@ -59,7 +60,8 @@ class _State:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     until: float
-    #: None if the state was too complex, or not settled.
+    #: None if the output must not be used again: the state was too complex, or a file had just
+    #: changed.
     state: _State | None
     fields: Sequence[str]
 
@@ -78,8 +80,8 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     began, without = time.time(), _without(fields, ours)
     state = _state(git, top, without)
     if kept is None or state is None or kept.state != state or time.monotonic() > kept.until:
-        # Git may fail, for example in a filter. This must not fail the job. ``top`` is set as the
-        # work tree, because a worker may have changed ``core.worktree`` to a huge directory.
+        # If git fails, for example in a filter, the job must not fail. ``top`` is set as the work
+        # tree, because a worker may have changed ``core.worktree`` to a huge directory.
         answer = git.run("status", *_HOW, env={"GIT_WORK_TREE": top}, accept=range(256))
         fields = answer.fields if answer.code == 0 else ()
         is_current = answer.code == 0 and _without(fields, ours) == without

@@ -1,7 +1,7 @@
 """Removes named pipes (FIFOs) and devices at paths that git reads.
 
-Git would wait for them forever. A worker can create them in its worktree. Without containment, it
-can also create them in the repository.
+Git would wait for a FIFO forever. A worker can create FIFOs and devices in its worktree and,
+without containment, in the repository.
 """
 
 import os
@@ -21,7 +21,7 @@ _PARTS = ("worktrees", "refs", "logs")
 #: File types that are never removed. A symbolic link is harmless here: git either reads the link
 #: itself, or follows it to a file of another owner.
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
-#: Seconds for which a removed pipe stays open.
+#: Seconds for which a removed pipe stays open, so that a waiting process can read from it.
 LINGER_SECONDS = 0.05
 #: Maximum size of a file that names a repository, in bytes.
 _LONGEST_LINK = 65536
@@ -85,8 +85,8 @@ def _remove(path: str) -> None:
     # file.
     ends = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # Unlink the pipe before closing it. Otherwise a process that opens it in between would wait
-        # forever.
+        # Unlink the pipe before closing it. Otherwise a process that opens the pipe after the close
+        # would wait forever.
         os.unlink(path)
         time.sleep(LINGER_SECONDS)
     finally:

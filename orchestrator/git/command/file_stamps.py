@@ -48,7 +48,8 @@ def _read(
                 times = seen.st_mtime_ns, seen.st_ctime_ns
                 found[path] = seen.st_mode, seen.st_ino, seen.st_size, *times
             elif path not in without:
-                # The times change with the entries of the directory, which have their own stamps.
+                # No times for a directory: they change only with its entries, which have their own
+                # stamps.
                 found[path] = (seen.st_mode,)
                 _read(entry.path, f"{path}/", without, found)
 

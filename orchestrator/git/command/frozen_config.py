@@ -1,8 +1,9 @@
 """Freezes ignore rules, and git's settings for line ends, modes, and filters, at a job's start.
 
-All worktrees share the configuration and ``info/exclude``. If a worker could set ``core.fileMode``,
-for example, all other workers would lose their changes of modes. If it could add an ignore rule, it
-would hide new files of all other workers. The ``.gitignore`` files of a worktree are not frozen.
+All worktrees share the configuration and ``info/exclude``, and a worker may change them. For
+example, with another ``core.fileMode``, all other workers would lose their changes of modes. A new
+ignore rule would hide new files of all other workers. The ``.gitignore`` files of a worktree are
+not frozen.
 """
 
 import os
@@ -35,7 +36,7 @@ _DEFAULTS = {
     "core.ignorecase": "false",
     "core.symlinks": "true",
 }
-#: Values that disable a filter. Disabled because a filter runs a program.
+#: Values that disable a filter, because a filter runs a program.
 _NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _NAMES = (
     *(each.replace(".", r"\.") for each in _DEFAULTS),
@@ -76,7 +77,7 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    # A name without a value means true. If a name occurs several times, its last value applies.
+    # A name without a value means true. The last value of a name applies.
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 
@@ -122,7 +123,7 @@ class FrozenIgnoreRules:
     def have_changed(self) -> bool:
         """True if the rules may have changed since the job's start, according to file times.
 
-        A wrong True costs only an unnecessary check.
+        A wrong True does no harm except an unnecessary check.
         """
         if not self.noted.exists():
             return False

@@ -14,11 +14,10 @@ from orchestrator.git.command.runner import Git, has_lfs
 #: Maximum seconds for which a configuration is cached, because git may read files that are not
 #: listed here.
 KEPT_SECONDS = 30.0
-#: Seconds after a change of a file. A second change within this time may leave the file's time
-#: stamp as it is, so a configuration that was read then is not cached.
+#: Seconds after a change of a file in which another change may leave the file's time unchanged. A
+#: configuration that was read in this time is not cached.
 SETTLED_SECONDS = 0.1
-#: Settings because of which git reads different files in different cases, for example for each
-#: branch.
+#: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
 _MOST_KEPT = 64
 
@@ -75,8 +74,8 @@ def listed(git: Git) -> Sequence[bytes]:
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
         settings, files = _read(git)
-        # Take the stamps after the read. A file that changed in between then has a recent stamp,
-        # and is not cached.
+        # Take the stamps after the read. If a file has changed since the read, its stamp is recent,
+        # so the configuration is not cached.
         stamps = _stamps([*files, *_places(part.common)])
         kept = _Kept(now + KEPT_SECONDS, stamps, settings)
         _keep(key, kept, began, _INCLUDING)
@@ -88,8 +87,8 @@ def _keep(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    Do not cache it if one of its files changed shortly before, or if a setting's name matches
-    ``excluded``.
+    Do not cache the configuration if one of its files changed shortly before this time, or if a
+    setting's name matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

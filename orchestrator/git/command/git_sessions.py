@@ -1,7 +1,7 @@
 """Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
 
-A session is only an optimization. If it gives no usable answer in time, the caller calls
-``Git.run`` or ``Git.ask`` instead. These methods remove what blocks git, and report errors.
+A session is only an optimization. If a session gives no usable answer in time, the caller calls
+``Git.run`` or ``Git.ask`` instead. These methods remove files that block git, and report errors.
 """
 
 import atexit
@@ -25,7 +25,7 @@ AGE_SECONDS = 2.0
 ANSWER_SECONDS = 1.0
 #: Timeout of a change, in seconds. A change waits for the disk.
 CHANGE_SECONDS = 10.0
-#: Seconds in which a stopped session can remove its lock files.
+#: Seconds that a stopped session has to remove its lock files.
 _STOP_SECONDS = 1.0
 #: Maximum bytes of a request. With a longer request, git and this process could wait for each other
 #: forever.

@@ -19,7 +19,7 @@ from orchestrator.security import proc
 #: lock only briefly.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
-#: With a reftable, git's message contains no path.
+#: With a reftable: the lock's path, which git's message does not contain, and the message.
 _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
@@ -59,7 +59,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait LEFT_SECONDS, and remove the locks that did not change: their owners count as dead."""
+    """Wait LEFT_SECONDS, then remove the unchanged locks, because their owners are dead."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -13,7 +13,7 @@ from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import AGE_SECONDS, SharedPart
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Matches the names that are read here: HEAD, or a full ref name without special characters.
+#: Matches the names that this module reads: HEAD, or a full ref name without special characters.
 _NAME = re.compile(
     r"(?P<ref>(?:worktrees/[\w-][\w.-]*/)?HEAD|refs(?:/[\w-][\w.-]*)+)(?:\^\{commit\})?", re.ASCII
 )
@@ -28,7 +28,7 @@ _MOST_KEPT = 1024
 
 
 class _Unknown(Exception):
-    """Only git can answer."""
+    """Raised if only git can answer."""
 
 
 class RecentCommits:
@@ -39,7 +39,7 @@ class RecentCommits:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: The time of the read, by the shared directory and the commit.
+        #: Time when git read a commit, by the shared directory and the commit.
         self._read = BoundedCache[tuple[str, str], float](_MOST_KEPT)
 
     def note(self, part: SharedPart, commit: str) -> None:
@@ -77,8 +77,7 @@ def _commit_of(common: str, ref: str) -> str:
 
 def _packed(common: str, ref: str) -> str:
     """Return the commit of a ref without a file of its own. Raise _Unknown."""
-    # Without the first directory, git does not recognize the repository. With the second one, no
-    # ref has a file.
+    # Without ``refs``, git does not recognize the repository. With ``reftable``, no ref has a file.
     if not os.path.isdir(f"{common}/refs") or os.path.lexists(f"{common}/reftable"):
         raise _Unknown
     if not ref.startswith("refs/") or not _is_directory_or_missing(f"{common}/{ref}"):

@@ -29,7 +29,7 @@ _MOST_BYTES = 64 << 20
 _HEXADECIMAL = frozenset(b"0123456789abcdef")
 #: Lengths of full object names: SHA-1, SHA-256.
 ID_LENGTHS = (40, 64)
-#: Matches parts of names that git rejects and does not list.
+#: Matches parts of ref names that git rejects. Git does not list refs with such names.
 _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 

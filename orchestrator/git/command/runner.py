@@ -63,8 +63,8 @@ _OPTIONS = (
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
-#: Disable the filter if the program is missing, because a required filter would make every checkout
-#: fail.
+#: Options that disable the LFS filter, used if git-lfs is missing. A required filter without its
+#: program would make every checkout fail.
 _WITHOUT_LFS = (
     *("-c", "filter.lfs.process="),
     *("-c", "filter.lfs.smudge="),
@@ -144,7 +144,7 @@ class Git:
 
     directory: str
     env: Mapping[str, str]
-    #: The umask of ``run`` and ``ask``; None: that of this process.
+    #: The umask of ``run`` and ``ask``; None: this process's umask.
     umask: int | None = None
 
     def run(
@@ -156,7 +156,7 @@ class Git:
     ) -> GitOutput:
         """Run git. Raise RepositoryError for an exit code that is not in ``accept``.
 
-        Raise OSError if a disk is full.
+        Raise OSError instead if a disk is full.
         """
         environment = {**self.env, **(env or {})}
         began = time.time()
@@ -183,7 +183,7 @@ class Git:
     def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> GitOutput:
         answer, released = self._once(arguments, given, env)
         if answer.code and released:
-            # Repeat the command: git read the pipe's empty content and failed.
+            # Repeat the command, because git failed when it read the pipe's empty content.
             answer, _ = self._once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
             if not answer.code or not leftover_files.is_gone(answer.err):
@@ -264,7 +264,7 @@ class Git:
             with suppress(SessionFailed):
                 return self._resolved(part, [part.named(each) for each in names])
         asked = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-        # Take the last line, because some versions of git print the option first.
+        # The last line is the object id, because some versions of git print the option first.
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
 
     def _resolved(self, part: SharedPart, names: Sequence[str]) -> Sequence[str]:
@@ -319,8 +319,8 @@ class Git:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        # The common directory is enough, because neither the index nor settings for files affect
-        # how refs are read.
+        # Every session runs in the common directory, because no index and no setting for files
+        # affects how refs are read.
         env = {"GIT_DIR": part.common}
         words = ["git", *_OPTIONS, *command]
         return SESSIONS.ask(part, words, lambda: _with_inherited(env), given, lines, seconds)
@@ -328,7 +328,8 @@ class Git:
 
 _READER = ("cat-file", "--batch-command")
 _WRITER = ("update-ref", *ITSELF, "-m", "orchestrator", "--stdin")
-#: Reads the paths of files, and stores each file's content as a commit, after checking its form.
+#: Command that reads paths of files. It checks each file's content, and stores the content as a
+#: commit.
 _HASHER = ("hash-object", "-t", "commit", "-w", "--stdin-paths")
 _OBJECT_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 #: Answers to a transaction that has changed all its refs.
@@ -384,9 +385,10 @@ def _is_full(path: str) -> bool:
 
 #: Git's exit code for a fatal error.
 FATAL = 128
-#: If a call is killed while fewer bytes are free, the disk counts as full, whatever the output is.
+#: Minimum free bytes. If git fails with fewer free bytes, the disk counts as full, whatever the
+#: output is.
 LEAST_BYTES = 64 * 1024
-#: Git's messages about a full disk. For some files, git's message does not name the reason.
+#: Git's messages about a full disk. Some of these messages do not name the reason.
 _FULL = (
     "No space left on device",
     "Disk quota exceeded",

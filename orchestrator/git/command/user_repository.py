@@ -60,10 +60,11 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
         found |= {f"git {_inside(each, common)}": content(each) for each in _entries(common / name)}
     if _seen(str(common / "logs" / "HEAD")).startswith("0 "):
         found[REFLOGS] = "empty"
-    # A lock of a running or killed git blocks every other git.
+    # Record locks, because a lock of a running or killed git blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
-    # Branches of jobs are not the user's, and jobs that were not landed may have many.
+    # Omit branches of jobs, which are not the user's: jobs that were not landed may have many
+    # branches.
     found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
     found |= stash_entries(common)
     found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
@@ -137,7 +138,10 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 
 def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the uncommitted files of a state, as ``files`` does; None if it is incomplete."""
+    """Return the uncommitted files of a state, as ``files`` does.
+
+    Return None if the state is incomplete.
+    """
     found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
     if len(found) >= MOST_FILES:
         return None
@@ -163,8 +167,8 @@ def _flags(git: Git) -> dict[str, str]:
     marked = "\0".join(each for each in answer.fields if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
     found = {"flags in the index": digest} if marked else {}
-    # An index that was written a moment ago may change again without a visible difference, so do
-    # not cache it.
+    # Do not cache the flags of an index that was written a moment ago, because it may change again
+    # without a visible difference.
     if before and not answer.code and max(before[2:]) < (began - SETTLED_SECONDS) * 1e9:
         _flags_of.put(index, (before, found))
     return found
@@ -225,7 +229,7 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
     """Return the paths that are untracked and ignored. Directories have a trailing slash."""
     if not paths:
         return []
-    # The command cannot take literal paths. With "./" in front, a colon at the beginning is
+    # The command has no option for literal paths. After "./", a colon at the beginning of a path is
     # literal.
     given = with_nul(f"./{path}" for path in paths)
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
@@ -267,9 +271,9 @@ _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
 _SINGLE = ("HEAD", "refs/stash")
 #: Text in git's log when a push moves a remote-tracking branch.
 _PUSHED = b"update by push"
-#: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
+#: Tolerance in seconds, because a file system may store a slightly earlier time than the clock's.
 _CLOCK_SECONDS = 2.0
-#: Name in the orchestrator's own identity, which belongs to no worker.
+#: Name in the orchestrator's own identity, in place of a worker's id.
 _MERGER = "merge"
 
 
@@ -277,9 +281,8 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers. Fetches are excluded.
 
     All moves of one ref by one worker are one item, from the first to the last commit. A move is
-    omitted if the ref later returned to the commit before the move, for example by ``restore``;
-    pushes and moves of HEAD are never omitted.
-    Logs without a change after ``since`` are not read.
+    omitted if the ref later returned to the commit before the move, for example by ``restore``.
+    Pushes and moves of HEAD are never omitted. Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -292,7 +295,7 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
 
 def _below(directory: Path, without: Path) -> Iterator[Path]:
     for place, directories, names in os.walk(directory):
-        # Jobs that were not landed may have many branches.
+        # Skip the branches of jobs, which may be many.
         directories[:] = [each for each in directories if Path(place, each) != without]
         yield from (Path(place, name) for name in sorted(names))
 
@@ -316,8 +319,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
             found[worker_id] = RefMove(
                 worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
             )
-        # Always yield pushes, because this repository cannot undo a push. Always yield moves of
-        # HEAD, because HEAD may be at its earlier commit, but on another branch.
+        # Never omit pushes, because a push cannot be undone here. Never omit moves of HEAD, because
+        # HEAD may be at its earlier commit, but on another branch.
         if not is_push and ref != "HEAD" and before != after:
             found = _without_undone(found, after)
     yield from found.values()

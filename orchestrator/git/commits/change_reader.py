@@ -21,7 +21,7 @@ from orchestrator.core.repository.change_reader import (
 )
 from orchestrator.git.command.runner import Git
 
-#: Beginning of a file's part. No line of a hunk begins like this, because each begins with a blank,
+#: Beginning of a file's part. No line of a hunk has this beginning, because it starts with a blank,
 #: "+", or "-".
 _FILE = re.compile(rb"^diff --git ", re.M)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
@@ -120,7 +120,7 @@ class GitChangeReader:
         return Git(str(self._project), {})
 
     def _at_top(self, asked: DiffRequest) -> Git:
-        # The paths of the request begin at the top, even if the project is in a subdirectory.
+        # The request's path is relative to the top, even if the project is in a subdirectory.
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
 
@@ -209,7 +209,7 @@ def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)
-        if not path:  # A renamed file: both paths follow.
+        if not path:  # For a renamed file, both paths follow.
             next(rest)
             next(rest)
         yield added, removed

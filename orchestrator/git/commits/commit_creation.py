@@ -80,7 +80,8 @@ def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
         _kept.put(key, found)
 
 
-#: Without this, git would remove files that were created outside a sparse checkout.
+#: Settings that disable a sparse checkout, because git would remove files that were created outside
+#: of it.
 _NOT_SPARSE = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.sparseCheckout",
@@ -88,18 +89,18 @@ _NOT_SPARSE = {
 }
 
 
-#: Matches names and addresses from which git removes nothing.
+#: Matches names and addresses that git stores without a change.
 _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 #: Maximum size of a HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
-#: Begin of git's log entries for a commit that replaces the commit before it.
+#: Beginnings of git's log entries for a commit that replaces the commit before it.
 _AMENDING = ("commit (amend)", "rebase (fixup)", "rebase (squash)", "rebase (reword)")
 #: Maximum size of a ref log in bytes.
 _LONGEST_LOG = 64 << 20
 #: Maximum number of paths in one call of git.
 _MOST_PATHS = 500
-#: Maximum number of files that a snapshot omits because git cannot add them. If there are more,
-#: another cause is likely.
+#: Maximum number of files that a snapshot omits because git cannot add them. If git cannot add more
+#: files, the cause is probably not in the files.
 _MOST_IMPOSSIBLE = 20
 
 
@@ -123,7 +124,7 @@ def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signatu
 
 
 def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
-    # If an object is missing, ``commit-tree`` reports which one.
+    # If this returns False, ``commit-tree`` runs, and reports the missing object.
     names = [f"{tree}^{{tree}}", *(f"{each}^{{commit}}" for each in parents)]
     return git.resolve_all(names) == [tree, *parents]
 
@@ -177,7 +178,7 @@ class AddedFiles:
     differences: Differences | None
 
 
-#: Adds all files to an index, except the given ones.
+#: Function that adds all files to an index, except the given files.
 _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 
 
@@ -197,18 +198,19 @@ def commit_rest(
     if tree != present:
         head = commit_tree(git, tree, [worked_on], message, signature)
     if start and worked_on != start and _is_rewritten(git, start, head):
-        # A merge would keep files that the agent removed, and changed files would conflict.
+        # Put the tree directly on the start commit, because a merge would keep files that the agent
+        # removed, and changed files would conflict.
         head = commit_tree(git, tree, [start], message, signature)
     if start and found.differences is not None:
-        # The worker's changes are read next, so this saves a process.
+        # Cache the differences, because they are read next, and reading them would start a process.
         _keep(_key(git, start, head), found.differences)
     # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
         _keep_abandoned(git, branch, head, rules.abandoned)
     git.point({branch: head})
     if current != branch:
-        # HEAD comes last: after a crash, HEAD at the branch's old commits would make the files of
-        # these commits look like removals by the worker.
+        # Set HEAD last. If a crash left HEAD on ``branch`` at its old commit, files of this commit
+        # would look like removals by the worker.
         failpoints.reached("worktree: branch and HEAD differ")
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     return head, found
@@ -217,7 +219,7 @@ def commit_rest(
 def _is_rewritten(git: Git, start: str, head: str) -> bool:
     """True if the agent has rewritten its start commit, for example by ``git commit --amend``.
 
-    False if the agent has only discarded that commit, or works on an older one.
+    False if the agent has only discarded the start commit, or works on an older commit.
     """
     base = git.ask("merge-base", start, head)
     if not base or base == start:
@@ -241,7 +243,7 @@ def _is_rewritten(git: Git, start: str, head: str) -> bool:
 
 
 def _is_known_in(git: Git, commit: str, ancestor: str) -> bool:
-    # The log may name commits that no longer exist.
+    # Check that ``ancestor`` exists, because the log may name removed commits.
     return bool(git.resolve(f"{ancestor}^{{commit}}")) and contains(git, commit, ancestor)
 
 
@@ -262,7 +264,7 @@ def _head(git: Git) -> tuple[str, str, str]:
 
 
 def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
-    """Save the old head of the branch on a ref, if ``head`` does not contain it.
+    """Save the branch's old head on a ref if the new ``head`` does not contain the old head.
 
     During an unfinished rebase, the old head has the commits that are not rebased yet.
     """
@@ -290,8 +292,8 @@ def _fitting(
 ) -> tuple[str, AddedFiles]:
     """Write the tree of a commit. If the disk is full, retry without held-back files.
 
-    The first try also stores the held-back files, because finding them beforehand would need one
-    more process for every commit.
+    The first try also stores the held-back files: finding them beforehand would start one more
+    process for every commit.
     """
     try:
         return _written(git, rules, add, modules)
@@ -406,14 +408,15 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Make files usable that git cannot add: files without read permission, FIFOs, and sockets."""
+    """Let git add all files: make files readable, and rename FIFOs, sockets, and devices."""
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
         for name in files:
             path = os.path.join(parent, name)
             _allow(path, 0o400)
-            # The old path of a FIFO, socket, or device then counts as removed.
+            # Rename a FIFO, socket, or device, so that git does not read it. Its old path counts as
+            # removed.
             if fifo_guard.is_special(path):
                 os.rename(path, free(path))
 
@@ -550,7 +553,7 @@ def restore(git: Git, commit: str) -> None:
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
     git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    # Never move a checked-out branch of the user.
+    # Move only the worktree's own branch, never a branch of the user that is checked out here.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
     if own and git.resolve("HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)

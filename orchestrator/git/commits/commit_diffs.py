@@ -159,7 +159,7 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 def _places(patch: bytes) -> list[bytes]:
     """Return the changed places of a patch: removed and added lines, without line numbers.
 
-    For a file that is not text, return one place: the patch after its line ``index``.
+    For a file that is not text, return one place: the patch after its ``index`` line.
     """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

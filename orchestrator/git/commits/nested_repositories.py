@@ -1,7 +1,7 @@
 """Repositories that an agent creates in its worktree, for example by `git init` or `git clone`.
 
-Their files are committed as files of the worktree, because git alone would commit only a link. The
-history of each repository is saved on refs of the user's repository.
+The files of these repositories are committed as files of the worktree, because git alone would
+commit only a link. The history of each nested repository is saved on refs of the user's repository.
 """
 
 import logging
@@ -67,7 +67,7 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Return nested repositories without a commit. While they exist, git adds no file at all."""
+    """Return nested repositories without a commit, because git adds no file while they exist."""
     found = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
@@ -118,7 +118,8 @@ def _ignored(
 ) -> set[str]:
     """Return the names of ignored files in the nested repository at ``path``.
 
-    ``tracked``: the files that this repository tracks. Its `.gitignore` files do not apply to them.
+    ``tracked``: the files that this repository tracks. Its own `.gitignore` files do not apply to
+    tracked files.
     """
     given = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -165,8 +166,9 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    An earlier history stays under another ref if the later history does not contain it. If a fetch
-    fails, only a warning is logged, because the worker's commit has the files.
+    If a history does not contain the history that an earlier call fetched, the earlier history
+    stays under another ref. If a fetch fails, only a warning is logged, because the worker's commit
+    has the files.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -210,7 +212,7 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Return which refs to fetch. The keys are the names that the fetched refs get.
+    """Return the refs to fetch, by the names that they get in the user's repository.
 
     The refs are HEAD, and each branch or stash with commits that HEAD lacks. For a shallow clone,
     return only HEAD.

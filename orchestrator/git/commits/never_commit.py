@@ -50,7 +50,7 @@ class NeverCommit:
     over: int = 0
 
 
-#: Holds no file back.
+#: Rules that hold back no file.
 NOTHING = NeverCommit()
 
 
@@ -167,7 +167,7 @@ def _is_core(place: str) -> bool:
 def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
     """True if the task promises the file.
 
-    The promise of a directory does not include dependencies in the directory.
+    If the task promises a directory, dependencies in the directory are not promised.
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
@@ -187,7 +187,7 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return the values that ``note`` wrote; empty if a worker has made the file unreadable."""
+    """Return the values that ``note`` wrote; empty if there are none, or they are unreadable."""
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())

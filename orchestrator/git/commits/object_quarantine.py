@@ -19,10 +19,11 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.git.command.runner import Git
 
-#: Prefix of the name of such a directory. It is in a worktree's own part of the repository, and is
-#: removed with the worktree.
+#: Prefix of the name of a quarantine directory. The directory is in a worktree's own part of the
+#: repository, and is removed with the worktree.
 PREFIX = "orchestrator-objects-"
-#: Directories that this process uses. All others belong to a server that was killed.
+#: Quarantine directories of this process. Any other quarantine directory belongs to a server that
+#: was killed.
 _in_use: set[str] = set()
 _opening = threading.Lock()
 
@@ -71,7 +72,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
         yield Quarantine(Git(git.directory, env), Path(apart))
         failpoints.reached("worktree: objects are written")
         with _writing():
-            # The index changes together with the objects. Otherwise a ``git gc`` of another
+            # Replace the index only after the objects have moved. Otherwise a ``git gc`` of another
             # process, which reads all worktrees' indexes, would fail on a missing object.
             _move(apart, objects)
             with suppress(FileNotFoundError):
@@ -80,8 +81,8 @@ def opened(git: Git) -> Iterator[Quarantine]:
                 # then does nothing, so remove the private name here.
                 os.unlink(index)
     finally:
-        # First try to remove empty directories. That is cheaper than removing a tree, and most are
-        # already empty.
+        # Most quarantine directories are empty now, and removing an empty directory is cheaper than
+        # removing a tree.
         with suppress(OSError):
             os.rmdir(apart)
             os.rmdir(directory)
@@ -120,7 +121,7 @@ def _sweep(admin: str) -> None:
 
 
 def _quarantined(directory: str, objects: str) -> Mapping[str, str]:
-    # An unquoted colon in the path would separate two paths.
+    # Quote the path, because a colon in an unquoted path would separate two paths.
     quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
     return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}
 
@@ -131,7 +132,7 @@ def _move(directory: str, objects: str) -> None:
         try:
             os.rename(source, target)
         except OSError:
-            # The repository has a directory with this name, or is on another disk.
+            # The repository already has a directory with this name, or is on another disk.
             os.makedirs(target, exist_ok=True)
             # Move the index of a pack last, because git uses a pack as soon as its index exists.
             for file in sorted(os.listdir(source), key=lambda name: name.endswith(".idx")):

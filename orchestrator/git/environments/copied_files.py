@@ -31,8 +31,8 @@ _EDITABLE = "lib*/python*/site-packages/__editable__*"
 def relocate(directory: str, before: str, after: str) -> None:
     """Replace paths below ``before`` with paths below ``after`` in a copied Python environment.
 
-    With the old paths, the scripts of the copy would run the user's environment, and install into
-    it.
+    With the old paths, the scripts of the copy would use the user's environment, and install
+    packages there.
     """
     if os.path.islink(directory) or not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         return
@@ -60,7 +60,7 @@ def _texts(directory: str) -> Iterator[str]:
 logger = logging.getLogger(__name__)
 
 #: Name of the file that lists copied files, in a worktree's own part of the repository. Copied
-#: files are no worker's work.
+#: files do not count as the worker's work.
 CARRIED = "orchestrator-carried"
 #: Maximum size of this list.
 MOST_BYTES = 64 << 20
@@ -148,7 +148,7 @@ def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
     wanted = [each.strip("/") for each in patterns]
     listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
-    # Files inside directories that are ignored as a whole, which the command above does not list.
+    # The command above does not list files inside directories that are ignored as a whole.
     deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
     return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
 
@@ -182,7 +182,7 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    # A file is readable only by its owner, because it may contain secrets. A directory is copied
+    # Only the owner may read a copied file, because it may contain secrets. A directory is copied
     # with its modes.
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
@@ -219,8 +219,8 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a link to a file. For a directory, create a directory with a link to each entry.
 
-    A .gitignore rule such as ``node_modules/`` does not match a link to the directory. Also, a
-    worker would add entries to the user's directory through such a link.
+    The directory itself is not linked, because a .gitignore rule such as ``node_modules/`` does not
+    match a link. Also, a worker would add entries to the user's directory through the link.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

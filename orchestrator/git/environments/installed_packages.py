@@ -17,8 +17,7 @@ from orchestrator.git.command.user_repository import within
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 
-#: Seconds after a change of the index in which it may change again without a visible difference of
-#: its time.
+#: Seconds after a change of the index in which another change may leave the index's time unchanged.
 _SETTLED_SECONDS = 0.1
 _MOST_KEPT = 16
 
@@ -42,8 +41,8 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
 
 NODE_MODULES = "node_modules"
 PROGRAMS = ".bin"
-#: Entries of ``node_modules`` for which no link is created. Tools write to them while they run;
-#: ``.pnpm`` needs no link, because the links of its packages lead to it.
+#: Entries of ``node_modules`` that are not linked. Tools write to them while they run. ``.pnpm``
+#: needs no link, because the links of its packages lead to it.
 _LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
 #: Small files of the package manager.
 _STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
@@ -195,8 +194,7 @@ class InstalledPackages:
                 return made if _attempt(source, made, self._sources, added) else source
         if not self.derives:
             return ""
-        # An environment that is active or elsewhere counts only if it leads to the checkout's
-        # sources.
+        # Use another environment on the search path only if it leads to the checkout's sources.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
                 return made if _attempt(source, made, self._sources) else ""

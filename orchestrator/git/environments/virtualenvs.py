@@ -20,8 +20,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 CONFIGURATION = "pyvenv.cfg"
 #: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.
 _MOST_BYTES = 1 << 20
-#: Names that sort first and last among the lists of paths. Python reads these lists in the order of
-#: their names.
+#: Names of lists of paths (``.pth`` files). Python reads the lists in the order of their names: the
+#: first name sorts first, the second last.
 _PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"
 _EDITABLE = ("__editable__", "_editable_", "__editables_")
 #: Maximum length of a script's interpreter line that all systems can read.
@@ -154,7 +154,7 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
     """Copy a ``.pth`` file. Paths of the project's sources become paths in the worktree.
 
-    The file may contain lines of code. The modules that these lines import are copied, too.
+    Lines of code in the file are copied, too, with the modules that they import.
     """
     if listed.endswith("-nspkg.pth"):  # Python finds namespace packages even without this file.
         return

@@ -93,8 +93,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
 def _in_the_way(top: str, path: str) -> str:
     """Return the existing path that blocks a new file at ``path``; "" if there is none.
 
-    This is a file or a link in place of one of the directories above ``path``, otherwise ``path``
-    itself.
+    The result is a file or link in place of a directory above ``path``, or ``path`` itself.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):

@@ -20,9 +20,9 @@ def is_locked(git: Git) -> bool:
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git has written new files, but not yet added them to the index.
+    """True if a killed git has written new files, but not added them to the index yet.
 
-    Git therefore lists these files as untracked.
+    Git lists such files as untracked.
     """
     return is_locked(git) and any(_existing(git, before, after, "A"))
 

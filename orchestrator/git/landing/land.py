@@ -42,9 +42,9 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    ``dirt``: the commit with the uncommitted work with which the job started. It is the merge base,
-    because the user may have committed this work since then. With an earlier base, lines of this
-    work that a worker has changed would conflict.
+    ``dirt``: the commit with the uncommitted work with which the job started. This commit is the
+    merge base, because the user may have committed the work since then. With an earlier base, lines
+    of the work that a worker has changed would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -62,7 +62,7 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
 
 
 _LINK, _MODULE = "120000", "160000"
-#: The pointer of a file that Git LFS stores.
+#: Beginning of the pointer that replaces a file in Git LFS.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "the path is a link", _MODULE: "the path is a submodule"}
 
@@ -167,7 +167,8 @@ class Landing:
         head = self._head()
         if self._has(head, recorded) or self._rewritten_on(head, recorded):
             return
-        # A branch that the user rebased is neither an earlier result, nor already landed.
+        # Accept a result branch that the user has rebased. Reject an earlier result, and a branch
+        # that moved to a landed commit.
         if self._has(recorded, result) or self._has(head, result):
             raise Conflict(
                 f"branch {self.head} was moved, and does not have the result of job {self.job_id}, "
@@ -213,14 +214,14 @@ class Landing:
     def _start(self) -> str:
         """Return the commit from which the job started.
 
-        A discarded job has no ref of this commit, but ``undo`` may have restored its result branch.
-        Then return the last common ancestor of HEAD and the result.
+        A discarded job has no ref of this commit, although ``undo`` may have restored its result
+        branch. For such a job, return the last common ancestor of HEAD and the result.
         """
         return self._git.resolve(self._base) or self._git.ask("merge-base", "HEAD", self.result())
 
     @property
     def _dirt(self) -> str:
-        """The commit with the uncommitted work with which the job started; "" if there was none."""
+        """The commit with the user's uncommitted work at the job's start; "" if there was none."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _has(self, commit: str, ancestor: str) -> bool:
@@ -303,7 +304,7 @@ class Landing:
         """Return the commit to which the user's branch moves when the result is landed."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
-            # ``merged`` returns a merge commit, so nothing remains to be merged.
+            # The merge commit that ``merged`` returns needs no further merge.
             return merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
@@ -341,8 +342,7 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, rewritten: str) -> None:
-        # The landing is recorded first, so that it can be undone even if a crash interrupts the
-        # move.
+        # Record the landing first, so that it can be undone even if a crash interrupts the move.
         noted = self._noted()
         had = self._git.resolve(self._rewritten_ref)
         self._note(before, after, rewritten)
@@ -358,7 +358,7 @@ class Landing:
         return before, after
 
     def _note(self, before: str, after: str, rewritten: str) -> None:
-        # The ref of the result is written last, because without it the record is not valid.
+        # Write the ref of the result last, because only this ref makes the record valid.
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
         for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, rewritten)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))

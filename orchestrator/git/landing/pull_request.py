@@ -19,7 +19,7 @@ from orchestrator.git.command.runner import Git
 _TOOLS = {"gh": ("github", "https://cli.github.com"), "glab": ("gitlab", "https://gitlab.com/cli")}
 #: Maximum length of a description (GitHub accepts 65,536 characters).
 _MOST_CHARACTERS = 60_000
-#: Variables that a git sets when it calls this program.
+#: Variables that git sets if it has called this program, for example in a hook.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
@@ -112,7 +112,7 @@ class PullRequest:
     ) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=self._path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
-        # Without this, gh would ask in a terminal for values that it was given.
+        # In a terminal, gh would otherwise ask for values that the command line already has.
         env["GH_PROMPT_DISABLED"] = "1"
         try:
             return subprocess.run(

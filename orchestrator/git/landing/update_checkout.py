@@ -28,8 +28,8 @@ def move(
     check_finished(git)
     check_untracked(git, before, after)
     _check_locks(git, before, after, drop, mark)
-    # Let git compare the content of files first. A file may have a new time but the same content,
-    # and a changed file may still look unchanged in the index.
+    # Let git compare the content of files first: a file with a new time may have its old content,
+    # and a changed file may look unchanged in the index.
     _try(git, "update-index", "--refresh", accept=(0, 1))
     _try(git, "read-tree", "-n", "-m", "-u", before, after)
     if mark:
@@ -39,9 +39,9 @@ def move(
     try:
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
-        # Only a killed git leaves its locks. They block the next command.
+        # Remove locks that a killed git has left, because they would block the next command.
         leftover_files.clear(_locks(git) - there)
-        # The branch moves last, when the files and the index are complete.
+        # Git moves the branch last. If HEAD is at ``after``, the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             restore(git, before, after)
             if mark:
@@ -72,7 +72,8 @@ def _drop(git: Git, ref: str) -> None:
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
-        # The checkout was already moved. Only a killed git leaves a lock on packed refs.
+        # The checkout has already moved, so retry after removing the lock that a killed git has
+        # left on packed refs.
         leftover_files.clear(_locks(git) - there)
         git.run("update-ref", "-d", ref)
 

@@ -43,9 +43,9 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. If
-    git derived a path that neither side has, because one side renamed a directory, the merged
-    content stays there.
+    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. A
+    path that neither side has, because git derived it from a renamed directory, keeps the merged
+    content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -63,9 +63,9 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that ``kept`` has, too.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that ``kept`` also has.
 
-    Otherwise, this version would be lost. Its entry has the file's old path.
+    The entry has the file's old path. Without this entry, the version would be lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)

@@ -65,13 +65,13 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Merged content of a conflicting file; the result of git's own merge if ``text`` is None."""
+    """Merged content of a conflicting file. If ``text`` is None, git's own result stays."""
 
     path: str
     mode: str
     text: bytes | None
     way: FileWay | None = None
-    #: Lines of ours that the merged file lacks.
+    #: Hunks of ours that the merged file lacks.
     lost: tuple[LostHunk, ...] = ()
 
 
@@ -80,9 +80,9 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites`` is called with a path, and True if both sides created the file. If it returns True,
-    and both sides only add lines at a place, the lines of both sides are kept. ``forces``: in all
-    other conflicts, the lines of ``theirs`` are selected.
+    ``unites``: if the call for a file returns True, and both sides only added lines at the
+    conflicting places, the lines of both sides are kept. ``forces``: in all other conflicts, the
+    lines of ``theirs`` are selected.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -134,8 +134,8 @@ class _Merger:
         text = self._text(unites)
         none = Content(self._file.path, self._file.mode, None)
         if not conflicts:
-            # Only differences at line ends are resolved without ``force``. If git failed to merge
-            # for another reason, the conflict stays.
+            # Without ``forces``, only differences at line ends are resolved here. If git found a
+            # conflict for another reason, the conflict stays.
             way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
             return self._content(text, way) if way or self._forces else none
         if unites and self._file.mode_agrees:
@@ -143,8 +143,8 @@ class _Merger:
             if union.is_sound(self._file.path, text, sides):
                 return self._content(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
-            # If both sides created the file, the caller selects the whole ``theirs`` version. With
-            # it, a renamed file gets its old name again.
+            # If both sides created the file, the caller uses the whole ``theirs`` version, so that
+            # a file that ours renamed to this path gets its old name again.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._content(self._text(unites=False), None, lost)
@@ -195,7 +195,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """Return the line end of all lines; None if each line keeps its own."""
+        """Return the line end that all lines get; None if each line keeps its line end."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from orchestrator.core.lazy_dataclass import dataclass
 
 Lines = Sequence[bytes]
-#: Half-open range of lines, counted from 0: from the first line to the line after the last.
+#: Half-open range of lines, counted from 0: the first line, and the line after the last line.
 Span = tuple[int, int]
 #: Lines of the base, and the lines of the changed text that replace them.
 Edit = tuple[Span, Span]

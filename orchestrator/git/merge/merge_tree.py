@@ -68,9 +68,9 @@ _MOVED = "Path updated due to directory rename"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOptions:
-    #: True if their side wins conflicts.
+    #: True if conflicts are resolved with the ``theirs`` version.
     force: bool = False
-    #: True if the lines of both sides are kept where both sides only added lines.
+    #: True if the lines of both sides are kept at places where both sides only added lines.
     union: bool = False
 
 
@@ -94,7 +94,8 @@ def merge(
     if ours == theirs or git.resolve(f"{theirs}^") == ours:
         return Merge(commit=theirs)
     made = tried(git, ours, theirs)
-    # If one commit contains the other, the result has the files of the commit that contains it.
+    # Search the merge base only after a conflict, or if one commit may be in the history of the
+    # other, because the merged files equal the files of one side.
     sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
     base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
     if base == theirs:
@@ -162,8 +163,7 @@ def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
 
 
 def tried(git: Git, ours: str, theirs: str) -> Tried:
-    # Allow a history without a common ancestor, because an agent may begin a new history. Its files
-    # are then merged.
+    # Also merge histories without a common ancestor, because an agent may begin a new history.
     how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
     # Git also exits with 1 if a commit is missing, but then prints nothing.
@@ -210,8 +210,8 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
     A file is unresolved if it has conflict markers that neither side has, or a name that git
-    invented. If ``commit`` equals the result of ``marked``, no file counts as resolved. Without
-    this rule, binary files and deletions would count as resolved, because they have no markers.
+    invented. If ``commit`` equals the result of ``marked``, every file is unresolved, because
+    binary files and deletions have no markers.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

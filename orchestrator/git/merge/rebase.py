@@ -9,7 +9,7 @@ from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.merge.merge_tree import tried
 
 _FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"
-#: Author of temporary commits. Such commits only give git the common base of two sides.
+#: Author of temporary commits, which only give git a common base of two sides.
 _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 
@@ -94,10 +94,10 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Squash commits into one: the commits after ``onto`` up to ``refused``, and the next commit.
+    """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one commit.
 
-    The commits after these are rewritten. Return the rewritten ``tip``. Return ``tip`` itself if it
-    does not build on ``onto`` and ``refused``, or if a commit to squash is a merge. If a squashed
+    All later commits are rewritten. Return the rewritten ``tip``. Return ``tip`` itself if it is
+    not a descendant of ``onto`` and ``refused``, or if a commit to squash is a merge. If a squashed
     commit has another subject than ``message``, the new commit gets ``message``.
     """
     above = _parents(git, refused, onto)
@@ -129,8 +129,8 @@ def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
-    # A commit with the subject ``title`` was combined from other commits, whose subjects its
-    # message lists.
+    # A commit with the subject ``title`` was squashed before: its message lists the subjects of the
+    # squashed commits.
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []
     for text in git.run("log", *how, *commits, "--").text.split("\0"):

@@ -1,9 +1,9 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
-Side work is merged into the worker's branch if the worker's own address in a ref's log proves that
-the worker created it. If the log was emptied, the address in the commit decides. Other branches,
-worktrees, and stash entries stay as they are. After a crash, each step can be repeated: git does
-not merge changes a second time.
+Side work is merged into the worker's branch if the worker's address in a ref's log proves that the
+worker created the side work. If the log was emptied, the address in the commit decides. Other
+branches, worktrees, and stash entries stay as they are. After a crash, each step can be repeated,
+because git does not merge changes a second time.
 """
 
 import logging
@@ -63,7 +63,8 @@ class EndedWorktree:
     signature: Signature
     message: str
     rules: commits.CommitRules
-    #: Returns a git with the job's saved settings, for writing files. Costs one more process.
+    #: Function that returns a Git with the job's saved settings, for writing files. The call starts
+    #: one more process.
     settled: Callable[[Git], Git]
     #: The job's directory. Worktrees below it are removed once their work is safe.
     job: Path
@@ -84,7 +85,7 @@ class _Piece:
     commit: str
     #: For a stash entry: the commit that the entry changes.
     base: str = ""
-    #: Entry of the stash. It is saved for a person if it conflicts.
+    #: For a stash entry: the entry itself, which is saved for a person if it conflicts.
     original: str = ""
 
 
@@ -98,8 +99,8 @@ class _Refs:
     #: By name, the last commits of branches of the worker that were deleted.
     deleted: dict[str, str]
     kept: dict[str, str]
-    #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
-    #: if a rollback has removed that work from the branch.
+    #: Commits of the worker's checkpoints. They contain side work that earlier attempts merged,
+    #: even if a rollback has removed this work from the branch.
     checkpoints: list[str]
 
 
@@ -134,12 +135,13 @@ class _Folding:
             with _logged("worktree", found.directory):
                 self._settle(_of_worktree(self._home, self._worktrees, found, inner))
                 nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
-                # Gates would check the files of a side worktree in the job's directory, too.
+                # Remove a side worktree in the job's directory, because gates would check its
+                # files, too.
                 if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
                     self._worktrees.close(found.directory)
         for ref, commit in self._refs.side.items():
             with _logged("ref", ref):
-                # An abandoned commit has no branch, so the end of its ref names it.
+                # An abandoned commit has no branch name, so use the end of its ref as the name.
                 is_abandoned = ref in self._refs.abandoned
                 name = ref.rpartition("/")[2] if is_abandoned else ref.removeprefix(_HEADS)
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
@@ -178,7 +180,8 @@ class _Folding:
         if any(contains(self._git, each, commit) for each in inside):
             return
         base = self._git.ask("merge-base", commit, self.tip)
-        # A squash merge and a cherry-pick merge only the content, which later commits may change.
+        # The content may be merged without the commit, by a squash merge or a cherry-pick. Later
+        # commits may have changed this content, so check each of them.
         how = ("--first-parent", f"--max-count={_MOST_COMPARED}", self.tip, f"^{commit}")
         for tip in self._git.run("rev-list", *how).text.splitlines() if base else ():
             if not undone(self._git, base, commit, tip, (), ()).places:
@@ -197,8 +200,8 @@ class _Folding:
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
             return merge_tree.merge(git, self.tip, piece.commit, message, signature).commit
-        # The worker may have discarded the commit to which the entry belongs, so use copies without
-        # history.
+        # Merge copies without history, because the worker may have discarded the commit to which
+        # the entry belongs.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
         ours = commit_tree(git, tree_of(git, self.tip), [base], message, _NOBODY)
         theirs = commit_tree(git, tree_of(git, piece.commit), [base], message, _NOBODY)
@@ -272,7 +275,7 @@ def _refs(home: EndedWorktree, tip: str) -> _Refs:
     # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     abandoned = _tips(home, abandoned_refs(home.root_id, home.worker_id))
-    # Branches of jobs are never own ones, and their number grows.
+    # Skip branches of jobs: the worker did not create them, and their number grows.
     branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
     return _Refs(
@@ -286,10 +289,10 @@ def _refs(home: EndedWorktree, tip: str) -> _Refs:
 
 
 def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
-    """Return the last commits that the worker made on a detached HEAD before it left them.
+    """Return the last commits that the worker made on a detached HEAD, before further checkouts.
 
-    Git, too, finds the places that a checkout left by this text in the log (``git switch -``).
-    Commits in the histories of ``merged`` are omitted, and commits that the worker discarded.
+    Checkouts are found by the same text in the log by which ``git switch -`` finds them. Commits in
+    the histories of ``merged`` are omitted, and commits that the worker discarded.
     """
     left = {commit for name, commit in _checkouts(home) if name == commit}
     if left:
@@ -314,9 +317,9 @@ def _deleted(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
 
 
 def _checkouts(home: EndedWorktree) -> Iterator[tuple[str, str]]:
-    """Yield what the worker left by checkouts: a branch or, if HEAD was detached, the commit.
+    """Yield the branch or commit that each checkout of the worker left, with its last commit.
 
-    The second value is the commit that was checked out.
+    If HEAD was detached, both values are the same commit.
     """
     for line in _log(home.found.admin / "logs" / "HEAD"):
         before, sign, words = line.partition(b"\tcheckout: moving from ")
@@ -360,8 +363,8 @@ def _is_own(home: EndedWorktree, ref: str) -> bool:
 def _is_emptied(home: EndedWorktree, log: Path) -> bool:
     """True if a ref's log lost all entries since the worker's start.
 
-    The cause is ``git reflog expire --expire=now --all``, by any worker. Only commits then show
-    their author.
+    The cause is a command ``git reflog expire --expire=now --all`` of any worker. After it, only
+    the commits show who made them.
     """
     try:
         found, began = os.lstat(log), os.lstat(home.found.admin / "commondir")
@@ -407,7 +410,7 @@ def _of_worktree(
 def _stashed(home: EndedWorktree) -> list[tuple[str, str]]:
     log = home.common / "logs" / _STASH
     if _is_emptied(home, log):
-        # Git then no longer lists the entries. The ref still has the latest one.
+        # Git no longer lists the entries, but the ref still names the latest entry.
         latest = _own(home, list(_tips(home, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
     lines = (line for line in _log(log) if _is_by(home, line))
@@ -431,8 +434,8 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git names an entry by its place after the latest one. If a new entry shifts the places, git
-    removes the wrong entry, which is restored here.
+    Git names an entry by its position in the list. If a new entry shifts the positions, git removes
+    the wrong entry, and this function restores it.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if not before:

@@ -14,7 +14,7 @@ from orchestrator.git.merge.hunks import key
 
 #: Maximum size of a diff in bytes. With a longer diff, files count as a whole.
 _MOST_BYTES = 16 * 2**20
-#: A hunk counts as gone if less than 1/n of its lines remain. This number is n.
+#: The number n: a hunk counts as removed if less than 1/n of its lines remain.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -32,7 +32,7 @@ _Changes = Mapping[str, tuple[str, str]]
 
 @dataclass(slots=True)
 class _Hunk:
-    #: Line number after the change; if lines were only removed, before the change.
+    #: Number of the first line after the change; if lines were only removed, before the change.
     first: int
     last: int
     added: list[bytes] = field(default_factory=list)
@@ -128,7 +128,8 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        # A commit of the worker, or another child job, removed the change on purpose.
+        # True if a commit of the worker or another child job changed the file, so that the change
+        # was removed on purpose.
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]

@@ -15,7 +15,7 @@ from xml.parsers import expat
 
 from orchestrator.git.merge.hunks import Lines, key
 
-#: Files with checksums. A tool writes such a file as a whole.
+#: Lock files, which have checksums. A tool writes each of them as a whole.
 _LOCKS = re.compile(
     r"(^|/)([^/]*\.lock|[^/]*-lock\.(json|ya?ml)|[^/]*\.lock\.(json|hcl)|npm-shrinkwrap\.json|"
     r"bun\.lockb|go\.work\.sum|Package\.resolved|gradle\.lockfile)$"
@@ -25,7 +25,7 @@ _SETS = re.compile(
     r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
     r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
 )
-#: Files that both sides may create with their own lines.
+#: Files that both sides may create, each with its own lines.
 _OF_LINES = re.compile(r"\.(txt|log)$")
 #: Lines that may be repeated without changing the meaning.
 _IMPORT = re.compile(

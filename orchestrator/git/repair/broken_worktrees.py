@@ -55,7 +55,7 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore ``.git``, which links to the worktree's part of the repository. Yield the damage."""
+    """Restore ``.git``, which names the worktree's own part of the repository. Yield the damage."""
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
@@ -101,7 +101,7 @@ def _index(git: Git, found: Found) -> Iterator[str]:
         git.run("read-tree", "HEAD")
         return
     try:
-        # One process lists conflicts and flags.
+        # This command lists conflicts as well as flags.
         fields = git.run("ls-files", "-v", "-z").fields
     except RepositoryError:
         refill(git, found.admin)

@@ -64,7 +64,7 @@ class BrokenFiles:
         place = free(f"{self.job / BROKEN}/{os.path.basename(path)}")
         mode = os.lstat(path).st_mode
         if stat.S_ISFIFO(mode):
-            # The directory is empty.
+            # A FIFO has no content to save.
             os.unlink(path)
             return ""
         if stat.S_ISREG(mode) and os.access(path, os.R_OK):
@@ -99,7 +99,7 @@ def noted(git: Git) -> bytes:
     Raise RepositoryError if the directory has no repository that git recognizes. A repository in a
     directory above does not count.
     """
-    # Without this, git would use the repository of a directory above.
+    # The variable stops git from using the repository of a directory above.
     return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
 
 
@@ -156,8 +156,8 @@ class RepositoryBackup:
     def restore(self) -> Sequence[str]:
         """Restore the repository. Idempotent.
 
-        Return a text for each repair since the backup. Raise RepositoryError if the repository no
-        longer exists.
+        Return a text for each repair since the job's start. Raise RepositoryError if the repository
+        no longer exists.
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
@@ -206,8 +206,8 @@ class _Again:
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        # Only the settings by which git recognizes the repository are restored, because the user
-        # may have changed other settings.
+        # Restore only the settings by which git recognizes the repository, because the user may
+        # have changed other settings.
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
@@ -219,8 +219,8 @@ class _Again:
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        # If git still fails with the backup, another file is the cause. The present configuration
-        # then stays.
+        # If git still fails with the saved configuration, another file is the cause, so restore the
+        # present configuration.
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():

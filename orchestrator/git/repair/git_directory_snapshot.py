@@ -95,7 +95,7 @@ class GitDirectorySnapshot:
         if path.endswith("/shallow"):
             return all(map(_is_id, (present(path) or b"").split()))
         if not os.path.lexists(path) or present(path) == b"":
-            # An empty file is always damage, because no person empties it.
+            # A file that has become empty is damaged, because no person empties these files.
             return not self.files[path]
         if path.endswith("/HEAD"):
             return is_head(Path(path))
@@ -111,9 +111,9 @@ def configure(path: str, name: str, value: str | None) -> None:
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    This function usually runs no git, so it does not check that git can use the repository. Before
-    the call, the caller must check this by reading the refs with git. Raise RepositoryError if this
-    function does run git, and git fails or does not recognize the project as a repository.
+    The caller must first read the refs with git, to check that git can use the repository. This
+    function does not check it, because it usually runs no git. Raise RepositoryError if it runs
+    git, and git fails or does not recognize the project as a repository.
     """
     where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):

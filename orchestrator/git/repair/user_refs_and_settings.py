@@ -34,7 +34,8 @@ class RestoreState(StrEnum):
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: The present state is neither the one at the job's start nor the one at its end.
+    #: The present state differs from the state at the job's start and from the state at the job's
+    #: end.
     CHANGED_SINCE = "changed since the job"
     #: A person must restore the state; ``restore`` cannot.
     BY_HAND = "must be restored by hand"
@@ -125,8 +126,9 @@ class BranchRestore:
     def _is_in_use(self, change: RepositoryChange) -> str:
         """Return why a branch cannot be restored; "" if it can.
 
-        A checked-out branch cannot be restored, because its files would stay unchanged. The
-        exception is a moved branch that is checked out here: ``restore`` changes its files, too.
+        A checked-out branch cannot be restored, because the checked-out files would not change. An
+        exception is a moved branch that is checked out here, because ``restore`` changes its files,
+        too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

@@ -18,7 +18,8 @@ from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits.commit_creation import commit_tree
 from orchestrator.git.environments import copied_files
 
-#: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.
+#: Maximum size of a saved directory or file, in bytes. A larger directory or file is not rolled
+#: back, either.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_FILES = 5_000
 #: Maximum size of all saved files together, in bytes.

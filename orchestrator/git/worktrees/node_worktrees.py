@@ -4,9 +4,9 @@ The server sends the commits of a worktree as a pack of git objects. On the node
 its own repository, which borrows objects from one repository of the node. The node returns two
 packs: the worker's commits, and its uncommitted changes as one more commit.
 
-The server checks the commits outside of the project's repository, and stores only complete ones.
-The objects of the uncommitted changes never enter the repository, because they may contain files
-that must not be committed.
+The server checks the commits outside of the project's repository, and stores only commits whose
+objects are complete. The objects of the uncommitted changes never enter the repository, because
+they may contain files that must not be committed.
 """
 
 import glob
@@ -34,9 +34,10 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"
 _MOST_STATE_BYTES = 4096
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-#: Maximum number of commits by which a machine names what it has.
+#: Maximum number of commits that a machine names, so that the other machine need not send their
+#: objects.
 _MOST_KNOWN = 32
-#: Number of commits above which a machine removes all but the newest ``_MOST_KNOWN`` ones.
+#: Number of stored commits above which a machine removes all except the newest ``_MOST_KNOWN``.
 _MOST_STORED = 64
 _KNOWN = "refs/orchestrator/known/"
 _SHA256_LENGTH = 64
@@ -138,7 +139,7 @@ def _write_state(directory: str, head: str, changes: str) -> None:
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
-    """Return a Git that writes objects into ``directory``, and also reads those in ``others``."""
+    """Return a Git that writes objects into ``directory``, and also reads objects in ``others``."""
     os.makedirs(f"{directory}/pack")
     env = {
         "GIT_OBJECT_DIRECTORY": directory,
@@ -270,7 +271,7 @@ class NodeRepository:
         env = {"GIT_DIR": own, "GIT_WORK_TREE": directory}
         head = Git(directory, env).run("rev-parse", "--verify", "HEAD^{commit}").text
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
-            # Settings of the worker's repository may name programs, so it is only read.
+            # Only read the worker's repository, because its settings may name programs.
             git = self._separate_repository(f"{apart}/git", directory, len(head))
             tree = _tree(git, directory, head, worktree.promised)
             changes = head
@@ -288,7 +289,7 @@ class NodeRepository:
                 bring(git, change.now, change.then)
         own = f"{directory}/.git"
         if change.branches and os.path.isdir(own) and not os.path.islink(own):
-            # The files do not depend on the branches, which a worker may have damaged.
+            # Send the files even if the worker has damaged the branches.
             with suppress(RepositoryError):
                 Git(directory, {"GIT_DIR": own, "GIT_WORK_TREE": directory}).point(change.branches)
 

@@ -18,15 +18,15 @@ from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Minimum size of the index of a spare worktree. A smaller one has few files, which are written
-#: faster than checked.
+#: Minimum size of the index of a spare worktree. A worktree with a smaller index has few files, and
+#: writing them is faster than checking them.
 LEAST_INDEX_BYTES = 256 * 1024
 #: Maximum number of spare worktrees of a job.
 MOST = 8
 #: Name of the directory in the job's directory.
 DIRECTORY = ".spare"
-#: Name of the file with the index at the time when the files were written. It is in a worktree's
-#: own part of the repository.
+#: Name of the file with the index from the time when the files were written. The file is in a
+#: worktree's own part of the repository.
 PRISTINE = "orchestrator-index"
 #: Maximum size of the record of a spare worktree.
 MOST_BYTES = 4096
@@ -57,7 +57,7 @@ class PooledWorktree:
 class WorktreePool:
     """The pool of spare worktrees. Any thread may call.
 
-    After a crash, the pool's files remain in the job's directory, and are removed with it.
+    After a crash, the pool's files remain in the job's directory, and are removed with the job.
     """
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:
@@ -110,7 +110,7 @@ class WorktreePool:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
         commit, _, written_by = about.partition(" ")
-        # A worker may have written other text to the file, such as an option of git.
+        # Check the text, because a worker may have replaced it, for example with an option of git.
         known = commit.isalnum() and written_by == self._written_by()
         if not known or self._filters_differ(commit, start):
             discard(spare.path)

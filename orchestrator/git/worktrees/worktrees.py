@@ -24,7 +24,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Reason of the lock that protects a worker's worktree against ``git worktree prune``.
 REASON = "a worker of the orchestrator uses this worktree"
-#: Settings that make git write other files, or other permissions. Git then registers the worktree.
+#: Settings that make git write other files or permissions. With such a setting, git itself
+#: registers the worktree.
 _UNUSUAL = (b"extensions.", b"worktree.", b"core.sharedrepository", b"core.sparsecheckout")
 #: An extension that does not change the files of a worktree.
 _USUAL = b"extensions.objectformat"
@@ -48,7 +49,7 @@ def register(git: Git, common: Path, directory: str, branch: str) -> Path | None
     except OSError:
         return None
     try:
-        # Without this file, a `git worktree prune` of another process removes the entry.
+        # This file keeps a `git worktree prune` of another process from removing the entry.
         (admin / "locked").write_text(f"{REASON}\n")
         os.makedirs(real)
         for path, content in _files(admin, real, branch):
@@ -117,9 +118,9 @@ def _is_sound(git: Git) -> bool:
     return answer.code in _COMPARED
 
 
-#: Suffix of the name of a mark for a directory whose files are being written or removed. The mark
-#: remains after a crash. It is not in the worktree's own part of the repository, because an agent
-#: may remove anything there.
+#: Suffix of the name of a mark: a file next to a directory whose files are being written or
+#: removed. The mark remains after a crash. It is not in the worktree's own part of the repository,
+#: because an agent may remove anything there.
 FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
 MOVED_SUFFIX = ".aside"
@@ -152,7 +153,7 @@ class GitWorktrees:
         self._spares = spares
         self._entries = common / "worktrees"
         self._adding = threading.Lock()
-        #: HEAD, and stamp of the index, of worktrees that were created or checked.
+        #: HEAD and the index's stamp of each worktree that was created or checked.
         self._sound: dict[Path, tuple[bytes, int, int, int]] = {}
 
     def find(self, directory: str) -> Found | None:
@@ -164,7 +165,8 @@ class GitWorktrees:
     def _linked(self, directory: str) -> Found | None:
         """Return the worktree that the directory's ``.git`` names, or None.
 
-        An agent may have changed ``.git``, so the worktree must name the directory, too.
+        An agent may have changed ``.git``, so the worktree's registration must name the directory,
+        too.
         """
         content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
         admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
@@ -323,9 +325,10 @@ class GitWorktrees:
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
         if not self._git.resolve(branch):
-            # ``worktree add -b`` is not used, because it obeys branch.autoSetupMerge.
+            # Do not use ``worktree add -b``, because it obeys branch.autoSetupMerge.
             self._git.point({branch: start}, new=True)
-            # A new branch is not checked out elsewhere, so git need not check that.
+            # ``register`` is safe here, because a new branch is not checked out in another
+            # worktree.
             admin = register(self._git, self._entries.parent, directory, branch)
             if admin is not None:
                 return Found(os.path.realpath(directory), admin)
@@ -346,7 +349,8 @@ class GitWorktrees:
         mark = Path(f"{directory}{FILLING}")
         with self._adding:
             if os.path.lexists(directory):
-                # Without the mark, files that remain after a crash would count as the worker's.
+                # Create the mark, so that files that remain after a crash do not count as the
+                # worker's.
                 mark.touch()
             self._drop(directory)
         mark.unlink(missing_ok=True)
