@@ -1,5 +1,4 @@
-"""Fixtures and options for all tests. They choose the everyday tests, fix the examples, and hide
-agents.
+"""Fixtures and options for all tests: the list of everyday tests, fixed examples, hidden agents.
 
 Each run has the same examples, so a failed run can be repeated. HYPOTHESIS_SEARCH=1 searches for
 new examples instead. At night there are more examples: ``tests/support/examples.py``.

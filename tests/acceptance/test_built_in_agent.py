@@ -1,4 +1,4 @@
-"""A further built-in agent, added to a copy of the product as CONTRIBUTING.md says."""
+"""A new built-in agent, added to a copy of the product by the steps in CONTRIBUTING.md."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""``orchestrator demo``, run as a user runs it: each of its promises is checked."""
+"""``orchestrator demo``, run as a user runs it, keeps each of its promises."""
 
 import json
 import os

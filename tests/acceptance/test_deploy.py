@@ -1,4 +1,4 @@
-"""Container and compose file: their names exist, and their own tools accept them."""
+"""The container file and compose file: valid for their tools, and every name in them exists."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Every command gives a job the same exit code, that of docs/reference/exit-codes.md."""
+"""All commands have the same exit code for a job, as in docs/reference/exit-codes.md."""
 
 import json
 import re

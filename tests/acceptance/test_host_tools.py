@@ -1,4 +1,4 @@
-"""The host project's own tools behave the same with the product's folder in the project."""
+"""The host project's own tools behave the same with and without the product's folder in it."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""``orchestrator open``: an address that logs a browser in once."""
+"""``orchestrator open`` prints an address that logs in one browser."""
 
 import json
 

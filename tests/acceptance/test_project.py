@@ -1,4 +1,4 @@
-"""A folder's project is printed first; without a project, commands are refused."""
+"""Commands first print the project of their folder; without a project, they fail."""
 
 import json
 import subprocess

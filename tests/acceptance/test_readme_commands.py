@@ -1,7 +1,7 @@
 """README's commands, unchanged and in their order, in a new project.
 
-Stand-ins replace the AI tools; a directory of wheels replaces the package index. The repository
-that is cloned has the working tree.
+Stand-ins replace the AI tools, and a directory of wheels replaces the package index. The repository
+that the commands clone contains the present working tree.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Work of a job that its result does not contain, and the commands shown to get this work."""
+"""Work that a job's result lacks, and the displayed commands that get this work."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The wheel at a user who has only the wheel: installed offline, used in a repository, removed."""
+"""A user who has only the wheel installs it offline, uses it in a repository, and removes it."""
 
 import json
 import os

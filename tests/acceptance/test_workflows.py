@@ -1,4 +1,4 @@
-"""The workflows for GitHub: they fit their schema, may only read, and end."""
+"""The workflows for GitHub match their schema, have only read permissions, and have timeouts."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Built-in loops start child jobs by the tools of the Model Context Protocol, as others do."""
+"""Built-in loops start child jobs by the tools of the Model Context Protocol, like other agents."""
 
 import json
 import sys

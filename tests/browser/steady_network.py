@@ -1,9 +1,9 @@
-"""Runs a program that does not learn of changes of the network: ``steady_network.py PROGRAM ...``.
+"""Hides network changes from a program: ``steady_network.py PROGRAM ...`` runs the program.
 
-Chromium ends all running requests with ``ERR_NETWORK_CHANGED`` when a network interface of the
-machine appears or disappears, also those to the same machine. Other tests create such interfaces.
-Without netlink sockets, Chromium takes the network for unchanged. On a processor that is not
-listed, the program runs with netlink sockets.
+When a network interface of the machine appears or disappears, Chromium ends all running requests
+with ``ERR_NETWORK_CHANGED``, also requests to the same machine. Other tests create such interfaces.
+Without netlink sockets, Chromium does not notice the change. On a processor that is not listed, the
+program runs with netlink sockets.
 """
 
 import ctypes

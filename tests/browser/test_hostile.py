@@ -1,4 +1,4 @@
-"""Texts of workers stay texts: no markup, no script, no request, no control characters."""
+"""Texts of workers have no effect in a page: no markup, script, request, or control character."""
 
 from playwright.sync_api import BrowserContext, Page, expect
 

@@ -1,4 +1,4 @@
-"""The launchers that the contract of the port ``core.ports.launcher`` is tested on."""
+"""The launchers with which the contract of the port ``core.ports.launcher`` is tested."""
 
 import os
 import uuid

@@ -1,4 +1,4 @@
-"""The databases that the contract of the store is tested on."""
+"""The databases with which the contract of the store is tested."""
 
 import atexit
 import os

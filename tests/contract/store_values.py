@@ -1,4 +1,4 @@
-"""Values to store: factories for tests that state only what matters."""
+"""Factories of values to store. A test states only the fields that it needs."""
 
 from typing import Any
 

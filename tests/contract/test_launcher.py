@@ -1,4 +1,4 @@
-"""The contract of a launcher, on each of them, with real processes."""
+"""The contract of launchers, tested with each launcher and real processes."""
 
 import hashlib
 import secrets

@@ -1,4 +1,4 @@
-"""Trees in the memory of a store equal those that the database has."""
+"""Job trees in a store's memory equal the trees in the database."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """Failpoints at which the tests crash the code, and the test of each failpoint.
 
-An everyday test (``unit/test_crash_points.py``) fails for a failpoint that is missing here. The
-tests take their points from here, or check that they reached them.
+An everyday test (``unit/test_crash_points.py``) fails if a failpoint of the code is missing here.
+The crash tests use the failpoints in this table, or check that they reached them.
 """
 
 from collections.abc import Mapping

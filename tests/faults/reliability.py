@@ -1,8 +1,8 @@
 """``python -m tests.faults.reliability``: runs the fault table, and writes the page on reliability.
 
-The page contains the table's facts and the tests' results. It is written even if a test fails. The
-exit code is that of pytest. Options of pytest, such as ``-k``, are rejected: rows without a test
-run would be shown as "not run".
+The page contains the table's facts and the tests' results. The page is written even if a test
+fails. The exit code is pytest's exit code. Options of pytest, such as ``-k``, are rejected: rows
+without a test run would be shown as "not run".
 """
 
 import platform

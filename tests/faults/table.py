@@ -1,6 +1,6 @@
 """The fault table: every injected fault, the promised behaviour, and the tests that prove it.
 
-``python -m tests.faults.reliability`` runs them and writes docs/internals/reliability.md.
+``python -m tests.faults.reliability`` runs these tests, and writes docs/internals/reliability.md.
 """
 
 from tests.faults import (

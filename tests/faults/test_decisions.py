@@ -1,7 +1,7 @@
 """A crash at each failpoint while a person decides: nothing is lost or done twice.
 
-The job's caller plans it. It is edited, approved, paused with a stopped worker, and resumed. It
-asks a question, and asks about its step cap.
+The job's tasks come from its caller. A person edits and approves the plan, pauses the job with a
+stopped worker, resumes the job, answers a question, and raises the step cap.
 """
 
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""A server that ends twice in different ways; a shim that gets an external signal."""
+"""Servers that end twice, in different ways, and shims that get a signal from outside."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""A crash at each kind of failpoint of a job; at night at the n-th failpoint, for every n.
+"""A crash at each kind of failpoint of a job; at night, at the n-th failpoint, for every n.
 
-Failpoints stand around every commit and rename, in the server, its spawner and its shims.
+Failpoints are before and after every commit and rename in the server, its spawner, and its shims.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A short run of random kills. A longer one: ``python -m tests.support.kills --minutes 10``."""
+"""A short run of random kills. A longer run: ``python -m tests.support.kills --minutes 10``."""
 
 from pathlib import Path
 

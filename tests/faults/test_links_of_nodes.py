@@ -1,6 +1,6 @@
-"""Links of nodes that stall, lose packets, or are cut in one direction, and machines at their ends.
+"""Links of nodes that stall, lose packets, or are cut in one direction; machines that fail.
 
-Each node is in a network namespace of its own; its packets pass through the test
+Each node is in its own network namespace. Its packets pass through the test
 (``tests.support.wire``).
 """
 

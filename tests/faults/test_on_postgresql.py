@@ -1,6 +1,6 @@
 """Some of the crash tests, with the state in PostgreSQL.
 
-All of it: ``ORCHESTRATOR_TEST_STORE=postgresql pytest tests/faults``.
+All crash tests: ``ORCHESTRATOR_TEST_STORE=postgresql pytest tests/faults``.
 """
 
 from pathlib import Path

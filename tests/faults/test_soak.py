@@ -1,4 +1,4 @@
-"""One minute of the soak. A longer one: ``python tests/support/soak.py --minutes 10``."""
+"""One minute of the soak. A longer run: ``python tests/support/soak.py --minutes 10``."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Fast starts of many servers: a process that has imported everything forks each of them.
 
-Importing takes longer than most tests. A forked process runs the same code as ``python -m
-orchestrator`` from its arguments on.
+Importing takes longer than most tests. From the arguments on, a forked process runs the same code
+as ``python -m orchestrator``.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 The tests below run in a separate process, where every message of ``core`` and ``engine`` is
 rewritten (``tests/support/other_words.py``). They cover approval, wall time, limits, retries,
-recovery, merging, and waiting. Code of these areas once compared the texts of reasons. Do not add a
-test that quotes a message to these lists.
+recovery, merging, and waiting, because code in these areas once compared the texts of reasons. Do
+not add tests that quote a message to these lists.
 """
 
 import ast

@@ -1,1 +1,1 @@
-"""What tests share: projects, programs, sources, seeds, kills, the soak."""
+"""Parts that tests share: projects, programs, sources, seeds, kills, and the soak."""

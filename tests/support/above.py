@@ -1,4 +1,4 @@
-"""The processes above workers: keepers, spawners, and shims, found by their parents."""
+"""Finds the processes above workers: keepers, spawners, and shims."""
 
 from orchestrator.security import proc
 

@@ -1,8 +1,9 @@
 """A pytest plugin: rewrites every message of ``core`` and ``engine``.
 
-``pytest -p tests.support.other_words`` rewrites each text while it imports the modules. It spells
-the words backwards, and adds a mark of the place in the source. So no code can compare, search or
-recognise a text of another place. A test that still passes tests what a job does, not its messages.
+``pytest -p tests.support.other_words`` rewrites each text while it imports the modules. The
+rewritten text has its words spelled backwards, and a mark of its place in the source. Therefore no
+code can compare, search, or recognize a text from another place. A test that still passes depends
+on the behaviour of a job, not on messages.
 
 Texts without a space stay, because they are names of enums, files, or settings. An f-string counts
 as one text.

@@ -1,4 +1,4 @@
-"""Servers on machines of their own: PID namespaces of this machine, over one workspace."""
+"""Servers with one workspace, each on its own "machine": a PID namespace of this machine."""
 
 import json
 import os

@@ -1,13 +1,13 @@
 """``python tests/support/soak.py --minutes N --seed S``: runs all kinds of jobs under faults.
 
-The jobs are of all kinds (``tests.support.soaking.kinds``), also hostile and cancelled ones. The
-server, keeper, spawner, and shims are killed, and the disk runs full. Each job's outcome is checked
-at its end. At intervals, the run submits no more jobs and waits until all jobs have ended. Then the
-invariants are checked (``tests.support.soaking.invariants``).
+The jobs are of all kinds (``tests.support.soaking.kinds``), including hostile and cancelled jobs.
+The server, keeper, spawner, and shims are killed, and the disk runs full. Each job's outcome is
+checked at its end. At intervals, the run submits no more jobs and waits until all jobs have ended.
+Then the invariants are checked (``tests.support.soaking.invariants``).
 
-In the second half no server is killed, so that a leak shows. The disk is a small mounted one, which
-needs root. Without root, no disk runs full. With ``ORCHESTRATOR_TEST_STORE=postgresql``, the
-servers store their state in PostgreSQL.
+In the second half, no server is killed, so that leaks become visible. The disk is small, and
+mounting it needs root. Without root, no disk runs full. With
+``ORCHESTRATOR_TEST_STORE=postgresql``, the servers store their state in PostgreSQL.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""The user's part of a repository and its checkout, byte for byte."""
+"""The state of the user's part of a repository and of its checkout, byte for byte."""
 
 import hashlib
 import os

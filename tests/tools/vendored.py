@@ -3,7 +3,7 @@
     python -m tests.tools.vendored          # compare; status 1 if a file differs
     python -m tests.tools.vendored --write  # replace the files, and record their hashes
 
-VENDORED.json says from which file of which package each comes, and what was changed in it.
+VENDORED.json has each file's origin (package and file), and the changes to the file.
 """
 
 import argparse

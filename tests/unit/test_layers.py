@@ -1,7 +1,6 @@
 """The layers, read from the source: allowed imports, and code that belongs in one place.
 
-Imports inside functions count like any other. A package that is not in ``LEVELS`` has no place in
-the design.
+Imports inside functions count, too. Each package must be in ``LEVELS``.
 """
 
 import ast

@@ -1,4 +1,4 @@
-"""The page of figures and its pictures are those of the stored results."""
+"""The page on performance and its pictures match the stored results."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""The README's pictures: animated, without scripts, and made by a script from a real run."""
+"""The README's pictures are animated, contain no scripts, and are generated from a real run."""
 
 import os
 import re

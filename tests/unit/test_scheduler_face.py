@@ -1,4 +1,4 @@
-"""The scheduler takes events and answers queries; its parts are private. Read from the source."""
+"""The scheduler's interface: it takes events and answers queries; its parts are private."""
 
 import ast
 from collections.abc import Callable, Iterator

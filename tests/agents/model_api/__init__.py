@@ -1,7 +1,7 @@
 """A model API on loopback, for tests: scripts decide the answers and failures for each prompt.
 
-It speaks Anthropic Messages, OpenAI Responses and chat completions, Gemini and Ollama, as JSON and
-as streams. See ``scripts`` for what a script is and ``server`` for how one is served::
+It serves the APIs Anthropic Messages, OpenAI Responses, chat completions, Gemini, and Ollama, as
+JSON and as streams. ``scripts`` defines scripts, and ``server`` serves them::
 
     with ModelApi({"hello": Script.of(Turn("hi"))}) as api:
         ...  # point an agent at api.url and give it a prompt that holds [[script:hello]]

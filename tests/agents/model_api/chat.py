@@ -1,4 +1,4 @@
-"""Chat completions, as OpenAI began them and vLLM, llama.cpp and LM Studio serve them."""
+"""Chat completions, an API of OpenAI that vLLM, llama.cpp, and LM Studio also serve."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The tools that an agent offers, and the form of a neutral call for each agent."""
+"""The tools that each agent offers, and each agent's form of a script's call."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""The model's answers in these tests."""
+"""The scripts of the model's answers in the tests of real tools."""
 
 import json
 

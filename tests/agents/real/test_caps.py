@@ -1,6 +1,4 @@
-"""Usage caps reached during the work of real tools: the excess usage, and the workers that
-succeed.
-"""
+"""Usage caps that real tools reach: the usage above the cap, and which workers still succeed."""
 
 from collections.abc import Collection, Iterable
 

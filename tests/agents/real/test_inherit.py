@@ -1,4 +1,4 @@
-"""Users' additions to their tools reach workers only if `agents.NAME.inherit` names them."""
+"""Users' own additions to a tool reach its workers only if `agents.NAME.inherit` names them."""
 
 import json
 import subprocess

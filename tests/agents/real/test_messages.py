@@ -1,4 +1,4 @@
-"""Messages of a person reach agents while they work: real ones, against the model API."""
+"""Messages of a person reach real agents while the agents work, against the model API."""
 
 import json
 from pathlib import Path

@@ -1,8 +1,9 @@
 """A stand-in for Claude Code with sessions: it resumes a session whose file exists.
 
-In a terminal, without ``-p``, it runs the typed lines as shell commands, until ``bye``. Any other
-run does the next part of the variable SESSION_TOOL. Parts are separated by ``|``, and their words
-by spaces. Each run adds its input as a line to ``runs.jsonl`` in the worker's directory.
+In a terminal, without ``-p``, it runs the typed lines as shell commands, until ``bye``. Otherwise,
+each run executes the next part of the variable SESSION_TOOL. Parts are separated by ``|``, and the
+words of a part by spaces. Each run adds its input as a line to ``runs.jsonl`` in the worker's
+directory.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A stand-in for the program of an AI agent: it records its input, and acts as told.
+"""A stand-in for an AI agent's program: records its input, and executes the test's actions.
 
 The variable STAND_IN has the actions, as words separated by spaces.
 """

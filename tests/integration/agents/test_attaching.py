@@ -1,4 +1,4 @@
-"""``attach``: a worker's own session in a real terminal, and its worktree around that."""
+"""``attach``: a worker's own session in a real terminal; its worktree before and afterwards."""
 
 import os
 import select

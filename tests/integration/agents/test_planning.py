@@ -1,4 +1,4 @@
-"""Requests that the job's AI agent splits without an option; its program is a stand-in."""
+"""Requests that the job's AI agent splits although no planner is named; a stand-in is the agent."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Further attempts of an agent resume its session; the tool is a stand-in with sessions."""
+"""Further attempts of a worker resume its session; the tool is a stand-in with sessions."""
 
 import json
 import os

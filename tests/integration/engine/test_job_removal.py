@@ -1,6 +1,4 @@
-"""Old jobs are removed with all rows and files, or not at all. A removal that crashed is
-completed.
-"""
+"""Old jobs are removed completely or not at all; an interrupted removal is completed."""
 
 import json
 import logging

@@ -1,6 +1,4 @@
-"""The documented story of one request (docs/internals/architecture.md) matches the code that
-runs.
-"""
+"""The story of one request in docs/internals/architecture.md matches the running code."""
 
 import re
 import threading

@@ -1,4 +1,4 @@
-"""Repositories of the kinds that users have: each function creates one, of a started project."""
+"""Functions that create repositories of the kinds that users have, each with a small project."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A server to be killed: starts one attempt, prints the pid of its keeper, and keeps running."""
+"""A server that tests kill: starts one attempt, prints its keeper's pid, and keeps running."""
 
 import os
 import sys

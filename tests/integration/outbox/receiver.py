@@ -1,4 +1,4 @@
-"""A receiver of messages: a real HTTP server that answers as a test says."""
+"""A receiver of messages: a real HTTP server whose answers the test selects."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""The invariants of a soak, as complaints: an empty list means that all hold."""
+"""Checks of a soak's invariants. They return complaints; an empty list means that all hold."""
 
 import json
 import os

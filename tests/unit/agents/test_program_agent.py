@@ -1,4 +1,4 @@
-"""Agents that run a program: what they tell of an attempt."""
+"""Agents that run a program: the evidence that they return for an attempt."""
 
 from pathlib import Path
 

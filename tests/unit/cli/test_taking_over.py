@@ -1,6 +1,4 @@
-"""``land``, ``undo`` and ``apply`` are for users: no worker may change the user's checkout with
-them.
-"""
+"""``land``, ``undo`` and ``apply`` reject workers, which must not change the user's checkout."""
 
 from pathlib import Path
 

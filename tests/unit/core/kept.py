@@ -1,4 +1,4 @@
-"""The content of a store, built only from the changes of turns."""
+"""A copy of a store's content, built only from the changes of the scheduler's turns."""
 
 from orchestrator.core.events import Event
 from orchestrator.core.model.human_input import Pause

@@ -1,4 +1,4 @@
-"""The state of a scheduler in a comparable form, and the objects that it keeps in memory."""
+"""A scheduler's state in a comparable form, and the objects that the scheduler keeps."""
 
 from collections.abc import Mapping, Sized
 

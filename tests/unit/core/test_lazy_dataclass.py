@@ -1,4 +1,4 @@
-"""The product's dataclasses do what the standard ones do."""
+"""The product's ``dataclass`` behaves like the standard ``dataclass``."""
 
 import ast
 import copy

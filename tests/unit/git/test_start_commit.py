@@ -1,4 +1,4 @@
-"""Uncommitted work: as a commit, whatever has replaced a tracked file; and as a note."""
+"""Uncommitted work: as a commit, even if a link replaced a tracked file, or as a note."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The figures, checked with trees of known figures, and against each other."""
+"""The figures of jobs, checked with trees of known figures, and for consistency."""
 
 import json
 from dataclasses import replace

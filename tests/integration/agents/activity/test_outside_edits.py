@@ -1,4 +1,4 @@
-"""Work outside of the worktree is named, by the agent's own events."""
+"""Files that an agent writes outside of the worktree are reported, from the agent's own events."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Connections that send no whole request, and the threads that stay free for /health and cancel."""
+"""Connections that never send a whole request; threads that stay free for /health and cancel."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What a server loads before it accepts calls: everything else is loaded by its first use."""
+"""The modules that a server loads before it accepts calls. All others are loaded at first use."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Several agents try the same task: results are compared, reviewed, merged, shown, and kept."""
+"""Several agents run the same task; their results are compared, reviewed, merged, and kept."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Agents that only promise, ask, apologize, or report have done no work, in a real repository."""
+"""Agents that only promise, ask, apologize, or report do not succeed, in a real repository."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A worker that changes tests or gates: a change that passes only with them is a finding."""
+"""Workers that change tests or gates; a change that passes only with the altered tests fails."""
 
 from pathlib import Path
 

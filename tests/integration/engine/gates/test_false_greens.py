@@ -1,6 +1,4 @@
-"""Gates that passed by accident: because of settings of the folder above, or tests that did not
-run.
-"""
+"""Gates that pass wrongly: by settings of a directory above, or because no test ran."""
 
 import json
 from shutil import which

@@ -1,4 +1,4 @@
-"""A gate that judged nothing has not passed: real pytest, through the real server."""
+"""A gate that checked nothing has not passed: real pytest, through the real server."""
 
 import json
 import shlex

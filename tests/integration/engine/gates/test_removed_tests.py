@@ -1,4 +1,4 @@
-"""Removed tests: only a task that is to remove or rename tests may do so."""
+"""Tests may be removed or renamed only by a task that declares this."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""A gate only judges: its repairs of files are not merged."""
+"""Changes that a gate itself makes in files are not merged."""
 
 import json
 

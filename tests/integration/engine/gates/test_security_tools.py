@@ -1,7 +1,7 @@
 """Security gates with the real tools.
 
-Advisories come from a server on this machine. Otherwise the tools get a proxy that rejects all
-calls.
+Advisories come from a server on this machine. All other calls of the tools go to a proxy that
+rejects them.
 """
 
 import gzip

@@ -1,4 +1,4 @@
-"""A job is partial if its result lacks work, and no person chose this."""
+"""A job is partial if its result lacks work without a person's decision."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Gates on merged states: culprits are found, sent back, and finally excluded."""
+"""Gates on merged states: workers whose changes fail get another attempt, and are then excluded."""
 
 import json
 import os

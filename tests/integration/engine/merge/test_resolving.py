@@ -1,4 +1,4 @@
-"""Conflicts that an agent resolves in the worktree of the worker that has them."""
+"""Conflicts that an agent resolves in the worktree of the worker in conflict."""
 
 import os
 import sys

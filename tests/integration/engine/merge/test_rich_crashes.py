@@ -1,4 +1,4 @@
-"""A server that dies again and again during one job that uses nearly everything of git."""
+"""Repeated crashes of the server during one job that uses nearly all features of git."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Delivered changes of a child job that its parent worker lacks when it ends."""
+"""Changes that a worker got from its child job, and that are missing at the worker's end."""
 
 import json
 from collections.abc import Callable

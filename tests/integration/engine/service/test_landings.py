@@ -1,6 +1,4 @@
-"""``land`` and ``undo`` over the API: the same rules as the commands, for keys with the scope
-admin.
-"""
+"""``land`` and ``undo`` over the API: rules of the commands, only for keys with the scope admin."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""Jobs that an agent plans: plans requested, rejected, requested again, missing, stopped,
-restarted.
-"""
+"""Jobs that an agent plans: valid and invalid plans, retries, stops, and restarts."""
 
 import json
 import sys

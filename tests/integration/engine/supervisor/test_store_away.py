@@ -1,4 +1,4 @@
-"""A store that cannot be read at the end of a job, or that this server may not change any more."""
+"""A store that is unreachable, or that a server without its lease may not change any more."""
 
 import threading
 from collections.abc import Collection, Sequence

@@ -1,4 +1,4 @@
-"""``git: on`` where git is impossible: refused at submission, or reported if it happens later."""
+"""``git: on`` if git cannot be used: rejected at submission, or reported at a later failure."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Installed packages that link to the user's checkout: workers and gates get their worktree."""
+"""Installed packages with links to the user's checkout: workers and gates get the worktree."""
 
 import json
 import os

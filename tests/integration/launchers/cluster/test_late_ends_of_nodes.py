@@ -1,4 +1,4 @@
-"""Results of workers whose node comes back after the server has given it up."""
+"""Results of workers whose node returns after the server has declared the node lost."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The report of a namespace whose first process was killed early."""
+"""The report about a PID namespace whose first process was killed early."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""An attempt that is started a second time: the result of the first start is found."""
+"""If an attempt is started twice, the result of the first start is found."""
 
 import json
 import subprocess

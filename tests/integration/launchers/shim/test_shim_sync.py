@@ -1,4 +1,4 @@
-"""A shim waits for the disk only if no process stores the end that it reports."""
+"""A shim waits for the disk only if no server stores the end that the shim reports."""
 
 import socket
 import subprocess

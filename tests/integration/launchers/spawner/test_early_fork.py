@@ -1,4 +1,4 @@
-"""The spawner that a server of the command line forks at its first step."""
+"""The spawner that ``orchestrator serve`` forks before it loads other modules."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A receiver that sends its answer byte by byte: a message has a deadline."""
+"""The deadline of a message holds for a receiver that sends its answer byte by byte."""
 
 import socket
 import threading

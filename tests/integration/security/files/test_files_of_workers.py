@@ -1,4 +1,4 @@
-"""Files of hostile and careless workers, and who can read a job's files."""
+"""Files of hostile and careless workers, and the users that can read a job's files."""
 
 import base64
 import json

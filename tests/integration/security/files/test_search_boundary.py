@@ -1,6 +1,4 @@
-"""Workers and gates find no settings above their directory: real tools, with poisoned settings
-above.
-"""
+"""Real tools of workers and gates find no settings above their directory, although some exist."""
 
 import subprocess
 from collections.abc import Callable

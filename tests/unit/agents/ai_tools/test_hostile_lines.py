@@ -1,6 +1,4 @@
-"""No line of a program makes a reader raise an error, or report text that cannot be stored or
-shown.
-"""
+"""No line of a program makes a reader fail, or report text that cannot be stored or shown."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Agents on the machines of a cluster: what the server describes, and what a node finds."""
+"""Agents on the machines of a cluster: the server's descriptions, and a node's findings."""
 
 import json
 from collections.abc import Mapping

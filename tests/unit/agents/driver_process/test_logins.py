@@ -1,6 +1,4 @@
-"""Logins that a tool renews: the user's file gets them, at the latest at the start of the next
-attempt.
-"""
+"""A login that a tool renews reaches the user's file before the next attempt's tool starts."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``agent.json``: written by the driver, read by the server, and open to the worker."""
+"""``agent.json``: written by the driver, read by the server, and writable for the worker."""
 
 import json
 from pathlib import Path

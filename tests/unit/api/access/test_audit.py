@@ -1,4 +1,4 @@
-"""The audit log: its content, the content it excludes, and that a failing log stops no call."""
+"""The audit log: included and excluded content; a call succeeds even if the log fails."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Logins of browsers by key or ticket; rights and end of the cookie."""
+"""Logins of browsers by key or ticket; the rights and the end of a browser session."""
 
 import json
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""Rate limits: the bucket alone, and as calls meet it."""
+"""Rate limits: the token bucket alone, and its effect on calls."""
 
 import json
 from collections.abc import Iterator

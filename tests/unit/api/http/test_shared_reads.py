@@ -1,4 +1,4 @@
-"""Simultaneous equal reads are made once; no caller gets a read that began before its call."""
+"""Equal concurrent reads run once; no caller gets a result that was read before its call."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The dashboard's source: imports that exist, no markup from text, small rooms."""
+"""The dashboard's source: imports that exist, no markup from text, small directories."""
 
 import re
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""Doctor names one line for each tool of the host that would read the folder, until that line
-exists.
-"""
+"""For each host tool that would read the folder, doctor names the line that is missing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The display of a job on a real terminal: a screen computed from a pseudo-terminal's bytes."""
+"""The display of a job on a terminal: the screen is computed from a pseudo-terminal's bytes."""
 
 import fcntl
 import io

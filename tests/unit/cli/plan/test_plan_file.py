@@ -1,4 +1,4 @@
-"""Plans that the server checks: read without models, with the same result as a check here."""
+"""Plan files that the command reads without a check: equal to checked plan files."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Settings at the start of a server: read without models, and equal to what the server loads."""
+"""Settings at the start of a server: read without pydantic, and equal to the loaded settings."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""``orchestrator agents``: usable agents, and how to make the others usable."""
+"""``orchestrator agents``: usable agents, and how to make unusable agents usable."""
 
 import json
 import os

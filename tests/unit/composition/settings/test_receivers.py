@@ -1,4 +1,4 @@
-"""Webhooks and notifications of the settings: their secrets, and what is refused."""
+"""Webhooks and notifications of the settings: their secrets, and rejected settings."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""The selected candidate, the evidence for it, and the reasons against the others."""
+"""The chosen candidate, the evidence for the choice, and reasons against other candidates."""
 
 from dataclasses import replace
 from typing import Any

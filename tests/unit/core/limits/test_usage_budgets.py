@@ -1,4 +1,4 @@
-"""Usage is summed over a tree of jobs, and limits apply however work is split."""
+"""Usage is summed over a job tree, and limits apply to the sum, however work is split."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,6 +1,4 @@
-"""A rate-limited account only delays its workers: no retry is used, and no other agent takes
-over.
-"""
+"""A rate-limited account only delays workers: no retry counts, no other agent takes over."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The classes of failures: an example for each row of the table, and the ladders."""
+"""Classes of failures: an example for each row of the table; responses to repeated failures."""
 
 from collections.abc import Sequence
 from dataclasses import replace

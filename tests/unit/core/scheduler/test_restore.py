@@ -1,4 +1,4 @@
-"""The stored state is enough to continue; no state of ended jobs remains."""
+"""A scheduler continues from the stored state alone; no state of ended jobs remains in memory."""
 
 from dataclasses import replace
 

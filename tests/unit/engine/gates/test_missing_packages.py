@@ -1,4 +1,4 @@
-"""Node.js packages that a project names and that are not installed."""
+"""Node.js packages that a project requires, but that are not installed."""
 
 import json
 from pathlib import Path

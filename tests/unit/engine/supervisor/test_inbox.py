@@ -1,4 +1,4 @@
-"""One thread takes the messages of other threads, and also listens to the launcher."""
+"""The inbox: one thread receives the messages of other threads and the launcher's events."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""The place of a worker's conflicts, by the refs that a crash may leave."""
+"""Where a worker's conflict is resolved, for each set of refs that a crash may leave."""
 
 from pathlib import Path
 

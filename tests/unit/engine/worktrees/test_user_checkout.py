@@ -1,4 +1,4 @@
-"""The report on the user's checkout at the end of a job, although locks come and go there."""
+"""The report on the user's checkout at a job's end, while other programs lock and unlock it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

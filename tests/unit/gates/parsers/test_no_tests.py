@@ -1,4 +1,4 @@
-"""Commands that are judged by their exit code, and ran no test."""
+"""Output of commands that ran no test, if only the exit code decides about the gate."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The status of an unchanged checkout needs no git. After each change, it is git's present one."""
+"""An unchanged checkout's status needs no git; after each change, it equals git's status."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Questions to long-lived git processes have the answers of a process for each question."""
+"""Git sessions give the same answers as a new git process for each request."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Refs that name a recently read commit have the same answers as from git."""
+"""Refs to recently read commits: the answers without git equal git's answers."""
 
 import os
 from pathlib import Path

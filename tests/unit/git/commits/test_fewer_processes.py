@@ -1,4 +1,4 @@
-"""Answers that a commit of a worktree has already given: no process of git gives them again."""
+"""Facts that are known after a worktree's commit are not read by another git process."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Files of Git LFS, with the real program."""
+"""Files of Git LFS, with the real git-lfs."""
 
 import shlex
 import shutil

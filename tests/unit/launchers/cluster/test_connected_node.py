@@ -1,4 +1,4 @@
-"""What people read about a node."""
+"""Texts about a node for people."""
 
 from types import SimpleNamespace
 from typing import Any

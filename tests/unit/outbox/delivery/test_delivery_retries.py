@@ -1,4 +1,4 @@
-"""Retries: which answers lead to which attempts."""
+"""Retries of deliveries: the next attempt after each kind of answer."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Documents in columns: what is stored of a value, and what is read of earlier releases."""
+"""Documents in columns: the stored form of values, and documents of earlier releases."""
 
 from dataclasses import asdict
 

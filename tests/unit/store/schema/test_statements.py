@@ -1,4 +1,4 @@
-"""The statements that create the tables are those of the tables' declarations."""
+"""The stored statements that create the tables match the tables' declarations."""
 
 from orchestrator.store.schema.statements import FILE, sqlite_statements
 

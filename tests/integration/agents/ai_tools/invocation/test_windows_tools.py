@@ -1,4 +1,4 @@
-"""Tools on the Windows side of WSL; stand-ins for its launchers know only the names of Windows."""
+"""Tools on the Windows side of WSL; the stand-ins for its programs know only Windows paths."""
 
 import json
 import os

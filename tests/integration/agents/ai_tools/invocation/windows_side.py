@@ -1,6 +1,6 @@
 """A stand-in for powershell.exe: it runs its input as Windows does.
 
-It knows paths only by their Windows names, and only the variables that WSLENV names.
+It accepts only Windows paths, and knows only the variables that WSLENV names.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Messages of a person to workers: delivered once they are stored, whatever crashes."""
+"""A person's messages to workers: each stored message is delivered, even after a crash."""
 
 import json
 from collections.abc import Iterator

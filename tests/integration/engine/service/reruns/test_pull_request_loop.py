@@ -1,4 +1,4 @@
-"""A label on an issue starts a job; a review and a failed check of its pull request come back."""
+"""A label on an issue starts a job; a review or failed check of its pull request is feedback."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""A server, and a node that sees neither its workspace nor the project."""
+"""Jobs on a node that sees neither the server's workspace nor the project."""
 
 import fnmatch
 import json

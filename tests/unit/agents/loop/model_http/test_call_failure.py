@@ -1,4 +1,4 @@
-"""The meaning of a server's refusal, and the time when an account may be used again."""
+"""The failure for a server's error answer, and the time when the account may be used again."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Exits that versions without a cause recorded."""
+"""Exits that earlier versions recorded without a cause."""
 
 import json
 from pathlib import Path

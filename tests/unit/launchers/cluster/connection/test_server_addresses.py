@@ -1,4 +1,4 @@
-"""At which addresses a node dials its server."""
+"""The addresses at which a node connects to its server."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stories of tasks that wait for a person: asked in their turn, ended by an answer or a timeout."""
+"""Stories of questions: asked when their dependencies are done, ended by an answer or a timeout."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Preloaded launches: when, how many, and what happens to them."""
+"""Preloaded launches: their time, their number, and their ends."""
 
 from collections import deque
 from dataclasses import dataclass, field, replace
