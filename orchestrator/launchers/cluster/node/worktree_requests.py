@@ -6,12 +6,14 @@ The server's side is ``launchers/cluster/file_transfer/running_worktree``.
 import asyncio
 import logging
 import os
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import asdict
 
 from orchestrator.core.errors import OrchestratorError, RepositoryError
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.shortage_errors import is_full_disk
-from orchestrator.core.ports.attempt_files import FileChange
+from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.launchers.cluster.connection.link import (
     CHUNK,
     Link,
@@ -26,9 +28,19 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
-from orchestrator.launchers.cluster.node.held_attempts import HeldAttempts
+from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A running attempt with its worktree, and the path of the file to send or to read."""
+
+    held: HeldAttempt
+    files: NodeFiles
+    worktree: WorktreeFiles
+    path: str
 
 
 class WorktreeRequests:
@@ -39,33 +51,21 @@ class WorktreeRequests:
 
     async def send_snapshot(self, link: Link, window: Window, message: Message) -> None:
         """Send the present state of a worktree."""
-        held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
-        if held is None or held.files is None or held.files.worktree is None or not self._files:
-            link.post({**answer, "ended": True})
-            return
-        path = f"{held.directory}/snapshot"
-        async with held.turn:
-            if held.has_ended:
-                link.post({**answer, "ended": True})
-                return
-            try:
-                worktree = held.files.worktree
-                sent = await asyncio.to_thread(self._files.snapshot, held.id, worktree, path)
-                with open(path, "rb") as file:
-                    while data := file.read(CHUNK):
-                        text, at = packed(data), file.tell() - len(data)
-                        await window.take(len(text))
-                        link.post({**answer, "at": at, "data": text})
-                        await link.drained()
-            except ConnectionError:
-                return
-            except (OSError, OrchestratorError) as error:
-                link.post({**answer, **self._failure(error)})
-                return
-            finally:
-                with suppress(OSError):
-                    os.unlink(path)
-        link.post({**answer, "sent": asdict(sent)})
+
+        async def send(target: _Target) -> Message:
+            held = target.held
+            sent = await asyncio.to_thread(
+                target.files.snapshot, held.id, target.worktree, target.path
+            )
+            with open(target.path, "rb") as file:
+                while data := file.read(CHUNK):
+                    text, at = packed(data), file.tell() - len(data)
+                    await window.take(len(text))
+                    link.post({**_answer_of("snapshot", message), "at": at, "data": text})
+                    await link.drained()
+            return {"sent": asdict(sent)}
+
+        await self._answer(link, message, "snapshot", "snapshot", send)
 
     async def store_file(self, message: Message) -> None:
         """Store a file for a running worker."""
@@ -100,34 +100,51 @@ class WorktreeRequests:
 
     async def bring(self, link: Link, message: Message) -> None:
         """Bring the received result of a child job into its parent worker's worktree."""
-        held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
-        if held is None or held.files is None or held.files.worktree is None or not self._files:
-            link.post({**answer, "ended": True})
-            return
         change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
-        async with held.turn:
-            if held.has_ended:
-                link.post({**answer, "ended": True})
-                return
-            path = f"{held.directory}/result"
-            about = held.id, held.files.worktree, path, sent, change
+
+        async def bring(target: _Target) -> Message:
+            held = target.held
             try:
                 if held.result_error is not None:
                     raise held.result_error
-                await asyncio.to_thread(self._files.bring, *about)
+                about = held.id, target.worktree, target.path, sent, change
+                await asyncio.to_thread(target.files.bring, *about)
             except RepositoryError as error:
                 failure = self._failure(error)
-                link.post(
-                    {**answer, **(failure if failure["is_full"] else {"refused": str(error)})}
-                )
-                return
-            except (OSError, OrchestratorError) as error:
-                link.post({**answer, **self._failure(error)})
-                return
-            finally:
-                with suppress(OSError):
-                    os.unlink(path)
-        link.post(answer)
+                return failure if failure["is_full"] else {"refused": str(error)}
+            return {}
+
+        await self._answer(link, message, "brought", "result", bring)
+
+    async def _answer(
+        self,
+        link: Link,
+        message: Message,
+        kind: str,
+        name: str,
+        action: Callable[[_Target], Awaitable[Message]],
+    ) -> None:
+        """Send the outcome of an action on the worktree of a running attempt.
+
+        During the action, the attempt cannot end. Afterwards, remove the file ``name`` of the
+        attempt's directory. Send no answer if the link was closed during the action.
+        """
+        held, more = self._held.get(message["attempt"]), {"ended": True}
+        worktree = held.files.worktree if held is not None and held.files is not None else None
+        if held is not None and worktree is not None and self._files is not None:
+            target = _Target(held, self._files, worktree, f"{held.directory}/{name}")
+            async with held.turn:
+                if not held.has_ended:
+                    try:
+                        more = await action(target)
+                    except ConnectionError:
+                        return
+                    except (OSError, OrchestratorError) as error:
+                        more = self._failure(error)
+                    finally:
+                        with suppress(OSError):
+                            os.unlink(target.path)
+        link.post({**_answer_of(kind, message), **more})
 
     def _failure(self, error: OSError | OrchestratorError) -> Message:
         is_full = is_full_disk(as_full_disk(error, self._directory))
