@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.agents import survey
-from orchestrator.agents.activity.steps import steps_of
+from orchestrator.agents.activity.transcript import steps_of
 from orchestrator.agents.driven_agent import DrivenAgent
 from orchestrator.agents.program_agent import ProgramAgent, ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent

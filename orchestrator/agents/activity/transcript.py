@@ -1,83 +1,46 @@
-"""The log for people, and the program's raw output for detailed inspection."""
+"""The transcript of an attempt: its steps, from the saved output of the agent's program."""
 
-import os
-import sys
-from pathlib import Path
-from typing import BinaryIO
+from collections.abc import Iterable, Iterator
 
-from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent, TextEvent, ToolEvent
-from orchestrator.security.secrets.masking import Masker
+from orchestrator.agents.activity.agent_events import (
+    Ending,
+    Reader,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+)
+from orchestrator.core.ports.read_models import StepKind, TranscriptStep
+from orchestrator.core.text.formatting import cut
 
-STREAM_NAME = "stream.jsonl"
-_CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
-
-
-class PeopleLog:
-    """The log for people, on standard output. Each text is flushed at once."""
-
-    def say(self, text: str) -> None:
-        sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
-        sys.stdout.flush()
-
-    def event(self, event: AgentEvent) -> None:
-        text = _in_words(event)
-        if text:
-            self.say(text)
+#: Characters of one step's text.
+TEXT_CHARACTERS = 2000
 
 
-def _in_words(event: AgentEvent) -> str:
+def steps_of(reader: Reader, lines: Iterable[str], *, ended: bool) -> Iterator[TranscriptStep]:
+    """Yield the agent's texts and tool calls, and its result if the attempt has ended."""
+    for line in lines:
+        for event in reader.line(line):
+            if (step := _step(event)) is not None:
+                yield step
+    output = reader.outcome(Ending(code=0)).text if ended else ""
+    if output.strip():
+        yield TranscriptStep(kind=StepKind.RESULT, text=_cut(output))
+
+
+def _step(event: object) -> TranscriptStep | None:
     match event:
-        case TextEvent():
-            return event.text.rstrip()
+        case TextEvent() if event.text.strip():
+            return TranscriptStep(kind=StepKind.SAID, text=_cut(event.text))
         case ToolEvent():
-            refused = " (refused)" if event.denied else ""
-            return f"> {event.tool}{refused}: {event.summary}".rstrip(": ")
+            refused = " (denied)" if event.denied else ""
+            return TranscriptStep(
+                kind=StepKind.TOOL, tool=event.tool, text=_cut(event.summary + refused)
+            )
         case RetryEvent():
-            again = f"; retrying in {event.seconds:.0f} s" if event.seconds is not None else ""
-            return f"! {event.text}{again}"
+            return TranscriptStep(kind=StepKind.TROUBLE, text=_cut(event.text))
         case _:
-            return ""
+            return None
 
 
-class RawStream:
-    """The file with a program's raw output: secrets masked, size limited.
-
-    Never raises, because the agent's work does not depend on this file.
-    """
-
-    def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:
-        self._left = limit_bytes
-        self._masker = masker
-        self._file: BinaryIO | None = None
-        try:
-            # Only the user may read the transcript, which contains files that the agent read.
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            handle = os.open(control / STREAM_NAME, flags, 0o600)
-            self._file = os.fdopen(handle, "wb", buffering=0)
-        except OSError as error:
-            sys.stderr.write(f"! cannot save the stream: {error}\n")
-
-    def keep(self, data: bytes) -> None:
-        if self._file is not None:
-            self._write(self._masker.feed(data))
-
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
-            return
-        try:
-            self._file.write(data[: self._left])
-            self._left -= len(data)
-            if self._left <= 0:
-                self._file.write(b"\n" + _CUT)
-                self._end()
-        except OSError:
-            self._end()
-
-    def close(self) -> None:
-        self._write(self._masker.finish())
-        self._end()
-
-    def _end(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+def _cut(text: str) -> str:
+    return cut(text.strip(), TEXT_CHARACTERS)

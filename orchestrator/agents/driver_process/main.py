@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.agents.activity.agent_events import AgentOutcome, Reader
-from orchestrator.agents.activity.transcript import PeopleLog, RawStream
+from orchestrator.agents.activity.log_writers import PeopleLog, RawStream
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import (
     AgentCall,

@@ -21,9 +21,9 @@ from orchestrator.agents.activity.agent_events import (
     SessionReader,
 )
 from orchestrator.agents.activity.line_splitter import LineSplitter
+from orchestrator.agents.activity.log_writers import PeopleLog, RawStream
 from orchestrator.agents.activity.outside_edits import Edits
 from orchestrator.agents.activity.session_follower import Follower
-from orchestrator.agents.activity.transcript import PeopleLog, RawStream
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.mailbox import Mailbox, words_of

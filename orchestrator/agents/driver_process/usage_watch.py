@@ -14,7 +14,7 @@ from orchestrator.agents.activity.agent_events import (
     ToolRequestEvent,
     UsageEvent,
 )
-from orchestrator.agents.activity.transcript import PeopleLog
+from orchestrator.agents.activity.log_writers import PeopleLog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process.server_reports import UsageReporter
 from orchestrator.core.lazy_dataclass import dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.activity import transcript
+from orchestrator.agents.activity import log_writers
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.driver_process import result_file, spec_file
 from orchestrator.agents.driver_process.spec_file import Spec
@@ -84,7 +84,7 @@ class Rig:
 
     def stream(self) -> str:
         """Return the complete lines that the driver has read so far."""
-        return "\n".join(whole_lines(self.control / transcript.STREAM_NAME))
+        return "\n".join(whole_lines(self.control / log_writers.STREAM_NAME))
 
     def has_begun(self) -> bool:
         try:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from orchestrator.agents.activity import transcript
+from orchestrator.agents.activity import log_writers
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process import result_file
 from orchestrator.agents.driver_process.spec_file import Spec
@@ -44,7 +44,7 @@ def test_what_the_agent_says_is_in_the_log_and_its_answer_in_the_record(rig: Rig
 def test_the_raw_stream_is_kept(rig: Rig) -> None:
     rig.run()
 
-    lines = (rig.control / transcript.STREAM_NAME).read_text().splitlines()
+    lines = (rig.control / log_writers.STREAM_NAME).read_text().splitlines()
     assert [json.loads(line)["type"] for line in lines] == ["assistant", "assistant", "result"]
 
 
@@ -53,7 +53,7 @@ def test_keys_are_masked_in_the_files_of_an_attempt(rig: Rig) -> None:
 
     rig.end(rig.start("tells-key answers-key", {"ANTHROPIC_API_KEY": key}))
 
-    kept = (rig.control / transcript.STREAM_NAME).read_text()
+    kept = (rig.control / log_writers.STREAM_NAME).read_text()
     assert len(kept.splitlines()) == 2
     for text in (kept, (rig.control / result_file.NAME).read_text()):
         assert key not in text and "***" in text
@@ -277,7 +277,7 @@ def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
     code, _, outcome = rig.run("floods answers", stream_bytes=1_000_000)
 
     assert (code, outcome.text) == (0, "the answer")
-    kept = (rig.control / transcript.STREAM_NAME).stat().st_size
+    kept = (rig.control / log_writers.STREAM_NAME).stat().st_size
     assert 1_000_000 <= kept < 1_001_000
 
 

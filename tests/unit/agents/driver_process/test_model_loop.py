@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 PROGRAM = """
 import json, os, sys, threading, time
 from dataclasses import asdict
-from orchestrator.agents.activity.transcript import PeopleLog
+from orchestrator.agents.activity.log_writers import PeopleLog
 from orchestrator.agents.driver_process.model_loop import ModelLoop
 from orchestrator.agents.activity.agent_events import (
     AgentOutcome, FinalAnswerEvent, TextEvent, ToolEvent, UsageEvent,

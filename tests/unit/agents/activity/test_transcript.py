@@ -2,7 +2,7 @@
 
 import json
 
-from orchestrator.agents.activity.steps import steps_of
+from orchestrator.agents.activity.transcript import steps_of
 from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.core.ports.read_models import StepKind
 
