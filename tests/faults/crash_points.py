@@ -11,9 +11,9 @@ RENAMES = ("{}: before the rename", "{}: after the rename")
 #: The n-th failpoint of a plain job, for every n.
 OF_ANY_JOB = (
     *RENAMES,
+    "attempt lock: holder written",
+    "attempt lock: made",
     "attempt: its end is known",
-    "claim: holder written",
-    "claim: made",
     "exit record: after the rename",
     "exit record: before the rename",
     "launch: prepared",

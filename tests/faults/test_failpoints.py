@@ -22,7 +22,7 @@ RECOVERY = 9
 STRIDE = examples(12, 6)
 #: Failpoints that only crashed runs reach.
 RARE = {"recovery: attempt taken up"}
-SHIM_POINTS = ("claim:", "exit record:", "worker:")
+SHIM_POINTS = ("attempt lock:", "exit record:", "worker:")
 #: Crashes of one run: numbers of failpoints, or names with their times.
 Schedule = tuple[int | str, ...]
 

@@ -19,7 +19,7 @@ from tests.integration.site import Answer, marked, shell
 from tests.support.examples import nightly
 
 TASKS, SLOTS, TRIES = 60, 2, 5
-SHIM_POINTS = ("claim:", "exit record:", "worker:")
+SHIM_POINTS = ("attempt lock:", "exit record:", "worker:")
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -85,14 +85,14 @@ def test_short_tasks_are_preloaded(zygote: Zygote, tmp_path: Path, spawning: Non
     [
         *(f"{name}#1" for name in OF_PRELOADS),
         "store: after the commit#24",
-        "claim: made#20",
+        "attempt lock: made#20",
         "worker: started#22",
         *nightly(
             *(f"{name}#9" for name in OF_PRELOADS),
             "attempt: its end is known#20",
             "store: before the commit#24",
             "turn: commands carried out#16",
-            "claim: holder written#21",
+            "attempt lock: holder written#21",
             "exit record: before the rename#23",
             "exit record: after the rename#24",
         ),
@@ -108,4 +108,10 @@ def test_a_crash_while_launches_are_preloaded_changes_nothing(
 
 @pytest.mark.nightly
 def test_crashes_in_a_row_change_nothing(zygote: Zygote, tmp_path: Path, spawning: None) -> None:
-    run(zygote, tmp_path / "site", "preload: sent#5", "claim: made#20", "preload: prepared#30")
+    run(
+        zygote,
+        tmp_path / "site",
+        "preload: sent#5",
+        "attempt lock: made#20",
+        "preload: prepared#30",
+    )

@@ -25,7 +25,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
 from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused
+from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused
 from orchestrator.launchers.process.worker_process import never_started
 
 logger = logging.getLogger(__name__)
@@ -163,9 +163,9 @@ def stored_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
             )
             return found or exit
         if _is_proof(record, attempt.digest):
-            claim = Claim.take(attempt.exit_path)
-            claim.publish(record.encode("ascii"), synced=False)
-    except ClaimRefused:
+            lock = AttemptLock.take(attempt.exit_path)
+            lock.publish(record.encode("ascii"), synced=False)
+    except LockRefused:
         return exit_record.read_exit(attempt.exit_path, attempt.digest) or exit
     except OSError:
         logger.exception("cannot store an exit record", extra={"attempt": attempt.attempt_id})

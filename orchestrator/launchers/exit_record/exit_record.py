@@ -23,10 +23,10 @@ from typing import Any
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray, cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.exit_record.attempt_claim import (
-    Claim,
-    ClaimRefused,
+from orchestrator.launchers.exit_record.attempt_lock import (
+    AttemptLock,
     Foreign,
+    LockRefused,
     encoded,
     free_path,
     run_path,
@@ -100,7 +100,7 @@ def tombstone(
             return _bury(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
             continue  # The shim published the record after ``read_exit``.
-        except ClaimRefused:
+        except LockRefused:
             if isinstance(inspect(exit_path, digest), RunningRecord):
                 return None
 
@@ -116,7 +116,7 @@ def break_lock(exit_path: str) -> None:
         with open_plain(path) as file:
             content = file.read(_RECORD_BYTES)
     except OSError:
-        return  # There is no claim, or a worker has replaced it with a special file.
+        return  # There is no lock, or a worker has replaced it with a special file.
     replace_file(path, content)
 
 
@@ -263,16 +263,16 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
     if ended is not None:
         return _surviving_shim(exit_path) or FinishedRecord(exit=ended)
     try:
-        claim = Claim.take_over(exit_path, partial(is_forged, digest=digest))
+        lock = AttemptLock.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
         if not os.path.exists(exit_path):
             return Unfinished.NEVER
         return Unfinished.DEAD if is_forged(exit_path, digest) else None
-    except ClaimRefused:
+    except LockRefused:
         return holder(exit_path)
     except Foreign:
         return Unfinished.DEAD
-    return _complete(claim, exit_path, digest)
+    return _complete(lock, exit_path, digest)
 
 
 def _surviving_shim(exit_path: str) -> RunningRecord | None:
@@ -284,14 +284,14 @@ def _surviving_shim(exit_path: str) -> RunningRecord | None:
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
-def _complete(claim: Claim, exit_path: str, digest: str) -> State:
-    content = claim.read(_RECORD_BYTES)
+def _complete(lock: AttemptLock, exit_path: str, digest: str) -> State:
+    content = lock.read(_RECORD_BYTES)
     ended = _parse(content)
     if ended is None or _is_forged(content, digest):
-        claim.drop()
+        lock.drop()
         return Unfinished.DEAD
     _make_room(exit_path)
-    claim.publish(content.split(b"\n", 1)[0])
+    lock.publish(content.split(b"\n", 1)[0])
     return FinishedRecord(exit=ended)
 
 
@@ -322,8 +322,8 @@ def _holder_of_lock(exit_path: str) -> RunningRecord | None:
 def _bury(
     exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
 ) -> Exit:
-    claim = _claim_any(exit_path, digest)
-    content = claim.read(_RECORD_BYTES)
+    lock = _take_any(exit_path, digest)
+    content = lock.read(_RECORD_BYTES)
     ended, line = _parse(content), content.split(b"\n", 1)[0]
     if ended is None or _is_forged(content, digest):
         ended = Exit(
@@ -339,9 +339,9 @@ def _bury(
         line = encoded({**record, **mark})
     try:
         _make_room(exit_path)
-        claim.publish(line)
+        lock.publish(line)
     except OSError:
-        claim.drop()
+        lock.drop()
         raise
     return ended
 
@@ -352,15 +352,15 @@ def _make_room(exit_path: str) -> None:
         free_path(exit_path)
 
 
-def _claim_any(exit_path: str, digest: str) -> Claim:
+def _take_any(exit_path: str, digest: str) -> AttemptLock:
     forged = partial(is_forged, digest=digest)
     if os.path.lexists(run_path(exit_path)):
         try:
-            return Claim.take_over(exit_path, forged)
+            return AttemptLock.take_over(exit_path, forged)
         except Foreign:
             free_path(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
-    return Claim.take(exit_path, forged)
+    return AttemptLock.take(exit_path, forged)
 
 
 def _parse(content: bytes) -> Exit | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.launchers.exit_record.attempt_claim import run_path
+from orchestrator.launchers.exit_record.attempt_lock import run_path
 from orchestrator.security import proc
 
 

@@ -10,7 +10,7 @@ from signal import SIGCONT, SIGTERM
 from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, encoded
+from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, encoded
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
@@ -116,7 +116,7 @@ class ShimAttempt:
         self._kill_until = 0.0
         self._clock = Clock(launch["timeout"])
         self._masker = Masker(launch["secrets"])
-        self._claim: Claim | None = None
+        self._lock: AttemptLock | None = None
         self._log: WorkerLog | None = None
         self._heard_at = 0.0
         self._strays = Strays(self._masker)
@@ -152,12 +152,12 @@ class ShimAttempt:
         """Start the worker. Return its PID; 0 if the start failed and the attempt has ended."""
         self.record["started_at"] = time.time()
         try:
-            self._claim = Claim.take(self._launch["exit_path"])
-            self._claim.write_holder(self._launch["attempt"])
+            self._lock = AttemptLock.take(self._launch["exit_path"])
+            self._lock.write_holder(self._launch["attempt"])
             self._worker = self._start_worker()
             failpoints.reached("worker: started")
-            self._claim.add_worker(self._worker, self._containment.traces)
-        except ClaimRefused as error:
+            self._lock.add_worker(self._worker, self._containment.traces)
+        except LockRefused as error:
             # The server then determines the outcome itself.
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
@@ -370,17 +370,17 @@ class ShimAttempt:
 
     def _publish(self) -> None:
         self.encoded_record = encoded(self.record)
-        if self._claim is None:
+        if self._lock is None:
             return
         try:
-            self._claim.publish(self.encoded_record, synced=not self.has_server)
+            self._lock.publish(self.encoded_record, synced=not self.has_server)
         except OSError as error:
             # The connected server still receives the end, in this shim's next message. Only a
             # restarted server would find the attempt without a record.
             reason = self.record.get("error") or "cannot write the exit record"
             self.record["error"] = f"{reason}: {error}"
             self.encoded_record = encoded(self.record)
-            self._claim.drop()
+            self._lock.drop()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.attempt_claim import Claim, ClaimRefused, run_path
+from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, run_path
 from orchestrator.security import proc
 from tests.integration.launchers.conftest import wait_until
 
@@ -30,8 +30,8 @@ def test_what_nobody_started_can_still_be_started_until_it_is_buried(exit_path: 
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER
     ended = exit_record.tombstone(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
-    with pytest.raises(ClaimRefused, match="has ended"):
-        Claim.take(exit_path)
+    with pytest.raises(LockRefused, match="has ended"):
+        AttemptLock.take(exit_path)
     assert not os.path.exists(run_path(exit_path))
 
 
@@ -44,15 +44,15 @@ def test_a_tombstone_may_be_asked_for_twice(exit_path: str) -> None:
 
 
 def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
-    claim = Claim.take(exit_path)
-    claim.write_holder("a")
-    claim.add_worker(12345)
+    lock = AttemptLock.take(exit_path)
+    lock.write_holder("a")
+    lock.add_worker(12345)
     ticks = proc.start_ticks(os.getpid())
     assert exit_record.inspect(exit_path) == exit_record.RunningRecord(
         shim_pid=os.getpid(), start_ticks=ticks or 0
     )
     assert exit_record.tombstone(exit_path, "given up") is None
-    claim.drop()
+    lock.drop()
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.DEAD
 
 
@@ -116,11 +116,11 @@ def test_a_record_that_a_worker_wrote_is_no_exit(exit_path: str, forged: dict[st
 
 
 def test_a_record_beside_a_claim_that_is_held_is_not_believed(exit_path: str) -> None:
-    claim = Claim.take(exit_path)
-    claim.write_holder("a")
+    lock = AttemptLock.take(exit_path)
+    lock.write_holder("a")
     Path(exit_path).write_text(json.dumps({**ENDED, "code": 0}))
     assert isinstance(exit_record.inspect(exit_path), exit_record.RunningRecord)
-    claim.publish(json.dumps(ENDED).encode())
+    lock.publish(json.dumps(ENDED).encode())
     state = exit_record.inspect(exit_path)
     assert isinstance(state, exit_record.FinishedRecord)
     assert state.exit.code == 7
@@ -136,7 +136,7 @@ def test_half_a_character_in_a_record_is_replaced(exit_path: str) -> None:
 def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> None:
     descriptor = os.open(run_path(exit_path), os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
-    named = threading.Timer(0.3, Claim(os.dup(descriptor), exit_path).write_holder, ("a",))
+    named = threading.Timer(0.3, AttemptLock(os.dup(descriptor), exit_path).write_holder, ("a",))
     named.start()
     assert isinstance(exit_record.inspect(exit_path), exit_record.RunningRecord)
     named.join()
@@ -189,8 +189,8 @@ def test_an_input_that_is_a_fifo_is_refused(stage: Any) -> None:
 def test_a_claim_that_was_buried_before_it_had_the_lock_is_refused(exit_path: str) -> None:
     late = os.open(run_path(exit_path), os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
     exit_record.tombstone(exit_path, "given up")
-    with pytest.raises(ClaimRefused, match="declared this attempt lost"):
-        Claim._locked(late, exit_path, lambda *_: False)
+    with pytest.raises(LockRefused, match="declared this attempt lost"):
+        AttemptLock._locked(late, exit_path, lambda *_: False)
 
 
 def test_of_many_who_start_or_bury_an_attempt_one_wins(tmp_path: Path) -> None:
@@ -209,9 +209,9 @@ def _race(path: str, each: int) -> list[str]:
     def start() -> None:
         gate.wait()
         try:
-            Claim.take(path).write_holder("a")
+            AttemptLock.take(path).write_holder("a")
             outcomes.append("started")
-        except ClaimRefused:
+        except LockRefused:
             outcomes.append("refused")
 
     def bury() -> None:

@@ -48,13 +48,13 @@ def test_a_process_of_an_attempt_that_has_ended_is_named(
 def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
     tmp_path: Path, attempts: Path, left: int
 ) -> None:
-    # A worker may have put a record next to its shim's claim.
+    # A worker may have put a record next to its shim's lock.
     (attempts / "worker_2_1.3.exit.json").touch()
     shim, boot = proc.start_ticks(left), proc.boot_id()
-    claim = f'{{"shim": {left}, "shim_start": {shim}, "boot_id": "{boot}"}}\n'
-    (attempts / "worker_2_1.3.exit.run").write_text(claim)
+    lock = f'{{"shim": {left}, "shim_start": {shim}, "boot_id": "{boot}"}}\n'
+    (attempts / "worker_2_1.3.exit.run").write_text(lock)
     assert not list(leftovers(tmp_path))
-    (attempts / "worker_2_1.3.exit.run").write_text(claim.replace(boot, "another boot"))
+    (attempts / "worker_2_1.3.exit.run").write_text(lock.replace(boot, "another boot"))
     assert [each.pid for each in leftovers(tmp_path)] == [left]
 
 

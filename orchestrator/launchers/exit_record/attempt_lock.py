@@ -35,7 +35,7 @@ def _never(_exit_path: str) -> bool:
     return False
 
 
-class ClaimRefused(Exception):
+class LockRefused(Exception):
     """The attempt must not be started, because it has run, is running, or counts as lost."""
 
 
@@ -47,7 +47,7 @@ def run_path(exit_path: str) -> str:
     return exit_path.removesuffix(_SUFFIX) + ".run"
 
 
-class Claim:
+class AttemptLock:
     """The lock of an attempt: the exclusive right to run it, or to mark it as lost.
 
     It is held until ``publish`` or ``drop``.
@@ -61,59 +61,59 @@ class Claim:
         self._length: float = math.inf
 
     @classmethod
-    def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+    def take(cls, exit_path: str, is_forged: IsForged = _never) -> "AttemptLock":
         """Lock an attempt that was never started.
 
-        Raise ClaimRefused if it was started, and OSError if the file cannot be created.
+        Raise LockRefused if it was started, and OSError if the file cannot be created.
         """
         path = run_path(exit_path)
         try:
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
-            raise ClaimRefused(f"{path} exists: this attempt was already started") from None
-        failpoints.reached("claim: made")
-        claim = cls._locked(descriptor, exit_path, is_forged)
-        claim._length = 0
-        return claim
+            raise LockRefused(f"{path} exists: this attempt was already started") from None
+        failpoints.reached("attempt lock: made")
+        lock = cls._locked(descriptor, exit_path, is_forged)
+        lock._length = 0
+        return lock
 
     @classmethod
-    def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
+    def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "AttemptLock":
         """Lock an attempt whose shim has exited.
 
-        Raise ClaimRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
+        Raise LockRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
         there is no ``.run``, and Foreign if it is not a regular file.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
     @classmethod
-    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged) -> "Claim":
-        claim = cls(descriptor, exit_path)
+    def _locked(cls, descriptor: int, exit_path: str, is_forged: IsForged) -> "AttemptLock":
+        lock = cls(descriptor, exit_path)
         try:
-            claim._lock(is_forged)
+            lock._lock(is_forged)
         except BaseException:
-            claim.drop()
+            lock.drop()
             raise
-        return claim
+        return lock
 
     def _lock(self, is_forged: IsForged) -> None:
         path = run_path(self._exit_path)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ClaimRefused(f"{path} is locked by a running process") from None
+            raise LockRefused(f"{path} is locked by a running process") from None
         # Another process may have published and renamed this file between the open and the lock
         # above.
         if not _is_at(self._descriptor, path):
-            raise ClaimRefused(f"{self._exit_path}: the server declared this attempt lost")
+            raise LockRefused(f"{self._exit_path}: the server declared this attempt lost")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
             os.unlink(path)
-            raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")
+            raise LockRefused(f"{self._exit_path} exists: this attempt has ended")
 
     def write_holder(self, attempt_id: str) -> None:
         """Write the identity of this process, which runs the attempt, into the file."""
         identity = _identity(os.getpid())
         self._end = self._write(0, b'{"attempt": %s, %s' % (_encode(attempt_id).encode(), identity))
-        failpoints.reached("claim: holder written")
+        failpoints.reached("attempt lock: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
         """Add the worker's PID, and ``traces``: data for recovery if the shim is killed."""
