@@ -14,8 +14,8 @@ import click
 from orchestrator.cli.output.terminal_text import command_with
 from orchestrator.core.errors import Conflict
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files import home_directory
-from orchestrator.security.files.home_directory import home_here
+from orchestrator.security.files import orchestrator_home
+from orchestrator.security.files.orchestrator_home import home_here
 
 if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
@@ -102,7 +102,7 @@ class CliContext:
     def use_home(self, named: Path) -> None:
         """Use ``named`` (``--home``) as the home, also for a server that this command starts."""
         self.folder = Path(os.path.abspath(named.expanduser()))
-        self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
+        self.environ = {**self.environ, orchestrator_home.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
         """Check that the home is private, and set the project to the current directory's project.
@@ -110,11 +110,11 @@ class CliContext:
         Does nothing for the portable folder. The project is not set if the home is in a project, or
         a setting names the project. Raise ConfigError if the home is not private.
         """
-        if not home_directory.is_home(self.folder, self.environ):
+        if not orchestrator_home.is_home(self.folder, self.environ):
             return
-        home_directory.check_private(self.folder)
-        if not home_directory.is_local(self.folder) and not self._names_project():
-            project = home_directory.project_at(home_directory.current_directory())
+        orchestrator_home.check_private(self.folder)
+        if not orchestrator_home.is_local(self.folder) and not self._names_project():
+            project = orchestrator_home.project_at(orchestrator_home.current_directory())
             self.environ = {**self.environ, PROJECT_VARIABLE: str(project)}
 
     def _names_project(self) -> bool:
@@ -130,9 +130,12 @@ class CliContext:
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
-        if home_directory.is_local(self.folder) and home_directory.VARIABLE not in self.environ:
-            self.folder = home_directory.local_home(self.project)
-            home_directory.check_private(self.folder)
+        if (
+            orchestrator_home.is_local(self.folder)
+            and orchestrator_home.VARIABLE not in self.environ
+        ):
+            self.folder = orchestrator_home.local_home(self.project)
+            orchestrator_home.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
         """Raise Conflict if a worker calls the command, which is only for the user."""

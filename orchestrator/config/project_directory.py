@@ -11,7 +11,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.home_directory import is_local, is_repository
+from orchestrator.security.files.orchestrator_home import is_local, is_repository
 
 if TYPE_CHECKING:
     from orchestrator.config.settings import Settings

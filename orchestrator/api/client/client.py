@@ -32,7 +32,7 @@ from orchestrator.api.client.errors import (
 from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.server_discovery import find_address
 from orchestrator.api.client.transport import new_key, present
-from orchestrator.security.files.home_directory import home_here
+from orchestrator.security.files.orchestrator_home import home_here
 from orchestrator.security.http_client.http_retry import Waiting
 
 __all__ = [

@@ -20,7 +20,7 @@ from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, text_result
 from orchestrator.api.mcp.tools_file import definitions
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.home_directory import home_here
+from orchestrator.security.files.orchestrator_home import home_here
 
 WORKER_ID, API_KEY = "ORCHESTRATOR_WORKER_ID", "ORCHESTRATOR_API_KEY"
 LONGEST_LINE_BYTES = 8 * 1024 * 1024

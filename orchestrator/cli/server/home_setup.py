@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigError, RepositoryError
-from orchestrator.security.files.home_directory import check_private, is_home
+from orchestrator.security.files.orchestrator_home import check_private, is_home
 from orchestrator.security.files.product_files import FOLDER, product_file
 
 #: Text of the program ``bin/orchestrator`` in a home; its directory is on the PATH of workers. It

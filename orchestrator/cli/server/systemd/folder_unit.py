@@ -12,7 +12,7 @@ from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.server.systemd.unit import Unit
 from orchestrator.core.errors import InvalidRequest, NotFound
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files import home_directory
+from orchestrator.security.files import orchestrator_home
 from orchestrator.security.files.product_files import FOLDER
 
 #: Variable with the path of the Python interpreter, for a folder without ``.venv``.
@@ -97,14 +97,14 @@ def entry_point(context: CliContext) -> list[str]:
     program = [str(script)]
     if not script.is_file():
         program = [sys.executable, "-P", "-m", "orchestrator"]
-    if home_directory.is_home(context.folder, context.environ):
+    if orchestrator_home.is_home(context.folder, context.environ):
         program += ["--home", str(context.folder)]
     return program
 
 
 def not_carried(environ: Mapping[str, str]) -> list[str]:
     """Return the names of settings in ``environ`` that the unit does not set."""
-    carried = {home_directory.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
+    carried = {orchestrator_home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
 

@@ -24,7 +24,7 @@ from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_ver
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
-from orchestrator.security.files.home_directory import is_home
+from orchestrator.security.files.orchestrator_home import is_home
 from orchestrator.security.files.untrusted_files import replace_file
 
 Command = TypeVar("Command", bound=Callable[..., Any])

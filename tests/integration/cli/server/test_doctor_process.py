@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli.server import doctor_process
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.core.errors import Unavailable
-from orchestrator.security.files.home_directory import VARIABLE
+from orchestrator.security.files.orchestrator_home import VARIABLE
 from orchestrator.security.files.product_files import FOLDER
 from tests.integration.site import make_folder
 

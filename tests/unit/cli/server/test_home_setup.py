@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli.server.home_setup import prepare_home, write_command
 from orchestrator.core.errors import ConfigError
 from orchestrator.security.files import search_boundary
-from orchestrator.security.files.home_directory import local_home
+from orchestrator.security.files.orchestrator_home import local_home
 
 LINE = "/.orchestrator/local/"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.security.files import home_directory
+from orchestrator.security.files import orchestrator_home
 from orchestrator.security.files.product_files import FOLDER, product_file
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(home_directory, "IS_INSTALLED", True)
+    monkeypatch.setattr(orchestrator_home, "IS_INSTALLED", True)
 
 
 @pytest.fixture
@@ -26,35 +26,35 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_in_the_portable_folder_the_home_is_the_folder(repository: Path) -> None:
-    assert home_directory.home_here({home_directory.VARIABLE: str(repository)}) == FOLDER
-    assert not home_directory.is_home(FOLDER, {home_directory.VARIABLE: str(FOLDER)})
+    assert orchestrator_home.home_here({orchestrator_home.VARIABLE: str(repository)}) == FOLDER
+    assert not orchestrator_home.is_home(FOLDER, {orchestrator_home.VARIABLE: str(FOLDER)})
 
 
 @pytest.mark.usefixtures("installed")
 def test_an_installed_command_uses_the_home_of_the_repository(repository: Path) -> None:
-    found = home_directory.home_here({})
-    assert found == repository / ".orchestrator" / "local" and home_directory.is_home(found, {})
+    found = orchestrator_home.home_here({})
+    assert found == repository / ".orchestrator" / "local" and orchestrator_home.is_home(found, {})
     assert not found.exists()
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_named_home_comes_first(repository: Path, tmp_path: Path) -> None:
-    named = {home_directory.VARIABLE: str(tmp_path / "elsewhere")}
-    assert home_directory.home_here(named) == tmp_path / "elsewhere"
-    assert home_directory.is_home(tmp_path / "elsewhere", named)
+    named = {orchestrator_home.VARIABLE: str(tmp_path / "elsewhere")}
+    assert orchestrator_home.home_here(named) == tmp_path / "elsewhere"
+    assert orchestrator_home.is_home(tmp_path / "elsewhere", named)
 
 
 @pytest.mark.usefixtures("installed")
 def test_below_a_home_it_is_found_although_worktrees_are_repositories(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = home_directory.local_home(repository)
+    own = orchestrator_home.local_home(repository)
     worktree = own / "workspace" / "job_1" / "depth_0" / "worker_1"
     worktree.mkdir(parents=True)
     (worktree / ".git").write_text("gitdir: elsewhere\n")
     (own / "config.yaml").write_text("")
     monkeypatch.chdir(worktree)
-    assert home_directory.home_here({}) == own
+    assert orchestrator_home.home_here({}) == own
 
 
 @pytest.mark.usefixtures("installed")
@@ -63,23 +63,25 @@ def test_without_a_repository_it_is_the_nearest_directory_with_a_home_or_the_cur
 ) -> None:
     (tmp_path / "notes" / "old").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "notes" / "old")
-    assert home_directory.home_here({}) == home_directory.local_home(tmp_path / "notes" / "old")
-    home_directory.local_home(tmp_path / "notes").mkdir(parents=True)
-    (home_directory.local_home(tmp_path / "notes") / "config.yaml").write_text("")
-    assert home_directory.home_here({}) == home_directory.local_home(tmp_path / "notes")
+    assert orchestrator_home.home_here({}) == orchestrator_home.local_home(
+        tmp_path / "notes" / "old"
+    )
+    orchestrator_home.local_home(tmp_path / "notes").mkdir(parents=True)
+    (orchestrator_home.local_home(tmp_path / "notes") / "config.yaml").write_text("")
+    assert orchestrator_home.home_here({}) == orchestrator_home.local_home(tmp_path / "notes")
 
 
 def test_a_home_that_others_may_have_made_is_refused(tmp_path: Path) -> None:
-    home_directory.check_private(tmp_path / "missing")
+    orchestrator_home.check_private(tmp_path / "missing")
     own = tmp_path / "local"
     own.mkdir(mode=0o700)
-    home_directory.check_private(own)
+    orchestrator_home.check_private(own)
     own.chmod(0o755)
     with pytest.raises(ConfigError, match="chmod 700"):
-        home_directory.check_private(own)
+        orchestrator_home.check_private(own)
     (tmp_path / "link").symlink_to(own)
     with pytest.raises(ConfigError, match="not a directory"):
-        home_directory.check_private(tmp_path / "link")
+        orchestrator_home.check_private(tmp_path / "link")
 
 
 def test_product_files_are_found_beside_the_package_here() -> None:
