@@ -1,4 +1,4 @@
-"""Availability of the known agents on this machine, and how to make the other agents available.
+"""Availability of the known agents on this machine, and the steps that make an agent available.
 
 Runs no program.
 """
@@ -129,7 +129,8 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: variables and files. The service needs one of them, too; None if it needs none.
+    ``besides``: further variables and files, one of which must exist, too. None: ``name`` is
+    enough.
     """
     if besides is None:
         return True

@@ -34,7 +34,7 @@ class AgentOnNodes:
     ) -> None:
         """``here`` returns the availability on the server's machine.
 
-        ``machines`` returns all machines; the first is the server's.
+        ``machines`` returns all machines, the server's machine first.
         """
         self._here, self._machines = here, machines
 

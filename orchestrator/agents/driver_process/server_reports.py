@@ -39,7 +39,7 @@ class ServerReporter(ABC):
     def _send(self, is_last: bool) -> bool:
         """Send the reports. Return True if the next report may follow without a pause.
 
-        ``is_last``: no more calls follow one that returns False.
+        ``is_last``: the reporter is closing; after a result False, this method is not called again.
         """
 
     @property

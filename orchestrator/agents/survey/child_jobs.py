@@ -1,4 +1,4 @@
-"""Child jobs of a survey: they survey directories, and this worker reads their results.
+"""Starts child jobs that survey directories, and reads their results.
 
 Each directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may use.
 """

@@ -35,7 +35,7 @@ class SurveyPart:
     """The files that one child worker surveys.
 
     ``files`` has paths, as in a task. ``file_count`` and ``size`` are totals of the files below
-    them.
+    these paths.
     """
 
     name: str
