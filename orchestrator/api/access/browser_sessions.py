@@ -5,7 +5,7 @@ the login, or at the logout. A file in the workspace has the sessions, so they s
 The file contains only hashes, so that a reader of the file cannot use the sessions.
 
 A browser sends a cookie to every port of a host name. Therefore a change also needs the session's
-token, which the page stores where the browser separates data by port.
+token. The page keeps the token in a storage that the browser separates by port.
 """
 
 import json

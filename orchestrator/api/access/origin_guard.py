@@ -176,7 +176,7 @@ class Guard:
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
         """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if none.
 
-        Callers can send any earlier addresses, so these prove nothing.
+        A caller can invent the addresses before it, so they prove nothing.
         """
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))

@@ -324,8 +324,8 @@ class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
     ``poll2`` asks each connection in each turn whether to wait for reading or writing, which is
-    slow. ``EventLoop`` asks again only after an event that may have changed the reply. Other
-    threads wake the loop through waitress' trigger.
+    slow. ``EventLoop`` asks again only after an event that may change the connections' replies.
+    Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:

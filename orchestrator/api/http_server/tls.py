@@ -1,8 +1,8 @@
 """TLS for waitress, which does not support TLS.
 
 One thread relays data between each caller and one end of a socket pair. Waitress gets the other
-end, with the caller's address, so its limits, timeouts, and proxy settings apply as without TLS. An
-unfinished TLS handshake looks to waitress like a request with an incomplete head.
+end, with the caller's address. Its limits, timeouts, and proxy settings therefore apply as without
+TLS. An unfinished TLS handshake looks to waitress like a request with an incomplete head.
 """
 
 import asyncio

@@ -146,7 +146,7 @@ class StatusRows:
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
-        The job does not become a recently requested job.
+        Unlike a request for the job, this call does not keep the job in the cache.
         """
         return self._jobs.get(job_id) or JobRows()
 
