@@ -31,7 +31,7 @@ def worker_of(context: CliContext, job_id: str, name: str) -> str:
 
 
 def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[str]:
-    """Return the ids of workers. Names of neither a worker nor a task are returned unchanged.
+    """Return the ids of workers. A name of no worker and no task is returned unchanged.
 
     Raise InvalidRequest for a task with several candidates.
     """

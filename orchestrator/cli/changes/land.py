@@ -174,7 +174,7 @@ def land_command(
 
 
 def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the jobs that a job continues, from the latest one to the first one.
+    """Yield the jobs that a job continues, the latest job first.
 
     Ends at a job that was landed or removed.
     """
@@ -201,7 +201,7 @@ def incomplete(job: Mapping[str, Any]) -> str:
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Print what an incomplete job's result lacks. Return the exit code of the job's status.
 
-    Raise ``error`` again if it reports anything else.
+    Raise ``error`` again if it is of another kind.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error

@@ -229,7 +229,7 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
     """Return the child job ``job_id``, made from its workers ``tasks``.
 
-    ``record``: its fields in the root job's status, which have priority.
+    ``record``: the child job's fields in the root job's status, which have priority.
     """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {

@@ -25,7 +25,8 @@ _INSTALL = "./install.sh"
 def path_here(name: str, folder: str, directory: str) -> str:
     """Return the shorter path of a file of ``folder``: absolute, or relative to ``directory``.
 
-    The path is quoted for the shell, and contains a slash, so that no PATH is searched.
+    The path is quoted for the shell. It contains a slash, so that the shell does not search the
+    PATH.
     """
     path = os.path.join(folder, name)
     relative = os.path.relpath(path, directory)

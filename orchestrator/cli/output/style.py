@@ -53,7 +53,7 @@ class Style:
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
     """Return the style for a stream.
 
-    If the environment neither forces nor forbids colours, only a terminal gets colours.
+    The environment may force or forbid colours. Otherwise, only a terminal gets colours.
     """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)

@@ -294,7 +294,7 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 def is_free(host: str, port: int) -> bool:
     """True if no process listens on the port, or if ``host`` cannot be resolved.
 
-    The server reports the error if it cannot resolve ``host`` either.
+    If ``host`` cannot be resolved, the server reports the error.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
