@@ -50,7 +50,7 @@ class Layer:
     def origin_of(self, path: KeyPath) -> Origin | None:
         """Return the origin of the value at ``path``, or of the nearest value that contains it.
 
-        Return None if the layer has neither.
+        Return None if the layer has no such value.
         """
         while path and path not in self.origins:
             path = path[:-1]
