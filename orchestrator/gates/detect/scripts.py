@@ -309,7 +309,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if the commands of the make target always succeed; False if they are unknown."""
+    """True if the make target's commands always succeed; False if this is uncertain."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
     calls = Calls(files)
     return recipes is not None and all(map(calls.judge_nothing, recipes))
