@@ -230,7 +230,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    The user's branch may also have the changes as rewritten commits.
+    Changes that a branch of the user has as rewritten commits count as landed.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

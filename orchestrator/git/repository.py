@@ -180,7 +180,7 @@ logger = logging.getLogger(__name__)
 class GitRepository(CommitReader):
     """The project's repository. Paths are absolute.
 
-    Each call searches for the repository until it is found, because a project may become a
+    Until the repository is found, each call searches for it, because a project may become a
     repository later.
     """
 

@@ -292,7 +292,7 @@ def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
     """Return the last commits that the worker made on a detached HEAD, before further checkouts.
 
     Checkouts are found by the same text in the log by which ``git switch -`` finds them. Commits in
-    the histories of ``merged`` are omitted, and commits that the worker discarded.
+    the histories of ``merged``, and commits that the worker discarded, are omitted.
     """
     left = {commit for name, commit in _checkouts(home) if name == commit}
     if left:
@@ -303,7 +303,7 @@ def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
 def _deleted(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
     """Return the last commits of branches that the worker had checked out, and that are missing.
 
-    ``branches``: the present branches. If a job's branch is missing, it is not the worker's.
+    ``branches``: the present branches. A missing branch of a job is never the worker's.
     """
     found = {
         name: commit

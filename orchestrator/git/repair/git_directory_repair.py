@@ -56,7 +56,7 @@ class BrokenFiles:
     def keep(self, path: str) -> str:
         """Save a broken file in the job's directory, so that a new file can replace it.
 
-        Return the end of a sentence that names the copy; "" if nothing was saved.
+        Return a text about the copy, for the end of a message; "" if nothing was saved.
         """
         if not os.path.lexists(path):
             return ""
