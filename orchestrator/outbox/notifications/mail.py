@@ -37,9 +37,9 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail.
 
     If the server offers STARTTLS, the password and the mail are sent only after the start of TLS.
-    Otherwise, ``smtp://`` sends a mail without encryption, but never a password. If the address has
-    a password, nothing is sent, and the outcome is final. ``within``: timeout of the whole
-    exchange, in seconds.
+    Otherwise, ``smtp://`` sends the mail without encryption, except if the address has a password:
+    then nothing is sent, and the outcome is final. ``within``: timeout of the whole exchange, in
+    seconds.
     """
     parts, deadline = urlsplit(url), Deadline(within)
     try:
