@@ -123,7 +123,7 @@ def may_run_in(directory: str, name: bytes) -> bool:
     """True if a program may be running in a directory, or below it.
 
     ``directory``: a real path. ``name``: the beginning of the program's name. A process of another
-    user may run in any directory, because its directory is not readable.
+    user may run in any directory, because this user cannot read its directory.
     """
     for pid in all_pids():
         try:

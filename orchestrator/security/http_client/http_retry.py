@@ -71,8 +71,8 @@ def retried(
 ) -> ServerReply:
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
-    ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Calls end ``patience``
-    seconds after the first failure, and at ``ends_at`` (monotonic seconds) at the latest.
+    ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Retries end ``patience``
+    seconds after the first failure, but at ``ends_at`` (monotonic seconds) at the latest.
     ``waiting`` is called once, before the first long pause. Raise OSError with the last error.
     """
     retry: Retry | None = None
