@@ -1,18 +1,23 @@
 """The server as a service: systemd accepts its unit, and the server reports its state."""
 
+import json
 import os
 import pwd
 import re
 import shutil
+import signal
 import socket
 import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
 from orchestrator.cli.server.systemd.manager import BOOTED
-from tests.acceptance.conftest import PRODUCT, Server
+from tests.acceptance.conftest import PRODUCT, Server, wait_until
 
 #: Kinds of services in docs/service.md, with their options.
 KINDS = {
@@ -27,6 +32,17 @@ EXPOSURES = dict(
         (PRODUCT / "docs" / "service.md").read_text("utf-8"),
         re.MULTILINE,
     )
+)
+
+#: Prefix of a command: the command runs where the directory that systemd creates at boot exists.
+SEEMS_BOOTED = (
+    "unshare",
+    "--mount",
+    "sh",
+    "-c",
+    "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system "
+    '&& exec "$@"',
+    "sh",
 )
 
 
@@ -49,7 +65,7 @@ def service(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(folder / "bin" / "orchestrator"), "service", *arguments],
         cwd=folder.parent,
-        env={k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")},
+        env=without_settings(os.environ),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -57,10 +73,105 @@ def service(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def without_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environ.items() if not k.startswith("ORCHESTRATOR_")}
+
+
 def systemd_analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["systemd-analyze", "--no-pager", *arguments], capture_output=True, text=True, timeout=60
     )
+
+
+@dataclass(frozen=True)
+class UserManager:
+    """A service manager of systemd. Its commands run where systemd seems to be booted."""
+
+    environ: Mapping[str, str]
+
+    def run(self, *command: str, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*SEEMS_BOOTED, *command],
+            cwd=directory,
+            env=dict(self.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def systemctl(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return self.run("systemctl", "--user", *arguments)
+
+    def is_active(self) -> bool:
+        """True if the server has notified systemd that it is ready."""
+        return not self.systemctl("is-active", "orchestrator").returncode
+
+    def main_pid(self) -> int:
+        shown = self.systemctl("show", "--property=MainPID", "--value", "orchestrator")
+        return int(shown.stdout or 0)
+
+
+@pytest.fixture
+def user_manager() -> Iterator[UserManager]:
+    if os.getuid() != 0:
+        pytest.skip("only root can make systemd believe that it was booted")
+    # Short, because the addresses of sockets in it may have at most 107 characters.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        environ = without_settings(os.environ)
+        environ |= {"HOME": directory, "XDG_RUNTIME_DIR": directory}
+        environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+        found = UserManager(environ)
+        manager = subprocess.Popen(
+            [*SEEMS_BOOTED, "/lib/systemd/systemd", "--user", "--unit=basic.target"],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            wait_until(
+                lambda: found.run("systemctl", "--user", "is-system-running").returncode == 0
+            )
+            yield found
+        finally:
+            manager.terminate()
+            manager.wait(60)
+
+
+@pytest.mark.needs("systemd-analyze")
+@pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
+def test_systemd_restarts_a_killed_server_which_adopts_its_workers(
+    product: Path, user_manager: UserManager
+) -> None:
+    program = str(product / "bin" / "orchestrator")
+
+    def cli(*arguments: str) -> str:
+        done = user_manager.run(program, *arguments, directory=product.parent)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    cli("service", "install", "--user")
+    first = user_manager.main_pid()
+    command = "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 1; done"
+    plan = product / "plan.json"
+    plan.write_text(json.dumps({"request": "count", "tasks": [{"command": command}]}))
+    job_id = json.loads(cli("submit", "--json", "--plan", str(plan)))["job_id"]
+    log = product / "workspace" / f"job_{job_id}" / "logs" / "depth_0_worker_1.log"
+    wait_until(lambda: log.exists() and "line 2" in log.read_text())
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: user_manager.is_active() and user_manager.main_pid() != first)
+    cli("wait", job_id)
+    stopped = user_manager.systemctl("stop", "orchestrator")
+    cli("service", "uninstall", "--user")
+
+    assert [line for line in log.read_text().splitlines() if line.startswith("line")] == [
+        f"line {number}" for number in range(1, 9)
+    ]
+    assert stopped.returncode == 0, stopped.stderr
+    assert user_manager.main_pid() == 0
+    assert not [*Path(user_manager.environ["HOME"]).rglob("orchestrator.service")]
 
 
 @pytest.mark.needs("systemd-analyze")
