@@ -179,6 +179,17 @@ def test_without_venv_and_packages_the_tool_says_what_to_run(folder: Path, tmp_p
     assert "install.sh" in result.stderr
 
 
+def test_a_python_of_venv_that_does_not_run_is_named(folder: Path, tmp_path: Path) -> None:
+    bare = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n'
+    path = programs(tmp_path / "bin", *TOOLS, python3=bare)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / ".venv" / "bin" / "python").symlink_to(tmp_path / "removed")
+    result = run(folder / "bin/orchestrator", "jobs", PATH=path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert f"{folder}/.venv/bin/python does not run here" in result.stderr
+    assert "install.sh" in result.stderr
+
+
 @pytest.mark.slow
 def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_path: Path) -> None:
     """The packages come from "pip install -r requirements.txt"; the configuration is the
