@@ -237,7 +237,7 @@ def project_option(command: Command) -> Command:
         callback=remember,
         expose_value=False,
         metavar="DIR",
-        help="Project to work on (default: see README, Which project).",
+        help="Project to work on (default: see Which project in README.md).",
     )
     return option(command)
 

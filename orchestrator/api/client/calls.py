@@ -64,7 +64,9 @@ def object_of(response: TransportReply) -> Answer:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ClientError(f"the answer from {response.url} is not from this API; check the address")
+        raise ClientError(
+            f"the program at {response.url} is not an orchestrator; check the address"
+        )
     return answer
 
 

@@ -62,7 +62,9 @@ def receive_event(trigger_name: str) -> Response:
         return Response(status=HTTPStatus.NO_CONTENT)
     if unmet := trigger.unmet(event):
         return _answer(
-            trigger, answers.status.TriggerOutcome.IGNORED, reason=f"when.{unmet} is false"
+            trigger,
+            answers.status.TriggerOutcome.IGNORED,
+            reason=f"the condition when.{unmet} is false",
         )
     if trigger.template is None:
         return _send_back(trigger, event, limit)

@@ -57,7 +57,7 @@ def _as_check(agent: "Availability") -> HealthCheck:
     name = f"agent {agent.name}"
     if agent.usable:
         where = agent.path or agent.description
-        return HealthCheck(name=name, ok=True, message=f"{where}, by {agent.credential}")
+        return HealthCheck(name=name, ok=True, message=f"{where}; login: {agent.credential}")
     return HealthCheck(name=name, ok=None, message=agent.hindrance)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.text.command_name import INSTALL_COMMAND
+from orchestrator.core.text.command_name import GRAMMARS, INSTALL_COMMAND
 from orchestrator.core.text.formatting import listed
 from orchestrator.security.files.product_files import product_file
 
@@ -67,7 +67,8 @@ def _folder_packages(folder: Path) -> HealthCheck:
 def _packages(pins: list["_Pin"], installer: str) -> HealthCheck:
     if wrong := _deviations(pins):
         return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {installer}")
-    return HealthCheck(name="packages", ok=True, message=f"{len(pins)}, all in the pinned versions")
+    message = f"{len(pins)} packages, all in the pinned versions"
+    return HealthCheck(name="packages", ok=True, message=message)
 
 
 def _grammars(requirements: Path, folder: Path) -> HealthCheck:
@@ -87,7 +88,7 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
     )
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
     if IS_INSTALLED:
-        fix = "install recursive-orchestrator[survey] in place of recursive-orchestrator"
+        fix = f"run {GRAMMARS.strip('`')}"
     return HealthCheck(name="grammars", ok=None, message=message, fix=fix)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, first_line, moment
 from orchestrator.core.events import EventKind
 
@@ -118,7 +119,8 @@ def _planned(subject: str, facts: Facts) -> str:
 
 def _asked(subject: str, facts: Facts) -> str:
     question = first_line(facts.get("question"), REASON_CHARACTERS)
-    return f"{subject} asks a person: {question} (task {facts.get('task_id')})"
+    asked = f"{subject} asks a person: {question} (task {facts.get('task_id')})"
+    return f"{asked}; to answer: {COMMAND} inbox"
 
 
 _DECIDED = {"approve": "approved", "reject": "rejected"}
@@ -192,7 +194,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_PAUSED: lambda subject, facts: f"{subject} paused by {facts.get('by')}",
     EventKind.JOB_RESUMED: lambda subject, facts: f"{subject} resumed by {facts.get('by')}",
     EventKind.LIMIT_ASKED: lambda subject, facts: (
-        f"{subject} paused: {facts.get('reason')} reached; a person decides"
+        f"{subject} paused: {facts.get('reason')} reached; to raise the limit: {COMMAND} inbox"
     ),
     EventKind.BUDGET_RAISED: lambda subject, facts: (
         f"{subject}: limits raised by {facts.get('by')}"

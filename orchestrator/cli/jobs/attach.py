@@ -98,7 +98,7 @@ def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
     if found is None:
-        raise Conflict(f"{name} has no directory yet; attach again when it has started")
+        raise Conflict(f"{name} has no directory yet; attach again when the worker has started")
     return Worker(
         id=name,
         job_id=row["job_id"],

@@ -249,7 +249,9 @@ def retry_command(
 
     config = {name: value for name, value in options.items() if value is not None}
     if worker_id and config:
-        raise click.UsageError("WORKER cannot be combined with options; retry the whole job")
+        raise click.UsageError(
+            "options cannot be combined with WORKER; omit the options, or omit WORKER"
+        )
     with client_for(context, job_id) as client:
         if worker_id:
             worker_id = worker_of(context, job_id, worker_id)

@@ -64,7 +64,7 @@ def _next_lines(answer: Answer) -> Iterator[str]:
     if answer.get("merge_state") in _HAS_RESULT:
         partial = "" if is_complete else " --partial"
         yield f"to show the changes: {COMMAND} diff {job_id}"
-        yield f"to merge them into your branch: {COMMAND} land {job_id}{partial}"
+        yield f"to merge the changes into your branch: {COMMAND} land {job_id}{partial}"
     tasks = tasks_of(answer)
     done = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
     if not is_complete and any(each.get("task_id") not in done for each in tasks):
@@ -91,7 +91,8 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
             lines += wrapped(cut(text, FAILURE_CHARACTERS), width)
         if len(failed) > SHOWN_FAILURES:
             lines.append(
-                f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"
+                f"... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
+                f"{COMMAND} report {answer['job_id']}"
             )
     return [*lines, *_ways_in(answer)]
 

@@ -195,8 +195,8 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
         load(context.folder, environ=context.environ, require_key=False)
     if has_changed:
         say(
-            "the running server still uses the previous config.yaml; restart its service, or stop "
-            f"it, so that the next command starts a new server: kill {record.pid}"
+            "the running server still uses the previous config.yaml; restart its service; or stop "
+            f"the server: kill {record.pid}; the next command then starts a new server"
         )
 
 
@@ -204,8 +204,8 @@ def note_previous_code(record: ServerRecord, say: Say) -> None:
     """Print a note if the product's code has changed since the server started."""
     if uses_previous_code(record):
         say(
-            "the running server still uses the previous code; stop it, and start a new server: "
-            f"kill {record.pid}; {COMMAND} serve"
+            "the running server still uses the previous code; stop the server, and start a new "
+            f"server: kill {record.pid}; {COMMAND} serve"
         )
 
 

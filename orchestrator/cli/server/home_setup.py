@@ -108,9 +108,9 @@ def _exclude(folder: Path) -> str:
     try:
         if tracked := tracked_below(folder):
             raise ConfigError(
-                f"nothing was started: git tracks {tracked}, which another person may have "
-                f"written, and settings can run programs; check the files in {folder}, then remove "
-                f"them from git: git rm -r --cached {shlex.quote(str(folder))}"
+                f"nothing was started: git tracks {tracked}; another person may have written the "
+                f"file, and its settings can run programs; check the files in {folder}, then "
+                f"remove them from git: git rm -r --cached {shlex.quote(str(folder))}"
             )
         return "; excluded in .git/info/exclude" if exclude(folder) else ""
     except (RepositoryError, OSError):

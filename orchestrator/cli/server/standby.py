@@ -42,12 +42,12 @@ def open_after_others(
                 manager.open(ended, on_lost)
                 return True
             known_at, free_at = time.monotonic(), 0.0
-            waits = waits or _note(f"standby: waiting for the end of the server on {ended.holder}")
+            waits = waits or _note(f"standby: waiting until the server on {ended.holder} ends")
         except WorkspaceBusy:
             now = time.monotonic()
             if manager.lock.is_held_here():
                 known_at = now
-                waits = waits or _note("standby: waiting for the end of the workspace's server")
+                waits = waits or _note("standby: waiting until the server of this workspace ends")
             elif now - known_at > _UNKNOWN_SECONDS:
                 # Nodes continue the workers of an absent server until a server with the same
                 # address returns. A server at another address would start these workers a second
@@ -77,8 +77,8 @@ def _refusal(manager: JobManager) -> str:
         )
     elif manager.lease is None:
         advice = (
-            "to let this server take over, write into config.yaml, and restart both servers: "
-            "cluster: {server_lease: 8}"
+            "to let this server take over: write `cluster: {server_lease: 8}` into config.yaml, "
+            "and restart both servers"
         )
     else:
         advice = "restart the running server with the setting cluster.server_lease"

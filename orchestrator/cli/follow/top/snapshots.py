@@ -138,7 +138,7 @@ class ServerSource:
         found = self._get(*parts, **query).document
         if not found:
             raise ClientError(
-                f"the answer from {self._address.url} is not from this API; check the address"
+                f"the program at {self._address.url} is not an orchestrator; check the address"
             )
         return found
 

@@ -253,7 +253,7 @@ def _show_installed(
         )
     if names := not_carried(context.environ):
         click.echo(
-            f"environment variables not in the unit: {', '.join(names)}; set them in config.yaml, "
-            "or in the file of EnvironmentFile",
+            f"the service does not get these environment variables: {', '.join(names)}; set them "
+            "in config.yaml, or in the file that the unit names as EnvironmentFile",
             err=True,
         )

@@ -68,7 +68,9 @@ def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
     unmet = trigger.unmet(event)
     if unmet:
         hint = "" if kind else "; name the kind of the event with --event"
-        click.echo(f"ignored: when.{unmet} is false{hint if unmet == KIND else ''}", err=True)
+        click.echo(
+            f"ignored: the condition when.{unmet} is false{hint if unmet == KIND else ''}", err=True
+        )
         return ExitCode.FAILED
     if trigger.template is None:
         click.echo("accepted as feedback")

@@ -111,7 +111,7 @@ def test_other_events_are_ignored_with_the_condition(
 ) -> None:
     other = json.dumps({**json.loads(LABELED), "action": "opened"}).encode()
     found = json.loads(deliver(anonymous, other).text)
-    assert (found["status"], found["reason"]) == ("ignored", "when.$.action is false")
+    assert (found["status"], found["reason"]) == ("ignored", "the condition when.$.action is false")
     assert not service.submitted
 
 

@@ -248,7 +248,7 @@ def test_an_installed_package_is_compared_with_the_pins_of_its_metadata(
     (info / "METADATA").write_text("\n".join([*names, wanted, "Requires-Dist: no-such-package==1"]))
     wrong = install_check(tmp_path, "packages")
 
-    assert (fine.ok, fine.message) == (True, "1, all in the pinned versions")
+    assert (fine.ok, fine.message) == (True, "1 packages, all in the pinned versions")
     assert (wrong.ok, wrong.message) == (False, "no-such-package is not installed")
 
 

@@ -120,7 +120,7 @@ def test_a_worker_is_shown_with_the_id_that_the_plan_gave_to_its_task() -> None:
 
 
 RESULT = ["to show the changes: bin/orchestrator diff a"]
-LANDED = "to merge them into your branch: bin/orchestrator land a"
+LANDED = "to merge the changes into your branch: bin/orchestrator land a"
 RETRIED = "to retry the tasks that did not succeed: bin/orchestrator retry a"
 
 
