@@ -176,9 +176,9 @@ class Workers(Section):
     resume_sessions: bool = True
     """Allow retries to resume the session of the AI tool; false: start a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
+    """Prices, USD per million tokens, before built-in ones: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Jobs with a cost cap and an unknown price: refuse, or first (stop after one worker)."""
+    """Jobs with a cost cap, but without a known price: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
@@ -228,9 +228,9 @@ class GateSettings(Section):
     timeout: Seconds = 600.0
     """Timeout of a gate without its own timeout, in seconds (default 10 min)."""
     tests_may_change: bool = False
-    """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
+    """Allow all tasks to change tests; false: only tasks that list the test files under writes."""
     tests_may_vanish: bool = False
-    """Allow all tasks to remove tests; false: only tasks that declare the test files in writes."""
+    """Allow all tasks to remove tests; false: only tasks that list the test files under writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
     """Effect of unjudged code: tell (the job's reason names it) or fail (the job fails)."""
 
@@ -260,11 +260,11 @@ class Limits(Section):
     max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
     """Maximum wall time of a job and of each attempt, in seconds (default 24 h)."""
     max_cost_usd: Dollars | None = None
-    """Largest allowed cost cap of a job, and its default, in US dollars; null: no limit."""
+    """Largest cost cap that a job may set, and the default cap, in US dollars; null: no limit."""
     max_tokens: Count | None = None
-    """Largest allowed token cap of a job, and its default; null: no limit."""
+    """Largest token cap that a job may set, and the default cap; null: no limit."""
     max_steps: Count | None = None
-    """Largest allowed step cap of a job, and its default; null: no limit."""
+    """Largest step cap that a job may set, and the default cap; null: no limit."""
     max_cost_usd_per_day: Dollars | None = None
     """Maximum cost of all jobs per day (UTC), in US dollars; null: no limit."""
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
@@ -386,7 +386,7 @@ class GitSection(Section):
     copy_ignored: Words = (".env", ".env.*", ".envrc")
     """Names or paths of git-ignored files and directories to copy into each worktree."""
     link_ignored: Words = ()
-    """Names or paths to link instead of copy: fast, but workers' writes change your checkout."""
+    """Names or paths of ignored files to link, not copy: fast, but workers change your files."""
     never_commit: Words = NEVER_COMMIT
     """Patterns (as in .gitignore) of new files that are not committed; []: commit all new files."""
     never_commit_over: Size | None = 10 * MIB
@@ -431,13 +431,13 @@ class ClusterSection(Section):
     labels_here: MachineLabels = Field(default_factory=dict)
     """Labels of the server's own machine, for tasks with requires: {gpu: true}."""
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)
-    """Seconds for which a node's workers run without an answer of this server (default 8)."""
+    """Seconds for which a node's workers run without an answer from this server (default 8)."""
     server_lease: Annotated[float, Field(ge=3.0, le=3600.0)] | None = None
     """Lease of this server in PostgreSQL, in seconds (such as 8), for standbys; null: none."""
     refusal_is_absence: bool = True
     """Let workers continue while the server refuses connections; set false behind a proxy."""
     scheduler: Word | None = None
-    """Dask scheduler, tls://HOST:PORT; each Dask worker runs a node; null: none. Needs listen."""
+    """Dask scheduler, tls://HOST:PORT; each Dask worker runs a node; null: none; needs listen."""
     adapt: AdaptSettings | None = None
     """Range for the number of Dask's workers: {minimum: 0, maximum: 10}; null: no scaling."""
 

@@ -56,4 +56,4 @@ class TriggerSettings(Section):
     pull_request: bool = False
     """Open a pull request for each completed job, as land --pr, with the server's credentials."""
     settle_seconds: SecondsOrZero = 10.0
-    """For feedback: seconds without a further event before comments are sent together."""
+    """For feedback: seconds without a new event, after which comments are sent together."""
