@@ -99,7 +99,7 @@ def test_a_large_log_opens_at_its_end_and_earlier_lines_are_loaded(page: Page, s
     log = page.get_by_role("log")
     expect(log).to_contain_text("700000")
     assert page.locator("[data-line]").count() == 0
-    page.get_by_role("button", name="Load all").click()
+    page.get_by_role("button", name="Load the whole log").click()
     expect(page.get_by_text("700,000 lines")).to_be_visible()
     expect(page.get_by_role("button", name="Load earlier lines")).to_have_count(0)
     page.goto(f"{site.url}/jobs/{job}/w/worker_1#L7")

@@ -70,7 +70,7 @@ function Row({ task, at, agents, draft, number, may }) {
 function Estimate({ estimate, job }) {
   const limits = [money(job.config?.max_cost_usd, ""), job.config?.max_wall_seconds && seconds(job.config.max_wall_seconds), many(job.config?.max_workers ?? 0, "worker")].filter(Boolean);
   const cost = estimate?.cost_usd === null || estimate?.cost_usd === undefined ? "unknown" : `~${money(estimate.cost_usd)}`;
-  const from = estimate?.from_workers ? `from ${many(estimate.from_workers, "earlier worker")}` : "a rule of thumb: no earlier workers";
+  const from = estimate?.from_workers ? `from ${many(estimate.from_workers, "earlier worker")}` : "a rule of thumb, because there are no earlier workers";
   return html`<section class="card"><div class="est"><div><span class="small muted">Cost, expected</span><b>${cost}</b><span class="small soft">${from}</span></div>
     <div><span class="small muted">Tokens, expected</span><b>${tokens(estimate?.tokens)}</b><span class="small soft">one attempt of each worker</span></div>
     <div><span class="small muted">Limits</span><b>${limits[0] || "–"}</b><span class="small soft">${limits.slice(1).join(" · ")}</span></div></div></section>`;

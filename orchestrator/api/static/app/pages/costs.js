@@ -148,7 +148,7 @@ export function Page() {
       ${Object.entries(RANGES).map(([value, words]) => turn("days", value, words))}</div>
       ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
     ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} what="the costs" />`}
-    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have none.<//></section>`}
+    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have no usage.<//></section>`}
     ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header class="wrap"><h2>${bucket === "day" ? "Cost per day" : "Cost per hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
         <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} /></div></header>
       <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />

@@ -50,7 +50,7 @@ function Need({ need, changed, isInJob }) {
   const kind = KINDS[need.kind] || UNKNOWN;
   return html`<li><span class="kind"><${Icon} name=${kind.icon} />${kind.words}</span>
     <span class="what"><a class="strong cut" href=${kind.to(need)} data-row>${plain(need.text)}</a>
-      <span class="small muted cut"><span class="mono">${need.job_id}</span>${!kind.hasRequest && !isInJob && ` ${plain(need.request)}`}${need.worker_id && ` · ${need.worker_id}`} · waits for ${ago(need.since)}</span></span>
+      <span class="small muted cut"><span class="mono">${need.job_id}</span>${!kind.hasRequest && !isInJob && ` ${plain(need.request)}`}${need.worker_id && ` · ${need.worker_id}`} · waiting for ${ago(need.since)}</span></span>
     <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
 }
 

@@ -164,7 +164,7 @@ export function Page() {
     }
     setBusy(false);
   };
-  if (!mayChange()) return html`<main id="main"><h1 class="sr">New job</h1><section class="card"><${Empty} title="This key only reads">A key with scope submit or admin starts jobs.<//></section></main>`;
+  if (!mayChange()) return html`<main id="main"><h1 class="sr">New job</h1><section class="card"><${Empty} title="This key has read access only">To start jobs, log in with a key of scope submit or admin.<//></section></main>`;
   const request = marked(wrong, "request");
   const keys = (event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && submit();
   return html`<main id="main"><${Title} text="New job" /><div class="page-h"><h1>New job</h1></div><form class="cols" onSubmit=${submit} onKeyDown=${keys}><div class="stack">

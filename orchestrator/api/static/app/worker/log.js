@@ -208,7 +208,7 @@ export function Log({ job, id, worker }) {
       ? `The log is large: its first ${bytes(log.start)} are not loaded. Line numbers appear when the whole log is loaded.`
       : "The log is large, so only its end is shown. The download has the whole log."}</span>
       ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier()}>Load earlier lines</button>
-        <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load all, to search it</button>`}</p>`}
+        <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load the whole log, to search it</button>`}</p>`}
       <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;
   };
   return html`<section class="card" aria-label="Log"><${Bar} log=${log} search=${search} following=${following} follow=${follow} wrap=${wrap} setWrap=${setWrap}
