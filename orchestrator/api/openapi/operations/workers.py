@@ -79,7 +79,7 @@ OF_WORKERS = (
             "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
             "message is stored, and survives restarts and retries. The worker's field `messages` "
             "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
-            "messages; `detail` has another way. 403: the caller is a worker."
+            "messages; `detail` names a way that works. 403: the caller is a worker."
         ),
         body=human_requests.MessageBody,
         body_required=True,
@@ -114,7 +114,7 @@ OF_WORKERS = (
         tag="jobs",
         summary="Update a worker's files from the commits on its branch",
         description=(
-            "Adds the files of commits that were made after the worker's end to lists and reports. "
+            "Adds files of later commits, made after the worker's end, to lists and reports. "
             "The merged result does not change. 409: the worker is running."
         ),
         answers={OK: job_answers.RecountedAnswer},
