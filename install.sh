@@ -13,10 +13,10 @@ creates the workspace directory. Changes nothing outside this folder. A second r
   --with PACKAGE   install a further package, such as apprise==2.2.0; .venv has no pip
   --grammars       install the grammars (24 MB), with which the survey reads C, C++, C#, Go, Java,
                    JavaScript, PHP, Ruby, Rust, Bash, and TypeScript; without grammars, the survey
-                   just counts the lines of these languages. By default, the grammars are installed
-                   if git has files of these languages, except Bash, next to this folder. If the
-                   installation fails, the other packages are installed, and the survey works
-                   without grammars; with this option, install.sh fails
+                   only counts the lines of these languages. If the grammars cannot be installed,
+                   install.sh fails.
+                   Default: install the grammars if git has files of these languages (except Bash)
+                   next to this folder; if they cannot be installed, continue without grammars
   --no-grammars    never install the grammars
   --offline DIR    install packages only from DIR; fill DIR on another machine with
                      python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
@@ -208,7 +208,7 @@ choose_installer() {
   done
   # Debian's Python has no pip of its own, but with the package python3-venv it can create one.
   if "$venv_python" -I -c 'import ensurepip' 2>/dev/null; then
-    logged "$venv_python" -I -m venv "$own_pip" || fail_with_log 'pip could not be created'
+    logged "$venv_python" -I -m venv "$own_pip" || fail_with_log 'pip could not be installed'
     installer=("$own_pip/bin/python" -I -m pip --python "$venv_python" install)
     return
   fi

@@ -14,7 +14,7 @@ the first run. Uses the folder's running server; otherwise starts one and stops 
   --demo           run a demo with scripted agents in a separate repository
   --plan FILE      read the tasks from a YAML file; - for standard input
   --plan-only      show the plan and stop
-  --agent NAME     the agent for tasks that name none
+  --agent NAME     agent of tasks that name no agent
   --keep-server    leave the server running
   --json           print the result as JSON
   -h, --help       show this text
