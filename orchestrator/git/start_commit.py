@@ -67,7 +67,7 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     if unmerged:
         raise RepositoryError(
             f"the checkout has an unfinished merge ({', '.join(unmerged[:_MOST_PATHS])}); "
-            "finish or abort it first"
+            "finish or abort the merge first"
         )
     return fields
 

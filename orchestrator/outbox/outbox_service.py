@@ -177,7 +177,7 @@ def _log_failure(entry: OutboxEntry) -> None:
         after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
     elif entry.last_error and entry.attempts == 1:
         listed = f"{COMMAND} webhooks deliveries --job {entry.job_id}"
-        after = f"it is retried; list messages: {listed}"
+        after = f"the server retries; list messages: {listed}"
     else:
         return
     logger.warning(

@@ -122,7 +122,9 @@ def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -
     depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
         raise MaxDepthReached(
-            f"current_depth {claimed} is above max_recursion_depth {depth}", {"depth": 0}
+            f"current_depth {claimed} is above max_recursion_depth {depth}; send {depth} or less, "
+            "or omit current_depth",
+            {"depth": 0},
         )
     values["max_depth"] = depth - claimed
     values["retries_asked"] = "max_retries" in asked.given
@@ -381,14 +383,21 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
             f"a child job would have depth {claimed + depth}, maximum {claimed + deepest}",
             left,
         )
-    _check_count(left["child_jobs"], "child jobs of this worker", "limit-children", left)
-    _check_count(
-        left["child_jobs_in_root"], "child jobs of the root job", "limit-descendants", left
+    _check_quota(
+        left["child_jobs"], "this worker may start no more child jobs", "limit-children", left
     )
-    _check_count(left["wall_seconds"], "wall time of the root job", "limit-wall", left)
+    _check_quota(
+        left["child_jobs_in_root"],
+        "the root job and its descendants may start no more child jobs",
+        "limit-descendants",
+        left,
+    )
+    _check_quota(
+        left["wall_seconds"], "the wall time of the root job is used up", "limit-wall", left
+    )
     for name, amount in line.remaining_caps.items():
-        what = name.removeprefix("max_")
-        _check_count(int(amount > 0), f"{what} of this job", f"limit-{what.split('_')[0]}", left)
+        kind = f"limit-{name.removeprefix('max_').split('_')[0]}"
+        _check_quota(int(amount > 0), f"{name} of this job is used up", kind, left)
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
@@ -441,10 +450,11 @@ def check_cycle(
         )
 
 
-def _check_count(left: object, what: str, kind: str, all_left: Mapping[str, object]) -> None:
+def _check_quota(left: object, limit: str, kind: str, all_left: Mapping[str, object]) -> None:
+    """Raise Refused if nothing of a quota remains. ``limit``: the sentence about the limit."""
     if left == 0:
         raise Refused(
-            f"limit reached: no {what} remaining; do the rest of the work in this worker",
+            f"limit reached: {limit}; do the rest of the work in this worker",
             kind=kind,
             left=all_left,
         )

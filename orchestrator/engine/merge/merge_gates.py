@@ -103,7 +103,8 @@ class MergeGates:
             cause = f" ({last_line})" if last_line else ""
             raise GateUnfit(
                 f"gates already fail on the base commit: {names}{cause}; "
-                f"nothing was merged; make the gates pass there, then: {COMMAND} merge {job.id}"
+                "nothing was merged; make these gates pass on the base commit, then: "
+                f"{COMMAND} merge {job.id}"
             )
 
     def _run(

@@ -171,7 +171,11 @@ def _won(record: MergeRecord) -> Iterator[str]:
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
-    kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
+    kept = (
+        f" (to show the replaced version: git show {conflict['ours'][:12]})"
+        if is_own and conflict["ours"]
+        else ""
+    )
     by = "the child job's" if is_own else f"{winner}'s"
     if not conflict.get("lost"):
         yield f"{path}: {by} version won{kept}."
@@ -259,9 +263,10 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     worker, theirs, ours = (record.handed[each] for each in ("worker_id", "theirs", "ours"))
     paths = record.handed["paths"]
     yield (
-        f"Not merged into the files of {worker}: both sides changed {paths_in_words(paths)}. "
-        f"The result of job {record.job_id} is on branch {theirs}. The files of {worker} at that "
-        f"time are commit {ours[:12]}, for branch {record.handed['branch']}."
+        f"Not merged into the files of {worker}: {worker} and the child job both changed "
+        f"{paths_in_words(paths)}. The result of job {record.job_id} is on branch {theirs}. The "
+        f"files of {worker} at that time are commit {ours[:12]}, for branch "
+        f"{record.handed['branch']}."
     )
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]

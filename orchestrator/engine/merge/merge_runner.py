@@ -119,8 +119,9 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
 
 T = TypeVar("T")
 _WITHOUT_SPACE = (
-    "worktree of {worker} not removed: no disk space to commit its files ({at}); free disk space, "
-    "then: {command} clean; or discard the job's work: {command} discard {job}"
+    "the worktree of {worker} was not removed, because there is no disk space to commit its files "
+    "({at}); free disk space; the command that then commits the files and removes the job: "
+    "{command} clean --older-than 1d; or discard the job's work: {command} discard {job}"
 )
 
 logger = logging.getLogger(__name__)

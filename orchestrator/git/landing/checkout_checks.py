@@ -68,7 +68,9 @@ def check_finished(git: Git) -> None:
     # commit.
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
-        raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
+        raise Conflict(
+            f"the checkout has an unfinished {kinds[0]}; finish or abort the {kinds[0]} first"
+        )
 
 
 def check_untracked(git: Git, before: str, after: str) -> None:

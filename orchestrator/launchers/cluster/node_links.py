@@ -401,8 +401,8 @@ class NodeLinks:
         if hello.get("code") != self._code:
             return (
                 f"{name} runs other code than the server, although both have version "
-                f"{__version__}; update the folder of {name}, unless it is the server's folder, "
-                f"and start {name} again"
+                f"{__version__}; copy the server's folder to {name}, and start {name} again; if "
+                f"{name} uses the server's folder, only start {name} again"
             )
         if hello["uid"] != os.getuid() and not hello["own_files"]:
             return (

@@ -166,9 +166,9 @@ def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> Con
     if asked.strict and (loose := plan.loose_limits()):
         advice = ADVICE[Mode.CGROUP]
         if asked.mode not in (Mode.AUTO, Mode.CGROUP):
-            advice = f"set workers.containment: auto and {advice}"
+            advice = f"set workers.containment: auto, and {advice}"
         raise ContainmentUnavailable(
-            f"workers.limits.strict: {', '.join(loose.values())}; {advice}; "
+            f"workers.limits.strict is true, but {', and '.join(loose.values())}; {advice}; "
             "or set workers.limits.strict: false"
         )
     return plan

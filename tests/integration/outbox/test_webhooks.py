@@ -242,7 +242,8 @@ def test_an_undelivered_message_is_logged_with_the_command_for_it(
         site.call("POST", "/webhooks/gone/test")
     assert [each.getMessage() for each in caplog.records if shaky in each.getMessage()] == [
         f"job_ended of job {shaky} was not delivered to webhook:shaky: HTTP 500 Internal Server "
-        f"Error; it is retried; list messages: bin/orchestrator webhooks deliveries --job {shaky}"
+        f"Error; the server retries; list messages: "
+        f"bin/orchestrator webhooks deliveries --job {shaky}"
     ]
     assert [each.getMessage() for each in caplog.records if gone in each.getMessage()] == [
         f"job_ended of job {gone} was not delivered to webhook:gone: HTTP 410 Gone; send it again: "

@@ -240,7 +240,7 @@ class DeliveredWork:
         project = "your checkout" if self.has_worktree else "the project"
         found = (
             (PROMISED, self.missing),
-            ("saved only in the worker's directory, because git ignores them", self.saved),
+            ("git-ignored files, saved only in the worker's directory", self.saved),
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )

@@ -291,7 +291,8 @@ def _not_in_parent(job: Job) -> str:
     if not paths:
         return ""
     parent = job.parent_worker_id
-    return f"not merged into the files of {parent}: both sides changed {listed(paths)}"
+    both = f"{parent} and this child job both changed {listed(paths)}"
+    return f"not merged into the files of {parent}: {both}"
 
 
 def _merged_by_person(job: Job) -> str:

@@ -138,8 +138,8 @@ class BudgetCalls:
             still = scheduler.view.still_reached(job, config, now) if asks else ""
             if still:
                 raise InvalidRequest(
-                    f"the new limit is still too low for job {job_id}: {still} "
-                    f"{getattr(config, still):.15g}; nothing was changed; raise the limit further"
+                    f"job {job_id} has already used {still} {getattr(config, still):.15g}; "
+                    f"nothing was changed; raise {still} further"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)
 

@@ -39,8 +39,8 @@ def check_not_discarded(job: Job, asked: str) -> None:
     """
     if job.facts.discarded:
         raise Conflict(
-            f"cannot {asked}: its branches were discarded; submit the request as a new job; to "
-            f"show the request: {COMMAND} report {job.id}"
+            f"cannot {asked}: the branches of the job were discarded; submit the request as a new "
+            f"job; to show the request: {COMMAND} report {job.id}"
         )
 
 

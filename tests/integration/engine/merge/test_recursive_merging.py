@@ -135,7 +135,7 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     [row] = ended["results"]["tasks"]
     said = row["output"]
     assert project.show(f"orchestrator/{job}/result", "code.txt") == "6", "spawn --wait"
-    assert "both sides changed README.md" in said
+    assert "both changed README.md" in said
     assert "git merge -s ours orchestrator/" in said
     [child] = row["child_job_ids"]
     told = site.status(child)
@@ -178,7 +178,7 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
     assert ended["status"] == "completed", ended
     [row] = ended["results"]["tasks"]
     [told] = [each for each in row["output"].splitlines() if "Replaced: " in each]
-    words, _, blob = told.partition(" (saved: git show ")
+    words, _, blob = told.partition(" (to show the replaced version: git show ")
     assert words == "Replaced: README.md, line 1 (written by worker_1); the child job's version won"
     assert project.git("show", blob.partition(")")[0]) == "p"
     job, [child] = ended["job_id"], row["child_job_ids"]

@@ -208,7 +208,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         (EarlierPart(worker_id="worker_9", attempt=2),),
         ["worker_9: the files of attempt 2 are not in the result", "rollback", "--include"],
     ),
-    "not_in_parent": (("x.py",), ["both sides changed x.py"]),
+    "not_in_parent": (("x.py",), ["this child job both changed x.py"]),
     "taken": (("worker_5",), ["merged by a person: worker_5"]),
     "taken_jobs": (("c1",), ["merged by a person: child job c1"]),
     "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),

@@ -223,8 +223,8 @@ def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
     verdict = judge(EXIT_0, Evidence(output="x", delivery=delivery))
     assert verdict.succeeded
     assert verdict.reason == (
-        "promised files are missing: a, b; saved only in the worker's directory, because git "
-        "ignores them: c; files changed outside the worker's worktree: /home/u/d"
+        "promised files are missing: a, b; git-ignored files, saved only in the worker's "
+        "directory: c; files changed outside the worker's worktree: /home/u/d"
     )
 
 

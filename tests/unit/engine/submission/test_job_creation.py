@@ -199,7 +199,7 @@ def test_a_refused_child_job_is_told_on_the_job_of_the_worker_that_asked() -> No
     assert (event.kind, event.job_id, event.worker_id) == ("child_job_refused", job.id, "worker_1")
     assert event.data == {
         "limit": "limit-children",
-        "detail": "limit reached: no child jobs of this worker remaining; "
+        "detail": "limit reached: this worker may start no more child jobs; "
         "do the rest of the work in this worker",
         "request": "more 0",
         "number": 1,
