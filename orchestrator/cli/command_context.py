@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.server_discovery import Address
-    from orchestrator.core.model.submission import Caller
+    from orchestrator.core.model.caller import Caller
     from orchestrator.engine.service.service import Service
     from orchestrator.security.http_client.http_retry import Waiting
 

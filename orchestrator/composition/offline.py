@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator.composition.server.job_manager import JobManager
 from orchestrator.config import load
-from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.engine.service.service import Service
 
 #: The caller of commands without a server: any user who may read the workspace.

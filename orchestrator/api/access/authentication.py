@@ -10,7 +10,7 @@ from orchestrator.api.access.audit import CALLER, READING
 from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.core.errors import Unauthorized
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.keys import hash_key
 

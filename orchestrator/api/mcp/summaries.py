@@ -8,8 +8,9 @@ from typing import Any
 
 from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
 from orchestrator.api.serializers.status import results
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Accepted, Caller
+from orchestrator.core.model.submission import Accepted
 from orchestrator.core.outcome.job.job_outcome import listed_workers, worker_pages_call
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut

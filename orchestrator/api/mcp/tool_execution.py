@@ -21,9 +21,10 @@ from orchestrator.api.serializers.answer_parts import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller, ConfigRequest
+from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.unknown_names import unknown_name

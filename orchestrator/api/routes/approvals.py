@@ -12,9 +12,9 @@ from orchestrator.api.routes.job_control import decided
 from orchestrator.api.routes.response_caching import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller
 from orchestrator.schemas import requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 

@@ -33,7 +33,7 @@ from orchestrator.api.serializers.status_cache import (
     status_bytes,
 )
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers

@@ -33,8 +33,8 @@ from orchestrator.api.streaming.waiting_connection import (
 )
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.requests.query_parameters import (
     EventFields,

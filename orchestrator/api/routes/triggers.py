@@ -22,7 +22,7 @@ from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import job_path, links
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery

@@ -22,10 +22,11 @@ from pydantic_core import PydanticSerializationError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision, Pause, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
-from orchestrator.core.model.submission import Accepted, Caller
+from orchestrator.core.model.submission import Accepted
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import Made
 from orchestrator.schemas import answers

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from orchestrator.api.serializers.answer_parts import links, moment_or_none
 from orchestrator.core.model.attempt.failure import START
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import Checkpoint
 from orchestrator.core.repository.git_refs import checkpoint_refs, hidden
 from orchestrator.engine.service.service import Service

@@ -32,10 +32,10 @@ from orchestrator.core.limits.usage_budgets import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.ports import Tree

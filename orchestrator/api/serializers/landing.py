@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.api.serializers.answer_parts import links
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import calls

@@ -27,8 +27,8 @@ from orchestrator.api.serializers.answer_parts import (
 from orchestrator.core.candidates.comparison import compared
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.attempt.agent_session import Session
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges, has_worktree, way_in

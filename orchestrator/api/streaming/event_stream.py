@@ -16,8 +16,8 @@ from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
 from orchestrator.engine.service.service import Service
 

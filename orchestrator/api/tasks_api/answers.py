@@ -12,9 +12,9 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
 from orchestrator.core.errors import Conflict, InvalidRequest
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter
 from orchestrator.core.repository.git_refs import short, worker_branch

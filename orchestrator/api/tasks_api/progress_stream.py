@@ -11,8 +11,8 @@ from orchestrator.api.streaming.event_stream import EventPage, EventStream, Fram
 from orchestrator.api.tasks_api.answers import STATUS_OF, clis
 from orchestrator.api.tasks_api.submission import task_uuid
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
 
 #: Seconds of silence before a heartbeat.

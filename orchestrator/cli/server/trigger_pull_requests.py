@@ -11,9 +11,9 @@ from pathlib import Path
 from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.service import Service

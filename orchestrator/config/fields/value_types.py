@@ -18,9 +18,9 @@ from pydantic import (
     WrapValidator,
 )
 
+from orchestrator.core.model.caller import Scope
 from orchestrator.core.model.job_settings import LARGEST_COUNT, MOST_SECONDS
 from orchestrator.core.model.machines import LABEL_PATTERN, label_text
-from orchestrator.core.model.submission import Scope
 from orchestrator.core.text.field_descriptions import DescribedFields
 
 

@@ -2,63 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import field
-from enum import StrEnum
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.job import Attempt, Callback, Job, TaskSpec, WorkerKey
+from orchestrator.core.model.job import Callback, Job, TaskSpec
 from orchestrator.core.model.job_settings import BUILT_IN, BY_WIRE_NAME, JobConfig
-
-
-class Scope(StrEnum):
-    """Scope of an API key; a key may have several scopes."""
-
-    #: The key grants access to everything.
-    ADMIN = "admin"
-    #: The key may submit jobs, and may see, cancel, and retry only its own jobs.
-    SUBMIT = "submit"
-    #: The key may see every job and the statistics, and may change nothing.
-    READ = "read"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Caller:
-    """An API key, or the attempt of a running worker.
-
-    A worker has no scopes: it sees and controls the jobs below it.
-    """
-
-    name: str
-    scopes: frozenset[Scope] = frozenset()
-    attempt: Attempt | None = None
-
-    @property
-    def signature(self) -> str:
-        """The caller's name in a reason such as "cancelled by ..."."""
-        return f"the caller (key {self.name})" if self.attempt is None else self.name
-
-    @property
-    def full_name(self) -> str:
-        """A unique name of the caller: a key's name, or ``<root job>/<worker>``."""
-        key = self.worker_key
-        return self.name if key is None else f"{key.root_id}/{key.worker_id}"
-
-    @property
-    def sees_all(self) -> bool:
-        return not self.scopes.isdisjoint({Scope.ADMIN, Scope.READ})
-
-    @property
-    def is_admin(self) -> bool:
-        return Scope.ADMIN in self.scopes
-
-    @property
-    def may_change(self) -> bool:
-        """False for a caller that may only read."""
-        return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
-
-    @property
-    def worker_key(self) -> WorkerKey | None:
-        return self.attempt.key if self.attempt else None
 
 
 @dataclass(frozen=True, init=False, slots=True)

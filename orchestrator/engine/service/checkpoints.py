@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.attempt.failure import START, Rollback, after, before
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref

@@ -21,10 +21,10 @@ from orchestrator.core.errors import (
     OrchestratorError,
     OtherBranch,
 )
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker, with_descendants
 from orchestrator.core.model.job_facts import Landed, Missing
 from orchestrator.core.model.states import JobStatus, MergeState
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.landing import (

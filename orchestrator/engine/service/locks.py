@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound
 from orchestrator.core.locks.lock_table import LockKind, LockLease, LockView
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access

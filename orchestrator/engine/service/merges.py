@@ -5,11 +5,12 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.scheduler_commands import Render
-from orchestrator.core.model.submission import Caller, ConfigRequest
+from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.ports import Store

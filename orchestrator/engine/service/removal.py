@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from orchestrator.core.errors import Conflict
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND

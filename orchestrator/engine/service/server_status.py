@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 
 from orchestrator.core.errors import NotFound, StoreError
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login

@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError, Unavailable
 from orchestrator.core.limits import admission
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, JobStatus
-from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.ports import Planner, Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.repository.git_refs import base_ref, dirty_ref

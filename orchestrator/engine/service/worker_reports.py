@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.submission import Caller
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports.read_models import Used
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.supervisor.supervisor import Supervisor

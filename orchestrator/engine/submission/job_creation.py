@@ -17,11 +17,12 @@ from orchestrator.core.limits.admission import (
 )
 from orchestrator.core.limits.usage_budgets import KeyLimits
 from orchestrator.core.model import dag
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import PLANNER, Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
+from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.outcome.job.reason import held_for_approval
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.ports.read_models import Availability

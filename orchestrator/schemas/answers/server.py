@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from orchestrator.core.model.submission import Scope
+from orchestrator.core.model.caller import Scope
 from orchestrator.schemas.answers.answer import Answer, Usd
 
 

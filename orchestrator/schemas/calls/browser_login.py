@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from orchestrator.core.model.submission import Scope
+from orchestrator.core.model.caller import Scope
 from orchestrator.schemas.answers.answer import Answer
 from orchestrator.schemas.fields.bounded_types import Wire, Word
 

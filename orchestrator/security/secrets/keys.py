@@ -6,7 +6,7 @@ import secrets
 from dataclasses import field
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.submission import Scope
+from orchestrator.core.model.caller import Scope
 from orchestrator.core.ports.launcher import Proof
 
 

@@ -12,6 +12,7 @@ from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Un
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.locks.lock_table import LockLease, LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.human_input import (
     PERSON,
     FeedbackGiven,
@@ -21,7 +22,7 @@ from orchestrator.core.model.human_input import (
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
+from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.ports import Page, Tree

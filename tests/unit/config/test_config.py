@@ -31,7 +31,7 @@ from orchestrator.config.settings import NAMED
 from orchestrator.config.yaml.key_insertion import with_key
 from orchestrator.config.yaml.key_paths import KeyPath
 from orchestrator.core.errors import ConfigError
-from orchestrator.core.model.submission import Scope
+from orchestrator.core.model.caller import Scope
 
 PRODUCT = Path(__file__).resolve().parents[3]
 KEY = "0123456789abcdef"

@@ -18,7 +18,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
-from orchestrator.core.model.submission import Scope
+from orchestrator.core.model.caller import Scope
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery

@@ -22,8 +22,8 @@ from orchestrator.core.errors import (
     NoSuchJob,
     NotFound,
 )
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import Job, Worker, WorkerKey
-from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import JobFilter, WorkerFilter
 from orchestrator.core.text.command_name import COMMAND

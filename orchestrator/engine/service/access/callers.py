@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from orchestrator.core.errors import INVALID_KEY, Unauthorized
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.security.secrets.keys import ApiKeys, hash_key
 

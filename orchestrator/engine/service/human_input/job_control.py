@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from orchestrator.core.errors import Conflict, InvalidRequest
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Pause, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.model.submission import Caller, ConfigRequest
+from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access.authorization import Access

@@ -6,9 +6,9 @@ from dataclasses import replace
 from orchestrator.core.errors import Conflict, InvalidRequest, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.admission import within_root
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import StopCause
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access

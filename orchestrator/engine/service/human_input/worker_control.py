@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from orchestrator.core.errors import Conflict, Unavailable
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NoRepository, NotFound
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.read_models import TranscriptStep
 from orchestrator.core.repository.change_reader import (

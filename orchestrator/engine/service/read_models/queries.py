@@ -9,8 +9,8 @@ from orchestrator.core.candidates.reviewer import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail, JobFilter
 from orchestrator.core.repository.repository import record_name

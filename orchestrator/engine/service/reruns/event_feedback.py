@@ -22,9 +22,9 @@ from orchestrator.core.errors import (
     Outdated,
 )
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.human_input import Comment, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.access.authorization import Access

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
 from orchestrator.core.gates.gate import GateFiles
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import (
     Comment,
     Feedback,
@@ -16,7 +17,6 @@ from orchestrator.core.model.human_input import (
     Side,
 )
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Agents, Store
 from orchestrator.core.repository.git_refs import landed_refs, short, start_ref, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler

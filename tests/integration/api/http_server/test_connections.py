@@ -10,7 +10,8 @@ from flask import Flask
 
 from orchestrator.api.http_server import connection_limits
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
-from orchestrator.core.model.submission import Caller, Submission
+from orchestrator.core.model.caller import Caller
+from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import Detail
 from tests.integration.api.conftest import DEADLINE_SECONDS, eventually
 from tests.integration.api.wire import Connection

@@ -9,10 +9,11 @@ from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
 from orchestrator.core.limits import admission
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.scheduler_commands import Start
-from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
+from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
 from orchestrator.engine.submission.job_creation import (
     ResolvedSubmission,

@@ -9,10 +9,10 @@ import pytest
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated, StoreAway
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
+from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.model.submission import Caller
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.reruns.event_feedback import PATIENCE_SECONDS, EventFeedback
