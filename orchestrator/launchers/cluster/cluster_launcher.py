@@ -33,7 +33,7 @@ from orchestrator.launchers.cluster.connection.link import is_filled, tcp_socket
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target
-from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
+from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.local_launcher import LocalLauncher
@@ -120,7 +120,7 @@ class ClusterLauncher:
         with their own file systems. ``demand`` returns how many waiting workers could
         run on more machines like the given one.
         """
-        self._exchange = FileExchange(worktrees)
+        self._exchange = ServerFiles(worktrees)
         self._local, self._settings = local, settings
         self._registry = NodeRegistry(settings.directory)
         self._agents, self._api, self._demand = agents, api, demand

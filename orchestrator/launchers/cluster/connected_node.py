@@ -18,12 +18,12 @@ from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
-from orchestrator.launchers.cluster.file_transfer import file_exchange
+from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
 )
-from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
+from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused
 from orchestrator.launchers.process.worker_process import never_started
@@ -65,13 +65,13 @@ class NodeAttempt:
     #: True from the report of the end, or from the loss of the node.
     is_ending: bool = False
 
-    def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
+    def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
         """Prepare for a node with its own file system, which will send back the attempt's files."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
             self.worktree = RunningWorktree(exchange, *place)
-        self.paths["files"] = file_exchange.archive_path(self.exit_path)
+        self.paths["files"] = server_files.archive_path(self.exit_path)
         self.had["files"] = 0
         if self.bases is not None:
             self.bases["files"] = 0

@@ -42,14 +42,14 @@ from orchestrator.launchers.cluster.connection.link import Link, Message, Window
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target, Tunnel
-from orchestrator.launchers.cluster.file_transfer import file_exchange
+from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
     ArchiveFigures,
     UnusableFiles,
     as_full_disk,
 )
-from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
+from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.cluster.lost_nodes import (
     GivenUpAttempt,
     LateEnds,
@@ -123,7 +123,7 @@ class NodeLinks:
         api: Target,
         least_memory_bytes: int,
         reports: LinkReports,
-        exchange: FileExchange,
+        exchange: ServerFiles,
     ) -> None:
         self._loop, self._code = loop, code_fingerprint()
         self._terms, self._registry, self._context = terms, registry, context
@@ -293,7 +293,7 @@ class NodeLinks:
         """Accept the end of a running attempt that an earlier server started."""
         node = self._node(name)
         attempt = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
-        files = file_exchange.stored_files(exit_path)
+        files = server_files.stored_files(exit_path)
         if files is not None:
             attempt.own_files(files, self._exchange)
         node.attempts[attempt_id] = attempt
@@ -657,7 +657,7 @@ class NodeLinks:
             "no space for the files of a worker on node %s; retrying", node.name,
             extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
         )  # fmt: skip
-        file_exchange.discard(attempt.exit_path)
+        server_files.discard(attempt.exit_path)
         attempt.had["files"], attempt.files_error = 0, None
         waits_until = self._loop.time() + _FULL_DISK_SECONDS
         while attempt.stop is None and self._loop.time() < waits_until:
@@ -690,7 +690,7 @@ class NodeLinks:
             exit = replace(exit, log_lost=True)
         stored = stored_end(attempt, exit, record)
         if attempt.files is not None:
-            file_exchange.forget(attempt.exit_path)
+            server_files.forget(attempt.exit_path)
         self._reports.ended(attempt.attempt_id, stored)
 
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:

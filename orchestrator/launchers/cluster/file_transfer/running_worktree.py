@@ -21,14 +21,14 @@ from orchestrator.launchers.cluster.connection.link import (
     packed,
     unpacked,
 )
-from orchestrator.launchers.cluster.file_transfer import file_exchange
+from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
     ArchiveFigures,
     as_full_disk,
     open_private,
 )
-from orchestrator.launchers.cluster.file_transfer.file_exchange import FileExchange
+from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 
 #: Maximum number of characters of a node's reason.
 _MOST_REASON = 500
@@ -38,11 +38,11 @@ class RunningWorktree:
     """Sends requests for one worktree, one at a time. Only the loop's thread may call."""
 
     def __init__(
-        self, exchange: FileExchange, attempt_id: str, exit_path: str, worktree: WorktreeFiles
+        self, exchange: ServerFiles, attempt_id: str, exit_path: str, worktree: WorktreeFiles
     ) -> None:
         self._exchange, self._attempt_id, self._exit_path = exchange, attempt_id, exit_path
         self._worktree = worktree
-        self._path = file_exchange.snapshot_path(exit_path)
+        self._path = server_files.snapshot_path(exit_path)
         self._number, self._had = 0, 0
         self._answer: asyncio.Future[Message] | None = None
         self._error: OSError | None = None

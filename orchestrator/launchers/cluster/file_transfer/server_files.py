@@ -28,7 +28,7 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 
 
-class FileExchange:
+class ServerFiles:
     def __init__(self, worktrees: ServerWorktrees | None) -> None:
         self._worktrees = worktrees
 
