@@ -194,7 +194,7 @@ PROC_MODULES = frozenset(
         "launchers.shim.worker_log",
         "launchers.spawner.early_fork",
         # The shim's readings of its worker: shares of memory, and the OOM scores that it sets.
-        "launchers.process.rlimits",
+        "launchers.process.worker_limits",
         "launchers.process.worker_process",
     )
 )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import rlimits
+from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
 from orchestrator.security import proc
@@ -32,7 +32,7 @@ class ControlGroups(Subreaper):
         self._base = plan["cgroup"]
         self._limits: Message = plan["limits"]
         self._controllers = plan["controllers"]
-        self._enter_limits = rlimits.entry(self._limits)
+        self._enter_limits = worker_limits.entry(self._limits)
         self._directory = ""
 
     def _start(
@@ -138,7 +138,7 @@ def limit_hit(directory: str, wanted: Message) -> str:
     memory.events).
     """
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
-        return rlimits.memory_words(wanted["memory"])
+        return worker_limits.memory_words(wanted["memory"])
     if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
         return f"the worker tried to run more than {wanted['processes']} processes and threads"
     return ""

@@ -1,7 +1,7 @@
 """Creates the object that starts, finds, and kills the processes of a shim's workers."""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
-from orchestrator.launchers.process import rlimits
+from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 
 
@@ -23,7 +23,7 @@ def containment_for(plan: Message) -> Subreaper:
         from orchestrator.launchers.containment.bubblewrap import Sandboxes
 
         return Sandboxes(plan)
-    enter = rlimits.entry(plan["limits"])
+    enter = worker_limits.entry(plan["limits"])
     if mode == "basic":
         from orchestrator.launchers.containment.process_group import ProcessGroups
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 
-from orchestrator.launchers.process import rlimits
+from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
 
@@ -54,7 +54,12 @@ def _serve(end: socket.socket, own_mounts: bool) -> None:
         _mount_proc()
     try:
         worker = start_worker(
-            launch["argv"], launch["cwd"], launch["env"], 0, 1, rlimits.entry(launch["limits"])
+            launch["argv"],
+            launch["cwd"],
+            launch["env"],
+            0,
+            1,
+            worker_limits.entry(launch["limits"]),
         )
     except SpawnFailed as error:
         _say(end, {"error": str(error)})

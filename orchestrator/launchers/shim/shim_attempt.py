@@ -13,7 +13,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, encoded
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
-from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
+from orchestrator.launchers.process.worker_limits import LimitWatch, hit_by_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
 from orchestrator.security import proc

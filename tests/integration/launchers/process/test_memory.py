@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
-from orchestrator.launchers.process.rlimits import LimitWatch, Memory
+from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
 from orchestrator.security import proc
 from tests.integration.launchers.containment.test_containment import opened
 
