@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.composition.settings.repository import landing_of, repository_of
 from orchestrator.config import load, project_root
-from orchestrator.engine.worktrees.user_checkout import AFTER
+from orchestrator.engine.worktrees.user_checkout_changes import AFTER
 from orchestrator.git import BranchRestore, Landing, between, of_worker
 from orchestrator.workspace import WorkspaceLayout
 

@@ -52,7 +52,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.setup_commands import why_failed
-from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
+from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, Worktrees
 
 logger = logging.getLogger(__name__)

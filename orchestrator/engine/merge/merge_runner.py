@@ -45,7 +45,7 @@ from orchestrator.engine.merge.merge_record import (
     overruled_above,
 )
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.engine.worktrees.user_checkout import at_work
+from orchestrator.engine.worktrees.user_checkout_changes import at_work
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 

@@ -19,7 +19,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
-from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
+from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

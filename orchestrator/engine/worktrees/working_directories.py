@@ -57,7 +57,7 @@ from orchestrator.engine.worktrees.branch_tips import (
 from orchestrator.engine.worktrees.checkpoint_commits import CheckpointPlace, Checkpoints
 from orchestrator.engine.worktrees.conflict_resolution import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
-from orchestrator.engine.worktrees.user_checkout import UsersCheckout
+from orchestrator.engine.worktrees.user_checkout_changes import UsersCheckout
 from orchestrator.engine.worktrees.worktree_lifetime import (
     NAME,
     OpenedWorktrees,

@@ -8,8 +8,8 @@ import pytest
 
 from orchestrator.core.model.repository_changes import RefMove, state_name
 from orchestrator.core.repository.repository import Repository
-from orchestrator.engine.worktrees import user_checkout
-from orchestrator.engine.worktrees.user_checkout import BEFORE, UsersCheckout
+from orchestrator.engine.worktrees import user_checkout_changes
+from orchestrator.engine.worktrees.user_checkout_changes import BEFORE, UsersCheckout
 from orchestrator.workspace.layout import WorkspaceLayout
 
 LOCK = "git index.lock"
@@ -50,7 +50,7 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
     after: Sequence[Mapping[str, str]],
     told: Sequence[str],
 ) -> None:
-    monkeypatch.setattr(user_checkout, "LEFT_SECONDS", 0.0)
+    monkeypatch.setattr(user_checkout_changes, "LEFT_SECONDS", 0.0)
     repository = cast(Repository, cast(Any, Looks(before, *after)))
     checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
     checkout.note("0badc0de")
