@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.doctor.host_tools import host_checks
+from orchestrator.cli.doctor.project_tools import host_checks
 from tests.acceptance.embedding import PRODUCT, embedded, run
 from tests.support.programs import need
 

@@ -17,10 +17,10 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.doctor.agents import agent_checks
 from orchestrator.cli.doctor.check import HealthCheck
 from orchestrator.cli.doctor.config import config_checks
-from orchestrator.cli.doctor.host_tools import host_checks
 from orchestrator.cli.doctor.install import install_checks
 from orchestrator.cli.doctor.leftover_processes import leftover_check
 from orchestrator.cli.doctor.machine import machine_checks, repository_space
+from orchestrator.cli.doctor.project_tools import host_checks
 from orchestrator.cli.doctor.server import server_checks
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import pasteable

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli.doctor.host_tools import host_checks
+from orchestrator.cli.doctor.project_tools import host_checks
 
 
 @pytest.fixture
