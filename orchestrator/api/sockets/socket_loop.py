@@ -18,7 +18,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 from orchestrator.engine.runtime.background import PrestartedThreadPool
-from orchestrator.engine.service.read_models.queries import Listener
+from orchestrator.engine.service.read_models.job_details import Listener
 
 T = TypeVar("T")
 

@@ -27,9 +27,9 @@ from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, Throughput
+from orchestrator.engine.service.read_models.job_details import Queries
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.read_models.job_lists import ReadModels
-from orchestrator.engine.service.read_models.queries import Queries
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus

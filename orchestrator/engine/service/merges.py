@@ -20,7 +20,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
-from orchestrator.engine.service.read_models.queries import Queries
+from orchestrator.engine.service.read_models.job_details import Queries
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_conflicts,
     check_job_ended,
