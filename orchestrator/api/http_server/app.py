@@ -13,6 +13,7 @@ from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http import problems
+from orchestrator.api.http.compression import compress_answers
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
@@ -23,13 +24,13 @@ from orchestrator.api.routes import (
     mcp,
     merge_and_landing,
     pages,
-    response_caching,
     streams,
     triggers,
     worker_control,
 )
+from orchestrator.api.routes.json_answers import SharedReads
 from orchestrator.api.routes.read_models import changes, events_needs_usage, workers
-from orchestrator.api.routes.response_caching import Repeats, SharedReads
+from orchestrator.api.routes.repeated_polls import Repeats
 from orchestrator.api.routes.server import browser_login, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
@@ -116,7 +117,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.openapi"] = cache(_openapi_document)
     metrics.observe(app)
     problems.register(app)
-    response_caching.compress_answers(app)
+    compress_answers(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ from orchestrator.api.http_server.connection_limits import (
     end_late,
 )
 from orchestrator.api.options import MIB
-from orchestrator.api.routes.response_caching import Repeats
+from orchestrator.api.routes.repeated_polls import Repeats
 from orchestrator.core.errors import OrchestratorError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.job_control import decided
-from orchestrator.api.routes.response_caching import json_answer, tagged_answer
+from orchestrator.api.routes.json_answers import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.caller import Caller

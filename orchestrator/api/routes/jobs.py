@@ -12,14 +12,8 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_report_name
-from orchestrator.api.routes.response_caching import (
-    Again,
-    Repeated,
-    let_repeat,
-    tagged_answer,
-    tagged_bytes,
-    tagged_with_left,
-)
+from orchestrator.api.routes.json_answers import tagged_answer, tagged_bytes, tagged_with_left
+from orchestrator.api.routes.repeated_polls import Again, Repeated, let_repeat
 from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes

@@ -11,7 +11,7 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
-from orchestrator.api.routes.response_caching import JSON, json_answer
+from orchestrator.api.routes.json_answers import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
 from orchestrator.api.serializers.answer_parts import encoded, moment
 from orchestrator.api.sockets.response_writers import Reply

@@ -18,7 +18,7 @@ from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, text_result
 from orchestrator.api.mcp.tools_file import definitions
-from orchestrator.api.routes.response_caching import JSON
+from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
 from orchestrator.api.sockets.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery

@@ -10,7 +10,7 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
-from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.api.serializers.status import missing_changes, outside_work, workers_by_job

@@ -8,7 +8,7 @@ from orchestrator import __version__
 from orchestrator.api.access.authentication import service
 from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
-from orchestrator.api.routes.response_caching import JSON, json_answer
+from orchestrator.api.routes.json_answers import JSON, json_answer
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
 

@@ -12,7 +12,7 @@ from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.log_response import log_part, text_file
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response_caching import JSON
+from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.status import wait_answer
 from orchestrator.api.sockets.response_writers import Reply

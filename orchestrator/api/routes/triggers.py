@@ -18,7 +18,7 @@ from orchestrator.api.access.rate_limits import RateLimit
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.options import MIB, ApiOptions
-from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path, links
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.lazy_dataclass import dataclass

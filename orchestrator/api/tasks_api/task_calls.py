@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
-from orchestrator.api.routes.response_caching import JSON
+from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.api.tasks_api import answers

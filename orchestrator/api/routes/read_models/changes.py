@@ -17,7 +17,7 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response_caching import JSON, tagged_answer, tagged_bytes
+from orchestrator.api.routes.json_answers import JSON, tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.schemas import answers

@@ -11,7 +11,7 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
-from orchestrator.api.routes.response_caching import tagged_answer
+from orchestrator.api.routes.json_answers import tagged_answer
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_lists import need_answer

@@ -9,7 +9,7 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response_caching import tagged_answer, tagged_bytes
+from orchestrator.api.routes.json_answers import tagged_answer, tagged_bytes
 from orchestrator.api.serializers.worker_columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.read_models import WorkerFilter

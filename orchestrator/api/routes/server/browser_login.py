@@ -22,7 +22,7 @@ from orchestrator.api.access.browser_sessions import BrowserSession
 from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError
-from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
 from orchestrator.schemas import calls
 from orchestrator.schemas.requests.query_parameters import NoQuery

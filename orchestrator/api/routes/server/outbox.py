@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
-from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import moment, moment_or_none
 from orchestrator.core.ports.outbox import (
     EntryFilter,

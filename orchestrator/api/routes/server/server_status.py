@@ -15,7 +15,7 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.routes.response_caching import json_answer
+from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.caller import Scope

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.waitress_server import serve
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.routes.response_caching import AGAIN, HEAD, MOST_REPEATED, Repeated, Repeats
+from orchestrator.api.routes.repeated_polls import AGAIN, HEAD, MOST_REPEATED, Repeated, Repeats
 from orchestrator.api.serializers.status_cache import MOST_QUICK_CHANGES
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission

@@ -1,0 +1,150 @@
+"""Converts answers to HTTP responses in JSON: adds ETags, and shares reads among callers."""
+
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from http import HTTPStatus
+from typing import Generic, TypeVar
+
+from flask import Response, current_app, g, request
+from pydantic import BaseModel
+
+from orchestrator.api.access.authentication import caller
+from orchestrator.api.http.compression import WHOLE_TAG
+from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
+from orchestrator.core.lazy_dataclass import dataclass
+
+JSON = "application/json"
+REVALIDATE = "private, no-cache"
+
+Value = TypeVar("Value")
+
+
+class _Read(Generic[Value]):
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        #: The value; None: the read failed.
+        self.value: Value | None = None
+        #: The next read, for callers that came during this read, because this read may lack newer
+        #: changes.
+        self.next: _Read[Value] | None = None
+
+
+class SharedReads(Generic[Value]):
+    """Reads whose results concurrent callers share. Any thread may call.
+
+    A call during a read waits for the next read, because the running read may lack newer changes.
+    Without sharing, each reader of a large job would hold the whole job in memory.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[Hashable, _Read[Value]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the result of ``make``. Concurrent callers with the same ``key`` share one result.
+
+        Raises the errors of ``make``.
+        """
+        with self._lock:
+            running = self._running.get(key)
+            if running is None:
+                mine, is_maker = self._running.setdefault(key, _Read()), True
+            else:
+                is_maker = running.next is None
+                mine = running.next = running.next or _Read()
+        if not is_maker:
+            mine.ended.wait()
+            return make() if mine.value is None else mine.value
+        if running is not None:
+            running.ended.wait()
+        return self._make(key, mine, make)
+
+    def _make(self, key: Hashable, mine: _Read[Value], make: Callable[[], Value]) -> Value:
+        try:
+            mine.value = make()
+            return mine.value
+        finally:
+            with self._lock:
+                if mine.next is None:
+                    del self._running[key]
+                else:
+                    self._running[key] = mine.next
+            mine.ended.set()
+
+
+def json_answer(
+    answer: BaseModel,
+    status: HTTPStatus = HTTPStatus.OK,
+    location: str | None = None,
+    *,
+    has_nulls: bool = False,
+) -> Response:
+    body = encoded(answer, has_nulls=has_nulls)
+    response = Response(body, status=int(status), mimetype=JSON)
+    response.headers["Cache-Control"] = "no-store"
+    if location is not None:
+        response.headers["Location"] = location
+    return response
+
+
+def tagged_answer(make: Callable[[], BaseModel]) -> Response:
+    """Return an answer with an ETag, or a 304 if the caller already has this version.
+
+    Equal reads of one caller at the same time are computed once.
+    """
+    return _shared(lambda: _tagged(make()))
+
+
+def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
+    """Return an answer as ``tagged_answer`` does.
+
+    ``make`` returns an encoded answer, and the remaining quota.
+    """
+
+    def made() -> _Tagged:
+        lasting, left = make()
+        return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
+
+    return _shared(made)
+
+
+def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
+    """Return an answer as ``tagged_answer`` does. ``make`` returns an encoded answer."""
+
+    def made() -> _Tagged:
+        body = make()
+        return _Tagged(tagged(body).tag, body)
+
+    return _shared(made, mimetype)
+
+
+def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
+    reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
+    asked = (*sorted((request.view_args or {}).items()), request.query_string, mimetype)
+    found = reads.get((request.endpoint, *asked, caller().full_name), make)
+    if found.is_whole:
+        setattr(g, WHOLE_TAG, found.tag)
+    headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
+    if request.if_none_match.contains_weak(found.tag):
+        return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(found.body, mimetype=mimetype, headers=headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    tag: str
+    body: bytes
+    #: False if the body contains the remaining time, which the tag ignores.
+    is_whole: bool = True
+
+
+def _tagged(answer: BaseModel) -> _Tagged:
+    """Return the encoded answer and its weak ETag.
+
+    The tag ignores the remaining time, so that its decrease alone does not cause a new answer.
+    """
+    lasting = tagged(encoded(answer, without=RUNNING_DOWN))
+    left = getattr(answer, "left", None)
+    if left is None:
+        return _Tagged(lasting.tag, lasting.body)
+    return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)

@@ -1,0 +1,191 @@
+"""Answers repeated polls in the server's event loop.
+
+A client that polls sends the same bytes each time. The loop sends the stored answer again while
+this answer is current. The loop does not call the application, because the switch to a thread costs
+more than the answer.
+"""
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from flask import current_app, request
+
+from orchestrator.api.access.authentication import caller
+from orchestrator.api.access.rate_limits import RateLimits
+from orchestrator.api.http.metrics import Metrics
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.lazy_dataclass import dataclass
+
+#: Keys in a request's environment: the bytes of the request, and the function that returns its
+#: current answer.
+HEAD, AGAIN = "orchestrator.head", "orchestrator.again"
+#: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
+MOST_REPEATED = 512
+LONGEST_HEAD = 2048
+#: Headers that are not stored, because each repeated answer gets new values.
+_OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
+#: The parameter ``since_seq`` in the request line, which differs between the polls of one client.
+#: It is ignored when requests are compared, except in a request with a tag.
+_SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
+_TAG = b"if-none-match:"
+_NOT_MODIFIED = "304"
+#: Environment keys of requests whose answers are never repeated, because they have a body, or a
+#: session that may end.
+_MORE_THAN_THE_HEAD = frozenset(
+    {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
+)
+
+Pieces = Sequence[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The current body of an answer, in pieces, and its weak ETag."""
+
+    tag: str
+    pieces: Pieces
+
+
+#: Function that returns the current answer, or None if the application must answer. The first
+#: argument is True for a body in gzip. The second is the request's ``since_seq``; None means the
+#: ``since_seq`` of the first request.
+Again = Callable[[bool, int | None], Repeated | None]
+
+
+def let_repeat(current: Again) -> None:
+    """Let the server's event loop answer later requests that equal the current request.
+
+    The loop calls ``current`` for the body of each such answer. Any thread may call ``current``.
+    Each answer counts toward the caller's rate limit.
+    """
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    metrics: Metrics = current_app.extensions["orchestrator.metrics"]
+    name, route = caller().full_name, request.url_rule.rule if request.url_rule else "none"
+
+    def again(packed: bool, since: int | None) -> Repeated | None:
+        began = time.perf_counter()
+        found = current(packed, since)
+        if found is None or limits.reads.take(name):
+            return None  # above the limit, the application answers with 429
+        metrics.count("GET", route, HTTPStatus.OK, began)
+        return found
+
+    request.environ[AGAIN] = again
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An earlier answer: its head, and the function that returns the current body."""
+
+    #: The status line and the headers that do not change.
+    head: bytes
+    again: Again
+    is_packed: bool
+    #: The ETag of a 304, which is repeated only while this ETag is current; empty for an answer
+    #: with a body.
+    unchanged: str
+
+
+class Repeats:
+    """WSGI middleware that stores answers, and sends them again while they are current.
+
+    Wraps all other middleware. Any thread may call.
+    """
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self._answered: OrderedDict[tuple[bytes, str], _Answered] = OrderedDict()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if HEAD not in environ or not _may_be_repeated(environ):
+            return self._application(environ, start_response)
+
+        def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+            if AGAIN in environ:
+                self._keep(environ, status, headers)
+            # Return waitress' own method, because the socket loop finds the connection through this
+            # method.
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)
+
+    def _keep(
+        self, environ: WSGIEnvironment, status: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        lines = [f"HTTP/1.1 {status}"]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OWN_HEADERS]
+        found = _Answered(
+            "\r\n".join([*lines, ""]).encode("latin-1"),
+            environ[AGAIN],
+            is_packed=("Content-Encoding", "gzip") in headers,
+            unchanged=dict(headers)["ETag"] if status.startswith(_NOT_MODIFIED) else "",
+        )
+        key = (_parts(environ[HEAD])[0], environ["REMOTE_ADDR"])
+        with self._lock:
+            self._answered[key] = found
+            self._answered.move_to_end(key)
+            if len(self._answered) > MOST_REPEATED:
+                self._answered.popitem(last=False)
+
+    def answer(self, head: bytes, address: str) -> Pieces | None:
+        """Return the complete answer to a request; None if the application must answer.
+
+        ``head``: the bytes of the request. ``address``: the client's address.
+        """
+        request, since = _parts(head)
+        key = (request, address)
+        found = self._answered.get(key)
+        if found is None:
+            return None
+        try:
+            current = found.again(found.is_packed, since)
+        except OrchestratorError:
+            current = None  # the application answers with the error
+        tag = f'W/"{current.tag}"' if current else ""
+        if current is None or found.unchanged not in ("", tag):
+            with self._lock:
+                self._answered.pop(key, None)
+            return None
+        lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
+        if found.unchanged:
+            return [found.head, f"{lines}\r\n".encode()]
+        length = sum(map(len, current.pieces))
+        return [found.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _parts(head: bytes) -> tuple[bytes, int | None]:
+    """Return a request's head without the parameter ``since_seq``, and this parameter's value.
+
+    The value is None if the request lacks the parameter.
+    """
+    found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
+    if found is None:
+        return head, None
+    return found[1] + head[found.end() :], int(found[2])
+
+
+def _may_be_repeated(environ: WSGIEnvironment) -> bool:
+    """True for a GET without body and cookie, on a connection that stays open.
+
+    A request with a cookie needs the application, which knows if the cookie is still valid.
+    """
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        and len(environ[HEAD]) <= LONGEST_HEAD
+        and environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
+        and not _MORE_THAN_THE_HEAD & environ.keys()
+    )
