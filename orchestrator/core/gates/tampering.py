@@ -17,16 +17,9 @@ from typing import Any
 
 from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
-from orchestrator.core.gates.findings import (
-    LONGEST_SHOWN,
-    MOST_LISTED,
-    Flaw,
-    Ran,
-    Reading,
-    lost_tests,
-    new_flaws,
-)
+from orchestrator.core.gates.findings import Flaw, Ran, Reading, lost_tests, new_flaws
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
+from orchestrator.core.gates.gate_results import LONGEST_SHOWN, MOST_LISTED
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed

@@ -9,8 +9,8 @@ from dataclasses import replace
 from zlib import crc32
 
 from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
-from orchestrator.core.gates.findings import in_words, passed_in_doubt
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
+from orchestrator.core.gates.gate_results import in_words, passed_in_doubt
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import (

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from orchestrator.core.candidates.selection import chosen
-from orchestrator.core.gates.findings import for_the_next_attempt
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.gates.gate_results import for_the_next_attempt
 from orchestrator.core.model.attempt.agent_session import is_rolled_back
 from orchestrator.core.model.attempt.delivered_work import promised_in_words
 from orchestrator.core.model.attempt.failure import (

@@ -16,8 +16,9 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading, has_no_details
+from orchestrator.core.gates.findings import Flaw, Ran, Reading
 from orchestrator.core.gates.gate import Gate
+from orchestrator.core.gates.gate_results import has_no_details
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Directory in the workspace.

@@ -11,7 +11,7 @@ from itertools import islice
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
-from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
+from orchestrator.core.gates.findings import Ran, SecretScan
 from orchestrator.core.gates.gate import (
     Check,
     Gate,
@@ -24,6 +24,7 @@ from orchestrator.core.gates.gate import (
     GateSource,
     GateStatus,
 )
+from orchestrator.core.gates.gate_results import did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_of
 from orchestrator.core.gates.run_comparison import confirmed, counted, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (

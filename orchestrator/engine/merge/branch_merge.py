@@ -12,8 +12,8 @@ from itertools import islice
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import language_of
-from orchestrator.core.gates.findings import did_not_run
 from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.gates.gate_results import did_not_run
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.dag import sources
 from orchestrator.core.model.job import Job, Worker

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from orchestrator.core.gates.findings import passed_in_doubt
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
+from orchestrator.core.gates.gate_results import passed_in_doubt
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (

@@ -4,20 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.gates.findings import (
+from orchestrator.core.gates.findings import Flaw, Ran, Reading, lost_tests, with_exit
+from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
+from orchestrator.core.gates.gate_results import (
     LOST,
     NONE_LEFT,
-    Flaw,
-    Ran,
-    Reading,
     for_the_next_attempt,
     in_words,
-    lost_tests,
     needs_base,
     result_of,
-    with_exit,
 )
-from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
 from orchestrator.core.gates.removed_tests import RemovedTest
 from orchestrator.core.text.path_patterns import matches
 

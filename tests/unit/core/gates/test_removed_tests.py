@@ -2,8 +2,9 @@
 
 import pytest
 
-from orchestrator.core.gates.findings import LOST, Ran, Reading, result_of
+from orchestrator.core.gates.findings import Ran, Reading
 from orchestrator.core.gates.gate import Gate, GateReport, Leave
+from orchestrator.core.gates.gate_results import LOST, result_of
 from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
 
 GATE = Gate(

@@ -1,0 +1,330 @@
+"""The result of a gate for a change, from the findings of its runs. Pure."""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
+from orchestrator.core.gates.findings import (
+    EXIT_KEY,
+    MOST_OUTPUT,
+    Flaw,
+    Ran,
+    Reading,
+    failing_tests,
+    lost_tests,
+    new_flaws,
+)
+from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
+from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
+from orchestrator.core.text.formatting import lazy_pattern, listed
+from orchestrator.core.text.path_patterns import matching
+
+#: Maximum number of findings of one gate that are shown.
+MOST_LISTED = 50
+#: Maximum number of characters of one finding.
+LONGEST_SHOWN = 300
+
+
+def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+    """True if the result must be compared with the gate's findings on the base.
+
+    ``touched``: the changed paths; the value is True if the base has the path.
+    """
+    if ran.missing:
+        return False
+    if ran.rewritten and not ran.broken:
+        return True
+    if not ran.passed and gate.new_only:
+        return True
+    if ran.reading.has_no_tests and not ran.broken:
+        return not gate.tests_may_vanish
+    return may_have_lost_tests(gate, ran, touched)
+
+
+def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+    """True if tests of the base may be missing in the run.
+
+    Any change can make tests skip, but only a change of tests or their configuration can remove
+    tests. The size of the change does not matter: one added line can exclude a whole file.
+    """
+    if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
+        return False
+    can_be_gone = any(can_remove(gate, path, there) for path, there in touched.items())
+    return can_be_gone or bool(ran.reading.skipped)
+
+
+#: Permits the removal of no test.
+NONE_MAY_GO = RemovedTest()
+
+
+def result_of(
+    gate: Gate,
+    ran: Ran,
+    base: Ran | None,
+    touched: Collection[str],
+    removal: RemovedTest = NONE_MAY_GO,
+) -> GateResult:
+    """Return the result of a run, compared with the run on the base, if there is one.
+
+    ``touched``: the changed paths.
+    """
+    result = GateResult(
+        name=gate.name,
+        status=GateStatus.PASSED,
+        required=gate.required,
+        seconds=round(ran.seconds, 3),
+        tests=None if ran.reading.passed is None else len(ran.reading.passed),
+        note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
+        log=ran.log,
+    )
+    result = _decide(ran)(gate, ran, base, result, removal)
+    if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
+        result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
+    if result.status is GateStatus.PASSED:
+        return replace(result, failed_tests=ran.reading.failed_tests[:LONGEST_SHOWN])
+    return replace(result, output=ran.output[-MOST_OUTPUT:])
+
+
+_Decide = Callable[[Gate, Ran, Ran | None, GateResult, RemovedTest], GateResult]
+
+
+def _decide(ran: Ran) -> _Decide:
+    if ran.broken:
+        return _broken
+    return _without_tests if ran.reading.has_no_tests else _judged
+
+
+def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
+    """Return the result of a gate that could not judge the change.
+
+    The result can block the change only if a person requested the gate, or if the gate is the
+    built-in scan for secrets. A result with the cause NOTHING_CHANGED never blocks.
+    """
+    matters = gate.is_asked_for or gate.is_secret_scan
+    is_broken = matters and cause is not GateCause.NOTHING_CHANGED
+    return GateResult(
+        name=gate.name,
+        status=GateStatus.BROKEN if is_broken else GateStatus.SKIPPED,
+        required=gate.required,
+        note=note,
+        cause=cause,
+    )
+
+
+def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+    unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
+    return replace(result, status=unrun.status, note=unrun.note, cause=cause)
+
+
+#: Causes of a run without a verdict. The change may be at fault, unless the run on the base had no
+#: verdict either.
+_MAY_BE_CAUSED = frozenset(
+    {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
+)
+
+
+def _broken(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, _: RemovedTest
+) -> GateResult:
+    cause = ran.cause or GateCause.ERROR
+    if base is None or not base.broken:
+        found = _unrun(gate, cause, ran.broken, result)
+        blocks = cause in _MAY_BE_CAUSED
+        return replace(found, status=GateStatus.BROKEN) if blocks else found
+    found = _unrun(
+        gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
+    )
+    is_asked_for = found.status is GateStatus.BROKEN
+    return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
+
+
+def _without_tests(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+) -> GateResult:
+    now, before = ran.reading, _usable(base)
+    may_all_go = gate.tests_may_vanish or removal.allows_all
+    lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
+    failures = [f"{name}: {LOST}" for name in lost]
+    if base is not None and base.passed and before.passed is None and not may_all_go:
+        failures = [NONE_LEFT]
+    if failures:
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(failures),
+            advice=removal.advice(lost),
+            digest=digest_of(lost or failures),
+        )
+    skipped = f"no test ran: all {len(now.skipped)} tests are skipped"
+    note = skipped if now.skipped else "no tests found"
+    found = _unrun(gate, GateCause.NO_TESTS, note, result)
+    # If the task may remove all of these tests, their absence blocks nothing.
+    return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
+
+
+def _judged(
+    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+) -> GateResult:
+    before, flaws = _usable(base), ran.reading.flaws
+    none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
+    if none_passes and flaws and not gate.is_asked_for:
+        # Packages of the project may be missing on this machine. New findings cannot be
+        # distinguished from old findings then.
+        return _as_at_base(gate, ran, replace(result, known=len(flaws)))
+    new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
+    known = len(flaws) - len(new)
+    lost = _forbidden(gate, ran.reading, before, removal)
+    failures = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
+    if failures:
+        return replace(
+            result,
+            status=GateStatus.FAILED,
+            failures=_shortened(failures),
+            known=known,
+            advice=removal.advice(lost) if lost else "",
+            digest=_digest(ran.reading, new, lost),
+        )
+    result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
+    return _as_at_base(gate, ran, result) if known and has_no_details(ran.reading) else result
+
+
+def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
+    """Return a digest of the new findings and the missing tests.
+
+    The digest of tests includes their messages, because a changed message shows progress. The
+    result is "" if the only new finding is an exit code, and no test is missing.
+    """
+    if all(each.key == EXIT_KEY for each in new) and not lost:
+        return ""
+    reports = reading.passed is not None
+    keys = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
+    return digest_of([*keys, *(f"{name}|lost" for name in lost)])
+
+
+def _usable(base: Ran | None) -> Reading:
+    """Return the findings on the base. If the base has no verdict, return no findings.
+
+    Without findings on the base, every finding counts against the change.
+    """
+    return base.reading if base is not None and not base.broken else Reading()
+
+
+def has_no_details(reading: Reading) -> bool:
+    """True if the run failed without details: it has only an exit code, or no test passed."""
+    is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
+    return bool(reading.flaws) and (reading.passed == () or is_alike)
+
+
+def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
+    what = "already fails" if ran.reading.passed is None else "tests already fail"
+    first = ran.reading.flaws[0]
+    error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
+    words = f"{what} on the base commit: {error}"
+    found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
+    # The baseline excuses an exit code and findings of tests that ran. It does not excuse errors
+    # that kept tests from running.
+    is_excused = not all(each.is_error for each in ran.reading.flaws)
+    is_known = is_excused or found.status is not GateStatus.BROKEN
+    return replace(found, status=GateStatus.KNOWN) if is_known else found
+
+
+#: The line of an output that describes the error, in the format of Python, Node, Go, Rust, or make.
+_ERROR = lazy_pattern(
+    r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
+    re.MULTILINE,
+)
+
+
+def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
+    if flaw.key != EXIT_KEY:
+        return flaw.text
+    found = _ERROR.search(ran.output)
+    printed = failing_tests(ran.output) or (found[1] if found else "")
+    return f"{flaw.text}: {printed}"[:LONGEST_SHOWN] if printed else flaw.text
+
+
+LOST = "passed on the base commit, but does not run now"
+NONE_LEFT = "tests ran on the base commit, but none runs now"
+
+
+def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
+    """Return the missing tests that make the gate fail.
+
+    If no changed file can remove tests, and the run has no finding, only skipped tests make the
+    gate fail. The other missing tests probably have a new name, because product code can change the
+    parameters in a test's name.
+    """
+    if gate.tests_may_vanish:
+        return []
+    lost = lost_tests(now, before)
+    skipped = _skipped(lost, now.skipped)
+    if not removal.files and not now.flaws:
+        return skipped
+    known = [*(before.passed or ()), *(each.key for each in before.flaws)]
+    return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
+
+
+#: pytest's name for a test without parameters, which it skips.
+_NO_PARAMETERS = "NOTSET]"
+
+
+def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
+    names = {*skipped}
+    modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
+    unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
+    heads = (*modules, *(each.removesuffix(_NO_PARAMETERS) for each in unset))
+    return [each for each in tests if each in names or each.startswith(heads)]
+
+
+def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
+    found = matching(sorted(touched), gate.configured_by)
+    if not found:
+        return ""
+    return f"the change modifies settings of this gate: {listed(found)}"
+
+
+def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
+    shown = [each[:LONGEST_SHOWN] for each in texts[:MOST_LISTED]]
+    more = len(texts) - len(shown)
+    return (*shown, f"... and {more} more") if more else tuple(shown)
+
+
+def passed_in_doubt(name: str, failed_tests: str) -> str:
+    return f"gate {name} passed, although its output reports failed tests: {failed_tests}"
+
+
+def in_words(result: GateResult) -> str:
+    """Return in one line why a gate blocks the change."""
+    if result.status is GateStatus.BROKEN:
+        return f"gate {result.name} did not run: {result.note}"
+    failures = listed(result.failures, 3, "; ")
+    return f"gate {result.name} failed: {failures}{advice_on(result)}"
+
+
+def advice_on(result: GateResult) -> str:
+    return f"; {result.advice}" if result.advice else ""
+
+
+def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
+    """Return text about failed gates for the prompt of the next attempt; empty if no gate blocks.
+
+    ``room``: maximum number of characters.
+    """
+    blocking = [each for each in results if each.blocks]
+    if not blocking:
+        return ""
+    share = max(300, room // len(blocking))
+    parts = [_section(each, share) for each in blocking]
+    words = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
+    return "\n\n".join([words, *parts])[:room]
+
+
+def _section(result: GateResult, room: int) -> str:
+    lines = [f"Gate {result.name}: {result.outcome.words}"]
+    lines += [result.note] if result.note else []
+    lines += [f"- {each}" for each in result.failures]
+    text = "\n".join(lines)[: room * 2 // 3]
+    left = room - len(text) - 40
+    end = result.output[-left:] if left > 200 else ""
+    return f"{text}\nThe end of the gate's output:\n{end}" if end.strip() else text
