@@ -156,13 +156,13 @@ class CommitReader(ABC):
         return commits.contains(self.place().git, commit, ancestor)
 
     def changed(self, start: str, end: str) -> Sequence[str]:
-        return commits.changed(self.place().git, start, end)
+        return commit_diffs.changed(self.place().git, start, end)
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        return commits.touched(self.place().git, start, end)
+        return commit_diffs.touched(self.place().git, start, end)
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
-        return commits.moved(self.place().git, start, end)
+        return commit_diffs.moved(self.place().git, start, end)
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         place = self.place()

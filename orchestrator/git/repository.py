@@ -38,7 +38,7 @@ from orchestrator.git.repository_location import (
     has_repository,
     place_of,
 )
-from orchestrator.git.worktrees import ignored_files, node_worktrees
+from orchestrator.git.worktrees import ignored_files, node_worktrees, worktree_files
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -519,7 +519,7 @@ class GitRepository(CommitReader):
         place, found = self.place(), self.place().whole(directory)
         git = place.worktrees.git_of(found)
         submodules.check_clean(git, found.admin, place.top, now, then)
-        commits.bring(git, now, then)
+        worktree_files.bring(git, now, then)
         submodules.move(git, found.admin, place.top, now, then)
 
     def files(self, commit: str) -> CommitFiles:
@@ -572,7 +572,7 @@ class GitRepository(CommitReader):
     ) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
-        commits.lay_out(worktrees.git_of(found), commit, base, swap)
+        worktree_files.lay_out(worktrees.git_of(found), commit, base, swap)
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
@@ -581,7 +581,7 @@ class GitRepository(CommitReader):
     def restore(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
-        commits.restore(worktrees.git_of(found), commit)
+        worktree_files.restore(worktrees.git_of(found), commit)
         self._refill(found, commit)
 
     def ways_to_merge(self) -> str:

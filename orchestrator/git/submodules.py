@@ -22,7 +22,8 @@ from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit_creation import commit_tree, fixed, free, put_modules, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, free, put_modules, tree_of
+from orchestrator.git.commits.commit_diffs import fixed
 from orchestrator.git.commits.staged_entries import LINK
 
 logger = logging.getLogger(__name__)

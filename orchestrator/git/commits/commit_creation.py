@@ -17,18 +17,16 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.outcome.shortage_errors import is_full_disk
-from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
-from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
-from orchestrator.git.command.git_sessions import shared_part
-from orchestrator.git.command.private_index import edited_tree, private_index
+from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import ID_LENGTHS
 from orchestrator.git.command.runner import FROM_INPUT, ITSELF, Git, with_nul
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, object_quarantine
+from orchestrator.git.commits.commit_diffs import Differences, remember
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged_entries import LINK, Staged, as_new, staged
@@ -36,69 +34,18 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-_MOST_KEPT = 256
-#: Maximum number of paths of a cached difference.
-_MOST_CACHED_PATHS = 500
-
-#: The kind of each change as git's letter, and its path.
-Differences = Sequence[tuple[str, str]]
-
-_kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
-
-
-def differing_paths(git: Git, start: str, end: str) -> Differences:
-    key = _key(git, start, end)
-    present = _kept.get(key) if key else None
-    if present is not None:
-        return present
-    fields = git.run(
-        "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
-    ).fields
-    found = list(zip(fields[::2], fields[1::2], strict=True))
-    _keep(key, found)
-    return found
-
-
-def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
-    """Return the cache key of a difference; None if the names may later mean other commits."""
-    key = fixed(git, end)
-    return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
-
-
-def fixed(git: Git, commit: str) -> tuple[str, str] | None:
-    """Return the repository's shared directory and the commit, as a cache key.
-
-    Return None if the name may later mean another commit, or if the directory is unknown.
-    """
-    part = shared_part(git.directory, git.env)
-    is_id = len(commit) in ID_LENGTHS and commit.isalnum()
-    return (part.common, commit) if part and is_id else None
-
-
-def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
-    if key is not None and len(found) <= _MOST_CACHED_PATHS:
-        _kept.put(key, found)
-
-
-#: Settings that disable a sparse checkout, because git would remove files that were created outside
-#: of it.
-_NOT_SPARSE = {
-    "GIT_CONFIG_COUNT": "1",
-    "GIT_CONFIG_KEY_0": "core.sparseCheckout",
-    "GIT_CONFIG_VALUE_0": "false",
-}
-
-
 #: Matches names and addresses that git stores without a change.
 _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
+
 #: Maximum size of a HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
+
 #: Beginnings of git's log entries for a commit that replaces the commit before it.
 _AMENDING = ("commit (amend)", "rebase (fixup)", "rebase (squash)", "rebase (reword)")
+
 #: Maximum size of a ref log in bytes.
 _LONGEST_LOG = 64 << 20
-#: Maximum number of paths in one call of git.
-_MOST_PATHS = 500
+
 #: Maximum number of files that a snapshot omits because git cannot add them. If git cannot add more
 #: files, the cause is probably not in the files.
 _MOST_IMPOSSIBLE = 20
@@ -203,7 +150,7 @@ def commit_rest(
         head = commit_tree(git, tree, [start], message, signature)
     if start and found.differences is not None:
         # Cache the differences, because they are read next, and reading them would start a process.
-        _keep(_key(git, start, head), found.differences)
+        remember(git, start, head, found.differences)
     # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
         _keep_abandoned(git, branch, head, rules.abandoned)
@@ -471,18 +418,6 @@ def snapshot(
     return head if tree == present else commit_tree(git, tree, [head], message, signature), found
 
 
-def bring(git: Git, now: str, then: str) -> None:
-    """Change the worktree's files from the commit ``now`` to ``then``, with a private index.
-
-    Git checks all files before it changes one.
-    """
-    with private_index() as own:
-        env = {**own, **_NOT_SPARSE}
-        git.run("read-tree", now, env=env)
-        git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
-        git.run("read-tree", "-m", "-u", now, then, env=env)
-
-
 def tree_of(git: Git, commit: str) -> str:
     name = f"{commit}^{{tree}}"
     return git.resolve(name) or git.run("rev-parse", "--verify", name).text
@@ -493,70 +428,6 @@ def contains(git: Git, commit: str, ancestor: str) -> bool:
     if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
         return True
     return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
-
-
-def changed(git: Git, start: str, end: str) -> list[str]:
-    return [path for status, path in differing_paths(git, start, end) if status != "D"]
-
-
-def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return the paths that differ between the commits, each with True if ``start`` has it."""
-    return {path: status != "A" for status, path in differing_paths(git, start, end)}
-
-
-#: Minimum similarity, in percent, of a file that was moved and changed.
-_LEAST_SIMILAR = 50
-
-
-def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
-    """Return the moved files by their new path.
-
-    The value is the old path, and True if the content is unchanged.
-    """
-    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
-    found = git.run("diff-tree", *how, start, end).fields
-    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
-    return {after: (before, status == "R100") for status, before, after in threes}
-
-
-def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
-    """Implements ``core.repository.repository.Repository.lay_out``.
-
-    HEAD and its branch stay as they are.
-    """
-    entries = _entries(git, base, sorted({each for each in swap.values() if each}))
-    lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
-    tree = edited_tree(git, commit, with_nul(lines))
-    git.run("read-tree", "--reset", "-u", tree)
-
-
-def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for begin in range(0, len(paths), _MOST_PATHS):
-        some = paths[begin : begin + _MOST_PATHS]
-        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
-            entry, path = field.split("\t", 1)
-            found[path] = entry
-    return found
-
-
-def _index_line(path: str, entry: str | None) -> str:
-    return f"{entry}\t{path}" if entry else f"0 {'0' * 40}\t{path}"
-
-
-def restore(git: Git, commit: str) -> None:
-    """Set the files, and the worktree's own branch, to a commit.
-
-    Ignored files and held-back files stay.
-    """
-    git.run("read-tree", "--reset", "-u", commit)
-    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
-    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
-    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    # Move only the worktree's own branch, never a branch of the user that is checked out here.
-    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
-    if own and git.resolve("HEAD^{commit}") != commit:
-        git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:

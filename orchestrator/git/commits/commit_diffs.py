@@ -1,7 +1,7 @@
 """Differences between two commits: paths, numbers of lines, and patches."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.git.command.ref_files import listed_refs
+from orchestrator.git.command.bounded_cache import BoundedCache
+from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.ref_files import ID_LENGTHS, listed_refs
 from orchestrator.git.command.runner import Git
 
 #: Options that make the output independent of the user's configuration.
@@ -27,6 +29,79 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
 #: Maximum number of changed files that are read.
 _MOST_LOOKED_INTO = 20
+
+_MOST_KEPT = 256
+
+#: Maximum number of paths of a cached difference.
+_MOST_CACHED_PATHS = 500
+
+#: The kind of each change as git's letter, and its path.
+Differences = Sequence[tuple[str, str]]
+
+_kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
+
+
+def differing_paths(git: Git, start: str, end: str) -> Differences:
+    key = _key(git, start, end)
+    present = _kept.get(key) if key else None
+    if present is not None:
+        return present
+    fields = git.run(
+        "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
+    ).fields
+    found = list(zip(fields[::2], fields[1::2], strict=True))
+    _keep(key, found)
+    return found
+
+
+def remember(git: Git, start: str, end: str, found: Differences) -> None:
+    """Store the known differences of two commits for ``differing_paths``."""
+    _keep(_key(git, start, end), found)
+
+
+def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
+    """Return the cache key of a difference; None if the names may later mean other commits."""
+    key = fixed(git, end)
+    return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
+
+
+def fixed(git: Git, commit: str) -> tuple[str, str] | None:
+    """Return the repository's shared directory and the commit, as a cache key.
+
+    Return None if the name may later mean another commit, or if the directory is unknown.
+    """
+    part = shared_part(git.directory, git.env)
+    is_id = len(commit) in ID_LENGTHS and commit.isalnum()
+    return (part.common, commit) if part and is_id else None
+
+
+def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
+    if key is not None and len(found) <= _MOST_CACHED_PATHS:
+        _kept.put(key, found)
+
+
+def changed(git: Git, start: str, end: str) -> list[str]:
+    return [path for status, path in differing_paths(git, start, end) if status != "D"]
+
+
+def touched(git: Git, start: str, end: str) -> dict[str, bool]:
+    """Return the paths that differ between the commits, each with True if ``start`` has it."""
+    return {path: status != "A" for status, path in differing_paths(git, start, end)}
+
+
+#: Minimum similarity, in percent, of a file that was moved and changed.
+_LEAST_SIMILAR = 50
+
+
+def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
+    """Return the moved files by their new path.
+
+    The value is the old path, and True if the content is unchanged.
+    """
+    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
+    found = git.run("diff-tree", *how, start, end).fields
+    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return {after: (before, status == "R100") for status, before, after in threes}
 
 
 def work(git: Git, start: str, end: str) -> BranchWork:

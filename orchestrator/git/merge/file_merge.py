@@ -11,7 +11,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
 from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.commits.commit_creation import differing_paths
+from orchestrator.git.commits.commit_diffs import differing_paths
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import Entry, Side, entries_at
 from orchestrator.git.merge.hunks import (

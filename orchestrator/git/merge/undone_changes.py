@@ -9,6 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Merge, Signature, Undone, UndonePlace
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
+from orchestrator.git.commits import commit_diffs
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.hunks import key
 
@@ -79,7 +80,7 @@ class _Search:
         }
 
     def undone(self, differing: Mapping[str, str]) -> Undone:
-        moved = {old for old, _ in commits.moved(self._git, self._result, self._tip).values()}
+        moved = {old for old, _ in commit_diffs.moved(self._git, self._result, self._tip).values()}
         places: list[UndonePlace] = []
         restored = 0
         for path, entry in differing.items():

@@ -26,7 +26,8 @@ from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.command.user_repository import literal
-from orchestrator.git.commits.commit_creation import bring, commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, tree_of
+from orchestrator.git.worktrees.worktree_files import bring
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

@@ -1,0 +1,72 @@
+"""Sets the files of a worktree to a commit, or to versions from several commits."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.core.repository.git_refs import BRANCHES
+from orchestrator.git.command.private_index import edited_tree, private_index
+from orchestrator.git.command.runner import Git, with_nul
+from orchestrator.git.commits import never_commit
+
+#: Settings that disable a sparse checkout, because git would remove files that were created outside
+#: of it.
+_NOT_SPARSE = {
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "core.sparseCheckout",
+    "GIT_CONFIG_VALUE_0": "false",
+}
+
+#: Maximum number of paths in one call of git.
+_MOST_PATHS = 500
+
+
+def bring(git: Git, now: str, then: str) -> None:
+    """Change the worktree's files from the commit ``now`` to ``then``, with a private index.
+
+    Git checks all files before it changes one.
+    """
+    with private_index() as own:
+        env = {**own, **_NOT_SPARSE}
+        git.run("read-tree", now, env=env)
+        git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
+        git.run("read-tree", "-m", "-u", now, then, env=env)
+
+
+def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
+    """Implements ``core.repository.repository.Repository.lay_out``.
+
+    HEAD and its branch stay as they are.
+    """
+    entries = _entries(git, base, sorted({each for each in swap.values() if each}))
+    lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+    tree = edited_tree(git, commit, with_nul(lines))
+    git.run("read-tree", "--reset", "-u", tree)
+
+
+def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for begin in range(0, len(paths), _MOST_PATHS):
+        some = paths[begin : begin + _MOST_PATHS]
+        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
+            entry, path = field.split("\t", 1)
+            found[path] = entry
+    return found
+
+
+def _index_line(path: str, entry: str | None) -> str:
+    return f"{entry}\t{path}" if entry else f"0 {'0' * 40}\t{path}"
+
+
+def restore(git: Git, commit: str) -> None:
+    """Set the files, and the worktree's own branch, to a commit.
+
+    Ignored files and held-back files stay.
+    """
+    git.run("read-tree", "--reset", "-u", commit)
+    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
+    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
+    branch = git.ask("symbolic-ref", "--quiet", "HEAD")
+    # Move only the worktree's own branch, never a branch of the user that is checked out here.
+    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
+    if own and git.resolve("HEAD^{commit}") != commit:
+        git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)
