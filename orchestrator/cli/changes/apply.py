@@ -131,7 +131,7 @@ def _project(context: CliContext, job_id: str) -> Path:
     if any(_sources_of_result(context, job_id)):
         raise InvalidRequest(
             f"the project is a git repository; land the result: {COMMAND} land {job_id}; or copy "
-            f"its files to another directory: --to DIR"
+            f"the files to another directory: {COMMAND} apply {job_id} --to DIR"
         )
     environ = context.environ
     settings = load(context.folder, environ=environ, require_key=False).settings

@@ -76,7 +76,7 @@ def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
     if lacking:
         message = f"windows: {' and '.join(lacking)} not found on the PATH"
         return HealthCheck(name=_MODE, ok=False, message=message, fix=_MODE_FIX)
-    message = "windows: AI tools run on the Windows side with their logins; other programs run here"
+    message = "windows: AI tools run on Windows with their logins; other programs run in WSL"
     return HealthCheck(name=_MODE, ok=True, message=message)
 
 

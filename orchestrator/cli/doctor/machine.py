@@ -44,7 +44,7 @@ def _writable(workspace: Path) -> HealthCheck:
             pass
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
-        mine = f"chown -R $(id -un) {quoted(workspace)}"
+        mine = f"sudo chown -R $(id -un) {quoted(workspace)}"
         fix = f"change the owner of the workspace: {mine}; or set orchestrator.workspace_root"
         return HealthCheck(name="workspace", ok=False, message=message, fix=fix)
     return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")

@@ -129,7 +129,7 @@ class RepositoryChange:
         if self.alteration is RepositoryAlteration.ADDED:
             return f"added at {after}"
         if self.alteration is RepositoryAlteration.REMOVED:
-            return f"removed (it was at {before})"
+            return f"removed (previous commit: {before})"
         return f"moved from {before} to {after}"
 
 

@@ -214,7 +214,7 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
     places = f"{lost} place{'s' * (lost != 1)}"
     but = f"; in {places}, another worker's version won" if lost else ""
-    yield f"Merged: {workers}, to branch {record.branch} (commit {record.commit[:12]}){but}."
+    yield f"Merged into branch {record.branch} (commit {record.commit[:12]}): {workers}{but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
     if passed:
         yield f"Gates passed on the merged result: {', '.join(passed)}."

@@ -279,7 +279,7 @@ class ClusterLauncher:
         except OSError as error:
             raise ConfigError(
                 f"cluster.listen: no usable certificates in {directory} ({error}); "
-                f"create them: {COMMAND} nodes init"
+                f"create them: {COMMAND} nodes init --address HOST:PORT"
             ) from error
 
     def _bind(self) -> socket.socket:

@@ -12,6 +12,7 @@ from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, select
 
 from orchestrator.core.errors import WorkspaceBusy
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.store.database import postgresql
 from orchestrator.store.database.connections import as_store_errors
 from orchestrator.store.schema.tables import server_lease
@@ -77,7 +78,7 @@ def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -
 def busy(found: HeldLease) -> WorkspaceBusy:
     return WorkspaceBusy(
         f"the workspace is in use by the server on {found.holder}; use that server, or wait for "
-        "its end: serve --standby"
+        f"its end: {COMMAND} serve --standby"
     )
 
 

@@ -101,9 +101,10 @@ class WorkerControlCalls:
 def _check_failed(worker: Worker) -> None:
     check_worker_ended(worker)
     if worker.status.succeeded:
-        way = "submit the wanted change as a new request"
+        way = f'submit the wanted change as a new request: {COMMAND} submit "..."'
         if has_worktree(worker):
-            way = f"to request corrections: {COMMAND} feedback {worker.job_id} {worker.id}"
+            command = f"{COMMAND} feedback {worker.job_id} {worker.id} --edit"
+            way = f"to request corrections: {command}"
         raise Conflict(f"{worker.id} succeeded; nothing to retry; {way}")
 
 

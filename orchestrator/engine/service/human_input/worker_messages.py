@@ -92,9 +92,9 @@ class WorkerMessageCalls:
         cancel = f"cancel the worker: {COMMAND} cancel {job.id} {worker.id}"
         steps = [] if worker.status.ended else [cancel]
         if self._runs_command(worker):
-            steps.append(f"submit the wanted change as a new request: {COMMAND} submit")
+            steps.append(f'submit the wanted change as a new request: {COMMAND} submit "..."')
         else:
-            steps.append(f"comment on its change: {COMMAND} feedback {job.id} {worker.id}")
+            steps.append(f"comment on its change: {COMMAND} feedback {job.id} {worker.id} --edit")
         raise Conflict(f"{why}; nothing was sent; {'; then '.join(steps)}", kind=CANNOT_MESSAGE)
 
     def _runs_command(self, worker: Worker) -> bool:

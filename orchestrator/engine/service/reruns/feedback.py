@@ -118,7 +118,7 @@ class FeedbackCalls:
             raise Outdated(
                 f"the branch of {worker.id} has moved from commit {request.commit[:12]} to "
                 f"{tip[:12]}; nothing was sent; comment on the latest change: "
-                f"{COMMAND} feedback {job.id} {worker.id}",
+                f"{COMMAND} feedback {job.id} {worker.id} --edit",
                 tip,
             )
         comments = tuple(self._with_code(worker, tip, request.comments))
@@ -138,10 +138,11 @@ class FeedbackCalls:
         in_git = job.config.base or (worker.result and worker.result.delivery)
         tip = self._repository.tip(branch) if in_git else ""
         if not tip:
-            again = f", or run the worker again: {COMMAND} retry {job.id}"
+            again = f"; or run the worker again: {COMMAND} retry {job.id} {worker.id}"
             raise Conflict(
                 f"{worker.id} has no branch {short(branch)} to comment on; submit the wanted "
-                f"change as a new request{'' if worker.status.succeeded else again}",
+                f'change as a new request: {COMMAND} submit "..."'
+                f"{'' if worker.status.succeeded else again}",
                 kind="no-repository",
             )
         return tip
@@ -164,7 +165,7 @@ class FeedbackCalls:
         if task.command is not None or not self._agents.reads_prompt(name):
             raise Conflict(
                 f"{worker.id} runs {'a command' if task.command else name}, which reads no "
-                f"comments; submit the wanted change as a new request: {COMMAND} submit"
+                f'comments; submit the wanted change as a new request: {COMMAND} submit "..."'
             )
         self._agents.get(name).check(task)
         return name

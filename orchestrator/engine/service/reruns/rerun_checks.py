@@ -64,8 +64,8 @@ def check_reopens(
         raise Conflict(f"job {job.id} is being stopped; wait for it: {COMMAND} wait {job.id}")
     if scheduler.view.is_rendering(job.id):
         raise Conflict(
-            f"job {job.id} is being merged; repeat the call when it has ended: "
-            f"{COMMAND} wait {job.id}"
+            f"job {job.id} is being merged; wait for the end of the merge: {COMMAND} wait "
+            f"{job.id}; then retry"
         )
     if any(
         each.is_reviewer and each.task_id == worker.task_id and not each.status.ended

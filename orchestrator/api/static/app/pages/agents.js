@@ -147,7 +147,7 @@ function Keys() {
   if (error?.status === 403) return null;
   return html`<section class="card"><header><h2>Keys</h2></header><ul class="list">${(data?.keys || []).map((key) => html`<li key=${key.name}><${Icon} name="i-key" />
       <span class="grow">${plain(key.name)}</span><span class="chip">${key.scopes.join(", ")}</span></li>`)}
-    <li><span class="grow soft small">A new key: <code>orchestrator keys new NAME --scope read</code></span></li></ul></section>`;
+    <li><span class="grow soft small">A new key: <code>bin/orchestrator keys new NAME --scope read</code></span></li></ul></section>`;
 }
 
 export function Page() {

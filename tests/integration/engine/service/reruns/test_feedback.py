@@ -121,9 +121,10 @@ def test_what_takes_no_comments_says_what_to_do(made: tuple[InProcess, str, str]
     assert _refused(no_branch) == (409, "no-repository")
     no_retry = site.call("POST", f"/jobs/{job}/workers/worker_2/retry")
     for refused in (no_branch, no_retry):
-        assert refused.json()["detail"].endswith("submit the wanted change as a new request")
+        detail = refused.json()["detail"]
+        assert detail.endswith('change as a new request: bin/orchestrator submit "..."')
     no_retry = site.call("POST", f"/jobs/{job}/workers/worker_1/retry")
-    assert no_retry.json()["detail"].endswith(f": bin/orchestrator feedback {job} worker_1")
+    assert no_retry.json()["detail"].endswith(f": bin/orchestrator feedback {job} worker_1 --edit")
     assert _give(site, job, comments(first), "worker_9").status_code == 404
     assert _give(site, job, {"commit": first}).status_code == 422
     unknown = _give(site, job, comments(first, agent="nobody"))
