@@ -33,9 +33,7 @@ def expected_at(path: KeyPath) -> str:
     """Return a setting's expected value as text, such as ``a whole number from 0 to 65535``."""
     schema = schema_at(path)
     words = _in_words(schema)
-    if not schema.get("optional"):
-        return words
-    return words + (", or null" if " or " in words else " or null")
+    return f"{words}, or null" if schema.get("optional") else words
 
 
 def unknown_key(path: KeyPath) -> str:
@@ -86,7 +84,10 @@ def _kind_in_words(schema: Schema) -> str:
     if schema.get("format") == "path":
         return "a path"
     if schema.get("type") == "array":
-        return f"a list such as [first, second], each {_in_words(_subschema(schema.get('items')))}"
+        entry = _resolved(_subschema(schema.get("items")))
+        if "properties" in entry:
+            return "a list of mappings, such as [{key: value}]"
+        return f"a list such as [first, second]; each entry: {_in_words(entry)}"
     return {
         "integer": "a whole number",
         "number": "a number",

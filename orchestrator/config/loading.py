@@ -114,9 +114,9 @@ def _shown(value: object, path: KeyPath) -> str:
 def _hint(value: object, path: KeyPath) -> str:
     kind = schema_at(path).get("type")
     if kind == "string" and isinstance(value, int | float):
-        return ", in quotes"
+        return "; put text in quotes"
     if kind in ("integer", "number") and isinstance(value, str):
-        return ", without quotes or a unit"
+        return "; write a number without quotes or a unit"
     return ""
 
 

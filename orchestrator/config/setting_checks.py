@@ -125,7 +125,8 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
     if cluster.adapt is not None and cluster.scheduler is None:
         yield ("cluster", "adapt"), "needs a Dask cluster; set cluster.scheduler"
     if cluster.adapt is not None and cluster.adapt.minimum > cluster.adapt.maximum:
-        reason = f"minimum {cluster.adapt.minimum} is above maximum {cluster.adapt.maximum}"
+        low, high = cluster.adapt.minimum, cluster.adapt.maximum
+        reason = f"minimum {low} is above maximum {high}; lower minimum, or raise maximum"
         yield ("cluster", "adapt"), reason
 
 

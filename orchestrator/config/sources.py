@@ -120,7 +120,8 @@ def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: boo
         name = value.removeprefix(FROM_VARIABLE)
         if must_be_set and not environ.get(name):
             origin = layer.origin_of(path) or Origin(source=FILE_NAME)
-            layer.refuse(origin, f"{dotted(path)}: the variable {name} is not set; set it")
+            reason = f"the environment variable {name} is not set; set {name} for the server"
+            layer.refuse(origin, f"{dotted(path)}: {reason}")
         return environ.get(name, "")
 
     for section in WITH_VARIABLES:

@@ -11,6 +11,9 @@ TAG = "tag:yaml.org,2002:"
 #: PyYAML's messages for problems.
 _NO_COLON = "could not find expected ':'"
 _NO_END = "found unexpected end of stream"
+_ANOTHER_DOCUMENT = "but found another document"
+#: Names of values in messages, by YAML's names of their types.
+_KINDS = {"int": "whole number", "float": "number", "bool": "boolean"}
 SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
 
 
@@ -105,7 +108,8 @@ class _Reader:
         try:
             value: object = self._loader.construct_object(node)
         except (ValueError, KeyError, AttributeError, yaml.YAMLError):
-            self._fault(node, f"not a valid {node.tag.removeprefix(TAG)}")
+            kind = node.tag.removeprefix(TAG)
+            self._fault(node, f"not a valid {_KINDS.get(kind, kind)}")
             return None
         return value
 
@@ -140,12 +144,18 @@ def _syntax_fault(text: str, error: yaml.MarkedYAMLError) -> str:
     if problem.startswith("mapping values") and _is_second_colon(text, error.problem_mark):
         return "not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     if problem.startswith("mapping values"):
-        reason = "that line lacks a ':', or this line is indented more"
-        return f"not valid YAML: does not fit the line above: {reason}"
+        advice = "add a ':' to the line above, or indent this line less"
+        return f"not valid YAML: does not fit the line above; {advice}"
     if problem.startswith("expected <block end>"):
         return "not valid YAML: indented differently from its neighboring lines"
     if problem == _NO_END:
         return "not valid YAML: a quote that is not closed"
+    if problem == _NO_COLON:
+        return "not valid YAML: a line without ':'; write key: value"
+    if problem.endswith("'<stream end>'"):
+        return "not valid YAML: the file ends too early; close each '[', '{', and quote"
+    if problem == _ANOTHER_DOCUMENT:
+        return "not valid YAML: '---' starts a second document; remove this line"
     if problem.startswith("but "):
         problem = f"{error.context}, {problem}"
     return f"not valid YAML: {problem}"

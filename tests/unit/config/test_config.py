@@ -211,7 +211,7 @@ WRONG_FILES = {
     ],
     'workers: {default_timeout: "300"}': [
         "1:11: workers.default_timeout: invalid value '300'; must be a number above 0 and"
-        " at most 1000000000, without quotes or a unit"
+        " at most 1000000000; write a number without quotes or a unit"
     ],
     "workers: {default_timeout: .nan}": [
         "1:11: workers.default_timeout: invalid value nan; must be a number above 0"
@@ -228,13 +228,21 @@ WRONG_FILES = {
         "1:16: orchestrator.workspace_root: empty value; must be a path"
     ],
     "orchestrator: {project_root: 7}": [
-        "1:16: orchestrator.project_root: invalid value 7; must be a path or null, in quotes"
+        "1:16: orchestrator.project_root: invalid value 7; must be a path, or null; put text in"
+        " quotes"
     ],
     'orchestrator: {project_root: "a\\0b"}': [
-        "1:16: orchestrator.project_root: invalid value 'a\\x00b'; must be a path or null"
+        "1:16: orchestrator.project_root: invalid value 'a\\x00b'; must be a path, or null"
     ],
     "api: {api_key: 12345678901234567890}": [
-        "1:7: api.api_key: invalid value; must be text, in quotes"
+        "1:7: api.api_key: invalid value; must be text; put text in quotes"
+    ],
+    "api: {keys: [{name: a}]}": [
+        "1:14: api.keys[0].scopes: missing; must be a list such as [first, second]; each entry:"
+        " admin, submit, or read"
+    ],
+    "workers: {prices: 3}": [
+        "1:11: workers.prices: invalid value 3; must be a list of mappings, such as [{key: value}]"
     ],
     "agents: {Mine: {command: [ls]}}": [
         "1:10: agents.Mine: invalid value 'Mine'; must be a name of lower-case letters, digits,"
@@ -271,8 +279,8 @@ WRONG_FILES = {
         " change agents.mine.inherit",
     ],
     "agents: {mine: {command: ls -l}}": [
-        "1:17: agents.mine.command: invalid value 'ls -l'; must be a list such as [first, second],"
-        " each non-empty text"
+        "1:17: agents.mine.command: invalid value 'ls -l'; must be a list such as [first, second];"
+        " each entry: non-empty text"
     ],
     "agents: {mine: {command: [ls], env: [ok, 1x]}}": [
         "1:42: agents.mine.env[1]: invalid value '1x'; must be the name of an environment"
@@ -288,18 +296,18 @@ WRONG_FILES = {
         "1:5: not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     ],
     "api:\n  host: x\n   port: 80": [
-        "3:8: not valid YAML: does not fit the line above: that line lacks a ':', or this line is"
-        " indented more"
+        "3:8: not valid YAML: does not fit the line above; add a ':' to the line above, or indent"
+        " this line less"
     ],
     "api:\n  port: 80\n host: x": [
         "3:2: not valid YAML: indented differently from its neighboring lines"
     ],
-    "api:\n  port: 80\nhost\nstore: {}": ["3:1: not valid YAML: could not find expected ':'"],
-    'api:\n  host: "x\n  port: 80\n': ["2:9: not valid YAML: a quote that is not closed"],
-    "api: {\n": ["2:1: not valid YAML: expected the node content, but found '<stream end>'"],
-    "a: 1\n---\nb: 2": [
-        "2:1: not valid YAML: expected a single document in the stream, but found another document"
+    "api:\n  port: 80\nhost\nstore: {}": [
+        "3:1: not valid YAML: a line without ':'; write key: value"
     ],
+    'api:\n  host: "x\n  port: 80\n': ["2:9: not valid YAML: a quote that is not closed"],
+    "api: {\n": ["2:1: not valid YAML: the file ends too early; close each '[', '{', and quote"],
+    "a: 1\n---\nb: 2": ["2:1: not valid YAML: '---' starts a second document; remove this line"],
     "api: &x {}\nstore: *x": ["2:8: not valid YAML: an alias (*name); write the value instead"],
     "api: {host: !!python/object:os.system x}": [
         "1:7: api.host: empty value; must be non-empty text",
@@ -307,7 +315,7 @@ WRONG_FILES = {
     ],
     "api: {port: 0x_}": [
         "1:7: api.port: empty value; must be a whole number from 0 to 65535",
-        "1:13: not a valid int",
+        "1:13: not a valid whole number",
     ],
     "workers: {limits: {memory: much, cpus: 1}}": [
         "1:20: workers.limits.memory: invalid value 'much';"
@@ -505,8 +513,8 @@ def test_a_wrong_variable_is_refused_by_its_name(tmp_path: Path) -> None:
         "ORCHESTRATOR_API__PORT: api.port: empty value; must be a whole number from 0 to 65535",
         "ORCHESTRATOR_API__PRT: api.prt: unknown key (did you mean 'port'?)",
         "ORCHESTRATOR_WRKERS__MAX_WORKERS: wrkers: unknown section (did you mean 'workers'?)",
-        "flag --threads: api.threads: invalid value 'x'; must be a whole number from 2 to 1000,"
-        " without quotes or a unit",
+        "flag --threads: api.threads: invalid value 'x'; must be a whole number from 2 to 1000;"
+        " write a number without quotes or a unit",
     ]
 
 
@@ -679,7 +687,9 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
     settings = loaded(tmp_path, text, {"HOOK_SECRET": secret}).settings
     assert settings.triggers["issues"].secret.get_secret_value() == secret
     assert secret not in str(visible(settings))
-    with pytest.raises(ConfigError, match=r"triggers\.issues\.secret: the variable HOOK_SECRET is"):
+    with pytest.raises(
+        ConfigError, match=r"triggers\.issues\.secret: the environment variable HOOK_SECRET"
+    ):
         loaded(tmp_path, text)
     assert loaded(tmp_path, text, require_key=False), "a terminal may lack the server's variables"
 
@@ -692,7 +702,7 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
         (f"secret: {'s' * 16}, request: a, plan: b", "needs either request or plan"),
         (f"secret: {'s' * 16}, action: feedback, request: a", "feedback allows no request"),
         (f"secret: {'s' * 16}, request: a, max_per_hour: 0", "must be a whole number from 1"),
-        ("secret: 5555555555555555, request: a", "invalid value; must be text, in quotes"),
+        ("secret: 5555555555555555, request: a", "must be text; put text in quotes"),
     ],
 )
 def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, given: str, words: str) -> None:
