@@ -105,6 +105,12 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
         *("true", ":", "exit 0", "echo ok", "echo 'a; b && c' && exit 0", "; true # none"),
         *("tsc || true", "tsc >log 2>&1 || exit 0", "cd a && tsc || echo failed", "tsc; echo done"),
         *("tsc | tee log", "tsc 2>&1 | tail -5", "make -n test", "tsc || tsc || :;"),
+        *("tsc; exit 0", "tsc && exit 0; true"),
+        *('bash -c "tsc || true"', "sh -c 'tsc; true'", "/bin/dash -c 'tsc | tail'"),
+        *('env X=1 CI= bash -lc "tsc || exit 0"', "X=1 zsh -xc 'tsc \"$A b\" || true' >log 2>&1"),
+        *("/usr/bin/env bash --norc -c 'exit 0' tsc", "bash -ec 'tsc || true'", "sh -c true x"),
+        *("bash -eo pipefail -c 'tsc || true'", "cd a; bash -c -- 'tsc; echo $?'", "sh -c ''"),
+        *("bash -c 'bash -c \"tsc || true\"'", "bash -uc 'tsc || true'"),
     ],
 )
 def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
@@ -141,6 +147,9 @@ CALLED = {
         ("npm run again", False),
         ("make none", False),
         ("./none.sh; bash none.sh", False),
+        ("X=1 npm run unit; env Y=2 npm run unit", False),
+        ("bash -c 'npm run real; npm run unit'", False),
+        ("bash -c 'npm run unit; npm run real'", True),
         ("npm run unit && npm run real", True),
         ("npm run none-such", True),
         ("npm ci", True),
@@ -175,9 +184,36 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
         *("tsc || exit 1", "tsc || true && jest", "set -o pipefail; tsc | tail", "tsc; exit"),
         *("set -e; tsc; echo done", "if tsc; then exit 1; fi; echo done", "tail a | grep b"),
         *("! tsc | cat", "cut -f1 a | sort -c", "echo a#b && tsc", ": ${CI:?is missing}"),
+        *(": ${CI?}", "set -u; : $X || true", "set -o nounset; tsc $X || true", "tsc; exit 0; tsc"),
+        *(
+            "bash -c tsc",
+            "bash -c 'tsc; exit'",
+            "sh -c 'true && tsc'",
+        ),
+        *("bash -ec 'tsc; true'", "bash -c -e 'tsc; true'", "bash -o errexit -c 'tsc; true'"),
+        *("bash -eo pipefail -c 'tsc | tail'", "bash -c 'set -o pipefail; tsc | tail'"),
+        *("bash -uc 'tsc $X || true'", "bash -o nounset -c 'tsc $X || true'"),
+        *('bash -c "$X || true"', 'bash -c "`cat x` || true"', "bash -c $X", "bash -c '$0' tsc"),
+        *(
+            "bash -c",
+            "bash true",
+            "bash -c 'tsc",
+            "bash -s 'true'",
+            "bash -O x -c true",
+            "./bash -c :",
+        ),
+        *("timeout 9 bash -c 'tsc || true'", "env -S bash -c 'true'", "BASH_ENV=x bash -c 'true'"),
+        *("env SHELLOPTS=errexit bash -c 'tsc; true'", "echo 'true' | bash", "X=`tsc`", "env tsc"),
+        *(
+            "bash --rcfile x -c 'true'",
+            "bash +e -c true",
+            "bash -c '(tsc || true)'",
+            "! sh -c true",
+        ),
     ],
 )
 def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
+    assert [gate.run for gate in named(script)] == [script]
     assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
 
 
@@ -346,6 +382,8 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
     asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
     [mine, other] = GateResolver(60).named(asked, Files(files))
     assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
+    for inner in ("bash -c ./check.sh", "CI=1 sh -eo pipefail -c 'bash check.sh \"a b\"'"):
+        assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]
 
 
 def test_a_long_command_is_looked_at_in_no_time() -> None:
