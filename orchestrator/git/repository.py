@@ -19,6 +19,7 @@ from orchestrator.core.repository.repository import Base, Checkout, Folded, Sign
 from orchestrator.git import job_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
+from orchestrator.git.command.ref_files import OURS
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import CommitReader
 from orchestrator.git.commits import commit_creation as commits
@@ -62,7 +63,7 @@ def roll_back(
     git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
     failpoints.reached("rollback: branch moved")
     broken_worktrees.settle(found)
-    git.run("reset", "--hard", "--quiet")
+    git.run("reset", "--hard", "--quiet", env=OURS)
     ignored_files.clear(git, left)
     failpoints.reached("rollback: files as they were")
     if kept:

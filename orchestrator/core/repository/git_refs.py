@@ -133,6 +133,14 @@ def abandoned_refs(root_id: str, worker_id: str) -> str:
     return f"{hidden(root_id)}aside/{worker_id}/"
 
 
+def deleted_refs(abandoned: str) -> str:
+    """Prefix of refs with former heads of a worker's branch that the worker deleted.
+
+    ``abandoned``: as ``abandoned_refs`` returns it.
+    """
+    return f"{abandoned}deleted/"
+
+
 def nested_refs(root_id: str, worker_id: str) -> str:
     """Prefix of refs with histories of repositories in a worker's worktree, by path."""
     return f"{kept_refs(root_id)}{worker_id}/nested/"

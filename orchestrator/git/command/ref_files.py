@@ -1,12 +1,14 @@
-"""Reads refs from their files, because a git process would take 50 times as long."""
+"""Reads refs and their logs from files, because a git process would take 50 times as long."""
 
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
@@ -24,7 +26,7 @@ def part_of_ref(path: str) -> str:
     return f"{quoted[:-1]}%2E" if quoted.endswith(".") else quoted
 
 
-#: Maximum bytes of a file of packed refs.
+#: Maximum bytes of a file of packed refs, and of a ref's log.
 _MOST_BYTES = 64 << 20
 _HEXADECIMAL = frozenset(b"0123456789abcdef")
 #: Lengths of full object names: SHA-1, SHA-256.
@@ -143,3 +145,96 @@ def _object(content: bytes) -> str:
     if len(name) not in ID_LENGTHS or not _HEXADECIMAL.issuperset(name):
         raise UnusualRefs
     return name.decode("ascii")
+
+
+#: Begin of the entries for commands that may create a commit, besides ``commit``.
+_CREATING = ("cherry-pick", "revert", "am: ", "rebase", "merge ", "pull")
+#: Steps of a rebase that only move HEAD to an existing commit.
+_STEPS = ("(start)", "(finish)", "(abort)")
+_CHECKOUT = "checkout: moving from "
+#: What ``git stash`` adds to the log, because it discards the changes.
+_STASHED = "reset: moving to HEAD"
+#: Maximum seconds until ``git stash`` has discarded the changes.
+_STASH_SECONDS = 2
+#: Environment of a git of the orchestrator, so that its entries do not look like the worker's.
+OURS = {"GIT_REFLOG_ACTION": "orchestrator"}
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    before: str
+    after: str
+    #: Address of the person or worker that ran the command.
+    email: str
+    #: Unix time.
+    seconds: int
+    words: str
+
+    @property
+    def creates(self) -> bool:
+        """True if the command has created the commit ``after``."""
+        command, _, rest = self.words.partition(": ")
+        if command.startswith("commit"):
+            return True
+        moves = rest.lower() == "fast-forward" or any(each in command for each in _STEPS)
+        return self.words.startswith(_CREATING) and not moves
+
+
+def entries(path: Path) -> Iterator[LogEntry]:
+    """Yield the entries of a ref's log, the oldest first. Damaged entries are omitted."""
+    for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
+        head, _, words = os.fsdecode(line).partition("\t")
+        ids, _, rest = head.partition(" <")
+        before, after, *_ = (*ids.split(" "), "", "")
+        email, _, when = rest.rpartition("> ")
+        seconds = when.partition(" ")[0]
+        if after and seconds.isdecimal():
+            yield LogEntry(before, after, email, int(seconds), words)
+
+
+class HeadLog:
+    """The log of a worktree's HEAD, which shows what was done in the worktree.
+
+    Only git commands in the worktree add entries. So the entries are the worker's, whatever name
+    and address the worker gives to git.
+    """
+
+    def __init__(self, admin: str | Path) -> None:
+        """``admin``: the worktree's own part of the repository."""
+        self._entries: Sequence[LogEntry] = tuple(entries(Path(admin, "logs", "HEAD")))
+
+    @cached_property
+    def created(self) -> frozenset[str]:
+        """The commits that were created in the worktree."""
+        return frozenset(created(self._entries))
+
+    @cached_property
+    def checkouts(self) -> Sequence[tuple[str, str]]:
+        """What checkouts left: a branch or, if HEAD was detached, the commit.
+
+        The second value is the commit that was checked out.
+        """
+        found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
+        return [(_left(each.words), each.before) for each in found]
+
+    def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
+        """Return entries of the stash that were probably created here, and the commits below them.
+
+        ``stash``: the log of the stash.
+        """
+        found = dict[str, str]()
+        for reset in (each for each in self._entries if each.words == _STASHED):
+            for entry in reversed(stash):
+                if entry.email == reset.email and entry.seconds <= reset.seconds:
+                    if reset.seconds - entry.seconds <= _STASH_SECONDS:
+                        found[entry.after] = reset.after
+                    break
+        return found
+
+
+def created(found: Iterable[LogEntry]) -> Iterator[str]:
+    return (each.after for each in found if each.creates)
+
+
+def _left(words: str) -> str:
+    return words.removeprefix(_CHECKOUT).partition(" to ")[0]

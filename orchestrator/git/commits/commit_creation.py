@@ -17,11 +17,12 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.outcome.shortage_errors import is_full_disk
+from orchestrator.core.repository.git_refs import deleted_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.private_index import private_index
-from orchestrator.git.command.ref_files import ID_LENGTHS
+from orchestrator.git.command.ref_files import ID_LENGTHS, HeadLog
 from orchestrator.git.command.runner import FROM_INPUT, ITSELF, Git, with_nul
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import nested_repositories as nested
@@ -216,10 +217,22 @@ def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     During an unfinished rebase, the old head has the commits that are not rebased yet.
     """
     old = git.resolve(f"{branch}^{{commit}}")
-    if not prefix or not old:
-        return
-    if not contains(git, head, old):
+    if not old:
+        # The agent has deleted or renamed the branch.
+        prefix = prefix and deleted_refs(prefix)
+        old = _left_at(git, branch)
+    if prefix and old and not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
+
+
+def _left_at(git: Git, branch: str) -> str:
+    """Return the commit of a branch when the worktree was last switched away from the branch.
+
+    Return "" if it is unknown.
+    """
+    name = branch.removeprefix("refs/heads/")
+    found = [commit for left, commit in HeadLog(git.env["GIT_DIR"]).checkouts if left == name]
+    return git.resolve(f"{found[-1]}^{{commit}}") if found else ""
 
 
 def _tree_of_files(

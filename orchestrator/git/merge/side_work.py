@@ -1,14 +1,14 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
-Side work is merged into the worker's branch if the worker's address in a ref's log proves that the
-worker created the side work. If the log was emptied, the address in the commit decides. Other
-branches, worktrees, and stash entries stay as they are. After a crash, each step can be repeated,
-because git does not merge changes a second time.
+Side work is merged into the worker's branch if a log proves that the worker created it: by the
+address that the worker gives to git, or by the log of HEAD in the worker's worktree. If the logs
+were emptied, the address in the commit decides. Other branches, worktrees, and stash entries stay
+as they are. After a crash, each step can be repeated: git does not merge changes a second time.
 """
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,12 +22,13 @@ from orchestrator.core.repository.git_refs import (
     BRANCHES,
     abandoned_refs,
     checkpoint_refs,
+    deleted_refs,
     kept_refs,
 )
-from orchestrator.core.repository.repository import Signature
+from orchestrator.core.repository.repository import ADDRESSES, Signature
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.private_index import edited_tree
-from orchestrator.git.command.ref_files import part_of_ref
+from orchestrator.git.command.ref_files import HeadLog, LogEntry, created, entries, part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import commit_creation as commits
@@ -38,13 +39,11 @@ from orchestrator.git.commits.staged_entries import LINK
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.undone_changes import undone
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
-from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
 _HEADS = "refs/heads/"
 _STASH = "refs/stash"
-_MOST_LOG_BYTES = 64 << 20
 #: Maximum number of commits that are searched for the content of a deleted branch.
 _MOST_COMPARED = 20
 _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
@@ -98,6 +97,8 @@ class _Refs:
     left: list[str]
     #: By name, the last commits of branches of the worker that were deleted.
     deleted: dict[str, str]
+    #: Refs with the last commits of the worker's own branch, which was deleted.
+    lost: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They contain side work that earlier attempts merged,
     #: even if a rollback has removed this work from the branch.
@@ -112,7 +113,9 @@ def fold(
     Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
     or saved.
     """
-    refs, own, stashed = _refs(home, tip), list(_own_worktrees(home, worktrees)), _stashed(home)
+    log = HeadLog(home.found.admin)
+    refs, own = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
+    stashed = _stashed(home, worktrees, log)
     if refs.side or refs.left or refs.deleted or own or stashed:
         home = replace(home, git=home.settled(home.git))
     folding = _Folding(home, worktrees, refs, tip)
@@ -157,6 +160,8 @@ class _Folding:
         for name, commit in self._refs.deleted.items():
             with _logged("deleted branch", name):
                 self._save_deleted(name, commit)
+        for ref in self._refs.lost:
+            self._git.run("update-ref", *ITSELF, "-d", ref)
         if self._refs.kept or self.work or inner:
             self.work += self._kept_before()
 
@@ -271,63 +276,61 @@ def _logged(kind: str, name: str) -> Iterator[None]:
         logger.warning("cannot merge the branches or stashes of an agent", extra=about)
 
 
-def _refs(home: EndedWorktree, tip: str) -> _Refs:
+def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     # No process is started if the worker has no side work, which is the usual case.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
-    abandoned = _tips(home, abandoned_refs(home.root_id, home.worker_id))
+    prefix = abandoned_refs(home.root_id, home.worker_id)
+    aside = _tips(home, prefix)
+    lost = {ref for ref in aside if ref.startswith(deleted_refs(prefix))}
+    abandoned = {ref: commit for ref, commit in aside.items() if ref not in lost}
     # Skip branches of jobs: the worker did not create them, and their number grows.
     branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
+    deleted = _deleted(home, log, branches)
+    # These commits come from the log of the worker's own worktree, so they are the worker's.
+    deleted |= {home.branch.removeprefix(_HEADS): aside[ref] for ref in lost}
     return _Refs(
-        {**_own_branches(home, branches), **abandoned},
+        {**_own_branches(home, log, branches), **abandoned},
         list(abandoned),
-        _left(home, [tip, *checkpoints]),
-        _deleted(home, branches),
+        _left(home, log, [tip, *checkpoints]),
+        deleted,
+        list(lost),
         _tips(home, home.kept),
         checkpoints,
     )
 
 
-def _left(home: EndedWorktree, merged: Sequence[str]) -> list[str]:
+def _left(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the last commits that the worker made on a detached HEAD, before further checkouts.
 
     Checkouts are found by the same text in the log by which ``git switch -`` finds them. Commits in
     the histories of ``merged``, and commits that the worker discarded, are omitted.
     """
-    left = {commit for name, commit in _checkouts(home) if name == commit}
+    left = {commit for name, commit in log.checkouts if name == commit}
     if left:
-        left -= {_commit_of(line) for line in _log(home.common / "logs" / home.branch)}
-    return _own(home, left, merged)
+        left -= {each.after for each in entries(_log_of(home, home.branch))}
+    return _own(home, log, left, merged)
 
 
-def _deleted(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
+def _deleted(home: EndedWorktree, log: HeadLog, branches: Collection[str]) -> dict[str, str]:
     """Return the last commits of branches that the worker had checked out, and that are missing.
 
     ``branches``: the present branches. A missing branch of a job is never the worker's.
     """
     found = {
         name: commit
-        for name, commit in _checkouts(home)
+        for name, commit in log.checkouts
         if name != commit
         and f"{_HEADS}{name}" not in branches
         and not name.startswith(f"{BRANCHES}/")
     }
-    own = _own(home, set(found.values()), ())
+    own = _own(home, log, set(found.values()), ())
     return {name: commit for name, commit in found.items() if commit in own}
 
 
-def _checkouts(home: EndedWorktree) -> Iterator[tuple[str, str]]:
-    """Yield the branch or commit that each checkout of the worker left, with its last commit.
-
-    If HEAD was detached, both values are the same commit.
-    """
-    for line in _log(home.found.admin / "logs" / "HEAD"):
-        before, sign, words = line.partition(b"\tcheckout: moving from ")
-        if sign and _is_by(home, line):
-            yield os.fsdecode(words.partition(b" to ")[0]), os.fsdecode(before.partition(b" ")[0])
-
-
-def _own(home: EndedWorktree, commits: Collection[str], merged: Sequence[str]) -> list[str]:
+def _own(
+    home: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
+) -> list[str]:
     """Return the commits that the worker made, and that the histories of ``merged`` lack."""
     if not commits:
         return []
@@ -336,7 +339,8 @@ def _own(home: EndedWorktree, commits: Collection[str], merged: Sequence[str]) -
     how = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", *no_walk, "--stdin")
     shown = home.git.run("rev-list", *how, given=given).text
     found = (line.split(" ", 1) for line in shown.splitlines())
-    own = (commit for commit, email in found if email == home.signature.email)
+    theirs = home.signature.email
+    own = (commit for commit, email in found if email == theirs or commit in log.created)
     return [commit for commit in own if commit in commits]
 
 
@@ -344,52 +348,80 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
     return ref_files.tips(home.git, home.common, prefix)
 
 
-def _own_branches(home: EndedWorktree, branches: Collection[str]) -> dict[str, str]:
-    own = [ref for ref in branches if _is_own(home, ref)]
-    if not own:
-        return {}
+def _own_branches(home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]) -> dict[str, str]:
+    visited = {f"{_HEADS}{name}" for name, _ in log.checkouts}
+    found, unsure = dict[str, str](), list[str]()
+    for ref, commit in branches.items():
+        path = _log_of(home, ref)
+        if not _is_changed(home, path):
+            continue
+        moves = list(entries(path))
+        if _is_own(home, moves):
+            if commit in log.created or commit in created(moves):
+                found[ref] = commit
+            else:
+                unsure.append(ref)
+        elif ref in visited and commit in log.created and not _is_anothers(home, moves[0]):
+            found[ref] = commit
+    if not unsure:
+        return found
     how = "--format=%(refname) %(objectname) %(committeremail)"
-    shown = home.git.run("for-each-ref", how, *own).text
+    shown = home.git.run("for-each-ref", how, *unsure).text
     lines = [line.split(" ", 2) for line in shown.splitlines()]
     theirs = f"<{home.signature.email}>"
-    return {ref: commit for ref, commit, email in lines if email == theirs and ref in own}
+    by_address = {ref: tip for ref, tip, email in lines if email == theirs and ref in unsure}
+    return {**found, **by_address}
 
 
-def _is_own(home: EndedWorktree, ref: str) -> bool:
-    path = home.common / "logs" / ref
-    return any(_is_by(home, line) for line in _log(path)[:1]) or _is_emptied(home, path)
+def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
+    """True if the log of a branch shows that the worker created the branch.
 
-
-def _is_emptied(home: EndedWorktree, log: Path) -> bool:
-    """True if a ref's log lost all entries since the worker's start.
-
-    The cause is a command ``git reflog expire --expire=now --all`` of any worker. After it, only
-    the commits show who made them.
+    An empty log counts, too. The cause is a command ``git reflog expire --expire=now --all`` of any
+    worker. After it, only the commits show who made them.
     """
+    ways = tuple(f"Branch: {how} {home.branch} to " for how in ("renamed", "copied"))
+    return (
+        not moves
+        or moves[0].email == home.signature.email
+        or any(each.words.startswith(ways) for each in moves)
+    )
+
+
+def _is_anothers(home: EndedWorktree, entry: LogEntry) -> bool:
+    """True if another worker made the entry, or if it is older than the worker's worktree."""
+    is_workers = entry.email.endswith(ADDRESSES) and entry.email != home.signature.email
+    return is_workers or entry.seconds < int(_began(home))
+
+
+def _began(home: EndedWorktree) -> float:
+    """Return when the worker's worktree was created (Unix time)."""
+    return os.lstat(home.found.admin / "commondir").st_mtime
+
+
+def _is_changed(home: EndedWorktree, log: Path) -> bool:
+    """True if a ref's log was written since the worktree was created."""
     try:
-        found, began = os.lstat(log), os.lstat(home.found.admin / "commondir")
+        return os.lstat(log).st_mtime >= _began(home)
     except OSError:
         return False
-    return found.st_size == 0 and found.st_mtime_ns >= began.st_mtime_ns
 
 
 def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Found]:
+    directory = os.path.dirname(home.found.directory)
     for found in worktrees.all():
         if found.admin == home.found.admin:
             continue
-        log = found.admin / "logs" / "HEAD"
-        is_here = within(found.directory, os.path.dirname(home.found.directory))
-        is_own = any(_is_by(home, line) for line in _log(log)[:1])
-        if is_own or (is_here and _is_emptied(home, log)):
+        moves = entries(found.admin / "logs" / "HEAD")
+        if within(found.directory, directory) or _is_by(home, next(moves, None)):
             yield found
 
 
-def _log(path: Path) -> list[bytes]:
-    return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
+def _is_by(home: EndedWorktree, entry: LogEntry | None) -> bool:
+    return entry is not None and entry.email == home.signature.email
 
 
-def _is_by(home: EndedWorktree, line: bytes) -> bool:
-    return f" <{home.signature.email}> ".encode() in line.partition(b"\t")[0]
+def _log_of(home: EndedWorktree, ref: str) -> Path:
+    return home.common / "logs" / ref
 
 
 def _of_worktree(
@@ -407,18 +439,34 @@ def _of_worktree(
     return _Piece(kind=kind, name=name, commit=commit)
 
 
-def _stashed(home: EndedWorktree) -> list[tuple[str, str]]:
-    log = home.common / "logs" / _STASH
-    if _is_emptied(home, log):
+def _stashed(home: EndedWorktree, worktrees: GitWorktrees, log: HeadLog) -> list[tuple[str, str]]:
+    path = _log_of(home, _STASH)
+    if not _is_changed(home, path):
+        return []
+    stashed = list(entries(path))
+    if not stashed:
         # Git no longer lists the entries, but the ref still names the latest entry.
-        latest = _own(home, list(_tips(home, _STASH).values()), ())
+        latest = _own(home, log, list(_tips(home, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
-    lines = (line for line in _log(log) if _is_by(home, line))
-    return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
+    here = log.stashed(stashed)
+    admins = [home.common, *(each.admin for each in worktrees.all())] if here else ()
+    for admin in (each for each in admins if each != home.found.admin):
+        # Another worker or the user has used the same address at the same time.
+        elsewhere = HeadLog(admin).stashed(stashed)
+        here = {entry: base for entry, base in here.items() if entry not in elsewhere}
+    return [(each.after, each.words) for each in stashed if _is_stashed_here(home, log, each, here)]
 
 
-def _commit_of(line: bytes) -> str:
-    return os.fsdecode(line.split(b" ")[1])
+def _is_stashed_here(
+    home: EndedWorktree, log: HeadLog, entry: LogEntry, here: Mapping[str, str]
+) -> bool:
+    """``here``: as ``HeadLog.stashed`` returns it."""
+    if _is_by(home, entry):
+        return True
+    if _is_anothers(home, entry) or not (log.created or entry.after in here):
+        return False
+    base = home.git.resolve(f"{entry.after}^1")
+    return base in log.created or base == here.get(entry.after)
 
 
 def _of_stash(git: Git, entry: str, name: str) -> _Piece:
@@ -437,13 +485,13 @@ def _drop(home: EndedWorktree, entry: str) -> None:
     Git names an entry by its position in the list. If a new entry shifts the positions, git removes
     the wrong entry, and this function restores it.
     """
-    before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
+    before = [each.after for each in entries(_log_of(home, _STASH))]
     if not before:
         home.git.run("update-ref", *ITSELF, "-d", _STASH, entry)
     if entry not in before:
         return
     place = len(before) - 1 - before.index(entry)
     home.git.run("stash", "drop", "--quiet", f"stash@{{{place}}}")
-    after = {_commit_of(line) for line in _log(home.common / "logs" / _STASH)}
+    after = {each.after for each in entries(_log_of(home, _STASH))}
     for lost in (each for each in before if each not in after and each != entry):
         home.git.run("stash", "store", "--quiet", "-m", "restored", lost)

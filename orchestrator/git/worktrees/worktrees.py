@@ -17,6 +17,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command import fifo_guard, git_config
+from orchestrator.git.command.ref_files import OURS
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.files.tree_removal import remove
@@ -225,7 +226,7 @@ class GitWorktrees:
             with self._adding:
                 self._drop(made.directory)
                 made = self._add(made.directory, branch, start)
-        settled(self.git_of(made)).run("reset", "--hard", "--quiet")
+        settled(self.git_of(made)).run("reset", "--hard", "--quiet", env=OURS)
         return made
 
     def sound(self, directory: str, branch: str) -> Found | None:

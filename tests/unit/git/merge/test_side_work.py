@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -435,3 +436,147 @@ def test_a_worker_that_did_nothing_of_it_costs_few_processes(
     processes = called.read_text().splitlines()
     sessions = ("cat-file --batch-command", "update-ref --no-deref -m orchestrator --stdin")
     assert len([each for each in processes if not each.endswith(sessions)]) <= 5
+
+
+#: An agent's own address, the address of the user, and none: git then uses the configuration.
+ADDRESSES = [
+    "export GIT_COMMITTER_EMAIL=tool@example.com GIT_AUTHOR_EMAIL=tool@example.com;",
+    "export GIT_COMMITTER_EMAIL=user@example.org;",
+    "unset GIT_COMMITTER_EMAIL GIT_AUTHOR_EMAIL; git config user.email tool@example.com;",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize(
+    ("script", "paths"),
+    [
+        (FEATURE, ["f.txt"]),
+        (DETACHED % "d > d.txt", ["d.txt"]),
+        ("echo s > a.txt; git stash -q", ["a.txt"]),
+        ("echo n > n.txt; git add .; git commit -qm n; echo s > a.txt; git stash push -q a.txt",
+         ["a.txt", "n.txt"]),
+        ("git worktree add -q --detach ../beside; cd ../beside; echo w > w.txt", ["w.txt"]),
+        ("git worktree add -q -b b inside; cd inside; echo w > w.txt; git add .; git commit -qm w",
+         ["w.txt"]),
+    ],
+)  # fmt: skip
+def test_side_work_is_found_whatever_address_the_agent_gives_to_git(
+    project: Project,
+    repository: GitRepository,
+    worktree: Path,
+    script: str,
+    paths: list[str],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    project.write("a.txt", "the user's\n")
+    with monkeypatch.context() as earlier:
+        earlier.setenv("GIT_COMMITTER_DATE", f"@{int(time.time()) - 1} +0000")
+        project.git("stash", "push", "-q")
+    project.git("branch", "users")
+    mine = project.git("rev-parse", "stash@{0}")
+    does(worktree, f"{address} {script}")
+
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == paths
+    assert project.git("stash", "list", "--format=%H") == mine
+    assert project.worktrees() == [str(worktree)]
+    assert closed(repository, worktree) == (tip, ())
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
+    repository: GitRepository, worktree: Path, address: str
+) -> None:
+    """The branch's own log shows the commit: the log of the removed worktree no longer exists."""
+    script = "git add .; git commit -qm w; cd -; git worktree remove inside"
+    does(
+        worktree, f"git worktree add -q -b b inside; cd inside; {address} echo w > w.txt; {script}"
+    )
+
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == ["w.txt"]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_a_deleted_branch_with_another_address_is_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path, address: str
+) -> None:
+    does(worktree, f"{address} {FEATURE} git branch -qD feature")
+
+    _, work = closed(repository, worktree)
+
+    assert [each.ref for each in work] == [f"{KEPT}/deleted/feature"]
+    assert project.show(f"{KEPT}/deleted/feature", "f.txt") == "f"
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_work_of_others_with_the_agents_address_is_not_touched(
+    project: Project, repository: GitRepository, worktree: Path, tmp_path: Path, address: str
+) -> None:
+    does(worktree, f"{address} echo a > a2.txt; git add .; git commit -qm a")
+    project.git("branch", "peek", BRANCH)
+    does(worktree, f"{address} git reset -q --hard HEAD~1")
+    project.git("worktree", "add", "-q", "-b", "theirs", str(tmp_path / "w"))
+    does(tmp_path / "w", f"{address} echo t > t.txt; git add .; git commit -qm t")
+    does(tmp_path / "w", f"{address} echo s > a.txt; git stash -q")
+    does(worktree, f"{address} git switch -q --detach theirs; git switch -q -")
+    refs = project.git("for-each-ref", "refs/heads", "refs/stash")
+
+    tip, work = closed(repository, worktree)
+
+    assert (added(repository, tip), work) == ([], ())
+    assert project.git("for-each-ref", "refs/heads", "refs/stash") == refs
+
+
+def test_an_entry_that_the_user_stashes_when_the_worker_starts_stays(
+    project: Project, repository: GitRepository, directory: str
+) -> None:
+    project.write("a.txt", "the user's\n")
+    project.git("stash", "push", "-q")
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    project.write("a.txt", "the user's second\n")
+    project.git("stash", "push", "-q")
+    entries = project.git("stash", "list", "--format=%H")
+
+    tip, work = closed(repository, Path(directory))
+
+    assert (added(repository, tip), work) == ([], ())
+    assert project.git("stash", "list", "--format=%H") == entries
+
+
+@pytest.mark.parametrize("away", ["--detach HEAD~1", "-c other HEAD~1"])
+def test_the_commits_of_its_own_branch_that_the_agent_deleted_are_kept_and_named(
+    project: Project, repository: GitRepository, worktree: Path, away: str
+) -> None:
+    own = BRANCH.removeprefix("refs/heads/")
+    does(worktree, "echo c > c.txt; git add .; git commit -qm c")
+    does(worktree, f"git switch -q {away}; git branch -qD {own}; echo loose > loose.txt")
+
+    tip, work = closed(repository, worktree)
+
+    ref = f"{KEPT}/deleted/{own}"
+    assert work == (SideWork(kind=SideWorkKind.DELETED, name=own, ref=ref),)
+    assert added(repository, tip) == ["loose.txt"]
+    assert project.show(ref, "c.txt") == "c"
+    assert project.git("rev-parse", BRANCH) == tip
+    assert closed(repository, worktree) == (tip, work)
+
+
+@pytest.mark.parametrize("how", ["branch -m", "branch -c"])
+@pytest.mark.parametrize("away", ["--detach HEAD~1", "-c other HEAD~1"])
+def test_its_own_branch_that_the_agent_renamed_is_merged(
+    project: Project, repository: GitRepository, worktree: Path, away: str, how: str
+) -> None:
+    own = BRANCH.removeprefix("refs/heads/")
+    does(worktree, "echo c > c.txt; git add .; git commit -qm c")
+    does(worktree, f"git switch -q {away}; git {how} {own} saved; echo loose > loose.txt")
+
+    tip, work = closed(repository, worktree)
+
+    assert added(repository, tip) == ["c.txt", "loose.txt"]
+    assert not [each for each in work if each.ref]
+    assert project.git("rev-parse", BRANCH) == tip
+    assert closed(repository, worktree) == (tip, ())

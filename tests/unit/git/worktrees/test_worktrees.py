@@ -436,7 +436,7 @@ def test_the_log_of_a_worktree_begins_with_its_checkout(
     """A log that began with a commit by an agent would mark a worktree as the agent's own."""
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     first = (project.path / ".git/worktrees/worktree/logs/HEAD").read_text().splitlines()[0]
-    assert first.endswith("\treset: moving to HEAD")
+    assert first.endswith("\torchestrator: updating HEAD")
 
 
 def test_a_used_name_gets_a_number(project: Project, common: Path, tmp_path: Path) -> None:
