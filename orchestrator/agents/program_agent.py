@@ -81,7 +81,7 @@ class ProgramAgent:
         return Evidence(output=output, output_required=True, error=error, tool=self.name)
 
 
-#: Maximum bytes of an argument: Linux starts no program with a longer one (MAX_ARG_STRLEN,
+#: Maximum bytes of an argument: Linux starts no program with a longer argument (MAX_ARG_STRLEN,
 #: including a final NUL).
 LONGEST_ARGUMENT = 32 * 4096 - 1
 #: File of a longer command, in the attempt's control directory. ``eval`` starts no program.

@@ -32,7 +32,7 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
-            # The login of an earlier attempt in the same place, which was killed.
+            # A killed attempt may have renewed its login in the same place.
             _recover(login.target, login.source)
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -32,8 +32,8 @@ _SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "mo
 #: Files and directories of the user's configuration.
 _INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
 _LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
-#: Prefix of the names of our MCP server's tools; ``--allowedTools`` takes it for all of these
-#: tools.
+#: Prefix of the names of our MCP server's tools. In ``--allowedTools``, the prefix alone stands for
+#: all of these tools.
 _OWN_TOOLS = "mcp__orchestrator"
 _STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
@@ -156,8 +156,8 @@ def _files(
 
 
 def _account(inputs: CallInputs, own: Path) -> Mapping[str, Any]:
-    # The file is next to the default configuration directory, but inside a directory that the user
-    # has set.
+    # By default, the file is next to the configuration directory. If the user has set the
+    # directory, the file is inside it.
     given = inputs.environ.get("CLAUDE_CONFIG_DIR")
     return json_object((own if given else inputs.user_home) / ".claude.json")
 

@@ -102,7 +102,7 @@ class AgentCall:
 
     argv: tuple[str, ...]
     reader: str
-    #: Variables that replace inherited ones; None removes a variable.
+    #: Variables that replace inherited variables; None removes a variable.
     env: Mapping[str, str | None] = field(default_factory=dict)
     #: Files to write before the start; only the user can read them.
     files: Mapping[Path, str] = field(default_factory=dict)

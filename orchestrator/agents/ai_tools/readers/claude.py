@@ -44,7 +44,7 @@ _COST = "cost-state"
 #: them.
 ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
 REFUSALS = frozenset({"reject", "deny", "denied"})
-#: Claude's message for a tool that the policy excludes; it has another message for a tool that
+#: Claude's message for a tool that the policy excludes. Claude has another message for a tool that
 #: does not exist.
 DISABLED = "is disabled for this session"
 
