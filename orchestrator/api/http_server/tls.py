@@ -43,7 +43,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         if reason := _unreadable(path):
             raise BadCertificate(f"api.tls.{name}: {path} cannot be read: {reason}")
     try:
-        # Without this password, OpenSSL would ask for one in the terminal.
+        # Without this password, OpenSSL would ask in the terminal.
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         raise BadCertificate(

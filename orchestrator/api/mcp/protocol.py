@@ -14,7 +14,7 @@ Values = dict[str, Any]
 RequestId = str | int
 
 STATELESS = ("2026-07-28",)
-#: Protocol versions, the newest first. The three older ones do not differ for these tools.
+#: Protocol versions, the newest first. The three older versions do not differ for these tools.
 HANDSHAKE = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 VERSIONS = (*STATELESS, *HANDSHAKE)
 

@@ -27,7 +27,7 @@ blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(check_request)
 
 PATCH = "text/x-diff"
-#: Maximum number of links in a problem, so that the problem is not too large, too.
+#: Maximum number of links in a problem, so that the problem itself does not become too large.
 MOST_LINKS = 2000
 
 Value = TypeVar("Value")
