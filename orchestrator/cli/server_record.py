@@ -10,8 +10,8 @@ from orchestrator.security import proc
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient
 
-#: Maximum seconds between the times in a server's record and of its process's start, because they
-#: come from two clocks.
+#: Maximum seconds between the start time in a server's record and the start time of its process,
+#: because the times come from two clocks.
 SLACK_SECONDS = 5.0
 
 

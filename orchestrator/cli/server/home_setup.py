@@ -10,8 +10,8 @@ from orchestrator.core.errors import ConfigError, RepositoryError
 from orchestrator.security.files.orchestrator_home import check_private, is_home
 from orchestrator.security.files.product_files import FOLDER, product_file
 
-#: Text of the program ``bin/orchestrator`` in a home; its directory is on the PATH of workers. It
-#: starts ``spawn`` and ``lock`` without importing a package.
+#: Text of the program ``bin/orchestrator`` in a home. The program's directory is on the PATH of
+#: workers. The program starts ``spawn`` and ``lock`` without importing a package.
 PROGRAM = """\
 #!/bin/sh
 # The command `orchestrator` of this directory. Each start of its server writes this file again.
