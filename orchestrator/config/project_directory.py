@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Directories that all users of the machine use.
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
-#: Directory of roles in the project, which belong to the repository.
+#: Directory of the project's own roles, which are part of the repository.
 ROLES = Path(".orchestrator/roles")
 #: Directories whose entries are home directories, in addition to those in the user database.
 HOMES = ("/home", "/Users")
