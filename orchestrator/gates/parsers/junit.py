@@ -46,7 +46,7 @@ def read(content: bytes) -> Reading:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The last two errors are those of unknown and unreadable encodings.
+        # The last two exceptions occur for unknown and unreadable encodings.
         raise UnreadableReport(f"the report is not JUnit XML: {error}") from error
     if not document.is_junit:
         raise UnreadableReport("the report is XML, but not JUnit XML: it has no test suite")
