@@ -37,7 +37,8 @@ class Ignored:
     size: int = 0
     #: Files that are not saved, with the reason. Directories have no trailing slash.
     not_kept: dict[str, str] = field(default_factory=dict)
-    #: Files that are equal to those in the user's checkout. The commit does not need their content.
+    #: Files that are equal to the same files in the user's checkout. The commit does not need their
+    #: content.
     shared: list[str] = field(default_factory=list)
 
     @property

@@ -31,7 +31,7 @@ from orchestrator.git.worktrees.worktree_files import bring
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Files below the directory that one machine sends to the other.
+#: Names of files in the directory that one machine sends to the other.
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"
 _MOST_STATE_BYTES = 4096
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
