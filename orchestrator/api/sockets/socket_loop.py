@@ -17,7 +17,7 @@ from typing import Generic, Protocol, TypeVar
 from orchestrator.api.options import ApiOptions
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
-from orchestrator.engine.runtime.background import PrestartedThreadPool
+from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 from orchestrator.engine.service.read_models.job_details import Listener
 
 T = TypeVar("T")

@@ -55,8 +55,8 @@ from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_queue import ReportQueue
-from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.runtime.lazy_object import lazy
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Message
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.job_creation import SubmissionBuilder

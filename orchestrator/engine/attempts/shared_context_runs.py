@@ -10,8 +10,8 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation, SharedContexts, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
-from orchestrator.engine.runtime.background import RunningProcesses
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.allowed_environment import allowed_environment
 from orchestrator.security.files.untrusted_files import replace_file

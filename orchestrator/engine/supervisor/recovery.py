@@ -20,7 +20,7 @@ from orchestrator.engine.attempts.attempt_runner import (
     AttemptRunner,
 )
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.background import RunningProcesses
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse
 from orchestrator.core.ports import Agents, Change, Workspace
-from orchestrator.engine.runtime.background import PrestartedThreadPool
+from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 #: Name of the worktree in a worker's directory. The directory itself has the worker's input and
 #: output.

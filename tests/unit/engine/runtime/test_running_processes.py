@@ -3,7 +3,7 @@
 import threading
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.engine.runtime.background import RunningProcesses
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 ENDED = Exit(ended_by=EndedBy.EXIT, code=0)
 

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from orchestrator.engine.runtime.background import PrestartedThreadPool
+from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 
 def no_thread(self: threading.Thread) -> None:

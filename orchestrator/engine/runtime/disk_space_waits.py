@@ -1,0 +1,98 @@
+"""Repeats work that a full disk stopped, after growing pauses, until the disk has space."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator.core.lazy_dataclass import dataclass
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until the first repetition. Each further pause is twice as long as the one before.
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
+
+@dataclass(slots=True)
+class _Wait:
+    reason: str
+    work: Callable[[], None]
+    pause: float
+    due: float
+    #: True from the start of a repetition until the work calls ``done`` or ``hold``.
+    is_tried: bool = False
+
+
+class SpaceWaits:
+    """Work that waits until the disk has space. Any thread may call.
+
+    ``begin``: the function that runs the work in a thread.
+    """
+
+    def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
+        self._begin = begin
+        self._waits: dict[str, _Wait] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    @property
+    def reason(self) -> str:
+        with self._changed:
+            return next((wait.reason for wait in self._waits.values()), "")
+
+    def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
+        """Repeat ``work`` after a pause. Return True if work with this name was not waiting before.
+
+        At its end, the work must call ``done``, or ``hold`` again.
+        """
+        with self._changed:
+            present = self._waits.get(name)
+            pause = FIRST_PAUSE_SECONDS
+            if present is not None:
+                pause = min(2 * present.pause, LONGEST_PAUSE_SECONDS)
+            else:
+                logger.warning("%s", reason, extra={"attempt": name})
+            self._waits[name] = _Wait(reason, work, pause, time.monotonic() + pause)
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="space", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+            return present is None
+
+    def done(self, name: str) -> bool:
+        """Record that the work no longer waits. Return True if it was waiting. Idempotent."""
+        with self._changed:
+            return self._waits.pop(name, None) is not None
+
+    def wake(self, name: str) -> None:
+        with self._changed:
+            if name in self._waits:
+                self._waits[name].due = 0.0
+                self._changed.notify()
+
+    def close(self) -> None:
+        """Run nothing more. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                waits = [each for each in self._waits.values() if not each.is_tried]
+                if self._closed or not waits:
+                    # Set this while holding the lock, so that ``hold`` finds this thread running,
+                    # or starts another one.
+                    self._thread = None
+                    return
+                seconds = min(each.due for each in waits) - time.monotonic()
+                if seconds > 0:
+                    self._changed.wait(seconds)
+                    continue
+                due = [each for each in waits if each.due <= time.monotonic()]
+                for each in due:
+                    each.is_tried = True
+            for each in due:
+                self._begin(each.work)
