@@ -2,7 +2,7 @@
 
 - ``agent_output``: Answers of agents, checked by a schema: plans and reviews
 - ``answers``: Answers to callers
-- ``calls``: Requests and answers in one module: logins, locks, merging, outbox, the tasks API
+- ``calls``: Requests and answers in one module: logins, locks, merging, landing, outbox, tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
 - ``triggers``: Triggers: external events that start a job, or are sent as feedback

@@ -14,7 +14,7 @@ MOST_FILES = 1000
 
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> calls.merging.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     """Check whether a job's result can land, and return the answer. Changes nothing."""
     plan = service.landings.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
@@ -23,16 +23,16 @@ def landing_plan_answer(
 
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> calls.merging.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     plan, moved = service.landings.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
 def _land_answer(
     job_id: str, plan: LandPlan, text: str, moved: Moved | None = None
-) -> calls.merging.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     has_landed = moved is not None and not plan.nothing
-    return calls.merging.LandAnswer(
+    return calls.merge_and_landing.LandAnswer(
         job_id=job_id,
         landed=has_landed,
         changed=moved is not None and moved.changed,
@@ -49,9 +49,11 @@ def _land_answer(
     )
 
 
-def undo_answer(service: Service, caller: Caller, job_id: str) -> calls.merging.UndoAnswer:
+def undo_answer(
+    service: Service, caller: Caller, job_id: str
+) -> calls.merge_and_landing.UndoAnswer:
     moved = service.landings.undo(caller, job_id)
-    return calls.merging.UndoAnswer(
+    return calls.merge_and_landing.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,
         commit=moved.after,

@@ -1,4 +1,4 @@
-"""Requests and answers in one module: logins, locks, merging, outbox, the tasks API.
+"""Requests and answers in one module: logins, locks, merges and landings, outbox, the tasks API.
 
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """
@@ -10,7 +10,7 @@ from orchestrator.schemas import first_use
 if TYPE_CHECKING:
     from orchestrator.schemas.calls import browser_login as browser_login
     from orchestrator.schemas.calls import locks as locks
-    from orchestrator.schemas.calls import merging as merging
+    from orchestrator.schemas.calls import merge_and_landing as merge_and_landing
     from orchestrator.schemas.calls import outbox as outbox
 
 __getattr__ = first_use(__name__)

@@ -12,7 +12,7 @@ from orchestrator.schemas.answers import (
     worker_columns,
     workers,
 )
-from orchestrator.schemas.calls import merging
+from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import query_parameters
 
 READING = (
@@ -74,7 +74,7 @@ READING = (
         tag="jobs",
         summary="List merge results and conflicts by file",
         description="409: the job has not ended.",
-        answers={OK: merging.ConflictsAnswer},
+        answers={OK: merge_and_landing.ConflictsAnswer},
         errors=(CONFLICT,),
     ),
     Operation(

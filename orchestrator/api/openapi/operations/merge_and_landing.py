@@ -1,7 +1,7 @@
 """Calls that merge and land a job's changes, and select candidates."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.calls import merging
+from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import job as job_requests
 
 MERGING = (
@@ -13,9 +13,12 @@ MERGING = (
         summary="Repeat the merge of an ended job",
         description="202: the merge is still running; GET conflicts shows when it has ended. "
         "The previous result stays on a ref.",
-        body=merging.MergeRequest,
+        body=merge_and_landing.MergeRequest,
         examples={"another strategy": {"strategy": "theirs"}},
-        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        answers={
+            OK: merge_and_landing.ConflictsAnswer,
+            ACCEPTED: merge_and_landing.ConflictsAnswer,
+        },
         errors=(CONFLICT,),
     ),
     Operation(
@@ -27,10 +30,13 @@ MERGING = (
         description="Repeats the merge of the ended job with this candidate. 202: the merge is "
         "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
         "is not a candidate of the task.",
-        body=merging.ChoiceRequest,
+        body=merge_and_landing.ChoiceRequest,
         body_required=True,
         examples={"the second candidate": {"worker_id": "worker_2", "reason": "simpler"}},
-        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        answers={
+            OK: merge_and_landing.ConflictsAnswer,
+            ACCEPTED: merge_and_landing.ConflictsAnswer,
+        },
         errors=(CONFLICT,),
     ),
     Operation(
@@ -42,10 +48,13 @@ MERGING = (
         description="Repeats the merge of the ended job with this candidate. 202: the merge is "
         "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
         "is not a candidate of the task.",
-        body=merging.ChoiceRequest,
+        body=merge_and_landing.ChoiceRequest,
         body_required=True,
         examples={"the second candidate": {"worker_id": "worker_2"}},
-        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        answers={
+            OK: merge_and_landing.ConflictsAnswer,
+            ACCEPTED: merge_and_landing.ConflictsAnswer,
+        },
         errors=(CONFLICT,),
     ),
     Operation(
@@ -60,9 +69,9 @@ MERGING = (
             "`files` has the paths. 409 `partial`: the job is not completed. 409 `other-branch`: "
             "the job did not start from the branch that is checked out."
         ),
-        body=merging.LandBody,
+        body=merge_and_landing.LandBody,
         examples={"check only": {"check": True}, "one commit": {"squash": True}},
-        answers={OK: merging.LandAnswer},
+        answers={OK: merge_and_landing.LandAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -76,7 +85,7 @@ MERGING = (
             "commits. 409 `dirty-checkout`: `files` has the paths."
         ),
         body=job_requests.EmptyRequest,
-        answers={OK: merging.UndoAnswer},
+        answers={OK: merge_and_landing.UndoAnswer},
         errors=(CONFLICT,),
     ),
 )

@@ -18,7 +18,7 @@ _LATER = (
     "orchestrator.schemas.agent_output",
     *(f"orchestrator.schemas.answers.{name}" for name in ("job", "status", "workers")),
     "orchestrator.schemas.calls.locks",
-    "orchestrator.schemas.calls.merging",
+    "orchestrator.schemas.calls.merge_and_landing",
     *(f"orchestrator.schemas.requests.{name}" for name in ("human_input", "job", "server")),
     "orchestrator.schemas.calls.tasks_api",
     "orchestrator.schemas.triggers",

@@ -1,4 +1,4 @@
-"""Merge results, and requests to repeat a merge."""
+"""Merge results and landings, and requests to repeat a merge or to land a result."""
 
 from typing import Annotated, Literal, Self
 
