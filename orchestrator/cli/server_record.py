@@ -10,13 +10,13 @@ from orchestrator.security import proc
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient
 
-#: Maximum seconds between the start time in a server's record and the start time of its process,
+#: Maximum seconds by which a server's process may seem to begin after the start time in its record,
 #: because the times come from two clocks.
 SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """True if the process ``pid`` is alive, and began before ``recorded_at``.
+    """True if the process ``pid`` is alive, and did not begin after ``recorded_at``.
 
     ``recorded_at``: seconds since the epoch. A process that began later is another process with the
     same id.
