@@ -1,4 +1,7 @@
-"""Authentication of requests, by API key or browser session. Without a valid one, a 401."""
+"""Authentication of requests, by API key or browser session.
+
+A request without a valid key or session is rejected with status 401.
+"""
 
 import hmac
 import shlex

@@ -107,7 +107,10 @@ def _malformed(what: str) -> ProblemError:
 
 
 def query(model: type[QueryModel]) -> QueryModel:
-    """Return the request's query. A parameter without a value counts as absent. Raise a 422."""
+    """Return the request's query. Raise a 422 for an invalid query.
+
+    A parameter without a value counts as absent.
+    """
     found = [_query_fault(name, values, model) for name, values in request.args.lists()]
     if wrong := [fault for fault in found if fault]:
         raise invalid(wrong)
