@@ -31,9 +31,9 @@ def worker_of(context: CliContext, job_id: str, name: str) -> str:
 
 
 def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[str]:
-    """Return the ids of workers. A name of no worker and no task is returned unchanged.
+    """Return the ids of workers. Raise InvalidRequest for a task with several candidates.
 
-    Raise InvalidRequest for a task with several candidates.
+    A name that is neither a worker's nor a task's is returned unchanged.
     """
     if all(map(_WORKER_ID.fullmatch, names)):
         return list(names)
