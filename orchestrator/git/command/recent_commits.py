@@ -1,4 +1,4 @@
-"""Commits that git has read a moment ago, and refs that name such a commit.
+"""Commits that git read a moment ago, and refs that name such a commit.
 
 A job reads the same few refs about 30 times. A file of a ref is read faster than a session answers.
 """

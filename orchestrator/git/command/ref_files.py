@@ -210,9 +210,9 @@ class HeadLog:
 
     @cached_property
     def checkouts(self) -> Sequence[tuple[str, str]]:
-        """What checkouts left: a branch or, if HEAD was detached, the commit.
+        """For each checkout, the branch and the commit that HEAD had before.
 
-        The second value is the commit that was checked out.
+        If HEAD was detached, the commit replaces the branch.
         """
         found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
         return [(_left(each.words), each.before) for each in found]

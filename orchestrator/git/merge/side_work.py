@@ -313,9 +313,9 @@ def _left(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]
 
 
 def _deleted(home: EndedWorktree, log: HeadLog, branches: Collection[str]) -> dict[str, str]:
-    """Return the last commits of branches that the worker had checked out, and that are missing.
+    """Return the last commit of each missing branch that the worker had checked out.
 
-    ``branches``: the present branches. A missing branch of a job is never the worker's.
+    ``branches``: the present branches. Branches of jobs are omitted.
     """
     found = {
         name: commit

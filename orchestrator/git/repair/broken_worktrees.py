@@ -55,7 +55,10 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore ``.git``, which names the worktree's own part of the repository. Yield the damage."""
+    """Restore the file ``.git``. Yield each damage that was found.
+
+    The file names the worktree's own part of the repository.
+    """
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
