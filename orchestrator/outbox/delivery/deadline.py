@@ -23,7 +23,7 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
-        """``session``: a session of ``requests`` whose connections are closed."""
+        """``session``: a session of ``requests`` whose connections are closed at the deadline."""
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
