@@ -1,1 +1,4 @@
-"""HTTP calls with a key, for programs that must start fast: only the standard library, no proxy."""
+"""HTTP calls with a key, for programs that must start fast.
+
+The modules use only the standard library. Calls use no proxy.
+"""
