@@ -39,7 +39,8 @@ class ServerReporter(ABC):
     def _send(self, is_last: bool) -> bool:
         """Send the reports. Return True if the next report may follow without a pause.
 
-        ``is_last``: the reporter is closing; after a result False, this method is not called again.
+        ``is_last``: True if the reporter is closing. The thread then calls until the result is
+        False.
         """
 
     @property
