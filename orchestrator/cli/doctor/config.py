@@ -19,7 +19,7 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield the checks of the configuration.
 
-    The settings come with the check that finds them valid; all other checks come with None.
+    The second value is the settings for the check that finds them valid, otherwise None.
     """
     path = folder / "config.yaml"
     if not path.exists():
