@@ -1,6 +1,6 @@
 """The command line: ``orchestrator <command>``.
 
-- ``changes``: Commands for a job's changes: merge, diff, land, undo, apply, roll back
+- ``changes``: Commands for a job's changes: merge, diff, land, undo, discard, apply, roll back
 - ``demo``: The command ``demo``: a real run with scripted agents in a separate repository
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
@@ -84,7 +84,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "checkpoints": "changes.checkpoints",
         "rollback": "changes.checkpoints",
         "restore": "changes.restore",
-        "discard": "setup.clean",
+        "discard": "changes.discard",
         "clean": "setup.clean",
     },
     "Set up": {

@@ -1,9 +1,8 @@
-"""``orchestrator clean`` removes old jobs; ``discard`` removes a job's branches and refs."""
+"""``orchestrator clean``: removes old jobs."""
 
-import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,11 @@ from orchestrator.api.client.errors import ConflictError, NotFoundError
 from orchestrator.cli.command_context import (
     CliContext,
     age,
-    job_argument,
-    json_option,
     pass_cli_context,
     project_option,
     unconfirmed,
 )
-from orchestrator.cli.offline.jobs_on_disk import root_jobs, whole_job
+from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import (
@@ -31,7 +28,6 @@ from orchestrator.cli.output.terminal_text import (
     table,
 )
 from orchestrator.cli.server_record import running_server
-from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.workspace import WorkspaceJobFiles
 
@@ -155,89 +151,3 @@ def _size(directory: Path) -> int:
         for parent, _, names in os.walk(directory)
         for name in names
     )
-
-
-@click.command("discard")
-@job_argument
-@click.option("--yes", is_flag=True, help="Skip the confirmation.")
-@json_option
-@project_option
-@pass_cli_context
-def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
-    """Remove JOB's branches, checkpoints, and refs from git.
-
-    Also removes its worktrees. JOB must have ended, or have been removed by `clean`. Landed
-    changes, JOB itself, and its reports are not removed. Lists the commits that are not on your
-    branches, and asks for confirmation. Works with the server up or down.
-    """
-    from orchestrator.composition import unlanded
-
-    context.check_user("discard")
-    context.work_on_project_of(job_id)
-    lost = unlanded(context.folder, context.environ, job_id)
-    job = _job_of(context, job_id, lost)
-    if job:
-        _check_discardable(job)
-    if lost:
-        click.echo("these commits are not on your branches, and will be lost:", err=True)
-        click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
-        if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
-            raise unconfirmed("discard", "removed")
-    removed = _discarded(context, job_id, is_known=bool(job))
-    if context.as_json:
-        click.echo(json.dumps({"job_id": job_id, "removed": list(removed)}, indent=2))
-        return
-    for name in removed:
-        click.echo(name)
-    text = (
-        f"discarded job {job_id}"
-        if removed
-        else f"nothing to discard: job {job_id} has no branches or refs"
-    )
-    click.echo(text, err=True)
-
-
-def _job_of(context: CliContext, job_id: str, lost: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return the job; None if the job was removed, and only its commits (``lost``) remain.
-
-    Raise NotFound if the job does not exist, and ``lost`` is empty.
-    """
-    try:
-        return whole_job(context.workspace, job_id)
-    except NotFound:
-        if lost:
-            return None
-        raise
-
-
-def _check_discardable(job: Mapping[str, Any]) -> None:
-    # The server makes the same check, but only after the user has been asked.
-    root_id = job.get("root_job_id") or job["job_id"]
-    if root_id != job["job_id"]:
-        raise Conflict(
-            f"job {job['job_id']} is a child job; discard its root job: {COMMAND} discard {root_id}"
-        )
-    if job["status"] not in ENDED_JOB:
-        raise Conflict(
-            f"job {root_id} is {job['status']}; nothing was removed; wait for its end, or cancel: "
-            f"{COMMAND} cancel {root_id}"
-        )
-
-
-def _discarded(context: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
-    from orchestrator.api.serializers.answer_parts import job_path
-    from orchestrator.composition import discard_kept, local_service
-
-    folder, environ = context.folder, context.environ
-    if not is_known:
-        return discard_kept(folder, environ, job_id)
-    client = context.client_if_running()
-    if client is not None:
-        with client:
-            return list(client.discard(job_id)["removed"])
-    with local_service(folder, environ) as (service, caller):
-        removed = service.removal.discard(caller, job_id)
-    audit = context.audit_log()
-    audit.note("(discard)", "POST", f"{job_path(job_id)}/discard")
-    audit.close()
-    return removed
