@@ -16,6 +16,7 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git import job_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
@@ -433,9 +434,7 @@ class GitRepository(CommitReader):
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
         # Omit files that were copied at the worktree's start, which the worker did not create.
-        theirs = (
-            each for each in held if not any(user_repository.within(each.path, own) for own in ours)
-        )
+        theirs = (each for each in held if not any(within(each.path, own) for own in ours))
         return Folded(commit=folded, work=work, held_back=tuple(theirs))
 
     def _worker_of(self, directory: str) -> tuple[str, str]:

@@ -11,12 +11,12 @@ from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git import submodules
 from orchestrator.git.command import user_repository
-from orchestrator.git.command.checkout_status import status
+from orchestrator.git.command.checkout_status import path_of, status
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git, has_lfs, with_nul
-from orchestrator.git.command.user_repository import path_of, within
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.repository_location import GitLocation
 

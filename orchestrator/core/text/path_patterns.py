@@ -6,6 +6,9 @@ from functools import lru_cache
 
 from orchestrator.core.text.formatting import lazy_pattern
 
+#: Characters that a pattern of ``.gitignore`` escapes.
+_ESCAPED = "\\*?[]! #"
+
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
@@ -26,6 +29,19 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [path for path in paths if matches(path, wanted)]
 
 
+def literal(path: str) -> str:
+    """Return a pattern of ``.gitignore`` in which no character of ``path`` has an effect."""
+    return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)
+
+
+def within(path: str, directory: str) -> bool:
+    """True if the path equals the directory or is in it.
+
+    Both must be absolute, or relative to the same directory.
+    """
+    return path == directory or path.startswith(f"{directory}/")
+
+
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Return a regular expression for the pattern's paths, and for all paths below them.
@@ -35,8 +51,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
     *chunks, (wild, last) = _chunks(pattern.strip("/"))
-    begin = "".join(f"(?>{_DEEP[wild]}{_within(text, ends=False)})" for wild, text in chunks)
-    end = f"{_DEEP[wild]}{_within(last, ends=True)}"
+    begin = "".join(f"(?>{_DEEP[wild]}{_chunk_pattern(text, ends=False)})" for wild, text in chunks)
+    end = f"{_DEEP[wild]}{_chunk_pattern(last, ends=True)}"
     return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
@@ -62,7 +78,7 @@ _PIECES = lazy_pattern(
 _MEMBERS = lazy_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
-def _within(text: str, *, ends: bool) -> str:
+def _chunk_pattern(text: str, *, ends: bool) -> str:
     parts = [""]
     for found in _PIECES.finditer(text):
         if found["star"]:

@@ -126,3 +126,9 @@ def _rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
     named = (each.partition(b"\n") for each in settings)
     paths = (os.path.expanduser(os.fsdecode(path)) for name, _, path in named if name in _NAMING)
     yield from (os.path.join(top, each) for each in paths)
+
+
+def path_of(field: str) -> str:
+    """Return the path in an entry of ``git status``: ``? path``, or several words and the path."""
+    words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
+    return field.split(" ", words)[-1]

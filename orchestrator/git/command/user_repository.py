@@ -24,9 +24,10 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
+from orchestrator.core.text.path_patterns import literal, within
 from orchestrator.git.command import git_config, ref_files
 from orchestrator.git.command.bounded_cache import BoundedCache
-from orchestrator.git.command.checkout_status import status
+from orchestrator.git.command.checkout_status import path_of, status
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, with_nul
@@ -43,7 +44,6 @@ _SETTINGS = (
 #: Maximum size of a repository file whose content is stored. Larger files are only compared.
 MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
-_ESCAPED = "\\*?[]! #"
 #: The flags of the index that was read last, with the index's path and stamp.
 _flags_of = BoundedCache[str, tuple[Stamp, dict[str, str]]](1)
 
@@ -174,12 +174,6 @@ def _flags(git: Git) -> dict[str, str]:
     return found
 
 
-def path_of(field: str) -> str:
-    """Return the path in an entry of ``git status``: ``? path``, or several words and the path."""
-    words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
-    return field.split(" ", words)[-1]
-
-
 def _seen(path: str) -> str:
     try:
         found = os.lstat(path)
@@ -194,14 +188,6 @@ def _entries(path: Path) -> list[Path]:
 
 def _inside(path: Path, directory: Path) -> str:
     return os.path.relpath(path, directory)
-
-
-def within(path: str, directory: str) -> bool:
-    """True if the path equals the directory or is in it.
-
-    Both must be absolute, or relative to the same directory.
-    """
-    return path == directory or path.startswith(f"{directory}/")
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
@@ -235,11 +221,6 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
     found = git.run(*command, given=given, accept=(0, 1)).fields
     return [path.removeprefix("./") for path in found]
-
-
-def literal(path: str) -> str:
-    """Return a pattern of ``.gitignore`` in which no character of ``path`` has an effect."""
-    return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)
 
 
 def exclude(directory: Path) -> bool:

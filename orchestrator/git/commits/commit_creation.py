@@ -19,12 +19,12 @@ from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.repository.git_refs import deleted_refs
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import ID_LENGTHS, HeadLog
 from orchestrator.git.command.runner import FROM_INPUT, ITSELF, Git, with_nul
-from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, object_quarantine
 from orchestrator.git.commits.commit_diffs import Differences, remember

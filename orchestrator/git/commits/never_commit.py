@@ -21,9 +21,8 @@ from orchestrator.core.model.attempt.delivered_work import (
     held_by,
     normalized,
 )
-from orchestrator.core.text.path_patterns import matches
+from orchestrator.core.text.path_patterns import literal, matches
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.user_repository import literal
 from orchestrator.git.commits.staged_entries import LINK, Staged
 from orchestrator.security.files.untrusted_files import read_regular
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git
-from orchestrator.git.command.user_repository import within
 from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 

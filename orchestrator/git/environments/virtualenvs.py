@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.git.command.user_repository import within
+from orchestrator.core.text.path_patterns import within
 from orchestrator.security.files.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"

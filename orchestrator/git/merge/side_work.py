@@ -26,11 +26,11 @@ from orchestrator.core.repository.git_refs import (
     kept_refs,
 )
 from orchestrator.core.repository.repository import ADDRESSES, Signature
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.private_index import edited_tree
 from orchestrator.git.command.ref_files import HeadLog, LogEntry, created, entries, part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import nested_repositories
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of

@@ -12,9 +12,9 @@ from pathlib import Path
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.command.user_repository import within
 from orchestrator.git.commits.commit_creation import commit_tree
 from orchestrator.git.environments import copied_files
 

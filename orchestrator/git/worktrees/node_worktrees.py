@@ -24,8 +24,8 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.path_patterns import literal
 from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.command.user_repository import literal
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.worktrees.worktree_files import bring
 from orchestrator.git.worktrees.worktrees import refill
