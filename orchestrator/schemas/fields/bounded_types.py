@@ -114,8 +114,8 @@ def checked_variable_name(value: object) -> object:
         raise ValueError(f"a variable's name has 1 to {LONGEST_NAME} characters and no '='")
     if isinstance(value, str) and value.startswith(RESERVED_VARIABLES):
         raise ValueError(
-            f"{value[:100]} is set by the orchestrator for every worker; names that begin with "
-            f"{RESERVED_VARIABLES} are reserved; use another name"
+            f"{value[:100]} is reserved: the orchestrator sets the variables that begin with "
+            f"{RESERVED_VARIABLES}; use another name"
         )
     return checked_text(value)
 

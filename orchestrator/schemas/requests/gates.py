@@ -136,7 +136,7 @@ def _kind_of_gate(value: Any) -> str | None:
 
 
 def _kind_of_gates(value: Any) -> str | None:
-    if isinstance(value, str):
+    if value in (AUTO, OFF):
         return "[word]"
     return "[list]" if isinstance(value, list | tuple) else None
 
@@ -159,7 +159,7 @@ JobGates = Annotated[
     Discriminator(
         _kind_of_gates,
         custom_error_type="gates",
-        custom_error_message="must be 'auto', 'off' or a list",
+        custom_error_message="must be auto, off, or a list such as [pytest]",
     ),
 ]
 

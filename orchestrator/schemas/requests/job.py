@@ -251,7 +251,10 @@ class TaskRequest(Wire):
     def promises_are_in_the_project(cls, writes: tuple[str, ...]) -> tuple[str, ...]:
         for position, path in enumerate(writes):
             if not is_in_project(path):
-                message = f"{path!r} is not a path in the project; write it relative to the project"
+                message = (
+                    f"{path!r} is not a path in the project; write a path relative to the "
+                    "project, without '..'"
+                )
                 raise fault_at((position,), message)
         return writes
 

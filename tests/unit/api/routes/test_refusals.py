@@ -257,7 +257,7 @@ def test_a_variable_of_the_orchestrators_own_is_refused_by_name(
     body = {"request": "x", "tasks": [{"title": "t", "env": env}]}
     found = problem(client.post(ORCHESTRATE, json=body), 422, "invalid-request")
     assert found["errors"][0]["pointer"] == "/tasks/0/env/ORCHESTRATOR_API_KEY"
-    assert "ORCHESTRATOR_API_KEY is set by the orchestrator" in found["detail"]
+    assert "ORCHESTRATOR_API_KEY is reserved" in found["detail"]
     assert "forged" not in json.dumps(found)
     assert not service.submitted
 

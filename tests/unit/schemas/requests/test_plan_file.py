@@ -79,6 +79,10 @@ def test_given_ids_and_made_ones_never_meet() -> None:
         ("config: {}\n", "p.yaml:1:1: /request: is required"),
         ("request: 5\n", "p.yaml:1:10: /request: must be text, in quotes"),
         ("request: x\nconfig: {enable_recursion: yes}\n", "must be true or false"),
+        (
+            "request: x\nconfig: {gates: pytest}\n",
+            "p.yaml:2:17: /config/gates: must be auto, off, or a list such as [pytest]",
+        ),
         ("request: !!python/object:os.system x\n", "p.yaml:1:10: "),
         ("a: &a [*a]\n", "/a: unknown field"),
         ("[" * 1000, "p.yaml"),
