@@ -189,7 +189,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
         if not each.brings_in:
             continue
         workers.setdefault(each.command, []).append(each.worker_id)
-        purposes.setdefault(each.command, "include")
+        purposes.setdefault(each.command, "merge the changes of")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
             purposes.setdefault(

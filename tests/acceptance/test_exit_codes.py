@@ -74,7 +74,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
         assert {*lines} <= {*each.splitlines()}, (lines, each)
     if name == "two":
         command = f"orchestrator/bin/orchestrator merge {job_id} --strategy theirs"
-        assert lines[-1] == f"to merge the changes: {command}"
+        assert lines[-1] == f"to merge the missing changes: {command}"
     if name == "nothing":
         assert f"nothing to land: job {job_id} changed nothing" in outputs[-1]
     assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"

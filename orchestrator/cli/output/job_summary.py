@@ -223,10 +223,10 @@ def brings_in(loss: Answer) -> bool:
 
 
 def purpose(loss: Answer) -> str:
-    """Return the purpose of the command for a missing change, such as ``merge the changes``."""
+    """Return the purpose of a missing change's command, such as ``merge the missing changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "create the file"
-    return "merge the changes" if brings_in(loss) else "show the changes"
+    return f"{'merge' if brings_in(loss) else 'show'} the missing changes"
 
 
 def place_of(loss: Answer) -> str:

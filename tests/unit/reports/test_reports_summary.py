@@ -50,7 +50,7 @@ def planted_with(cause: LossCause, status: WorkerStatus) -> Planted:
 def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
     planted = planted_with(LossCause.CONFLICT, WorkerStatus.SUCCESS)
     assert next_steps(planted, tmp_path)[2:] == [
-        f"bin/orchestrator merge {ROOT} --resolve worker # include worker_1, worker_2",
+        f"bin/orchestrator merge {ROOT} --resolve worker # merge the changes of worker_1, worker_2",
         f"bin/orchestrator merge {ROOT} --strategy theirs "
         "# or merge now, with the better result in each conflict: worker_1, worker_2",
     ]
