@@ -6,7 +6,7 @@ Commands and the server change the file under a lock. The server detects changes
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, field
 from pathlib import Path
@@ -39,6 +39,12 @@ class NodeEntry:
     addresses: tuple[str, ...] = ()
     #: Number of times that the user declared the node's workers lost before the end of its lease.
     forgotten: int = 0
+
+
+def _check_known(nodes: Collection[str], name: str) -> None:
+    if name not in nodes:
+        known = ", ".join(sorted(nodes)) or "none"
+        raise NotFound(f"unknown node {name!r}; known: {known}")
 
 
 def _entry(name: str, fields: Mapping[str, Any]) -> NodeEntry:
@@ -92,11 +98,11 @@ class NodeRegistry:
 
     def change(self, name: str, **changes: object) -> NodeEntry:
         """Change fields of a node. Raise NotFound."""
+        # Before the cluster is created, there is no directory for the lock file.
+        _check_known(self._read().get("nodes", {}), name)
         with self._changing() as content:
             nodes = content.setdefault("nodes", {})
-            if name not in nodes:
-                known = ", ".join(sorted(nodes)) or "none"
-                raise NotFound(f"unknown node {name!r}; known: {known}")
+            _check_known(nodes, name)
             nodes[name] = {**nodes[name], **changes}
             return _entry(name, nodes[name])
 

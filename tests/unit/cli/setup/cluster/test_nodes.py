@@ -6,6 +6,7 @@ from shlex import quote
 
 import pytest
 
+from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.setup.cluster.nodes import fixes
 from tests.unit.cli.conftest import Orchestrator
 
@@ -26,6 +27,16 @@ def test_a_list_without_nodes_names_the_next_step_to_the_first(
     with (folder / "config.yaml").open("a") as config:
         config.write('cluster: {listen: "127.0.0.1:8786"}\n')
     assert next_step() == "add a node"
+
+
+@pytest.mark.parametrize(
+    "command", ["drain n9", "undrain n9", "label n9 a=b", "remove n9", "forget n9"]
+)
+def test_a_cluster_that_was_never_created_has_no_node(
+    orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert orchestrator("nodes", *command.split()) == ExitCode.NOT_FOUND
+    assert "Error: unknown node 'n9'; known: none" in capsys.readouterr().err
 
 
 def test_the_commands_for_a_new_machine_fit_together(
