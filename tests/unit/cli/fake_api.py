@@ -241,8 +241,10 @@ class Handler(BaseHTTPRequestHandler):
                 job.changed.wait_for(lambda: job.status in ENDED, timeout)
                 self._json(200, {**job.answer(), "timed_out": job.status not in ENDED})
         elif rest == ["cancel"]:
+            # The answer has the status of the job that is still being stopped.
+            answer = job.answer()
             job.end("cancelled")
-            self._json(202, job.answer())
+            self._json(202, answer)
         elif rest == ["retry"]:
             self._json(202, {**job.answer(), "status": "running"})
         elif rest == ["tree"]:

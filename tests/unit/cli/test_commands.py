@@ -324,8 +324,11 @@ def test_cancel_and_retry_print_the_status(
     assert orchestrator("retry", "j1", "--timeout", "9", "--max-retries", "0") == ExitCode.OK
 
     out, err = capsys.readouterr()
-    assert out == "j1\ncancelled\nrunning\n"
-    assert err == "wait for the job: bin/orchestrator wait j1\n"
+    assert out == "j1\nrunning\nrunning\n"
+    assert err.splitlines() == [
+        "stopping job j1; wait for its end: bin/orchestrator wait j1",
+        "wait for the job: bin/orchestrator wait j1",
+    ]
     body = served.calls_of("POST", "retry")[0].body
     assert body == {"config": {"default_timeout": 9.0, "max_retries": 0}}
 

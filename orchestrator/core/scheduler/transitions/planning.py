@@ -15,6 +15,7 @@ from orchestrator.core.outcome.job.reason import held_for_approval, paused
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.text.command_name import COMMAND
 
 
 class Planning:
@@ -126,12 +127,13 @@ class Planning:
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
             way = self._way_to_answer(job) if job else ""
-            raise Conflict(f"job {job_id} is not waiting for approval{way}")
+            way = way or f"show the job: {COMMAND} status {job_id}"
+            raise Conflict(f"job {job_id} is not waiting for approval; {way}")
 
     def _way_to_answer(self, job: Job) -> str:
         questions = [each for each in self._trees.workers_of(job.id) if each.is_question]
         needs = needs_of(job, questions)
-        return f"; to answer the question of a task: {needs[0].command}" if needs else ""
+        return f"to answer the question of a task: {needs[0].command}" if needs else ""
 
     def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
         """Set an ended job to running, or to planning if its plan must be created or approved."""

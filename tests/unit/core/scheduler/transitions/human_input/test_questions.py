@@ -46,7 +46,7 @@ def test_a_question_is_asked_when_what_it_depends_on_is_done() -> None:
 
 def test_an_approval_without_a_task_names_the_open_question() -> None:
     story, job = a_deployment()
-    no_question = r"is not waiting for approval$"
+    no_question = r"is not waiting for approval; show the job: bin/orchestrator status \w+$"
     with pytest.raises(Conflict, match=no_question):
         story.approve(job)
 
