@@ -557,7 +557,8 @@ class GitRepository(CommitReader):
         place, found = self.place(), self.place().whole(worktree.directory)
         place.worktrees.unlock(found, worktree.branch)
         objects = str(place.common / "objects")
-        how = (objects, worktree.branch, worktree.commit, path)
+        aside = abandoned_refs(*self._worker_of(worktree.directory))
+        how = (objects, worktree.branch, worktree.commit, aside, path)
         node_worktrees.take(self._git_of(found), found.admin, *how)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:

@@ -23,10 +23,21 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
+from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.path_patterns import literal
-from orchestrator.git.command.runner import Git, with_nul
-from orchestrator.git.commits.commit_creation import commit_tree, tree_of
+from orchestrator.git.command.private_index import edited_tree
+from orchestrator.git.command.ref_files import (
+    OURS,
+    HeadLog,
+    LogEntry,
+    entries,
+    listed_refs,
+    part_of_ref,
+    tips,
+)
+from orchestrator.git.command.runner import ITSELF, Git, with_nul
+from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
 from orchestrator.git.worktrees.worktree_files import bring
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -34,6 +45,16 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 #: Names of files in the directory that one machine sends to the other.
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"
 _MOST_STATE_BYTES = 4096
+#: File with the worker's side work: commits that HEAD does not contain, and the log of HEAD. It is
+#: missing if there is none.
+_SIDE_WORK = "side_work.json"
+_MOST_SIDE_WORK_BYTES = 4 << 20
+#: Maximum numbers of entries of the log of HEAD, and of refs, that a node sends: the newest.
+_MOST_ENTRIES, _MOST_REFS = 5000, 500
+_LOG_ENTRY = re.compile(
+    r"[0-9a-f]{40,64} [0-9a-f]{40,64} [^\0\r\n]* <[^\0\r\n]*> \d+ [+-]\d{4}\t[^\0\r\n]*"
+)
+_SIDE_REF = re.compile(r"(?:branch|deleted|stash|head)/[^\0\n]+")
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: Maximum number of commits that a machine names, so that the other machine need not send their
 #: objects.
@@ -44,6 +65,10 @@ _KNOWN = "refs/orchestrator/known/"
 _SHA256_LENGTH = 64
 WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
 MESSAGE = "Uncommitted changes of a worker\n"
+_HEADS = "refs/heads/"
+_MOST_LOG_BYTES = 64 << 20
+#: Ends of entries of the log of HEAD that are not sent.
+_NOT_SENT = ("\treset: moving to HEAD", "\torchestrator: updating HEAD")
 #: Prefix of a temporary directory in a worktree's own part of the repository.
 _PREFIX = "orchestrator-node-"
 
@@ -92,25 +117,33 @@ def other_files(git: Git) -> Sequence[str]:
     return [each for each in listed if not each.endswith("/")]
 
 
-def take(git: Git, admin: Path, objects: str, branch: str, commit: str, directory: str) -> None:
+def take(
+    git: Git, admin: Path, objects: str, branch: str, commit: str, aside: str, directory: str
+) -> None:
     """Set a worktree's branch and files to the state that a node sent. Idempotent.
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
+    ``aside``: prefix of the refs for commits that the branch does not contain.
     ``directory``: the received files. Raise RepositoryError or OSError. After an error, the branch
     is unchanged, or a second call completes the change.
     """
-    state = _state_of(directory)
+    state, side = _state_of(directory), _side_work_of(directory)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
         commits = _apart(git, f"{apart}/commits", [objects])
         stored = _index(commits, f"{directory}/{_COMMITS}")
-        _check(commits, state.head, commit)
+        for each in (state.head, *side.commits):
+            _check(commits, each, commit)
         changes = _apart(git, f"{apart}/changes", [objects, f"{apart}/commits"])
         _index(changes, f"{directory}/{_CHANGES}")
         _check(changes, state.changes, state.head)
         if stored:
             _store(f"{apart}/commits/pack", stored, f"{objects}/pack")
         git.run("symbolic-ref", "HEAD", branch)
-        git.point({branch: state.head})
+        _add_entries(admin, side.entries)
+        # An earlier transfer of the attempt may have left refs that no longer exist on the node.
+        for ref in listed_refs(git, aside):
+            git.run("update-ref", *ITSELF, "-d", ref)
+        git.point({branch: state.head, **{f"{aside}{name}": at for name, at in side.refs.items()}})
         _write_files(changes, admin, f"{apart}/index", state.changes)
         _remove_others(changes, f"{apart}/index")
         refill(git, admin)
@@ -137,6 +170,51 @@ def _state_of(directory: str) -> _State:
 def _write_state(directory: str, head: str, changes: str) -> None:
     state = json.dumps({"head": head, "changes": changes})
     replace_file(Path(directory, _STATE), state.encode("ascii"))
+
+
+@dataclass(frozen=True, slots=True)
+class _SideWork:
+    """Commits of a worker that its HEAD does not contain, and what it did with HEAD."""
+
+    #: Branches, stash entries, and former commits of the worker's branch. The key is a part of the
+    #: ref's name.
+    refs: dict[str, str]
+    #: Commits that checkouts left. Their branches may no longer exist.
+    left: list[str]
+    #: Lines of the log of HEAD.
+    entries: list[str]
+
+    @property
+    def commits(self) -> Sequence[str]:
+        return tuple(dict.fromkeys((*self.refs.values(), *self.left)))
+
+
+def _side_work_of(directory: str) -> _SideWork:
+    path = f"{directory}/{_SIDE_WORK}"
+    if not os.path.lexists(path):
+        return _SideWork({}, [], [])
+    try:
+        found = json.loads(read_regular(path, _MOST_SIDE_WORK_BYTES) or b"")
+        side = _SideWork({**found["refs"]}, [*found["left"]], [*found["entries"]])
+        names = (part_of_ref(name) == name and _SIDE_REF.fullmatch(name) for name in side.refs)
+        lines = map(_LOG_ENTRY.fullmatch, side.entries)
+        if all(names) and all(lines) and all(map(_ID.fullmatch, side.commits)):
+            return side
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise RepositoryError("received no valid record of the worker's branches")
+
+
+def _add_entries(admin: Path, lines: Sequence[str]) -> None:
+    """Add lines to the log of a worktree's HEAD, as if the worker had worked here. Idempotent."""
+    if not lines:
+        return
+    path = admin / "logs" / "HEAD"
+    present = read_regular(path, _MOST_SIDE_WORK_BYTES) or b""
+    known = {*present.splitlines()}
+    new = [os.fsencode(each) for each in lines if os.fsencode(each) not in known]
+    path.parent.mkdir(exist_ok=True)
+    replace_file(path, present + b"".join(each + b"\n" for each in new))
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
@@ -251,7 +329,7 @@ class NodeRepository:
         own = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
         own.point({worktree.branch: commit})
         own.run("symbolic-ref", "HEAD", worktree.branch)
-        own.run("reset", "--hard", "--quiet")
+        own.run("reset", "--hard", "--quiet", env=OURS)
         changes = _state_of(path).changes
         if changes != commit:
             bring(own, commit, changes)
@@ -278,9 +356,13 @@ class NodeRepository:
             changes = head
             if tree != tree_of(git, head):
                 changes = commit_tree(git, tree, [head], MESSAGE, WHO)
-            _pack(git, [head], [worktree.commit], f"{path}/{_COMMITS}")
+            side = _side_work(git, directory, own, worktree.branch, head)
+            _pack(git, [head, *side.commits], [worktree.commit], f"{path}/{_COMMITS}")
             _pack(git, [changes], [head], f"{path}/{_CHANGES}")
         _write_state(path, head, changes)
+        if side != _SideWork({}, [], []):
+            text = json.dumps({"refs": side.refs, "left": side.left, "entries": side.entries})
+            replace_file(Path(path, _SIDE_WORK), text.encode("ascii"))
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
         self._add(f"{path}/{_COMMITS}")
@@ -299,6 +381,48 @@ class NodeRepository:
         borrowed = f"{self._objects}\n{directory}/.git/objects\n"
         Path(place, "objects/info/alternates").write_text(borrowed)
         return Git(directory, {"GIT_DIR": place, "GIT_WORK_TREE": directory})
+
+
+def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
+    """Return what a worker did besides the commits of its HEAD. Only the newest part if it is long.
+
+    ``own``: the worker's repository. ``git`` reads its objects, but not its settings.
+    """
+    log = HeadLog(own)
+    heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)
+    refs = {
+        f"branch/{part_of_ref(ref.removeprefix(_HEADS))}": commit
+        for ref, commit in heads.items()
+        # Other branches of jobs are results of child jobs.
+        if ref != branch and not ref.startswith(f"{_HEADS}{BRANCHES}/")
+    }
+    left = [commit for name, commit in log.checkouts if name == branch.removeprefix(_HEADS)]
+    if branch in heads:
+        refs[f"head/{heads[branch][:12]}"] = heads[branch]
+    elif left:
+        refs[f"deleted/{left[-1][:12]}"] = left[-1]
+    for entry in entries(Path(own, "logs", "refs", "stash")):
+        refs[f"stash/{entry.after[:12]}"] = _of_stash(git, entry)
+    refs = {name: each for name, each in refs.items() if each and not contains(git, head, each)}
+    named = dict.fromkeys(commit for _, commit in log.checkouts)
+    present = [each for each in named if git.resolve(f"{each}^{{commit}}")]
+    lines = (read_regular(Path(own, "logs", "HEAD"), _MOST_LOG_BYTES) or b"").splitlines()
+    texts = [line.decode("utf-8", "replace") for line in lines[-_MOST_ENTRIES:]]
+    # Git stash adds entries that could be mistaken for entries of a stash on the server.
+    sent = [each for each in texts if _LOG_ENTRY.fullmatch(each) and not each.endswith(_NOT_SENT)]
+    return _SideWork(dict([*refs.items()][-_MOST_REFS:]), present[-_MOST_REFS:], sent)
+
+
+def _of_stash(git: Git, entry: LogEntry) -> str:
+    """Return a commit with the changes of a stash entry; "" if the entry is damaged."""
+    shown = git.run("rev-list", "--parents", "-n1", entry.after, accept=(0, 128)).text
+    base, _, *untracked = (*shown.split(" ")[1:], "", "")
+    if not base:
+        return ""
+    tree = tree_of(git, entry.after)
+    for each in filter(None, untracked):
+        tree = edited_tree(git, entry.after, git.run("ls-tree", "-r", "-z", each).out)
+    return commit_tree(git, tree, [base], entry.words, WHO)
 
 
 def _init(directory: str, kind: str, *more: str) -> None:

@@ -320,3 +320,113 @@ def test_a_damaged_repository_of_the_worker_gets_a_result_without_its_branch(sid
     sides.run("rm -rf .git/refs .git/HEAD")
     sides.bring(then, result=then)
     assert (sides.there / "b.txt").read_text() == "result\n"
+
+
+def _closed(sides: Sides) -> tuple[list[str], list[str]]:
+    """Return the files that the worker's branch adds or changes, and the refs of its side work."""
+    sides.repository.point("refs/orchestrator/1/start/worker_1", sides.base)
+    tip = sides.repository.commit(str(sides.here), BRANCH, "work\n", WHO)
+    folded = sides.repository.fold(str(sides.here), BRANCH, tip, "work\n", WHO)
+    found = list(sides.repository.changed(sides.base, folded.commit))
+    return found, [each.ref for each in folded.work if each.ref]
+
+
+_COMMIT = f"git add .; {_AS}"
+
+
+@pytest.mark.parametrize(
+    ("script", "changed"),
+    [
+        (f"echo x > x; git add .; {_AS} b --amend", ["x"]),
+        (f"echo b > second; {_COMMIT} b --amend; echo x > x; {_COMMIT} c", ["second", "x"]),
+        (f"echo b > second; git reset -q --soft HEAD~1; {_COMMIT} b; echo x > x", ["second", "x"]),
+        (f"echo x > x; {_COMMIT} c; git reset -q --soft HEAD~2; {_COMMIT} all", ["x"]),
+    ],
+)
+def test_changes_count_also_if_an_agent_rewrites_the_start_commit(
+    sides: Sides, script: str, changed: list[str]
+) -> None:
+    sides.project.commit({"second": "s\n"}, "second")
+    sides.base = sides.project.git("rev-parse", "HEAD")
+    sides.files = replace(sides.files, commit=sides.base)
+    sides.project.git("update-ref", BRANCH, sides.base)
+    Project(sides.here).git("reset", "-q", "--hard")
+    sides.send()
+    sides.run(script)
+    sides.bring_back()
+
+    assert _closed(sides) == (changed, [])
+    assert sides.project.git("merge-base", sides.base, BRANCH) == sides.base
+
+
+_SWITCH = "git -c advice.detachedHead=false switch -q"
+
+
+@pytest.mark.parametrize(
+    ("script", "changed"),
+    [
+        (f"{_SWITCH} -c f; echo f > f; {_COMMIT} f; {_SWITCH} -; echo l > l", ["f", "l"]),
+        (f"{_SWITCH} --detach; echo d > d; {_COMMIT} d; {_SWITCH} -; echo l > l", ["d", "l"]),
+        (f"echo o > o; {_COMMIT} o; {_SWITCH} -c x HEAD~1; echo x > x; {_COMMIT} x", ["o", "x"]),
+        (f"echo o > o; {_COMMIT} o; {_SWITCH} -c x HEAD~1; git branch -m {BRANCH[11:]} y", ["o"]),
+        ("echo s > a.txt; echo n > n; git stash -q -u; echo l > l", ["a.txt", "l", "n"]),
+        (f"echo o > o; {_COMMIT} o; echo s > a.txt; git stash -q; {_SWITCH} -c x HEAD~1",
+         ["a.txt", "o"]),
+    ],
+)  # fmt: skip
+def test_side_work_comes_back_and_is_merged(sides: Sides, script: str, changed: list[str]) -> None:
+    sides.send()
+    sides.run(f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email}; {script}")
+    sides.bring_back()
+    # The files may be sent while the worker runs, and again at its end.
+    sides.bring_back()
+
+    assert _closed(sides) == (changed, [])
+    assert _closed(sides) == (changed, [])
+    assert not sides.project.git("for-each-ref", "refs/orchestrator/1/aside")
+    assert sides.project.git("fsck", "--no-dangling") == ""
+
+
+def test_side_work_that_conflicts_or_was_deleted_comes_back_and_is_named(sides: Sides) -> None:
+    own = BRANCH.removeprefix("refs/heads/")
+    sides.send()
+    sides.run(
+        f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email};"
+        f"{_SWITCH} -c rival; echo rival > a.txt; {_COMMIT} r; {_SWITCH} -;"
+        f"{_SWITCH} -c gone; echo gone > g; {_COMMIT} g; {_SWITCH} -; git branch -qD gone;"
+        f"echo o > o; {_COMMIT} o; {_SWITCH} -c last HEAD~1; git branch -qD {own};"
+        f"echo stashed > a.txt; git stash -q; echo mine > a.txt"
+    )
+    entry = Project(sides.there).git("rev-parse", "stash")
+    sides.bring_back()
+
+    changed, refs = _closed(sides)
+    kept = "refs/orchestrator-kept/1/worker_1"
+    assert changed == ["a.txt"]
+    assert sorted(refs) == [
+        f"{kept}/branch/{entry[:12]}", f"{kept}/branch/rival",
+        f"{kept}/deleted/gone", f"{kept}/deleted/{own}",
+    ]  # fmt: skip
+    assert sides.project.show(f"{kept}/branch/{entry[:12]}", "a.txt") == "stashed"
+    assert sides.project.show(f"{kept}/deleted/{own}", "o") == "o"
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "[]",
+        '{"refs": {"../x": "%s"}, "left": [], "entries": []}',
+        '{"refs": {"branch/x": "HEAD"}, "left": [], "entries": []}',
+        '{"refs": {}, "left": ["HEAD"], "entries": []}',
+        '{"refs": {}, "left": [], "entries": ["x\\\\ny"]}',
+        f'{{"refs": {{}}, "left": ["{"d" * 40}"], "entries": []}}',
+    ],
+)  # fmt: skip
+def test_an_invalid_record_of_side_work_is_refused(sides: Sides, record: str) -> None:
+    sides.send()
+    sides.run("echo two >> a.txt")
+    content = record.replace("%s", sides.base)
+    with pytest.raises(RepositoryError):
+        sides.bring_back(lambda at: (at / "side_work.json").write_text(content) and None)
+    assert sides.status() == []

@@ -143,6 +143,26 @@ def test_workers_change_files_and_commit_on_a_node_without_the_project(
     until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
 
 
+def test_what_an_agent_does_with_git_on_such_a_node_is_in_the_result(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    """It stashes, creates a branch with an address of its own, and amends the user's commit."""
+    apart = make_apart()
+    script = (
+        "echo s > b; git stash -q; export GIT_COMMITTER_EMAIL=tool@example.com;"
+        "git switch -q -c f; echo f > f.txt; git add .; git commit -qm f; git switch -q -;"
+        "echo '*.tmp' > .gitignore; git commit -qa --amend -m amended; echo l > loose.txt"
+    )
+    ended = apart.server.run("x", [edit(script)], gates="off")
+
+    result = f"orchestrator/{ended['job_id']}/result"
+    assert ended["status"] == "completed", ended
+    assert apart.project.files(result) == [".gitignore", "app.py", "b", "f.txt", "loose.txt"]
+    assert apart.project.show(result, ".gitignore") == "*.tmp"
+    assert apart.project.show(result, "b") == "s"
+    assert apart.project.git("merge-base", "main", result) == apart.project.git("rev-parse", "main")
+
+
 def spawning(before: str, child: list[Answer], after: str) -> str:
     """Return a worker that changes files, lets a child job do the rest, and continues."""
     tasks = shlex.quote(json.dumps(child))
