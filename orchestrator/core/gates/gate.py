@@ -291,7 +291,7 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Leave:
+class AlterationPermission:
     """Permission for a task to alter files that decide how its gates judge."""
 
     #: Patterns of files that the task promised to write.
@@ -326,7 +326,7 @@ class Check:
     #: Kind of the state that is checked.
     place: GatePlace = GatePlace.WORKER
     #: One permission for each task whose work is in the state.
-    leaves: tuple[Leave, ...]
+    permissions: tuple[AlterationPermission, ...]
     #: True for a candidate: its gates count the base's tests and the new tests.
     is_compared: bool = False
 

@@ -5,7 +5,7 @@ from dataclasses import field
 from posixpath import dirname, splitext
 
 from orchestrator.core.gates.file_kinds import is_of_tests
-from orchestrator.core.gates.gate import Gate, Leave
+from orchestrator.core.gates.gate import AlterationPermission, Gate
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.path_patterns import matches
 
@@ -68,14 +68,16 @@ def to_allow(paths: Sequence[str], setting: str) -> str:
     return f"to allow this change: {', or '.join(filter(None, [named, general]))}"
 
 
-def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
+def removal_of(
+    gate: Gate, touched: Mapping[str, bool], permissions: Sequence[AlterationPermission]
+) -> RemovedTest:
     """Return which tests the tasks may remove.
 
     ``touched``: each changed path, and True if the base has it.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(
-        files={path: any(_may_alter(gate, path, each) for each in leaves) for path in files}
+        files={path: any(_may_alter(gate, path, each) for each in permissions) for path in files}
     )
 
 
@@ -90,10 +92,10 @@ def _may_hold_tests(path: str) -> bool:
     return "test" in folded or "spec" in folded or folded.endswith(".rs")
 
 
-def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
-    if path in leave.judged or matches(path, leave.writes):
+def _may_alter(gate: Gate, path: str, permission: AlterationPermission) -> bool:
+    if path in permission.judged or matches(path, permission.writes):
         return True
-    return leave.tests and (is_of_tests(path) or not matches(path, gate.configured_by))
+    return permission.tests and (is_of_tests(path) or not matches(path, gate.configured_by))
 
 
 def _holds(path: str, test: str) -> bool:

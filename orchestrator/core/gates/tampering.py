@@ -18,7 +18,13 @@ from typing import Any
 from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, lost_tests, new_flaws
-from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
+from orchestrator.core.gates.gate import (
+    AlterationPermission,
+    Gate,
+    GateReport,
+    GateResult,
+    GateStatus,
+)
 from orchestrator.core.gates.gate_results import LONGEST_SHOWN, MOST_LISTED
 from orchestrator.core.gates.removed_tests import CHANGE, to_allow
 from orchestrator.core.lazy_dataclass import dataclass
@@ -116,19 +122,19 @@ class JudgeMove:
 
 
 def held_to_tests(
-    gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
-) -> tuple[Leave, ...]:
-    """Return ``leaves``, with fewer permissions to alter tests if the change alters product code.
+    gate: Gate, permissions: Sequence[AlterationPermission], touched: Collection[str]
+) -> tuple[AlterationPermission, ...]:
+    """Return ``permissions``, restricted for tests if the change alters product code.
 
     With such a change, a task may only repair tests that fail on the base. Otherwise a change could
     break code, and also weaken the tests that would show the error.
     """
 
-    def held(leave: Leave) -> Leave:
-        is_held = leave.tests and changes_code(gate, [*{*touched} - leave.judged])
-        return replace(leave, tests=False, failing_tests=True) if is_held else leave
+    def held(permission: AlterationPermission) -> AlterationPermission:
+        is_held = permission.tests and changes_code(gate, [*{*touched} - permission.judged])
+        return replace(permission, tests=False, failing_tests=True) if is_held else permission
 
-    return tuple(map(held, leaves))
+    return tuple(map(held, permissions))
 
 
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
@@ -146,7 +152,7 @@ def alteration(
     moves: Mapping[str, JudgeMove],
     equal: Collection[str],
     removed: Collection[str],
-    leaves: Sequence[Leave],
+    permissions: Sequence[AlterationPermission],
     is_compared: bool = False,
 ) -> JudgeAlteration:
     """Return how the work altered the gate's judging files.
@@ -169,8 +175,8 @@ def alteration(
         if move is not None and move.is_exact:
             continue
         is_judge = kind == _CONFIGURATION or was_there or move is not None
-        is_of_child = any(path in each.judged for each in leaves)
-        if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in leaves)):
+        is_of_child = any(path in each.judged for each in permissions)
+        if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in permissions)):
             allowed += [path] if is_judge else []
             continue
         swap[path] = move.before if move else path if was_there else None
@@ -180,7 +186,7 @@ def alteration(
         swap=swap if is_swapped else {},
         judges=tuple(judges),
         allowed=tuple(allowed),
-        repairs=any(each.failing_tests for each in leaves) and all(map(is_of_tests, judges)),
+        repairs=any(each.failing_tests for each in permissions) and all(map(is_of_tests, judges)),
     )
 
 
@@ -201,10 +207,10 @@ def reads_tests(gate: Gate) -> bool:
     return gate.report not in _OF_FILES and not gate.is_of_files
 
 
-def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
-    if matches(path, leave.writes):
+def _is_allowed(gate: Gate, path: str, permission: AlterationPermission) -> bool:
+    if matches(path, permission.writes):
         return True
-    return is_of_tests(path) and (leave.tests or gate.tests_may_change)
+    return is_of_tests(path) and (permission.tests or gate.tests_may_change)
 
 
 def needs_base_of(now: Ran, second: Ran) -> bool:

@@ -6,7 +6,14 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.gate import Check, Gate, GateResult, Gates, GateSource, Leave
+from orchestrator.core.gates.gate import (
+    AlterationPermission,
+    Check,
+    Gate,
+    GateResult,
+    Gates,
+    GateSource,
+)
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import Job, TaskSpec, Worker
@@ -41,14 +48,14 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     return tuple(wanted)
 
 
-def leave_of(task: TaskSpec, judged: frozenset[str]) -> Leave:
+def permission_of(task: TaskSpec, judged: frozenset[str]) -> AlterationPermission:
     """Return which judging files, such as tests, the task may alter.
 
     Judging files decide how a gate judges. ``judged``: files that gates have judged as changes of
     the worker's child jobs. The task may alter these, too.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
-    return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
+    return AlterationPermission(writes=writes, tests=task.role == TESTING, judged=judged)
 
 
 class AttemptGates:
@@ -164,12 +171,12 @@ class AttemptGates:
         if running.task.works_in_project:
             directory = self._project
         base, commit = "", ""
-        leaves: tuple[Leave, ...] = ()
+        permissions: tuple[AlterationPermission, ...] = ()
         if worktree is not None:
             directory = worktree.directory
             base, commit = self._worktrees.span(worker)
             judged = frozenset(self._worktrees.of_children(worker, base, commit))
-            leaves = (leave_of(running.task, judged),)
+            permissions = (permission_of(running.task, judged),)
         return Check(
             root_id=worker.root_id,
             job_id=worker.job_id,
@@ -179,7 +186,7 @@ class AttemptGates:
             commit=commit,
             gates=gates,
             worktree=worktree.directory if worktree is not None else "",
-            leaves=leaves,
+            permissions=permissions,
             is_compared=len(running.task.agents) > 1,
         )
 

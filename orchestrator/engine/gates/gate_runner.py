@@ -41,7 +41,7 @@ from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.path_patterns import matching
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
-from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
+from orchestrator.engine.gates.tampering_reruns import SecondRuns, permissions_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.security.files.untrusted_files import read_regular
@@ -345,9 +345,9 @@ class GateRunner:
         ``first``: the earlier run whose findings ``ran`` should confirm, or None.
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
-        leaves = leaves_from(check, cwd, gate, touched)
+        permissions = permissions_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
-        result = result_of(gate, both, base, touched, removal_of(gate, touched, leaves))
+        result = result_of(gate, both, base, touched, removal_of(gate, touched, permissions))
         result = with_rewrites(result, both, base, touched)
         if first is not None:
             result = replace(result, flaky=flaky(first, ran))
@@ -355,7 +355,7 @@ class GateRunner:
             self._run(sequence, gate, partial(self._confirm, sequence, gate, ran, base))
             return
         ran = both
-        altered = self._second.of(check, cwd, gate, touched, result, leaves)
+        altered = self._second.of(check, cwd, gate, touched, result, permissions)
         with_code = changes_code(gate, touched)
         result = replace(
             result,

@@ -12,7 +12,14 @@ from dataclasses import replace
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Flaw
-from orchestrator.core.gates.gate import Check, Gate, GateOutcome, GatePlace, GateResult, Leave
+from orchestrator.core.gates.gate import (
+    AlterationPermission,
+    Check,
+    Gate,
+    GateOutcome,
+    GatePlace,
+    GateResult,
+)
 from orchestrator.core.gates.tampering import (
     MIXED,
     JudgeAlteration,
@@ -66,20 +73,20 @@ class SecondRuns:
         gate: Gate,
         touched: Mapping[str, bool],
         result: GateResult,
-        leaves: Sequence[Leave],
+        permissions: Sequence[AlterationPermission],
     ) -> JudgeAlteration:
         """Return how the worker altered the gate's judging files; empty if no second run is needed.
 
         ``cwd``: the project in the worktree. The paths of ``touched`` are relative to ``cwd``.
         """
-        is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
+        is_of_worker = check.place is GatePlace.WORKER and check.permissions and check.base
         if not is_of_worker or not _needs_it(check, result):
             return JudgeAlteration()
         project = os.path.relpath(cwd, check.directory)
         equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
         moves = dict(self._moves(check, project)) if False in touched.values() else {}
         removed = {path for path in touched if not os.path.lexists(os.path.join(cwd, path))}
-        return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
+        return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Put the base's versions of the altered judging files into the worktree.
@@ -114,20 +121,24 @@ def _needs_it(check: Check, result: GateResult) -> bool:
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 
 
-def leaves_from(
+def permissions_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
-) -> tuple[Leave, ...]:
+) -> tuple[AlterationPermission, ...]:
     """Return which judging files each task may alter, with paths relative to the project."""
     project = os.path.relpath(cwd, check.directory)
 
-    def seen(leave: Leave) -> Leave:
-        judged = (os.path.relpath(each, project) for each in leave.judged)
-        return replace(leave, judged=frozenset(judged))
+    def seen(permission: AlterationPermission) -> AlterationPermission:
+        judged = (os.path.relpath(each, project) for each in permission.judged)
+        return replace(permission, judged=frozenset(judged))
 
-    leaves = tuple(map(seen, check.leaves))
+    permissions = tuple(map(seen, check.permissions))
     # A change of code and tests has stricter limits. They do not apply to a merged state, because
     # it contains several tasks, and the change of each task was checked before the merge.
-    return held_to_tests(gate, leaves, touched) if check.place is GatePlace.WORKER else leaves
+    return (
+        held_to_tests(gate, permissions, touched)
+        if check.place is GatePlace.WORKER
+        else permissions
+    )
 
 
 def _from_top(project: str, path: str) -> str:

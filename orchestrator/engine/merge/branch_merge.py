@@ -54,7 +54,7 @@ from orchestrator.core.repository.repository import (
     merger_of,
 )
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.attempts.attempt_gates import gates_of, leave_of
+from orchestrator.engine.attempts.attempt_gates import gates_of, permission_of
 from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
 from orchestrator.engine.merge.lost_lines import LostLines
@@ -117,7 +117,7 @@ class BranchMerge:
             for part in parts:
                 retry = f"; retry: {COMMAND} merge {job.id}"
                 why = f"{error}{retry * isinstance(error, Abandoned)}"
-                leave(record, part.worker, why, LossCause.REFUSED)
+                exclude(record, part.worker, why, LossCause.REFUSED)
             return MergeOutcome(error=str(error))
         self._note(record, tree, job, settled)
         self._resolver_selection.note_hindrances(record, tree, job, settled)
@@ -142,7 +142,7 @@ class BranchMerge:
         Add the other changes to ``record``, with the reasons why they are excluded.
         """
         for worker in _refused_before(tree, job, workers):
-            self._leave_refused(record, job, worker, worker.gates)
+            self._exclude_refused(record, job, worker, worker.gates)
         present = [each for each in workers if self._is_present(record, tree, job, each)]
         losers = self._losers(tree, job, workers)
         present = [each for each in present if not self._builds_on(record, tree, losers, each)]
@@ -256,7 +256,7 @@ class BranchMerge:
             self._repository.point(branch, commit)
             return True
         reason = "the branch and the checkpoints of the worker were removed"
-        leave(record, worker, reason, LossCause.NO_BRANCH)
+        exclude(record, worker, reason, LossCause.NO_BRANCH)
         record.gone.append(worker.id)
         return False
 
@@ -283,7 +283,7 @@ class BranchMerge:
         for tip, loser in losers.items():
             if start and loser.task_id in needs and self._repository.contains(start, tip):
                 why = f"depends on {loser.id}, which is no longer the chosen candidate"
-                leave(record, worker, why, LossCause.BUILDS_ON)
+                exclude(record, worker, why, LossCause.BUILDS_ON)
                 return True
         return False
 
@@ -350,14 +350,14 @@ class BranchMerge:
 
     def _allowed(self, tree: Tree, job: Job, parts: Sequence[MergePart]) -> Allowed:
         tasks = {task.id: task for task in tree.tasks[job.id]}
-        leaves, vanishing = [], set[str]()
+        permissions, vanishing = [], set[str]()
         for part in parts:
             task = tasks[part.worker.task_id]
             judged = self._worktrees.of_children(part.worker, *self._worktrees.span(part.worker))
-            leaves.append(leave_of(task, frozenset(judged)))
+            permissions.append(permission_of(task, frozenset(judged)))
             own = gates_of(job, task, has_worktree=True)
             vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
-        return Allowed(tuple(leaves), frozenset(vanishing))
+        return Allowed(tuple(permissions), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
         """Merge a worker's branch heads into the commit ``tip``, except heads that conflict."""
@@ -437,7 +437,7 @@ class BranchMerge:
                     conflict_resolution.unresolved(self._repository, worker)[:MOST_PATHS]
                 )
                 why = f"unresolved conflicts in {left}" if left else ""
-                leave(record, worker, why, LossCause.CONFLICT)
+                exclude(record, worker, why, LossCause.CONFLICT)
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
             named = (losses.named(each) for each in step.conflicts)
@@ -447,10 +447,10 @@ class BranchMerge:
             losses.add(worker)
             before = step.commit
         for part, results in settled.culprits:
-            self._leave_refused(record, job, part.worker, results)
+            self._exclude_refused(record, job, part.worker, results)
         for part in settled.dropped:
             why = "depends on a task that is not in the result"
-            leave(record, part.worker, why, LossCause.BUILDS_ON)
+            exclude(record, part.worker, why, LossCause.BUILDS_ON)
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
@@ -460,10 +460,10 @@ class BranchMerge:
         names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
-    def _leave_refused(
+    def _exclude_refused(
         self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
     ) -> None:
-        leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
+        exclude(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
         self._resolver_selection.note_resolvable(record, job, worker)
 
     def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
@@ -549,7 +549,7 @@ def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileCo
         yield replace(each, child_job_id=job_id) if job_id else each
 
 
-def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
+def exclude(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
     """Exclude a worker from the result. Its branch keeps its changes."""
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
@@ -566,5 +566,5 @@ def _parts(
     whole, without = split([MergePart(each, depends_on[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
         why = f"depends on task {task_id!r}, which is not in the result"
-        leave(record, part.worker, why, LossCause.BUILDS_ON)
+        exclude(record, part.worker, why, LossCause.BUILDS_ON)
     return whole

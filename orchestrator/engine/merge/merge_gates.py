@@ -8,13 +8,13 @@ from dataclasses import replace
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.gate import (
+    AlterationPermission,
     Check,
     Gate,
     GatePlace,
     GateResult,
     Gates,
     GateStatus,
-    Leave,
 )
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy
@@ -41,7 +41,7 @@ Halted = Callable[[], bool]
 class Allowed:
     """What the tasks of a merge may change in tests."""
 
-    leaves: tuple[Leave, ...]
+    permissions: tuple[AlterationPermission, ...]
     #: Names of gates whose tests at least one of the tasks may remove.
     vanishing: frozenset[str]
 
@@ -87,7 +87,7 @@ class MergeGates:
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
             return ()
-        results = self._run(job, base, commit, gates, halted, allowed.leaves)
+        results = self._run(job, base, commit, gates, halted, allowed.permissions)
         doubtful = _doubtful(gates, results, sound)
         if doubtful:
             self._check_base(job, base, doubtful, halted)
@@ -114,7 +114,7 @@ class MergeGates:
         commit: str,
         gates: tuple[Gate, ...],
         halted: Halted,
-        leaves: tuple[Leave, ...] = (),
+        permissions: tuple[AlterationPermission, ...] = (),
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
         # The scan for secrets needs no files, because it reads commits.
@@ -139,7 +139,7 @@ class MergeGates:
                 gates=gates,
                 worktree=directory,
                 place=GatePlace.RESULT if base else GatePlace.BASE,
-                leaves=leaves,
+                permissions=permissions,
             )
             results = self._waited(check, halted)
         finally:

@@ -34,7 +34,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.merge.branch_merge import BranchMerge, leave
+from orchestrator.engine.merge.branch_merge import BranchMerge, exclude
 from orchestrator.engine.merge.merge_gates import Halted, MergeGates
 from orchestrator.engine.merge.merge_messages import report_of
 from orchestrator.engine.merge.merge_record import (
@@ -287,7 +287,7 @@ class MergeRunner:
         before = self._records.read(job)
         by_hand = _job(tree, job_id).config.merge_strategy == Strategy.MANUAL
         for worker in (each for each in workers if each not in wanted):
-            _leave_by_choice(record, before, worker, by_hand=by_hand)
+            _exclude_by_choice(record, before, worker, by_hand=by_hand)
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back
         merged = self._merging.merge(record, tree, job, wanted, halted, jobs.leave)
@@ -382,7 +382,7 @@ def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, Me
     return of(True), of(False)
 
 
-def _leave_by_choice(
+def _exclude_by_choice(
     record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
 ) -> None:
     """Exclude a worker from the result, as a person requested.
@@ -395,7 +395,7 @@ def _leave_by_choice(
     cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
     if earlier and earlier.cause in (LossCause.CONFLICT, LossCause.REFUSED):
         cause = earlier.cause
-    leave(record, worker, "excluded by you", cause)
+    exclude(record, worker, "excluded by you", cause)
     record.chosen.append(worker.id)
     if earlier and earlier.resolvable and cause is LossCause.CONFLICT:
         record.resolvable.append(worker.id)

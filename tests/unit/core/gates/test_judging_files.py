@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
-from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus, Leave
+from orchestrator.core.gates.gate import (
+    AlterationPermission,
+    Gate,
+    GateReport,
+    GateResult,
+    GateStatus,
+)
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
@@ -26,14 +32,17 @@ def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
     return Ran(reading=Reading(flaws=flaws, passed=passed))
 
 
-NOTHING = Leave()
+NOTHING = AlterationPermission()
 
 
 def altered(
-    gate: Gate, touched: dict[str, bool], leave: Leave = NOTHING, **more: JudgeMove
+    gate: Gate,
+    touched: dict[str, bool],
+    permission: AlterationPermission = NOTHING,
+    **more: JudgeMove,
 ) -> JudgeAlteration:
     moves = {"tests/b/test_a.py": more["move"]} if more else {}
-    return alteration(gate, touched, moves, (), (), [leave])
+    return alteration(gate, touched, moves, (), (), [permission])
 
 
 @pytest.mark.parametrize(
@@ -71,15 +80,15 @@ def test_a_moved_test_is_judged_where_it_is_now() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "leave"),
+    ("gate", "permission"),
     [
-        (TESTS, Leave(tests=True)),
-        (TESTS, Leave(writes=("tests/",))),
-        (replace(TESTS, tests_may_change=True), Leave()),
+        (TESTS, AlterationPermission(tests=True)),
+        (TESTS, AlterationPermission(writes=("tests/",))),
+        (replace(TESTS, tests_may_change=True), AlterationPermission()),
     ],
 )
-def test_what_a_task_may_alter_stays(gate: Gate, leave: Leave) -> None:
-    found = altered(gate, {"tests/test_a.py": True, "conftest.py": True}, leave)
+def test_what_a_task_may_alter_stays(gate: Gate, permission: AlterationPermission) -> None:
+    found = altered(gate, {"tests/test_a.py": True, "conftest.py": True}, permission)
 
     assert "tests/test_a.py" in found.allowed
     assert "tests/test_a.py" not in found.swap
@@ -87,7 +96,7 @@ def test_what_a_task_may_alter_stays(gate: Gate, leave: Leave) -> None:
 
 def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
     path = "tests/test_a.py"
-    by_child = Leave(judged=frozenset({path}))
+    by_child = AlterationPermission(judged=frozenset({path}))
 
     assert altered(TESTS, {path: True}, by_child) == JudgeAlteration(allowed=(path,))
     assert altered(TESTS, {path: False}, by_child) == JudgeAlteration()

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.core.gates.findings import Ran, Reading
-from orchestrator.core.gates.gate import Gate, GateReport, Leave
+from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
 from orchestrator.core.gates.gate_results import LOST, result_of
 from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
 
@@ -12,8 +12,8 @@ GATE = Gate(
 )
 
 
-def removal(*paths: str, **leave: object) -> RemovedTest:
-    return removal_of(GATE, dict.fromkeys(paths, True), [Leave(**leave)])  # type: ignore[arg-type]
+def removal(*paths: str, **permission: object) -> RemovedTest:
+    return removal_of(GATE, dict.fromkeys(paths, True), [AlterationPermission(**permission)])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
