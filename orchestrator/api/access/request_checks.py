@@ -1,7 +1,7 @@
 """Checks of each request that needs a key: its caller, read-only keys, and rate limits.
 
 The use cases check which jobs a caller may see and change
-(``orchestrator.engine.service.access.authorization``).
+(``engine/service/access/authorization.py``).
 """
 
 from flask import g, request
