@@ -116,7 +116,9 @@ def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ran:
+class FinishedRun:
+    """A finished run of a gate."""
+
     reading: Reading = Reading()
     #: Why the run has no verdict on the project, as text; empty if it has a verdict.
     broken: str = ""

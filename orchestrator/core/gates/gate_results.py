@@ -8,8 +8,8 @@ from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.findings import (
     EXIT_KEY,
     MOST_OUTPUT,
+    FinishedRun,
     Flaw,
-    Ran,
     Reading,
     failing_tests,
     lost_tests,
@@ -26,7 +26,7 @@ MOST_LISTED = 50
 LONGEST_SHOWN = 300
 
 
-def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+def needs_base(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> bool:
     """True if the result must be compared with the gate's findings on the base.
 
     ``touched``: the changed paths; the value is True if the base has the path.
@@ -42,7 +42,7 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     return may_have_lost_tests(gate, ran, touched)
 
 
-def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
+def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> bool:
     """True if tests of the base may be missing in the run.
 
     Any change can make tests skip, but only a change of tests or their configuration can remove
@@ -60,8 +60,8 @@ NONE_MAY_GO = RemovedTest()
 
 def result_of(
     gate: Gate,
-    ran: Ran,
-    base: Ran | None,
+    ran: FinishedRun,
+    base: FinishedRun | None,
     touched: Collection[str],
     removal: RemovedTest = NONE_MAY_GO,
 ) -> GateResult:
@@ -86,10 +86,10 @@ def result_of(
     return replace(result, output=ran.output[-MOST_OUTPUT:])
 
 
-_Decide = Callable[[Gate, Ran, Ran | None, GateResult, RemovedTest], GateResult]
+_Decide = Callable[[Gate, FinishedRun, FinishedRun | None, GateResult, RemovedTest], GateResult]
 
 
-def _decide(ran: Ran) -> _Decide:
+def _decide(ran: FinishedRun) -> _Decide:
     if ran.broken:
         return _broken
     return _without_tests if ran.reading.has_no_tests else _judged
@@ -125,7 +125,7 @@ _MAY_BE_CAUSED = frozenset(
 
 
 def _broken(
-    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, _: RemovedTest
+    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, _: RemovedTest
 ) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
@@ -140,7 +140,7 @@ def _broken(
 
 
 def _without_tests(
-    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
@@ -164,7 +164,7 @@ def _without_tests(
 
 
 def _judged(
-    gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
+    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
@@ -202,7 +202,7 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     return digest_of([*keys, *(f"{name}|lost" for name in lost)])
 
 
-def _usable(base: Ran | None) -> Reading:
+def _usable(base: FinishedRun | None) -> Reading:
     """Return the findings on the base. If the base has no verdict, return no findings.
 
     Without findings on the base, every finding counts against the change.
@@ -216,7 +216,7 @@ def has_no_details(reading: Reading) -> bool:
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 
 
-def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
+def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     what = "already fails" if ran.reading.passed is None else "tests already fail"
     first = ran.reading.flaws[0]
     error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
@@ -236,7 +236,7 @@ _ERROR = lazy_pattern(
 )
 
 
-def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
+def _flaw_in_words(flaw: Flaw, ran: FinishedRun) -> str:
     if flaw.key != EXIT_KEY:
         return flaw.text
     found = _ERROR.search(ran.output)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
 from orchestrator.core.gates.failure_fingerprint import are_alike
-from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading, new_flaws
+from orchestrator.core.gates.findings import EXIT_KEY, FinishedRun, Flaw, Reading, new_flaws
 from orchestrator.core.gates.gate import Check, Gate, GateCause, GateOutcome, GatePlace, GateResult
 from orchestrator.core.gates.tampering import reads_tests
 from orchestrator.core.text.formatting import listed
@@ -20,12 +20,12 @@ from orchestrator.core.text.formatting import listed
 MOST_NAMED_OF_BASE = 3
 
 
-def needs_another(first: Ran) -> bool:
+def needs_another(first: FinishedRun) -> bool:
     """True if the run has findings, which a second run must confirm."""
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
 
-def both(first: Ran, second: Ran) -> Ran:
+def both(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
     If the second run has no verdict, return the second run. Then all findings of the change count
@@ -94,7 +94,9 @@ def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
 MOST_NEW_TESTS = 500
 
 
-def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | None) -> GateResult:
+def counted(
+    gate: Gate, result: GateResult, now: FinishedRun, as_base: FinishedRun, base: FinishedRun | None
+) -> GateResult:
     """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
@@ -123,7 +125,7 @@ def without_parameters(test: str) -> str:
     return test.partition("[")[0]
 
 
-def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
+def _findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | None) -> int:
     if not gate.new_only or base is None or base.broken:
         return len(as_base.reading.flaws)
     return len(new_flaws(as_base.reading, base.reading))
@@ -161,7 +163,7 @@ MOST_NAMED = 5
 _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
-def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
+def needs_confirmation(check: Check, ran: FinishedRun, result: GateResult) -> bool:
     """True if a second run must confirm a rejection of a merged result.
 
     Such a rejection concerns the work of several tasks.
@@ -170,7 +172,7 @@ def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 
 
-def confirmed(first: Ran, second: Ran) -> Ran:
+def confirmed(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     """Combine two runs: the findings that both have, and the tests that passed in at least one.
 
     If the second run has no verdict, return the first run.
@@ -192,7 +194,7 @@ def confirmed(first: Ran, second: Ran) -> Ran:
     )
 
 
-def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
+def flaky(first: FinishedRun, second: FinishedRun) -> tuple[str, ...]:
     """Return the names of tests and checks that failed in only one of the two runs.
 
     The name "" means the whole gate.

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.core.gates.failure_fingerprint import digest_of
 from orchestrator.core.gates.file_kinds import has_code, is_of_tests
-from orchestrator.core.gates.findings import Flaw, Ran, Reading, lost_tests, new_flaws
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, lost_tests, new_flaws
 from orchestrator.core.gates.gate import (
     AlterationPermission,
     Gate,
@@ -213,7 +213,7 @@ def _is_allowed(gate: Gate, path: str, permission: AlterationPermission) -> bool
     return is_of_tests(path) and (permission.tests or gate.tests_may_change)
 
 
-def needs_base_of(now: Ran, second: Ran) -> bool:
+def needs_base_of(now: FinishedRun, second: FinishedRun) -> bool:
     """True if ``second`` can be judged only with the results of the gate on the base.
 
     ``now``: the run on the worker's result. ``second``: the run on the same result, but with the
@@ -225,9 +225,9 @@ def needs_base_of(now: Ran, second: Ran) -> bool:
 def with_second_run(
     gate: Gate,
     result: GateResult,
-    now: Ran,
-    second: Ran,
-    base: Ran | None,
+    now: FinishedRun,
+    second: FinishedRun,
+    base: FinishedRun | None,
     altered: JudgeAlteration,
 ) -> GateResult:
     """Fail the result if the gate passes only with the worker's tests and configuration.
@@ -254,7 +254,11 @@ def with_second_run(
 
 
 def swayed(
-    gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
+    gate: Gate,
+    now: FinishedRun,
+    second: FinishedRun,
+    base: FinishedRun | None,
+    repairs: bool = False,
 ) -> list[Flaw]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
@@ -306,7 +310,7 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 
 
 def with_rewrites(
-    result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
+    result: GateResult, ran: FinishedRun, base: FinishedRun | None, touched: Collection[str]
 ) -> GateResult:
     """Fail the result if the gate changed tracked files that it does not change on the base."""
     if ran.broken or not ran.rewritten:
@@ -320,7 +324,7 @@ def with_rewrites(
     return replace(result, status=GateStatus.FAILED, failures=failures, digest=digest)
 
 
-def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
+def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
     A file that the worker changed (``touched``) is returned only if the gate changes a place in it

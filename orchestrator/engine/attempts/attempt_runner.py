@@ -9,7 +9,7 @@ from functools import partial
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.findings import Ran
+from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.lazy_dataclass import changed, dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
@@ -282,7 +282,11 @@ class AttemptRunner:
         return stopped is not None
 
     def _set_up(
-        self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree, ran: Ran | None
+        self,
+        assignment: Assignment,
+        issued: Issued,
+        worktree: WorkerWorktree,
+        ran: FinishedRun | None,
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 

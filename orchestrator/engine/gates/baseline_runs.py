@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
-from orchestrator.core.gates.findings import Ran
+from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Check, Gate, GateCause
 from orchestrator.core.gates.run_comparison import both, needs_another
 from orchestrator.core.lazy_dataclass import dataclass
@@ -27,7 +27,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
 logger = logging.getLogger(__name__)
 
 #: Called with the gate's findings on the base commit, or None if they are unknown.
-OnRan = Callable[[Ran | None], None]
+OnRan = Callable[[FinishedRun | None], None]
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class _Wanted:
     gate: Gate
     waiting: dict[object, OnRan] = field(default_factory=dict)
     #: The result of the first run, while the second run is pending; otherwise None.
-    first: Ran | None = None
+    first: FinishedRun | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class _Site:
     process: str = ""
     is_clear: bool = False
     #: Results that are not stored for later jobs. All workers of the tree share them.
-    found: list[tuple[Gate, Ran]] = field(default_factory=list)
+    found: list[tuple[Gate, FinishedRun]] = field(default_factory=list)
     is_dropped: bool = False
 
     @property
@@ -129,7 +129,7 @@ class BaselineRuns:
         if is_idle:
             self._background.later(partial(self._remove, root_id))
 
-    def _known(self, check: Check, gate: Gate) -> Ran | None:
+    def _known(self, check: Check, gate: Gate) -> FinishedRun | None:
         with self._lock:
             site = self.sites.get((check.root_id, check.base))
             known = site.found if site else []
@@ -179,7 +179,7 @@ class BaselineRuns:
         with self._lock:
             site.process = process
 
-    def _ran(self, site: _Site, ran: Ran | None) -> None:
+    def _ran(self, site: _Site, ran: FinishedRun | None) -> None:
         wanted = site.running
         assert wanted is not None, "a gate of the site has just ended"
         directory = self._directory(site)
@@ -202,14 +202,14 @@ class BaselineRuns:
             self._keep(site, wanted.gate, ran)
         self._report(site, ran)
 
-    def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
+    def _keep(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
         self._results.keep(site.commit, gate, ran)
         # Do not share the result of a killed run, because another run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
                 site.found.append((gate, ran))
 
-    def _report(self, site: _Site, ran: Ran | None) -> None:
+    def _report(self, site: _Site, ran: FinishedRun | None) -> None:
         with self._lock:
             ended, site.running, site.process = site.running, None, ""
             waiting = list(ended.waiting.values()) if ended else []

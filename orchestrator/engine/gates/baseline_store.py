@@ -16,7 +16,7 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_results import has_no_details
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -67,7 +67,7 @@ class BaselineStore:
         self._environment = environment
         self._set_up = set_up
 
-    def kept(self, commit: str, gate: Gate) -> Ran | None:
+    def kept(self, commit: str, gate: Gate) -> FinishedRun | None:
         path = self._path(commit, gate)
         try:
             if time.time() - path.stat().st_mtime > MOST_AGE:
@@ -77,7 +77,7 @@ class BaselineStore:
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
-    def keep(self, commit: str, gate: Gate, ran: Ran) -> None:
+    def keep(self, commit: str, gate: Gate, ran: FinishedRun) -> None:
         """Store a result. A gate that did not run is never stored."""
         if not is_lasting(ran):
             return
@@ -110,7 +110,7 @@ class BaselineStore:
         yield from (_stamp(self._project / name) for name in _LOCKS)
 
 
-def is_lasting(ran: Ran) -> bool:
+def is_lasting(ran: FinishedRun) -> bool:
     """True if the run judged the commit.
 
     Other outcomes may change, for example after a missing package is installed.
@@ -157,13 +157,13 @@ def _stamp(path: Path) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _ran_of(found: dict[str, Any]) -> Ran:
+def _ran_of(found: dict[str, Any]) -> FinishedRun:
     reading = found["reading"]
     passed = reading["passed"]
     names = None if passed is None else tuple(passed)
     flaws, skipped = _flaws(reading["flaws"]), tuple(reading["skipped"])
     known = Reading(flaws=flaws, passed=names, skipped=skipped, note=reading["note"])
-    return Ran(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
+    return FinishedRun(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
 
 
 def _flaws(found: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:

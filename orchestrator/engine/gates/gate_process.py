@@ -11,7 +11,13 @@ from shutil import which
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.findings import Ran, Reading, ReportReader, UnreadableReport, with_exit
+from orchestrator.core.gates.findings import (
+    FinishedRun,
+    Reading,
+    ReportReader,
+    UnreadableReport,
+    with_exit,
+)
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -82,7 +88,7 @@ def prefix(owner: str) -> str:
 #: search path.
 FindTools = Callable[[str, str, str], Tools]
 #: Called with the end of a run, or None if the run or the server was stopped first.
-OnRan = Callable[[Ran | None], None]
+OnRan = Callable[[FinishedRun | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +148,13 @@ class GateProcesses:
     def is_set_up(self, worktree: str) -> bool:
         return self._setup.is_done(worktree)
 
-    def _set_up(self, run: GateProcess, on_ran: OnRan, ran: Ran | None) -> None:
+    def _set_up(self, run: GateProcess, on_ran: OnRan, ran: FinishedRun | None) -> None:
         if ran is not None and ran.passed:
             self._setup.note(run.worktree)
         on_ran(ran)
 
     def _after_setup(
-        self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None], ran: Ran | None
+        self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None], ran: FinishedRun | None
     ) -> None:
         if ran is None:
             on_ran(None)
@@ -160,7 +166,7 @@ class GateProcesses:
         try:
             self._begin(run, on_ran, named)
         except OSError as error:
-            on_ran(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
+            on_ran(FinishedRun(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
     def _begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
@@ -231,13 +237,13 @@ class GateProcesses:
         except Exception as error:
             logger.exception("cannot read a gate's result", extra={"gate": found.run.name})
             words = f"cannot read the report of the gate: {error}"
-            ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
+            ran = FinishedRun(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
-    def _read(self, found: _UnderWay, exit: Exit) -> Ran:
+    def _read(self, found: _UnderWay, exit: Exit) -> FinishedRun:
         tree = self._workspace.job_directory(found.run.root_id)
         printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
-        ran = Ran(output=printed, log=str(found.log.relative_to(tree)))
+        ran = FinishedRun(output=printed, log=str(found.log.relative_to(tree)))
         run = found.run
         cause, words = _why_broken(run.gate, exit)
         if _lacks_packages(run, exit, printed):

@@ -11,7 +11,7 @@ from itertools import islice
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
-from orchestrator.core.gates.findings import Ran, SecretScan
+from orchestrator.core.gates.findings import FinishedRun, SecretScan
 from orchestrator.core.gates.gate import (
     Check,
     Gate,
@@ -56,7 +56,7 @@ _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that the gate checks was changed"
 ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
 Done = Callable[[Sequence[GateResult]], None]
-_Then = Callable[[Ran], None]
+_Then = Callable[[FinishedRun], None]
 
 
 @dataclass(eq=False, slots=True)
@@ -94,8 +94,8 @@ class _Passed:
     """
 
     result: GateResult
-    ran: Ran
-    base: Ran | None
+    ran: FinishedRun
+    base: FinishedRun | None
     altered: JudgeAlteration
 
 
@@ -133,7 +133,10 @@ class GateRunner:
         self._background.later(partial(self._runs.clear, check.root_id, check.name, opened))
 
     def set_up(
-        self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
+        self,
+        run: GateProcess,
+        on_ran: Callable[[FinishedRun | None], None],
+        named: Callable[[str], None],
     ) -> None:
         """Run the setup commands in a worktree. First stop a setup that an earlier server began.
 
@@ -145,7 +148,7 @@ class GateRunner:
             try:
                 self._runs.set_up(run, on_ran, named)
             except OSError as error:
-                on_ran(Ran(broken=f"cannot start: {error}", cause=GateCause.ERROR))
+                on_ran(FinishedRun(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
         self._runs.clear(run.root_id, run.owner, begin)
 
@@ -240,7 +243,7 @@ class GateRunner:
             reading = self._secrets.scan(added, partial(self._repository.present, check.base))
         except (RepositoryError, OSError) as error:
             return _failed_to_run(gate, f"cannot read the change: {error}")
-        return result_of(gate, Ran(reading=reading), None, sequence.touched)
+        return result_of(gate, FinishedRun(reading=reading), None, sequence.touched)
 
     def _run(self, sequence: _GateSequence, gate: Gate, then: _Then) -> None:
         check = sequence.check
@@ -283,7 +286,9 @@ class GateRunner:
         with self._lock:
             sequence.process = process
 
-    def _ran(self, sequence: _GateSequence, gate: Gate, then: _Then, ran: Ran | None) -> None:
+    def _ran(
+        self, sequence: _GateSequence, gate: Gate, then: _Then, ran: FinishedRun | None
+    ) -> None:
         with self._lock:
             sequence.process = ""
             is_lost = ran is None and sequence.stopped is None
@@ -301,14 +306,14 @@ class GateRunner:
         else:
             then(ran)
 
-    def _first(self, sequence: _GateSequence, gate: Gate, ran: Ran) -> None:
+    def _first(self, sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> None:
         if sequence.check.base and needs_base(gate, ran, sequence.touched):
             self._ask_base(sequence, gate, partial(self._judge, sequence, gate, ran))
         else:
             self._judge(sequence, gate, ran, None)
 
     def _ask_base(
-        self, sequence: _GateSequence, gate: Gate, then: Callable[[Ran | None], None]
+        self, sequence: _GateSequence, gate: Gate, then: Callable[[FinishedRun | None], None]
     ) -> None:
         with self._lock:
             sequence.awaits_base = not sequence.stopped
@@ -323,8 +328,8 @@ class GateRunner:
         self,
         sequence: _GateSequence,
         gate: Gate,
-        then: Callable[[Ran | None], None],
-        base: Ran | None,
+        then: Callable[[FinishedRun | None], None],
+        base: FinishedRun | None,
     ) -> None:
         with self._lock:
             waits, sequence.awaits_base = sequence.awaits_base, False
@@ -336,9 +341,9 @@ class GateRunner:
         self,
         sequence: _GateSequence,
         gate: Gate,
-        ran: Ran,
-        base: Ran | None,
-        first: Ran | None = None,
+        ran: FinishedRun,
+        base: FinishedRun | None,
+        first: FinishedRun | None = None,
     ) -> None:
         """Judge the run ``ran`` of a gate.
 
@@ -376,7 +381,12 @@ class GateRunner:
             self._count(sequence, gate, result, ran, base)
 
     def _confirm(
-        self, sequence: _GateSequence, gate: Gate, first: Ran, base: Ran | None, second: Ran
+        self,
+        sequence: _GateSequence,
+        gate: Gate,
+        first: FinishedRun,
+        base: FinishedRun | None,
+        second: FinishedRun,
     ) -> None:
         self._judge(sequence, gate, second, base, first)
 
@@ -397,13 +407,18 @@ class GateRunner:
         return tuple(islice(switched_off(comments, now, before), _MOST_PLACES))
 
     def _count(
-        self, sequence: _GateSequence, gate: Gate, result: GateResult, ran: Ran, base: Ran | None
+        self,
+        sequence: _GateSequence,
+        gate: Gate,
+        result: GateResult,
+        ran: FinishedRun,
+        base: FinishedRun | None,
     ) -> None:
         is_compared = sequence.check.is_compared
         self._give(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
 
     def _second_ran(
-        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: Ran
+        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
     ) -> None:
         compare = partial(self._compare_second, sequence, gate, passed, second)
         if passed.base is None and needs_base_of(passed.ran, second):
@@ -412,7 +427,12 @@ class GateRunner:
             compare(passed.base)
 
     def _compare_second(
-        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: Ran, base: Ran | None
+        self,
+        sequence: _GateSequence,
+        gate: Gate,
+        passed: _Passed,
+        second: FinishedRun,
+        base: FinishedRun | None,
     ) -> None:
         found = passed.result
         if passed.altered.judges and found.outcome is GateOutcome.PASSED:
@@ -454,7 +474,7 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
-def _not_imported(sequence: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
+def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
     If no test file was reported as executed, yield nothing: the Python that runs the tests reports

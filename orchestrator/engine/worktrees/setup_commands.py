@@ -4,7 +4,7 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from orchestrator.core.gates.findings import Ran
+from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
@@ -55,7 +55,7 @@ def _mark_of(worktree: str) -> Path | None:
     return Path(place, _MARK) if place != link and os.path.isdir(place) else None
 
 
-def why_failed(ran: Ran) -> str:
+def why_failed(ran: FinishedRun) -> str:
     """Return why the setup failed, as text; "" if it did not fail."""
     if ran.passed:
         return ""

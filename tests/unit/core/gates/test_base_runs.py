@@ -1,16 +1,16 @@
 """The combined result of two runs of a gate on the base commit."""
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.gates.run_comparison import both, needs_another
 
 
-def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
     flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return Ran(reading=Reading(flaws=flaws, passed=passed), seconds=1.0)
+    return FinishedRun(reading=Reading(flaws=flaws, passed=passed), seconds=1.0)
 
 
-KILLED = Ran(broken="killed by signal 9", cause=GateCause.KILLED)
+KILLED = FinishedRun(broken="killed by signal 9", cause=GateCause.KILLED)
 
 
 def test_only_a_run_that_may_excuse_something_needs_another() -> None:
@@ -35,16 +35,16 @@ def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> No
 
 
 def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
-    first = Ran(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
-    second = Ran(rewritten=(Flaw("log.txt|2", "log.txt"),))
+    first = FinishedRun(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
+    second = FinishedRun(rewritten=(Flaw("log.txt|2", "log.txt"),))
 
     assert both(first, second).rewritten == second.rewritten
 
 
 def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() -> None:
-    def failing(*failures: str) -> Ran:
+    def failing(*failures: str) -> FinishedRun:
         flaws = tuple(Flaw(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
-        return Ran(reading=Reading(flaws=flaws, passed=()))
+        return FinishedRun(reading=Reading(flaws=flaws, passed=()))
 
     found = both(failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x"))
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
-from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus
 from orchestrator.core.gates.run_comparison import counted
 from orchestrator.core.model.job import Worker
@@ -18,8 +18,8 @@ RUFF = Gate(name="ruff", run="ruff", report=GateReport.RUFF, required=False)
 GREEN = GateResult(name="pytest", status=GateStatus.PASSED, tests=2)
 
 
-def ran(*passed: str, flaws: tuple[Flaw, ...] = (), broken: str = "") -> Ran:
-    return Ran(reading=Reading(passed=passed, flaws=flaws), broken=broken)
+def ran(*passed: str, flaws: tuple[Flaw, ...] = (), broken: str = "") -> FinishedRun:
+    return FinishedRun(reading=Reading(passed=passed, flaws=flaws), broken=broken)
 
 
 def flaw(key: str, *, is_error: bool = False) -> Flaw:
@@ -59,7 +59,11 @@ def flaw(key: str, *, is_error: bool = False) -> Flaw:
     ],
 )
 def test_tests_of_the_base_and_new_ones(
-    now: Ran, as_base: Ran | None, base: Ran | None, base_tests: int, new_tests: tuple[str, ...]
+    now: FinishedRun,
+    as_base: FinishedRun | None,
+    base: FinishedRun | None,
+    base_tests: int,
+    new_tests: tuple[str, ...],
 ) -> None:
     found = counted(PYTEST, GREEN, now, as_base or now, base)
 
@@ -68,9 +72,9 @@ def test_tests_of_the_base_and_new_ones(
 
 def test_findings_of_a_linter_count_with_the_bases_configuration() -> None:
     failed = GateResult(name="ruff", status=GateStatus.FAILED, required=False, failures=("x",))
-    lax = Ran(reading=Reading(flaws=(flaw("x"),)))
-    strict = Ran(reading=Reading(flaws=(flaw("x"), flaw("y"), flaw("old"))))
-    base = Ran(reading=Reading(flaws=(flaw("old"),)))
+    lax = FinishedRun(reading=Reading(flaws=(flaw("x"),)))
+    strict = FinishedRun(reading=Reading(flaws=(flaw("x"), flaw("y"), flaw("old"))))
+    base = FinishedRun(reading=Reading(flaws=(flaw("old"),)))
 
     found = counted(RUFF, failed, lax, strict, base)
 

@@ -2,16 +2,18 @@
 
 import pytest
 
-from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading
+from orchestrator.core.gates.findings import EXIT_KEY, FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.gates.run_comparison import confirmed, flaky
 
-PASSED = Ran(reading=Reading(passed=("a", "b")))
-KILLED = Ran(broken="killed", cause=GateCause.KILLED)
+PASSED = FinishedRun(reading=Reading(passed=("a", "b")))
+KILLED = FinishedRun(broken="killed", cause=GateCause.KILLED)
 
 
-def run(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
-    return Ran(reading=Reading(flaws=tuple(Flaw(each, each) for each in failed), passed=passed))
+def run(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
+    return FinishedRun(
+        reading=Reading(flaws=tuple(Flaw(each, each) for each in failed), passed=passed)
+    )
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,11 @@ def run(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
     ],
 )
 def test_only_findings_of_both_runs_count(
-    first: Ran, second: Ran, failed: list[str], passed: set[str] | None, named: tuple[str, ...]
+    first: FinishedRun,
+    second: FinishedRun,
+    failed: list[str],
+    passed: set[str] | None,
+    named: tuple[str, ...],
 ) -> None:
     found = confirmed(first, second)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading, lost_tests, with_exit
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, lost_tests, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause, GateReport, GateSource, GateStatus
 from orchestrator.core.gates.gate_results import (
     LOST,
@@ -21,9 +21,9 @@ GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=(
 DETECTED = replace(GATE, source=GateSource.DETECTED)
 
 
-def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> Ran:
+def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> FinishedRun:
     flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return Ran(reading=Reading(flaws=flaws, passed=passed), **more)  # type: ignore[arg-type]
+    return FinishedRun(reading=Reading(flaws=flaws, passed=passed), **more)  # type: ignore[arg-type]
 
 
 def test_what_fails_at_the_base_too_does_not_count() -> None:
@@ -58,7 +58,9 @@ def test_the_second_of_two_that_are_the_same_is_new() -> None:
         (ran("a.py|F401|os", passed=None), ran("b.py|F401|re", passed=None), ("b.py|F401|re",)),
     ],
 )
-def test_what_was_moved_is_not_new(before: Ran, now: Ran, new: tuple[str, ...]) -> None:
+def test_what_was_moved_is_not_new(
+    before: FinishedRun, now: FinishedRun, new: tuple[str, ...]
+) -> None:
     found = result_of(GATE, now, before, [])
     assert found.failures == tuple(f"{each}: it failed" for each in new)
 
@@ -71,7 +73,7 @@ def test_without_a_baseline_everything_counts() -> None:
 
 
 def test_a_failure_without_a_report_is_one_flaw() -> None:
-    failed = Ran(reading=with_exit(Reading(), 3))
+    failed = FinishedRun(reading=with_exit(Reading(), 3))
 
     assert result_of(GATE, failed, failed, []).status is GateStatus.KNOWN
     assert result_of(GATE, failed, None, []).failures == ("exit code 3",)
@@ -84,16 +86,22 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
 
     assert lost_tests(now, base) == ["tests.a::z"]
     touched = RemovedTest(files={"tests/a.py": False})
-    result = result_of(GATE, Ran(reading=now), Ran(reading=base), [], touched)
+    result = result_of(GATE, FinishedRun(reading=now), FinishedRun(reading=base), [], touched)
     assert result.failures == (f"tests.a::z: {LOST}",)
     # Product code may contain parameters of tests: without a change of tests it may remove them,
     # but not skip them.
-    assert result_of(GATE, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
+    assert (
+        result_of(GATE, FinishedRun(reading=now), FinishedRun(reading=base), []).status
+        is GateStatus.PASSED
+    )
     for skipped in ("tests.a::z", "tests.a", "tests"):
-        skips = Ran(reading=replace(now, skipped=(skipped,)))
-        assert result_of(GATE, skips, Ran(reading=base), []).failures == result.failures
+        skips = FinishedRun(reading=replace(now, skipped=(skipped,)))
+        assert result_of(GATE, skips, FinishedRun(reading=base), []).failures == result.failures
     free = Gate(name="tests", run="x", tests_may_vanish=True)
-    assert result_of(free, Ran(reading=now), Ran(reading=base), []).status is GateStatus.PASSED
+    assert (
+        result_of(free, FinishedRun(reading=now), FinishedRun(reading=base), []).status
+        is GateStatus.PASSED
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,8 +116,8 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
 def test_who_may_skip_tests_of_some_files_may_not_skip_those_of_others(
     files: list[str], lost: list[str]
 ) -> None:
-    base = Ran(reading=Reading(passed=("tests.a::x", "tests.b::y")))
-    now = Ran(reading=Reading(passed=("tests.b::y",), skipped=("tests.a",)))
+    base = FinishedRun(reading=Reading(passed=("tests.a::x", "tests.b::y")))
+    now = FinishedRun(reading=Reading(passed=("tests.b::y",), skipped=("tests.a",)))
 
     result = result_of(GATE, now, base, [], RemovedTest(files=dict.fromkeys(files, True)))
 
@@ -130,7 +138,7 @@ def test_who_may_skip_tests_of_some_files_may_not_skip_those_of_others(
 def test_the_base_is_asked_when_tests_may_have_been_lost(
     touched: dict[str, bool], skipped: int, asks: bool
 ) -> None:
-    passed = Ran(reading=Reading(passed=("a",), skipped=("b",) * skipped))
+    passed = FinishedRun(reading=Reading(passed=("a",), skipped=("b",) * skipped))
 
     assert needs_base(GATE, passed, touched) is asks
 
@@ -149,7 +157,7 @@ def test_who_changes_what_configures_a_gate_is_told() -> None:
 def test_a_detected_gate_without_a_verdict_blocks_unless_the_base_has_none_either(
     cause: GateCause,
 ) -> None:
-    broken = Ran(broken="timed out after 3 s", cause=cause)
+    broken = FinishedRun(broken="timed out after 3 s", cause=cause)
     runs_at_base = result_of(DETECTED, broken, ran(passed=("a",)), [])
     too = result_of(DETECTED, broken, broken, [])
 
@@ -164,7 +172,7 @@ def test_a_detected_gate_without_a_verdict_blocks_unless_the_base_has_none_eithe
 
 
 def test_a_missing_program_matters_only_where_somebody_asked_for_it() -> None:
-    missing = Ran(broken="its program is not there", cause=GateCause.PROGRAM_MISSING)
+    missing = FinishedRun(broken="its program is not there", cause=GateCause.PROGRAM_MISSING)
     detected = Gate(name="ruff", run="ruff", source=GateSource.DETECTED)
 
     assert result_of(GATE, missing, None, []).blocks
@@ -250,8 +258,8 @@ def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> N
 
 
 def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> None:
-    none, skipped = ran(), Ran(reading=Reading(passed=(), skipped=("a", "b")))
-    of_pytest = Ran(reading=with_exit(Reading(passed=()), 5))
+    none, skipped = ran(), FinishedRun(reading=Reading(passed=(), skipped=("a", "b")))
+    of_pytest = FinishedRun(reading=with_exit(Reading(passed=()), 5))
 
     for each in (none, skipped, of_pytest):
         detected = result_of(DETECTED, each, none, [])
@@ -262,7 +270,7 @@ def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> 
 
 
 def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:
-    silent = Ran(reading=Reading(passed=None))
+    silent = FinishedRun(reading=Reading(passed=None))
 
     assert needs_base(DETECTED, ran(), {})
     assert result_of(DETECTED, ran(), ran(passed=("a",)), []).failures == (f"a: {LOST}",)
@@ -273,7 +281,7 @@ def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:
 
 
 def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
-    failed = Ran(
+    failed = FinishedRun(
         reading=with_exit(Reading(), 1),
         output="E   ModuleNotFoundError: No module named 'requests'\n",
     )
@@ -292,7 +300,7 @@ def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
 
 def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() -> None:
     printed = "ImportError while loading conftest\nE   SyntaxError: invalid syntax\n"
-    failed = Ran(reading=with_exit(Reading(), 4, is_error=True), output=printed)
+    failed = FinishedRun(reading=with_exit(Reading(), 4, is_error=True), output=printed)
 
     assert result_of(GATE, failed, None, []).failures == (
         "exit code 4: SyntaxError: invalid syntax",
@@ -301,9 +309,9 @@ def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() ->
 
 def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
     flaw = Flaw("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
-    cannot = Ran(reading=Reading(flaws=(flaw,), passed=()))
-    crashed = Ran(reading=with_exit(Reading(), 4, is_error=True))
-    no_directory = Ran(reading=with_exit(Reading(passed=()), 4))
+    cannot = FinishedRun(reading=Reading(flaws=(flaw,), passed=()))
+    crashed = FinishedRun(reading=with_exit(Reading(), 4, is_error=True))
+    no_directory = FinishedRun(reading=with_exit(Reading(passed=()), 4))
 
     for each in (cannot, crashed, no_directory):
         assert result_of(GATE, each, each, []).blocks
@@ -314,7 +322,7 @@ def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
         "ModuleNotFoundError: requests"
     )
     # A passed test shows that the gate ran, and it has only findings of the base.
-    some = Ran(reading=Reading(flaws=(flaw,), passed=("tests.test_b",)))
+    some = FinishedRun(reading=Reading(flaws=(flaw,), passed=("tests.test_b",)))
     assert result_of(GATE, some, some, []).outcome == "passed"
 
 
@@ -338,9 +346,9 @@ def test_the_last_pattern_that_fits_says_whether_a_path_matches(
 
 
 def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() -> None:
-    def failing(failure: str) -> Ran:
+    def failing(failure: str) -> FinishedRun:
         flaw = Flaw("t::a", f"t::a: {failure}", failure=failure)
-        return Ran(reading=Reading(flaws=(flaw,), passed=("t::b",)))
+        return FinishedRun(reading=Reading(flaws=(flaw,), passed=("t::b",)))
 
     base = failing("KeyError: 'a'")
     other = result_of(GATE, failing("NameError: name 'x' is not defined"), base, [])
@@ -364,8 +372,10 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() ->
         (ran("a::x"), ran("a::x", "a::y"), False),
     ],
 )
-def test_findings_are_the_same_wherever_they_stand(one: Ran, other: Ran, same: bool) -> None:
-    digests = {result_of(GATE, each, Ran(), []).digest for each in (one, other)}
+def test_findings_are_the_same_wherever_they_stand(
+    one: FinishedRun, other: FinishedRun, same: bool
+) -> None:
+    digests = {result_of(GATE, each, FinishedRun(), []).digest for each in (one, other)}
     assert "" not in digests
     assert (len(digests) == 1) is same
 
@@ -373,7 +383,7 @@ def test_findings_are_the_same_wherever_they_stand(one: Ran, other: Ran, same: b
 def test_a_linters_line_makes_no_difference_and_what_a_test_reports_does() -> None:
     def digest(text: str, passed: tuple[str, ...] | None) -> str:
         reading = Reading(flaws=(Flaw("a", text),), passed=passed)
-        return result_of(GATE, Ran(reading=reading), Ran(), []).digest
+        return result_of(GATE, FinishedRun(reading=reading), FinishedRun(), []).digest
 
     assert digest("a:1: unused", None) == digest("a:7: unused", None)
     assert digest("a: assert 1 == 3", ()) != digest("a: assert 2 == 3", ())
@@ -381,5 +391,5 @@ def test_a_linters_line_makes_no_difference_and_what_a_test_reports_does() -> No
 
 
 def test_an_exit_code_names_no_finding() -> None:
-    failed = Ran(reading=with_exit(Reading(), 2))
-    assert result_of(GATE, failed, Ran(), []).digest == ""
+    failed = FinishedRun(reading=with_exit(Reading(), 2))
+    assert result_of(GATE, failed, FinishedRun(), []).digest == ""

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import (
     AlterationPermission,
     Gate,
@@ -27,9 +27,9 @@ LINT = Gate(name="lint", run="x", configured_by=("Makefile",), is_of_files=True)
 CARGO = Gate(name="cargo", run="x", report=GateReport.CARGO, configured_by=("Cargo.toml",))
 
 
-def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
     flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
-    return Ran(reading=Reading(flaws=flaws, passed=passed))
+    return FinishedRun(reading=Reading(flaws=flaws, passed=passed))
 
 
 NOTHING = AlterationPermission()
@@ -122,7 +122,7 @@ def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
     ],
 )
 def test_what_passes_only_with_the_works_versions(
-    now: Ran, second: Ran, base: Ran | None, found: list[str]
+    now: FinishedRun, second: FinishedRun, base: FinishedRun | None, found: list[str]
 ) -> None:
     assert [each.text for each in swayed(TESTS, now, second, base)] == found
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core.gates.findings import Ran, Reading
+from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
 from orchestrator.core.gates.gate_results import LOST, result_of
 from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
@@ -61,8 +61,10 @@ def test_what_child_jobs_removed_was_judged_there() -> None:
 
 
 def test_a_result_without_the_tests_that_may_go_passes_and_names_only_the_others() -> None:
-    base = Ran(reading=Reading(passed=("tests.test_a::x", "tests.test_b::y", "tests.test_c::z")))
-    now = Ran(reading=Reading(passed=("tests.test_c::z",)))
+    base = FinishedRun(
+        reading=Reading(passed=("tests.test_a::x", "tests.test_b::y", "tests.test_c::z"))
+    )
+    now = FinishedRun(reading=Reading(passed=("tests.test_c::z",)))
     may = removal("tests/test_a.py", "tests/test_b.py", writes=("tests/test_a.py",))
 
     found = result_of(GATE, now, base, ["tests/test_a.py", "tests/test_b.py"], may)
@@ -75,8 +77,8 @@ def test_a_result_without_the_tests_that_may_go_passes_and_names_only_the_others
 
 
 def test_a_suite_may_be_removed_as_a_whole_if_all_its_files_are_promised() -> None:
-    base = Ran(reading=Reading(passed=("tests.test_a::x",)))
-    now = Ran(reading=Reading(passed=()))
+    base = FinishedRun(reading=Reading(passed=("tests.test_a::x",)))
+    now = FinishedRun(reading=Reading(passed=()))
     paths = ["tests/test_a.py"]
 
     allowed = result_of(GATE, now, base, paths, removal(*paths, writes=("tests/",)))

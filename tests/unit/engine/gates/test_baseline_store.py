@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.gates.findings import Flaw, Ran, Reading, with_exit
+from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading, with_exit
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.engine.gates.baseline_store import (
     MOST_AGE,
@@ -14,7 +14,7 @@ from orchestrator.engine.gates.baseline_store import (
 )
 
 GATE = Gate(name="tests", run="check --all")
-FOUND = Ran(
+FOUND = FinishedRun(
     reading=Reading(flaws=(Flaw("a", "a: x", is_error=True),), passed=("b",), note="n"), output="o"
 )
 
@@ -43,11 +43,11 @@ def test_a_result_is_found_by_commit_and_definition(results: BaselineStore) -> N
 
 
 def test_what_did_not_run_is_never_kept(results: BaselineStore, tmp_path: Path) -> None:
-    results.keep("c1", GATE, Ran(broken="killed", cause=GateCause.KILLED))
-    results.keep("c1", GATE, Ran(reading=Reading(passed=())))
-    results.keep("c1", GATE, Ran(reading=with_exit(Reading(), 1)))
+    results.keep("c1", GATE, FinishedRun(broken="killed", cause=GateCause.KILLED))
+    results.keep("c1", GATE, FinishedRun(reading=Reading(passed=())))
+    results.keep("c1", GATE, FinishedRun(reading=with_exit(Reading(), 1)))
     cannot_be_loaded = (Flaw("a", "a: ModuleNotFoundError", is_error=True),)
-    results.keep("c1", GATE, Ran(reading=Reading(flaws=cannot_be_loaded, passed=())))
+    results.keep("c1", GATE, FinishedRun(reading=Reading(flaws=cannot_be_loaded, passed=())))
 
     assert not (tmp_path / "kept").exists()
 
