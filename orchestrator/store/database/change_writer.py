@@ -30,7 +30,7 @@ from orchestrator.core.model.states import ENDED_JOB, WorkerKind
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.column_types import Kept, PlainText, stored
+from orchestrator.store.schema.column_types import PlainText, TextCodec, stored
 from orchestrator.store.schema.tables import (
     COMPUTED,
     ESTIMATED,
@@ -111,7 +111,7 @@ class StoredPause(NamedTuple):
     id: int = 1
 
 
-class Writing:
+class TableWriter:
     """Writes values to one table: converts them to rows, and runs one statement for all rows."""
 
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
@@ -132,7 +132,7 @@ class Writing:
         self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
         others = ((at, kind) for at, kind in kinds if not isinstance(kind, PlainText))
         convert = (
-            (at, kind.write if isinstance(kind, Kept) else kind.bind_processor(dialect))
+            (at, kind.write if isinstance(kind, TextCodec) else kind.bind_processor(dialect))
             for at, kind in others
         )
         self._converted = [(at, each) for at, each in convert if each]
@@ -162,15 +162,17 @@ class Writing:
 
 
 #: Prepares the statement of one kind for a table.
-Prepare = Callable[[Table, Dialect], Writing]
+Prepare = Callable[[Table, Dialect], TableWriter]
 
 
-def inserting(table: Table, dialect: Dialect) -> Writing:
+def inserting(table: Table, dialect: Dialect) -> TableWriter:
     names = [column.key for column in table.c]
-    return Writing(table, insert(table).values({name: bindparam(name) for name in names}), dialect)
+    return TableWriter(
+        table, insert(table).values({name: bindparam(name) for name in names}), dialect
+    )
 
 
-def replacing(table: Table, dialect: Dialect) -> Writing:
+def replacing(table: Table, dialect: Dialect) -> TableWriter:
     """Return an insert statement that replaces an existing row with the same primary key."""
     names = [column.key for column in table.c]
     # Loading the dialect of PostgreSQL would take 30 ms of the start of a server with SQLite.
@@ -186,10 +188,10 @@ def replacing(table: Table, dialect: Dialect) -> Writing:
     keys = [column.key for column in table.primary_key]
     changing = {name: statement.excluded[name] for name in names if name not in keys}
     upsert = statement.on_conflict_do_update(index_elements=keys, set_=changing)
-    return Writing(table, upsert, dialect)
+    return TableWriter(table, upsert, dialect)
 
 
-def updating(table: Table, dialect: Dialect) -> Writing:
+def updating(table: Table, dialect: Dialect) -> TableWriter:
     """Return an update statement for all changeable columns, by primary key. Idempotent."""
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
@@ -199,7 +201,7 @@ def updating(table: Table, dialect: Dialect) -> Writing:
         .where(and_(*(table.c[name] == bindparam(name) for name in keys)))
         .values({name: bindparam(name) for name in changing})
     )
-    return Writing(table, statement, dialect)
+    return TableWriter(table, statement, dialect)
 
 
 class Removal:
@@ -227,7 +229,7 @@ class ChangeWriter:
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._prepared: dict[tuple[Prepare, str], Writing] = {}
+        self._prepared: dict[tuple[Prepare, str], TableWriter] = {}
 
     @cached_property
     def _old_plans(self) -> Sequence[Removal]:
@@ -249,7 +251,7 @@ class ChangeWriter:
             if values:
                 self._writing(prepare, table).run(cursor, values)
 
-    def _writing(self, prepare: Prepare, table: Table) -> Writing:
+    def _writing(self, prepare: Prepare, table: Table) -> TableWriter:
         key = prepare, table.name
         if key not in self._prepared:
             self._prepared[key] = prepare(table, self._dialect)

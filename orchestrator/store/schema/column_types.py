@@ -160,7 +160,7 @@ def _without_defaults(value: Any) -> Any:
     }
 
 
-class Kept(TypeDecorator[Any]):
+class TextCodec(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
     ``bind_processor`` and ``result_processor`` call these two methods, because the usual hooks of a
@@ -185,7 +185,7 @@ class Kept(TypeDecorator[Any]):
         return lambda text: None if text is None else read(text)
 
 
-class PlainText(Kept):
+class PlainText(TextCodec):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
@@ -206,7 +206,7 @@ def _stored_or_none(text: str | None) -> str | None:
     return text if text is None or text.isprintable() else stored(text)
 
 
-class Member(Kept):
+class Member(TextCodec):
     """A member of an enum, stored by its value. Comparisons with any text are allowed."""
 
     cache_ok = True
@@ -224,7 +224,7 @@ class Member(Kept):
         return self._members.get(text) or self.kind(text)
 
 
-class Document(Kept):
+class Document(TextCodec):
     """A column of tuples, mappings, or dataclasses, stored as compact JSON.
 
     ``make`` creates the value from the JSON value.
