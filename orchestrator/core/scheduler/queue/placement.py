@@ -23,7 +23,7 @@ from orchestrator.core.text.command_name import COMMAND
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wants:
+class MachineRequirements:
     agent: str
     #: Memory that must be available for the worker, in bytes.
     memory_bytes: int = 0
@@ -66,7 +66,9 @@ class Unplaced:
     is_full: bool
 
 
-def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants) -> str | Unplaced:
+def choose(
+    machines: Sequence[Machine], running: Mapping[str, int], requirements: MachineRequirements
+) -> str | Unplaced:
     """Return the name of the machine for a worker, or why no machine can start it.
 
     ``running``: number of workers that hold a slot, by machine. Suitable machines are compared by
@@ -80,11 +82,11 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
     }
     if not free:
         return Unplaced(_why_full(machines), is_full=True)
-    able = [each for each in machines if each.name in free and _suits(each, wants)]
+    able = [each for each in machines if each.name in free and _suits(each, requirements)]
     if not able:
-        return Unplaced(_why_unsuitable(machines, wants), is_full=False)
+        return Unplaced(_why_unsuitable(machines, requirements), is_full=False)
     names = {each.name for each in able}
-    for name in wants.near:
+    for name in requirements.near:
         if name in names:
             return name
     best = max(able, key=lambda each: (free[each.name] / each.slots, free[each.name]))
@@ -97,28 +99,30 @@ def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfi
     False if the task names a machine.
     """
     files = needs_server_files(worker, task, config)
-    wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
-    return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
+    requirements = MachineRequirements(agent=worker.agent, labels=task.requires, server_files=files)
+    return not task.node and _is_wanted(machine, requirements) and _has_agent(machine, requirements)
 
 
-def _suits(machine: Machine, wants: Wants) -> bool:
-    has_memory = machine.memory_bytes is None or machine.memory_bytes >= wants.memory_bytes
-    return has_memory and _is_wanted(machine, wants) and _has_agent(machine, wants)
+def _suits(machine: Machine, requirements: MachineRequirements) -> bool:
+    has_memory = machine.memory_bytes is None or machine.memory_bytes >= requirements.memory_bytes
+    return has_memory and _is_wanted(machine, requirements) and _has_agent(machine, requirements)
 
 
-def _is_wanted(machine: Machine, wants: Wants) -> bool:
-    return _is_named(machine, wants) and (machine.shares_files or not wants.server_files)
+def _is_wanted(machine: Machine, requirements: MachineRequirements) -> bool:
+    return _is_named(machine, requirements) and (
+        machine.shares_files or not requirements.server_files
+    )
 
 
-def _is_named(machine: Machine, wants: Wants) -> bool:
-    is_named = wants.machine is None or machine.name == wants.machine
-    return is_named and has_labels(machine, wants.labels)
+def _is_named(machine: Machine, requirements: MachineRequirements) -> bool:
+    is_named = requirements.machine is None or machine.name == requirements.machine
+    return is_named and has_labels(machine, requirements.labels)
 
 
-def _has_agent(machine: Machine, wants: Wants) -> bool:
-    if wants.agent in machine.lacks:
+def _has_agent(machine: Machine, requirements: MachineRequirements) -> bool:
+    if requirements.agent in machine.lacks:
         return False
-    return machine.agents is None or wants.agent in machine.agents
+    return machine.agents is None or requirements.agent in machine.agents
 
 
 def _why_full(machines: Sequence[Machine]) -> str:
@@ -131,46 +135,49 @@ def _why_full(machines: Sequence[Machine]) -> str:
     return f"waiting for a node: all {slots} slots are in use; unavailable nodes: {', '.join(away)}"
 
 
-def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
-    wanted = [each for each in machines if _is_named(each, wants)]
+def _why_unsuitable(machines: Sequence[Machine], requirements: MachineRequirements) -> str:
+    wanted = [each for each in machines if _is_named(each, requirements)]
     sharing = [each for each in wanted if each.shares_files and each.slots]
-    labels = listed_labels(wants.labels)
+    labels = listed_labels(requirements.labels)
     set_labels = f"set labels with {COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
-    if wants.server_files and wanted and not sharing and labels:
+    if requirements.server_files and wanted and not sharing and labels:
         return (
             "waiting: this worker needs a node that shares the server's files, and has "
             f"{labels}; {set_labels}"
         )
-    if wants.server_files and wanted and not sharing:
+    if requirements.server_files and wanted and not sharing:
         return (
             "waiting: this worker needs a node that shares the server's files, and no such node "
             "has slots; set cluster.slots_here (docs/cluster.md)"
         )
-    if wants.server_files:
+    if requirements.server_files:
         wanted = sharing or wanted
-    if not wanted and wants.labels:
-        where = f"node {wants.machine or HERE_WORD}" if wants.machine is not None else "a node"
+    if not wanted and requirements.labels:
+        where = (
+            f"node {requirements.machine or HERE_WORD}"
+            if requirements.machine is not None
+            else "a node"
+        )
         return f"waiting for {where} with {labels}: {set_labels}"
     if not wanted:
-        return f"waiting for node {wants.machine}: the node was removed"
-    with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
-    why = hindrance((each for each in wanted if each.slots), wants.agent)
-    if not with_agent and wants.machine is not None:
+        return f"waiting for node {requirements.machine}: the node was removed"
+    agent = requirements.agent
+    with_agent = [each for each in wanted if each.slots and _has_agent(each, requirements)]
+    why = hindrance((each for each in wanted if each.slots), agent)
+    if not with_agent and requirements.machine is not None:
         because = f"; {why}" if why else ""
-        return (
-            f"waiting for node {name_of(wanted[0])}: {wants.agent} is not available on it{because}"
-        )
+        return f"waiting for node {name_of(wanted[0])}: {agent} is not available on it{because}"
     if not with_agent:
         of = f" with {labels}" if labels else ""
         because = f"; {why}" if why else ""
-        return f"waiting for {wants.agent}: no node{of} has this agent{because}"
+        return f"waiting for {agent}: no node{of} has this agent{because}"
     busy = [name_of(each) for each in with_agent if each.takes_workers]
     away = [name_of(each) for each in with_agent if not each.takes_workers]
     unavailable = f"; unavailable nodes: {', '.join(away)}" if away else ""
     if not busy:
-        return f"waiting for a node with {wants.agent}{unavailable}"
+        return f"waiting for a node with {agent}{unavailable}"
     names = ", ".join(busy)
-    return f"waiting for free slots and memory on a node with {wants.agent}: {names}{unavailable}"
+    return f"waiting for free slots and memory on a node with {agent}: {names}{unavailable}"
 
 
 def _stamp(machine: Machine, agent: str) -> str:
@@ -202,7 +209,7 @@ class MachineSlots:
         machines: Sequence[Machine],
         key: WorkerKey,
         dependencies: Iterable[WorkerKey],
-        wants: Wants,
+        requirements: MachineRequirements,
         now: float,
         running: int,
     ) -> str | Unplaced:
@@ -211,12 +218,12 @@ class MachineSlots:
         ``running``: number of running workers on all machines.
         """
         self._latest = machines
-        machines = self._without_refused(machines, wants.agent, now)
+        machines = self._without_refused(machines, requirements.agent, now)
         near = [self.machines[each] for each in (key, *dependencies) if each in self.machines]
         while self._expected and self._expected[0][0] <= now:
             self._expected.popleft()
         counts = {**self._running, HERE: running - self._running.total()}
-        return choose(self._less_expected(machines), counts, replace(wants, near=near))
+        return choose(self._less_expected(machines), counts, replace(requirements, near=near))
 
     def login_failed(
         self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
@@ -233,13 +240,15 @@ class MachineSlots:
             for each in self._without_refused(self._latest, agent, now)
             if each.name != machine and each.slots and each.takes_workers
         ]
-        wants = Wants(
+        requirements = MachineRequirements(
             agent=agent,
             labels=task.requires,
             machine=machine_of(task),
             server_files=needs_server_files(worker, task, config),
         )
-        if not any(_is_wanted(each, wants) and _has_agent(each, wants) for each in others):
+        if not any(
+            _is_wanted(each, requirements) and _has_agent(each, requirements) for each in others
+        ):
             return False
         self._refused[agent, machine] = (now + KNOWN_SECONDS, stamp, why)
         return True

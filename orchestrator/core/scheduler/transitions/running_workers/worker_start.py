@@ -12,7 +12,11 @@ from orchestrator.core.model.scheduler_commands import (
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.logins_and_throttles import AgentThrottle
-from orchestrator.core.scheduler.queue.placement import Unplaced, Wants, needs_server_files
+from orchestrator.core.scheduler.queue.placement import (
+    MachineRequirements,
+    Unplaced,
+    needs_server_files,
+)
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
@@ -92,7 +96,7 @@ class RunningWorkers:
         task = plan.tasks.get(worker.task_id) if plan else None
         names = task.depends_on if task else ()
         needed = [key for each in names for key in plan.workers_of(each)] if plan else ()
-        wants = Wants(
+        requirements = MachineRequirements(
             agent=worker.agent,
             memory_bytes=room.memory_needed(worker.agent),
             labels=task.requires if task else {},
@@ -100,7 +104,7 @@ class RunningWorkers:
             server_files=needs_server_files(worker, task, self._trees.job_of(worker).config),
         )
         running = self._slots.running
-        return self._machine_slots.choose(room.machines, key, needed, wants, now, running)
+        return self._machine_slots.choose(room.machines, key, needed, requirements, now, running)
 
     def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
         worker = self._unit_of_work.workers[key]

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.machines import HERE, Machine
-from orchestrator.core.scheduler.queue.placement import Unplaced, Wants, choose, needs_server_files
+from orchestrator.core.scheduler.queue.placement import (
+    MachineRequirements,
+    Unplaced,
+    choose,
+    needs_server_files,
+)
 from orchestrator.core.text.command_name import COMMAND
 from tests.unit.core.factories import a_config, a_worker
 
@@ -18,7 +23,7 @@ def a_machine(name: str = "n1", slots: int = 2, **changes: Any) -> Machine:
     return Machine(name=name, slots=slots, **changes)
 
 
-CLAUDE = Wants(agent="claude")
+CLAUDE = MachineRequirements(agent="claude")
 
 
 def test_the_machine_with_the_largest_free_share_is_chosen() -> None:
@@ -30,7 +35,7 @@ def test_the_machine_with_the_largest_free_share_is_chosen() -> None:
 
 def test_a_machine_near_the_work_is_preferred_while_it_has_a_slot() -> None:
     machines = [a_machine("n1"), a_machine("n2"), a_machine("n3")]
-    near = Wants(agent="claude", near=("n3", "n2"))
+    near = MachineRequirements(agent="claude", near=("n3", "n2"))
     assert choose(machines, {"n2": 1, "n3": 1}, near) == "n3"
     assert choose(machines, {"n2": 1, "n3": 2}, near) == "n2"
     assert choose(machines, {"n2": 2, "n3": 2}, near) == "n1"
@@ -47,7 +52,7 @@ def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
     lacks = {"claude": "command 'claude' not found; npm install x"}
     here = a_machine(HERE, lacks={"claude": "no credentials found; claude /login"})
     n1, n2 = (a_machine(name, agents=frozenset({"shell"}), lacks=lacks) for name in ("n1", "n2"))
-    assert choose([here, n1], {}, Wants(agent="shell")) == HERE
+    assert choose([here, n1], {}, MachineRequirements(agent="shell")) == HERE
     found = choose([here, n1, n2], {}, CLAUDE)
     assert found == Unplaced(
         "waiting for claude: no node has this agent; here: no credentials found; claude "
@@ -58,15 +63,15 @@ def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
 
 def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
     machines = [a_machine("n1", memory_bytes=99), a_machine("n2", memory_bytes=100)]
-    assert choose(machines, {"n2": 1}, Wants(agent="a", memory_bytes=100)) == "n2"
-    found = choose(machines, {}, Wants(agent="a", memory_bytes=101))
+    assert choose(machines, {"n2": 1}, MachineRequirements(agent="a", memory_bytes=100)) == "n2"
+    found = choose(machines, {}, MachineRequirements(agent="a", memory_bytes=101))
     assert isinstance(found, Unplaced)
     assert not found.is_full
     assert found.reason == "waiting for free slots and memory on a node with a: n1, n2"
 
 
 def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares_them() -> None:
-    reviewer = Wants(agent="claude", server_files=True)
+    reviewer = MachineRequirements(agent="claude", server_files=True)
     apart = a_machine("n1", 8, shares_files=False)
     assert choose([apart, a_machine("n2", 1)], {}, reviewer) == "n2"
     assert choose([apart], {}, CLAUDE) == "n1"
@@ -81,7 +86,9 @@ def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares
 def test_labels_of_machines_that_do_not_share_the_files_are_named() -> None:
     far = a_machine("n1", labels={"gpu": "true"}, shares_files=False)
     found = choose(
-        [a_machine(HERE), far], {}, Wants(agent="a", labels=far.labels, server_files=True)
+        [a_machine(HERE), far],
+        {},
+        MachineRequirements(agent="a", labels=far.labels, server_files=True),
     )
     assert isinstance(found, Unplaced)
     assert found.reason == (
@@ -112,9 +119,9 @@ def test_a_worktree_with_submodules_needs_files_of_the_server(
 def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
     gpu, both = {"gpu": "true"}, {"gpu": "true", "zone": "a"}
     machines = [a_machine("n1", 9), a_machine("n2", 8, labels=gpu), a_machine("n3", labels=both)]
-    assert choose(machines, {}, Wants(agent="a", labels=gpu)) == "n2"
-    assert choose(machines, {}, Wants(agent="a", labels=both)) == "n3"
-    found = choose(machines, {}, Wants(agent="a", labels={"gpu": "false"}))
+    assert choose(machines, {}, MachineRequirements(agent="a", labels=gpu)) == "n2"
+    assert choose(machines, {}, MachineRequirements(agent="a", labels=both)) == "n3"
+    found = choose(machines, {}, MachineRequirements(agent="a", labels={"gpu": "false"}))
     assert isinstance(found, Unplaced)
     assert not found.is_full
     assert found.reason == (
@@ -124,18 +131,18 @@ def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
 
 def test_only_the_named_machine_is_chosen() -> None:
     machines = [a_machine(HERE, 8), a_machine("n1", agents=frozenset({"shell"}))]
-    assert choose(machines, {}, Wants(agent="shell", machine="n1")) == "n1"
-    assert choose(machines, {}, Wants(agent="shell", machine=HERE)) == HERE
-    lacking = choose(machines, {}, Wants(agent="claude", machine="n1"))
+    assert choose(machines, {}, MachineRequirements(agent="shell", machine="n1")) == "n1"
+    assert choose(machines, {}, MachineRequirements(agent="shell", machine=HERE)) == HERE
+    lacking = choose(machines, {}, MachineRequirements(agent="claude", machine="n1"))
     assert lacking == Unplaced("waiting for node n1: claude is not available on it", is_full=False)
-    removed = choose(machines, {}, Wants(agent="shell", machine="n2"))
+    removed = choose(machines, {}, MachineRequirements(agent="shell", machine="n2"))
     assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
 
 
 def test_a_worker_whose_machines_are_unavailable_waits_for_them_by_name() -> None:
     away = a_machine("n2", labels={"gpu": "true"}, takes_workers=False)
     small = a_machine("n3", labels={"gpu": "true"}, memory_bytes=1)
-    gpu = Wants(agent="a", labels={"gpu": "true"}, memory_bytes=2)
+    gpu = MachineRequirements(agent="a", labels={"gpu": "true"}, memory_bytes=2)
 
     found = choose([a_machine("n1"), away], {}, gpu)
     assert found == Unplaced("waiting for a node with a; unavailable nodes: n2", is_full=False)
@@ -169,25 +176,28 @@ MACHINES = st.lists(
     unique_by=lambda each: each.name,
 )
 WANTS = st.builds(
-    Wants, agent=AGENTS, memory_bytes=st.integers(0, 200), near=st.lists(NAMES, max_size=2)
+    MachineRequirements,
+    agent=AGENTS,
+    memory_bytes=st.integers(0, 200),
+    near=st.lists(NAMES, max_size=2),
 )
 
 
 @given(MACHINES, st.lists(WANTS, max_size=12))
 def test_no_machine_gets_more_than_it_can_take(
-    machines: list[Machine], wanted: list[Wants]
+    machines: list[Machine], wanted: list[MachineRequirements]
 ) -> None:
     running: Counter[str] = Counter()
     by_name = {each.name: each for each in machines}
-    for wants in wanted:
-        found = choose(machines, running, wants)
+    for requirements in wanted:
+        found = choose(machines, running, requirements)
         able = [
             each
             for each in machines
             if each.takes_workers
             and running[each.name] < each.slots
-            and (each.agents is None or wants.agent in each.agents)
-            and (each.memory_bytes is None or each.memory_bytes >= wants.memory_bytes)
+            and (each.agents is None or requirements.agent in each.agents)
+            and (each.memory_bytes is None or each.memory_bytes >= requirements.memory_bytes)
         ]
         if isinstance(found, Unplaced):
             assert not able, "a worker waits only if no machine can take it"
