@@ -196,7 +196,7 @@ def local_models(url: str) -> Sequence[str]:
         return []
 
 
-class Fresh:
+class AvailabilityCache:
     """Caches the availability of an agent for up to a minute. Any thread may call."""
 
     def __init__(

@@ -19,7 +19,7 @@ _LARGEST_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
-class Linked:
+class LinkedLogin:
     login: AgentLogin
     #: Time of the last change of the user's file that the tool has seen.
     source_ns: int
@@ -27,7 +27,7 @@ class Linked:
     seen: tuple[int, int] = (0, 0)
 
 
-def link(logins: Sequence[AgentLogin]) -> list[Linked]:
+def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
     """Create links at the places where the tool reads its logins. Missing logins are skipped."""
     made = []
     for login in logins:
@@ -37,7 +37,7 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _put_link(login)
-            made.append(Linked(login, status.st_mtime_ns))
+            made.append(LinkedLogin(login, status.st_mtime_ns))
     return made
 
 
@@ -55,7 +55,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
                 _remove_copy(AgentLogin(source=login.source, target=target))
 
 
-def bring_back(linked: Iterable[Linked]) -> None:
+def bring_back(linked: Iterable[LinkedLogin]) -> None:
     """Copy renewed logins to the user's login files.
 
     If another process has changed a user's file, this file is not replaced. Never raises OSError.
@@ -66,7 +66,7 @@ def bring_back(linked: Iterable[Linked]) -> None:
             _look(each)
 
 
-def finish(linked: Sequence[Linked]) -> None:
+def finish(linked: Sequence[LinkedLogin]) -> None:
     """Copy renewed logins to the user's login files, and replace the tool's copies by links.
 
     A copy stays if the user's file is missing or has another login. Never raises OSError.
@@ -83,7 +83,7 @@ def _remove_copy(login: AgentLogin) -> None:
         _put_link(login)
 
 
-def _look(each: Linked) -> None:
+def _look(each: LinkedLogin) -> None:
     login = each.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):

@@ -315,7 +315,7 @@ def _usable(directory: Path) -> bool:
     return os.access(directory, os.W_OK)
 
 
-def prepared(call: AgentCall) -> list[logins.Linked]:
+def prepared(call: AgentCall) -> list[logins.LinkedLogin]:
     """Write the tool's input files and links. Return the linked logins. Raise OSError."""
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)

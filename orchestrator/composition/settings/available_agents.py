@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.agents.agent_registry import AgentRegistry, Look, built_in
 from orchestrator.agents.discovery.availability import (
-    Fresh,
+    AvailabilityCache,
     credential_stamp,
     local_models,
     local_url,
@@ -56,7 +56,7 @@ def registry(
     program_looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
     for each in KNOWN:
-        fresh = Fresh(
+        fresh = AvailabilityCache(
             partial(
                 look,
                 each,

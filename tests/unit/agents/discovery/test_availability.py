@@ -14,7 +14,7 @@ from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.agents.discovery.availability import (
     FRESH_SECONDS,
     MISSING_SECONDS,
-    Fresh,
+    AvailabilityCache,
     credential_stamp,
     installed_version,
     local_url,
@@ -203,7 +203,7 @@ def test_an_agent_is_looked_at_once_in_a_while_and_sooner_when_something_is_miss
         looks.append(clock[0])
         return Availability(name="a", description="", installed=installed)
 
-    fresh = Fresh(look_once, lambda: clock[0])
+    fresh = AvailabilityCache(look_once, lambda: clock[0])
     for second in (0.0, kept - 1, kept + 1, kept + 2):
         clock[0] = second
         fresh()
