@@ -301,7 +301,8 @@ def test_cancel_and_retry_answer_with_the_status(api: FakeApi) -> None:
     with OrchestratorClient(api.url, KEY) as client:
         client.orchestrate("x")
 
-        assert client.cancel("j1")["status"] == "cancelled"
+        assert client.cancel("j1")["status"] == "running", "the job is still being stopped"
+        assert client.status("j1")["status"] == "cancelled"
         assert client.retry("j1", default_timeout=9)["status"] == "running"
 
     assert api.calls_of("POST", "retry")[0].body == {"config": {"default_timeout": 9}}
