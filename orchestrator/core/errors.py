@@ -8,13 +8,13 @@ OrchestratorError
 │   ├── PlanCycle
 │   └── Refused          a limit was reached; has the remaining quota
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up for now; may have the time at which this ends
+├── LimitReached         a limit is used up; may have the time at which it is free again
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action
-│   ├── Outdated         the object has changed since the caller read it; has its present commit
-│   ├── OutdatedPlan     the plan has changed since the caller read it; has its present version
-│   ├── Incomplete       the job is not completed, and landing it was not permitted
+│   ├── Outdated         the object has changed since the caller read it; has the new commit
+│   ├── OutdatedPlan     the plan has changed since the caller read it; has the new version
+│   ├── Incomplete       the job is not completed, and the request does not permit its landing
 │   ├── OtherBranch      the checked-out branch is not the branch to land on
 │   ├── InTheWay         files of the user's checkout block a landing
 │   ├── NoRepository     the job does not use git

@@ -63,8 +63,8 @@ class EventKind(StrEnum):
     #: Merge rejection: the worker's changes conflict with other workers' changes, or fail the gates
     #: together with them. The worker is retried, or has failed. data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
-    #: A person commented on the worker's change, and one more attempt follows. data: by,
-    #: comments (number), attempt, commit, landed (branches that have the earlier result)
+    #: A person commented on the worker's change, so another attempt follows. data: by, comments
+    #: (number), attempt, commit, landed (branches that have the earlier result)
     FEEDBACK_GIVEN = "feedback_given"
     #: A caller requested the end of one worker; its job continues. data: by
     WORKER_CANCEL_REQUESTED = "worker_cancel_requested"
@@ -77,8 +77,8 @@ class EventKind(StrEnum):
     GATES_STARTED = "gates_started"
     #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
     GATE_RUN_STARTED = "gate_run_started"
-    #: A run of a gate has ended. On the base commit, one event stands for both runs. data: gate,
-    #: on, seconds
+    #: A run of a gate has ended. On the base commit, a gate may run twice; one event reports both
+    #: runs. data: gate, on, seconds
     GATE_RUN_ENDED = "gate_run_ended"
     #: Result of one gate. data: attempt, gate, status, required, seconds, failures, known, ...
     GATE_ENDED = "gate_ended"

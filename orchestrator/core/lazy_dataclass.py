@@ -34,8 +34,8 @@ else:
     def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
         """Like ``dataclasses.dataclass``, but without ``InitVar``.
 
-        The first object must be created by a call, not by ``pickle`` or ``__new__``. Any thread may
-        create it.
+        Create the first object by a call of the class, not by ``pickle`` or ``__new__``. Any thread
+        may do this.
         """
 
         def declare(cls: type) -> type:
@@ -82,8 +82,8 @@ def _declare(
 def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
     """Return the method ``__init__``.
 
-    With slots, it sets each field by its slot, which takes a third of the time of the standard
-    method.
+    For a class with slots, ``__init__`` sets each field by its slot, in a third of the time of the
+    standard method.
     """
     known: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
     parameters, keywords, lines = ["self"], ["*"], []

@@ -1,4 +1,4 @@
-"""The job manager: its use cases, the supervisor that owns all state, and the work of an attempt.
+"""Manages jobs: the use cases, the supervisor that owns all state, and the work around an attempt.
 
 - ``attempts``: Attempts: preparation, start, stop, gates on the changes, results
 - ``gates``: Gates: processes, and runs on the base

@@ -25,8 +25,8 @@ BEGIN_SECONDS = 3.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
 CHECKED_JOBS = 1000
-#: Pause before each of these checks. Without it, a call during the checks takes ten times as long:
-#: the call waits for the interpreter after each row that it reads.
+#: Pause before each of these checks, in seconds. Without the pause, a call during the checks takes
+#: ten times as long, because it waits for the interpreter after each row that it reads.
 CHECK_PAUSE_SECONDS = 0.005
 #: Maximum number of directories without a job that a message names.
 MOST_NAMED = 10
@@ -53,7 +53,7 @@ class Housekeeping:
         keep_seconds: float | None,
         write_missing: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds``: None keeps all jobs.
+        """``keep_seconds``: age at which ended jobs are removed; None: never.
 
         ``write_missing`` writes the files that an ended job lacks.
         """
@@ -66,7 +66,7 @@ class Housekeeping:
         self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
 
     def start(self, removed: Callable[[Job], None]) -> None:
-        """Start the thread. It calls ``removed`` for every job that it removed."""
+        """Start the thread. The thread calls ``removed`` for each job that it has removed."""
         self._removed = removed
         self._thread.start()
 
@@ -99,8 +99,8 @@ class Housekeeping:
     def _name_unknown(self) -> None:
         """Log directories that belong to no job in the database.
 
-        Their jobs may be lost, because SQLite ignores the damaged part of a write-ahead log without
-        an error.
+        The jobs of these directories may be lost: SQLite ignores the damaged part of a write-ahead
+        log without an error.
         """
         if unknown := self._removal.unknown():
             logger.warning(
@@ -134,15 +134,16 @@ class Housekeeping:
                 payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
                 logger.info("job removed", extra=payload)
                 self._removed(job)
-            # Spend at most half of the time on removals, so that a thousand old jobs delay no
-            # caller.
+            # Spend at most half of the time on removals, so that a thousand old jobs do not delay
+            # callers.
             self._stopping.wait(time.monotonic() - began)
 
     def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        # Runs in the supervisor's thread, so that no retry can run the job during the removal.
+        # This runs in the supervisor's thread, so that a retry cannot run the job during the
+        # removal.
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)

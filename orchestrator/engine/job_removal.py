@@ -20,21 +20,21 @@ class JobRemoval:
     3. Delete the directory.
 
     After a crash, ``finish`` and ``delete_files`` complete the removal. Only the thread that writes
-    to the store may call ``begin``, so that no retry runs the job during the removal.
+    to the store may call ``begin``, so that a retry cannot run the job during the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
         self._store = store
         self._files = files
-        #: Removals that this process began and whose files it has not deleted yet.
+        #: Removals that this process began, and whose files it has not deleted yet.
         self._under_way: set[str] = set()
         self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Save on git refs the work that the removal would lose.
+        """Save on git refs the work that the removal would otherwise lose.
 
-        Raise Conflict if the disk is full. May take long. Call it before ``begin``, which cannot be
-        undone.
+        Raise Conflict if the disk is full. May take long. Call this before ``begin``, which cannot
+        be undone.
         """
         try:
             self._files.secure(root_id)
@@ -67,9 +67,9 @@ class JobRemoval:
         return True
 
     def delete_files(self, root_id: str) -> Sequence[str]:
-        """Destroy the directory. Return the names of the remaining git refs with work of the job.
+        """Delete the directory. Return the names of the git refs that still have work of the job.
 
-        Idempotent, also for two threads at the same time. Raise OSError.
+        Idempotent, also if two threads call it at the same time. Raise OSError.
         """
         try:
             with self._deletion:
@@ -92,9 +92,9 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
-        If the job is unfinished in the store, put its directory back and delete nothing. This can
-        happen after an older copy of the store was restored. Call this in the thread that calls
-        ``begin``. Raise OSError or StoreError.
+        The store may have the job as unfinished, after an older copy of the store was restored. In
+        this case, restore the job's directory and delete nothing. Call this in the thread that
+        calls ``begin``. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

@@ -1,4 +1,4 @@
-"""Writes the reports of ended jobs, in a thread, so that no job waits for another job's reports."""
+"""Writes the reports of ended jobs in a thread, so that no job waits for another job's reports."""
 
 import logging
 import threading
@@ -23,7 +23,10 @@ RENDER_RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """A request to write reports of a job that has ended. No job waits for these reports."""
+    """A request to write reports of a job that has already ended.
+
+    No job waits for these reports.
+    """
 
     render: Render
 
@@ -44,7 +47,7 @@ class ReportQueue:
         #: Notice for the top of a tree's reports if the project was only surveyed.
         self._nothing_built = nothing_built
         self._post = post
-        #: Merges the workers' changes if necessary, and returns the outcomes by job.
+        #: Merges the workers' changes if necessary. Returns the outcomes of the merges, by job.
         self._merge_reports = merge_reports
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: Reports that are not written yet, by job.
@@ -75,7 +78,7 @@ class ReportQueue:
         self._queue.put(_Owed(render))
 
     def write(self) -> None:
-        """Write all requested reports before returning. Only for use without ``start``."""
+        """Write all requested reports, and then return. Only for use without ``start``."""
         if not self._queue.empty():
             self.start()
             self.stop()

@@ -13,7 +13,7 @@ from orchestrator.core.repository.git_refs import short, worker_branch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRow:
-    """One candidate in a comparison. None means unknown."""
+    """One candidate in a comparison. A field is None if its value is unknown."""
 
     worker_id: str
     agent: str
@@ -28,8 +28,8 @@ class CandidateRow:
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
-    #: Number of passed tests. ``base_tests`` counts only tests that the base has, run with the
-    #: base's versions of tests and configuration.
+    #: Number of passed tests. ``base_tests`` counts only tests of the base commit. They run with
+    #: the base commit's versions of tests and configuration.
     tests: int | None
     base_tests: int | None
     #: Number of new tests, and of new tests that count (see ``selection.counted_new_tests``).

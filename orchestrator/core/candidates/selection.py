@@ -17,8 +17,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
-#: Causes of a skipped gate that mean: the change does not concern the gate. None is included,
-#: because rows of earlier versions have no cause.
+#: Causes of a gate that was skipped because the change does not concern it. ``None`` is one of
+#: them, because rows of earlier versions have no cause.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
@@ -34,14 +34,14 @@ class Opinion:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Candidate:
-    """Evidence of one candidate; None means unknown."""
+    """Evidence of one candidate. A field is None if its value is unknown."""
 
     worker_id: str
     index: int
     succeeded: bool = True
     #: Status of the candidate's worker, as text.
     status: str = "success"
-    #: True if no gate checked the candidate's result, although gates checked another candidate's
+    #: True if no gate checked this candidate's result, but a gate checked another candidate's
     #: result.
     unchecked: bool = False
     #: Names of gates that judged another candidate's result, but did not run on this one.
@@ -59,7 +59,7 @@ class Candidate:
     judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
-    #: True if the candidate has no changes, but another candidate has some.
+    #: True if this candidate has no changes, but another candidate has changes.
     nothing: bool = False
     lines: int | None = None
     files: int = 0
@@ -213,7 +213,7 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate did not judge this candidate, but judged another candidate of the task.
+    """True if the gate judged another candidate of the task, but not this candidate.
 
     False if this candidate's changes do not concern the gate. ``result_gates``: names of the gates
     that judged at least one candidate.
@@ -223,10 +223,10 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return how many of the base's tests passed for the candidate.
+    """Return how many tests of the base commit passed for the candidate.
 
-    If the candidate's changes do not concern the gate, return the lowest number that a successful
-    candidate has. Then the gate gives this candidate no advantage.
+    If the candidate's changes do not concern the gate, return the lowest number of all successful
+    candidates, so that the gate gives this candidate no advantage.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0

@@ -2,8 +2,8 @@
 
 - Code: gates must judge changes of such a file. All files are code, except documents.
 - Sources: code in a known programming language. Gates must judge each changed source. Tests,
-  configuration, declarations, vendored files, and generated files are no sources, because no test
-  has to import them, and no compiler has to read them.
+  configuration, declarations, vendored files, and generated files are not sources: a test need not
+  import them, and a compiler need not read them.
 """
 
 import re
@@ -140,7 +140,7 @@ def language_of(path: str) -> str:
 
 
 def is_written_by_people(path: str) -> bool:
-    """True for a source, a test, or a text that people write, and that tools rarely create."""
+    """True for a source, a test, or another text that people write and that tools rarely create."""
     name = basename(path)
     suffix = splitext(name)[1].lower()
     is_kind = suffix in _LANGUAGES or suffix in _WRITTEN_SUFFIXES

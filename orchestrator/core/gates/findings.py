@@ -76,8 +76,7 @@ class Flaw:
     key: str
     #: The finding, for people.
     text: str
-    #: True if this is not a failed test, but an error that kept tests or the whole gate from
-    #: running.
+    #: True if a test or the whole gate could not run. False if a test ran and failed.
     is_error: bool = False
     #: For a test: the exception's type and message, if the report contains them.
     failure: str = ""

@@ -124,22 +124,23 @@ class Gate:
     report: GateReport = GateReport.EXIT
     #: True if the gate's findings prevent a merge.
     required: bool = True
-    #: True if a finding that the base also has does not count.
+    #: True if findings that the base also has do not count.
     new_only: bool = True
     #: True if tests that passed at the base may be removed.
     tests_may_vanish: bool = False
-    #: True if tests of the base may be changed. Then the work need not pass the base's versions.
+    #: True if the change may alter tests of the base. Then it need not pass the base's versions of
+    #: these tests.
     tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
     #: Why the gate exists, as text.
     why: str = ""
-    #: The program that the gate requires. It is searched before the run. Empty: no program is
-    #: searched, and the shell reports a missing one.
+    #: The program that the gate requires. The server searches for it before the run. Empty: no
+    #: search; the shell reports a missing program.
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate's findings are places in files, like a linter's, although ``report`` does
-    #: not show it.
+    #: True if the gate reports places in files, as a linter does, although ``report`` does not show
+    #: this.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()
@@ -178,7 +179,7 @@ class GateResult:
     judges: tuple[str, ...] = ()
     #: True if the work changes other code in addition to ``judges``.
     judges_with_code: bool = False
-    #: What to type to accept the gate's findings; empty if nothing allows them.
+    #: What to type to accept the gate's findings; empty if they cannot be accepted.
     advice: str = ""
     #: Why the gate has no verdict; None if it passed or failed, and in older rows.
     cause: GateCause | None = None
@@ -188,15 +189,15 @@ class GateResult:
     #: True if the gate's findings are in files, like those of a linter.
     is_of_files: bool = False
     #: For a merged state: findings that do not count, because only one of two runs had them. The
-    #: text "" means that the gate failed as a whole in only one run.
+    #: name "" means that the whole gate failed in only one run.
     flaky: tuple[str, ...] = ()
     #: For a candidate: number of the base's tests that pass with the base's tests and
     #: configuration.
     base_tests: int | None = None
     #: For a candidate: passed tests that the base does not have, without their parameters.
     new_tests: tuple[str, ...] = ()
-    #: For a candidate: number of findings with the base's configuration; None if it equals the
-    #: number of ``failures``.
+    #: For a candidate: number of findings with the base's configuration; None if this is the number
+    #: of ``failures``.
     base_findings: int | None = None
     #: Patterns of the sources that the gate judges; empty: all sources, or an older row.
     looks_at: tuple[str, ...] = ()
@@ -218,7 +219,7 @@ class GateResult:
     def has_approved(self) -> bool:
         """True if the gate judged the work and passed.
 
-        False for the scan for secrets, which does not judge if the work is correct.
+        Always False for the scan for secrets, which does not judge whether the work is correct.
         """
         passed = self.status is GateStatus.PASSED and self.outcome is GateOutcome.PASSED
         return passed and self.name != SECRETS
@@ -294,12 +295,12 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 class AlterationPermission:
     """Permission for a task to alter files that decide how its gates judge."""
 
-    #: Patterns of files that the task promised to write.
+    #: Patterns of the files that the task promises to write.
     writes: tuple[str, ...] = ()
-    #: True if the task's work is tests only: it may alter all tests.
+    #: True if the task's work is tests only. The task may then alter all tests.
     tests: bool = False
-    #: True if the task's work is tests, but the worker changed other code, too. Then it may alter
-    #: only tests that fail at the base.
+    #: True if the task's work is tests, but the worker changed other code, too. The task may then
+    #: alter only tests that fail on the base.
     failing_tests: bool = False
     #: Files that child jobs of the task changed, and that the gates of these child jobs judged.
     #: Relative to the worktree's top.

@@ -117,8 +117,8 @@ def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateR
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: Causes of a run without a verdict. The change may be at fault, unless the run on the base had no
-#: verdict either.
+#: Causes of a run without a verdict for which the change may be responsible. If the run on the base
+#: has no verdict either, the change is not responsible.
 _MAY_BE_CAUSED = frozenset(
     {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
 )
@@ -169,8 +169,8 @@ def _judged(
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
-        # Packages of the project may be missing on this machine. New findings cannot be
-        # distinguished from old findings then.
+        # No test passes, on the base or now: packages of the project may be missing on this
+        # machine. Then nothing shows which findings are new.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
@@ -203,7 +203,7 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: FinishedRun | None) -> Reading:
-    """Return the findings on the base. If the base has no verdict, return no findings.
+    """Return the findings on the base; no findings if the base has no verdict.
 
     Without findings on the base, every finding counts against the change.
     """
@@ -251,9 +251,9 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If no changed file can remove tests, and the run has no finding, only skipped tests make the
-    gate fail. The other missing tests probably have a new name, because product code can change the
-    parameters in a test's name.
+    A missing test may only have a new name, because product code can change the parameters in a
+    test's name. If no changed file can remove tests, and the run has no finding, only skipped tests
+    make the gate fail.
     """
     if gate.tests_may_vanish:
         return []
@@ -265,7 +265,8 @@ def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) 
     return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
 
 
-#: pytest's name for a test without parameters, which it skips.
+#: End of the name that pytest gives to a test with an empty list of parameters. pytest skips this
+#: test.
 _NO_PARAMETERS = "NOTSET]"
 
 

@@ -28,10 +28,10 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the tests that are in none of ``files``, from which tasks may remove tests.
+        """Return those of ``tests`` that are in none of ``files``.
 
-        Empty if one of ``files`` has no tests: a helper or a settings file may affect any test.
-        ``known``: all tests of the base.
+        Return nothing if one of ``files`` contains no tests, because a helper or a settings file
+        can affect any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -46,8 +46,8 @@ class RemovedTest:
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
 
-        If the test's file is unknown, this is true only if the tasks may alter each of the files
-        that may contain it.
+        If the test's file is unknown, the tasks must be allowed to alter every file that may
+        contain the test.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
@@ -57,7 +57,7 @@ class RemovedTest:
         return own or [*self.files]
 
 
-#: Settings that allow any work to remove tests, and to change them.
+#: Settings that allow every task to remove tests, and to change tests.
 VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 

@@ -28,8 +28,8 @@ def needs_another(first: FinishedRun) -> bool:
 def both(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
-    If the second run has no verdict, return the second run. Then all findings of the change count
-    as new.
+    If the second run has no verdict, return the second run. In this case, all findings of the
+    change count as new.
     """
     if second.broken:
         return second
@@ -100,7 +100,7 @@ def counted(
     """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
-    configuration, or ``now`` if the worker did not alter them. ``base``: the run on the base
+    configuration; equal to ``now`` if the worker altered neither. ``base``: the run on the base
     commit.
     """
     if result.outcome is GateOutcome.DID_NOT_RUN:
@@ -120,7 +120,7 @@ def counted(
 def without_parameters(test: str) -> str:
     """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``.
 
-    Otherwise a candidate could easily multiply its number of tests.
+    Parameters do not count, because a candidate could use them to multiply its number of tests.
     """
     return test.partition("[")[0]
 

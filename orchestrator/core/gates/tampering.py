@@ -1,9 +1,9 @@
 """Changes that would make gates pass although the work is wrong. Pure.
 
 - Changes of files that decide how gates judge, such as tests and their configuration. A gate that
-  passed runs a second time, with the base's versions of these files. A test that then fails is a
-  finding.
-- Changes by a gate itself. Such a gate fails, because a gate must judge and not repair.
+  passed runs a second time, with the base's versions of these files. A test that fails only in the
+  second run is a finding.
+- Changes by a gate itself. Such a gate fails, because a gate must only judge, and not repair.
 - Comments that switch off a tool's findings in a line or a file.
 """
 
@@ -102,15 +102,15 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 class JudgeAlteration:
     """How a worker altered files that decide how gates judge its work."""
 
-    #: Files to replace for the second run, by path. The value is a path of the base, whose content
-    #: the file gets. A file with the value None is removed.
+    #: Files to replace for the second run. Each key is a file's path. The value is the path of its
+    #: new content in the base commit, or None to remove the file.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Altered files that decided how gates judge before the change. New tests are excluded, because
-    #: they judge nothing on the base.
+    #: Altered files that decided how gates judge before the change. New tests are not among them,
+    #: because they judge nothing on the base.
     judges: tuple[str, ...] = ()
     #: Files that decide how gates judge, and that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()
-    #: True if the task may repair those tests among ``judges`` that fail on the base.
+    #: True if the task may repair tests in ``judges`` that fail on the base.
     repairs: bool = False
 
 
@@ -280,10 +280,10 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """As ``swayed``, for gates that count tests.
+    """The same as ``swayed``, for gates that count tests.
 
-    A test that does not run in the second run counts only if it passed on the base, because the
-    second run may not have the worker's new tests.
+    If a test does not run in the second run, the test counts only if it passed on the base. It may
+    be a new test of the worker, which the second run does not have.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -327,8 +327,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    A file that the worker changed (``touched``) is returned only if the gate changes a place in it
-    that the gate does not change on the base.
+    ``touched``: files that the worker changed. Such a file is returned only if the gate changes a
+    place in it that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

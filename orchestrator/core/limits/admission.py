@@ -45,7 +45,7 @@ class Ceilings:
 class Ancestry:
     """The stored ancestors of a new child job.
 
-    Limits are checked with these ancestors, because a caller could report wrong ones.
+    Limits are checked with these stored values, because a caller could report wrong ones.
     """
 
     #: The job of the calling worker.
@@ -257,7 +257,7 @@ def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
-    """Limit the timeouts of a child job's tasks to the wall time of the root job."""
+    """Return the tasks of a child job, with timeouts limited to the root job's wall time."""
     most = root.max_wall_seconds
     return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
 
@@ -428,10 +428,10 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor job has the same request, or if a worker has the same task.
+    """Raise Refused if an ancestor job has the same request, or a worker has the same task.
 
-    The checked workers are the calling worker and the workers above it. A job that repeats the work
-    above it would never end.
+    Only the calling worker and the workers above it are checked. Without this check, a job that
+    repeats the work above it would never end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

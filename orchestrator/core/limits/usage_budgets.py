@@ -1,8 +1,8 @@
 """Caps of jobs, limits of keys, sums of usage, and the estimate of a plan. Pure.
 
-A job's sum includes all jobs below it, so that splitting the work does not evade a limit. A key has
-limits on its costs per day and on its running jobs. Days are UTC. Sums per day are stored, and the
-removal of old jobs does not change them.
+A job's sum includes all jobs below it. Otherwise a job could evade a limit by splitting its work. A
+key has limits on its costs per day and on its running jobs. Days are UTC. Sums per day are stored,
+and stay unchanged when old jobs are removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,7 +85,7 @@ class Spending:
 
 
 def total(*usages: Usage) -> Usage:
-    """Sum usages. A figure that is unknown in all usages is unknown in the sum."""
+    """Return the sum of usages. A figure is unknown if it is unknown in all usages."""
     sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
     return Usage(
         **sums,
@@ -135,7 +135,7 @@ def passed(
 ) -> tuple[CapPassed, ...]:
     """Return the limits that ``spent`` exceeds.
 
-    ``at_least``: True if ``spent`` is incomplete, and the real usage is higher.
+    ``at_least``: True if ``spent`` is a lower bound of the real usage.
     """
     caps = ((name, getattr(limited, name)) for name in CAPS)
     return tuple(
@@ -316,7 +316,7 @@ def utc(at: float) -> str:
 
 
 #: Estimated tokens of one worker if no usage of its agent is known: about twenty calls of a model.
-#: Most input of these calls comes from the provider's cache, and does not count.
+#: Most input of these calls is read from the provider's cache, and does not count.
 RULE_OF_THUMB_TOKENS = 100_000
 
 
@@ -332,8 +332,8 @@ class Estimate:
     #: The reviewers' part of the tokens and the cost.
     review_tokens: int = 0
     review_cost_usd: float | None = 0.0
-    #: Number of earlier workers from which the estimate was computed; 0 if some agent had no
-    #: earlier worker.
+    #: Number of earlier workers from which the estimate was computed; 0 if an agent of the plan had
+    #: no earlier worker.
     from_workers: int
 
 

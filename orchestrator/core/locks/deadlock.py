@@ -1,4 +1,4 @@
-"""Finds cycles in the wait graph, which has the workers that wait because of locks.
+"""Finds cycles in the wait graph: the graph of workers that wait for locks of other workers.
 
 As in PostgreSQL, there are two kinds of waits. A worker waits for the holder of a lock ("hard"), or
 for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always
@@ -27,7 +27,8 @@ class LockWaits:
     def __init__(self, held: LockTable, queue: LockTable) -> None:
         self._held = held
         self._queue = queue
-        #: Present and expected requests, by the requesting worker and each of its ancestors.
+        #: Present and expected requests. The keys are the requesting worker and each of its
+        #: ancestors.
         self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:
@@ -38,7 +39,7 @@ class LockWaits:
             self._wanted.setdefault(key, {})[entry] = None
 
     def remove(self, entry: LockEntry) -> None:
-        """Idempotent."""
+        """Remove the waits of an entry. Idempotent."""
         for key in entry.party.line:
             wanted = self._wanted.get(key, {})
             wanted.pop(entry, None)
@@ -71,7 +72,10 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from ``start`` to one of ``ends``; empty if none."""
+        """Return the shortest chain of waits from ``start`` to one of ``ends``; empty if none.
+
+        ``soft``: True to include waits for earlier requests in the queue.
+        """
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:

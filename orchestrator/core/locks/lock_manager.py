@@ -50,14 +50,14 @@ class LockManager:
         #: Claims of workers that have started or are about to start.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
         self._claimants: dict[WorkerKey, LockEntry] = {}
-        #: Leases, by holder and name. Each name has an entry of its own.
+        #: Leases, by holder and lock name. Each lease is a separate entry.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
         #: Waiting requests for leases, in order of arrival.
         self._requests: dict[LockEntry, None] = {}
-        #: Waiting entries, by the entry after whose removal they are checked again.
+        #: Key: an entry. Value: the waiting entries to check again after the key is removed.
         self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Waiting entries of child jobs that an entry of another job blocks. They are checked after
-        #: every change.
+        #: Waiting entries of child jobs that wait for an entry of another job. They are checked
+        #: after every change.
         self._uneasy: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
         #: True if an entry has changed since requests were last checked.
@@ -99,7 +99,7 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record the claims of a worker that kept running while the server restarted."""
+        """Record the claims of a worker that kept running during a restart of the server."""
         self.cancel_claim(party.key)
         self._hold(_claim(party, names), now)
 
@@ -130,7 +130,7 @@ class LockManager:
             self._left(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove a worker's claim from the queue, because another cause delays its start.
+        """Remove a worker's claim from the queue, because something else delays the worker's start.
 
         The claim stays registered (see ``expect``). Idempotent.
         """
@@ -224,8 +224,8 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted and for which a call waits.
 
-        The result is empty if nothing has changed since the last call, unless ``look_again`` was
-        called.
+        The result is empty if nothing has changed since the previous call. ``look_again`` counts as
+        a change.
         """
         if not self._changed:
             return []
@@ -290,8 +290,8 @@ class LockManager:
     def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker
         if not entry.place:
-            # Wait behind the latest conflicting entry. Behind the earliest one, each removal would
-            # wake all waiting entries.
+            # Wait behind the latest conflicting entry. If all entries waited behind the earliest
+            # one, each removal would wake all of them.
             behind = self._queue.latest_in_the_way(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)

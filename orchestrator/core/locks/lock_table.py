@@ -83,12 +83,11 @@ class LockEntry:
     kind: LockKind
     names: tuple[str, ...]
     since: float
-    #: Place of the entry in the queue. The lowest place is served first. 0: not in the queue.
+    #: Place of the entry in the queue: the lowest place is served first. 0: not in the queue.
     place: int = 0
-    #: The fencing number of a lease that is held.
+    #: The fencing number of a held lease.
     number: int = 0
-    #: Time until which a request keeps its place although no call waits for it; 0 while a call
-    #: waits.
+    #: Time until which a request keeps its place without a waiting call; 0 while a call waits.
     kept_until: float = 0.0
 
     @property
@@ -113,7 +112,7 @@ class LockTable:
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
-        #: For each name: the names below it that have entries, with their numbers of entries.
+        #: For each name: the names below it that have entries, each with its number of entries.
         self._below: dict[str, dict[str, int]] = {}
 
     def __bool__(self) -> bool:
@@ -127,7 +126,7 @@ class LockTable:
                 below[name] = below.get(name, 0) + 1
 
     def remove(self, entry: LockEntry) -> None:
-        """Idempotent."""
+        """Remove an entry. Idempotent."""
         for name in entry.names:
             found = self._at.get(name, {})
             if entry in found:
@@ -192,8 +191,7 @@ class LockLease:
     """A lock that a worker's attempt holds, at most until the attempt ends."""
 
     name: str
-    #: The fencing number. It is greater than that of every earlier lease of any server that shares
-    #: the store.
+    #: The fencing number: greater than the number of every earlier lease in the store.
     number: int
     root_id: str
     job_id: str
@@ -217,7 +215,7 @@ class Grant:
 def in_line(one: WorkerKey, other: WorkerKey) -> bool:
     """True if the workers are equal, or one is a descendant of the other.
 
-    A worker's name begins with the names of its ancestors.
+    The check compares names, because a worker's name begins with the names of its ancestors.
     """
     return is_below(one, other) or is_below(other, one)
 
@@ -234,7 +232,7 @@ class LockView:
     job_id: str
     worker_id: str
     since: float
-    #: The fencing number of a lease that is held; None for other entries.
+    #: The fencing number of a held lease; None for other entries.
     number: int | None
     waits: bool
 

@@ -1,6 +1,6 @@
 """The dependency graph of one job's tasks: checks, progress, and critical path.
 
-Also the planner's task and worker.
+This module also creates the planner's task and worker.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ def check(tasks: Sequence[TaskSpec]) -> None:
     for task in tasks:
         _check_known(task, known)
     try:
-        # Most tasks of a large job have no dependencies, and then cannot be part of a cycle.
+        # Most tasks of a large job have no dependencies, so they cannot be part of a cycle.
         TopologicalSorter({each.id: each.depends_on for each in tasks if each.depends_on}).prepare()
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
@@ -73,7 +73,7 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
     """Return the tasks whose work a task continues: its dependencies.
 
-    A question does no work, so the tasks before it take its place.
+    A question does no work, so it is replaced by its own dependencies.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -149,7 +149,7 @@ class PlanProgress:
         self.open_workers = sum(self._open.values())
         #: The rank of each task, as ``ranks`` in ``queue/ready_queue.py`` returns it.
         self.ranks: Mapping[str, tuple[float, int]] = {}
-        #: Expected run time of the longest task; None if the run time of a task is unknown.
+        #: Expected run time of the longest task; None if any task's run time is unknown.
         self.longest_seconds: float | None = None
 
     def _count(self, worker: Worker) -> None:
@@ -199,8 +199,8 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the same turn as the end of the task's last worker, because the end of the task
-        is stored with that turn.
+        Call this in the same turn in which the task's last worker ended, because that turn stores
+        the end of the task.
         """
         self._open[task_id] += 1
         self.open_workers += 1
@@ -219,7 +219,7 @@ class PlanProgress:
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Record a worker's end. Return the dependent tasks that can now start, or can never start.
 
-        ``is_ready`` is False for a task that can never start.
+        Use ``is_ready`` to distinguish them: it is False for a task that can never start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

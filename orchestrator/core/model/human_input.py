@@ -22,7 +22,7 @@ class WorkerMessage:
     at: float
     by: str
     text: str
-    #: The latest attempt whose agent has read the message; 0: none yet.
+    #: The latest attempt whose agent has read the message; 0: no agent has read it.
     attempt: int = 0
     #: Time at which an agent first read the message; None if no agent has read it.
     delivered_at: float | None = None
@@ -160,7 +160,7 @@ class PauseCause(StrEnum):
 
     #: A person paused the job, or a job above it.
     PERSON = "person"
-    #: A person paused everything.
+    #: A person paused all jobs.
     EVERYTHING = "everything"
     #: The job reached a limit, and asks a person (``on_limit: ask``).
     LIMIT = "limit"
@@ -176,7 +176,7 @@ class Pause:
     by: str
     running: RunningMode = RunningMode.FINISH
     cause: PauseCause = PauseCause.PERSON
-    #: The job that was paused: this job or a job above it; empty for a pause of everything.
+    #: The job that was paused: this job or a job above it; empty if all jobs were paused.
     job_id: str = ""
     #: The limit that was reached, such as ``max_cost_usd``; empty for other causes.
     limit: str = ""
@@ -214,8 +214,8 @@ class Question:
     text: str = ""
     #: Time at which the timeout decides; None: never.
     due_at: float | None = None
-    #: Time of the question, or the end of the latest pause. From then on, time in which the job
-    #: only waits for the answer is not wall time.
+    #: Time of the question, or the end of the latest pause. From this time on, the job's wall time
+    #: does not include time in which the job only waits for the answer.
     counted_from: float = 0.0
     #: None while the question is open.
     decision: Decision | None = None

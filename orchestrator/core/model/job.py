@@ -45,7 +45,7 @@ class WorkerKey(NamedTuple):
     worker_id: str
 
     def attempt_id(self, number: int) -> str:
-        """Return the id of the process of one of the worker's attempts."""
+        """Return the id of an attempt's process."""
         return f"{self.root_id}/{self.worker_id}/{number}"
 
 
@@ -110,8 +110,8 @@ class TaskSpec:
     requires: Mapping[str, str] = field(default_factory=dict)
     #: Name of the machine of the task's worker, or ``here``; empty: any machine.
     node: str = ""
-    #: True if the request does not name the reviewing agent. Then, if the login of the agent in
-    #: ``review`` fails, another agent reviews.
+    #: True if the request asks for a review, but names no agent for it. If the login of the agent
+    #: in ``review`` fails, another agent reviews.
     review_by_any: bool = False
 
     @property
@@ -134,7 +134,7 @@ class TaskSpec:
 
     @property
     def heading(self) -> str:
-        """The task's title; without a title, the beginning of the prompt or the command."""
+        """The task's title. Without a title: the beginning of the prompt or command."""
         command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
         text = self.title or self.prompt or command or self.approve
         # Use only the beginning, because a prompt may be long.
@@ -341,12 +341,13 @@ class Worker:
     agent: str
     status: WorkerStatus = WorkerStatus.PENDING
     reason: str = ""
-    #: What the worker waits for; None if it runs, has ended, or could start. Code that sets a
-    #: reason sets this field, too.
+    #: What the worker waits for; None if it runs, has ended, or could start. Code that sets
+    #: ``reason`` sets this field, too.
     waiting_for: WaitingFor | None = None
     #: Number of the current or latest attempt; 0 before the first.
     attempt: int = 0
-    #: Number of the attempt after which the retries are counted. A person's retry sets it.
+    #: Number of the attempt after which retries are counted. It changes when a person retries the
+    #: worker.
     budget_from: int = 0
     #: Fingerprint of the latest failure, to detect that the same failure is repeated.
     failure: str = ""
@@ -355,8 +356,7 @@ class Worker:
     #: The caller that cancelled only this worker, for people; None: no caller did.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
-    #: Number of workers in the worker's child jobs. The name of the next such worker follows from
-    #: it.
+    #: Number of workers in the worker's child jobs. It determines the name of the next such worker.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
@@ -463,7 +463,8 @@ class Attempt:
     started_at: float
     #: SHA-256 of the API key that only this attempt may use.
     token_hash: str = ""
-    #: SHA-256 of the secret that the exit record must have; empty for attempts of earlier releases.
+    #: SHA-256 of the secret that the exit record must contain; empty for attempts of earlier
+    #: releases.
     record_hash: str = ""
     ended_at: float | None = None
     exit: Exit | None = None

@@ -17,7 +17,7 @@ class Missing:
     """Changes or promised files of one worker that a job's result lacks."""
 
     worker_id: str
-    #: The job of that worker: the job itself or a descendant.
+    #: The worker's job: the job itself or a descendant.
     job_id: str
     #: The branch that has the changes; empty: no branch has them.
     branch: str = ""
@@ -60,9 +60,9 @@ class Overruled:
 
     worker_id: str
     hunks: int
-    #: The job of that worker; empty: the job itself, in jobs of earlier versions.
+    #: The worker's job. Empty in jobs of earlier versions: the job itself.
     job_id: str = ""
-    #: The first places, such as "a.py:3-5"; a path alone is a whole file.
+    #: The first places, such as "a.py:3-5". A path without lines means the whole file.
     places: tuple[str, ...] = ()
     #: The child job whose result replaced the hunks of its parent worker; empty: another worker's
     #: hunks replaced them.
@@ -93,7 +93,7 @@ class Shortfall:
     saved: tuple[str, ...] = ()
     #: Branches of the worker that were deleted before they were merged.
     deleted: tuple[SideWork, ...] = ()
-    #: True if the worker changed no file, and the task does not show whether it had to.
+    #: True if the worker changed no file, and the task does not show whether a change was required.
     unchanged: bool = False
     has_worktree: bool = True
 
@@ -156,7 +156,7 @@ class UnjudgedFile:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlakyGate:
     name: str
-    #: Names of tests, or places; "": the gate has no report, and failed as a whole.
+    #: Names of tests, or places. The name "" means the whole gate, if the gate has no report.
     findings: tuple[str, ...]
 
 
@@ -236,7 +236,7 @@ class JobFacts:
     both_kept: tuple[str, ...] = ()
     #: Workers of tasks that did not succeed, without skipped workers.
     unsuccessful: tuple[str, ...] = ()
-    #: Facts about workers that succeeded, for the job's reason.
+    #: Facts about successful workers, for the job's reason.
     shortfalls: tuple[Shortfall, ...] = ()
     #: Gates that did not pass, although the changes are in the result.
     gates: tuple[GateFact, ...] = ()
@@ -257,8 +257,7 @@ class JobFacts:
     checkout: tuple[CheckoutChange, ...] = ()
     #: Caps on steps, tokens, and cost that the job exceeded.
     caps_passed: tuple[CapPassed, ...] = ()
-    #: Earlier changes of workers that were retried; after a merge, only changes that the result
-    #: lacks.
+    #: Earlier changes of retried workers. After a merge: only changes that the result lacks.
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
@@ -266,14 +265,14 @@ class JobFacts:
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
-    #: Number of child jobs that a limit rejected: of the job's workers, and of those below them.
+    #: Number of rejected child jobs of the job's workers and of the workers below them.
     rejected_child_jobs: int = 0
-    #: True if the request asks for a change, and no AI agent worked on it: the project was only
-    #: surveyed.
+    #: True if the request asks for a change, but the project was only surveyed: no AI agent worked
+    #: on it.
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
-    #: Branches of the user to which ``land`` merged the result. This is not part of the job's
+    #: Branches of the user to which ``land`` merged the result. They are not part of the job's
     #: reason.
     landed: tuple[Landed, ...] = ()
 

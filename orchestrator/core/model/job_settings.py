@@ -146,7 +146,7 @@ def setting(
     return field(default=default if older is None else older, metadata={DECLARED: row})
 
 
-#: Values in place of a resolving agent's name: the worker in conflict resolves, or no agent.
+#: Values of ``resolve`` that name no agent: the worker in conflict resolves, or no agent does.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")
@@ -204,7 +204,8 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-depth", "Maximum depth of child jobs; 0: none.", "N"),
     )
-    #: Depth that the caller claimed for a root job. The depth of its workers is counted from there.
+    #: Depth that the caller stated for a root job. The depths of its workers are counted from this
+    #: depth.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. A worker sends ORCHESTRATOR_DEPTH + 1; no other value is valid.\n\n"
@@ -235,7 +236,8 @@ class JobConfig:
         server="workers.retry_backoff_seconds",
         on_retry=True,
     )
-    #: True if the caller set ``max_retries``. If not, retries stop early when nothing changes.
+    #: True if the caller set ``max_retries``. Otherwise retries end early if a retry changes
+    #: nothing.
     retries_asked: bool = False
     #: True if a retry set ``default_timeout``, or ``max_retries``. The setting then replaces the
     #: tasks' own values.
@@ -271,7 +273,8 @@ class JobConfig:
         default="auto",
         child=Inheritance.PARENT,
     )
-    #: The commit from which workers' worktrees start; empty: workers have plain directories.
+    #: The commit from which workers' worktrees start; empty: workers have plain directories
+    #: instead.
     base: str = setting(
         ValueKind.REVISION,
         "Branch, tag, or commit to start from (default: HEAD of the checkout).",
@@ -366,7 +369,7 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-cost", "Cost cap of the job and its child jobs.", "USD"),
     )
-    #: True if a child job requested its own caps on usage, which are reserved for it.
+    #: True if a child job requested its own caps on usage. They are reserved for the child job.
     budget_asked: bool = False
     max_wall_seconds: float = setting(
         ValueKind.SECONDS,

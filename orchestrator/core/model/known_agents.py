@@ -11,7 +11,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 MIB = 1024 * 1024
 
-#: Maximum seconds of one command of an AI tool. Long enough to wait for a child job, and shorter
+#: Maximum seconds of one command of an AI tool: long enough to wait for a child job, but shorter
 #: than the silence after which the tool counts as hung.
 COMMAND_SECONDS = 540
 
@@ -48,7 +48,7 @@ class KnownTool:
     description: str
     #: Names of the agent in other tools, which ``/api/v1/tasks`` accepts.
     aliases: tuple[str, ...] = ()
-    #: The program to find on the PATH; empty for an agent that calls a model over HTTP.
+    #: The program that is searched on the PATH; empty for an agent that calls a model over HTTP.
     program: str = ""
     #: The program's name in descriptions of settings; empty: the agent's description.
     title: str = ""
@@ -57,15 +57,15 @@ class KnownTool:
     #: Variables that are a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
     #: Key: a variable that selects a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value:
-    #: variables, and files as in ``logins``; one of them must also be set. A region or a project is
-    #: enough, because a machine in that cloud needs no key.
+    #: variables, and files as in ``logins``, of which one must also be set or exist. A region or a
+    #: project is enough, because a machine in that cloud needs no key.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     #: Expected memory of one worker.
     memory_bytes: int = 512 * MIB
-    #: True if the provider charges less for a part of a prompt that it has received before.
+    #: True if the provider charges less for the beginning of a prompt that it has received before.
     caches_prompts: bool = False
     #: True if the agent can be the planner of a job that names no planner. None: only if the job
     #: names the agent.
@@ -168,7 +168,8 @@ CLAUDE = KnownTool(
         "BASH_MAX_TIMEOUT_MS": "3600000",
         "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
         "MCP_TOOL_TIMEOUT": "120000",
-        # Otherwise the first call of the model does not wait for the tools that start child jobs.
+        # Without this setting, the first call of the model does not wait for the tools that start
+        # child jobs.
         "MCP_CONNECTION_NONBLOCKING": "0",
     },
     install="npm install -g @anthropic-ai/claude-code",

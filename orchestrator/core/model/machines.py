@@ -21,20 +21,20 @@ _MOST_REASONS, _MOST_NAMES = 3, 4
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     name: str = HERE
-    #: Number of workers that may run there at the same time.
+    #: Number of workers that may run on the machine at the same time.
     slots: int
-    #: Agents that can work there; None: all except those of ``lacks``.
+    #: Agents that can work on the machine; None: all except those of ``lacks``.
     agents: frozenset[str] | None = None
-    #: Agents that cannot work there, with the reason and what to do about it.
+    #: Agents that cannot work on the machine, each with the reason and how to fix it.
     lacks: Mapping[str, str] = field(default_factory=dict)
-    #: A stamp of each agent's login there, which changes when the user logs in.
+    #: For each agent: a stamp of its login on the machine, which changes when the user logs in.
     logins: Mapping[str, str] = field(default_factory=dict)
     #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
     memory_bytes: int | None = None
-    #: True if the machine has a connection, and is not being drained.
+    #: True if the machine is connected and not being drained.
     takes_workers: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
-    #: True if the server's files have the same paths there.
+    #: True if the server's files have the same paths on the machine.
     shares_files: bool = True
 
 
@@ -55,10 +55,10 @@ def _no_memory(agent: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    #: Why no worker may start at all; None if workers may start.
+    #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None
-    #: Returns why one more worker of an agent may not start; None if it may start. A call that
-    #: returns None counts the worker.
+    #: Returns why one more worker of an agent may not start. If it returns None, the worker may
+    #: start, and counts from then on.
     lack: Callable[[str], Lack | None] = _nothing
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None
@@ -102,7 +102,7 @@ def check_machines(
 
 
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
-    """Return, as text, why machines lack an agent, and what to do.
+    """Return, as text, why machines lack an agent, and how to fix it.
 
     Machines that have not reported their agents are omitted.
     """
@@ -134,7 +134,7 @@ def listed_labels(labels: Mapping[str, str]) -> str:
 
 
 def label_text(value: object) -> object:
-    """Return a label's value as text. A value that is no boolean or integer is returned unchanged.
+    """Return a boolean or integer label as text. Any other value is returned unchanged.
 
     YAML reads ``gpu: true`` as a boolean and ``zone: 3`` as a number.
     """

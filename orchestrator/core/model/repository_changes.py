@@ -40,7 +40,7 @@ class ChangedKind(StrEnum):
     LOCK = "lock"
     #: Git settings and attributes that decide how files are merged.
     WAYS_TO_MERGE = "ways_to_merge"
-    #: Git's logs of refs, which somebody emptied, for example by ``git reflog expire``.
+    #: Git's logs of refs, which were emptied, for example by ``git reflog expire``.
     REFLOGS = "reflogs"
     SUBMODULE = "submodule"
     #: A file of the checkout.
@@ -68,13 +68,14 @@ _NAMED_BY_KIND = {
     ChangedKind.SUBMODULE: "submodule ",
     ChangedKind.FILE: "file ",
 }
-#: Objects that all worktrees share. Therefore nothing proves which worker changed them.
+#: Objects that all worktrees share. Nothing proves which worker changed such an object.
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
 #: Kinds for which an entry exists only while the object differs from its normal state.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
-#: Refs whose moves git logs with their author. Git deletes the log with the ref.
+#: Refs for which git logs each move with its author. When the ref is deleted, git deletes its log,
+#: too.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
-#: Objects of whose removal git has no record.
+#: Objects for which git does not log a removal.
 _REMOVED = _LOGGED | {ChangedKind.REFLOGS, ChangedKind.STASH_ENTRY}
 
 
@@ -152,11 +153,11 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return how an object of the repository was altered.
 
-    Reflogs have an entry only while they are empty.
+    ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
-    ``before`` and ``after``: the object's entries; "" if it had none. An object of a kind in
-    ``_ENTRIES`` has an entry only while it differs from its normal state. A new or removed entry of
-    such an object is therefore reported as a change.
+    An object of a kind in ``_ENTRIES`` has an entry only while it differs from its normal state. If
+    such an entry appears or disappears, the object was changed. Reflogs have an entry only while
+    they are empty, so a new entry means that they were removed.
     """
     if kind is ChangedKind.REFLOGS:
         return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED

@@ -10,8 +10,8 @@ from orchestrator.core.model.job import WorkerKey
 class Start:
     key: WorkerKey
     attempt: int
-    #: True to pass the launch to a busy shim. The shim begins the launch when the shim's present
-    #: worker has ended.
+    #: True to pass the launch to a busy shim, which begins it when the shim's present worker has
+    #: ended.
     preload: bool = False
     #: Machine of a cluster (``core.model.machines``); empty: the server's machine.
     node: str = ""
@@ -49,7 +49,7 @@ class Render:
 
     root_id: str
     job_id: str
-    #: The job, its ancestors, and its descendants. Their reports are written.
+    #: The job, its ancestors, and its descendants. The reports of all these jobs are written.
     family: tuple[str, ...]
 
 

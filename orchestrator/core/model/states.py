@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    #: The job is stored, and nothing has started.
+    #: The job is stored. Nothing of it has started.
     PENDING = "pending"
     #: The request is being split into tasks, or its plan waits for approval.
     PLANNING = "planning"
@@ -65,15 +65,15 @@ class WorkerKind(StrEnum):
 class WaitKind(StrEnum):
     """What keeps a worker from running."""
 
-    # "The name" in the comments below is ``WaitingFor.name``.
+    # "Name" in the comments below is ``WaitingFor.name``.
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"
-    #: The first worker of the same agent has no answer yet. The name is that of the first worker.
+    #: The first worker of the same agent has no answer yet. Name: the first worker's id.
     FIRST_ANSWER = "first_answer"
-    #: The agent's account is rate-limited. The name is that of the agent.
+    #: The agent's account is rate-limited. Name: the agent's name.
     ACCOUNT = "account"
-    #: Another worker holds a lock. The name is that of the locks.
+    #: Another worker holds a lock. Name: the names of the locks.
     LOCK = "lock"
     #: A person has not answered the worker's question yet.
     ANSWER = "answer"
@@ -151,8 +151,7 @@ _W = WorkerStatus
 #: gates together with them.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
-    # WAITING: after an attempt has ended, the worker may have to wait for child jobs before the
-    # next one.
+    # WAITING: an attempt has ended, and the worker waits for child jobs before its next attempt.
     _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
     _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
     _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),
@@ -217,8 +216,7 @@ class LossCause(StrEnum):
     NO_BRANCH = "no_branch"
     #: A worker discarded changes that its child job had made to its files.
     UNDONE = "undone"
-    #: The worker created only some of its promised files, and no other worker created the missing
-    #: ones.
+    #: The worker created only some of its promised files. No other worker created the rest.
     NOT_MADE = "not_made"
     #: A branch or worktree that the worker created conflicts with the worker's own branch.
     SIDE_WORK = "side_work"

@@ -21,16 +21,20 @@ from orchestrator.core.model.human_input import Feedback, WorkerMessage
 
 
 class Criterion(StrEnum):
-    """Criteria for comparing candidates. Each decides only if all earlier criteria are equal."""
+    """Criteria for comparing candidates.
+
+    A criterion decides only if all earlier criteria are equal.
+    """
 
     SUCCESS = "success"
-    #: In this order: whether the gates ran and passed, the number of gates that reject the result,
-    #: altered tests or gate settings, and the number of findings.
+    #: Compared in this order: whether the gates ran and passed, the number of gates that reject the
+    #: result, altered tests or gate settings, and the number of findings.
     GATES = "gates"
-    #: Number of the base's tests that pass, with the base's versions of tests and configuration.
+    #: Number of passed tests of the base commit. The base commit's versions of tests and
+    #: configuration are used.
     BASE_TESTS = "base_tests"
-    #: Number of the candidate's passed new tests, if they also pass on another candidate, or if the
-    #: task names them.
+    #: Number of the candidate's new tests that pass and count. A new test counts if it also passes
+    #: on another candidate, or if the task names it.
     NEW_TESTS = "new_tests"
     #: Only in rows of earlier versions: the number of all passed tests, including new tests.
     TESTS = "tests"
@@ -54,8 +58,8 @@ class CandidateRank:
 
     #: 1 for the chosen candidate.
     place: int
-    #: The criterion that separates the candidate from the chosen candidate. For the chosen
-    #: candidate: the criterion that separates it from the second.
+    #: The criterion by which the candidate is worse than the chosen candidate. For the chosen
+    #: candidate: the criterion by which it is better than the second.
     by: Criterion
     #: The criterion as text.
     why: str
@@ -85,7 +89,7 @@ class WorkerResult:
     strays: tuple[Stray, ...] = ()
     #: Number of child jobs that limits rejected, over all attempts.
     refused_child_jobs: int = 0
-    #: Size of the prompt of the latest attempt for which the size is known.
+    #: Size of a prompt: that of the latest attempt whose prompt size is known.
     prompt: PromptSize | None = None
     #: Results of the latest attempt's gates.
     gates: tuple[GateResult, ...] = ()
@@ -93,14 +97,14 @@ class WorkerResult:
     failures: tuple[Failure, ...] = ()
     #: The latest rollbacks by people, in order.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest checkpoint that is worth restoring. Its gates passed, or an agent was asked to
-    #: resolve its conflicts. Empty if there is none.
+    #: The latest checkpoint that is worth restoring; empty if there is none. Its gates passed, or
+    #: an agent was asked to resolve its conflicts.
     good: str = ""
     #: Files in which the worker's changes conflict. Set when an agent is asked to resolve the
     #: conflicts.
     conflicts: tuple[str, ...] = ()
-    #: True if the agent that was asked to resolve the conflicts finally failed. Then the worker's
-    #: work from before the conflicts counts.
+    #: True if the agent that was asked to resolve the conflicts finally failed. The worker's result
+    #: is then its work from before the conflicts.
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None

@@ -40,10 +40,10 @@ class Verdict:
     reason: str = ""
     #: True if another attempt may end differently.
     retry: bool = False
-    #: Name of the table's row that decided; empty if no row applied.
+    #: Name of the table row that decided; empty if no row matched.
     row: str = ""
-    #: Fingerprint of the failure, equal for equal failures; empty if the failure cannot be
-    #: compared.
+    #: Fingerprint of the failure, by which equal failures are recognised; empty if the failure
+    #: cannot be compared.
     failure: str = ""
     #: True if the agent's account was rate-limited. This is not the worker's fault.
     rate_limited: bool = False
@@ -77,7 +77,7 @@ _SIGKILL = 9
 
 
 def _died(exit: Exit, _: Evidence) -> str:
-    # The kernel ends a process this way when the machine has no memory left.
+    # The kernel ends a process by this signal if the machine has no memory left.
     hint = " (possible cause: the machine ran out of memory)" if exit.signal == _SIGKILL else ""
     return f"killed by signal {exit.signal}{hint}"
 
@@ -332,7 +332,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
             break
     reason = row.reason(exit, evidence)
     if evidence.delivery and evidence.delivery.omitted:
-        # Add this also after a failure, because the missing changes may be its cause.
+        # Do this also after a failure, because the missing changes may be its cause.
         reason = "; ".join(filter(None, (reason, omitted_in_words(evidence.delivery.omitted))))
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
     return Verdict(
@@ -360,8 +360,8 @@ def judged_last(
 ) -> tuple[Exit, Evidence]:
     """Return the exit and evidence for a second judgment, after a worker's child jobs have ended.
 
-    The second judgment concerns only the worker's changes and final text, so the returned exit is a
-    success. The first judgment, at the end of the worker's process, covered everything else.
+    The second judgment concerns only the worker's changes and final text. The first judgment, at
+    the end of the worker's process, covered everything else, so the returned exit is a success.
     """
     evidence = Evidence(
         output=output,
@@ -373,7 +373,7 @@ def judged_last(
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """True if only the gates remain to decide: the attempt succeeds exactly if its gates pass."""
+    """True if only the gates still decide whether the attempt succeeds."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 
@@ -385,8 +385,8 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     - Other failures are equal if row, exit code, signal, and output are equal, except times in the
       output.
 
-    A failure after a change of files cannot be compared, because the next attempt starts from
-    another state. Neither can a lost attempt, because the worker did not cause the loss.
+    Two failures cannot be compared: a failure after a change of files, because the next attempt
+    starts from another state; and a lost attempt, because the worker did not cause the loss.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""
@@ -412,7 +412,7 @@ _NONE_YET = WorkerResult()
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
     """Return the end time of an attempt: the end of its process, or ``now`` if gates ran.
 
-    Recorded times that contradict the server's clock are ignored.
+    A recorded time that contradicts the server's clock is ignored.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     end = exit.ended_at if agrees and not evidence.gates else now

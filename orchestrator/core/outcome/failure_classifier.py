@@ -1,8 +1,8 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
-Rows of a table are tried in order; the first match decides. A row has a sequence of strategies
-(``ladder``): one for the first failure, and one for each repetition. The last strategy serves all
-further repetitions.
+Rows of a table are tried in order; the first match decides. Each row has a sequence of strategies,
+its ``ladder``: the first strategy for the first failure, and the next one for each repetition. The
+last strategy also applies to all further repetitions.
 """
 
 import re
@@ -32,7 +32,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 
 #: Maximum number of failures of a worker that are stored.
 MOST_FAILURES = 50
-#: Cause of attempts that did not run. Comparisons with earlier failures ignore them.
+#: Cause of attempts that did not run. They are ignored when failures are compared.
 NEVER_RAN = "never ran"
 #: Number of characters at the end of an output that are searched for the message of a full disk.
 _END_OF_OUTPUT = 4000
@@ -40,7 +40,7 @@ _DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", r
 _REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
 
 _K, _S = FailureKind, RetryStrategy
-#: A strategy, and the confidence that row and strategy fit. Each repetition uses the next rung.
+#: One step of a ladder: a strategy, and the confidence that row and strategy are right.
 Rung = tuple[RetryStrategy, float]
 
 
@@ -49,7 +49,7 @@ class Case:
     exit: Exit
     evidence: Evidence
     verdict: Verdict
-    #: True if the attempt failed like the previous one, and changed no file.
+    #: True if the attempt failed in the same way as the previous attempt, and changed no file.
     same: bool = False
 
     @property
@@ -73,8 +73,8 @@ class FailureRow:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
-    #: True if the process ended abnormally, so that its work was not judged. Then the worker's
-    #: changes are not rolled back.
+    #: True if the process ended abnormally. Its work was not judged, so the worker's changes are
+    #: not rolled back.
     is_crash: bool = False
 
 
@@ -309,7 +309,10 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Add a failure to the result. It replaces an earlier failure of the same attempt."""
+    """Return the result with a failure added.
+
+    It replaces an earlier failure of the same attempt.
+    """
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]

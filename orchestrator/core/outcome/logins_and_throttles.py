@@ -1,9 +1,10 @@
 """Logins of agents, and throttles after rate limits (back-off). Pure.
 
-Until a login is known to work, a job starts only one worker with it. If the login fails, the
-waiting workers of the same agent end without a start, because each would get the same error.
+Until an agent's login is known to work, a job starts only one worker of the agent. If the login
+fails, the other workers of the agent end without a start, because each would get the same error.
 
-After a rate limit, an agent is paused. After the pause, fewer workers use it at a time.
+After a rate limit, no worker of the agent starts for some time. After that time, fewer of its
+workers run at the same time.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -24,11 +25,11 @@ class CredentialLookup:
     login: Callable[[str], bool] = lambda agent: False
     #: Returns how to fix a failed login, as text; "" if unknown.
     fix: Callable[[str], str] = lambda agent: ""
-    #: Returns the best agent that can work here, except the given agents; "" if there is none. Used
-    #: if the user left the agent open.
+    #: Returns the best agent that can work on this machine, except the given agents; "" if there is
+    #: none. Used if the user left the agent open.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
-    #: Returns a fingerprint of the agent's credential, which is cheap to compute. It changes when
-    #: the user logs in again.
+    #: Returns a fingerprint of the agent's credential. It is cheap to compute, and changes when the
+    #: user logs in again.
     credential: Callable[[str], str] = lambda agent: ""
 
 
@@ -51,7 +52,7 @@ class AgentLogins:
         self._seen: dict[str, LoginsSeen] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
-        """True if the agent requires a login that is not known to work."""
+        """True if the agent requires a login, and the login is not known to work."""
         seen = self._fresh(agent, now)
         return self._credentials.login(agent) and not (seen and seen.works)
 
@@ -60,9 +61,10 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login if the verdict reports one.
+        """Record a failed login if the verdict reports one. Return the verdict.
 
-        Return the verdict. After a failed login, add to its reason how to fix the login, if known.
+        After a failed login, the returned verdict's reason also states how to fix the login, if
+        known.
         """
         if not verdict.login_refused:
             return verdict
@@ -77,7 +79,7 @@ class AgentLogins:
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins, by agent.
 
-        Omits old states, and failures of credentials that have changed since.
+        Old states are omitted, and also failures of credentials that have changed since.
         """
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
@@ -88,7 +90,7 @@ class AgentLogins:
     def fallback(self, agent: str, now: float) -> str:
         """Return the best agent whose login has not failed.
 
-        Return "" if this is ``agent`` itself, or if there is no such agent.
+        Return "" if this agent is ``agent`` itself, or if there is none.
         """
         found = self._credentials.best_without(self.refused(now))
         return "" if found == agent else found
@@ -102,12 +104,12 @@ class AgentLogins:
         return None
 
 
-#: Seconds without starts after a rate limit that names no time. Each further rate limit doubles the
-#: seconds, up to the second value.
+#: Seconds without starts after a rate limit for which the provider names no time. The seconds
+#: double with each further rate limit, up to the second value.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
-#: Maximum seconds to wait for the time that a provider names. A later time is not believed.
+#: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0
-#: Seconds until a worker is checked again after the limit on its agent's workers delayed its start.
+#: Seconds until a worker is checked again if the throttle delayed its start.
 LOOK_AGAIN_SECONDS = 5.0
 
 
@@ -125,9 +127,9 @@ class _Account:
 class AgentThrottle:
     """Throttles of agents, by name: agents with the same name share an account.
 
-    A throttle limits how many of an agent's workers run. The limit grows by addition and shrinks by
-    division (Chiu and Jain, 1989), as in TCP. An agent whose account was never limited has no
-    throttle.
+    A throttle limits how many workers of an agent run at the same time. The limit grows by addition
+    and shrinks by division (Chiu and Jain, 1989), as in TCP. An agent has a throttle only after a
+    rate limit.
     """
 
     def __init__(self) -> None:
@@ -173,9 +175,9 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return the time until which no further worker of the agent may start.
+        """Return when another worker of the agent may start; None if one may start now.
 
-        At that time, call again. Return None if a worker may start now.
+        At the returned time, call again, because the worker may have to wait longer.
         """
         account = self._accounts.get(agent)
         if account is None:

@@ -31,7 +31,8 @@ class MergeRejection:
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: True if the worker fails when it gets no further attempt. False: its status stays as it is.
+    #: True if the worker fails unless it gets another attempt. False if the worker then keeps its
+    #: status.
     required: bool = True
 
 
@@ -68,10 +69,10 @@ class MergeOutcome:
     has_result: bool = False
     #: See ``JobFacts.not_in_parent``.
     not_in_parent: tuple[str, ...] = ()
-    #: The files that the result changes, as tasks name them.
+    #: The files that the result changes. Paths are as in tasks.
     files: tuple[str, ...] = ()
-    #: By worker, promised files that the worker created, that were removed after its end, and that
-    #: the result lacks.
+    #: By worker: promised files that the worker created, but that the result lacks because they
+    #: were removed after the worker's end.
     removed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property

@@ -1,4 +1,4 @@
-"""Decides whether a failed attempt is retried. Each worker has one maximum of retries."""
+"""Decides whether a failed attempt is retried. Each worker has a maximum number of retries."""
 
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
@@ -14,7 +14,8 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
-    - Retries that the user requested for a command are always used.
+    - Retries that the user requested for a command are always used, even if the same failure
+      repeats.
     - Other retries are used unless the same failure occurred twice in a row, without a change in
       between.
     - If the user requested no retries, no retry follows a timeout or a failed child job. A child
@@ -26,7 +27,7 @@ def may_retry(
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
         # Do not retry: all tasks wait for the planner or reviewer, and the job can continue without
-        # it.
+        # one.
         return False
     if child_failed and task.retries is None:
         return False

@@ -1,4 +1,4 @@
-"""Protocols of the services that the engine needs. Adapters match them by shape.
+"""Protocols of the services that the engine needs. Adapters implement them.
 
 The port to processes is ``core.ports.launcher``. The port to the project's repository is
 ``core.repository.repository``.

@@ -35,8 +35,8 @@ class Invocation:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DependencyResult:
     worker_id: str
-    #: The worker's directory, with its output. Without a worktree, it also has the files that the
-    #: worker created.
+    #: The worker's directory, with its output. Without a worktree, the directory also has the files
+    #: that the worker created.
     directory: str
     output: str
     #: The branch with the worker's changes; empty without a worktree.
@@ -45,8 +45,8 @@ class DependencyResult:
     files_created: tuple[str, ...] = ()
     #: The worker's output, shortened to fit into a prompt.
     summary: str = ""
-    #: True if the dependent worker's files lack the changes, because they conflict with those of
-    #: another dependency.
+    #: True if the dependent worker's files lack the changes, because they conflict with the changes
+    #: of another dependency.
     is_omitted: bool = False
 
 
@@ -73,7 +73,7 @@ class Previous:
     #: Why the attempt with that session ended. A key of
     #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
     cause: str
-    #: True if the worker's files are from a checkpoint before the session's end.
+    #: True if the worker's files are those of a checkpoint from before the session's end.
     rolled_back: bool = False
 
 
@@ -112,7 +112,7 @@ class Assignment:
     sessions: str = ""
 
 
-#: Kind of the error that ``Agent.check`` raises if the agent cannot run the task's command.
+#: Kind of the error that ``Agent.check`` raises if the agent cannot run a command.
 COMMAND_WITHOUT_SHELL = "command-without-shell"
 
 
@@ -145,8 +145,8 @@ class Agents(Protocol):
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return an agent's own name. Raise UnknownAgent.
 
-        ``name``: its own name, an alias, or ``auto``. ``refused``: agents whose login failed.
-        ``auto`` skips them, unless no other agent remains.
+        ``name``: the agent's own name, an alias, or ``auto``. ``refused``: agents whose login
+        failed. ``auto`` selects one of them only if no other agent remains.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -155,10 +155,10 @@ class Agents(Protocol):
         """Return the readiness of every agent. AI agents come first, sorted from best to worst."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the price of the agent's model is known.
+        """Return True if the price of the agent's model is known, otherwise False.
 
-        Return None if the model itself is unknown until the agent reports usage. ``model``: None
-        for the default model.
+        Return None if it is unknown which model the agent uses, until the agent reports usage.
+        ``model``: None for the default model.
         """
 
     def uses_model(self, name: str) -> bool:
@@ -171,11 +171,11 @@ class Agents(Protocol):
         """Return the planner of a job: ``rules``, or an agent's own name.
 
         ``auto`` means the job's ``agent`` if that agent can plan, otherwise ``rules``. Raise
-        UnknownAgent, or InvalidRequest for an agent that cannot plan.
+        UnknownAgent. Raise InvalidRequest for an agent that cannot plan.
         """
 
 
-#: Seconds after which the other workers of a job start, even if the first worker has no answer yet.
+#: Seconds after which the other workers of a job start, even if the first worker has no answer.
 AHEAD_SECONDS = 20.0
 
 
@@ -205,7 +205,7 @@ class SharedContexts(Protocol):
         """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create a missing context in this process, without the parts that only ``command`` finds.
+        """Create a missing context in this process, without the parts that need ``command``.
 
         Raise OSError.
         """

@@ -13,7 +13,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorktreeFiles:
     directory: str
-    #: Full name of its branch, and the branch's head when the attempt begins.
+    #: Full name of the worktree's branch, and the branch head when the attempt begins.
     branch: str
     commit: str
     #: Paths of files that the task promises. They are copied back even if git ignores them.
@@ -24,9 +24,9 @@ class WorktreeFiles:
 class AttemptFiles:
     """The files that an attempt reads and writes. Paths are absolute paths on the server."""
 
-    #: Directories that the worker may change; the first one is its own directory.
+    #: Directories that the worker may change. The first one is its own directory.
     directories: tuple[str, ...]
-    #: Directories that it only reads.
+    #: Directories that the worker only reads.
     inputs: tuple[str, ...] = ()
     #: Files in ``directories`` that the server wrote. They may contain paths of the server, and are
     #: not copied back.
@@ -40,11 +40,11 @@ class AttemptFiles:
 class FileChange:
     """A change of a worktree's files, such as the result of a child job."""
 
-    #: The commit of the present files, and the commit of the new files. They are equal if the files
-    #: stay unchanged.
+    #: The commit of the present files, and the commit of the new files. Equal if the files stay
+    #: unchanged.
     now: str
     then: str
-    #: Branches that the worker can read afterwards: commits by full name.
+    #: Branches that the worker can read after the change: commits by the branches' full names.
     branches: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -52,23 +52,23 @@ class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
-    ``bring`` waits for it. ``fetch`` waits, too, or raises Unavailable if the caller does not want
-    to wait. Both raise Unavailable while the server stops.
+    ``bring`` waits for the node. ``fetch`` waits, too, unless the caller does not want to wait:
+    then it raises Unavailable. Both methods raise Unavailable while the server stops.
     """
 
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Return False if the attempt is ending. The node then sends the files with the attempt's end.
-        Raise RepositoryError or OSError.
+        Return False if the attempt is ending, because the node then sends the files with the
+        attempt's end. Raise RepositoryError or OSError.
         """
 
     def bring(self, change: FileChange) -> str:
         """Change the files on the node, but not HEAD and the index.
 
         Git first checks all files, then changes them. Return "" on success, otherwise the reason
-        for the failure. After a failure, it is unknown whether the files have changed, so the
-        caller must call ``fetch`` again. Raise RepositoryError or OSError.
+        for the failure. A failure may leave some files changed, so the caller must call ``fetch``
+        again. Raise RepositoryError or OSError.
         """
 
 
@@ -78,18 +78,19 @@ class ServerWorktrees(Protocol):
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``.
 
-        ``known``: commits whose history is omitted. Return the commits that a machine has after it
-        has read the directory. Raise RepositoryError or OSError.
+        ``known``: commits whose history is omitted. Return the commits that a machine has after
+        reading the directory. Raise RepositoryError or OSError.
         """
 
     def others(self, worktree: WorktreeFiles) -> Sequence[str]:
-        """Return the ignored and untracked files of a worktree."""
+        """Return the worktree's files that are not in git: ignored and untracked files."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
         The directory comes from the other machine, and is not trusted. Idempotent. After
-        RepositoryError or OSError, the branch is unchanged, or another call completes the change.
+        RepositoryError or OSError, the branch is unchanged, or a repeated call completes the
+        change.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
@@ -128,7 +129,7 @@ class NodeWorktrees(Protocol):
         """
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
-        """Change the files of a worktree while its worker runs. HEAD and index stay.
+        """Change the files of a worktree while its worker runs. HEAD and index stay unchanged.
 
         ``path``: a directory with the server's commits. Raise RepositoryError or OSError.
         """

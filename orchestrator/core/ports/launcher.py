@@ -51,13 +51,13 @@ class Launch:
     log_limit_bytes: int = 50 * 1024 * 1024
     #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()
-    #: The server's lock: a file that is locked while a server runs. Nodes and shims of earlier
-    #: releases know this field and the next one by these names.
+    #: A file that the server locks while it runs. Nodes and shims of earlier releases know this
+    #: field and the next one by these names.
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
-    #: File with the end of the attempt's lease (see launchers.process.lease_file); empty if it has
-    #: no lease. The shim reads the file four times a second. It stops the attempt after the end.
+    #: File with the end of the attempt's lease (see launchers.process.lease_file); empty: no lease.
+    #: The shim reads the file four times a second, and stops the attempt when the lease has ended.
     lease_file: str = ""
     #: Node of a cluster that runs the attempt; empty: the server's machine.
     node: str = ""
@@ -85,14 +85,14 @@ class Launcher(Protocol):
         """Prepare the launcher. This may start other processes."""
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait for events, and report them. ``seconds``: maximum; None: the launcher decides.
+        """Wait for events, and report them. ``seconds``: maximum wait; None: the launcher decides.
 
-        Only one thread at a time may call this method. The thread must do no other work that
-        blocks. Return False if the launcher is not open, so that no event can come.
+        Only one thread at a time may call this method. The thread must not block elsewhere. Return
+        False if the launcher is not open, so that no event can occur.
         """
 
     def gather(self, seconds: float) -> None:
-        """Wait while events gather. The next ``listen`` then reports all of them together.
+        """Wait while events gather. The next ``listen`` reports all of them together.
 
         Only the thread that calls ``listen`` may call this method. ``wake`` ends the wait.
         """
@@ -106,8 +106,8 @@ class Launcher(Protocol):
     def preload(self, launch: Launch) -> bool:
         """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
 
-        Return False without a change if no shim accepts the launch. If the result is True, either
-        the events ``begun`` and ``ended`` follow, or the event ``returned``.
+        Return False without a change if no shim accepts the launch. After True, either the events
+        ``begun`` and ``ended`` follow, or the event ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:
@@ -132,11 +132,13 @@ class Launcher(Protocol):
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        """Watch an attempt that an earlier server started. Return False if it does not run.
+        """Watch an attempt that an earlier server started.
+
+        Return False if the attempt does not run.
 
         ``digest``: the digest of the attempt's ``Proof``; a record with another digest is ignored.
-        ``node``, ``log``: as in its ``Launch``. On a node, the attempt counts as running until the
-        node reports the attempt's end, or until the node is lost.
+        ``node``, ``log``: as in the attempt's ``Launch``. On a node, the attempt counts as running
+        until the node reports its end, or until the node is lost.
         """
 
     def expect_late(
@@ -149,19 +151,22 @@ class Launcher(Protocol):
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Accept the exit record that a node may still report for a lost attempt, and store it.
+        """Accept and store the exit record that a node may still report for a lost attempt.
 
         Does not block; no event follows. ``is_replaced``: True if a newer attempt of the worker has
         started.
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run, and never let it start. Idempotent."""
+        """Return the end of an attempt that does not run, and prevent any later start.
+
+        Idempotent.
+        """
 
     def close(self, stop: bool) -> None:
         """Release everything. If ``stop``, first stop all attempts. Idempotent.
 
-        This call reports the remaining events itself, so no thread may call ``listen`` any more.
+        This method reports the remaining events itself, so no thread may call ``listen`` any more.
         """
 
     @property

@@ -40,9 +40,9 @@ class EntryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """One message to one receiver. Its text is composed when it is sent."""
+    """One message to one receiver. Its text is composed when the message is sent."""
 
-    #: Equal in all attempts, so that receivers recognize a repeated message.
+    #: The same in all attempts, so that receivers recognize a repeated message.
     id: str
     root_id: str
     job_id: str
@@ -73,11 +73,11 @@ class Subscription:
     labels: Collection[tuple[str, str]] = ()
     #: Statuses of ended jobs; empty: all.
     statuses: Collection[JobStatus] = ()
-    #: Minimum age of a job, in seconds. Jobs that end sooner are not reported. A need of a younger
-    #: job is reported when the job reaches this age.
+    #: Minimum age of a job, in seconds. A job that ends sooner is not reported. The need of a
+    #: younger job is reported when the job reaches this age.
     min_seconds: float = 0.0
-    #: Seconds before the first attempt. Further messages to the endpoint within this time are sent
-    #: together with the first one.
+    #: Seconds before the first attempt. Messages that arrive within this time are sent to the
+    #: endpoint together.
     delay_seconds: float = 0.0
 
 
@@ -113,7 +113,7 @@ class OutboxStore(Protocol):
         """Return the pending entries of one endpoint and root job, due or not."""
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Replace the stored entries with the same ids. Idempotent.
+        """Replace the stored entries that have the same ids. Idempotent.
 
         An entry that is no longer stored is skipped.
         """

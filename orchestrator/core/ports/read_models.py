@@ -44,7 +44,7 @@ class Made:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AskedQuestion:
-    """A question, with the facts that a person reads before the answer."""
+    """A question, with the facts that a person reads before answering."""
 
     text: str
     question: Question
@@ -139,7 +139,7 @@ class Health:
 
 class UnusableAgent(NamedTuple):
     name: str
-    #: Why it cannot work, such as "command 'codex' not found".
+    #: Why the agent cannot work, such as "command 'codex' not found".
     reason: str
     #: Steps that make the agent ready, in order: commands that install it or log in, as text.
     fix: tuple[str, ...] = ()
@@ -154,13 +154,14 @@ class NodeState:
     name: str
     #: up, drained, unreachable, rejected, or unknown (never connected to this server).
     state: str
-    #: True if no more workers start there, because a person drained it.
+    #: True if no more workers start on the node, because a person drained it.
     drained: bool = False
     slots: int
     #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
     running: int
     waiting: int
-    #: Agents that can work there. If the node is not connected, the agents in its latest report.
+    #: Agents that can work on the node. While the node is not connected: the agents in its latest
+    #: report.
     agents: tuple[str, ...]
     #: The other agents; empty until the node has connected to this server.
     unusable: tuple[UnusableAgent, ...] = ()
@@ -172,11 +173,11 @@ class NodeState:
     own_files: bool | None = None
     address: str
     version: str
-    #: Seconds since the latest message; None: there was none.
+    #: Seconds since the node's latest message; None: there was no message.
     seen_seconds: float | None
     #: Seconds by which the node's clock is ahead of the server's.
     clock_skew_seconds: float
-    #: Why the node is rejected, or what becomes of its workers.
+    #: Why the node is rejected, or what happens to its workers.
     notice: str
 
 
@@ -186,17 +187,17 @@ class Availability:
 
     name: str
     description: str
-    #: The program to find, as the settings name it; empty if none is needed.
+    #: The program that is searched, as the settings name it; empty if none is needed.
     command: str = ""
     #: Path of the agent's program; empty if none is needed, or if it is missing.
     path: str = ""
-    #: Version of the program, if it is known without running the program.
+    #: Version of the program; empty if it is unknown without a run of the program.
     version: str = ""
     installed: bool = True
     #: Source of the credential, such as "ANTHROPIC_API_KEY" or a file; empty: none found.
     credential: str = ""
     authenticated: bool = True
-    #: State of the login: "yes", "no", or "unknown", as recent workers have shown.
+    #: State of the login, as shown by recent workers: "yes", "no", or "unknown".
     login: Login = "yes"
     #: Why the login failed, as text.
     login_refused: str = ""
@@ -239,7 +240,7 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Add to the agent's readiness what recent workers have shown about its login."""
+    """Return the agent's readiness, with what recent workers have shown about its login."""
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:
@@ -272,7 +273,7 @@ class WorkerRow(NamedTuple):
     attempt: int
     started_at: float | None
     ended_at: float | None
-    #: Seconds between the worker's attempts, which do not count as its time.
+    #: Seconds between the worker's attempts, which do not count as its run time.
     idle_seconds: float
     child_job_ids: Sequence[str]
     steps: int | None
@@ -329,7 +330,7 @@ class TreeSnapshot:
     tasks: Sequence[TaskRow]
     #: In the order of their jobs and positions.
     workers: WorkerColumns
-    #: The latest event that the rows show.
+    #: Number of the latest event that the rows include.
     last_seq: int
 
 
@@ -368,7 +369,7 @@ class WorkerPage:
     #: Labels of the tasks whose workers are on the page, by task id.
     labels: Mapping[str, TaskLabel]
     total: int
-    #: The latest event that the rows show.
+    #: Number of the latest event that the rows include.
     last_seq: int
 
 
@@ -382,7 +383,7 @@ class JobFilter:
     #: Only jobs of this root job's tree.
     root: str | None = None
     depth: int | None = None
-    #: Only root jobs that this caller submitted, with their descendants.
+    #: Only root jobs that this caller submitted, and their descendants.
     submitted_by: str | None = None
     #: Part of the request or of the id. Case is ignored.
     text: str = ""
@@ -488,7 +489,7 @@ class UsageFilter:
     until: float | None = None
     #: Length of a bucket in seconds; 0: one bucket for the whole time.
     bucket_seconds: int = 0
-    #: Only root jobs that this caller submitted, with their descendants.
+    #: Only root jobs that this caller submitted, and their descendants.
     submitted_by: str | None = None
 
 

@@ -34,7 +34,7 @@ class Change:
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
-    #: Recorded attempts that never began, by worker and number; ``new_attempts`` may have them
+    #: Recorded attempts that never began, by worker and number. ``new_attempts`` may contain them
     #: again.
     dropped_attempts: Sequence[tuple[WorkerKey, int]] = ()
     new_attempts: Sequence[Attempt] = ()
@@ -42,21 +42,21 @@ class Change:
     events: Sequence[Event] = ()
     #: Cost sums of days, which replace the stored sums.
     spent_days: Sequence[DaySpent] = ()
-    #: Pauses of all jobs. None ends the pause. Only the last entry is stored.
+    #: New values of the pause of all jobs; None ends the pause. Only the last value is stored.
     pauses: Sequence[Pause | None] = ()
-    #: Messages to receivers outside that report some of the events.
+    #: Messages to external receivers about some of the events.
     outbox: Sequence[OutboxEntry] = ()
-    #: Digests of the names of tasks that ended, with their run times in seconds. The store does not
-    #: have them: an observer writes them to the file of run times.
+    #: Run times of ended tasks: digests of the tasks' names, with seconds. Not stored in the
+    #: database: an observer writes them to the file of run times.
     run_times: Sequence[tuple[str, float]] = ()
 
     @property
     def durable(self) -> bool:
         """True if ``save`` must write the change to the disk before it returns.
 
-        A power loss then does not lose the change. This applies to facts that a caller relies on:
-        an accepted job, its end, and a pause. The start and the end of an attempt may be lost,
-        because the attempt is then repeated.
+        A durable change survives a power loss. Changes that a caller relies on are durable: an
+        accepted job, its end, and a pause. The start and the end of an attempt may be lost, because
+        the attempt is then repeated.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
@@ -125,14 +125,14 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store a change in one transaction: all of it or nothing.
 
-        After ``save`` returns, a crash of this process loses nothing of it. A power loss can lose
-        the last hundredths of a second, but nothing of a ``durable`` change.
+        After ``save`` has returned, a crash of this process loses nothing. A power loss can lose
+        changes of the last hundredths of a second, except ``durable`` changes.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
         """Delete root jobs with all jobs below them. Idempotent.
 
-        Skips ids of child jobs, and of jobs that have not ended.
+        Skip ids of child jobs, and of jobs that have not ended.
         """
 
     def job(self, job_id: str) -> Job | None: ...
@@ -190,15 +190,15 @@ class Store(Protocol):
         """Return a page of the jobs that match the filter, newest first."""
 
     def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
-        """Return the ids of the jobs that ``jobs_of`` returns."""
+        """Return only the ids of the jobs that ``jobs_of`` returns."""
 
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        """Return a page of one job's workers. Times of running workers count up to ``now``."""
+        """Return a page of one job's workers. The time of a running worker counts up to ``now``."""
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
-        """Return the number and usage of a tree's workers by job and status, for each root job."""
+        """Return the number and usage of workers, by job and status, for each root job."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return usage by ``wanted.by`` and bucket of time, in order of time."""
@@ -206,9 +206,9 @@ class Store(Protocol):
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
-        """Return jobs that may have needs, each with workers.
+        """Return the jobs that may have needs, each with workers.
 
-        If a worker of a task may have a need, all workers of the task are included.
+        If one worker of a task may have a need, all workers of the task are included.
 
         ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs of
         this caller, with all jobs below them; None: all.
@@ -217,7 +217,7 @@ class Store(Protocol):
     def version(self, root_id: str) -> int:
         """Return a number that grows with each change of a root job's rows.
 
-        It starts at 0 in each process.
+        The number starts at 0 in each process.
         """
 
     def last_seq(self, root_id: str) -> int:
@@ -238,8 +238,9 @@ class Store(Protocol):
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         """Grant all locks ``names`` to an attempt, or none of them, in one transaction.
 
-        Several servers may request the locks at the same time. Locks that the attempt already holds
-        remain. Only the thread that calls ``save`` may call. Leases are durable.
+        Several servers may request the same locks at the same time. Locks that the attempt already
+        holds stay held. Only the thread that calls ``save`` may call this method. Leases are
+        durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
@@ -254,5 +255,5 @@ class Store(Protocol):
         """Raise StoreError if the database cannot be read, or accepts no changes."""
 
 
-#: Called with stored changes. A failure does not affect jobs.
+#: Called with each stored change. A failure does not affect jobs.
 Observer = Callable[[Change], None]

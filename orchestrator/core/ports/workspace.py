@@ -14,8 +14,8 @@ class Workspace(Protocol):
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Return the path of the worker's directory. Raise OSError.
 
-        If there are ``files``, create the directory with them. Otherwise, the launcher creates the
-        directory (``Launch.make_cwd``).
+        If there are ``files``, create the directory and write them into it. Otherwise, the launcher
+        creates the directory (``Launch.make_cwd``).
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -44,14 +44,14 @@ class Workspace(Protocol):
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
         """Write a message for the worker's attempt. Idempotent. Raise OSError.
 
-        Return the path of its file; "" if the attempt has already read the message.
+        Return the path of the message's file; "" if the attempt has already read the message.
         """
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Mark the start of an attempt in the worker's log."""
 
     def attempt_output(self, worker: Worker, number: int) -> str:
-        """Return the end of an attempt's output."""
+        """Return the last part of an attempt's output."""
 
     def link_recursive(self, worker: Worker) -> None:
         """Show on disk that the worker has started a child job. Idempotent."""
@@ -64,13 +64,13 @@ class Workspace(Protocol):
     ) -> Mapping[str, tuple[int, int]]:
         """Return size and modification time of the worker's own files, by relative path.
 
-        ``promised``: the paths that the worker's task promises. The worker's reports (``output.md``
-        and ``result.json``) are omitted unless they are promised.
+        The worker's reports (``output.md`` and ``result.json``) are omitted, except paths in
+        ``promised``, which the worker's task promises.
         """
 
 
 class JobFiles(Protocol):
-    """Removes a root job's directory in steps, each of which can be repeated after a crash."""
+    """Removes a root job's directory in steps. Each step can be repeated after a crash."""
 
     def mark_removed(self, root_id: str) -> None:
         """Rename a root job's directory, to record its removal. Idempotent. Raise OSError."""
@@ -101,7 +101,7 @@ class JobFiles(Protocol):
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Load modules and templates, so that the first report does not have to wait."""
+        """Load modules and templates in advance, so that the first report is written faster."""
 
     def render(
         self,

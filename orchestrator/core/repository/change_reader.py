@@ -13,7 +13,7 @@ class FileStatus(StrEnum):
     MODIFIED = "modified"
     DELETED = "deleted"
     RENAMED = "renamed"
-    #: A file became a link, or the reverse.
+    #: A file was replaced by a link, or a link by a file.
     TYPE_CHANGED = "type_changed"
 
 
@@ -57,9 +57,9 @@ class Difference:
 class VersionState(StrEnum):
     """State of a file in conflict."""
 
-    #: The result has the content from before this merge.
+    #: The result has the file's content from before this merge.
     UNRESOLVED = "unresolved"
-    #: The worker's lines or file are in the result.
+    #: The result has the worker's lines or file.
     RESOLVED = "resolved"
 
 
@@ -110,16 +110,16 @@ class Blobs:
 
 
 class ChangeReader(Protocol):
-    """Reads the project's repository. Raises RepositoryError. Any thread may call."""
+    """Reads the project's repository. Methods raise RepositoryError. Any thread may call."""
 
     def tip(self, name: str) -> str:
         """Return the commit of a branch or ref; empty if it does not exist."""
 
     def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
-        """Return the difference between two commits. Raise TooLarge with the paths."""
+        """Return the difference between two commits. Raise TooLarge, which names the paths."""
 
     def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
-        """Return the difference as one text. Raise TooLarge with the paths."""
+        """Return the difference as one text. Raise TooLarge, which names the paths."""
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
         """Return the texts of a file in conflict. Raise TooLarge."""

@@ -25,44 +25,47 @@ def result_branch(root_id: str, job_id: str) -> str:
 
 
 def start_ref(worker: Worker) -> str:
-    """Ref with the start commit of a worker."""
+    """Ref of the start commit of a worker."""
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
 def dirty_ref(root_id: str) -> str:
-    """Ref with the base commit of a root job, if it includes the user's uncommitted changes."""
+    """Ref of a root job's base commit, if this commit includes the user's uncommitted changes."""
     return f"{hidden(root_id)}dirty"
 
 
 def base_ref(root_id: str) -> str:
-    """Ref with the requested base. It keeps the commit if the user deletes the base branch."""
+    """Ref of the requested base.
+
+    It protects the commit in case the user deletes the base branch.
+    """
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref with a job's result so far. The next attempt of a rejected worker must include it."""
+    """Ref of a job's result so far, which the next attempt of a rejected worker must include."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def taken_ref(worker: Worker) -> str:
-    """Ref with the job's result that was merged into a worker's branch after a merge rejection."""
+    """Ref of the job's result that was merged into a worker's branch after a merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
 def resolving_ref(worker: Worker) -> str:
-    """Ref with the head of a worker's branch before an attempt to resolve its conflicts."""
+    """Ref of the head of a worker's branch before an attempt to resolve its conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Ref with the progress of a running merge. It protects the merge's commits from ``git gc``."""
+    """Ref of a running merge's latest commit. It protects the merge's commits from ``git gc``."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
     """Prefix of refs about the landings of a job.
 
-    They store, for each branch of the user, its commits before and after ``land``.
+    For each branch of the user, the refs store the branch's commits before and after ``land``.
     """
     return f"{hidden(root_id)}landed/{job_id}/"
 
@@ -91,7 +94,7 @@ class ChildResult:
 def child_results(refs: Mapping[str, str]) -> list[ChildResult]:
     """Return the results of a worker's child jobs.
 
-    ``refs``: the commits of the worker's ``child_refs``, by full name.
+    ``refs``: the worker's ``child_refs``: commits by full name of the ref.
     """
     return [
         ChildResult(
@@ -128,7 +131,7 @@ def kept_refs(root_id: str) -> str:
 def abandoned_refs(root_id: str, worker_id: str) -> str:
     """Prefix of refs with former heads of a worker's branch.
 
-    A head is saved if the worker switched its worktree to another branch.
+    A former head is saved if the worker switched its worktree to another branch.
     """
     return f"{hidden(root_id)}aside/{worker_id}/"
 
@@ -142,7 +145,7 @@ def deleted_refs(abandoned: str) -> str:
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with histories of repositories in a worker's worktree, by path."""
+    """Prefix of refs with the histories of repositories in a worker's worktree, by path."""
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
@@ -152,7 +155,7 @@ def candidate_refs(root_id: str) -> str:
 
 
 def hidden(root_id: str) -> str:
-    """Prefix of a root job's refs that are no branches."""
+    """Prefix of a root job's refs that are not branches."""
     return f"refs/{BRANCHES}/{root_id}/"
 
 

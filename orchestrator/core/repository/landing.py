@@ -25,7 +25,7 @@ class Moved:
 
     #: The branch, or a description of a HEAD that is on no branch.
     branch: str
-    #: The branch's commits before and after; equal if nothing had to be done.
+    #: The branch's commits before and after the change; equal if nothing had to be done.
     before: str
     after: str
     #: The change as text, for people.
@@ -41,7 +41,7 @@ class LandRequest:
     how: LandOptions = LandOptions.ANY
     #: The branch that must be checked out; empty: the branch from which the job started.
     onto: str = ""
-    #: True to land also the result of a job that is not completed.
+    #: True to land the result even if the job is not completed.
     partial: bool = False
     #: True to make the user the author of the landed commits; None: ``git.author`` decides.
     as_user: bool | None = None
@@ -51,13 +51,13 @@ class LandRequest:
 class LandPlan:
     #: The branch that is checked out, or a description of a HEAD that is on no branch.
     branch: str
-    #: The branch from which the job started; empty if it started from none.
+    #: The branch from which the job started; empty if it started from a commit or tag.
     base_branch: str
     #: The commit of the result; empty if there is nothing to land.
     commit: str
     #: Paths that the result changes, relative to the top of the repository.
     files: Sequence[str] = ()
-    #: Why there is nothing to land, for people; empty if there is something.
+    #: Why there is nothing to land, for people; empty if there is a result to land.
     nothing: str = ""
 
     @property
@@ -71,11 +71,11 @@ class LandPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BegunLanding:
-    """A landing, or its undo, that may not be complete."""
+    """A landing, or the undo of a landing, that may be incomplete."""
 
     root_id: str
     job_id: str
-    #: The branch that is to move.
+    #: The branch that the landing moves.
     branch: str
     at: float
     by: str
@@ -104,7 +104,7 @@ class ResultLanding(Protocol):
         ...
 
     def check_holds(self, recorded: str) -> None:
-        """Raise Conflict if a person moved the result branch back from the commit ``recorded``."""
+        """Raise Conflict if a person reset the result branch, so that it lacks ``recorded``."""
 
     def files(self) -> Sequence[str]:
         """Return paths that the result changes. Raise NotFound if there is no result."""
@@ -134,6 +134,7 @@ class ResultLanding(Protocol):
         ...
 
 
-#: Returns the landing of a job. ``project`` is the job's own project if it names one, otherwise
-#: empty. The last argument is True if the user is to be the author; None: ``git.author`` decides.
+#: Returns the landing of a job. ``project`` is the job's own project if the job names one,
+#: otherwise empty. The last argument decides whether the user is the author; None: ``git.author``
+#: decides.
 Landings = Callable[[str, str, str, bool | None], ResultLanding]

@@ -17,14 +17,15 @@ class Strategy(StrEnum):
     #: branches without conflicts are merged; conflicts are reported, and the branches with
     #: conflicts stay
     AUTO = "auto"
-    #: all branches are merged; in a conflict, the lines of the worker with better evidence win,
-    #: otherwise those of the later worker
+    #: all branches are merged; in a conflict, the lines of the worker with better evidence win;
+    #: with equal evidence, the lines of the later worker win
     THEIRS = "theirs"
     #: no branch is merged; conflicts are listed
     MANUAL = "manual"
 
 
-#: Name of the lock that tasks with ``workdir: project`` claim, so that they do not run in parallel.
+#: Name of the lock that tasks with ``workdir: project`` claim, so that these tasks do not run in
+#: parallel.
 PROJECT_LOCK = "project"
 
 
@@ -49,8 +50,8 @@ class Checkout:
 class MergeChoice:
     #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
-    #: Workers whose changes are merged as if they had succeeded and been chosen. They stay in this
-    #: list until a later merge excludes them.
+    #: Workers whose changes are merged as if the workers had succeeded and been chosen. They stay
+    #: in this list until a later merge excludes them.
     take: tuple[str, ...] = ()
     #: Workers whose changes are excluded from the result.
     leave: tuple[str, ...] = ()
@@ -62,7 +63,7 @@ class MergeChoice:
 class Base:
     #: The start commit; empty if no worktrees can be created.
     commit: str = ""
-    #: The requested branch, otherwise the checked-out branch; empty if there is none.
+    #: The requested branch; otherwise the checked-out branch; empty if there is none.
     branch: str = ""
     #: True if the commit includes uncommitted changes of the user's checkout.
     dirty: bool = False
@@ -89,7 +90,7 @@ class FileWay(StrEnum):
     LINE_ENDS = "line_ends"
     #: both sides only added lines, and the merged file has the added lines of both
     UNION = "union"
-    #: a merge driver of the user merged the file, which may lack the changes of one side
+    #: a merge driver of the user merged the file; the file may lack the changes of one side
     DRIVER = "driver"
 
 
@@ -120,9 +121,9 @@ class MergedFile:
 class LostHunk:
     """Lines of ``ours`` that are not in the result, because ``theirs`` won in this hunk."""
 
-    #: Number of the hunk's first line, from 1. It counts lines of the file of ``ours``, or of the
-    #: common ancestor if ``ours`` removed the lines. If ``first`` and ``last`` are both 0, the hunk
-    #: is the whole file.
+    #: Number of the hunk's first line, from 1. Lines are counted in the file of ``ours``. If
+    #: ``ours`` removed the lines, they are counted in the common ancestor. If ``first`` and
+    #: ``last`` are both 0, the hunk is the whole file.
     first: int = 0
     last: int = 0
     #: True if the lost change is the removal of these lines.
@@ -139,7 +140,8 @@ class LostHunk:
 class FileConflict:
     """One path with a merge conflict.
 
-    ``base``, ``ours``, ``theirs``: blob ids of the common ancestor and of the sides. "": no file.
+    ``base``, ``ours``, ``theirs``: blob ids of the common ancestor and of the two sides; "" if this
+    version has no file.
     """
 
     path: str
@@ -150,7 +152,7 @@ class FileConflict:
     lost: tuple[LostHunk, ...] = ()
     #: The child job that made the changes of ``theirs``; empty if the worker made them itself.
     child_job_id: str = ""
-    #: Workers of that child job that made the changes.
+    #: Workers of the child job that made the changes.
     child_workers: tuple[str, ...] = ()
 
 
@@ -184,7 +186,7 @@ class Merge:
     #: The merged commit; empty if there were conflicts.
     commit: str = ""
     conflicts: tuple[FileConflict, ...] = ()
-    #: Files that git alone would have reported as conflicts, or put elsewhere.
+    #: Files that git alone would have reported as conflicts, or moved to another path.
     files: tuple[MergedFile, ...] = ()
 
 
@@ -193,9 +195,9 @@ class UndonePlace:
     """Lines of a file that a child job changed, and that its parent worker's result lacks."""
 
     path: str
-    #: Number of the first line, from 1. It counts lines of the child job's file, or of the file
-    #: before the child job if the child job only removed lines. If ``first`` and ``last`` are both
-    #: 0, the place is the whole file.
+    #: Number of the first line, from 1. Lines are counted in the child job's file. If the child job
+    #: only removed lines, they are counted in the file from before the child job. If ``first`` and
+    #: ``last`` are both 0, the place is the whole file.
     first: int = 0
     last: int = 0
 
@@ -203,8 +205,8 @@ class UndonePlace:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
     places: tuple[UndonePlace, ...] = ()
-    #: True if none of the changes remains, and no commit removed them. Then they were discarded as
-    #: a whole.
+    #: True if none of the changes remains, and no commit removed them. In this case, the changes
+    #: were discarded as a whole.
     whole: bool = False
 
 
@@ -218,7 +220,7 @@ class Tools:
     #: Directories that come first in the search path.
     path: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: The top of the user's checkout. No program may read its sources.
+    #: The top of the user's checkout. Programs must not read sources from it.
     checkout: str = ""
 
 
@@ -241,15 +243,15 @@ class Repository(Protocol):
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
-        ``dirty``: include uncommitted changes. With ``revision`` or ``dirty``, raise InvalidRequest
-        if the commit cannot be found or created. Without them, never raise. If there is no commit,
-        the result then has a ``hindrance``.
+        ``dirty``: True to include uncommitted changes. With ``revision`` or ``dirty``, raise
+        InvalidRequest if the commit cannot be found or created. Without them, never raise: if there
+        is no commit, the result has a ``hindrance``.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it is missing.
 
-        Ignored files are copied from the worktree ``above``, if it exists, and then from the
+        Ignored files are copied from the worktree ``above``, if it exists, and then from the user's
         checkout. Idempotent: a complete worktree stays, and an incomplete one is recreated.
         """
 
@@ -266,7 +268,7 @@ class Repository(Protocol):
         """Return git settings that prevent pushes, with values; none without a repository."""
 
     def inside(self, directory: str) -> str:
-        """Return the project's path in a worktree.
+        """Return the path of the project in a worktree.
 
         The project may be a subdirectory of its repository.
         """
@@ -309,18 +311,21 @@ class Repository(Protocol):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
-        Return the repairs as text, and the branch head before an unfinished rebase, or "". A
+        Return the repairs as text, and the branch head from before an unfinished rebase, or "". A
         missing branch is created at ``start``. Idempotent.
         """
 
     def has_conflicts(self, directory: str) -> bool:
-        """True if the index of a worktree has unresolved conflicts, or a merge is unfinished.
+        """True if a worktree's index has conflicts, or an operation such as a merge is unfinished.
 
-        After a commit, only the unfinished merge, rebase, or similar operation remains.
+        After a commit, the index has no conflicts, so only an unfinished operation counts.
         """
 
     def settle(self, directory: str) -> None:
-        """Abort an unfinished merge, rebase, or similar operation. Files stay. Idempotent."""
+        """Abort an unfinished merge, rebase, or similar operation. Files stay unchanged.
+
+        Idempotent.
+        """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         """Return, as text, the places of conflict markers that are new in ``end``."""
@@ -343,8 +348,8 @@ class Repository(Protocol):
     def new_ignored(self, kept: str, earlier: str) -> Sequence[str]:
         """Return the files of ``kept`` that ``earlier`` and the user's checkout lack.
 
-        ``keep_ignored`` created both commits; ``earlier`` may be empty. Paths are relative to the
-        project.
+        ``kept`` and ``earlier`` are commits that ``keep_ignored`` created. ``earlier`` may be
+        empty. Paths are relative to the project.
         """
         ...
 
@@ -358,14 +363,14 @@ class Repository(Protocol):
         """Reset a branch and its worktree to a commit.
 
         Ignored files are restored from the commit ``kept``; "" restores none. All other untracked
-        files are removed, except ignored files that ``keep_ignored`` omits. Idempotent.
+        files are removed, except ignored files that ``keep_ignored`` does not save. Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
         """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
-        Branch and index stay. If a file to be changed differs from ``now``, raise RepositoryError
-        and change nothing.
+        Branch and index stay unchanged. If a file to change differs from ``now``, raise
+        RepositoryError and change nothing.
         """
 
     def tip(self, name: str) -> str:
@@ -378,7 +383,10 @@ class Repository(Protocol):
         """Set a ref to a commit. ``name``: full name."""
 
     def point_all(self, refs: Mapping[str, str]) -> None:
-        """Set refs to commits, by full name: all of them or none."""
+        """Set several refs to commits: all refs or none.
+
+        ``refs``: commits by the refs' full names.
+        """
 
     def drop(self, name: str) -> None:
         """Remove a ref. Idempotent."""
@@ -408,11 +416,11 @@ class Repository(Protocol):
         """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Prepare the project's installed programs for a worktree.
+        """Prepare the project's installed programs for use in a worktree.
 
         ``programs``: a directory for copies of programs. Its earlier content is removed.
-        ``search``: the ordinary search path.
-        ``trusted``: True to ignore programs that a worker installed.
+        ``search``: the ordinary search path. ``trusted``: True to ignore programs that a worker
+        installed.
         """
 
     def close_at(self, directory: str) -> None:
@@ -427,10 +435,12 @@ class Repository(Protocol):
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
+        """Set a worktree's files to ``commit``, except the files in ``swap``.
 
-        ``swap`` names these files by path. Its values are the paths in ``base`` of their new
-        contents; None removes the file.
+        The branch stays unchanged.
+
+        The keys of ``swap`` are the paths of these files. A value is the path of the file's new
+        content in ``base``, or None to remove the file.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -440,7 +450,7 @@ class Repository(Protocol):
         """
 
     def restore(self, directory: str, commit: str) -> None:
-        """Restore the files of a worktree to a commit. Ignored files stay."""
+        """Restore the files of a worktree to a commit. Ignored files stay unchanged."""
 
     def work(self, start: str, end: str) -> "BranchWork":
         """Return the commits and changes of a branch since its start, shortened for a prompt."""
@@ -449,7 +459,7 @@ class Repository(Protocol):
         """Return the size of a difference, without the lines of binary files."""
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
-        """Return the numbers of added and removed lines by file; zeros for a binary file.
+        """Return the numbers of added and removed lines by file; zero for a binary file.
 
         Paths are relative to the top of the repository.
         """
@@ -481,8 +491,9 @@ class Repository(Protocol):
 
         The later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged
         if it does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
-        ``message``: the new commit gets this message if a squashed commit has another subject. The
-        message then also lists these subjects.
+
+        If a squashed commit has a subject other than that of ``message``, the new commit gets
+        ``message``, followed by the list of these subjects.
         """
 
     def replay(
@@ -495,8 +506,9 @@ class Repository(Protocol):
     ) -> str:
         """Replay commits on top of ``onto``, with their authors and messages.
 
-        Return the last new commit, which has the content of ``final``. If ``final`` has changes
-        that no commit has, the last new commit contains them, and has the message ``message``.
+        Return the last new commit. It has the content of ``final``. If ``final`` has changes that
+        none of the commits has, the last new commit contains these changes and has the message
+        ``message``.
         """
 
     def merge(
@@ -511,9 +523,9 @@ class Repository(Protocol):
     ) -> Merge:
         """Merge two commits without changing any file on disk.
 
-        ``union``: if both sides only add lines in a place, the result has the lines of both.
-        ``force``: resolve conflicts with the content of ``theirs``, by hunk in text files, and by
-        file otherwise.
+        ``union``: True to keep the lines of both sides in places where both sides only add lines.
+        ``force``: True to resolve conflicts with the content of ``theirs``: by hunk in text files,
+        otherwise by file.
         """
 
     def undone(
@@ -521,11 +533,11 @@ class Repository(Protocol):
     ) -> Undone:
         """Return a child job's changes that the worker's branch had, but that ``tip`` lacks.
 
-        The changes are the difference between ``base`` and ``result``. Lines that were edited,
-        moved, or partly replaced do not count as lost.
+        The child job's changes are the difference between ``base`` and ``result``. Lines that were
+        edited, moved, or partly replaced do not count as lost.
 
-        ``earlier``: further commits, besides ``base``, to which the worker may have reset files.
-        ``others``: changes of other child jobs, as ``<base>..<result>``.
+        ``earlier``: further commits, in addition to ``base``, to which the worker may have reset
+        files. ``others``: changes of other child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -534,8 +546,8 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        A normal merge would not restore changes that ``tip`` had merged and then lost. Return
-        ``tip`` unchanged if it still has all of the changes.
+        This is for changes that ``tip`` had merged and then lost, which a normal merge would not
+        restore. Return ``tip`` unchanged if it still has all of the changes.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
@@ -545,7 +557,7 @@ class Repository(Protocol):
         """Return the conflicting places of two commits, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Return files that conflict between two commits, and that ``commit`` does not resolve.
+        """Return files that conflict between two commits, and that ``commit`` leaves unresolved.
 
         A file with conflict markers is unresolved. If ``commit`` equals the result of ``marked``,
         all files are unresolved.
@@ -554,7 +566,8 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        Return "" if there are none. ``checkout_state`` has the digest as ``WAYS_TO_MERGE``.
+        Return "" if there are none. In ``checkout_state``, the key of this digest is
+        ``WAYS_TO_MERGE``.
         """
         ...
 
@@ -567,7 +580,7 @@ class Repository(Protocol):
     def restore_git_files(self, directory: str) -> Sequence[str]:
         """Restore backed-up files that git can no longer use. Idempotent.
 
-        Return, as text, all files restored since the job began.
+        Return, as text, all files that were restored since the job began.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
@@ -578,7 +591,7 @@ class Repository(Protocol):
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        """Return the ref changes and pushes of a root job's workers since a time.
+        """Return the ref changes and pushes that a root job's workers made since a time.
 
         Changes of the workers' own branches are excluded. Changes that git did not log are unknown.
         """
@@ -587,16 +600,16 @@ class Repository(Protocol):
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
         """Return the present uncommitted files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``. With it, the changed files need not be
-        searched again.
+        ``state``: the present result of ``checkout_state``, if known. It saves a second search for
+        changed files.
         """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job. A result that was not landed remains.
+        """Remove worktrees and refs of a root job. A result that was not landed stays.
 
         ``directory``: the job's former directory. ``present``: its new path. If a worker's changes
-        are in no result and on no branch of the user, save them on refs below ``kept_refs``. Return
-        the full names of these refs and of the branches that remain. Idempotent.
+        are in no result and on no branch of the user, they are saved on refs below ``kept_refs``.
+        Return the full names of these refs and of the remaining branches. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
@@ -607,7 +620,7 @@ class Repository(Protocol):
         """
 
 
-#: Domain of the mail addresses of workers and of the orchestrator. No mail can be delivered to it.
+#: Domain of the mail addresses of workers and of the orchestrator. No mail can reach this domain.
 ADDRESSES = ".orchestrator.invalid"
 
 

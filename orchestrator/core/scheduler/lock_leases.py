@@ -1,7 +1,8 @@
 """Leases: the locks that running workers acquire and release.
 
 This is a part of the scheduler's interface: the engine reports events of leases, and asks which
-requests can be granted. The store grants the leases. A lease ends with its attempt at the latest.
+requests can be granted. The store grants the leases. A lease ends when the worker releases it, or
+when its attempt ends.
 """
 
 from collections import Counter
@@ -23,7 +24,10 @@ MOST_LEASE_EVENTS = 100
 
 
 class LeaseManager:
-    """Only the scheduler itself may use ``turn``, ``next_time``, and ``attempt_ended``."""
+    """Leases of running workers.
+
+    Only the scheduler may use ``turn``, ``next_time``, ``attempt_ended``.
+    """
 
     def __init__(self, trees: JobTrees, running: RunningWorkers) -> None:
         self._trees = trees
@@ -103,14 +107,20 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """Release the worker's leases in memory. In the store, leases end with their attempt."""
+        """Release the worker's leases in memory.
+
+        In the store, leases end together with their attempt.
+        """
         names = self._locks.attempt_ended(key)
         if names:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by="")
         self._event_counts.pop(key, None)
 
     def restore_lease(self, lease: LockLease) -> bool:
-        """Restore a stored lease after a restart. Return True if this server knows its worker."""
+        """Restore a stored lease after a restart.
+
+        Return True if this server knows the lease's worker.
+        """
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:
             return False
@@ -130,7 +140,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """When the next turn is due even without an event; None if it needs an event."""
+        """Time at which a turn is due even without an event; None if none is due."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

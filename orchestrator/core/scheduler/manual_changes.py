@@ -1,6 +1,7 @@
 """Changes by a person to a stored job tree: rollback, recount of changes, discard, and landing.
 
-A server makes them in its scheduler. Without a server, the command changes the stored tree.
+A server applies these changes in its scheduler. Without a server, the command changes the stored
+tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -66,7 +67,10 @@ class ManualChanges:
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
     def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
-        """Replace the landing on ``branch``, if any. The reason of an ended job names landings."""
+        """Replace the landing on ``branch``, if any.
+
+        If the job has ended, compose its reason again, because landings affect it.
+        """
         job = self._unit_of_work.jobs[job_id]
         others = (each for each in job.facts.landed if each.branch != branch)
         facts = replace(job.facts, landed=(*others, *landed))

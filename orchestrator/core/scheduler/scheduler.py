@@ -1,7 +1,7 @@
 """The scheduler: events in, commands out. It uses no clock, thread, file, or database.
 
-Each event is a method call. The caller passes the time of the event, so that a test can play any
-sequence of events. ``turn`` decides what starts, and returns the commands. ``view`` answers
+Each event is a method call. The caller passes the time of the event, so that a test can simulate
+any sequence of events. ``turn`` decides what starts, and returns the commands. ``view`` answers
 queries.
 """
 
@@ -64,7 +64,7 @@ from orchestrator.core.scheduler.view import SchedulerView
 #: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected
 #: call does not fill the store.
 MOST_REFUSAL_EVENTS = 10
-#: Number of characters of the request in such an event.
+#: Maximum number of characters of the request in an event about a rejection.
 REQUEST_CHARACTERS = 300
 
 
@@ -79,7 +79,7 @@ class Scheduler:
         quotas: Quotas | None = None,
         run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
-        """``run_times``: the ``run_times`` of changes of earlier servers, oldest first."""
+        """``run_times``: as in ``Change``, from the changes of earlier servers, oldest first."""
         quotas = quotas or Quotas()
         self._slots = Slots(
             max_workers=max_workers,
@@ -138,7 +138,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return when a turn is due even without an event; None: each turn needs an event."""
+        """Return when a turn is due even without an event; None if none is due."""
         leases = self.leases.next_time if self._trees.locks.is_used else None
         times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)
@@ -151,10 +151,10 @@ class Scheduler:
         now: float,
         planner: Worker | None = None,
     ) -> None:
-        """Add an admitted job. If it is a child job, its parent worker begins to wait.
+        """Add an admitted job. If the job is a child job, its parent worker begins to wait.
 
-        The tasks of a job with a planner follow later. Raise Deadlock, without a change, if a child
-        job needs a lock whose holder waits for the child job's parent worker.
+        If the job has a planner, its tasks follow later. Raise Deadlock, without a change, if a
+        child job needs a lock whose holder waits for the child job's parent worker.
         """
         self.check_locks(job, tasks)
         if self._trees.pause_above(job):
@@ -188,7 +188,7 @@ class Scheduler:
     ) -> None:
         """Add the tasks that ``source`` planned.
 
-        ``reason``: why the requested planner made no plan; empty if it made one.
+        ``reason``: why the requested planner created no plan; empty if it created the plan.
         """
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
@@ -197,7 +197,10 @@ class Scheduler:
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """Start the tasks of a planned job. Raise Conflict if it does not wait for approval."""
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
@@ -216,13 +219,19 @@ class Scheduler:
         self._planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str) -> None:
-        """End a job that waits for approval. Raise Conflict if it does not wait for approval."""
+        """End a job that waits for approval.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self._planning.check_waits(job_id)
         why = f": {comment}" if comment else ""
         self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
-        """Record that a job without a fixed agent started with a fallback agent."""
+        """Record that a job without a fixed agent started with a fallback agent.
+
+        ``best``: the agent that was replaced. ``instead``: the fallback agent.
+        """
         self._fallback.record_fallback(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
@@ -301,14 +310,14 @@ class Scheduler:
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
         """Store the hashes of an attempt's API key and of its exit record's secret.
 
-        Call before the attempt starts.
+        Call this before the attempt starts.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Do not count the retry that follows, because the worker did not cause the attempt's end.
+        """Do not count the next retry, because the worker did not cause the attempt's end.
 
-        Call before ``exited``.
+        Call this before ``exited``.
         """
         spent = self._unit_of_work.workers[key].budget_from
         self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
@@ -316,13 +325,16 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running once a slot is free. This may be later, because the end of the
-        shim's previous worker may not be reported yet.
+        The worker counts as running when a slot is free. This may be later, if the end of the
+        shim's previous worker is not reported yet.
         """
         self._preloads.report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
-        """Record an API call of a worker. A preloaded worker has then begun. Idempotent."""
+        """Record an API call of a worker. The call shows that a preloaded worker has begun.
+
+        Idempotent.
+        """
         self._preloads.begin(key, now, now)
 
     def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
@@ -333,7 +345,10 @@ class Scheduler:
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
-        """Process the end of an attempt. Ignored if it is not the worker's current attempt."""
+        """Process the end of an attempt.
+
+        Ignore an attempt that is not its worker's current attempt.
+        """
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -347,9 +362,9 @@ class Scheduler:
     ) -> bool:
         """Begin a preloaded attempt whose end is reported before its start.
 
-        If the launch never began, end its attempt and return False. If the worker waits for a slot,
-        store the report for a later turn and return False. Otherwise, return True, and the caller
-        must process the end.
+        Return True if the attempt has begun; the caller must then process its end. If the launch
+        never began, end the attempt and return False. If the worker waits for a slot, store the
+        report for a later turn and return False.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -407,8 +422,8 @@ class Scheduler:
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login. Return the attempt's verdict.
 
-        If another machine can run the worker, only the login on the worker's machine counts as
-        failed, and the verdict moves the worker.
+        If another machine can run the worker, only the login on the worker's present machine counts
+        as failed, and the returned verdict moves the worker.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason
@@ -472,8 +487,8 @@ class Scheduler:
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and the jobs below it. Idempotent.
 
-        ``running`` decides whether running attempts finish or stop. The pause does not count as
-        wall time.
+        ``running`` decides whether running attempts finish or stop. The wall time does not include
+        the pause.
         """
         self._pauses.pause(job_id, by, running, now)
 
@@ -539,7 +554,7 @@ class Scheduler:
     def retry(self, job_id: str, by: str, now: float) -> int:
         """Retry an ended job's unsuccessful tasks, and its workers that lack promised files.
 
-        Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
+        Call ``check_rerun`` first. If a task succeeded, its failed candidates are not retried.
         Return the number of workers that run again.
         """
         return self._reruns.retry(job_id, by, now)
@@ -562,8 +577,8 @@ class Scheduler:
     ) -> None:
         """Begin one more attempt of an ended worker, with a person's comments on its change.
 
-        The job may be running or ended. ``agent``: the agent of the attempt; empty: the same as
-        before. ``landed``: the user's branches that have the job's result.
+        The job may be running or ended. ``agent``: the agent of the new attempt; empty: the
+        worker's present agent. ``landed``: the user's branches that have the job's result.
         """
         self._reruns.give_feedback(worker, feedback, agent, landed, now)
 
@@ -581,7 +596,8 @@ class Scheduler:
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Start and resume workers within the limits, and return the commands since the last turn.
 
-        Afterwards, ``take_changes`` returns the changes. ``room``: the machine's free capacity.
+        After this call, ``take_changes`` returns the changes. ``room``: the machine's free
+        capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._limit_asks.wall_time_over(job, now)
@@ -602,7 +618,7 @@ class Scheduler:
     def _take_preloaded(self, now: float) -> None:
         """Process the stored reports of preloaded workers.
 
-        A report that a worker has begun stays stored until the worker has a slot.
+        If a report states that a worker has begun, it stays stored until the worker has a slot.
         """
         for report in self._preloads.take_reports():
             if isinstance(report, Ended):
@@ -620,7 +636,10 @@ class Scheduler:
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
-        """Apply manual changes to a tree in memory. Then ``take_changes`` returns the changes."""
+        """Apply manual changes to a tree in memory.
+
+        The next ``take_changes`` returns the changes.
+        """
         amend(ManualChanges(self._unit_of_work))
 
     def forget_ended(self) -> None:
@@ -636,7 +655,7 @@ class Scheduler:
         self._preloads.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """Drop a tree after this turn. It was restored only for one change."""
+        """Drop a tree, which was restored only for one change, from memory after this turn."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:
@@ -646,8 +665,8 @@ class Scheduler:
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.
 
-        The caller must call ``exited`` for each of them: at once if it has ended, otherwise at its
-        end.
+        The caller must call ``exited`` for each of these attempts: at once if the attempt has
+        ended, otherwise when it ends.
         """
         return self._restoring.restore(tree, now)
 

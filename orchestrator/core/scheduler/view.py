@@ -26,7 +26,7 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
-#: Number of preloaded launches per running worker from which on the next turn can wait.
+#: The next turn can wait if there are at least this many preloaded launches per running worker.
 LAUNCHES_AHEAD = 4
 
 
@@ -88,8 +88,8 @@ class SchedulerView:
     def _remaining_caps(self, job: Job) -> dict[str, float]:
         """Return what remains of a job's caps, by the name of the cap.
 
-        It is the smallest remainder among the job and its ancestors. The parts of their caps that
-        are reserved for other child jobs do not count as remaining.
+        Each value is the smallest remainder among the job and its ancestors. Parts of caps that are
+        reserved for other child jobs do not count as remaining.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -141,7 +141,7 @@ class SchedulerView:
         return job_id in self._job_end.rendering
 
     def planner_of(self, job_id: str) -> Worker:
-        """Raise KeyError for a job without a planner."""
+        """Return the job's planner. Raise KeyError if the job has none."""
         return self.workers[self._trees.planners[job_id]]
 
     # -- workers --------------------------------------------------------------------------------
@@ -166,12 +166,12 @@ class SchedulerView:
         return key in self._trees.unfinished
 
     def is_preloaded(self, key: WorkerKey) -> bool:
-        """True if a shim has the worker's launch, but has not reported its start."""
+        """True if a shim has the worker's launch, but has not reported the start of the launch."""
         return key in self._trees.preloaded
 
     @property
     def has_launches_ahead(self) -> bool:
-        """True if the shims have enough preloaded launches to let the next turn wait a while."""
+        """True if the shims have enough preloaded launches, so that the next turn can wait."""
         preloaded = len(self._trees.preloaded)
         return preloaded > 0 and preloaded >= LAUNCHES_AHEAD * self._trees.slots.running
 
@@ -202,7 +202,7 @@ class SchedulerView:
         return self._trees.changed_below(worker, own_directories=True)
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
-        """Return other workers of the job that worked in the project since this worker began."""
+        """Return the job's other workers that worked in the project after this worker had begun."""
         began = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
@@ -217,8 +217,8 @@ class SchedulerView:
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
         """Return code that a worker's child jobs changed in the project, and that gates judged.
 
-        If a worker of a child job worked in the project, its own child jobs count, too. Keys are
-        paths. Values are Unix times: the end of the latest task that changed the file.
+        Keys are paths. Values are Unix times: the end of the latest task that changed the file. If
+        a worker of a child job worked in the project, the child jobs of that worker are included.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

@@ -2,10 +2,10 @@
 
 from orchestrator import IS_INSTALLED
 
-#: The command in texts that must be the same with a folder and with an installed package.
+#: The command in texts that must be the same for a portable folder and an installed package.
 IN_FOLDER = "bin/orchestrator"
-#: The command as users type it, in the folder or on the PATH. Every command in a message begins
-#: with it.
+#: The command as users type it: ``bin/orchestrator`` in the folder, or ``orchestrator`` on the
+#: PATH. Every command in a message begins with it.
 COMMAND = "orchestrator" if IS_INSTALLED else IN_FOLDER
 #: The command that writes a missing API key into config.yaml.
 KEY_COMMAND = f"{COMMAND} serve" if IS_INSTALLED else "./install.sh"
@@ -22,7 +22,7 @@ GRAMMARS = (
 def install_command(packages: str) -> str:
     """Return the command that installs further packages, such as ``apprise``.
 
-    The folder's ``.venv`` has no pip.
+    In the folder, ``install.sh`` installs them, because the folder's ``.venv`` has no pip.
     """
     if IS_INSTALLED:
         return f"pipx inject recursive-orchestrator {packages}"

@@ -67,6 +67,6 @@ class _LazyPattern:
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Return a pattern that is compiled at its first use.
 
-    Functions such as ``re.sub`` do not accept it. Its own methods, such as ``sub``, work.
+    Call the pattern's own methods, such as ``sub``. Functions such as ``re.sub`` do not accept it.
     """
     return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

@@ -7,7 +7,7 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-#: Largest plausible count of tokens or steps. A larger count is an error in the data.
+#: Largest plausible number of tokens or steps. A larger number is an error in the data.
 MAX_COUNT = 2**53
 
 
@@ -33,7 +33,7 @@ def object_in(content: str | bytes | None) -> dict[str, Any]:
 
 
 def decoded(body: bytes) -> object:
-    """Return the JSON value of a body. Raise ValueError if there is none."""
+    """Return the JSON value of a body. Raise ValueError if the body is not JSON."""
     try:
         return json.loads(body.decode("utf-8", "replace"))
     except RecursionError:
@@ -91,7 +91,10 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Return a non-negative number, or a string with such a number, as a float; otherwise None."""
+    """Return a non-negative number as a float; None for any other value.
+
+    A string that contains such a number is accepted, too.
+    """
     if isinstance(value, str):
         try:
             value = float(value)
@@ -131,7 +134,9 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def values_in(text: str, openings: str, most_starts: int) -> Iterator[tuple[int, Any]]:
-    """Yield the JSON values in a text, except values inside another value, with their lengths.
+    """Yield the JSON values in a text, each with its length.
+
+    Values inside another value are omitted.
 
     ``openings``: characters with which a value begins: ``{`` for objects, ``[`` for lists.
     ``most_starts``: maximum number of places that are tried.

@@ -14,8 +14,8 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
 
     The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the path
-    is selected only if the first pattern is an exclusion. A pattern without a slash matches a name
-    at any depth.
+    is selected if the first pattern is an exclusion, otherwise not. A pattern without a slash
+    matches a name at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -46,7 +46,7 @@ def within(path: str, directory: str) -> bool:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Return a regular expression for the pattern's paths, and for all paths below them.
 
-    It uses short atomic groups, so that many stars do not take exponential time.
+    The expression uses short atomic groups, so that many stars do not take exponential time.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"

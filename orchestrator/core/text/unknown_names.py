@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name, with a similar name, if any, and all known names."""
+    """Return the message for an unknown name.
+
+    It lists the known names, and a similar name if there is one.
+    """
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"

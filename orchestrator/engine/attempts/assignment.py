@@ -1,4 +1,4 @@
-"""Composes the assignment of a worker's agent: its task, with all information for the agent."""
+"""Composes the assignment for a worker's agent: its task, with all information for the agent."""
 
 from collections.abc import Callable, Mapping
 
@@ -67,7 +67,8 @@ CONFLICTS = (
     "Keep the intent of both sides, remove every marker, and change nothing else."
 )
 
-#: Values of ``Worker.failure`` that the worker did not cause. Its prompt then gets no advice.
+#: Values of ``Worker.failure`` for which the worker is not responsible. The prompt of the next
+#: attempt then contains no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
 #: Returns the remaining quota of a worker at a Unix time.
@@ -112,7 +113,7 @@ class AssignmentBuilder:
     ) -> dict[str, DependencyResult]:
         found: dict[str, DependencyResult] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
-        # A question has no result, so ``sources`` returns the question's dependencies in its place.
+        # A question has no result, so ``sources`` returns the question's own dependencies instead.
         for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
             assert best is not None, "a dependency has succeeded"
@@ -126,7 +127,7 @@ class AssignmentBuilder:
         commit = worker.delivery.commit if worker.delivery else ""
         return DependencyResult(
             worker_id=worker.id,
-            # Do not name the worker's worktree here, because it is removed after the attempt.
+            # Do not name a dependency's worktree here, because it is removed after the attempt.
             directory=self._workspace.worker_directory(worker),
             branch=short(worker_branch(worker)) if commit else "",
             commit=commit,
@@ -142,7 +143,7 @@ def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
 
 
 def _answer_schema(worker: Worker) -> str:
-    # Imported when needed, because few jobs have planners and reviewers.
+    # Import this when it is needed, because few jobs have planners and reviewers.
     if worker.is_reviewer:
         from orchestrator.schemas.agent_output.review import review_schema
 
@@ -222,8 +223,8 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
         how = "no exit code, because the attempt was stopped"
-    # ``failure`` begins with the name of the outcome, such as "timeout". If the outcome is
-    # unknown, ``failure`` is empty or begins with another word.
+    # ``failure`` begins with the name of the outcome, such as "timeout". For an unknown outcome,
+    # ``failure`` is empty or begins with another word.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()

@@ -35,8 +35,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested. It gets none of the job's gates if the job has a base
-    commit, because these gates check merged work.
+    gets only gates that a person requested. If the job has a base commit, such a worker gets no
+    gate of the job, because the job's gates check merged work.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -49,10 +49,10 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def permission_of(task: TaskSpec, judged: frozenset[str]) -> AlterationPermission:
-    """Return which judging files, such as tests, the task may alter.
+    """Return which judging files the task may alter.
 
-    Judging files decide how a gate judges. ``judged``: files that gates have judged as changes of
-    the worker's child jobs. The task may alter these, too.
+    Judging files, such as tests, decide how a gate judges. ``judged``: files that child jobs of the
+    worker changed, and that gates have judged. The task may alter these files, too.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return AlterationPermission(writes=writes, tests=task.role == TESTING, judged=judged)
@@ -71,8 +71,8 @@ class AttemptGates:
         self._project = project
         self._post = post
         self._lock = threading.Lock()
-        #: Attempts whose process has ended, but whose end is not reported yet. The value is the
-        #: exit of a stop that was requested after the end of the process; otherwise None.
+        #: Attempts whose process has ended, but whose end is not reported yet. The value is None,
+        #: or the exit of a stop that was requested since the end of the process.
         self._ended: dict[str, Exit | None] = {}
 
     def expect(self, worker: Worker) -> None:
@@ -91,7 +91,7 @@ class AttemptGates:
     def stop(self, worker: Worker, exit: Exit) -> bool:
         """Stop the gates of an attempt whose process has ended, and return True.
 
-        If the attempt's process runs, or its end was reported, do nothing and return False.
+        If the attempt's process still runs, or its end was reported, do nothing and return False.
         """
         name = worker.attempt_id
         with self._lock:
@@ -150,7 +150,7 @@ class AttemptGates:
     ) -> Evidence:
         """Return the evidence of a late result, for which no gates run.
 
-        If the attempt has gates, the evidence shows a failure.
+        If the attempt should have run gates, the evidence shows a failure.
         """
         if not self._wanted(running, job, exit, evidence):
             return evidence

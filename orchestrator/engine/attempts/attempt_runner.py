@@ -1,4 +1,4 @@
-"""Starts and stops attempts at the scheduler's command, and reports their ends to the scheduler."""
+"""Executes the scheduler's commands to start and stop attempts, and reports the attempts' ends."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -67,7 +67,7 @@ _NOT_ASKED = {
         "the worker's machine lost the connection to the server or the database, or was stopped"
     ),
 }
-#: Causes of stops after which exit code 0 still means that the worker finished its work.
+#: Causes of stops for which exit code 0 still means that the worker finished its work.
 _MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)
 
 
@@ -80,12 +80,12 @@ class LateEnd:
     record: str
 
 
-#: Ends without a result of the attempt: it was lost, stopped, or not started.
+#: Ends for which the attempt has no result: it was lost, stopped, or not started.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class AttemptRunner:
-    """Runs attempts. Commands and events come from the supervisor's thread."""
+    """Starts, stops, and adopts attempts. Commands and events come from the supervisor's thread."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class AttemptRunner:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
 
-        After a move, no attempt starts.
+        After a move of either, no attempt starts.
         """
         self._moved = moved
         self._post = post
@@ -137,7 +137,7 @@ class AttemptRunner:
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
-        """Prepare and launch an attempt. An attempt that cannot start is reported as ended."""
+        """Prepare and launch an attempt. If the attempt cannot start, report it as ended."""
         if command.preload:
             self._preload(command, issued)
             return
@@ -152,8 +152,8 @@ class AttemptRunner:
             launch, running = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
-                # From now on, a background thread prepares the attempt. A stop can find the attempt
-                # there.
+                # From here on, a background thread prepares the attempt. A stop finds the attempt
+                # in ``BackgroundPool``.
                 self._background.begin(worker.attempt_id, lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
@@ -164,7 +164,7 @@ class AttemptRunner:
     def _preload(self, command: Start, issued: Issued) -> None:
         """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
 
-        If that fails, the worker starts when it has a slot. That start reports any lasting error.
+        If sending fails, the worker starts when it has a slot. A permanent error is reported then.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -246,10 +246,10 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
-        """If the disk was full, start the same attempt again later. Otherwise report its end.
+        """Handle the failed start of an attempt.
 
-        No new attempt is created after a full disk, because its rows would need space in the
-        database.
+        If the disk was full, start the same attempt again later. A new attempt would need new rows,
+        and therefore space in the database. After any other error, report the attempt's end.
         """
         worker = assignment.worker
         name = worker.attempt_id
@@ -273,7 +273,7 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """True if the attempt was stopped before its launch. Then also report the attempt's end."""
+        """True if the attempt was stopped before its launch. Then its end is also reported."""
         name = worker.attempt_id
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -342,7 +342,7 @@ class AttemptRunner:
             self._gate_runner.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
         if spares_gates and self._attempt_gates.has(own):
-            # The process has ended. Its gates may finish, because they cost no steps, tokens, or
+            # The process has ended. Its gates may finish, because gates cost no steps, tokens, or
             # money.
             return
         if self._background.stop(attempt, exit) or self._attempt_gates.stop(own, exit):
@@ -353,7 +353,7 @@ class AttemptRunner:
     def close(self) -> None:
         """Start no further attempts. Idempotent.
 
-        The next server starts the attempts that have not started.
+        The next server starts the attempts that have not started yet.
         """
         self._background.close()
         self._gate_runner.close()
@@ -398,8 +398,8 @@ class AttemptRunner:
                 running, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
                 evidence = self._evidence(running, exit)
             except OSError as error:
-                # Do not log a shortage of disk space. It is reported elsewhere, and would be logged
-                # at every check.
+                # Do not log a lack of disk space, because it is reported elsewhere, and would be
+                # logged at every check.
                 if not is_shortage(error):
                     payload = {"path": record}
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
@@ -431,7 +431,7 @@ class AttemptRunner:
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
     def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, and report its end. Wait and repeat if the disk is full."""
+        """Save the attempt's work, and report its end. If the disk is full, wait and repeat."""
         worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -450,14 +450,14 @@ class AttemptRunner:
         self, running: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
         """Return the evidence. Raise OSError if the disk is full or a directory was moved."""
-        # Check first, because reading the evidence commits the attempt's changes. The commit must
-        # not be made in another directory that is now at the old path.
+        # Check this first, because reading the evidence commits the attempt's changes. The commit
+        # must not be created in another directory that is now at the old path.
         if running.worktree is not None and (moved := self._moved()):
             raise OSError(moved)
         evidence = self._evidence(running, exit, changes)
         if moved := self._moved():
-            # The directory was moved while the evidence was read. Missing files are then no
-            # evidence about the attempt.
+            # The directory was moved while the evidence was read. In this case, missing files say
+            # nothing about the attempt.
             raise OSError(moved)
         return evidence
 
@@ -503,7 +503,7 @@ class AttemptRunner:
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.
 
-        The result is empty if a task of the job tree may change the checkout.
+        The result is empty if any task of the job tree may change the checkout.
         """
         if any(
             each.works_in_project for each in self._scheduler.view.tasks_of_tree(worker.root_id)
@@ -523,7 +523,8 @@ class AttemptRunner:
     def _in_project(self, running: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
-        Files that a child job's gates have judged are excluded, unless they have changed since.
+        Files that a child job's gates have judged are excluded, unless the files have changed
+        since.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
         others = self._scheduler.view.concurrent_with(running.worker)
@@ -560,18 +561,20 @@ def _unreadable(running: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of an attempt, corrected if no caller has cancelled the attempt.
+    """Return the corrected exit of an attempt that no caller has cancelled.
 
-    An attempt that exits with code 0 during a shutdown or a pause has finished. Any other attempt
-    is lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node.
-    ``adopted``: an earlier server started the attempt. Servers stop the shims of such attempts by a
-    signal, so a signal counts as a shutdown.
+    If a shutdown or a pause stopped the attempt, and it exited with code 0, the attempt has
+    finished. Otherwise, it is lost if it was stopped by a shutdown, a signal from outside, the
+    orphan timeout, or its node. If a caller cancelled the attempt, return the exit unchanged.
+
+    ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such
+    attempts by a signal, so a signal counts as a shutdown.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)
     if exit.ended_by is EndedBy.CANCEL and exit.code == 0 and exit.cause in _MAY_FINISH:
         return replace(exit, ended_by=EndedBy.EXIT, stopped_by="")
-    # The worker may have exceeded a limit while it was being stopped. The stop counts, because it
+    # The worker may have exceeded a limit while it was being stopped. The stop decides, because it
     # came first.
     stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
     why = _NOT_ASKED.get(exit.cause) if stopped else None

@@ -22,12 +22,12 @@ from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.worktrees.working_directories import Changes
 
-#: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
+#: Tolerance in seconds, because a file system may store a time slightly before the clock's time.
 CLOCK_SECONDS = 2.0
 #: Maximum number of paths of unjudged code that are stored.
 MOST_CODE = 100
 
-#: The changes of an attempt whose directory was empty before and after it.
+#: The changes of an attempt whose directory was empty before and after the attempt.
 _NOTHING = Changes((), changed=False, has_work=False)
 
 #: Replaces secrets in a text, in every encoding.
@@ -44,7 +44,7 @@ class EvidenceReader:
         self._mask = mask
 
     def nothing_left(self, running: RunningAttempt) -> Changes | None:
-        """Return the changes of an attempt without a scan, if its directory is empty.
+        """Return the changes of an attempt without a scan, because its directory is empty.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.
         """
@@ -70,8 +70,8 @@ class EvidenceReader:
     ) -> Evidence:
         """Return the evidence of an attempt. Changes nothing.
 
-        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if
-        config.yaml no longer has the agent of an earlier server's attempt.
+        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if an
+        earlier server started the attempt, and config.yaml no longer has its agent.
         """
         worker = running.worker
         agent = self._agents.get(worker.agent)
@@ -113,10 +113,10 @@ class EvidenceReader:
         return self._without_secrets(evidence, running, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files that an agent reports to have written outside of its worktree.
+        """Return the files outside its worktree that an agent reports to have written.
 
-        Only files of the checkout and of the user's home directory count, if they are newer than
-        the attempt.
+        Only files of the checkout and of the user's home directory count, and only if they are
+        newer than the attempt.
         """
         if not paths:
             return []
@@ -137,7 +137,10 @@ class EvidenceReader:
     def _without_secrets(
         self, evidence: Evidence, running: RunningAttempt, printed: str
     ) -> Evidence:
-        """Return the evidence with masked secrets. The log was masked when it was written."""
+        """Return the evidence with masked secrets.
+
+        The log was already masked when it was written.
+        """
 
         def clean(text: str) -> str:
             return text if text in printed else self._mask(running.secrets, text)
@@ -161,11 +164,11 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Compare the changes with the task. Add the comparison to the evidence (``DeliveredWork``).
+    """Return the evidence with ``DeliveredWork``: the changes, compared with the task.
 
-    Nothing is added if the attempt does not work on files. If no file changed, also classify the
-    agent's final text. ``builds``: True if the agent's work is to change files. ``deferred``: True
-    if unfinished child jobs may still create the promised files.
+    If the attempt does not work on files, return the evidence unchanged. If no file changed, also
+    classify the agent's final text. ``builds``: True if the agent's work is to change files.
+    ``deferred``: True if unfinished child jobs may still create the promised files.
     """
     task, changed = running.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER
@@ -225,5 +228,5 @@ def _modified_at(path: str) -> float:
 
 
 def _clean_name(name: str, running: RunningAttempt) -> str:
-    # Search only for the unencoded secret, because file names do not encode keys.
+    # Search only for the secrets as they are, because file names do not contain encoded keys.
     return "***" if any(secret in name for secret in running.secrets) else name

@@ -49,11 +49,11 @@ class RunningAttempt:
 
     worker: Worker
     before: Mapping[str, tuple[int, int]]
-    #: Values that are masked in the worker's output: its key, and the other secrets that it
-    #: received.
+    #: Values that are masked in the worker's output: the worker's key, and the other secrets that
+    #: it received.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
-    #: The worker's task. The next field is the worker's worktree; None if it works in a plain
+    #: The worker's task. The next field is the worker's worktree; None if the worker uses a plain
     #: directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
     worktree: WorkerWorktree | None = None
@@ -73,7 +73,7 @@ class LaunchPreparation:
         settings: LaunchSettings,
         push_refusals: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
-        """``push_refusals`` returns git settings that keep AI agents from pushing."""
+        """``push_refusals`` returns git settings that prevent pushes by AI agents."""
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
@@ -105,8 +105,8 @@ class LaunchPreparation:
             environment |= self._git_environment(environment, worker, worktree)
         name = worker.attempt_id
         place = self._project if task.works_in_project else ""
-        # A shell command in its own directory starts faster without the search for used ports, and
-        # without a directory for temporary files.
+        # A shell command in its own directory skips two steps so that it starts faster: the search
+        # for used ports, and the directory for temporary files.
         is_long = worktree is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
         own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
@@ -147,7 +147,8 @@ class LaunchPreparation:
     ) -> AttemptFiles | None:
         """Return the files to copy to a node with its own file system.
 
-        Return None for an attempt in the user's project, which is not copied to nodes.
+        Return None for an attempt in the user's project, because the project is not copied to
+        nodes.
         """
         if assignment.task.works_in_project:
             return None
@@ -194,10 +195,10 @@ class LaunchPreparation:
     def adopted(
         self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree | None = None
     ) -> RunningAttempt:
-        """Return an attempt that an earlier server started.
+        """Return the ``RunningAttempt`` of an attempt that an earlier server started.
 
-        ``secrets`` of the result lacks the attempt's API key, which only the earlier server knew.
-        The key becomes invalid at the attempt's end.
+        Its ``secrets`` lack the attempt's API key, which only the earlier server knew. The key
+        becomes invalid at the attempt's end.
         """
         settings = self._settings
         passed = {**settings.environment, **task.env}
@@ -226,7 +227,8 @@ class LaunchPreparation:
             "ORCHESTRATOR_WORKER_DIR": directory,
             "ORCHESTRATOR_PROJECT_ROOT": self._project,
             "ORCHESTRATOR_HOME": self._home,
-            # If there is no .venv, "orchestrator" in the worker runs with the Python of the server.
+            # Without a .venv, the worker's command "orchestrator" runs with the Python of the
+            # server.
             "ORCHESTRATOR_PYTHON": sys.executable,
         }
         if self._settings.offline:

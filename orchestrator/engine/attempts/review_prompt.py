@@ -1,4 +1,4 @@
-"""Prompts of reviewers, which compare the work of candidates, and the check of their answers."""
+"""Prompts for reviewers, which compare the work of candidates, and the check of their answers."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum bytes that a prompt contains of all patches together, and of all outputs together.
+#: Maximum bytes of all patches in a prompt together, and of all outputs in a prompt together.
 PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
 #: Maximum bytes of one patch that is written to a file next to the prompt.
@@ -51,7 +51,7 @@ class ReviewPrompts:
         evidence = replace(evidence, files_created=(), files_changed=False)
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
             return evidence
-        # Imported when needed, because few jobs have reviewers.
+        # Import this when it is needed, because few jobs have reviewers.
         from orchestrator.schemas.agent_output.review import review_in
 
         names = [each.id for each in _candidates(self._scheduler, reviewer)]
@@ -74,7 +74,7 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    # The entry does not name the agent, because the reviewer may be the same agent.
+    # Do not name the candidate's agent, because the reviewer may be the same agent.
     result = worker.result or WorkerResult()
     return Entry(
         worker_id=worker.id,

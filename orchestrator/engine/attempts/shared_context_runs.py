@@ -19,13 +19,13 @@ from orchestrator.security.secrets.keys import new_proof
 
 logger = logging.getLogger(__name__)
 
-#: Timeout of creating a shared context, in seconds. Usually it takes a few seconds, and workers can
-#: do without the context.
+#: Timeout for the creation of a shared context, in seconds. Usually the creation takes a few
+#: seconds, and workers can run without the context.
 MOST_SECONDS = 60.0
 
 
 class SharedContextRuns:
-    """Creates the shared context of each job in a separate process, and reads it.
+    """Creates the shared contexts of jobs, and reads them.
 
     Only the supervisor's thread may call ``ask`` and ``read``.
     """
@@ -85,7 +85,7 @@ class SharedContextRuns:
         """Return the job's shared context; empty for an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        # Another process has removed the context since its creation.
+        # Another process has removed the context since it was created.
         if not self._shared.exists(job):
             self._shared.make_plain(job, root)
         return self._shared.read(job)
@@ -94,7 +94,7 @@ class SharedContextRuns:
         try:
             self._shared.make_plain(job, root)
         except OSError:
-            # The error is logged only: workers that cannot read the context report the reason.
+            # Only log the error: a worker that cannot read the context reports the reason.
             logger.warning(
                 "cannot write the shared context", extra={"job_id": job.id}, exc_info=True
             )
@@ -106,7 +106,7 @@ class SharedContextRuns:
             replace_file(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # Each process gets its own exit record, because a process of an earlier server may still
+        # Each process gets a separate exit record, because a process of an earlier server may still
         # run.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)

@@ -1,6 +1,6 @@
 """Baseline runs: results of gates on base commits, stored and shared.
 
-A run with findings is repeated once. Only findings in both runs are certain.
+A run with findings is repeated once. Only findings that both runs have are certain.
 """
 
 import logging
@@ -44,17 +44,17 @@ class _Wanted:
 class _Site:
     """A base commit of a root job, with a worktree in which gates run one at a time.
 
-    Requested gates wait in ``queue``.
+    ``queue``: the requested gates.
     """
 
     root_id: str
     commit: str
     queue: deque[_Wanted] = field(default_factory=deque)
     running: _Wanted | None = None
-    #: Name of the present run's process, by which a caller can stop the run.
+    #: Name of the present run's process, with which a caller can stop the run.
     process: str = ""
     is_clear: bool = False
-    #: Results that are not stored for later jobs. All workers of the tree share them.
+    #: Results that are not stored for later jobs. All workers of the job tree share them.
     found: list[tuple[Gate, FinishedRun]] = field(default_factory=list)
     is_dropped: bool = False
 
@@ -83,7 +83,7 @@ class BaselineRuns:
         self._workspace = workspace
         self._background = background
         self._lock = threading.Lock()
-        #: By root job and commit. Other classes only check whether there are any.
+        #: By root job and commit. Other classes only check whether this dictionary is empty.
         self.sites: dict[tuple[str, str], _Site] = {}
 
     def ask(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
@@ -164,7 +164,7 @@ class BaselineRuns:
             )
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
-            # Report an error as well, because the callers wait for the result.
+            # Report an error, too, because the callers wait for the result.
             logger.warning(
                 "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
             )

@@ -1,8 +1,8 @@
-"""Stored results of gates on base commits, for later jobs: one small file for each result.
+"""Stores results of gates on base commits for later jobs: one small file for each result.
 
 The key of a result is the commit, the gate's definition, the programs that its command names, and
-the project's installed packages. A result expires after a day, because it may also depend on a
-service or the time.
+the project's installed packages. A result expires after a day, because it may also depend on an
+external service or the time.
 """
 
 import json
@@ -60,7 +60,7 @@ class BaselineStore:
     ) -> None:
         """``environment`` returns the gates' environment.
 
-        ``set_up``: the commands that prepare the gates' worktrees, as part of a result's key.
+        ``set_up``: the commands that prepare the gates' worktrees. They are part of a result's key.
         """
         self._folder = folder
         self._project = project
@@ -81,8 +81,8 @@ class BaselineStore:
         """Store a result. A gate that did not run is never stored."""
         if not is_lasting(ran):
             return
-        # Do not store the log, which is removed with its job, or the executed files, which only
-        # changes need.
+        # Do not store the log, which is removed with its job, and the executed files, which only
+        # runs on a change need.
         kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
         content = json.dumps(asdict(kept))
         try:
@@ -93,8 +93,8 @@ class BaselineStore:
             return
 
     def _path(self, commit: str, gate: Gate) -> Path:
-        # The key has everything that affects the gate's findings. Settings that only decide whether
-        # findings count are not part of it.
+        # The key has everything that affects the gate's findings. It omits settings that only
+        # decide whether findings count.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"
@@ -135,10 +135,10 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change when a program's file changes, or a package next to it.
+    """Yield values that change when a program's file, or a package next to it, changes.
 
-    The packages count because a Python program's file is often the same in all versions of its
-    package.
+    The packages are needed because the file of a Python program is often the same for all versions
+    of its package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

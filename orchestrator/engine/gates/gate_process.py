@@ -1,4 +1,4 @@
-"""Gates as processes: one run of one command in one directory, like the process of a worker."""
+"""Runs gates as processes: one command in one directory, in the same way as a worker's process."""
 
 import logging
 import os
@@ -42,29 +42,30 @@ from orchestrator.security.secrets.masking import secrets_in
 
 logger = logging.getLogger(__name__)
 
-#: File next to the gate's report. It lists the Python files that the gate executed, of the worktree
-#: and of the checkout, one per line.
+#: File next to the gate's report. It lists, one per line, the Python files of the worktree and of
+#: the checkout that the gate executed.
 SOURCES = "sources"
 #: Maximum number of the checkout's packages that a message names.
 _MOST_NAMED = 3
-#: Maximum size of the list in bytes. A longer list may be incomplete, so it is not used.
+#: Maximum size of this list in bytes. A longer list may be incomplete, so it is not used.
 _MOST_SOURCES_BYTES = 1 << 24
-#: Maximum bytes of a gate's output. Output beyond this is not read.
+#: Maximum bytes that are read of a gate's output.
 LOG_BYTES = 16 * 1024 * 1024
-#: Bytes at the end of the output that reports show.
+#: Bytes at the end of a gate's output that reports show.
 TAIL_BYTES = 16 * 1024
 #: Seconds for which a gate continues without a server. The next server runs the gate again.
 ORPHAN_TIMEOUT_SECONDS = 60.0
 #: Exit codes of a shell if the program is missing, or cannot be executed.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-#: The program of gates that are scripts of package.json.
+#: The program that runs scripts of package.json.
 _NPM = "npm"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateProcess:
     root_id: str
-    #: Owner of the result. Unique among all running gates.
+    #: Name of the worker, check, or base commit for which the command runs. Unique among all
+    #: running gates.
     owner: str
     gate: Gate
     #: Working directory of the run.
@@ -84,8 +85,8 @@ def prefix(owner: str) -> str:
     return f"gate_{owner}."
 
 
-#: Finds the project's own programs. Arguments: the worktree, a directory for the programs, and a
-#: search path.
+#: Returns the search path and variables for the project's own programs. Arguments: the worktree, a
+#: directory for the programs, and a search path.
 FindTools = Callable[[str, str, str], Tools]
 #: Called with the end of a run, or None if the run or the server was stopped first.
 OnRan = Callable[[FinishedRun | None], None]
@@ -130,7 +131,7 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate, after the setup of its worktree if that is needed. Raise OSError.
+        """Start a gate. If its worktree needs setup, run the setup first. Raise OSError.
 
         ``named`` is called with the name by which the process can be stopped: first the setup's
         name, if there is a setup, then the gate's name.
@@ -183,9 +184,9 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Return why the gate's program is missing, as text; "" if it exists."""
-        # Setup commands may install the program. If they do not, the shell reports that it is
-        # missing.
+        """Return why the gate's program cannot be found, as text; "" if it exists."""
+        # Setup commands may install the program. If they do not, the shell reports the missing
+        # program.
         if self._setup.commands:
             return ""
         path = environment_of(self._settings)["PATH"]
@@ -208,7 +209,10 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Stop a gate of an earlier server. If it no longer runs, report its end at once."""
+        """Stop a gate that an earlier server started.
+
+        If the gate no longer runs, report its end at once.
+        """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
             if self._launcher.adopt(name, record):
@@ -263,8 +267,9 @@ class GateProcesses:
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
-            # If the exit code is 0 or the network is missing, the gate did not judge. Otherwise the
-            # exit code shows that the gate crashed before its report, which is a finding.
+            # If the exit code is 0, or the network is missing, the gate did not judge. Otherwise
+            # the exit code shows that the gate crashed before it wrote its report. The crash is a
+            # finding.
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
@@ -356,10 +361,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the worktree's files, and the packages of the user's checkout, that the gate executed.
+    """Return what the gate executed: files of the worktree, and packages of the user's checkout.
 
-    The files are relative to ``run.cwd``, and None if unknown. The gate should execute no package
-    of the checkout.
+    The files are relative to ``run.cwd``; None if unknown. The gate should execute no package of
+    the checkout.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -400,13 +405,13 @@ class _Countdown:
 
 
 def environment_of(settings: LaunchSettings) -> dict[str, str]:
-    """Return the environment of gates: the environment of a worker, but without an API key.
+    """Return the environment of gates: that of a worker, but without an API key.
 
-    The search path begins with the project's programs in the user's checkout.
+    The search path begins with the project's own programs in the user's checkout.
     """
     found = base_environment(settings)
     path = [*project_programs(settings.project_root), found.get("PATH") or os.defpath]
-    # CI is set, because no person can answer a prompt, and no command should watch files.
+    # Set CI, because no person can answer a prompt, and no command should watch files for changes.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 
 

@@ -48,10 +48,10 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Limits of the search for comments that switch off findings: files of a change, files of the base,
-#: bytes of a file, and places.
+#: Limits of the search for comments that switch off findings: number of files of a change, number
+#: of files of the base, bytes of a file, and number of places.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
-#: Maximum number of bytes of a file that are searched for a statement.
+#: Maximum number of bytes of a Python file that are searched for a line of code.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that the gate checks was changed"
 ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
@@ -67,16 +67,17 @@ class _GateSequence:
     done: Done
     cwd: str = ""
     #: Every path that the change touches, relative to the host project. The value is True if the
-    #: path existed before.
+    #: base has the path.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
     #: Name of the present run's process, with which a caller can stop it; empty while no run is
     #: active.
     process: str = ""
-    #: The requested stop: how the run must end, and who requested it. None if there is no request.
+    #: The requested stop: how the run must end, and who requested the stop. None: no stop was
+    #: requested.
     stopped: tuple[str, str] | None = None
-    #: True while the check waits for base results. During that time, no thread and no process works
-    #: on it.
+    #: True while the check waits for base results. During this time, the check uses no thread and
+    #: no process.
     awaits_base: bool = False
 
     @property
@@ -87,9 +88,9 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """The run of a gate that must run again, this time with the base's tests and configuration.
+    """A run of a gate that must run again, this time with the base's tests and configuration.
 
-    ``base``: the run on the base commit; None if the gate did not run there. ``altered``: the
+    ``base``: the run on the base commit; None if the gate did not run on it. ``altered``: the
     worker's changes of files that decide how the gate judges.
     """
 
@@ -228,7 +229,8 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # A detected gate could fail at the base. Its changed scripts are judged by ``SecondRuns``.
+        # The detection accepts only gates that can fail on the base. ``SecondRuns`` judges later
+        # changes of their scripts.
         if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._finder.always_succeeds(gate, self._repository.files(check.commit))
@@ -347,7 +349,7 @@ class GateRunner:
     ) -> None:
         """Judge the run ``ran`` of a gate.
 
-        ``first``: the earlier run whose findings ``ran`` should confirm, or None.
+        ``first``: None, or the earlier run whose findings ``ran`` must confirm.
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         permissions = permissions_from(check, cwd, gate, touched)
@@ -477,8 +479,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    If no test file was reported as executed, yield nothing: the Python that runs the tests reports
-    no files.
+    If no test file was reported as executed, yield nothing, because then the Python that runs the
+    tests does not report files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -493,7 +495,10 @@ def _has_statements(path: str) -> bool:
 
 
 def _relative_to(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Convert paths relative to the repository to paths relative to the project in it."""
+    """Return the touched paths relative to the project.
+
+    The given paths are relative to its repository.
+    """
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

@@ -17,8 +17,8 @@ _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 _NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
 WORDS = "node_modules is missing"
-#: Messages about a missing package, of Node.js, bundlers, TypeScript, jest, and shells. A path does
-#: not match.
+#: Messages of Node.js, bundlers, TypeScript, jest, and shells about a missing package. A message
+#: about a missing path does not match.
 _NOT_FOUND = (
     re.compile(r"Cannot find (?:module|package) ['\"]((?:@[\w.-]+/)?[\w-][\w.-]*)"),
     re.compile(r"\b([\w-]+): (?:command )?not found\b"),

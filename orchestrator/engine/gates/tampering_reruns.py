@@ -1,8 +1,8 @@
 """Detects two kinds of tampering with gates.
 
 - A gate's run changed tracked files.
-- The worker altered judging files, such as tests, which decide how gates judge. The gate then runs
-  again with the base's versions of these files.
+- The worker altered judging files: files that decide how gates judge, such as tests. The gate then
+  runs again with the base's versions of these files.
 """
 
 import logging
@@ -89,7 +89,7 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Put the base's versions of the altered judging files into the worktree.
+        """Replace the altered judging files in the worktree by the base's versions.
 
         The caller must restore the worktree after the second run.
         """
@@ -132,8 +132,8 @@ def permissions_from(
         return replace(permission, judged=frozenset(judged))
 
     permissions = tuple(map(seen, check.permissions))
-    # A change of code and tests has stricter limits. They do not apply to a merged state, because
-    # it contains several tasks, and the change of each task was checked before the merge.
+    # A task that changes both code and tests has stricter limits. They do not apply to a merged
+    # state: it contains several tasks, and the change of each task was checked before the merge.
     return (
         held_to_tests(gate, permissions, touched)
         if check.place is GatePlace.WORKER

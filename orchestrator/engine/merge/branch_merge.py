@@ -81,8 +81,8 @@ logger = logging.getLogger(__name__)
 MOST_MEASURED = 1_000
 #: Reason of a merge rejection if the worker's changes pass its own gates.
 NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
-#: Seconds between retries. Two causes are temporary: a user's ``git gc --prune=now`` that removes
-#: commits without a ref, and a lock that another git process holds briefly.
+#: Seconds between retries. They are for two temporary causes: a user's ``git gc --prune=now``,
+#: which removes commits without a ref, and a lock that another git process holds briefly.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -105,7 +105,7 @@ class BranchMerge:
     ) -> MergeOutcome:
         """Merge the changes of ``workers`` one after another, in the given order.
 
-        Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
+        Store the outcome in ``record``. Store the merged state, if any, on the job's result branch.
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
         parts = self._parts_to_merge(record, tree, job, workers)
@@ -195,14 +195,14 @@ class BranchMerge:
         files: Mapping[str, str],
         result: str,
     ) -> Iterator[str]:
-        """Yield the merged workers of whose changes the result has none.
+        """Yield the merged workers whose changes are all missing in the result.
 
-        Only workers of dependencies are checked, because other workers cannot undo their changes
-        without a conflict. ``files``: the changed files of the result by path in the project.
+        Only workers of dependencies are checked: other workers cannot undo their changes without a
+        conflict. ``files``: the changed files of the result, by path in the project.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
-            # The stored paths may be incomplete. Reading all paths takes a git process.
+            # The stored paths may be incomplete. Reading all paths requires a git process.
             if not files.keys().isdisjoint(worker.touched_files):
                 continue
             made = {*self._worktrees.touched(worker)}
@@ -222,10 +222,10 @@ class BranchMerge:
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
         """Return True if no gate judged the code, and the files that are known to be unjudged.
 
-        ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
+        ``files``: the changed files, by path in the project. ``has_unrun``: True if gates were
         skipped.
         """
-        # A job without gates has nothing to judge.
+        # A job without gates requires no judgment.
         if not job.config.gates:
             return False, ()
         lacking = {each.id for each in tree.jobs if each.facts.unjudged}
@@ -241,10 +241,10 @@ class BranchMerge:
         return are_all_code(passed_over, changed), passed_over
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
-        """True if the worker's changes are available, or the worker needs no worktree.
+        """True if the worker's changes are available, or if the worker needs no worktree.
 
-        If the branch was removed, it is restored from the checkpoints. If that is not possible, the
-        worker is excluded from the result.
+        A removed branch is restored from the checkpoints. If that is not possible, the worker is
+        excluded from the result.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -311,8 +311,8 @@ class BranchMerge:
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
-            # This ref is no longer needed. If a lock on packed refs keeps it, the result is valid
-            # anyway.
+            # This ref is no longer needed. The result is valid even if a lock on packed refs
+            # prevents the removal.
             self._repository.drop(merging_ref(job.root_id, job.id))
         return settled
 
@@ -398,7 +398,7 @@ class BranchMerge:
     def _merge_again(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge a child job's changes into ``tip`` although the parent worker discarded them.
+        """Merge a child job's changes into ``tip``, although the parent worker discarded them.
 
         The branch of ``worker`` stays unchanged, so that a later merge can exclude the changes
         again.
@@ -517,10 +517,10 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return results for the gates that are skipped because the job tree was cancelled.
+    """Return results for gates that are skipped because the job tree was cancelled.
 
-    The scan for secrets is never skipped. No gate is skipped if all tasks of the job
-    succeeded before the cancel.
+    The scan for secrets is never skipped. If all tasks of the job had succeeded before the cancel,
+    no gate is skipped.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -529,7 +529,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
     # With this status, the gates do not block the merge. A cancelled job is no success, whatever
-    # its gates would find.
+    # its gates would report.
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
@@ -550,7 +550,7 @@ def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileCo
 
 
 def exclude(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
-    """Exclude a worker from the result. Its branch keeps its changes."""
+    """Exclude a worker from the result. The worker's branch keeps the changes."""
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
     if why:

@@ -1,8 +1,8 @@
-"""Merges workers' changes in order, and searches for the culprits: changes that fail the gates.
+"""Merges workers' changes in order, and searches for culprits: changes with which the gates fail.
 
-If all of n changes pass, the gates run once. Otherwise they run about log2(n) + 1 times for each
-culprit. From the second culprit on, the number of runs may double: the search also checks whether
-one earlier change is the cause of both failures. Then only the earlier change is a culprit.
+If all of n changes pass together, the gates run once. Otherwise they run about log2(n) + 1 times
+for each culprit. From the second culprit on, the number of runs may double, because the search also
+checks whether one earlier change causes both failures. If so, only the earlier change is a culprit.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Results = Sequence[GateResult]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
     part: MergePart
-    #: The merged state. The earlier state if nothing of the part could be merged.
+    #: The merged state; the earlier state if nothing of the part could be merged.
     commit: str
     #: True if the part has changes of its own.
     changes: bool = True
@@ -46,8 +46,8 @@ class SearchResult:
     results: Results
 
 
-#: Merges a part on top of a state. The last argument is True if the added lines of both sides may
-#: be kept.
+#: Merges a part on top of a state. The last argument is True if the merge may be a union, which
+#: keeps the added lines of both sides.
 Add = Callable[[str, MergePart, bool], MergeStep]
 #: Returns the results of the gates on a state.
 Judge = Callable[[str], Results]
@@ -55,7 +55,9 @@ Judge = Callable[[str], Results]
 
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base``: the commit to merge into. It counts as passed: gates judge only later changes.
+        """``base``: the commit to merge into.
+
+        Gates judge only later changes, so the base counts as passed.
 
         A part may be merged as a union, which keeps the lines of both sides. If the gates then
         fail, the part is merged again without the union, and has a conflict.
@@ -68,8 +70,8 @@ class CulpritSearch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: Number of culprits that are final. A culprit is final if two other parts passed together
-        #: without it.
+        #: Number of culprits that are final: without such a culprit, two other parts have passed
+        #: together.
         self._final = 0
         self._dropped: list[MergePart] = []
         #: Workers whose parts must be merged without a union of lines.
@@ -117,7 +119,10 @@ class CulpritSearch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the number of the first step, after step ``good``, with which the gates fail."""
+        """Return the number of the first step with which the gates fail.
+
+        The gates pass with step ``good``, and fail with the last step.
+        """
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -134,12 +139,13 @@ class CulpritSearch:
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
-            # The cause may be the union of lines. Merge the part again without it, as a conflict.
+            # The union of lines may be the cause. Merge the part again without a union, as a
+            # conflict.
             self._without_union.add(culprit.worker.id)
             return good
         cause = self._cause(good)
         if cause is not None:
-            # Check all other parts again, without the cause.
+            # Without the cause, check all other parts again.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -148,7 +154,7 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return an earlier part that is the real cause of the newest two culprits, or None.
+        """Return an earlier part that is the real cause of the latest two culprits, or None.
 
         Without the returned part, the gates pass on both culprits and the other earlier parts.
         """
@@ -164,7 +170,7 @@ class CulpritSearch:
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
         """Return the first part of ``before`` with which the culprit fails the gates.
 
-        The gates pass on the culprit with all parts before the returned part.
+        The gates pass on the culprit together with all parts before the returned part.
         """
         good, bad = 0, len(before)
         while bad - good > 1:
@@ -205,7 +211,7 @@ def blocked(results: Results) -> bool:
 
 
 def vouched(results: Results) -> bool:
-    """True if every required gate has passed, or has nothing to judge."""
+    """True if every required gate has passed or has nothing to judge."""
     return all(_speaks_for(each) for each in results if each.required)
 
 

@@ -17,7 +17,7 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return a commit with the content of the last of ``steps``, and without merges in its history.
+    """Return a commit with the content of the last of ``steps``, but without merges in its history.
 
     The history has the workers' own commits, one after another, on top of ``base``.
     """
@@ -43,7 +43,7 @@ def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[
     for child in child_results(repository.tips(child_refs(worker.root_id, worker.id))):
         began, result = child.base, child.result
         if repository.contains(merged, result):
-            # The worker's commit after which the child job started; "" if there is none.
+            # The worker's commit at which the child job started; "" if there is none.
             shared = [commit for commit in own if repository.contains(began, commit)]
             place = shared[-1] if shared else ""
             state = [began] if start and began not in {place, start} else []

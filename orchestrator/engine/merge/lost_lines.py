@@ -26,7 +26,7 @@ class LostLines:
         self._before.append(worker)
 
     def named(self, conflict: FileConflict) -> FileConflict:
-        """Add the names of the earlier workers that wrote the conflict's lost lines."""
+        """Return the conflict with the names of the earlier workers that wrote its lost lines."""
         if not conflict.lost:
             return conflict
         lost = (replace(each, workers=self._losers(conflict.path, each)) for each in conflict.lost)

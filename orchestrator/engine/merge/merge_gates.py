@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 FOLDER = "integration"
 #: Seconds between checks of ``halted`` while gates run.
 LOOK_SECONDS = 0.1
-#: Seconds in which stopped gates report their end, unless the server ends first.
+#: Maximum seconds to wait for the end of stopped gates, unless the server stops first.
 STOP_SECONDS = 5.0
 
 #: Returns True if the merge is no longer needed.
@@ -79,10 +79,10 @@ class MergeGates:
         halted: Halted,
         sound: set[str],
     ) -> Sequence[GateResult]:
-        """Return the results of the job's gates on a commit that was created from ``base``.
+        """Return the results of the job's gates on ``commit``, which was created from ``base``.
 
-        ``sound``: names of gates that pass on the base; the method adds names. Raise Abandoned when
-        ``halted`` returns True. Raise GateUnfit if a required gate fails on the base, too.
+        ``sound``: names of gates that pass on the base; this method adds names. Raise Abandoned
+        when ``halted`` returns True. Raise GateUnfit if a required gate fails on the base, too.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -160,7 +160,7 @@ class MergeGates:
         while not ended.wait(LOOK_SECONDS):
             if halted():
                 self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of the job")
-                # Wait, because the caller will remove the worktree in which the gates run.
+                # Wait for the end of the gates, because the caller will remove their worktree.
                 ended.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")
         return found
@@ -172,7 +172,7 @@ def _doubtful(
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:
-        # A gate that cannot run now may have run on the base.
+        # A gate that cannot run now may still have run on the base.
         broken = blocking[gate.name].status is GateStatus.BROKEN
         return broken or not (gate.new_only or gate.name in sound)
 

@@ -35,7 +35,7 @@ def in_words(
     """Yield lines of text about the outcome of a job's changes.
 
     ``status``: the status with which the job ends. ``above``: ids of the jobs above this job, from
-    its parent job to the root, which are merged after this job.
+    its parent job to the root job. They are merged after this job.
     """
     yield from _result(record, status) if record.branch else ()
     yield from _unmerged(record, above)
@@ -78,7 +78,7 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
             f"{paths_in_words(list(paths))}; branch {each['branch']}. To merge them: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
-    # Once the worker that started a child job has ended, the child job's workers get no other
+    # When the worker that started a child job has ended, the child job's workers get no further
     # attempt.
     yield from () if above else (*_by_workers(record), *_by_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
@@ -225,8 +225,8 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
             yield f"{kind} {each['name']} {how} on the merged result: {_why_not_passed(each)}."
     yield f"To see the result: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
-        # Only root jobs are landed. A child job's report is read by its parent worker, which
-        # already has the changes.
+        # Only root jobs are landed. A child job's report is for its parent worker, which already
+        # has the changes.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To merge the result into your branch: {COMMAND} land {record.job_id}{partial}."
 
@@ -285,7 +285,7 @@ def _pathspecs(paths: Sequence[str]) -> str:
 
 
 def _pathspec(path: str) -> str:
-    """Return a path for git that is valid in any directory of the user's repository."""
+    """Return the path in a form that git accepts in any directory of the user's repository."""
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 

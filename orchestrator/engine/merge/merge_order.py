@@ -21,8 +21,8 @@ def in_order(
 ) -> list[MergePart]:
     """Sort the parts: first the parts that contain only their own worker's changes.
 
-    Parts that contain other workers' changes come last, with the parts that depend on them.
-    Otherwise, the given order is kept.
+    Parts that contain other workers' changes come last, together with the parts that depend on
+    them. Apart from this, the given order is kept.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -37,10 +37,11 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
+    """Sort parts by dependencies. Sort independent parts by evidence: the best part comes last.
 
-    The best part has the fewest findings of gates. Of several such parts, the best part passes the
-    most of the tests that the base already has. Parts with equal evidence keep their order.
+    The best part has the fewest findings of gates. If several parts have the fewest findings, the
+    best of these passes the most tests that the base already has. Parts with equal evidence keep
+    their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -66,8 +67,8 @@ def split(
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Separate the parts whose dependencies are all in ``parts`` from the other parts.
 
-    Return two lists: the parts with all dependencies, and the other parts, each with the id of a
-    missing task.
+    Return two lists: the parts whose dependencies are complete, and the other parts, each with the
+    id of a missing task.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

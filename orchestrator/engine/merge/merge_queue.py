@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of jobs that are merged at the same time. Further jobs wait.
 MOST_THREADS = 8
-#: Seconds until a write is retried after a full disk: first pause, and longest pause.
+#: Seconds until a write is retried after a full disk: the first pause, and the longest pause.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
@@ -30,7 +30,7 @@ class _Work:
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        #: Set to make the thread stop its work.
+        #: Set this to make the thread stop its work.
         self.stop = threading.Event()
         self.asked = 0
 
@@ -69,8 +69,8 @@ class MergeQueue:
     ) -> Future[None]:
         """Merge an ended job again, in another thread. The future raises the errors of the merge.
 
-        ``then`` is called in the merging thread. Raise Conflict while another merge of the job
-        runs.
+        ``then`` is called in that thread with the outcome. Raise Conflict while another merge of
+        the job runs.
         """
         self.check_idle(job_id)
         work = self._begin(job_id)
@@ -92,9 +92,9 @@ class MergeQueue:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """Make all merges end soon, and wait for their ends. Idempotent.
+        """Make all merges end soon, and wait until they have ended. Idempotent.
 
-        No merge posts a message afterwards.
+        After this call, no merge posts a message.
         """
         self._closed.set()
         with self._lock:

@@ -21,7 +21,7 @@ MOST_PATHS = 10
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: Maximum size of a record in bytes. A larger file is no record.
 _MOST_BYTES = 64 * 2**20
-#: Writes a file below a directory, whole or not at all.
+#: Writes a file in a directory: the whole file or nothing.
 Write = Callable[[Path, str, str], object]
 
 
@@ -36,16 +36,16 @@ class MergeRecord:
     #: The result branch; empty if nothing was merged or changed.
     branch: str = ""
     commit: str = ""
-    #: Numbers of added and removed lines of the result's files. If there are many files, the
-    #: record has only the first.
+    #: Numbers of added and removed lines of the result's files. The record is limited to the first
+    #: files.
     lines: dict[str, list[int]] = field(default_factory=dict)
     #: Totals of the result: ``files``, ``added`` and ``removed``; empty in older records.
     size: dict[str, int] = field(default_factory=dict)
     #: Workers whose changes are in the result.
     merged: list[str] = field(default_factory=list)
-    #: Workers whose changes are not in the result, with their branches.
+    #: Workers whose changes are not in the result. Values: their branches.
     left_out: dict[str, str] = field(default_factory=dict)
-    #: Why workers were excluded, unless a conflict is the reason.
+    #: Why workers were excluded. A worker with a conflict has no entry.
     reasons: dict[str, str] = field(default_factory=dict)
     #: Causes of the exclusions. A worker without an entry has a conflict, or the strategy is
     #: ``manual``.
@@ -55,21 +55,21 @@ class MergeRecord:
     #: Workers that the user excluded.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    #: Changes of child jobs that workers removed, in the form of
-    #: ``engine.worktrees.lost_child_changes``.
+    #: Changes of child jobs that workers removed, in the form that
+    #: ``engine.worktrees.lost_child_changes`` yields.
     undone: list[dict[str, Any]] = field(default_factory=list)
     #: Why no attempt resolves the conflicts of an excluded worker, by worker.
     hindrances: dict[str, str] = field(default_factory=dict)
     #: Excluded workers that may still get another attempt.
     resolvable: list[str] = field(default_factory=list)
-    #: Files that git alone would have reported as conflicts, or put elsewhere: ``worker_id``,
-    #: ``path`` and ``way``.
+    #: Files that git alone would have reported as conflicts, or moved to another path:
+    #: ``worker_id``, ``path`` and ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)
     #: Results of the gates on the merged state.
     gates: list[dict[str, Any]] = field(default_factory=list)
     #: Conflict between a child job's result and the files of the waiting parent worker, which must
-    #: resolve it: ``worker_id``, the worker's ``branch`` and state (``ours``), the result branch
-    #: (``theirs``), and ``paths``.
+    #: resolve the conflict. Fields: ``worker_id``, ``branch`` (the worker's), ``ours`` (the
+    #: worker's state), ``theirs`` (the result branch), and ``paths``.
     handed: dict[str, Any] | None = None
     #: The worker that waits for the result, but has no worktree that could receive it.
     without_worktree: str = ""
@@ -81,7 +81,7 @@ class MergeRecord:
     seconds: float = 0.0
     #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
-    #: Parts of the repository that git could not use and that were restored, as text.
+    #: Parts of the repository that were restored because git could not use them, as text.
     put_back: list[str] = field(default_factory=list)
     #: Errors, as text.
     errors: list[str] = field(default_factory=list)
@@ -112,7 +112,10 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record; None if the value is no record. Ignores fields of other versions."""
+    """Return the merge record in ``values``; None if there is none.
+
+    Ignore fields of other versions.
+    """
     known = {each.name for each in fields(MergeRecord)}
     try:
         record = MergeRecord(**{name: values[name] for name in values if name in known})
@@ -201,7 +204,7 @@ def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
 
 
 def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
-    """Return hunks of the parent worker's changes that a child job's result replaced."""
+    """Return hunks of the parent worker that a child job's result replaced."""
     return tuple(
         Overruled(
             worker_id=name,

@@ -1,6 +1,6 @@
-"""Runs the merge of a job: merges its workers' changes, after all of the workers have ended.
+"""Runs the merge of a job: merges its workers' changes when all of its workers have ended.
 
-Candidates that were not selected keep their work on separate branches.
+Candidates that were not chosen keep their work on separate branches.
 """
 
 import logging
@@ -57,9 +57,9 @@ class ChildResultMerge:
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
         """Make a child job's result available to its parent worker. Idempotent.
 
-        The next merge of the parent worker's job includes the result. If the parent worker is
-        waiting, the result is also added to its files. Does nothing for a root job, or if the job
-        has no result.
+        The next merge of the parent worker's job includes the result. If the parent worker waits
+        for the child job, the result is also added to the parent worker's files. Do nothing for a
+        root job, or if the job has no result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -82,11 +82,11 @@ class ChildResultMerge:
             for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
-            # Keep this commit, because only it has the worker's uncommitted files.
+            # Protect this commit by a ref, because only it has the worker's uncommitted files.
             self._repository.point(f"{refs}ours", brought.ours)
         if taken:
-            # Record that the worker has the result. If the worker undoes changes of the result from
-            # now on, the worker has decided so.
+            # Record that the worker has the result. If the worker later undoes changes of the
+            # result, this counts as the worker's decision.
             self._repository.point(f"{refs}brought", record.commit)
         else:
             record.handed = {
@@ -104,7 +104,7 @@ def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Protect the work of candidates that were not chosen, with one ref for each candidate.
+    """Protect the work of candidates that were not chosen: set one ref for each candidate.
 
     Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
     """
@@ -113,7 +113,7 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
         if worker.chosen is False and (tip := repository.tip(worker_branch(worker))):
             repository.point(name, tip)
         elif worker.chosen and repository.tip(name):
-            # Another candidate was chosen before.
+            # The candidate has a ref if another candidate was chosen before.
             repository.drop(name)
 
 
@@ -171,9 +171,9 @@ class MergeRunner:
     def merge_job(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
         """Merge the changes of a job, and remove its worktrees.
 
-        For a root job, also look for changes in the user's checkout. A failed step is recorded in
-        the merge record. For a job that does not use git, only look for promised files that were
-        removed. Idempotent.
+        For a root job, also search for changes in the user's checkout. For a job that does not use
+        git, only search for promised files that were removed. A failed step is recorded in the
+        merge record. Idempotent.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -217,7 +217,7 @@ class MergeRunner:
     def _removed_by_others(
         self, worker: Worker, promised: Sequence[str], result: GateFiles
     ) -> tuple[str, ...]:
-        """Return the promised files that a worker's branch has, and that the result lacks."""
+        """Return the promised files that a worker's branch has, but that the result lacks."""
         absent = [each for each in promised if not held_by(each, result.paths())]
         made = self._repository.files(worker_branch(worker)).paths() if absent else ()
         return tuple(each for each in absent if held_by(each, made))
@@ -232,7 +232,7 @@ class MergeRunner:
         is_in_project = any(task.works_in_project for task in tasks)
         if is_in_project:
             # Tasks with ``workdir: project`` may change files and branches of the user. These
-            # changes are listed elsewhere, as the tasks' own.
+            # changes are reported as the tasks' own changes.
             found = [each for each in found if each.kind in SHARED or each.worker_id]
         record.leaks.extend(map(str, found))
         own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
@@ -245,7 +245,7 @@ class MergeRunner:
         """Yield changed files of the checkout that no worker reported.
 
         Each file comes with the workers that ran when the file changed. ``state``: the checkout's
-        present state, if known.
+        present state; None if unknown.
         """
         deliveries = (each.delivery for each in tree.workers)
         known = {path for each in deliveries if each for path in each.outside}
@@ -261,9 +261,9 @@ class MergeRunner:
     def merge_again(
         self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted
     ) -> MergeOutcome:
-        """Merge the branches of an ended job again. A ref keeps the earlier result.
+        """Merge the branches of an ended job again. A ref protects the earlier result.
 
-        Raise Conflict or RepositoryError; then nothing is changed.
+        Raise Conflict or RepositoryError. After an error, nothing is changed.
         """
         began, job = time.monotonic(), _job(tree, job_id)
         job = replace(
@@ -355,7 +355,7 @@ class MergeRunner:
             try:
                 self._guarded(record, partial(self._worktrees.remove, worker))
             except OSError as error:
-                # A stopped job does not wait for disk space. Its worktree keeps the work.
+                # A stopped job does not wait for disk space. The worktree keeps the work.
                 if job.stop_cause is None or not is_full_disk(error):
                     raise
                 where = self._worktrees.directory(worker)
@@ -385,10 +385,10 @@ def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, Me
 def _exclude_by_choice(
     record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
 ) -> None:
-    """Exclude a worker from the result, as a person requested.
+    """Exclude a worker from the result, because a person requested this.
 
     If gates or a conflict excluded the worker before, the record keeps that cause. The cause
-    applies again if the person reverts the choice.
+    applies again if the person withdraws the request.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)

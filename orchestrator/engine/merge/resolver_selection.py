@@ -1,4 +1,4 @@
-"""Selects workers that must resolve their merge conflicts, and records why other workers cannot."""
+"""Selects the workers that must resolve their merge conflicts. Records why other workers cannot."""
 
 from collections.abc import Iterator
 
@@ -63,9 +63,9 @@ class ResolverSelection:
                 self.note_resolvable(record, job, worker)
 
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Record the worker as resolvable if it can still resolve its conflicts.
+        """Record that the worker can still resolve its conflicts, if this is the case.
 
-        A worker of a child job cannot, because its parent worker has ended.
+        A worker of a child job cannot resolve them, because its parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):

@@ -1,4 +1,6 @@
-"""Splits a request into tasks by rules, without AI. Also decides whether a model should split it.
+"""Splits a request into tasks by rules, without AI.
+
+Also decides if a model should split it instead.
 
 The first rule that fits is used, in this order:
 
@@ -9,7 +11,7 @@ The first rule that fits is used, in this order:
 5. "X with A, B and C"
 
 If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create no
-task. They are part of every task's context.
+task, but they are part of every task's context.
 """
 
 import re
@@ -31,8 +33,8 @@ from orchestrator.engine.planning.sentences import (
 )
 from orchestrator.engine.planning.work_kinds import is_product, is_technology, kind_of, tasks_of
 
-#: Matches the number of a list item. A decimal ("3.11") has no blank after its dot, and a call
-#: ("f(1)") has none before its bracket.
+#: Matches the number of a list item: after the dot or bracket, a blank follows. A decimal ("3.11")
+#: and a call ("f(1)") do not match.
 _MARKER = lazy_pattern(
     r"(?:(?<=\s)|^)\(?(?:(?P<number>\d{1,2})(?P<mark>[.)])|(?P<letter>[a-z])\))\s+(?=\S)"
 )
@@ -71,7 +73,10 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the list markers numbered 1, 2, 3, and so on. Other numbers are part of the text."""
+    """Return the list markers with the numbers 1, 2, 3, and so on.
+
+    Other numbers belong to the text.
+    """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
         if number != len(chosen) + 1:
@@ -96,7 +101,7 @@ def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
     An "and", "or", "then", or comma at the end of an item is removed, because it only introduces
-    the next item. If a "then" is removed, the next item begins with "then".
+    the next item. If it is a "then", the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -168,10 +173,10 @@ _WRITES_DOCUMENTATION = lazy_pattern(
 )
 #: Sentences that create no task, but belong to all tasks.
 _NOT_WORK = (Mood.COURTESY, Mood.CONDITION)
-#: Maximum number of characters of a list's introduction that each item gets. The whole introduction
-#: is in the request.
+#: Maximum number of characters that each item gets of a list's introduction. The request has the
+#: whole introduction.
 _MAX_INTRO = 4000
-#: Maximum number of words of a part. A longer phrase is prose, and not the name of a part.
+#: Maximum number of words of a part. A longer phrase is prose, not the name of a part.
 _MAX_PART_WORDS = 8
 _MAX_TITLE = 80
 
@@ -203,7 +208,7 @@ class Split:
 class _Part:
     title: str
     prompt: str
-    #: The item's own request; set only if ``title`` also has the text of the whole request.
+    #: The item's own request. Set only if ``title`` also contains the text of the whole request.
     asks: str = ""
 
 
@@ -311,10 +316,10 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return "testing" or "documentation" if the verb clearly requests one of them, else None.
+    """Return "testing" or "documentation" if the verb clearly requests this work, otherwise None.
 
-    The result is None in case of doubt, because a task with one of these roles fails if it changes
-    no file.
+    In case of doubt, return None, because a task with one of these roles fails if it changes no
+    file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -350,9 +355,10 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if ``line`` begins the text below the list; False if it is part of the last item.
+    """True if ``line`` begins the text below the list; False if it belongs to the last item.
 
-    That text is not indented. It follows an empty line, or is an instruction for all items.
+    The text below the list is not indented. It follows an empty line, or is an instruction for all
+    items.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
@@ -369,7 +375,7 @@ def _indent(line: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    # Reduce blanks first, because long runs of them would make the search quadratic.
+    # First shorten sequences of blanks, because long sequences would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))
     if found is None:
@@ -391,8 +397,7 @@ def _has_parts(whole: str) -> bool:
     return bool(_MAKING.match(whole)) and not _SMALL_THING.search(whole)
 
 
-#: Matches the beginning of a request that every planner treats as one task, if the request is
-#: short.
+#: Matches the beginning of a request that is one task for every planner, if the request is short.
 _SMALL = lazy_pattern(
     r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
     r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",
@@ -403,7 +408,7 @@ _MORE_THAN_ONE = lazy_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including
 
 
 def worth_planning(request: str) -> bool:
-    """True if a model should split the request: it is neither a list nor one small task."""
+    """True if a model should split the request, because it is neither a list nor one small task."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

@@ -1,6 +1,6 @@
 """Classifies the sentences of a request: requests for work, and instructions on how to do the work.
 
-Only English is recognised. If any sentence is not recognised, the whole request becomes one task.
+Only English is recognised. If a sentence is not recognised, the whole request becomes one task.
 """
 
 import re
@@ -22,8 +22,8 @@ _BETWEEN = lazy_pattern(
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
 _ABBREVIATION = lazy_pattern(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-#: Maximum length of an abbreviation. As many characters at the end of a sentence are searched for
-#: one.
+#: Maximum length of an abbreviation: the number of characters at the end of a sentence that are
+#: searched for one.
 _TAIL = 12
 #: Maximum number of characters that are read to classify a sentence.
 _MOST_READ = 400
@@ -66,7 +66,7 @@ _LEAD = lazy_pattern(
     + "+",
     re.IGNORECASE,
 )
-#: Read "I want a shop" as "build a shop".
+#: Beginnings that state a wish: "I want a shop" is read as "build a shop".
 _WISH = lazy_pattern(
     r"(?:please )?(?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)\s+(?=(?:a|an)\s)",
     re.IGNORECASE,
@@ -237,7 +237,7 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and sentences that only wish. They create no task."""
+    """True for thanks, greetings, and sentences that only wish something. They create no task."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 

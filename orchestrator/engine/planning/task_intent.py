@@ -1,7 +1,7 @@
 """Decides whether a task asks for a change of files or for an answer.
 
-Only clear English is recognised. Any other text is ``Intent.UNCLEAR``. The decision uses patterns,
-because a plain request has no field for the intent.
+Only clear English is recognised. Any other text is ``Intent.UNCLEAR``. The decision uses patterns
+of words, because a plain request has no field for the intent.
 """
 
 import re
@@ -45,7 +45,7 @@ _EXPLAINING = _words(
     best advice ideas options tips thoughts pros is are does do did was were has have
     """
 )
-#: Verbs of checks. The findings decide what follows.
+#: Verbs of checks. The findings of the check decide what follows.
 _CHECKING = _words(
     """
     review check verify validate confirm audit test run execute inspect find search scan detect
@@ -102,8 +102,8 @@ _THING = lazy_pattern(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: Objects that are texts about code, such as "a report" or "a list of ...". A request for such an
-#: object asks for an answer.
+#: Objects that are texts about code, such as "a report" or "a list of ...". Such an object is an
+#: answer, not a change.
 _ACCOUNT = lazy_pattern(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -111,8 +111,8 @@ _ACCOUNT = lazy_pattern(
     r"|roadmaps?)$",
     re.I,
 )
-#: Objects that programs receive. "Validate the input" asks for code that validates, but "validate
-#: the report" for a check.
+#: Objects that programs receive. "Validate the input" requests code that validates, but "validate
+#: the report" requests a check.
 _INPUT = lazy_pattern(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
 #: Matches words such as "if needed". Work with such words may end without a change.
 _DOUBTFUL = lazy_pattern(
@@ -130,19 +130,19 @@ _READ_ONLY = lazy_pattern(
     r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
     re.I,
 )
-#: Questions about a possible change. The intent is then unclear, because polite requests for a
-#: change have the same form.
+#: Questions about a possible change. The intent is unclear, because polite requests for a change
+#: have the same form.
 _MAYBE = lazy_pattern(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = lazy_pattern(r"(?:me|us)\b", re.I)
 _PRONOUN = lazy_pattern(r"(?:it|them|this|that|these|those)\b", re.I)
-#: Objects that are in no file, as in "Add 2 and 3", "update me on ...", or a text that the request
-#: contains.
+#: Objects that are in no file, as in "Add 2 and 3", "update me on ...", or a text within the
+#: request.
 _NO_FILES = lazy_pattern(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
 class _Kind(Enum):
     CHANGE = "change"
-    #: A repair or improvement. Whether it needs a change depends on what the worker finds.
+    #: A repair or an improvement. The worker's findings decide whether a change is needed.
     MENDING = "mending"
     MAYBE = "maybe"
     EXPLAIN = "explain"
@@ -181,16 +181,16 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text contains a request that is recognised, or words such as "if needed".
+    """True if the text contains a recognised request, or words such as "if needed".
 
-    A request in another language is not recognised.
+    Requests in other languages are not recognised.
     """
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the prompt without the introduction that the rule planner puts before each item."""
+    """Return the prompt without the introduction that the rule planner adds before each item."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]

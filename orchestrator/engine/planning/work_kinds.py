@@ -17,10 +17,10 @@ from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("work_kinds.toml")
-#: Maximum number of characters of a sentence that are read to find its kind.
+#: Maximum number of characters of a sentence that are searched for its kind.
 _MOST_READ = 1000
-#: Maximum number of characters of the request in each task's prompt. The shared context has the
-#: whole request.
+#: Maximum number of characters of the request that each task's prompt repeats. The shared context
+#: has the whole request.
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
 #: Matches where the object of a request ends.
@@ -36,7 +36,7 @@ _MADE_OF = lazy_pattern(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
 )
-#: Words that limit the work. A request with one of them is one task.
+#: Words that limit the work. A request with such a word is one task.
 _NARROWED = lazy_pattern(
     r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE
 )
@@ -49,7 +49,7 @@ class KindTask:
     prompt: str
     role: str | None = None
     needs: tuple[str, ...] = ()
-    #: Name of the layer whose technologies the task's title names.
+    #: Name of the layer whose technologies are named in the task's title.
     layer: str = ""
     only_if: str = ""
 
@@ -131,7 +131,7 @@ def is_technology(words: str) -> bool:
 
 
 def is_product(thing: str) -> bool:
-    """True for "a shop" or similar: a product with parts that can be created separately."""
+    """True for a product, such as "a shop", that has parts which can be created separately."""
     return bool(_table().product.search(thing))
 
 

@@ -35,14 +35,14 @@ class BackgroundPool:
     """A few threads that prepare attempts. Any thread may call.
 
     An attempt that is stopped before its launch is never launched. After the launch, only the
-    launcher can stop the attempt.
+    launcher can stop it.
     """
 
     def __init__(self) -> None:
         self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "background")
         self._lock = threading.Lock()
-        #: Attempts in preparation. The value is the attempt's exit if the attempt was stopped
-        #: during its preparation; otherwise None.
+        #: Attempts in preparation. The value is None, or the attempt's exit if the attempt was
+        #: stopped during its preparation.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
         #: Work that is delayed by a full disk.
@@ -83,8 +83,7 @@ class BackgroundPool:
     def later(self, work: Callable[[], None]) -> None:
         """Run work in a thread.
 
-        After ``close``, do nothing, because the next server finds the same work in the stored
-        state.
+        After ``close``, do nothing: the next server finds the same work in the stored state.
         """
         try:
             self._threads.submit(_logged, work)

@@ -1,4 +1,7 @@
-"""Clock of jobs. It does not jump if the machine's clock is changed, by hand or by the network."""
+"""The clock of jobs.
+
+A change of the machine's clock, by hand or by the network, does not affect it.
+"""
 
 import json
 import math
@@ -16,7 +19,7 @@ _MOST_BYTES = 1000
 def now() -> float:
     """Return the Unix time of this process's first call, plus the seconds since that call.
 
-    The seconds are monotonic, because a jump of the wall clock would end jobs too early or delay
+    The seconds are monotonic: a jump of the machine's clock would end jobs too early or delay
     retries. Time in which the machine sleeps counts as elapsed.
     """
     return _began()[0] + _elapsed()
@@ -26,8 +29,8 @@ def keep(path: Path, *, going_on: bool) -> bool:
     """Store the clock's start in a file, for the next server. Call this before ``now``.
 
     ``going_on``: True if jobs of the earlier server continue. The clock then continues from the
-    start that the earlier server stored, unless the machine was restarted since. Return True if
-    jobs continue although the machine was restarted.
+    start that the earlier server stored. After a restart of the machine, the clock starts again.
+    Return True if jobs continue although the machine was restarted.
     """
     boot = proc.boot_id()
     kept = _read(path) if going_on and boot else None
@@ -51,7 +54,7 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Return the time of the machine's start, by the wall clock at the first call.
+    """Return the time of the machine's start, computed from the machine's clock at the first call.
 
     The result is a cached list of one item, so that ``keep`` can replace the item.
     """

@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the first repetition. Each further pause is twice as long as the one before.
+#: Seconds until the first repetition. Each further pause is twice as long as the previous one.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -27,7 +27,7 @@ class _Wait:
 class SpaceWaits:
     """Work that waits until the disk has space. Any thread may call.
 
-    ``begin``: the function that runs the work in a thread.
+    ``begin`` runs the work in a thread.
     """
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
@@ -83,7 +83,7 @@ class SpaceWaits:
             with self._changed:
                 waits = [each for each in self._waits.values() if not each.is_tried]
                 if self._closed or not waits:
-                    # Set this while holding the lock, so that ``hold`` finds this thread running,
+                    # Do this while the lock is held. Then ``hold`` either finds this thread running
                     # or starts another one.
                     self._thread = None
                     return

@@ -1,4 +1,4 @@
-"""Settings of launches that all workers and gates of a server share, whatever their task is."""
+"""Settings of launches that all workers and gates of a server share."""
 
 import os
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class LaunchSettings:
     project_root: Path
     #: Directory with the ``orchestrator`` command.
     bin: Path
-    #: The environment of the server. Workers get only a part of it: see ``allowed_environment``.
+    #: The environment of the server. Workers get only a part of it (see ``allowed_environment``).
     environment: Mapping[str, str]
     workspace: Path
     grace_seconds: float
@@ -33,7 +33,8 @@ class LaunchSettings:
     orphan_timeout: float
     #: True if workers have no network, so that they cannot reach this server.
     offline: bool
-    #: The umask of workers and gates in the user's checkout; None: their files are private.
+    #: The umask of workers and gates in the user's checkout; None: the files that they create are
+    #: private.
     umask: int | None
     #: The server's own secrets. No log may contain them.
     secrets: tuple[str, ...]

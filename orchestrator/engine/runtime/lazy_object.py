@@ -10,7 +10,8 @@ T = TypeVar("T")
 def lazy(make: Callable[[], T]) -> T:
     """Return a proxy for the result of ``make``. The first use of an attribute calls ``make``.
 
-    Any thread may use the proxy. It has the object's methods and attributes, but not its class.
+    Any thread may use the proxy. The proxy has the object's methods and attributes, but not its
+    class.
     """
     return cast(T, _LazyObject(make))
 

@@ -36,7 +36,7 @@ def available_memory_bytes() -> int | None:
 def memory_pressure_percent() -> float | None:
     """Return the percentage of the last ten seconds in which a process waited for memory.
 
-    Return None if the kernel does not report it (Linux PSI).
+    The figure is Linux PSI. Return None if the kernel does not report it.
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -82,7 +82,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which a reading stays valid.
 FRESH_SECONDS = 0.5
-#: Seconds until the kernel's available memory includes a new worker's memory.
+#: Seconds until the kernel's figure of available memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
 #: Minimum number of free files in the workspace's file system. A worker creates a few.
@@ -101,7 +101,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Functions that read the machine's figures. They return None for an unknown figure."""
+    """Functions that read the machine's figures. A function returns None for an unknown figure."""
 
     memory: Callable[[], int | None] = available_memory_bytes
     pressure: Callable[[], float | None] = memory_pressure_percent
@@ -117,7 +117,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """A reserve of disk space, so that the last state can be written even on a full disk.
+    """A reserve of disk space, with which the last state can be written even on a full disk.
 
     ``hold`` and ``release`` are idempotent.
     """
@@ -130,8 +130,8 @@ class DiskReserve:
     def hold(self) -> None:
         """Allocate the reserve.
 
-        On a full disk, no reserve is allocated, and no error is raised: later writes report the
-        error.
+        If the disk is full, allocate nothing, and raise no error: later writes report the full
+        disk.
         """
         if self._held and self._path.exists():
             return
@@ -178,8 +178,8 @@ class Headroom:
     """Decides whether the machine has resources for further workers.
 
     Only one thread may call the methods; any thread may read ``paused``. The machine's figures are
-    read at most twice a second. A new worker's expected memory counts as used for some seconds,
-    because the figures do not include it yet.
+    read at most twice a second. They do not include a new worker's memory yet, so its expected
+    memory counts as used for some seconds.
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class Headroom:
 
         ``git_directories``: functions that return git's directory, or None until it is known. The
         sequence may grow. ``moved`` returns an error text if the workspace or git's directory was
-        moved; otherwise "". ``machines`` returns the machines of the cluster; it is None without a
+        moved; otherwise "". ``machines`` returns the machines of the cluster; None: there is no
         cluster.
         """
         self._machines = machines
@@ -211,19 +211,20 @@ class Headroom:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
-        #: Number of free descriptors at the latest reading, minus those of workers that have
-        #: started since. None: unknown.
+        #: Number of free descriptors at the latest reading, minus the descriptors of workers that
+        #: have started since. None: unknown.
         self._descriptors: int | None = None
         #: Memory that is reserved for recently started workers: (end of the reservation, bytes).
         self._expected: deque[tuple[float, int]] = deque()
-        #: Sum of the reserved bytes. Stored, because hundreds of workers may start in a second.
+        #: Sum of the reserved bytes. It is stored, because hundreds of workers may start in a
+        #: second.
         self._expected_bytes = 0
         self.paused = ""
         #: Name of the resource that is available again, for the log.
         self._again = ""
-        #: True if the reserve was released. It is reserved again when the disk has enough space.
+        #: True if the reserve was released. It is allocated again when the disk has enough space.
         self._gave_up_reserve = False
-        #: True if the latest turn held a worker back. Then the next check must come soon.
+        #: True if the latest turn delayed a worker. The next check must then come soon.
         self.held_back = False
 
     def room(self) -> Capacity:
@@ -238,12 +239,15 @@ class Headroom:
         )
 
     def worker_ended(self, agent: str, seconds: float) -> None:
-        """Record that a worker ended after ``seconds``. Its expected memory no longer counts."""
+        """Record that a worker ended after ``seconds``.
+
+        Its expected memory no longer counts as used.
+        """
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
-        # The reservation does not name its worker, so remove the oldest one of the same size. Some
-        # memory may then stay reserved too long, but no memory is released too early.
+        # The reservation does not name its worker, so remove the oldest reservation of the same
+        # size. Some memory may then stay reserved too long, but none is released too early.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]
@@ -345,7 +349,7 @@ class Headroom:
         )
 
 
-#: First and last port. They are below the ports that Linux uses for outgoing connections.
+#: First and last port. Both are below the ports that Linux uses for outgoing connections.
 FIRST, LAST = 20_000, 32_000
 #: Number of ports of one worker.
 SIZE = 10

@@ -52,7 +52,7 @@ class RunningProcesses:
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:
-        """Do nothing, because starts are recorded before they are attempted."""
+        """Do nothing: a start is recorded before it is attempted."""
 
     def begun(self, attempt_id: str, at: float) -> None:
         handlers = self._preloads.pop(attempt_id, None)

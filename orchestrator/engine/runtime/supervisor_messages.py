@@ -1,6 +1,6 @@
 """Messages to the supervisor's inbox.
 
-Every part that reports to the supervisor gets a ``Post``, which is the inbox's ``put``.
+Every part that reports to the supervisor gets a ``Post``: the inbox's method ``put``.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReturned:
-    """A preloaded launch was returned: no shim has begun it, and no shim will."""
+    """A preloaded launch was returned: no shim has begun it or will begin it."""
 
     key: WorkerKey
     attempt: int

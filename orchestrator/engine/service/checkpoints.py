@@ -21,7 +21,7 @@ _LIVES = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class CheckpointCalls:
-    """Checkpoints of workers. Each call raises RepositoryError for errors of git."""
+    """Use cases for checkpoints of workers. Each call raises RepositoryError for errors of git."""
 
     def __init__(
         self,
@@ -89,8 +89,8 @@ class CheckpointCalls:
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
         with kept.held(worker.key):
-            # Read the worker again, because an attempt may have begun since. From here on, an
-            # attempt waits until this call has ended.
+            # Read the worker again, because an attempt may have begun since the first read. From
+            # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
@@ -108,8 +108,8 @@ class CheckpointCalls:
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         with self._worktrees.checkpoints.held(worker.key):
-            # Read the worker again, because an attempt may have begun since. From here on, an
-            # attempt waits until this call has ended.
+            # Read the worker again, because an attempt may have begun since the first read. From
+            # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then update the list of the worker's files")
             files = self._worktrees.own_files(worker)
@@ -154,12 +154,14 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     """Return the checkpoint at which the branch is now; "" if ``same`` is empty.
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the branch's present
-    content. The checkpoint of the latest rollback is preferred, then the latest checkpoint.
+    content. If there are several, the checkpoint of the latest rollback is preferred, then the
+    latest checkpoint.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # Prefer other checkpoints to those saved by a rollback, which contain an earlier state.
+    # Prefer other checkpoints to the checkpoints that a rollback saved, because these contain an
+    # earlier state.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 

@@ -1,8 +1,8 @@
 """The use cases that land a job's result on the user's branch, and undo the landing.
 
 The command line calls them with and without a server. A landing is recorded on disk before git
-moves the branch. If this process ends before the landing's event is stored, ``recover`` stores the
-event.
+moves the branch. If this process ends before it has stored the landing's event, ``recover`` stores
+the event.
 """
 
 import logging
@@ -154,7 +154,7 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return a message with the reason why a job that is not completed has nothing to land.
+        """Return a message that a job has nothing to land, with the reason why it is not completed.
 
         Raise Incomplete if the job has changes to land.
         """
@@ -168,7 +168,8 @@ class LandingCalls:
     def _base_branch(self, job: Job) -> str:
         """Return the branch from which the root job started; "" if unknown.
 
-        If the root job continues an earlier job, this may be the earlier job's start branch.
+        If the root job continues an earlier job, this may be the branch from which that job
+        started.
         """
         seen: set[str] = set()
         found: Job | None = self._root_of(job)
@@ -180,7 +181,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a message that a completed job has nothing to land; "" if that is not certain.
+        """Return the message that a completed job has nothing to land; "" if this is not certain.
 
         A job has nothing to land if it changed nothing, or if its workers created files only in the
         user's checkout.
@@ -281,7 +282,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return a message that nothing can be landed, because a person excluded all changes.
+    """Return the message that nothing can be landed, because a person excluded all changes.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """
@@ -313,7 +314,7 @@ def _without_result(job: Job, error: NotFound) -> str:
 def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
     lost = [each for each in job.facts.lacking if not each.chosen]
     present = {each.worker_id for each in lost}.union(job.facts.taken)
-    # If a candidate succeeded, the result does not lack the other candidates of its task.
+    # If one candidate of a task succeeded, its other candidates are not missing in the result.
     done = {each.task_id for each in workers if each.status.succeeded}
     lacks = list(map(_loss, lost))
     for each in workers:

@@ -1,4 +1,4 @@
-"""The use cases for locks: leases of workers, and how people list and end leases."""
+"""The use cases for locks: workers acquire and release leases; people list and end leases."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
 class LockService:
-    """Implements the calls by which workers acquire leases, and people list and end leases.
+    """Implements the lock calls: workers acquire and release leases; people list and end leases.
 
     Changes run in the supervisor's thread, one after the other.
     """
@@ -46,8 +46,8 @@ class LockService:
     def is_decided(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
-        If the worker released its slot during the call, the leases are returned only after the
-        worker has a slot again.
+        If the worker released its slot during the call, the answer waits until the worker has a
+        slot again.
         """
         return call.decided and not (
             call.failure is None and self._supervisor.view.waits_for_slot(call.key)
@@ -56,7 +56,7 @@ class LockService:
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
         """Return the acquired leases, or None while the call waits. Raise the call's error.
 
-        ``final``: True if the client will not wait any longer.
+        ``final``: True if the client waits no longer.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
@@ -67,9 +67,9 @@ class LockService:
         self._supervisor.call(lambda scheduler, now: self._lock_calls.drop(call, now))
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End leases, all of the named leases or none of them.
+        """End the named leases: all of them or none.
 
-        A worker ends its own leases. A person ends leases of a worker. Raise NotFound or Forbidden.
+        A worker ends its own leases. A person ends leases of workers. Raise NotFound or Forbidden.
         """
         attempt = caller.attempt
         if attempt is not None:
@@ -104,7 +104,7 @@ class LockService:
     def leases_on(self, name: str) -> Sequence[LockLease]:
         """Return the leases on exactly this name.
 
-        Several leases exist if a worker and its descendants hold the lock.
+        There are several leases if a worker and its descendants hold the lock.
         """
         return [lease for lease in self._store.leases() if lease.name == name]
 

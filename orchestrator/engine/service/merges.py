@@ -30,7 +30,7 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Seconds for which a caller waits. A merge that takes longer continues.
+#: Maximum seconds for which a caller waits for a merge. A longer merge continues in the background.
 PATIENCE_SECONDS = 10.0
 
 
@@ -59,9 +59,9 @@ class MergeCalls:
         self._rewrite_report = rewrite_report
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        """Merge an ended job again. Return True if the merge has ended, and False if it still runs.
+        """Merge an ended job again. Return True if the merge has ended, or False if it still runs.
 
-        Raise Conflict if no merge is possible, and InvalidRequest if the choice names workers of
+        Raise Conflict if no merge is possible. Raise InvalidRequest if the choice names workers of
         other jobs.
         """
         job = self._access.workable(caller, job_id)
@@ -104,9 +104,9 @@ class MergeCalls:
     ) -> bool:
         """Select another candidate of a task, with the person's reason, and merge the job again.
 
-        Return True if the merge has ended, and False if it still runs. Raise NotFound for an
-        unknown task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise
-        Conflict if a selection is not possible.
+        Return True if the merge has ended, or False if it still runs. Raise NotFound for an unknown
+        task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise Conflict
+        if a selection is not possible.
         """
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
@@ -133,8 +133,8 @@ class MergeCalls:
 
         self._supervisor.call(action)
         if not has_worktree(worker):
-            # Without a worktree, nothing is merged. Only the reports change: they name the selected
-            # candidate.
+            # Without a worktree, nothing is merged. Only the reports change, because they name the
+            # selected candidate.
             self._rewrite_report(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())

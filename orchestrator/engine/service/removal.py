@@ -41,8 +41,8 @@ class RemovalCalls:
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the git refs that remain: they have work that no other ref has. Raise Forbidden if
-        the caller is a worker. Raise Conflict if the job is not a root job, is running, is being
+        Return the remaining git refs, with work that no other ref has. Raise Forbidden if the
+        caller is a worker. Raise Conflict if the job is not a root job, is running, is being
         merged, or is attached to a terminal.
         """
         self._check_removable(caller, job_id)
@@ -50,7 +50,7 @@ class RemovalCalls:
         self._removal.secure(job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            # No retry can start between this check and the removal of the job's rows.
+            # From this check until the job's rows are removed, no retry can start.
             if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
                 raise Conflict(f"job {job_id} is in use; nothing was removed; retry later")
 

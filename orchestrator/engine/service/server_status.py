@@ -1,4 +1,4 @@
-"""The use cases that show the server itself: its agents, its health, its counters."""
+"""The use cases that show the server itself: its agents, its health, and its statistics."""
 
 import threading
 import time
@@ -20,22 +20,22 @@ CHECK_SECONDS = 0.5
 
 
 class StoreProbe:
-    """Checks the store without waiting for a database that does not answer. Any thread may call.
+    """Checks the store, but does not wait for a database that does not answer. Any thread may call.
 
-    ``check`` raises StoreError. At most one thread runs it at a time.
+    ``check`` raises StoreError. At most one thread runs ``check`` at a time.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
         self._lock = threading.Lock()
-        #: The latest check, which may still run, and when it began, in monotonic seconds.
+        #: The latest check, which may still run, and the time of its start in monotonic seconds.
         self._latest: Future[None] | None = None
         self._begun = 0.0
         #: The result of the latest finished check: an error text, or "".
         self._known = ""
 
     def trouble(self) -> str:
-        """Return why the store cannot be used, or ""; within ``CHECK_SECONDS``."""
+        """Return why the store cannot be used, or "". Takes at most ``CHECK_SECONDS``."""
         with self._lock:
             if self._latest is None or self._latest.done():
                 latest: Future[None] = Future()
@@ -82,8 +82,8 @@ class ServerStatus:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, or "".
 
-        ``drain`` drains the named node if its second argument is True, and ends the drain
-        otherwise. It is None without a cluster.
+        ``drain`` gets a node's name, and True to drain the node, or False to end the drain. It is
+        None without a cluster.
         """
         self._supervisor = supervisor
         self._store = store
@@ -97,7 +97,10 @@ class ServerStatus:
         self._nodes, self._drain = nodes, drain
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
-        """Return counts over all jobs. Raise Forbidden for a caller that does not see all jobs."""
+        """Return statistics of all jobs.
+
+        Raise Forbidden for a caller that does not see all jobs.
+        """
         self._access.check_statistics(caller)
         stored = self._store.stats()
         return {
@@ -116,16 +119,18 @@ class ServerStatus:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         """Return the nodes of the cluster.
 
-        Raise NotFound for a worker, and Forbidden for another caller that does not see all jobs.
+        Raise NotFound for a worker. Raise Forbidden for any other caller that does not see all
+        jobs.
         """
         self._access.check_statistics(caller)
         return self._nodes()
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        """Start no more workers on a node of the cluster; if not ``drained``, start workers again.
+        """Drain a node of the cluster, so that no more workers start on it, or end the drain.
 
-        Idempotent. Running workers continue. The state survives restarts of the server. Raise
-        Forbidden without the scope admin, and NotFound, with the known names, for an unknown node.
+        Idempotent. Running workers continue. A drain survives restarts of the server. Raise
+        Forbidden without the scope admin. Raise NotFound, with the known names, for an unknown
+        node.
         """
         self._access.check_admin(caller, "nodes")
         if self._drain is None:
@@ -136,7 +141,7 @@ class ServerStatus:
         return self._drain(name, drained)
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name, with the reasons if it is unavailable."""
+        """Return every agent that a task can name, each with the reasons if it is unavailable."""
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
         return [with_login(each, seen.get(each.name)) for each in self._submission_builder.agents()]
 

@@ -26,9 +26,9 @@ from orchestrator.engine.service.worker_reports import WorkerReportCalls
 class Service:
     """The use cases, by subject: ``service.submissions.submit(caller, submission)``.
 
-    Each public method of a part is a use case. A method with a ``caller`` raises NotFound for an
-    object that the caller may not see. Methods that change an object raise Forbidden for an object
-    that the caller may see but not change.
+    Each public method of an attribute is a use case. A method with a ``caller`` raises NotFound for
+    an object that the caller may not see. Methods that change an object raise Forbidden for an
+    object that the caller may see but not change.
     """
 
     #: Find the caller to which a key belongs.
@@ -68,8 +68,8 @@ class Service:
 
     # Locks
 
-    #: A worker's locks: acquire, await, release them. For people: list locks and leases, and
-    #: release them.
+    #: For workers: acquire, wait for, and release locks. For people: list locks and leases, and end
+    #: leases.
     locks: LockService
 
     # Reports of workers

@@ -1,6 +1,6 @@
 """The use cases that accept work: a new job, and a retry of an ended job.
 
-Also selects the base of a new job: the commit from which its workers start.
+This module also selects the base of a new job: the commit from which its workers start.
 """
 
 import logging
@@ -90,7 +90,7 @@ class JobBases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the base commit of an accepted job with a ref.
+        """Protect the base commit of an accepted job by a ref.
 
         The ref is needed because the user may delete the branch that contains the commit.
         """
@@ -101,7 +101,7 @@ class JobBases:
             self._repository.point(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
             # Only log the error: git keeps commits without a ref for two weeks, and the first
-            # worker adds a ref.
+            # worker sets a ref.
             logger.warning(
                 "cannot create a ref for a job's base", extra={"job_id": job.id}, exc_info=True
             )
@@ -172,7 +172,8 @@ class SubmissionCalls:
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Store a job. Idempotent for the same Idempotency-Key.
 
-        Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; no job is stored then.
+        Raise Forbidden, InvalidRequest, Refused, Conflict, or Unavailable. After an error, no job
+        is stored.
         """
         self._access.check_change(caller)
         if submission.callback is not None:
@@ -242,7 +243,7 @@ class SubmissionCalls:
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
         """Return completed child jobs whose changes the calling worker discarded.
 
-        Only child jobs with the request fingerprint ``digest`` are returned.
+        ``digest``: the fingerprint of the request. Child jobs with another request are omitted.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
@@ -252,7 +253,7 @@ class SubmissionCalls:
         return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
     def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        # Check again inside the turn, because two calls with the same key may race.
+        # Check again inside the turn, because two calls with the same key may run at the same time.
         key, name = asked.submission.idempotency_key, asked.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():
@@ -287,7 +288,7 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        # After a move, a job would be stored in the wrong place.
+        # After a move, the job would be stored in the wrong place.
         if moved := self._moved():
             raise Unavailable(moved)
 

@@ -1,4 +1,4 @@
-"""Checks the answer of an agent that plans a job, and creates the job's tasks from it."""
+"""Checks the plan in the answer of a planner that is an agent, and creates the job's tasks."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder, check
 if TYPE_CHECKING:
     from orchestrator.schemas.agent_output.plan import Plan
 
-#: Usual maximum number of tasks, stated in a planner's prompt. The planner must confirm a plan with
-#: more than twice as many.
+#: Usual maximum number of tasks, as stated in a planner's prompt. A planner must confirm a plan
+#: with more than twice this number.
 USUAL_TASKS = 7
-#: Maximum characters of a request that is shown in a command. Longer requests, and requests with
-#: several lines, are not shown.
+#: Maximum number of characters of a request that a command shows. Longer requests, and requests
+#: with several lines, are not shown.
 _MOST_REQUEST = 200
 
 
@@ -62,10 +62,10 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Create a job's tasks from the plan of its planner, which has ended. Idempotent.
+        """Create a job's tasks from the plan of its ended planner. Idempotent.
 
-        If the plan is not valid, the rules create the tasks. If the request names the planner, the
-        job fails instead. Call this in the supervisor's turn.
+        If the plan is not valid, the rules create the tasks. But if the request names the planner,
+        the job fails. Call this method in the supervisor's turn.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -99,14 +99,14 @@ class AgentPlans:
 
 
 def _plan(text: str) -> "Plan":
-    # Imported when needed, because few jobs have planners.
+    # Import this when it is needed, because few jobs have planners.
     from orchestrator.schemas.agent_output.plan import plan_in
 
     return plan_in(text)
 
 
 def checked_plan(text: str) -> "Plan":
-    """Return the plan in an answer. Raise InvalidRequest if it cannot be run."""
+    """Return the plan in an answer. Raise InvalidRequest if the plan cannot run."""
     plan = _plan(text)
     tasks = plan.to_tasks()
     dag.check(tasks)

@@ -1,6 +1,6 @@
-"""Choice of the agents and gates of a job.
+"""Selects the agents and gates of a job.
 
-An agent does a task, plans the job, or reviews candidates. Gates are selected once, from the files
+An agent runs a task, plans the job, or reviews candidates. Gates are selected once, from the files
 of the commit from which the root job starts.
 """
 
@@ -26,7 +26,7 @@ from orchestrator.engine.planning.rule_planner import worth_planning
 class AgentChoice:
     """Selects agents for tasks, plans, and reviews.
 
-    The parameter ``refused`` of the methods names agents whose login failed recently.
+    The parameter ``refused`` of its methods: names of agents whose login failed recently.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class AgentChoice:
         name = self._agents.planner(config.planner, config.agent, refused)
         if name == "rules":
             return None
-        # The planner must be available here, even if it runs no task.
+        # The planner must be able to work on this machine, even if it runs no task.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # The plan's tasks are texts, so the job's agent must accept such a task.
+        # The tasks of the plan will be texts, so the job's agent must accept a text as task.
         self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
         return name
 
@@ -91,10 +91,11 @@ class AgentChoice:
         return names
 
     def _default_for(self, task: TaskSpec, name: str) -> str:
-        """Return the agent of a task that names none: ``name``, the job's agent, or ``auto``.
+        """Return the agent of a task that names no agent: ``name``, the job's agent, or ``auto``.
 
-        A command runs with ``auto``, and therefore with ``shell``, if the job's agent cannot run
-        commands. A plan of prompts and commands then needs no agent in each task.
+        If the job's agent cannot run commands, a task with a command gets ``auto``, and therefore
+        runs with ``shell``. A plan with prompts and commands then need not name an agent in each
+        task.
         """
         if not task.command or name == AUTO:
             return name
@@ -107,7 +108,7 @@ class AgentChoice:
         return name
 
     def with_reviewers(self, tasks: Sequence[TaskSpec], refused: Collection[str]) -> list[TaskSpec]:
-        """Return the tasks, with the name of an agent instead of ``auto`` in ``review``.
+        """Return the tasks, with ``auto`` in ``review`` replaced by the name of an agent.
 
         Raise UnknownAgent or InvalidRequest.
         """
@@ -138,7 +139,10 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job. Stored with the job, so that they do not change with the project."""
+    """The gates of a job.
+
+    They are stored with the job, so that they do not change when the project changes.
+    """
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
@@ -171,7 +175,7 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return the gates of a new job, and the commit that defines the gates of its tasks.
+        """Return the gates of a new job, and the commit whose files define the gates of its tasks.
 
         ``parent``: the worker that requests a child job.
         """
@@ -186,9 +190,9 @@ class GatePlans:
         return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, with the default gates of ``base`` if they are needed.
+        """Return the parent job's settings, with the default gates of ``base`` if they are missing.
 
-        The defaults are not needed if the parent job has a base or gates, or switched gates off.
+        They are not missing if the parent job has a base or gates, or switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
@@ -216,7 +220,7 @@ class GatePlans:
         )
 
     def of_checkout(self) -> tuple[Gate, ...]:
-        """Return the default gates for a job that starts from the user's checkout."""
+        """Return the default gates for a job that starts from the state of the user's checkout."""
         return self._found(self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:

@@ -1,4 +1,4 @@
-"""Job creation: turns a submission into a stored job, in the supervisor's thread."""
+"""Job creation: stores a submission as a job, in the supervisor's thread."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -61,8 +61,8 @@ def same_child(
 ) -> Job | None:
     """Return the worker's latest child job with the request fingerprint ``digest``, or None.
 
-    The child job must be unfinished or completed, and not stopped. ``discarded``: ids of child jobs
-    that do not count, because the worker discarded their results.
+    Only unfinished and completed child jobs are considered, unless they were stopped.
+    ``discarded``: ids of child jobs that are ignored, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
@@ -73,12 +73,12 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission, with all values that are determined before the supervisor stores it."""
+    """A submission with all values that are determined before the supervisor stores the job."""
 
     submission: Submission
     caller: Caller
     job_id: str
-    #: The tasks to run, given or planned.
+    #: The tasks to run, either given by the caller or planned.
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
@@ -109,8 +109,8 @@ class SubmissionBuilder:
         self._choice = AgentChoice(agents, roles, check_machine)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: What happens if a job has a cost cap and a model's price is unknown. True: the job is
-        #: rejected. False: the job stops after its first worker.
+        #: Decides about a job that has a cost cap, and whose model has an unknown price. True: the
+        #: job is rejected. False: the job stops after its first worker.
         self._refuses_unpriced = refuses_unpriced
         #: Returns True if a request asks to create or change something.
         self._asks_to_build = asks_to_build
@@ -125,9 +125,9 @@ class SubmissionBuilder:
         return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        """Add a job. Raise InvalidRequest or Refused; then no job is added.
+        """Add a job. Raise InvalidRequest or Refused. After an error, no job is added.
 
-        The rejection of a child job is recorded in the calling worker's own job.
+        If a child job is rejected, the rejection is recorded in the calling worker's own job.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         attempt = asked.caller.attempt
@@ -143,7 +143,7 @@ class SubmissionBuilder:
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """True if the agent uses a model; False if the agent is no longer in config.yaml."""
+        """True if the agent uses a model. Also False if config.yaml no longer has the agent."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
@@ -317,7 +317,7 @@ class SubmissionBuilder:
         )
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
-        """Return the remaining quota of a job: what a new worker of the job could use."""
+        """Return the remaining quota of a job, which a new worker of the job could use."""
         return admission.left_of(
             job,
             self._ceilings,
@@ -393,7 +393,7 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task uses ``workdir: project``, but the parent worker does not."""
+    """Raise InvalidRequest if a task uses ``workdir: project``, but its parent worker does not."""
     wanted = [task.id for task in tasks if task.works_in_project]
     if wanted and not parent.works_in_project:
         raise InvalidRequest(
@@ -419,7 +419,7 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    # The workers of all child jobs of a worker are numbered together.
+    # The workers of all child jobs of one worker are numbered together.
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 

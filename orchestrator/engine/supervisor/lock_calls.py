@@ -1,4 +1,4 @@
-"""Lock calls: requests of workers for leases.
+"""Lock calls: API calls by which workers request leases.
 
 The scheduler decides the order of the calls. The store grants or rejects each lease, because
 servers may share a store. Only the supervisor's thread may use this module.
@@ -28,7 +28,7 @@ from orchestrator.core.text.formatting import listed
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the server requests a lease again that another server of the store holds.
+#: Seconds until the server requests a lease again that a worker of another server holds.
 RETRY_SECONDS = 1.0
 
 
@@ -46,7 +46,7 @@ class LockCall:
     answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str]
-    #: Done after a waiting call was decided, and the decision was stored. For a call that is
+    #: Completed when a waiting call was decided, and the decision was stored. For a call that is
     #: decided at once, the future stays pending.
     settled: Future[None] = field(default_factory=Future)
 
@@ -63,10 +63,10 @@ class LockCalls:
     def __init__(self, scheduler: Scheduler, store: Store) -> None:
         self._scheduler = scheduler
         self._store = store
-        #: Waiting calls, by lock entry. Others only read it.
+        #: Waiting calls, by lock entry. Other classes only read them.
         self.waiting: dict[LockEntry, LockCall] = {}
-        #: Time of the next request to the store; None if only workers of this server hold the
-        #: locks. Others only read it.
+        #: Time of the next request to the store; None if all blocking locks belong to workers of
+        #: this server. Other classes only read it.
         self.retry_at: float | None = None
 
     def restore(self) -> None:
@@ -105,8 +105,8 @@ class LockCalls:
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
         """Return the call's leases, or None if the caller must call again.
 
-        After None, the call keeps its place in the queue for a while. Raise the call's error if it
-        failed. With ``final``, withdraw a call without leases, and raise Locked.
+        After None, the call keeps its place in the queue for some seconds. Raise the call's error
+        if it failed. With ``final``, withdraw a call that has no leases yet, and raise Locked.
         """
         call.answered = True
         if call.failure is not None:
@@ -133,11 +133,12 @@ class LockCalls:
     def release(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
         """Release the attempt's leases on ``names``, and return ``names``.
 
-        Raise NotFound if the attempt has no lease on one of the names. Then no lease is released.
+        If the attempt has no lease on one of the names, release nothing and raise NotFound.
         """
         self._scheduler.view.check_current(attempt)
         key = attempt.key
-        # Accept a lease that only the store or only the scheduler still has, so that both end it.
+        # Accept a lease that only the store or only the scheduler still has, so that both remove
+        # it.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
         missing = [name for name in names if name not in held]
@@ -156,7 +157,7 @@ class LockCalls:
     def turn(self, now: float) -> list[Callable[[], None]]:
         """Grant free locks to the ``waiting`` calls.
 
-        Return callbacks to run after the turn has been stored.
+        Return callbacks to call after the turn has been stored.
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None
@@ -177,7 +178,7 @@ class LockCalls:
             try:
                 self._decide(call, now)
             except StoreError:
-                # The call keeps waiting. Other calls must not fail because of this error.
+                # The call keeps waiting. Other calls must not fail because of this call's error.
                 logger.exception("cannot store a lease")
                 self.retry_at = now + RETRY_SECONDS
         return any(call.decided for call in due)

@@ -1,6 +1,6 @@
-"""Creates the outbox's entries for a change: selects the events and the endpoints that get them.
+"""Creates the outbox entries for a change: selects the events, and the endpoints that get them.
 
-Nothing is stored or sent here.
+This module stores and sends nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,8 @@ from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
 from orchestrator.core.scheduler.view import SchedulerView
 
-#: Topic of each kind of event. An event with NEEDS_YOU is reported only if the job needs a person.
+#: Topic of each kind of event. An event with the topic NEEDS_YOU is reported only if the job waits
+#: for a person.
 _TOPICS: Mapping[EventKind, Topic] = {
     EventKind.JOB_STARTED: Topic.JOB_STARTED,
     EventKind.JOB_ENDED: Topic.JOB_ENDED,
@@ -128,7 +129,7 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 
 
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-    """Keep only the first entry with the topic NEEDS_YOU for each endpoint and job.
+    """Return the entries, but only the first NEEDS_YOU entry for each endpoint and job.
 
     Many workers may fail in one turn, and one message is enough. Entries with other topics stay.
     """

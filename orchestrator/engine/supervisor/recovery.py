@@ -1,6 +1,6 @@
-"""Recovery after a restart.
+"""Recovery: continues attempts after a restart of the server.
 
-Adopts running attempts, reads the exit records of ended attempts, and declares the others lost.
+Adopts running attempts, reads the exit records of ended attempts, and declares all others lost.
 """
 
 import logging
@@ -24,10 +24,10 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-#: Why all attempts of the server's machine ended without a record.
+#: Reasons why all attempts on the server's machine ended without an exit record.
 RESTARTED = "the machine was restarted during the attempt"
 REPLACED = "the server's machine was lost during the attempt"
-#: Maximum number of a worker's attempts in a row that never begin and yet use no retry.
+#: Maximum number of attempts in a row of one worker that never begin and do not count as retries.
 MOST_NEVER_BEGAN = 3
 
 
@@ -59,10 +59,10 @@ def take_up(
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims. The ends of all other attempts are reported at
-    once, so their gates may start before this call returns.
+    once. Therefore, their gates may start before this call returns.
 
-    ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
-    ``REPLACED``); these attempts then use no retry. ``break_lock`` is called once for each attempt
+    ``cut_off``: why the attempts on the server's machine ended without a record (``RESTARTED`` or
+    ``REPLACED``). Such ends do not count as retries. ``break_lock`` is called once for each attempt
     on this machine, with the path of its exit record.
     """
     for attempt in found:
@@ -100,7 +100,7 @@ def _take_up(
     cut_off: str,
 ) -> None:
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
-    # The stored worker does not have the number of a preloaded attempt yet.
+    # The stored worker does not yet have the number of a preloaded attempt.
     worker = replace(worker, attempt=attempt.number)
     name, record = attempt.id, workspace.exit_record(worker, attempt.number)
     attempts.adopt(worker)
@@ -117,7 +117,7 @@ def _take_up(
             if never_began and scheduler.view.is_preloaded(worker.key):
                 is_free = False  # The scheduler counts no retry for a preloaded attempt.
             else:
-                # The supervisor makes the retry free if the cause is in FREE_RETRY.
+                # If the cause is in FREE_RETRY, the supervisor does not count the retry.
                 is_free = (never_began and not _never_begins(worker)) or (
                     is_cut_off and exit.cause not in FREE_RETRY
                 )
@@ -132,7 +132,7 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
 
-    In that case, the next attempt uses a retry, so that a worker that removes its own files is not
+    If so, the next attempt counts as a retry, so that a worker that removes its own files is not
     retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()

@@ -63,22 +63,23 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds for which a caller waits for the loop, before the call fails with a retry message. Less
-#: than the timeouts of clients, which otherwise would not get the message.
+#: Maximum seconds for which a caller waits for the loop. The call then fails with a message to
+#: retry. The time is shorter than the timeouts of clients, so that clients get this message.
 CALL_TIMEOUT_SECONDS = 20.0
 #: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
-#: Events gather in this time, so that one transaction stores the ends of several workers. Short
-#: enough that shims do not run out of launches.
+#: Events gather in this time, so that one transaction stores the ends of several workers. The time
+#: is so short that shims do not run out of launches.
 GATHER_SECONDS = 0.01
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
 _UNSAVED = "cannot save the state, so no worker starts: %s"
 _STOPPING = "the server is stopping, or has failed; retry later"
-#: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
-#: at once.
+#: Seconds until the first repetition of a failed save. Short, because a lost connection may be
+#: restored at once.
 FIRST_RETRY_SECONDS = 0.02
-#: Seconds for which changes are collected before observers get them. Waking a thread for each
-#: change would delay the thread that stores the next change, because both need the interpreter.
+#: Seconds for which changes are collected before observers get them. If each change woke the
+#: observers' thread, this would delay the thread that stores the next change, because both threads
+#: need the interpreter.
 PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
@@ -90,7 +91,8 @@ class Publisher:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Change | None] = SimpleQueue()
-        #: Observers, each with the part of a change without which it is not called.
+        #: Observers. The second value is the field of a change that must have values for the
+        #: observer.
         self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()
@@ -102,7 +104,7 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver queued changes, then end."""
+        """Deliver the queued changes, then end the thread."""
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -125,7 +127,7 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Announce that a change is about to be stored. Then call ``publish`` or ``withdraw``."""
+        """Announce that a change is about to be stored. ``publish`` or ``withdraw`` must follow."""
         self._announced += 1
 
     def publish(self, change: Change) -> None:
@@ -136,7 +138,7 @@ class Publisher:
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until observers have received all stored changes. Return False after the timeout.
+        """Wait until observers have received all stored changes. Return False after a timeout.
 
         The publisher's own thread must not call this method.
         """
@@ -177,7 +179,10 @@ class Publisher:
 
 
 def merged(changes: Sequence[Change]) -> Change:
-    """Merge changes into one. If several changes store the same row, the latest comes last."""
+    """Merge changes into one change.
+
+    If several changes store the same row, the latest row comes last.
+    """
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
@@ -185,7 +190,7 @@ def merged(changes: Sequence[Change]) -> Change:
 
 
 class EventSource(Protocol):
-    """The launcher as a source of events for the inbox. Contracts: see ``Launcher``."""
+    """The launcher, as a source of events for the inbox. For the contracts, see ``Launcher``."""
 
     def listen(self, seconds: float | None) -> bool: ...
 
@@ -211,7 +216,7 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # The waiting thread needs no wake-up for a message of its own, because it checks the queue
+        # The waiting thread does not have to be woken for its own message: it checks the queue
         # next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
@@ -220,9 +225,9 @@ class Inbox(Generic[T]):
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
         ``gather_seconds``: if no item is queued, first let the launcher's events gather, until this
-        many seconds have passed since the previous call took events. The work that the caller did
-        since then is part of this time, because a busy machine delays that work. The gathering ends
-        early if another thread puts an item into the queue.
+        many seconds have passed since the previous call took events. The time includes the caller's
+        work since the previous call, which is slower on a busy machine. The gathering ends early if
+        another thread puts an item into the queue.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -264,7 +269,7 @@ class Supervisor:
         outbox: Outbox,
     ) -> None:
         self._scheduler = scheduler
-        #: The state, for reading. See ``SchedulerView`` for what other threads may read.
+        #: The state, for reading. ``SchedulerView`` states what other threads may read.
         self.view: Final = scheduler.view
         self._outbox = outbox
         self._lock_calls = lock_calls
@@ -277,9 +282,9 @@ class Supervisor:
         self._headroom = headroom
         self._inbox = inbox
         self._stopping = threading.Event()
-        #: Why the loop has ended early; empty if it has not.
+        #: Why the loop has ended early; empty if it runs or was stopped.
         self._failure = ""
-        #: Why the latest change cannot be stored; empty once it is stored.
+        #: Why the latest change cannot be stored; empty if it was stored.
         self.store_trouble = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -296,7 +301,7 @@ class Supervisor:
     def fail(self, why: str) -> None:
         """End the loop, and answer all calls with ``why``. Do not wait for the loop's end.
 
-        If the loop cannot store its changes, it does not try again.
+        If the loop cannot store its changes, it does not repeat the attempt.
         """
         self._failure = why
         self._stopping.set()
@@ -315,7 +320,9 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API, which shows that its preloaded launch has begun.
+        """Record that a worker has called the API.
+
+        The call shows that its preloaded launch has begun.
 
         The record is needed because the worker may call before the shim reports the start.
         """
@@ -341,7 +348,7 @@ class Supervisor:
             ) from None
 
     def _run(self) -> None:
-        # The first turn needs no message, because recovery may have left decisions to make.
+        # The first turn starts without a message, because recovery may have left decisions to make.
         items: list[Message] = []
         while True:
             try:
@@ -389,7 +396,7 @@ class Supervisor:
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue(start) for start in starts}
         change = self._scheduler.take_changes()
-        # Most jobs have no receiver.
+        # Skip this for most jobs, which have no receiver.
         if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
             change = self._outbox.with_entries(change, self._scheduler.view)
         self._save(change)
@@ -407,10 +414,12 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass a message to the scheduler. Return the call to make after the turn has been stored.
+        """Pass a message to the scheduler.
 
-        For a ``Call``, it answers the caller. For a ``JobMerged``, it requests the job's reports.
-        For other messages, it does nothing.
+        Return a function to call after the turn has been stored.
+
+        For a ``Call``, the function answers the caller. For a ``JobMerged``, it requests the job's
+        reports. For other messages, it does nothing.
         """
         match item:
             case AttemptEnded():
@@ -438,10 +447,10 @@ class Supervisor:
         return lambda: None
 
     def _take_merge(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Record the end of a merge. Return the call to make after the turn has been stored.
+        """Record the end of a merge. Return a function to call after the turn has been stored.
 
-        The call requests the job's reports. If the merge rejected branches and their workers are
-        retried, the call does nothing: another merge follows the retries.
+        The function requests the job's reports. If the merge rejected branches, and their workers
+        are retried, it does nothing, because another merge follows the retries.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
@@ -455,8 +464,8 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             self._headroom.worker_ended(view.workers[ended.key].agent, now - attempt.started_at)
             if ended.exit.cause in FREE_RETRY:
-                # The retry is free. A full disk does not cause endless retries, because starts
-                # pause at the next check of the disk.
+                # The retry does not count. A full disk cannot cause endless retries, because no
+                # worker starts after the next check of the disk.
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
@@ -480,7 +489,8 @@ class Supervisor:
     def _save(self, change: Change) -> None:
         """Store the changes of a turn, before any of its commands is executed.
 
-        If storing fails, wait and repeat. Raise StoreError if the server stops first.
+        If storing fails, wait and repeat. Raise StoreError if the server stops before the changes
+        are stored.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
@@ -490,7 +500,7 @@ class Supervisor:
             except StoreError as error:
                 logged, self.store_trouble = self.store_trouble, error.message
                 if self.store_trouble != logged:
-                    # An unreachable database is no bug, so its line needs no traceback.
+                    # An unreachable database is not a bug, so the log needs no traceback.
                     trace = not isinstance(error, StoreAway)
                     logger.error(_UNSAVED, self.store_trouble, exc_info=trace)
                 self._headroom.store_failed()

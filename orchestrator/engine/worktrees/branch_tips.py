@@ -1,6 +1,7 @@
 """Branch heads of ended workers, with the results of their child jobs merged in.
 
-Also rewrites branches, to remove secrets, files that are never committed, and rejected attempts.
+This module also rewrites branches, to remove secrets, files that are never committed, and rejected
+attempts.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,7 @@ class BranchTips:
             return tip
         if not self._repository.contains(tip, began):
             # The child job started from a snapshot of the worker's uncommitted files. The branch
-            # lacks this commit, so join it first.
+            # lacks this snapshot, so merge it first.
             words = of_job(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.join(tip, began, words, merger_of(job))
         message = of_child_job(worker_id, job.id)
@@ -89,7 +90,7 @@ class BranchTips:
     ) -> Merge:
         """Merge two commits by the job's strategy.
 
-        ``union``: True if the added lines of both sides may be kept with the strategy ``auto``.
+        ``union``: True to allow that the strategy ``auto`` keeps the added lines of both sides.
         """
         strategy = job.config.merge_strategy
         return self._repository.merge(
@@ -107,8 +108,8 @@ def without_secrets(
 ) -> str:
     """Squash a worker's commits, if the scan for secrets found a secret in an attempt.
 
-    Otherwise a secret that a later commit removed would remain in the merged history. Return the
-    new branch head. The checkpoints keep the former head. Idempotent.
+    Without this, a secret that a later commit removed would remain in the merged history. Return
+    the new branch head. The checkpoints keep the former head. Idempotent.
     """
     is_refused = any(SECRETS in failure.gates for failure in worker.failures)
     if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
@@ -128,7 +129,7 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Squash the commits of an attempt, if they contain files that are never committed.
 
-    Otherwise these files would remain in the merged history. If one of the commits is a merge,
+    Without this, these files would remain in the merged history. If one of the commits is a merge,
     nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
     Idempotent.
     """
@@ -151,7 +152,7 @@ def without_refused(
 ) -> str:
     """Squash the commits of rejected attempts into the commit of the worker's present attempt.
 
-    Only the rejected attempts directly before the present attempt count. Return the new branch
+    Only rejected attempts that directly precede the present attempt count. Return the new branch
     head. Idempotent.
     """
     first = _first_refused(worker)

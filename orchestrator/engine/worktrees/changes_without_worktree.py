@@ -1,4 +1,4 @@
-"""Finds the changes of workers without a worktree: in the project, or in their own directories."""
+"""Finds the changes of workers without a worktree, in the project and in their own directories."""
 
 import json
 import logging
@@ -33,8 +33,9 @@ MOST_SOUGHT = 10_000
 #: Directories that tools fill. They are not searched.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
-#: Name of the file with the project's state before an attempt. It is next to the attempt's exit
-#: record, so that the next server can compare. Earlier changes of the user are not the worker's.
+#: Name of the file with the project's state before an attempt. The file is next to the attempt's
+#: exit record, so that a later server can compare states. Earlier changes of the user do not count
+#: as the worker's.
 _NAME = "{}.project.json"
 
 
@@ -78,7 +79,7 @@ class ChangesWithoutWorktree:
     def watch(self, worker: Worker) -> None:
         """Record the project's state before an attempt that works in another directory.
 
-        An error is only logged, except a lack of disk space.
+        An error is only logged. But if the disk is full, raise the error.
         """
         try:
             self.begin(worker)
@@ -108,7 +109,7 @@ class ChangesWithoutWorktree:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Mark the files that other, concurrent workers may have changed.
+        """Mark the files that other workers, which ran at the same time, may have changed.
 
         A removed file is marked, too, because the time of its removal is unknown.
         """
@@ -129,14 +130,14 @@ class ChangesWithoutWorktree:
     def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
         """Return the promised files that were removed after the end of an attempt that wrote them.
 
-        A file counts as removed if neither the project nor a directory of the worker or of the
-        ``others`` has it. Files that existed before the worker began are omitted, because their
+        A file counts as removed if it is neither in the project, nor in a directory of the worker
+        or of the ``others``. Files that existed before the worker began are omitted, because their
         removal is a visible change of the project. An error is only logged.
         """
         missing = worker.delivery.missing if worker.delivery else task.writes
 
         def exists(path: str) -> bool:
-            # Lazily, because a job may have thousands of workers.
+            # This is a generator, because a job may have thousands of workers.
             homes = (self._workspace.worker_directory(each) for each in chain([worker], others))
             places = chain([str(self.project)], homes)
             return any(any(_existing_paths(each, normalized(path))) for each in places)
@@ -159,10 +160,10 @@ class ChangesWithoutWorktree:
     ) -> Changes:
         """Return the changes of a worker without a worktree: in its directory and in the project.
 
-        ``before``: the earlier files of the directory. ``builds``: True if the agent's work is to
-        change files. If it is False, files in the directory belong to the result only if the
-        project has no git. Changes in the project are found only if its state was recorded at the
-        start.
+        ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
+        work is to change files. Otherwise, files in the directory belong to the result only if the
+        project has no git. Changes in the project are found only if the project's state was
+        recorded at the start.
         """
         now = self._workspace.snapshot(worker, task.writes)
         try:
@@ -198,8 +199,8 @@ class ChangesWithoutWorktree:
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        The values are empty if the project's state was not recorded. ``reports``: names of files to
-        move out of the project, because they are the worker's report.
+        If the project's state was not recorded, the values are empty. ``reports``: names of the
+        worker's reports, which are moved out of the project.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -223,14 +224,14 @@ class ChangesWithoutWorktree:
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
-        ``place``: the directory to search. "" means the project, where a file from before the
-        worker's start counts as missing. A link to a file that is not in the directory counts as
-        missing, too.
+        ``place``: the directory to search; "" means the project. In the project, a file from before
+        the worker's start counts as missing. A link to a file that is not in the directory counts
+        as missing, too.
         """
         top = place or str(self.project)
         if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
-        # Use the file system's clock, because the files' times come from it.
+        # Use the clock of the file system, because the files' times come from this clock.
         began = _changed_at(self._path(worker, 1))
         found = [*_existing_paths(top, normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.

@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the worktree, and another commit of its ignored files. After a failure,
-the decision to roll back is stored first. The rollback runs when the next attempt opens the
-worktree. That attempt's first checkpoint shows that the rollback is done.
+A checkpoint consists of two commits: the worktree, and its ignored files. After a failure, the
+decision to roll back is stored first. The rollback runs when the next attempt opens the worktree.
+The first checkpoint of the next attempt shows that the rollback is done.
 """
 
 import logging
@@ -26,9 +26,9 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: Part of the names of checkpoints that were saved before a person's rollback: ``2-left-1``.
+#: Part of the name of a checkpoint that was saved before a person's rollback, as in ``2-left-1``.
 LEFT = "-left-"
-#: Part of the names of checkpoints that were saved before a rebase that an attempt did not finish.
+#: Part of the name of a checkpoint from before a rebase that an attempt did not finish.
 REBASED = "-rebased"
 
 
@@ -44,8 +44,7 @@ class CheckpointPlace:
 class Checkpoints:
     """The checkpoints of all workers.
 
-    A caller that opens, rolls back, or removes a worker's worktree must lock the worker with
-    ``held``.
+    Lock a worker with ``held`` before you open, roll back, or remove its worktree.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -73,9 +72,8 @@ class Checkpoints:
     def begin(self, place: CheckpointPlace, is_new: bool, fold: Callable[[str], str]) -> None:
         """Run a pending rollback. Then create the checkpoint before the attempt.
 
-        ``is_new``: True if the worktree was just created. ``fold`` adds the results of child
-        jobs to a commit. A rollback keeps these results, because completed child jobs do not run
-        again.
+        ``is_new``: True if the worktree was just created. ``fold`` adds the results of child jobs
+        to a commit. A rollback keeps these results, because completed child jobs do not run again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -86,7 +84,7 @@ class Checkpoints:
         if present:
             self._save(place, before(worker.attempt), "")
         else:
-            # The worktree is new, so it has no changes beyond its branch.
+            # The worktree is new, so it contains no changes that its branch lacks.
             commit = self.repository.tip(place.branch)
             self._point(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
@@ -94,10 +92,11 @@ class Checkpoints:
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
         """Create the checkpoint after an attempt. Idempotent.
 
-        ``tip``: the branch head, a commit that must already have the attempt's changes; "" if the
-        changes could not be committed. The checkpoint then has the files that git can add.
+        ``tip``: the branch head, which must already contain the attempt's changes; "" if the
+        changes could not be committed. With "", the checkpoint has the files that git can add.
 
-        ``interrupted``: the branch head before a rebase that the attempt began and did not finish.
+        ``interrupted``: the branch head from before a rebase that the attempt began and did not
+        finish.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         if not any(_is_later(name, worker.attempt) for name in present):
@@ -123,7 +122,7 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save on a ref the changes that a rollback removes, because no person has seen them."""
+        """Save the changes that a rollback removes on a ref, because no person has seen them."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
@@ -172,7 +171,10 @@ class Checkpoints:
     # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Return the commits of a worker's checkpoints by name, except the checkpoint ``start``."""
+        """Return the commits of a worker's checkpoints, by name.
+
+        The checkpoint ``start`` is omitted.
+        """
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -181,7 +183,7 @@ class Checkpoints:
         return _named(self.repository.tips(ignored_prefix), ignored_prefix)
 
     def new_ignored(self, worker: Worker) -> Sequence[str]:
-        """Return the ignored files that the worker's attempts created, and that are saved."""
+        """Return the saved ignored files that the worker's attempts created."""
         found = self._ignored_of(worker)
         kept = found.get(after(worker.attempt))
         return self.repository.new_ignored(kept, found.get(before(1), "")) if kept else ()
@@ -201,7 +203,7 @@ class Checkpoints:
     # -- rollbacks ------------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """Roll a worker back to a checkpoint. Its present state is saved first.
+        """Roll a worker back to a checkpoint. The worker's present state is saved first.
 
         No attempt of the worker may be running.
         """
@@ -230,8 +232,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
-    rollback, shows that the rollback is done or obsolete.
+    ``present``: the worker's checkpoints. If they include a checkpoint of a later attempt, or of a
+    person's later rollback, the rollback is done or obsolete.
     """
     for failure in reversed(worker.failures):
         if any(_overtakes(name, failure.attempt) for name in present):

@@ -1,8 +1,8 @@
 """Conflict resolution: further attempts of workers, in which an agent resolves conflict markers.
 
-The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt uses
-one of the worker's retries. A file that still has markers is not resolved. If the attempt failed or
-changed nothing, the branch head from before the attempt is merged.
+The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt
+counts as a retry of the worker. A file that still has markers is unresolved. If the attempt fails
+or changes nothing, the branch head from before the attempt is merged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ from orchestrator.core.text.formatting import cut
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     """Merge the job's result so far into the worker's branch, with conflict markers.
 
-    ``sent``: the commit of that result. Return the attempt's start commit.
+    ``sent``: the commit of the job's result so far. Return the attempt's start commit.
     """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
@@ -41,7 +41,7 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 def own_tip(repository: Repository, worker: Worker) -> str:
     """Return the worker's branch head.
 
-    If an attempt did not resolve all conflicts, return the branch head from before that attempt.
+    If an attempt did not resolve all conflicts, return the branch head from before this attempt.
     """
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
@@ -50,11 +50,11 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     """Return the conflicting files that still have markers.
 
-    After an attempt that failed or changed nothing, these are all conflicting files.
+    If the attempt failed or changed nothing, return all conflicting files.
     """
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
-    # A crash may leave one of the refs without the other.
+    # After a crash, one of the two refs may be missing.
     if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
@@ -62,7 +62,8 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     return repository.unresolved(own, sent, tip)
 
 
-#: Maximum number of characters in a prompt: of all places together, and of a single text.
+#: Maximum number of characters in a prompt: of all conflicting places together, and of a single
+#: text.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 

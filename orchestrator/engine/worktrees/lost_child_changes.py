@@ -1,4 +1,4 @@
-"""Finds changes of child jobs that a parent worker received, and later lost or discarded."""
+"""Finds changes of child jobs that a parent worker got, and later lost or discarded."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -64,7 +64,7 @@ class LostChildChanges:
         base, result = results[child_id].base, results[child_id].result
         others = [f"{each.base}..{each.result}" for each in results.values()]
         others.remove(f"{base}..{result}")
-        # The worker's commit when it started the child job, and the worker's start.
+        # The worker's commit when it started the child job, and the worker's start commit.
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
@@ -91,7 +91,8 @@ class LostChildChanges:
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.
 
-        The worker then decided which changes to keep, for example none with ``git merge -s ours``.
+        With this merge, the worker decided which changes to keep. For example, ``git merge -s
+        ours`` keeps none.
         """
         commit = worker.delivery.commit if worker.delivery else ""
         return bool(commit) and self._repository.contains(commit, result)

@@ -19,13 +19,13 @@ from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: Subdirectory of a worker's directory. It has promised files and new sources that git ignores, and
-#: large uncommitted files.
+#: Subdirectory of a worker's directory, for promised files and new sources that git ignores, and
+#: for large uncommitted files.
 SAVED = "files"
 #: Maximum number of files that are saved individually.
 MOST_SAVED = 1000
-#: Directories with files that builds, tests, and package managers create, in addition to those of
-#: ``is_foreign``.
+#: Directories with files that builds, tests, and package managers create. These are in addition to
+#: the directories of ``is_foreign``.
 _OUTPUT = frozenset(
     {
         *("target", "out", "obj", "coverage", "htmlcov", "tmp", "temp", "test-results"),
@@ -51,7 +51,7 @@ class Promises:
         """Find promised paths that a worktree lacks, and save promised files that git ignores.
 
         All changes of the worktree must be committed. A path that the worker removed does not count
-        as missing. A link to a file that is not in the worktree does. Idempotent. Raise
+        as missing. A link to a file outside the worktree counts as missing. Idempotent. Raise
         RepositoryError or OSError.
         """
         if not task.writes:
@@ -83,7 +83,7 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save files that are not committed, if no command can create them again. Idempotent.
+        """Save files that are not committed and that no command can create again. Idempotent.
 
         Return ``held`` with the outcome for each file.
         """
@@ -118,7 +118,7 @@ def _has_file(path: str) -> bool:
 
 
 def is_hollow(directory: str, path: str) -> bool:
-    """True if a path is a link whose file is not in ``directory``, and so not in the result."""
+    """True if a path is a link to a file that is not in ``directory``, and so not in the result."""
     whole = f"{directory}/{path}"
     return os.path.islink(whole) and not is_inside(whole, directory)
 

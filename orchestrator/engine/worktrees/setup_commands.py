@@ -1,4 +1,7 @@
-"""Commands that prepare a worktree, once, before the worker starts or the first gate runs there."""
+"""Commands that prepare a worktree.
+
+They run once, before the worker or the first gate starts in it.
+"""
 
 import os
 from hashlib import sha256
@@ -25,7 +28,7 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """The setup commands, run as a gate to get a log, a timeout, and containment."""
+        """The setup commands as a gate. As a gate, they get a log, a timeout, and containment."""
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:
@@ -48,7 +51,7 @@ class Setup:
 def _mark_of(worktree: str) -> Path | None:
     """Return the path of the file that shows that the setup has run.
 
-    Return None if a worker has removed the worktree's link to the repository.
+    Return None if a worker has removed the link from the worktree to its repository.
     """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")

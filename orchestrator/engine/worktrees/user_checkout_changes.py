@@ -1,4 +1,4 @@
-"""Changes in the user's own checkout since the first worker of a job began."""
+"""Finds changes in the user's own checkout since the first worker of a job began."""
 
 import json
 import os
@@ -29,14 +29,15 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 #: Name of the file in a root job's directory with the state before the job.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
-#: Name of the file, next to `checkout.json`, with the states before and after each change.
+#: Name of the file next to `checkout.json` with the states before and after each change.
 AFTER = "checkout-changes.json"
-#: Name of the file that exists from the end of a run of the job until its next attempt. Changes in
-#: the meantime are the user's.
+#: Name of a file that exists from the end of a job's run until the job's next attempt. Changes in
+#: this time are the user's.
 AT_REST = "checkout-at-rest"
-#: The key for the whole configuration in files of earlier versions.
+#: In files of earlier versions: the key for the whole configuration.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
-#: A file system stores the time of the kernel's last tick, which may be this many seconds ago.
+#: Maximum seconds by which the time of a file is too early: a file system stores the time of the
+#: kernel's last tick.
 TICK_SECONDS = 0.05
 #: Seconds after which an existing lock counts as leftover. Git holds a lock only briefly.
 LEFT_SECONDS = 1.0
@@ -82,21 +83,21 @@ class UsersCheckout:
             kept = {name: seen for name, seen in before.items() if name not in users}
             adopted = {name: state[name] for name in users if name in state}
             replace_file(path, json.dumps({**kept, **adopted}).encode())
-            # ``changes`` reads logs of refs from this time on.
+            # From this time on, ``changes`` reads the logs of refs.
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (directory / AT_REST).unlink(missing_ok=True)
 
     def _previous_end(self, root_id: str) -> Mapping[str, str | None]:
-        """Return the changed entries with their values at the end of the previous run.
+        """Return the changed entries, with their values at the end of the previous run.
 
-        A value is None if the entry did not exist.
+        The value of an entry that did not exist is None.
         """
         directory = self._workspace.job_directory(root_id)
         noted = object_in(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
         return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
 
     def restore_git_files(self, root_id: str) -> Sequence[str]:
-        """Restore files of the repository that git needs, if a worker broke them.
+        """Restore files that git needs, if a worker broke them.
 
         Return all repairs of this job tree so far, as text.
         """
@@ -108,7 +109,7 @@ class UsersCheckout:
         Without this check, a worker could make git ignore conflicts.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
-        # The state is missing if the job began with an earlier server. Then report no change.
+        # The state is missing if an earlier server began the job. In this case, report no change.
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
@@ -120,10 +121,11 @@ class UsersCheckout:
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
         """Return the changes since the recorded state, and the present state for ``changed_files``.
 
-        Call this at the end of a run. Changes that the user made between runs are omitted.
+        Call this at the end of a run. Changes that the user made between runs are omitted. A change
+        names its author if git's logs show the author. The present state is None if no state was
+        recorded.
 
-        A change names its author if git's logs show the author. The present state is None if no
-        state was recorded. The states before and after the changes are stored for ``restore``.
+        The states before and after the changes are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
@@ -146,7 +148,7 @@ class UsersCheckout:
         """Return the entries that differ from the recorded state, and the whole present state.
 
         An entry is a ref or a file of the checkout, with its present value. Lock files of a running
-        git command do not count as different.
+        git command are ignored.
         """
         state = self._repository.checkout_state()
         found = _different(before, state)
@@ -166,8 +168,8 @@ class UsersCheckout:
     ) -> dict[str, float]:
         """Return the files that differ from the recorded state and were written after ``since``.
 
-        The key is the path from the top of the checkout, the value the time of the change. Ignored
-        files are omitted. ``state``: the present state, if it is known; see ``changes``.
+        The keys are paths from the top of the checkout, the values the times of the changes.
+        Ignored files are omitted. ``state``: the present state from ``changes``; None if unknown.
         """
         before, now = self._before(root_id), self._repository.checkout_files(state)
         if not before or now is None:
@@ -189,7 +191,7 @@ class UsersCheckout:
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
-        # A worker may have replaced the file, for example with a pipe. Then every change is
+        # A worker may have replaced the file, for example by a pipe. In this case, every change is
         # reported.
         return object_in(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
@@ -206,7 +208,7 @@ def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[s
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Return the workers whose attempts ran at the time ``at``, each once."""
+    """Return the workers whose attempts ran at the time ``at``. No worker occurs twice."""
     found = (each.worker_id for each in attempts if _ran(each, at))
     return list(dict.fromkeys(found))
 
@@ -219,7 +221,10 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time). For a removed file, use its directory's time."""
+    """Return when a file changed (Unix time).
+
+    For a removed file, return the time of its directory.
+    """
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

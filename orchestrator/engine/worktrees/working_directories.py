@@ -73,7 +73,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     Return the new start commit:
 
     - Without a conflict: ``start`` with the same result merged in.
-    - After a conflict that no agent resolves: ``start``. The branch is unchanged, too.
+    - After a conflict that no agent resolves: ``start``. The branch stays unchanged.
     - After a conflict that the next attempt resolves: the job's result so far. The branch then has
       conflict markers.
 
@@ -108,7 +108,8 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
 logger = logging.getLogger(__name__)
 
-#: Suffix of the name of a directory with the project's programs. It is outside of the worktree.
+#: Suffix of the name of a directory with the project's programs. The directory is outside of the
+#: worktree.
 PROGRAMS = ".programs"
 #: Maximum number of files that are listed individually.
 MOST_FILES = 10_000
@@ -116,14 +117,15 @@ MOST_FILES = 10_000
 REPORT_NAMES = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
-#: Minimum pause in seconds between two updates of a worker's branch from its node, and the pause as
-#: a multiple of the time that an update takes.
+#: Minimum pause between two updates of a worker's branch from its node: in seconds, and as a
+#: multiple of the time that an update takes.
 REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
-#: Maximum number of times that a child job's result is added to files that change at that time.
+#: Maximum number of attempts to add a child job's result to files that change at the same time.
 MOST_TRIES = 6
 
-#: Holds the worktree of a running worker on a node with its own file system; None if the server has
-#: the worker's files. The second argument: True to wait for a disconnected node.
+#: Returns the worktree of a running worker on a node with its own file system, and holds it;
+#: returns None if the server has the worker's files. The second argument: True to wait for a
+#: disconnected node.
 HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
@@ -140,7 +142,7 @@ class WorkerWorktree:
     cwd: str
     branch: str
     #: The branch head when the attempt began; empty if unknown. The next field is the worker's
-    #: start.
+    #: start commit.
     before: str
     start: str
     tools: Tools = field(default_factory=Tools)
@@ -152,17 +154,18 @@ class Changes:
     files: tuple[str, ...]
     #: True if the latest attempt created or changed files.
     changed: bool
-    #: Damage of the worktree by the worker, as text; None if the worker has a plain directory.
+    #: Damage of the worktree that the worker caused, as text; None if the worker has a plain
+    #: directory.
     faults: tuple[str, ...] | None = None
     #: Size of the changes, by which candidates are compared; None if the worker is no candidate.
     size: ChangeSize | None = None
-    #: True if an attempt changed files, even if it only removed files.
+    #: True if an attempt changed files. A removal of files counts as a change.
     has_work: bool = False
     #: Promised paths that do not exist. The next field has promised files that git ignores and that
     #: were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
-    #: New sources that git ignores and that were saved. They are no change of the result.
+    #: New sources that git ignores and that were saved. They do not count as changes of the result.
     ignored_sources: tuple[str, ...] = ()
     #: Files of the checkout, or of the project, that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
@@ -170,7 +173,7 @@ class Changes:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Workers of dependencies whose changes the worker's start lacks, because they conflict.
+    #: Workers of dependencies whose changes the worker's start lacks because of a conflict.
     omitted: tuple[str, ...] = ()
     #: The worker's branch head.
     commit: str = ""
@@ -229,9 +232,9 @@ class Worktrees:
         """Return the base for a worker's child job; empty if none of its tasks requests a worktree.
 
         The base is the present state of the worker's worktree, with uncommitted work. If the worker
-        has no worktree, the base of the worker's job is returned. If that job has no base, the
-        present commit of the project is returned. Raise Unavailable if the worktree is on a node
-        that cannot be reached, or if the worker is ending there.
+        has no worktree, it is the base of the worker's job. If this job has no base, it is the
+        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
+        reached, or if the worker is ending on such a node.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -244,7 +247,7 @@ class Worktrees:
     def refresh(self, worker: Worker) -> None:
         """Update the branch of a running worker from its node, if the node has its own file system.
 
-        Does nothing for some seconds after the previous call. Never raises: after an error, the
+        For some seconds after a call, further calls do nothing. Never raises: after an error, the
         branch has an earlier state.
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
@@ -284,7 +287,8 @@ class Worktrees:
     def open(self, assignment: Assignment) -> WorkerWorktree:
         """Open the worker's worktree. Idempotent.
 
-        A further attempt continues from the previous attempt, or from the checkpoint of a rollback.
+        A further attempt continues from the files of the previous attempt, or from the checkpoint
+        of a rollback.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
@@ -298,9 +302,10 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
-        """Mark omitted dependencies. For a further attempt, add earlier commits and conflicts.
+        """Return the assignment for an attempt in a worktree.
 
-        Raise RepositoryError.
+        Omitted dependencies are marked. For a further attempt, earlier commits and conflicts are
+        added. Raise RepositoryError.
         """
         results = assignment.dependency_results
         names = [each.worker_id for each in results.values()]
@@ -346,9 +351,9 @@ class Worktrees:
         )
 
     def with_tools(self, worktree: WorkerWorktree) -> WorkerWorktree:
-        """Return a copy of ``worktree`` with the project's programs that the worktree has now.
+        """Return a copy of ``worktree``, with the project's programs that are installed in it now.
 
-        The setup commands may have installed some of them.
+        The setup commands may have installed some of these programs.
         """
         return replace(worktree, tools=self._tools(worktree.directory))
 
@@ -378,7 +383,7 @@ class Worktrees:
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        # Changes that conflict are omitted; ``omitted`` names them.
+        # The merge omits changes that conflict; ``omitted`` names them.
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
@@ -395,7 +400,7 @@ class Worktrees:
         depends. Raise RepositoryError.
         """
         if len(dependencies) < 2:
-            # A single dependency has nothing to conflict with.
+            # The changes of a single dependency cannot conflict.
             return ()
         start = self._repository.tip(start_ref(worker))
         tips = [self._repository.tip(branch_of(worker.root_id, each)) for each in dependencies]
@@ -412,7 +417,7 @@ class Worktrees:
     def bring_result(
         self, job: Job, parent: Worker, began: str, result: str, branch: str
     ) -> Brought | None:
-        """Add a child job's result to the files of the parent worker, which waits for it.
+        """Add a child job's result to the files of the parent worker that waits for the child job.
 
         ``began``: the child job's base. ``branch``: the full name of the result's branch. Return
         None if the worker has no worktree. If the result conflicts, no part of it is added.
@@ -422,10 +427,10 @@ class Worktrees:
         for _ in range(MOST_TRIES):
             with self._on_node(parent, True) as held:
                 if held is None and brought is not None:
-                    # Since the previous round, no attempt of the worker has begun on a node.
+                    # No attempt of the worker has begun on a node since the previous round.
                     return brought
                 if held is not None and not held.fetch():
-                    # Try again: the server then has the files of the ended attempt.
+                    # Repeat this, because the server then has the files of the ended attempt.
                     continue
                 now = self._snapshot(parent)
                 if not now:
@@ -452,7 +457,7 @@ class Worktrees:
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
-        """Commit the attempt's changes, in whatever state the agent left the worktree.
+        """Commit the attempt's changes, whatever the state of the worktree is.
 
         Idempotent.
         """
@@ -547,9 +552,9 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
-        """Undo changes of gates, if the attempt was closed before.
+        """Undo changes of gates, if the attempt is closed a second time.
 
-        An attempt is closed a second time if the server ended while gates ran.
+        An attempt is closed a second time if the server ended while its gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
@@ -577,7 +582,7 @@ class Worktrees:
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """True if a person has committed on the worker's branch since its last attempt."""
+        """True if a person has committed on the worker's branch since the worker's last attempt."""
         last = worker.delivery.commit if worker.delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
 
@@ -612,7 +617,7 @@ class Worktrees:
         found: set[str] = set()
         for child in self.children(worker):
             made = set(self._repository.touched(child.base, child.result))
-            # Without a worktree, start and head are empty: then all changes are those of child
+            # Without a worktree, start and head are empty. Then all changes are those of child
             # jobs.
             made -= set(self._repository.touched(start, child.base)) if start else set()
             found |= made - (set(self._repository.touched(child.result, tip)) if tip else set())
@@ -633,14 +638,14 @@ class Worktrees:
         return child_results(self._repository.tips(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the job tree's spare worktrees, whose files later worktrees could reuse."""
+        """Remove the job tree's spare worktrees, which later worktrees could reuse."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
         """Remove an ended worker's worktree. Its branch still has the content. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
-            # ``attach`` removes the worktree at its own end.
+            # The command ``attach`` removes the worktree when it ends.
             if not self._opened_worktrees.is_due(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):

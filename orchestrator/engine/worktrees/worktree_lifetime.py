@@ -18,8 +18,7 @@ from orchestrator.core.model.states import GitUse
 from orchestrator.core.ports import Agents, Change, Workspace
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
-#: Name of the worktree in a worker's directory. The directory itself has the worker's input and
-#: output.
+#: Name of the worktree in a worker's directory. The worker's input and output are next to it.
 NAME = "worktree"
 
 
@@ -88,9 +87,9 @@ class BaselineWorktrees(Protocol):
 
 
 class OpenedWorktrees:
-    """Records the attempt for which each worker's worktree was opened last.
+    """Records, for each worker, the attempt for which its worktree was opened last.
 
-    Any thread may call, but must lock the worker first (``Checkpoints.held``).
+    Any thread may call, but must first lock the worker (``Checkpoints.held``).
     """
 
     def __init__(self) -> None:
@@ -100,7 +99,7 @@ class OpenedWorktrees:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if the worktree must still be removed, because no later attempt has opened it."""
+        """True if the worktree must be removed now, because no later attempt has opened it."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:
@@ -110,8 +109,8 @@ class OpenedWorktrees:
 class WorktreeRemoval:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    An observer of stored changes. Failed removals are repeated when the job ends. A later retry
-    creates the worktree again from its branch.
+    This class is an observer of stored changes. If a removal fails, it is repeated when the job
+    ends. A later retry creates the worktree again from its branch.
     """
 
     def __init__(
@@ -130,11 +129,12 @@ class WorktreeRemoval:
     def __call__(self, change: Change) -> None:
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                # Without a site, an earlier server may have left a worktree.
+                # There is no site, but an earlier server may have left a worktree.
                 gates = gates_directory(self._workspace, event.root_id)
                 if self._baselines.sites or gates.is_dir():
                     self._baselines.drop(event.root_id)
-        # Looking for the worktree of each of many short workers would delay the scheduler.
+        # Do not search for the worktrees of many short workers, because this would delay the
+        # scheduler.
         has_worktrees = {
             job_id: self._has_worktrees(job_id)
             for job_id in {worker.job_id for worker in change.workers}
@@ -162,6 +162,9 @@ class WorktreeRemoval:
 
 
 def _is_done(worker: Worker) -> bool:
-    """True if the worker has finally ended; False after a lost attempt, which may still run."""
+    """True if the worker has finally ended.
+
+    False after a lost attempt, because it may still run.
+    """
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

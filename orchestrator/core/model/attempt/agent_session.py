@@ -28,7 +28,7 @@ class Session:
     model: str = ""
     #: The latest attempt that used the session.
     attempt: int = 0
-    #: True if that attempt resumed the session; False if it began the session.
+    #: True if the attempt resumed the session; False if it began the session.
     resumed: bool = False
     #: The checkpoint with the worker's files at the session's end; empty without a worktree.
     checkpoint: str = ""
@@ -45,9 +45,9 @@ class SessionStart(StrEnum):
     RESUME = "resume"
 
 
-#: For each cause of an attempt's end (the name of a row in ``core.outcome.failure_classifier``):
-#: True if the next attempt resumes the session. False if the files may be damaged, or the same
-#: failure was repeated.
+#: True if the next attempt resumes the session, by the cause of the previous attempt's end (a row
+#: of ``core.outcome.failure_classifier``). False if the files may be damaged, or if the same
+#: failure occurred twice.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     FEEDBACK: True,
@@ -62,15 +62,15 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting, or a limit stopped the attempt, and a person has changed this cause since.
+    #: A key, a setting, or a limit stopped the attempt. A person has changed it since.
     "refused": True,
     LOGIN: True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,
     "unknown": False,
-    # An attempt that ended for these causes ran nothing and has no session of its own. The next
-    # attempt therefore resumes the earlier session.
+    # With these causes, the attempt ran nothing and has no session. The next attempt resumes the
+    # earlier session.
     "never ran": True,
     "tool not started": True,
     "not started": True,
@@ -101,7 +101,7 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to another checkpoint than the session's."""
+    """True if the worker's files were restored to a checkpoint other than that of the session."""
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.final_text import FinalText
 
-#: Maximum number of characters of a rejected answer that are repeated to the agent.
+#: Maximum number of characters of a rejected answer that the next attempt gets.
 MOST_REPEATED = 4000
 
 
@@ -68,7 +68,7 @@ class Exit:
 
     @property
     def stop_was_asked(self) -> bool:
-        """True if a caller requested the stop, or the server stopped.
+        """True if a caller or the server's shutdown requested the stop.
 
         False if another process sent the signal that ended the attempt.
         """
@@ -76,7 +76,7 @@ class Exit:
 
 
 class ErrorClass(StrEnum):
-    """Kind of an agent's error, which decides if a retry can help."""
+    """Kind of an agent's error, which decides whether a retry can help."""
 
     NONE = ""
     #: The agent's key or login failed, or is missing.
@@ -122,8 +122,8 @@ class Usage:
     partial: bool = False
 
 
-#: Unknown usage. All results share this value, because creating a ``Usage`` takes as long as
-#: creating the rest of a short result.
+#: Unknown usage. All results share this value, because a new ``Usage`` takes as long as the rest of
+#: a short result.
 NO_USAGE = Usage()
 
 
@@ -140,9 +140,11 @@ class PromptSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorktreeState:
-    #: Faults of the worktree, as text. All of them were repaired so that changes could be saved.
+    #: Faults of the worktree, as text. All faults were repaired, so that the changes could be
+    #: saved.
     faults: tuple[str, ...] = ()
-    #: True if the attempt left a conflict in git unresolved, and its changes have the markers.
+    #: True if the attempt left an unresolved conflict in git, so that its changes contain conflict
+    #: markers.
     has_conflicts: bool = False
 
 
@@ -200,8 +202,8 @@ class Evidence:
     def with_rejected(self, kind: str, why: str) -> "Evidence":
         """Return the evidence of an attempt whose answer was rejected.
 
-        ``kind``: what the agent answered, such as "plan". The output repeats the answer, because
-        it is shown to the next attempt.
+        ``kind``: what the agent answered, such as "plan". The returned output contains the answer,
+        so that the next attempt gets it.
         """
         answer = self.output[:MOST_REPEATED].strip() or "(nothing)"
         return replace(

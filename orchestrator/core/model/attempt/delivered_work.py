@@ -1,7 +1,7 @@
 """Delivered work of an attempt: its changes, compared with what its task asks for.
 
-Promised files are files that the task must create. Side work is git objects that an agent created
-itself: branches, worktrees, stash entries, and repositories.
+Promised files are files that the task must create. Side work consists of git objects that an agent
+created itself: branches, worktrees, stash entries, and repositories.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,9 +35,9 @@ class HeldBackRule(StrEnum):
 
     @property
     def is_of_a_file(self) -> bool:
-        """True if the rule applies to single files only.
+        """True if the rule applies only to single files, not to directories.
 
-        The product saves these files, because no command recreates them.
+        The product saves such files, because no command can recreate them.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
@@ -53,8 +53,8 @@ class HeldBack:
     size: int = 0
     #: True if the file is saved in `files/` of the worker's directory.
     saved: bool = False
-    #: True if the agent had committed the file, and its commits were replaced by one commit without
-    #: the file.
+    #: True if the agent had committed the file. Its commits were then replaced by one commit
+    #: without the file.
     folded: bool = False
     #: True if commits of the worker still have the file.
     in_history: bool = False
@@ -102,7 +102,8 @@ class SideWorkKind(StrEnum):
     DELETED = "deleted"
 
 
-#: Kinds that are only saved, because their content is already merged, or was discarded on purpose.
+#: Kinds of side work that are saved, but not merged: their content is already merged, or was
+#: discarded on purpose.
 _SAVED_ONLY = (SideWorkKind.NESTED, SideWorkKind.SUBMODULE, SideWorkKind.DELETED)
 
 
@@ -113,7 +114,7 @@ class SideWork:
     kind: SideWorkKind
     #: The agent's name for the object: a branch, a directory, a message, or a path.
     name: str
-    #: The ref with the work; empty: it is merged into the worker's branch.
+    #: The ref with the work; empty: the work is merged into the worker's branch.
     ref: str = ""
     #: The worker's attempt that created the object; 0 if unknown (results of earlier versions).
     attempt: int = 0
@@ -166,7 +167,8 @@ def merge_of(ref: str, *, is_stash: bool) -> str:
 BUILDING_ROLES = frozenset(
     {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
 )
-#: Roles whose work is their output. Files that a plan names for such a task are not promised.
+#: Roles whose work is their output. For such a task, files that a plan names are not promised
+#: files.
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
@@ -189,18 +191,18 @@ class DeliveredWork:
 
     #: True if files differ from the worker's start, or were saved.
     changed: bool
-    #: True if the worker fails without a change: its task promises files, its role builds, or its
-    #: text clearly asks for a change.
+    #: True if the worker fails without a change, because its task promises files, its role builds,
+    #: or its text clearly asks for a change.
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the worker's final text while its child jobs run. After their end, the worker is
-    #: judged, and the field is None.
+    #: Kind of the worker's final text while its child jobs run. None after their end, when the
+    #: worker is judged.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
-    #: Promised files and new sources that git ignores: the result lacks them. They are saved in
-    #: ``files/`` of the worker's directory.
+    #: Promised files and new sources that the result lacks because git ignores them. They are saved
+    #: in ``files/`` of the worker's directory.
     saved: tuple[str, ...] = ()
     #: Absolute paths of files outside the worktree or directory that the agent changed.
     outside: tuple[str, ...] = ()
@@ -210,10 +212,10 @@ class DeliveredWork:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Workers of dependencies whose changes the worker's start lacks, because they conflict with
-    #: those of another dependency.
+    #: Workers of dependencies whose changes are missing at the worker's start, because they
+    #: conflict with the changes of another dependency.
     omitted: tuple[str, ...] = ()
-    #: True if a person has since committed on the worker's branch: no gate judged that commit.
+    #: True if a person has committed on the worker's branch since. No gate judged that commit.
     by_hand: bool = False
     #: The branch head at the end of the attempt.
     commit: str = ""
@@ -230,7 +232,7 @@ class DeliveredWork:
 
     @property
     def is_in_doubt(self) -> bool:
-        """True if nothing was changed, and it is unknown if the task required a change."""
+        """True if nothing was changed, and it is unknown whether the task required a change."""
         return not (self.changed or self.expected or self.intent is Intent.ANSWER)
 
     @property
@@ -256,9 +258,9 @@ def omitted_in_words(workers: Sequence[str]) -> str:
 
 
 def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:
-    """Return the delivered work, including files that child jobs changed after the worker's end.
+    """Return the delivered work, plus files that child jobs changed after the worker's end.
 
-    ``files`` None: the child jobs changed no file.
+    ``files``: the files that the child jobs changed; None if they changed no file.
     """
     missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
     changed = delivery.changed or files is not None
@@ -280,8 +282,8 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
     """True if the task requires a change, so that a worker without a change fails.
 
-    A task without ``writes`` requires a change only if ``is_agent`` is True, and the role's work is
-    a change of files.
+    If ``writes`` is empty, this is true only if ``is_agent`` is True and the role's work is a
+    change of files.
     """
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 

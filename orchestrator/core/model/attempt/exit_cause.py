@@ -6,7 +6,7 @@ from enum import StrEnum
 class ExitCause(StrEnum):
     """Cause of an attempt's end in ``exit.json``. The values never change their meaning."""
 
-    #: ``EndedBy`` is specific enough.
+    #: No further cause: ``EndedBy`` is specific enough.
     NONE = ""
     #: The server stored the attempt, and ended before the attempt started.
     NEVER_BEGAN = "never_began"
@@ -22,21 +22,22 @@ class ExitCause(StrEnum):
     PAUSED = "paused"
     #: The attempt's shim received a signal from an unknown sender.
     SIGNAL = "signal"
-    #: No server had run for ``workers.orphan_timeout`` seconds. Stored by its former name.
+    #: No server had run for ``workers.orphan_timeout`` seconds. The stored value is the cause's
+    #: former name.
     ORPHAN_TIMEOUT = "orphan_lease"
-    #: The attempt's lease has ended. Its launch named the file of the lease.
+    #: The attempt's lease expired. Only a launch that names a lease file has a lease.
     LEASE_ENDED = "lease_ended"
     #: The attempt's node was lost, so the worker's end is unknown.
     NODE_LOST = "node_lost"
     #: The attempt's shim was killed, so the worker's end is unknown.
     SHIM_DIED = "shim_died"
-    #: The attempt's shim was killed, and the existing exit record lacked the shim's secret.
+    #: The attempt's shim was killed, and the exit record that exists lacks the shim's secret.
     RECORD_FORGED = "record_forged"
 
 
 #: Causes with which the attempt ran nothing.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})
-#: Causes that are not the worker's fault. The next attempt does not count as a retry.
+#: Causes for which the worker is not responsible. The next attempt does not count as a retry.
 FREE_RETRY = frozenset(
     {ExitCause.NO_ROOM, ExitCause.ORPHAN_TIMEOUT, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
 )

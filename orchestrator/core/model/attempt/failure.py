@@ -19,11 +19,11 @@ def after(attempt: int) -> str:
     return f"{attempt}-after"
 
 
-#: These constants are causes of failures, and names of rows in ``core.outcome.attempt_outcome``.
-#: NO_CHANGES: the worker had to change files, but changed none or reported that it did not do the
-#: work.
+#: The constants below are causes of failures, and names of rows in
+#: ``core.outcome.attempt_outcome``. NO_CHANGES: the worker had to change files, but changed none,
+#: or reported that it did not do the work.
 NO_CHANGES = "no_changes"
-#: The worker changed no file, because it waits for an answer that will not come.
+#: The worker changed no file, because it waits for an answer that no person will give.
 ASKED = "asked"
 #: A gate blocks the worker's changes.
 GATES = "gates"
@@ -44,8 +44,7 @@ NOT_STARTED = "tool not started"
 class FailureKind(StrEnum):
     #: A temporary cause: a rate limit, a lost process, a timeout.
     TRANSIENT = "transient"
-    #: The worktree is broken, or its files are incomplete, so that no attempt can continue from
-    #: its state.
+    #: The worktree is broken, or its files are incomplete. No attempt can continue from its state.
     CORRUPTED_STATE = "corrupted_state"
     #: The worker's changes are wrong, or a retry would fail in the same way.
     LOGIC_ERROR = "logic_error"
@@ -69,10 +68,10 @@ class RetryStrategy(StrEnum):
     RETRY_CURRENT = "retry_current"
     #: Roll back to the checkpoint before this attempt.
     ROLLBACK_LAST = "rollback_last"
-    #: Roll back to the last good checkpoint (``WorkerResult.good``), or to the worker's start if no
-    #: checkpoint is good.
+    #: Roll back to the last good checkpoint (``WorkerResult.good``). If there is none, roll back to
+    #: the worker's start.
     ROLLBACK_SAFE = "rollback_safe"
-    #: No further attempt without a person. The caller is notified.
+    #: No further attempt, unless a person requests one. The caller is notified.
     ESCALATE = "escalate"
 
 
@@ -106,18 +105,18 @@ class Failure:
     strategy: RetryStrategy
     #: Why this strategy was selected, as text.
     reason: str
-    #: Estimate, from 0 to 1, that kind and strategy fit; a constant of the table.
+    #: Estimate, from 0 to 1, that kind and strategy are right; a constant of the table.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
-    #: Name of the row in the classification table, which is equal for similar failures.
+    #: Name of the row in the classification table. Similar failures have the same row.
     cause: str = ""
     #: The checkpoint from which the next attempt starts; empty: from this attempt's state.
     checkpoint: str = ""
     #: The checkpoint with this attempt's changes; empty without a worktree.
     kept: str = ""
-    #: True if the next attempt starts without the changes of this attempt. Then only the checkpoint
-    #: ``kept`` has them.
+    #: True if the next attempt starts without the changes of this attempt. They are then only in
+    #: the checkpoint ``kept``.
     undone: bool = False
 
     def payload(self) -> Mapping[str, object]:

@@ -9,19 +9,19 @@ from enum import StrEnum
 
 from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 
-#: Characters that are read at the beginning of a text, and at its end.
+#: Number of characters that are read at the beginning and at the end of a text.
 HEAD_CHARACTERS = 600
 TAIL_CHARACTERS = 1500
 #: A text with more characters counts as a report, even if its last sentence is a question.
 REPORT_CHARACTERS = 1500
-#: Number of sentences at the end that may contain the question.
+#: Number of sentences at the end of a text that are searched for a question.
 LAST_SENTENCES = 3
 QUESTION_CHARACTERS = 300
 
 
 class FinalText(StrEnum):
     ANSWER = "answer"
-    #: The text ends with a question that need not be answered.
+    #: The text ends with a question that no person has to answer.
     OFFER = "offer"
     #: The agent waits for an answer before it begins.
     QUESTION = "question"
@@ -37,7 +37,7 @@ def _any(*patterns: str) -> re.Pattern[str]:
     return lazy_pattern("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
 
 
-#: Code and quoted text. Neither has the agent's own words.
+#: Code and quoted text. They are ignored, because they are not the agent's own words.
 _QUOTED = lazy_pattern(
     r"^(```|~~~).*?(?:^\1[^\n]*$|\Z)|^>[^\n]*$|`[^`\n]*`|\"[^\"\n]{0,200}\"", re.M | re.S
 )
@@ -142,8 +142,8 @@ _NOTHING_TO_DO = _any(
     r"\bdéjà (?:implémentée?|présente?|en place)\b|\bya (?:existe|está implementad[oa])\b",
     r"已经?(?:存在|实现)|すでに(?:実装|存在)|\bуже (?:реализован|существует)",
 )
-#: Phrases that report the agent's own work. With one of them, "already" does not mean that the
-#: agent did nothing.
+#: Phrases that report the agent's own work. In a text with such a phrase, "already" does not mean
+#: that the agent did nothing.
 _DID = _any(
     r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
     r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
@@ -189,7 +189,10 @@ def final_text(text: str) -> FinalText:
 
 
 def question_of(text: str) -> str:
-    """Return the question at the end of a text, in one line; the last sentence if there is none."""
+    """Return the question at the end of a text, in one line.
+
+    If there is none, return the last sentence.
+    """
     sentences = _sentences(_own_words(text))
     asking = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]
     asking = asking or [each for each in sentences[-LAST_SENTENCES:] if _asks(each)]

@@ -1,7 +1,7 @@
-"""The ``needs`` of a job: actions of a person that the job waits for. Pure.
+"""The ``needs`` of a job: what a person must do for the job. Pure.
 
-Each need follows from one job or one worker alone, so the store can save its kind in the row of
-this job or worker.
+Each need follows from one job or one worker alone. Therefore the store can save the need's kind in
+the row of this job or worker.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,11 +28,11 @@ class NeedKind(StrEnum):
     #: The result lacks changes of a worker. Another attempt of the worker, or a person's decision
     #: about a conflict, can add them.
     CONFLICT = "conflict"
-    #: The job has reached a limit, and asks if it may continue.
+    #: The job has reached a limit, and asks whether it may continue.
     LIMIT = "limit"
     #: A task waits for a person's answer.
     QUESTION = "question"
-    #: A worker ended because it waits for an answer to its question.
+    #: A worker ended because it waits for a person's answer to its question.
     ASKED = "asked"
     #: The login of an agent failed.
     LOGIN = "login"
@@ -99,7 +99,10 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 
 
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
-    """Return the needs of several jobs, each with its workers of tasks with needs."""
+    """Return the needs of several jobs.
+
+    Each job comes with its workers of tasks that may have needs.
+    """
     return [need for job, workers in found for need in needs_of(job, workers)]
 
 
@@ -130,7 +133,7 @@ def _conflicts(job: Job) -> Iterator[Missing]:
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
             # A worker with a command is not ``resolvable``: another attempt cannot resolve its
-            # conflict, so a person has to decide.
+            # conflict. A person has to decide.
             if (
                 each.resolvable or (is_own and each.cause is LossCause.CONFLICT)
             ) and not each.chosen:
@@ -193,7 +196,7 @@ class WorkerAction(StrEnum):
     ROLLBACK = "rollback"
     #: Include commits that were added to the worker's branch after its end.
     RECOUNT = "recount"
-    #: Send comments on the worker's change back to the worker.
+    #: Send comments on the worker's change to the worker, for another attempt.
     FEEDBACK = "feedback"
     #: Run the unsuccessful worker again.
     RETRY = "retry"

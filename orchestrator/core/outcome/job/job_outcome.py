@@ -31,7 +31,7 @@ def job_outcome(
     after all its tasks had succeeded is completed. A job without workers has failed.
 
     ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
-    requires that a gate judges changed code, and none did.
+    requires a gate that judges changed code, and no gate judged it.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -44,7 +44,10 @@ def job_outcome(
 
 
 def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
-    """Return the status with which a job ends. See ``job_outcome``. A planner does not count."""
+    """Return the status with which a job ends (see ``job_outcome``).
+
+    The job's planner is ignored.
+    """
     return job_outcome(
         [each for each in workers if not each.is_planner],
         job.cancelled,
@@ -56,8 +59,8 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    Return None for a job that has not ended. The job's own end is not used, because the reports
-    show this figure, and they are written before the job ends.
+    Return None for a job that has not ended. The end of the job itself is not used: the reports
+    show this figure, and are written before the job ends.
     """
     if not job.status.ended:
         return None
@@ -67,7 +70,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """Return for each task if one of its candidates succeeded, in worker order."""
+    """Return, for each task in worker order, True if one of its candidates succeeded."""
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded
@@ -126,8 +129,8 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the sources of a merged change that no gate judged.
 
-    Call this only if a gate has a result. A result on the merged state covers all files. A result
-    of one worker covers only this worker's files.
+    Call this only if at least one gate judged the change. A result on the merged state covers all
+    files. A result of one worker covers only this worker's files.
 
     ``present``: the changed files that still exist. Each key is a file's path in the project, and
     its value is the path in workers' results. ``below``: facts of the workers' child jobs. A file
@@ -211,7 +214,7 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return, for each gate, new comments that switch it off.
+    """Return the new comments that switch off gates, by gate.
 
     If the gate ran on the merged state, only comments in the merged state count. Otherwise, the
     comments of the first worker with this gate count.
@@ -227,8 +230,8 @@ def comments_against(
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
     """Return the names of passed gates.
 
-    A gate's run on the merged state decides. Without one, the gate must have passed for every
-    worker that has it.
+    If a gate ran on the merged state, that run decides. Otherwise, the gate must have passed for
+    every worker that has it.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
@@ -254,8 +257,8 @@ def _fact(result: GateResult, changes_code: bool) -> GateFact:
     )
 
 
-#: Maximum number of workers that a file lists. For a larger job, the file names the place where all
-#: workers are listed.
+#: Maximum number of workers that a file lists. For a larger job, the file names the place of the
+#: complete list.
 LISTED_WORKERS = 1_000
 #: File next to ``status.json`` with the status of all workers. It exists if a job has ended and has
 #: more than ``LISTED_WORKERS`` workers.
@@ -283,8 +286,8 @@ Listed = TypeVar("Listed", bound=_HasStatus)
 def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Sequence[Listed]:
     """Return at most ``most`` workers, in the given order.
 
-    If there are more, failed workers are selected first, then running workers,
-    then cancelled and skipped workers.
+    If there are more, failed workers are selected first, then running workers, then cancelled and
+    skipped workers.
     """
     if len(workers) <= most:
         return workers

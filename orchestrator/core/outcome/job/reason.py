@@ -1,4 +1,4 @@
-"""Composes a job's ``reason`` from its fields and facts. No other module does."""
+"""Composes a job's ``reason`` from its fields and facts. No other module composes it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,8 +75,8 @@ def reason_of(job: Job) -> str:
 def remarks_of(job: Job) -> list[str]:
     """Return the sentences of a job's reason, except on unmerged changes and unsuccessful workers.
 
-    Reports list these separately. For a job of an earlier version, which has no facts, return its
-    whole reason as one text.
+    Reports list these sentences separately. A job of an earlier version has no facts. For such a
+    job, return the whole reason as one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
     separate = {_unsuccessful, *([_merge] if is_listed else [])}
@@ -110,7 +110,7 @@ def budget_command(pause: Pause) -> str:
 
 
 def paused(job: Job) -> str:
-    """Return the sentence about a job's pause; "" if it is not paused."""
+    """Return the sentence about a job's pause; "" if the job is not paused."""
     pause = job.pause
     if pause is None:
         return ""
@@ -248,7 +248,7 @@ def _named(job: Job) -> str:
 def _not_made(job: Job) -> str:
     """Return the sentence about missing promised files, with the command that creates them.
 
-    The sentence of a child job has no command, because the parent worker decides what to do.
+    For a child job, the sentence has no command, because the parent worker decides what to do.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
@@ -345,9 +345,9 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code, or a part of it.
+    """Return why no gate judged the changed code or a part of it.
 
-    For a part, return which gates did not run, and which files no gate judged.
+    For a part, the text names the gates that did not run, and the files that no gate judged.
     """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 

@@ -1,4 +1,4 @@
-"""Changes of workers that are not in the job's result: their place, cause, and merge command.
+"""Changes of workers that are not in the job's result: where they are, why, and how to merge them.
 
 Pure.
 """
@@ -33,7 +33,8 @@ from orchestrator.core.text.formatting import listed
 _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 #: Option of ``merge`` that includes a failed worker, whose id follows.
 _INCLUDE = " --include "
-#: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
+#: Why the result lacks the changes of a worker without a worktree whose task requires a worktree
+#: (``git: on``).
 NO_WORKTREE = (
     "no worktree could be created (git: on); the changes are only in the worker's directory"
 )
@@ -45,7 +46,7 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
 
 
 def may_lack_promised(worker: Worker) -> bool:
-    """True if promised files are missing, or if another process may have removed them since.
+    """True if promised files are missing, or may have been removed after the worker's end.
 
     Another worker may have created the missing files.
     """
@@ -80,12 +81,12 @@ def not_made(
 ) -> Iterator[Missing]:
     """Yield the promised files that the result lacks.
 
-    ``present``: files that the result changes. ``removed``: by worker, promised files that were
-    removed after the worker's end.
+    Only workers whose changes belong to the result are checked (``Worker.counts``). ``present``:
+    files that the result changes. ``removed``: by worker, promised files that were removed after
+    the worker's end.
 
-    Only workers whose changes belong to the result are checked (``Worker.counts``). A worker may
-    have changed a promised path that still counts as missing: the path is then a link out of the
-    worktree. In this case, only another worker can have created the file.
+    A promised path can be missing although the worker changed it: then it is a link out of the
+    worktree. Only another worker can have created the file of such a path.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -96,7 +97,7 @@ def not_made(
             continue
         kept = _without_links(worker.id, workers, present)
         if paths := (*_absent(delivery.missing, kept), *lost):
-            # If a later branch removed a file, another attempt of this worker does not restore it.
+            # Another attempt of this worker does not restore a file that a later branch removed.
             can_retry = job.is_root and not (lost and delivery.has_worktree)
             yield Missing(
                 worker_id=worker.id,
@@ -111,8 +112,8 @@ def not_made(
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """Yield side work that is not in the result because of conflicts with the worker's branch.
 
-    Side work is branches, worktrees, and stash entries that an agent created itself. ``workers``:
-    workers with merged changes. Side work of a rolled-back attempt is omitted.
+    Side work consists of branches, worktrees, and stash entries that an agent created itself. Side
+    work of a rolled-back attempt is omitted. ``workers``: workers with merged changes.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -142,8 +143,8 @@ def still_missing(
 ) -> Iterator[Missing]:
     """Yield the missing changes, except promised files that the parent job has created since.
 
-    ``workers``: the workers of the parent job, and of all jobs below. ``present``: paths that the
-    parent job changes.
+    ``workers``: the workers of the parent job, and of all jobs below the parent job. ``present``:
+    paths that the parent job changes.
     """
     for each in lost:
         if each.is_made:
@@ -155,9 +156,9 @@ def still_missing(
 def _without_links(
     worker_id: str, workers: Sequence[Worker], present: Sequence[str]
 ) -> Sequence[str]:
-    """Return ``present`` without the paths that only one worker changed.
+    """Return ``present`` without the paths that only the worker ``worker_id`` changed.
 
-    A promised path that this worker changed, and that is missing, is a link out of its worktree.
+    If the worker changed a promised path that is missing, the path is a link out of the worktree.
     """
     others = {path for each in workers if each.id != worker_id for path in each.touched_files}
     own = {path for each in workers if each.id == worker_id for path in each.touched_files}
@@ -171,7 +172,7 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
     """Yield the changes that the child jobs of a worker lost, at any depth.
 
-    Changes that a person excluded are omitted. ``children``: see ``counting``.
+    Changes that a person excluded are omitted. ``children``: as in ``not_replaced``.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -188,8 +189,8 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    The result is empty if the worker's own changes do not count (``Worker.counts``). ``children``:
-    see ``not_replaced``.
+    Yield nothing if the worker's own changes do not count (``Worker.counts``). ``children``: as in
+    ``not_replaced``.
     """
     if worker.counts:
         yield from not_replaced(children)
@@ -198,8 +199,8 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
 def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs that were not withdrawn, and that no later child job replaced.
 
-    A child job is replaced if a later one with the same request completed. ``children``: all child
-    jobs of one worker, in their order.
+    A child job is replaced if a later child job with the same request completed. ``children``: all
+    child jobs of one worker, in their order.
     """
     made_up, found = set[str](), []
     for child in reversed(children):
@@ -213,11 +214,11 @@ def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Way:
-    """Command that merges missing changes into a result, or at least shows them."""
+    """Command that merges missing changes into a result, or only shows them."""
 
     #: Command that merges the changes into the result, or shows them; empty: no branch has them.
     command: str = ""
-    #: Command that merges the changes without another attempt. Set if ``command`` starts an
+    #: Command that merges the changes without another attempt. Set only if ``command`` starts an
     #: attempt.
     otherwise: str = ""
     #: True if ``command`` merges the changes; False if it only shows them.
@@ -225,14 +226,14 @@ class Way:
 
 
 def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
-    """Return the command that merges the missing changes, or otherwise shows them.
+    """Return the command that merges the missing changes, or otherwise the command that shows them.
 
     ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
     from its parent to ``top``, as arguments of the command ``merge``.
 
     Changes that gates rejected need another attempt, because a merge runs the gates again. A worker
-    of a child job gets no further attempt by ``retry``. For such a worker, the command only shows
-    the rejected changes.
+    of a child job gets no further attempt by ``retry``, so the command only shows its rejected
+    changes.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, top)
@@ -279,8 +280,8 @@ def diff_of(job_id: str, worker_id: str) -> str:
 def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
-    ``above``: see ``way_in``. The commands are joined by ``;`` if a job above has a failed worker,
-    because ``merge`` of such a job never returns exit code 0.
+    ``above``: as in ``way_in``. If a job above has a failed worker, the commands are joined by
+    ``;``, because ``merge`` of such a job never returns exit code 0.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
     commands = [f"{COMMAND} merge {job_id}{how}", *_above(above)]
@@ -290,8 +291,8 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a worker whose changes do not count, and then each job above.
 
-    The commands are joined by ``;`` and not by ``&&``, because the exit code of the first is not
-    0: a job with a failed worker stays partial.
+    The commands are joined by ``;``, not by ``&&``, because the first command does not return exit
+    code 0: a job with a failed worker stays partial.
     """
     return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_above(above)])
 
@@ -313,7 +314,7 @@ class OutsideWork:
     #: Id of the worker's job: the job itself, or a descendant.
     job_id: str
     cause: OutsideCause
-    #: The cause as text.
+    #: The cause, as text.
     why: str = ""
     #: The branch that has the changes; empty: no branch has them.
     branch: str = ""
@@ -327,7 +328,7 @@ class OutsideWork:
     show: str = ""
     #: True if ``command`` merges the changes; False if it only shows them.
     brings_in: bool = True
-    #: Command that merges the changes without another attempt. Set if ``command`` starts an
+    #: Command that merges the changes without another attempt. Set only if ``command`` starts an
     #: attempt.
     otherwise: str = ""
 
@@ -360,9 +361,9 @@ class UnmergedChanges:
         found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
         for each, counts in self._jobs_below(job):
             if each is not job:
-                # ``top.facts`` already has most losses of this job. It lacks two kinds: losses that
-                # a person chose, and all losses of jobs whose changes do not count, for example
-                # below a worker that failed.
+                # ``job.facts`` already has most losses of the jobs below. It lacks two kinds:
+                # losses that a person chose, and all losses of jobs whose changes do not count, for
+                # example below a failed worker.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
                 found += (self._missing(loss, job) for loss in losses if loss.is_made)
             found += self._of_job(each, job)
@@ -390,8 +391,8 @@ class UnmergedChanges:
                 why = f"lost the comparison: {words}" if words else "lost the comparison"
                 yield self._kept(worker, OutsideCause.LOST_COMPARISON, why, command)
             elif worker.status.ended and not worker.status.succeeded:
-                # No command helps if the gates reject the worker's branch, because they would also
-                # reject the merged state.
+                # If the gates reject the worker's branch, no command helps, because the gates would
+                # also reject the merged state.
                 command = "" if _is_blocked(worker) else take
                 yield self._kept(
                     worker,
@@ -479,10 +480,10 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
-        """Yield the job, and the jobs below it whose changes the result could have.
+        """Yield the job, and the jobs below it whose changes could be in the result.
 
-        Each job is yielded with True if the facts of the top job include the job's lost changes,
-        otherwise with False.
+        The second value is True if the facts of the top job include the lost changes of the yielded
+        job.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):

@@ -27,7 +27,8 @@ class MachineRequirements:
     agent: str
     #: Memory that must be available for the worker, in bytes.
     memory_bytes: int = 0
-    #: Machines of the worker's earlier attempt and of its dependencies, the best one first.
+    #: Machines of the worker's earlier attempt and of its dependencies. The first machine is the
+    #: best.
     near: Sequence[str] = ()
     #: Labels that the machine must have.
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -40,9 +41,9 @@ class MachineRequirements:
 def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig) -> bool:
     """True if a worker cannot run on a machine with its own file system.
 
-    This is the case for planners and reviewers, which read the project, and for tasks that work in
-    the project's directory. It is also the case for a worktree with submodules, because such a
-    worktree is not copied.
+    Planners and reviewers cannot, because they read the project. Tasks that work in the project's
+    directory cannot. A worker whose worktree has submodules cannot, because such a worktree is not
+    copied.
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
@@ -96,7 +97,7 @@ def choose(
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
     """True if a machine with the properties of ``machine`` could run the worker.
 
-    False if the task names a machine.
+    Always False if the task names a machine.
     """
     files = needs_server_files(worker, task, config)
     requirements = MachineRequirements(agent=worker.agent, labels=task.requires, server_files=files)
@@ -189,19 +190,19 @@ SETTLE_SECONDS = 5.0
 
 
 class MachineSlots:
-    """Counts the running workers on each machine except the server's machine."""
+    """Counts the running workers on each machine other than the server's machine."""
 
     def __init__(self) -> None:
         self._running: Counter[str] = Counter()
-        #: Machine of a worker's latest attempt, if it is another machine than the server's. Other
-        #: classes only read it.
+        #: Machine of a worker's latest attempt; no entry for the server's machine. Other classes
+        #: only read this dictionary.
         self.machines: dict[WorkerKey, str] = {}
         #: The machines of the latest turn.
         self._latest: Sequence[Machine] = ()
-        #: Failed logins, by agent and machine: until when they count, the stamp of the login, and
-        #: the reason.
+        #: Failed logins, by agent and machine. Values: the time until which the failure counts, the
+        #: stamp of the login, and the reason.
         self._refused: dict[tuple[str, str], tuple[float, str, str]] = {}
-        #: (end of the reservation, machine, bytes) of recently started workers.
+        #: Memory reserved for recently started workers: (end of the reservation, machine, bytes).
         self._expected: deque[tuple[float, str, int]] = deque()
 
     def choose(
@@ -213,7 +214,7 @@ class MachineSlots:
         now: float,
         running: int,
     ) -> str | Unplaced:
-        """Return the machine on which the worker starts, or why none can start it.
+        """Return the machine on which the worker starts, or why no machine can start it.
 
         ``running``: number of running workers on all machines.
         """

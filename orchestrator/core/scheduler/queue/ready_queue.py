@@ -1,9 +1,9 @@
 """The queue of workers that can start or resume, and of workers whose start is delayed.
 
-Without known run times, the task with the most dependent tasks, direct and indirect, starts first.
-With run times of earlier runs, the task with the longest chain of dependent tasks starts first. For
-real workflows, the second order is within a few percent of the best order, even if run times are
-wrong by a factor of two.
+If run times of earlier runs are known, the task with the longest chain of dependent tasks starts
+first. For real workflows, this order is within a few percent of the best order, even if run times
+are wrong by a factor of two. Without run times, the task with the most direct and indirect
+dependent tasks starts first.
 """
 
 import heapq
@@ -29,7 +29,7 @@ class RunTimes:
     """Run times of earlier tasks, by digests of the tasks' names."""
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
-        """``known``: names and run times, oldest first."""
+        """``known``: digests of names, with run times, oldest first."""
         self._samples: dict[str, tuple[float, ...]] = {}
         self._names: dict[str, Mapping[str, Sequence[str]]] = {}
         for name, seconds in known:
@@ -46,7 +46,7 @@ class RunTimes:
         return found
 
     def learn(self, job_id: str, task_id: str, seconds: float) -> Sequence[tuple[str, float]]:
-        """Add a task's run time. Return the names under which it is known, each with the time."""
+        """Add a task's run time. Return each name under which it is stored, with the run time."""
         names = self._names.get(job_id, {}).get(task_id, ())
         for name in names:
             self._add(name, seconds)
@@ -56,8 +56,7 @@ class RunTimes:
         self._names.pop(job_id, None)
 
     def _add(self, name: str, seconds: float) -> None:
-        # The name moves to the end, so that the names at the beginning are those least recently
-        # used.
+        # Move the name to the end, so that the least recently used names are at the beginning.
         earlier = self._samples.pop(name, ())
         self._samples[name] = (*earlier[1 - SAMPLES :], seconds)
         if len(self._samples) > MOST_NAMES:
@@ -67,8 +66,8 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    The first name stays the same in an equal plan, the second in a job with the same request, and
-    the third in any job if the command or prompt is the same.
+    The first name is the same for an equal plan. The second is the same for jobs with the same
+    request. The third is the same for all tasks with the same command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
@@ -90,8 +89,8 @@ def _digest(*parts: str) -> str:
     return blake2b(text, digest_size=8).hexdigest()
 
 
-#: Rank of a task: seconds to the end of the longest path from the task, and number of the task's
-#: descendants. The task with the larger rank starts first.
+#: Rank of a task: the seconds to the end of the longest path from the task, and the number of the
+#: task's descendants. The task with the larger rank starts first.
 Rank = tuple[float, int]
 NO_RANK: Rank = (0.0, 0)
 
@@ -109,8 +108,8 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
     bits = {task_id: 1 << place for place, task_id in enumerate(by_id)}
     below: dict[str, int] = {}
     found: dict[str, Rank] = {}
-    # Each task comes after all tasks that depend on it. Tasks on which no other depends come first,
-    # without sorting: they are most tasks of a large job, and sorting takes time.
+    # Each task comes after all tasks that depend on it. Tasks without dependent tasks come first,
+    # without sorting: most tasks of a large job are of this kind, and sorting takes time.
     last = [each for each in by_id if each not in following]
     earlier = (each for each in TopologicalSorter(following).static_order() if each in following)
     for task_id in (*last, *earlier):
@@ -127,17 +126,18 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
 #: Place of a worker among its job's workers. Lower values start first.
 Order = tuple[float, ...]
 EQUAL: Order = ()
-#: Order, order of arrival, and worker.
+#: A queued worker: its order, its order of arrival, and its key.
 Entry = tuple[Order, int, WorkerKey]
 
 
 class ReadyQueue:
     def __init__(self) -> None:
-        #: A heap for each job. The entry with the lowest order starts first.
+        #: One heap for each job. The entry with the lowest order starts first.
         self._queues: dict[str, list[Entry]] = {}
         self._jobs: dict[str, Job] = {}
         self._resuming: dict[WorkerKey, Job] = {}
-        #: Entries (not before, order of arrival, worker, its job, its order), soonest first.
+        #: Delayed workers, the one with the earliest time first: (earliest start, order of arrival,
+        #: worker, its job, its order).
         self._delayed: list[tuple[float, int, WorkerKey, Job, Order]] = []
         self._arrivals = count()
         self._turns: dict[str, int] = {}
@@ -185,7 +185,7 @@ class ReadyQueue:
     def next(
         self, has_room: Callable[[str], bool], running_in: Callable[[str], int]
     ) -> tuple[str, WorkerKey] | None:
-        """Return the next job that has room, with its next worker; None if no job has room.
+        """Return the next job that has a free slot, with its next worker; None if there is none.
 
         The worker stays in the queue until ``take``.
         """

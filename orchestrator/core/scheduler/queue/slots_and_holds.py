@@ -22,8 +22,8 @@ from orchestrator.core.ports import Prompting
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    A root job with a higher ``max_workers`` than the server raises the server's limit while the job
-    exists.
+    If a root job has a higher ``max_workers`` than the server, it raises the server's limit while
+    the job exists.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Slots:
         #: The ``max_workers`` of each root job, by its id.
         self._allowed: dict[str, int] = {}
         self._max_workers = max_workers
-        #: The limits of each job and its ancestors, by job id.
+        #: The limits that apply to each job, by job id: its own limit and those of its ancestors.
         self._line: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
-        #: Number of slots that are reserved for resuming workers, by the name of the limit: a job,
+        #: Number of slots reserved for resuming workers, by the limit to which they belong: a job,
         #: a key, or the server.
         self._kept: Counter[str] = Counter()
         self._kept_total = 0
@@ -91,8 +91,8 @@ class Slots:
     def forecast(self) -> Callable[[str], bool]:
         """Return a function that simulates starts, without changing the real counts.
 
-        A call with a job's id takes a slot for a worker of the job, and returns True. It returns
-        False if a limit leaves no slot.
+        Each call of the function gets a job's id. If a slot is free for a worker of the job, the
+        call takes the slot and returns True. Otherwise it returns False.
         """
         taken: Counter[str] = Counter()
         total = self._total
@@ -134,8 +134,8 @@ class Slots:
     def all_wait(self) -> bool:
         """True if every worker with a process waits.
 
-        Then a start may exceed the limits for processes and memory, because only a new worker can
-        finish the work that all others wait for.
+        If so, a start may exceed the limits for processes and memory, because only a new worker can
+        finish the work for which all others wait.
         """
         return self._total == 0
 
@@ -179,7 +179,7 @@ class StartHolds:
         self._prepared: set[str] = set()
         #: Workers that wait for their job's shared context, by job.
         self._unprepared: dict[str, list[WorkerKey]] = {}
-        #: Groups whose first worker has no answer yet, by (job, agent).
+        #: Groups whose first worker has no answer yet: (job, agent).
         self._ahead: dict[tuple[str, str], _Group] = {}
         #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
         self._heard: set[tuple[str, str]] = set()
@@ -208,7 +208,7 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the worker of the same job and agent whose first answer the others wait for.
+        """Return the worker for whose first answer other workers of the same job and agent wait.
 
         Return None if they need not wait, for example because the answer has arrived.
         """

@@ -78,26 +78,26 @@ class JobTrees:
         #: The planner of each job that has one.
         self.planners: dict[str, WorkerKey] = {}
         self.unfinished: dict[WorkerKey, UnfinishedWorker] = {}
-        #: Workers whose launches busy shims keep, with the attempts' numbers: not begun yet.
+        #: Preloaded launches that have not begun: the worker, and the number of its attempt.
         self.preloaded: dict[WorkerKey, int] = {}
         self.commands: list[Command] = []
-        #: Times at which questions about limits expire, with job ids, soonest first. Entries may be
+        #: When questions about limits time out, with job ids, earliest first. Entries may be
         #: outdated.
         self.asks_due: list[tuple[float, str]] = []
         #: Workers whose questions can be asked now, in order.
         self.to_ask: dict[WorkerKey, None] = {}
-        #: Times at which the timeouts of questions expire, with workers, soonest first.
+        #: When questions time out, with workers, earliest first.
         self.questions_due: list[tuple[float, WorkerKey]] = []
         #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
         self.lost_attempts: dict[WorkerKey, dict[int, Attempt]] = {}
-        #: Workers with lost attempts whose latest attempt has just ended. The exit records of their
+        #: Workers with lost attempts whose latest attempt has just ended. The exit records of the
         #: lost attempts are read next.
         self.ended_after_loss: set[WorkerKey] = set()
         #: The pause of all jobs; None if jobs are not paused.
         self.pause: Pause | None = None
-        #: Ids of all jobs of each tree, parents before their children, by root id.
+        #: Ids of all jobs of each tree, by root id. Parents come before their children.
         self._trees: dict[str, list[str]] = {}
-        #: Ends of jobs' wall times, with job ids, soonest first.
+        #: Ends of jobs' wall times, with job ids, earliest first.
         self._deadlines: list[tuple[float, str]] = []
 
     def __contains__(self, root_id: str) -> bool:
@@ -108,7 +108,8 @@ class JobTrees:
 
     def task_of(self, worker: Worker) -> TaskSpec:
         if worker.is_planner:
-            # The planner may already have created the job's tasks.
+            # The plan may no longer have the planner's task, if the planner has created the job's
+            # tasks.
             return planning_task(worker)
         plan = self.plans[worker.job_id]
         task = plan.tasks[worker.task_id]
@@ -121,13 +122,13 @@ class JobTrees:
     def pause_above(self, job: Job) -> Pause | None:
         """Return the pause with which a new job begins; None if it does not begin paused.
 
-        It is the pause of the parent job, or otherwise the pause of all jobs.
+        The pause is that of the parent job, or otherwise the pause of all jobs.
         """
         above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         return above or self.pause
 
     def has_candidates(self, worker: Worker) -> bool:
-        """True if the worker's task has several workers, of which one is selected at the end."""
+        """True if the worker's task has several workers, of which one is chosen at the end."""
         if worker.is_planner:
             return False
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
@@ -300,7 +301,10 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``. Whether it can start is checked then."""
+        """Queue a worker at the time ``not_before``.
+
+        At that time, it is checked whether it can start.
+        """
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
 
@@ -342,7 +346,7 @@ class JobTrees:
     def waits_for_approval_since(self, job: Job) -> float | None:
         """Return the time since which the job only waits for the approval of a plan.
 
-        The plan is the job's own, or that of a job below it. Return None if no plan waits, or if a
+        The plan is that of the job or of a job below it. Return None if no plan waits, or if a
         worker of these jobs runs.
         """
         below = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
@@ -374,7 +378,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when a turn is due even without an event; None: each turn needs an event."""
+        """Return when a turn is due even without an event; None if none is due."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None

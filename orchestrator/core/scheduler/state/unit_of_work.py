@@ -24,7 +24,7 @@ AttemptKey = tuple[WorkerKey, int]
 
 @dataclass(slots=True)
 class _Pending:
-    """Changes for the next ``take``. Later values of a row replace earlier ones."""
+    """Changes that the next ``take`` returns. A later value of a row replaces an earlier one."""
 
     new_jobs: dict[str, None]
     new_tasks: list[tuple[str, int, TaskSpec]]
@@ -35,7 +35,7 @@ class _Pending:
     attempts: dict[AttemptKey, None]
     events: list[Event]
     spent_days: dict[tuple[int, str], DaySpent]
-    #: Pauses of all jobs. Only the last one counts.
+    #: New values of the pause of all jobs. Only the last value counts.
     pauses: list[Pause | None]
     replaced_plans: dict[str, None]
     dropped_attempts: dict[AttemptKey, None]
@@ -83,7 +83,7 @@ class UnitOfWork:
         tasks: Iterable[TaskSpec],
         workers: Iterable[Worker],
     ) -> None:
-        """Replace the tasks and workers of a job, none of which may have started."""
+        """Replace the tasks and workers of a job. None of the workers may have started."""
         pending = self._pending
         for key in before:
             del self.workers[key]
@@ -106,8 +106,8 @@ class UnitOfWork:
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
         if "reason" in changes:
-            # ``waiting_for`` belongs to the former reason, so a new reason clears it. The caller
-            # may set another value.
+            # ``waiting_for`` belongs to the former reason, so a new reason clears it, unless the
+            # caller sets another value.
             changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:

@@ -69,8 +69,8 @@ class JobTreeRestore:
         by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
         for worker in (*tree.workers, *tree.reviewers):
             by_job[worker.job_id].append(worker)
-        # Sort by depth, so that parents come first. After a change of the clock, a child job may
-        # look older than its parent.
+        # Sort by depth, so that parents come first. Times are not used, because after a change of
+        # the clock, a child job may look older than its parent.
         for job in sorted(tree.jobs, key=lambda job: job.depth):
             planner = planners.get(job.id)
             plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
@@ -100,7 +100,7 @@ class JobTreeRestore:
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
     """Return the verdict on a stored attempt, although its evidence is not stored.
 
-    The attempt did not succeed if the worker's record has a failure of the attempt. Otherwise, it
+    If the worker's record has a failure of the attempt, the attempt did not succeed. Otherwise, it
     succeeded or was cancelled.
     """
     status = judge(exit, Evidence()).status

@@ -1,4 +1,4 @@
-"""Usage of running workers: summed, emitted as events, and compared with the limits.
+"""Records the usage of running workers, emits it as events, and compares it with the limits.
 
 A job that reaches a limit is stopped, or paused so that a person can decide (``on_limit: ask``).
 """
@@ -22,8 +22,8 @@ from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 #: Value of the setting ``on_limit`` with which a job asks a person.
 ASK = "ask"
-#: If the wall times of a child job and its parent job end within this many seconds of each other,
-#: both are treated as ending at the same time.
+#: If the wall times of a child job and its parent job end within this many seconds, they count as
+#: ending at the same time.
 SAME_END_SECONDS = 1.0
 
 
@@ -52,8 +52,8 @@ class LimitAsks:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If the wall times of several jobs end now, ask a person only about the job nearest to the
-        root.
+        If the wall times of several jobs above each other end now, ask a person only about the job
+        nearest to the root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
         ends = (each for each in above if each.wall_left(now) <= SAME_END_SECONDS)
@@ -82,14 +82,14 @@ class LimitAsks:
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
     def restored(self, job: Job) -> None:
-        """After a restart, watch again for the timeout of a question about a limit."""
+        """After a restart, observe the timeout of a question about a limit again."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger ones. Resume the job if it waits at one of the limits.
 
-        The limits of the jobs below grow by the same amount, except caps that these jobs requested
+        The limits of the jobs below grow by the same amounts, except caps that these jobs requested
         themselves.
         """
         job = self._unit_of_work.jobs[job_id]
@@ -160,9 +160,11 @@ class Accounting:
         self._asks = asks
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
-        """Record an attempt's total usage so far. Return why it must stop; "" if it may continue.
+        """Record an attempt's total usage so far.
 
-        Idempotent, because an attempt reports its whole usage every time.
+        Return why the attempt must stop; "" if it may continue.
+
+        Idempotent, because each report of an attempt contains its whole usage.
         """
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
@@ -187,8 +189,8 @@ class Accounting:
     def check_limits(self, worker: Worker, now: float) -> str:
         """Stop the first job that reached a limit, in the order from the root to the worker's job.
 
-        If that job has ``on_limit: ask``, pause it instead. Return why a job is stopped; "" if none
-        is.
+        A job with ``on_limit: ask`` is paused instead. Return why a job is stopped; "" if no job is
+        stopped.
         """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:

@@ -21,8 +21,8 @@ from orchestrator.core.text.command_name import COMMAND
 class Planning:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
-    A job without tasks first gets a plan with one task: to plan the job. The planner runs it. All
-    rules for workers apply to the planner, but the job's list of workers does not contain it.
+    A job without tasks first gets a plan with one task, which the planner runs: to plan the job.
+    All rules for workers apply to the planner, but the job's list of workers does not contain it.
     """
 
     def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:
@@ -75,7 +75,7 @@ class Planning:
         self._job_end.request_reports(job, now)
 
     def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
-        """Raise Conflict if the job does not wait for approval."""
+        """Approve the job's plan. Raise Conflict if the job does not wait for approval."""
         self.check_waits(job_id)
         job = self._unit_of_work.jobs[job_id]
         for each in (job, *self._trees.ancestors(job)):
@@ -143,7 +143,7 @@ class Planning:
             agent = self._unit_of_work.workers[plan.planner].agent
             status, changes["plan_source"] = JobStatus.PLANNING, agent
         elif job.facts.plan_fallback:
-            # The planner ``rules`` has created the tasks as a fallback, and the tasks stay.
+            # The planner ``rules`` has created the tasks as a fallback. These tasks stay.
             changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
         if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING

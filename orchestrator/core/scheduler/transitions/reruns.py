@@ -1,6 +1,7 @@
 """Runs ended workers again, in an ended or a running job.
 
-A retry runs the unsuccessful workers. Feedback runs one worker again, whatever its outcome was.
+A retry runs the unsuccessful workers again. Feedback runs one worker again, whatever its outcome
+was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -44,8 +45,8 @@ class Reruns:
         refused = facts.refused
         for worker in workers:
             if worker.id in refused and worker.status.succeeded:
-                # A later merge rejection may retry the worker. Its retries are then
-                # counted from zero.
+                # A later merge rejection may retry the worker. The worker then has its full number
+                # of retries.
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
         earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
         self._rewind_all(again)
@@ -69,8 +70,7 @@ class Reruns:
     ) -> None:
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
-        # If this attempt fails and is rolled back, the next one starts from the change with the
-        # comments.
+        # If this attempt fails and is rolled back, the next one starts from the commented change.
         good = before(worker.attempt + 1)
         result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
         changes = {"result": result, "agent": agent or worker.agent}

@@ -53,7 +53,10 @@ def is_same_project(named: str, project: Path, former: Collection[str]) -> bool:
 
 
 class Access:
-    """Checks the access of callers. Methods raise NotFound for what the caller may not see."""
+    """Checks the access of callers.
+
+    Methods raise NotFound for objects that the caller may not see.
+    """
 
     def __init__(
         self,
@@ -78,7 +81,7 @@ class Access:
         return [Caller(name=each.name, scopes=each.scopes) for each in holders]
 
     def check_change(self, caller: Caller) -> None:
-        """Raise Forbidden if the caller may change nothing at all."""
+        """Raise Forbidden if the caller may not change anything."""
         if not caller.may_change:
             raise Forbidden(
                 f"key {caller.name!r} has read access only; use a key with the scope submit or "
@@ -120,7 +123,7 @@ class Access:
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job without its tasks and workers; see ``Queries.detail`` for them."""
+        """Return a job without its tasks and workers. ``Queries.detail`` returns it with them."""
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
             raise NoSuchJob(repr(job_id))
@@ -140,7 +143,7 @@ class Access:
     def may_change(self, caller: Caller, job: Job) -> bool:
         """True if the caller is a person who may change the job.
 
-        Check first if the caller may see the job.
+        First check that the caller may see the job.
         """
         if caller.attempt is not None or not caller.may_change:
             return False
@@ -158,7 +161,7 @@ class Access:
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
         job = self.job(caller, job_id)
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
-        # A root job has the workers of all its descendants.
+        # The root job's row has the workers of all its descendants.
         if worker is None or not (job.is_root or worker.job_id == job.id):
             raise NotFound(f"job {job_id} has no worker {worker_id!r}; {self._workers_of(job)}")
         return worker

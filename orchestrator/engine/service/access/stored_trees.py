@@ -19,8 +19,8 @@ Check = Callable[[Scheduler, Job], None]
 class StoredTrees:
     """The stored job trees.
 
-    ``restore`` and ``bring_back`` may be called only within a turn of the supervisor. Any thread
-    may call the other methods.
+    Call ``restore`` and ``bring_back`` only within a turn of the supervisor. Any thread may call
+    the other methods.
     """
 
     def __init__(
@@ -31,9 +31,9 @@ class StoredTrees:
         rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes status.json of a tree that is changed without a server.
+        """``write_status`` writes the status.json of a tree that is changed without a server.
 
-        With a server, an observer writes the file.
+        With a server, an observer writes this file.
         """
         self._supervisor = supervisor
         self._store = store
@@ -43,19 +43,19 @@ class StoredTrees:
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
         """Load a job tree into memory for this turn, even if it has ended."""
-        # Read inside the turn, because a retry may have run since the call began.
+        # Read the tree inside the turn, because a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
             scheduler.restore(tree, now)
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Load the job tree of a job into memory, so that the job can run again.
+        """Load a job's tree into memory, so that the job can run again.
 
         ``check`` raises an error if the job cannot run again. Raise the errors of ``check``,
-        Conflict, or Refused; then nothing is changed.
+        Conflict, or Refused. After an error, nothing is changed.
         """
-        # Read inside the turn, because another retry may have run since the call began.
+        # Read the tree inside the turn, because another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -70,7 +70,10 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a job tree, which may have ended. No server needs to run."""
+        """Change the stored state of a job tree, which may have ended.
+
+        A running server is not required.
+        """
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -80,7 +83,7 @@ class StoredTrees:
         if self._supervisor.alive:
             self._supervisor.call(action)
             return
-        # The caller has locked the workspace.
+        # Without a server, the caller has locked the workspace.
         tree = self._store.tree(root_id)
         if tree is not None:
             self._store.save(amended(tree, change))

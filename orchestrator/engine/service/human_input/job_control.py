@@ -1,4 +1,4 @@
-"""The use cases that pause, resume, and cancel jobs, and raise the limit at which a job paused."""
+"""The use cases that pause, resume, and cancel jobs, and raise the limits of jobs."""
 
 from collections.abc import Callable
 
@@ -23,8 +23,8 @@ class JobControlCalls:
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.
 
-        ``running`` decides whether running attempts finish or stop. The pause does not count as
-        wall time. Raise Conflict for a job that has ended.
+        ``running`` decides whether running attempts finish or stop. The wall time does not include
+        the pause. Raise Conflict for a job that has ended.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -103,7 +103,7 @@ def check_unfinished(scheduler: Scheduler, stored: Job) -> None:
 def _after_end(job: Job) -> str:
     """Return a command: ``retry`` if the job certainly has tasks to retry, otherwise ``status``."""
     unsuccessful = job.status in (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
-    # All tasks may have succeeded, and only the gates made the job fail.
+    # All tasks may have succeeded: then the job failed only because of its gates.
     unsuccessful = unsuccessful and (job.lacks_changes or not job.fails_unjudged)
     if unsuccessful and job.is_root and not job.facts.discarded:
         return f"to run its unsuccessful tasks again: {COMMAND} retry {job.id}"
@@ -119,7 +119,7 @@ class BudgetCalls:
         self._submission_builder = submission_builder
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
-        """Raise limits of a job that has not ended. A job that waits because of a limit continues.
+        """Raise limits of a job that has not ended. A job that waits at such a limit continues.
 
         Raise InvalidRequest if a new limit is not larger than the present limit. Raise Refused if a
         new limit exceeds a ceiling.

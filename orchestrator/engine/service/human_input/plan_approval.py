@@ -48,7 +48,7 @@ class PlanCalls:
         """Replace the plan of a job that waits for approval.
 
         ``version``: the version of the plan that the caller edited. ``keeps_env``: ids of tasks
-        that keep their environment. Raise Conflict if the job does not wait for approval, or its
+        that keep their environment. Raise Conflict if the job does not wait for approval, or if its
         plan has another version. Raise InvalidRequest or Refused for tasks that the job cannot
         have.
         """
@@ -64,7 +64,7 @@ class PlanCalls:
             try:
                 scheduler.check_plan(job_id, version)
             except OutdatedPlan as error:
-                # The caller may repeat a call whose response was lost.
+                # The caller may repeat a call if it did not get the answer.
                 present = scheduler.view.tasks_of(job_id)
                 edited = _with_env(tasks, present, keeps_env)
                 planned, _ = self._submission_builder.edited(scheduler, job, edited, now)
@@ -96,7 +96,7 @@ class PlanCalls:
         try:
             self._supervisor.call(action)
         except Conflict:
-            # The caller may repeat a call whose response was lost.
+            # The caller may repeat a call if it did not get the answer.
             given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
             payload = given.data if given else {}
             if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):
@@ -131,7 +131,7 @@ def _with_env(
 ) -> tuple[TaskSpec, ...]:
     """Return the edited tasks. Tasks in ``keeps`` get the environment of the present tasks.
 
-    The API's answers omit environments, so a caller that edits an answer cannot send them back.
+    The API's answers omit environments, so a caller that edits an answer cannot return them.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

@@ -35,7 +35,7 @@ class QuestionCalls:
         worker = self._worker(job_id, task_id)
         given = worker.question
         if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
-            # The caller repeats a call whose response was lost.
+            # The caller repeats a call for which it did not get the answer.
             return self._access.job(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -48,7 +48,7 @@ class QuestionCalls:
     def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
         """Return a task's question with the results of its dependencies.
 
-        Raise NotFound if the task does not exist, or its question has not been asked.
+        Raise NotFound if the task does not exist, or if its question has not been asked.
         """
         self._access.job(caller, job_id)
         worker = self._worker(job_id, task_id)

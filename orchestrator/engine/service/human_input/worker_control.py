@@ -32,7 +32,7 @@ class WorkerControlCalls:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
 
-        After a move, no attempt starts.
+        After a move of either, no attempt starts.
         """
         self._supervisor = supervisor
         self._access = access
@@ -70,10 +70,10 @@ class WorkerControlCalls:
         return self._access.job(caller, job.id)
 
     def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        """Stop one worker and its child jobs. Its job continues. Idempotent.
+        """Stop one worker and its child jobs. The worker's job continues. Idempotent.
 
-        An ended worker is unchanged. Raise Forbidden if the caller is a worker, and Conflict for a
-        planner or reviewer.
+        An ended worker stays unchanged. Raise Forbidden if the caller is a worker. Raise Conflict
+        for a planner or reviewer.
         """
         self._access.changeable(caller, job_id)
         job, worker = self._asked(caller, job_id, worker_id)

@@ -40,7 +40,7 @@ class WorkerMessageCalls:
     ) -> None:
         """``copy_to_node`` copies a file of a running worker to its node, if the node needs a copy.
 
-        It does not block. It raises OSError if the file cannot be read.
+        The call does not block. It raises OSError if the file cannot be read.
         """
         self._supervisor = supervisor
         self._access = access
@@ -104,8 +104,7 @@ class WorkerMessageCalls:
     def _pass_on(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.
 
-        Errors are only logged, because the messages are written again at the next attempt, and by
-        the next server.
+        Errors are only logged: the next attempt or the next server writes the messages again.
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return
@@ -120,7 +119,10 @@ class WorkerMessageCalls:
                     logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write the messages of running attempts again, in case of a crash. Never raises."""
+        """Write the messages of running attempts again, because a crash may have prevented this.
+
+        Never raises.
+        """
         for attempt in attempts:
             worker = self._store.worker(attempt.key)
             if worker is not None:

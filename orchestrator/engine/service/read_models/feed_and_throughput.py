@@ -1,8 +1,8 @@
 """Two observers of stored changes: the feed of events, and the throughput of the last minute.
 
-The feed has the events of all jobs, numbered in the order in which this server stored them. Numbers
-begin with the time of the server's start. Therefore, a number from before a restart is always
-smaller than a number from after it.
+The feed has the events of all jobs, numbered in the order in which this server stored them. The
+first number is the time of the server's start, so that a restarted server uses larger numbers than
+its predecessor.
 """
 
 import threading
@@ -21,11 +21,11 @@ from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock
 
-#: Maximum number of stored items. A reader can resume after any of them.
+#: Maximum number of stored items. A reader can resume after any stored item.
 KEPT = 2000
-#: Minimum seconds between two items with figures of one job tree.
+#: Minimum seconds between two items with figures of the same job tree.
 FIGURES_SECONDS = 1.0
-#: Events of jobs that the feed passes on.
+#: Kinds of job events that the feed contains.
 PASSED_ON = frozenset(
     {
         EventKind.JOB_SUBMITTED,
@@ -44,7 +44,7 @@ PASSED_ON = frozenset(
 
 
 class FeedKind(StrEnum):
-    #: The needs of a job tree have changed. A need is something that only a person can do for it.
+    #: The needs of a job tree have changed. A need is what a person must do for a job.
     NEEDS = "needs"
     #: Numbers of workers and usage of a job tree; at most one item per second.
     USAGE = "usage"
@@ -73,15 +73,15 @@ class Feed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        #: Held while needs and figures are read, and until their items are added.
+        #: Held while needs and figures are read, until their items are added.
         self._working = threading.Lock()
         self._items: deque[FeedItem] = deque(maxlen=KEPT)
         self._last = int(clock.now() * 1000)
-        #: Smallest number after which no item is missing.
+        #: After this number, or any larger number, no item is missing.
         self._complete_after = self._last
         self._listeners: list[Callable[[], None]] = []
-        #: Root jobs whose workers have changed since their figures were read. The next field has
-        #: the times of the latest readings, by root job.
+        #: Root jobs whose workers have changed since the job tree's figures were read. The next
+        #: field has the times of the latest readings, by root job.
         self._changed: set[str] = set()
         self._read_at: dict[str, float] = {}
         self._needy: dict[str, Sequence[Need]] = {}
@@ -105,7 +105,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read all present needs of jobs, so that the feed notices when a need ends."""
+        """Read the present needs of all jobs, so that the feed notices when a need ends."""
         with self._working:
             needs = needs_in(self._store.needy(None, None))
             self._needy = {
@@ -149,7 +149,7 @@ class Feed:
         self._add_figures(at_once=ended)
 
     def close(self) -> None:
-        """Read the store no more; wait for the end of a present reading. Idempotent."""
+        """Stop reading the store, after the end of a present reading. Idempotent."""
         with self._working:
             self._is_closed = True
             if self._timer is not None:
@@ -188,7 +188,7 @@ class Feed:
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
         """Add an item with figures for each changed job tree.
 
-        ``at_once``: job trees whose item is added without delay. Each other tree gets at most one
+        ``at_once``: job trees whose item is added without delay. Every other tree gets at most one
         item per second.
         """
         now, given = time.monotonic(), set(at_once)

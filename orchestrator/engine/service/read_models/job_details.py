@@ -23,11 +23,11 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Seconds for which an answer waits until observers have written their files.
+#: Maximum seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0
-#: Number of an agent's earlier workers that an estimate uses.
+#: Number of an agent's earlier workers from which an estimate is computed.
 EARLIER_WORKERS = 50
-#: Maximum bytes of a merge's record.
+#: Maximum bytes of a merge record.
 RECORD_BYTES = 64 * 1024 * 1024
 
 Listener = Callable[[Sequence[Event]], None]
@@ -86,8 +86,8 @@ class Queries:
     ) -> Detail:
         """Return the job with its workers, and with its tasks if ``with_tasks``.
 
-        ``names``: ids of the tasks to return; None means all tasks. For a job that awaits approval,
-        all tasks are returned.
+        ``names``: ids of the tasks to return; None: all tasks. If the job waits for approval, all
+        tasks are returned.
         """
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
@@ -143,7 +143,7 @@ class Queries:
         return whole if job.is_root else _branch(whole, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
-        """Return events of the job and its descendants in order, with ``seq`` > ``after``."""
+        """Return events of the job and its descendants with ``seq`` > ``after``, in order."""
         job = self._access.job(caller, job_id)
         events = self._store.events(job.root_id, after, limit)
         if job.is_root:
@@ -188,7 +188,7 @@ class Queries:
         return path
 
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of the file with a worker's output of all attempts."""
+        """Return the path of the file with the output of all attempts of a worker."""
         return Path(self._workspace.log(self._access.worker(caller, job_id, worker_id)))
 
     def workspace(self, job: Job) -> Path:
@@ -196,7 +196,7 @@ class Queries:
         return self._workspace.job_directory(job.root_id)
 
     def final_report(self, job: Job) -> Path:
-        """Return the path of a job's summary report, which is written when the job ends."""
+        """Return the path of a job's summary report. The report is written when the job ends."""
         return self._workspace.final_report(job)
 
     def worker_directory(self, worker: Worker) -> str:
@@ -213,7 +213,7 @@ class Queries:
             raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
         directory = self._workspace.job_directory(job.root_id)
         path = directory / "reports" / record_name(job_id)
-        # A worker may have written the file, so the content may be invalid.
+        # The content may be invalid, because a worker may have written the file.
         return object_in(read_regular(path, RECORD_BYTES, within=directory))
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
@@ -238,9 +238,9 @@ class Queries:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        ``run``: the run of the job that the caller waits for. A wait ends when this run, or a later
-        run, has ended. If the caller is a worker, the wait ends only after the worker has its slot
-        again.
+        ``run``: the run of the job for which the caller waits. The wait ends when this run or a
+        later run has ended. If the caller is a worker, the wait ends only after the worker has its
+        slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

@@ -36,8 +36,9 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    Callers never name commits: the commits come from the job's own refs and record. Every method
-    raises NoRepository for a job without git, and TooLarge if the answer would be too large.
+    Callers never name commits, so that they can read only commits of the job's own refs and record.
+    Every method raises NoRepository for a job without git, and TooLarge if the answer would be too
+    large.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class ChangeReads:
         reader: ChangeReader,
         refresh: Callable[[Worker], None],
     ) -> None:
-        """``refresh`` gets the present commits of a running worker from the worker's node."""
+        """``refresh`` copies the present commits of a running worker from the worker's node."""
         self._refresh = refresh
         self._access = access
         self._queries = queries
@@ -138,9 +139,9 @@ def _check_git(job: Job) -> None:
 
 #: The file with an agent's own output, in the control directory of an attempt.
 STREAM = "stream.jsonl"
-#: Maximum bytes of a stream that are read. Of a longer stream, the end is shown.
+#: Maximum bytes that are read of a stream. If a stream is longer, its end is read.
 MOST_BYTES = 16 * 1024 * 1024
-#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
+#: Maximum number of steps that are shown. If a transcript is longer, its last steps are shown.
 MOST_STEPS = 5000
 
 #: Returns the steps in the saved output of an agent; None if the agent saves none.

@@ -78,8 +78,8 @@ class ReadModels:
     ) -> ListedPage:
         """Return jobs that the caller may see, newest first.
 
-        ``kinds``: return only jobs that have a need of one of these kinds, and the root jobs of
-        such jobs.
+        ``kinds``: if given, return only jobs that have a need of one of these kinds, and the root
+        jobs of such jobs.
         """
         if kinds:
             found = [need for need in self.needs(caller) if need.kind in kinds]
@@ -109,7 +109,7 @@ class ReadModels:
     def needs(self, caller: Caller) -> Sequence[Need]:
         """Return the needs of jobs that the caller may see, latest first.
 
-        A need is an action that a person has to take for a job. Raise Forbidden for a worker.
+        A need is what a person must do for a job. Raise Forbidden for a worker.
         """
         if caller.attempt is not None:
             raise Forbidden(
@@ -119,7 +119,7 @@ class ReadModels:
         return sorted(needs_in(found), key=lambda need: -need.since)
 
     def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
-        """Return a function that is True for an item of the feed that the caller may see.
+        """Return a function that returns True for an item of the feed that the caller may see.
 
         Raise Forbidden if the caller is a worker.
         """
@@ -139,8 +139,8 @@ class ReadModels:
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
-        Raise UnknownAgent if a filter names an agent that neither the server nor the job's workers
-        have.
+        Raise UnknownAgent if a filter names an agent that is unknown to the server and that no
+        worker of the job uses.
         """
         job = self._access.job(caller, wanted.job_id)
         self._check_agents(job, wanted)
@@ -157,7 +157,7 @@ class ReadModels:
             raise UnknownAgent(message, field="agent")
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
-        """Return a worker of the job; for a root job, also of its descendants."""
+        """Return a worker of the job. For a root job, workers of its descendants are found, too."""
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
         actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
@@ -172,7 +172,7 @@ class ReadModels:
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
         """Return short rows of the job and its descendants, all from the same moment.
 
-        The job comes first.
+        The row of the job is the first.
         """
         job = self._access.job(caller, job_id)
         found = self._store.snapshot(job.root_id)

@@ -1,7 +1,7 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
-A review arrives as many events. They are stored until the job has ended, and no event has come for
-some seconds. Then each worker gets all remarks on its files, as one attempt.
+A review arrives as many events. They are stored until the job has ended and no event has arrived
+for some seconds. Then each worker gets all remarks on its files together, for one attempt.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ from orchestrator.security.files.untrusted_files import replace_file
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events"
-#: The kind of error if a key was already used for other feedback.
+#: Kind of the error if an Idempotency-Key was already used for other feedback.
 REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
-#: Seconds for which sending is retried if a worker cannot get feedback now.
+#: Seconds for which sending is repeated if a worker cannot get feedback now.
 PATIENCE_SECONDS = 3600.0
 #: Seconds for which delivery ids are stored. GitHub may repeat a delivery for 3 days.
 REMEMBERED_SECONDS = 7 * 86_400.0
@@ -66,7 +66,7 @@ class _Stored:
 class EventFeedback:
     """Stores remarks on disk, and sends them later.
 
-    A crash at any time neither loses nor repeats a remark.
+    A crash at any time neither loses a remark nor sends it twice.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class EventFeedback:
         settle_seconds: float,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``settle_seconds``: seconds after a job's latest event before its events are sent."""
+        """``settle_seconds``: seconds without an event after which a job's events are sent."""
         self._access = access
         self._queries = queries
         self._feedback = feedback
@@ -126,7 +126,7 @@ class EventFeedback:
         own = parts[2].removeprefix("result_")
         return self._access.job(_caller(""), parts[1] if own == "result" else own)
 
-    # The thread
+    # The thread.
 
     def _run(self) -> None:
         self._forget()
@@ -137,9 +137,9 @@ class EventFeedback:
                 logger.warning("feedback from events is delayed: %s", error)
 
     def send_settled(self) -> None:
-        """Send the remarks of all ended jobs for which no event has come for some seconds.
+        """Send the remarks of all ended jobs for which no event has arrived for some seconds.
 
-        Raise OSError or StoreError. The next call then sends the remaining remarks.
+        Raise OSError or StoreError. After an error, the next call sends the remaining remarks.
         """
         for directory in _directories(self._pending):
             self._gather(directory)
@@ -150,8 +150,8 @@ class EventFeedback:
     def _gather(self, directory: Path) -> None:
         """Move the stored remarks on one job into a group that is sent as one feedback.
 
-        Do nothing until the job has ended and no remark has come for some seconds, or while an
-        earlier group is unsent. Delete the remarks if the job no longer exists.
+        Do nothing until the job has ended and no remark has arrived for some seconds. Also do
+        nothing while an earlier group is unsent. If the job no longer exists, delete the remarks.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
@@ -215,8 +215,8 @@ class EventFeedback:
                 commit = error.commit
             except InvalidRequest as error:
                 if error.kind == REPEATED:
-                    # The comments were sent before a crash, when the branch was at an earlier
-                    # commit.
+                    # The comments were sent before a crash. The branch was at an earlier commit at
+                    # that time.
                     return
                 if not on_lines:
                     raise

@@ -1,4 +1,4 @@
-"""The use case for feedback: a person's comments on a worker's change, as one more attempt."""
+"""The use case for feedback: a person's comments on a worker's change, for another attempt."""
 
 import hashlib
 import json
@@ -34,7 +34,7 @@ from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum characters of the lines that a comment is on, and of all comments together.
+#: Maximum number of characters of commented lines: of one comment, and of all comments together.
 MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
@@ -53,7 +53,7 @@ class FeedbackCalls:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
 
-        After a move, no attempt starts.
+        After a move of either, no attempt starts.
         """
         self._supervisor = supervisor
         self._store = store
@@ -68,7 +68,7 @@ class FeedbackCalls:
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
-        """Send comments on an ended worker's change back to the worker, as one more attempt.
+        """Send comments on an ended worker's change to the worker, for another attempt.
 
         Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
         Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not
@@ -80,7 +80,7 @@ class FeedbackCalls:
             raise Unavailable(moved)
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
-        # Until this block ends, a new attempt, a rollback, and another call wait.
+        # Until this block ends, other calls, a rollback, and a new attempt wait.
         with self._worktrees.checkpoints.held(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
             if stored := self._stored_before(caller, worker, request):
@@ -221,7 +221,7 @@ class FeedbackCalls:
 
 
 def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
-    # A path from the top of the repository is accepted, too.
+    # A path relative to the top of the repository is accepted, too.
     paths = (comment.path, comment.path.removeprefix(below))
     found = ((path, text) for path in paths if (text := files.read(path)))
     path, text = next(found, ("", ""))

@@ -8,7 +8,7 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 
-#: The kind of problem for a worker that has not ended.
+#: Kind of the error if a worker has not ended.
 RUNNING = "running"
 
 
@@ -35,7 +35,7 @@ def check_job_ended(job: Job) -> None:
 def check_not_discarded(job: Job, asked: str) -> None:
     """Raise Conflict for a job whose branches were discarded.
 
-    ``asked``: what the caller wants to do, for the message: ``merge job 1a2b3c4d``.
+    ``asked``: what the caller wants to do, for the message, such as ``merge job 1a2b3c4d``.
     """
     if job.facts.discarded:
         raise Conflict(
@@ -54,7 +54,7 @@ def check_reopens(
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
     ``command``: the command that the caller runs. If only the parent worker can have another
-    attempt, the error message suggests this command for the parent worker. Call this in the
+    attempt, the message suggests this command for the parent worker. Call this function in the
     supervisor's turn, so that the state cannot change before the attempt is created.
     """
     check_worker_ended(worker)
@@ -92,7 +92,7 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the parent worker cannot wait for the job again.
 
-    That is the case if the parent worker has ended, or is queued for another attempt.
+    It cannot wait if it has ended, or if it is queued for another attempt.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]

@@ -1,4 +1,4 @@
-"""Agent fallback: another agent for a worker without a fixed agent, if a login fails."""
+"""Agent fallback: another agent for a worker without a fixed agent, after a failed login."""
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker
@@ -6,7 +6,7 @@ from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 
-#: Maximum number of attempts of a worker with agent fallbacks. By then, each agent has been tried.
+#: Maximum number of attempts of a worker with agent fallbacks: enough to try each agent.
 MOST_ATTEMPTS = 12
 
 
@@ -53,7 +53,7 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
     """True if the user named no agent for the worker, so that any agent may replace its agent.
 
-    False for candidates, because the task still has other candidates if one fails.
+    False for a candidate, because other candidates can still complete its task.
     """
     if worker.is_reviewer:
         return task.review_by_any

@@ -25,8 +25,8 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import Work
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
 
-#: Seconds until a tool that did not start is started again, one value per attempt. These attempts
-#: use no retry of the worker.
+#: Seconds until a tool that could not be started is started again: one value for each attempt.
+#: These attempts do not count as retries.
 PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
@@ -69,9 +69,7 @@ class Retries:
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
         """Retry on another machine if the login failed only on the worker's machine.
 
-        Return True if the worker is retried.
-
-        The new attempt uses no retry of the worker.
+        Return True if the worker is retried. The new attempt does not count as a retry.
         """
         if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
             return False
@@ -90,9 +88,7 @@ class Retries:
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
         """Retry with the next-best agent after a failed login, if the user chose no agent.
 
-        Return True if the worker is retried.
-
-        The new attempt uses no retry of the worker.
+        Return True if the worker is retried. The new attempt does not count as a retry.
         """
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
@@ -118,8 +114,8 @@ class Retries:
         """Queue another attempt.
 
         ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
-        ``is_free``: True if the attempt uses no retry of the worker. ``changes``: new values of
-        other fields of the worker.
+        ``is_free``: True if the attempt does not count as a retry. ``changes``: new values of other
+        fields of the worker.
         """
         if is_free:
             changes["budget_from"] = worker.budget_from + 1
@@ -151,20 +147,20 @@ class AttemptEnd:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: the end of the rate limit that stopped the process; None if no rate limit
-        did.
+        ``limited_until``: the end of the rate limit that stopped the process; None if another cause
+        ended it.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
             verdict = self._with_promise(worker, verdict)
             worker = self._unit_of_work.workers[key]
         if worker.cancelled_by is not None and not verdict.succeeded:
-            # If the server was restarted since the cancel, the exit may say that the attempt was
+            # If the server was restarted after the cancel, the exit may state that the attempt was
             # lost.
             verdict = stop_verdict(EndedBy.CANCEL, worker.cancelled_by)
         if unfinished.open_children:
-            # Apply the cancel even if the worker has succeeded since. Otherwise a child job could
-            # outlive it.
+            # Apply the cancel even if the worker has succeeded in the meantime. Otherwise a child
+            # job could outlive the worker.
             verdict = self._stops.verdict_on(worker) or verdict
         if not verdict.succeeded and self._try_again(
             worker, unfinished, verdict, now, limited_until
@@ -181,16 +177,19 @@ class AttemptEnd:
             self._worker_end.end(worker, self._with_children(worker, verdict), now)
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue a worker again after a pause stopped its attempt. The new attempt uses no retry."""
+        """Queue a worker again after a pause stopped its attempt.
+
+        The new attempt does not count as a retry.
+        """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping = False
         why = "stopped because the job is paused; runs again when the job resumes"
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause ended and whose worker is being stopped.
+        """Return the verdict on an attempt that a pause ended, if its worker is also being stopped.
 
-        Return None for any other attempt. A worker is also being stopped if its job is.
+        Return None for any other attempt. A worker is being stopped if its job is.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -219,7 +218,7 @@ class AttemptEnd:
         if job.stop_cause is not None or worker.cancelled_by is not None or unfinished.stopping:
             return False
         if limited_until is not None:
-            # Waiting for a rate-limited account uses no retry of the worker.
+            # Waiting for a rate-limited account does not count as a retry.
             delay = limited_until - now
             reason = waits_for_account(worker.agent, delay)
             self._retries.begin(
@@ -234,7 +233,7 @@ class AttemptEnd:
             return True
         pause = self._retries.tool_starts.pause(worker) if verdict.not_started else None
         if pause is not None:
-            # Waiting for the end of the tool's update uses no retry of the worker.
+            # Waiting for the end of the tool's update does not count as a retry.
             reason = f"{verdict.reason}; retrying in {pause:g} s"
             self._retries.begin(worker, reason, verdict.reason, pause, now, is_free=True)
             return True
@@ -246,7 +245,7 @@ class AttemptEnd:
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
-        # The attempt never ran, so retry at once, without a back-off.
+        # The attempt never ran, so retry at once, without back-off.
         backoff = job.config.retry_backoff_seconds
         delay = 0.0 if verdict.never_began else retry_delay(worker, backoff)
         reason = f"{verdict.reason}; retrying in {delay:g} s"
@@ -256,8 +255,7 @@ class AttemptEnd:
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
         """Judge the worker's changes again after its last child job has ended.
 
-        This is needed because child jobs may have created promised files after the end of the
-        worker's process.
+        Child jobs may have created promised files after the end of the worker's process.
         """
         result = worker.result
         delivery = result.delivery if result else None
@@ -293,8 +291,8 @@ class AttemptEnd:
 
         A child job does not count if it was withdrawn, or if another child job with the same
         request succeeded. A child job whose tasks all succeeded has not failed, even if its result
-        lacks changes: the jobs above it report the missing changes. It has failed if its changes
-        could not be merged at all.
+        lacks changes: the jobs above it report the missing changes. But it has failed if its
+        changes could not be merged at all.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}

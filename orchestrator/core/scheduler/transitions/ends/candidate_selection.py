@@ -1,6 +1,7 @@
 """Review and selection, after all candidates of a task have ended.
 
-The last candidate's end and the selection are stored in the same turn, so no crash separates them.
+The end of the last candidate and the selection are stored in the same turn, so that a crash cannot
+separate them.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ class CandidateSelection:
     def after(self, worker: Worker, now: float) -> None:
         """Begin a review or select a candidate, if either is due.
 
-        Call this after the end of each candidate and reviewer.
+        Call this whenever a candidate or a reviewer has ended.
         """
         candidates = self._candidates(worker)
         if not any(each.status.succeeded for each in candidates):
@@ -77,8 +78,8 @@ class CandidateSelection:
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")
         payload = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
-        # Save the root job, because the status.json of an ended job is written only when its root
-        # job changes.
+        # Save the root job, too, because the status.json of an ended job is written only when its
+        # root job changes.
         self._unit_of_work.update_job(worker.root_id)
         names = [worker.id, *(each.id for each in others)]
         job = self._trees.job_of(worker)
@@ -89,7 +90,7 @@ class CandidateSelection:
     def _place(self, worker: Worker, place: int, why: str) -> None:
         """Store a candidate's rank after a person's choice.
 
-        A candidate that failed keeps the reason for its earlier rank.
+        A candidate that failed keeps the reason that its earlier rank has.
         """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)

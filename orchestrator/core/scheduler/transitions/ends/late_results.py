@@ -1,7 +1,7 @@
 """Late results: exit records that appear after the server declared their attempts lost.
 
 A late result counts if no newer attempt has started and the worker has not ended. Otherwise the
-record is not used: the attempt's reason and an event only say where it is.
+record is not used: only its path is added to the attempt's reason and to an event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,8 +44,8 @@ class LateResults:
     def sought(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
 
-        A record is read before the worker's next start, and after the end of each later attempt.
-        After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
+        An exit record is read before the worker's next start, and after the end of each later
+        attempt. After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
         """
         found = list(self._sought(now))
         self._ended.clear()
@@ -110,7 +110,7 @@ class LateResults:
         self._unit_of_work.amend_attempt(
             replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
         )
-        # Count no seconds, because they were counted when the attempt was declared lost.
+        # Do not add seconds, because they were added when the attempt was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = noted(result, classify(worker, exit, evidence, verdict))
         had = worker.usage

@@ -26,8 +26,8 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all jobs below it, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs, except that
-        jobs below a withdrawn child job get ``PARENT``.
+        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Only jobs
+        below a withdrawn child job get ``PARENT`` instead.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -71,8 +71,8 @@ class Stops:
         if self._may_run(worker, unfinished):
             self._stop(worker, EndedBy.CANCEL, by)
         elif unfinished.open_children:
-            # The worker's process has exited, or has not started again. The worker ends after its
-            # child jobs.
+            # The worker's process has exited, or has not started again. The worker ends when its
+            # child jobs have ended.
             self._worker_end.wait_for_child_jobs(
                 worker, unfinished, stop_verdict(EndedBy.CANCEL, by), stopping=True
             )
@@ -80,7 +80,7 @@ class Stops:
             self._worker_end.end(worker, stop_verdict(EndedBy.CANCEL, by), now)
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart, stop the worker again if it or its job was being stopped."""
+        """After a restart, repeat the stop of a worker that was being stopped, or whose job was."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             self._trees.unfinished[worker.key].stopping = True
@@ -99,7 +99,7 @@ class Stops:
             if self._may_run(worker, unfinished):
                 self._stop(worker, ended_by, by)
             elif unfinished.open_children:
-                # The worker has no process now, and ends after its child jobs.
+                # The worker has no process now, and ends when its child jobs have ended.
                 self._worker_end.wait_for_child_jobs(
                     worker, unfinished, stop_verdict(ended_by, by), stopping=True
                 )
@@ -116,7 +116,7 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker if it or its job is being stopped; otherwise None."""
+        """Return the outcome of a worker that is being stopped, or whose job is; otherwise None."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)

@@ -1,8 +1,8 @@
 """Ends of workers and of jobs.
 
-The end of a worker records its final status, then starts the tasks that waited, or skips them. Once
-all workers of a job have ended, its reports are requested. The end of a job also records facts for
-people, such as unjudged code and exceeded limits.
+The end of a worker records the worker's final status. The tasks that waited for the worker are then
+started or skipped. When all workers of a job have ended, the job's reports are requested. The end
+of a job also records facts for people, such as unjudged code and exceeded limits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,16 +45,16 @@ class JobEnd:
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        #: Jobs whose workers have all ended, and which are being merged and reported.
+        #: Jobs whose workers have all ended. These jobs are being merged and reported.
         self.rendering: set[str] = set()
-        #: Jobs whose planner has ended, and whose tasks are being added.
+        #: Jobs whose planner has ended. Their tasks are being added.
         self.planning: set[str] = set()
 
     def check_job(self, job_id: str, now: float) -> None:
         """Request a job's reports if all its workers have ended.
 
-        If only the planner has run, request the job's plan instead, unless the job is being stopped
-        or has no possible plan.
+        If only the planner has run, request the job's plan instead. Do not request a plan if the
+        job is being stopped, or if no plan is possible.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -182,8 +182,8 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
         return None
     altered = altered_judges(worker.gates)
     unchanged = delivery.is_in_doubt
-    # With a worktree, leave out the checkout: the job's facts already name all workers that may
-    # have changed it.
+    # For a worker with a worktree, omit files of the checkout: the job's facts already name all
+    # workers that may have changed them.
     checkout = () if delivery.has_worktree else delivery.checkout
     deleted = tuple(each for each in delivery.side_work if each.kind is SideWorkKind.DELETED)
     found = delivery.outside or altered.paths or unchanged or checkout
@@ -235,7 +235,9 @@ class WorkerEnd:
     def wait_for_child_jobs(
         self, worker: Worker, unfinished: UnfinishedWorker, verdict: Verdict, *, stopping: bool
     ) -> None:
-        """Let a worker without a process wait for its child jobs. Then it ends with ``verdict``.
+        """Let a worker without a process wait for its child jobs.
+
+        The worker then ends with ``verdict``.
 
         ``stopping``: True if the worker is being stopped. False if only a pause stopped its
         process.
@@ -262,7 +264,7 @@ class WorkerEnd:
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """Return success for a worker that succeeded, but then failed to resolve its conflicts.
 
-        Record its conflicts as unresolved. For any other worker, return ``verdict``.
+        Also record its conflicts as unresolved. For any other worker, return ``verdict``.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
@@ -274,8 +276,7 @@ class WorkerEnd:
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
         """After ``first`` failed to log in, replace its agent in workers that have not started.
 
-        This applies to all workers of the job tree. If no other agent can be used, these workers
-        end.
+        This concerns all workers of the job tree. If no other agent can be used, these workers end.
         """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
@@ -350,7 +351,8 @@ class WorkerEnd:
     def _task_progress(self, worker: Worker, now: float) -> None:
         plan = self._trees.plans[worker.job_id]
         is_done = worker.status.succeeded and not worker.is_reviewer
-        # A retried worker's time also contains failures and pauses, so it is not learned.
+        # A retried worker's time also contains failures and pauses, so it is not stored as a run
+        # time.
         if is_done and worker.attempt == 1 and worker.started_at and worker.ended_at:
             seconds = worker.ended_at - worker.started_at
             learned = self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))

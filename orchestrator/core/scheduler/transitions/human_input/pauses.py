@@ -83,7 +83,7 @@ class Pauses:
         return changed(job, reason=reason_of(job))
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart, stop the worker's attempt again if the pause stops attempts."""
+        """After a restart, stop the worker's attempt again if the job's pause stops attempts."""
         pause = self._trees.job_of(worker).pause
         if pause is not None and pause.stops and worker.cancelled_by is None:
             self._stop(worker, pause)
@@ -158,7 +158,8 @@ class Pauses:
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             self._questions.resumed(job.id, now - job.pause.at, now)
             since = self._trees.waits_for_approval_since(job)
-            # The later approval of the plan discounts the whole time since ``since``.
+            # The later approval of the plan excludes the whole time after ``since`` from the wall
+            # time.
             seconds = (now if since is None else since) - job.pause.at
             fields["paused_seconds"] = job.paused_seconds + max(0.0, seconds)
         paused = changed(job, **fields)
@@ -172,8 +173,8 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 def _combined(present: Pause | None, asked: Pause) -> Pause:
     """Return a job's pause, after the pause ``asked`` was requested for it.
 
-    The start of a present pause is kept. Its cause is kept, too, unless a person now pauses the
-    job.
+    If the job was already paused, the pause keeps its start. It also keeps its cause, unless a
+    person now pauses the job.
     """
     if present is None:
         return asked

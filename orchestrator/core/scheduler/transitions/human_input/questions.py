@@ -29,7 +29,7 @@ class Questions:
         self._worker_end = worker_end
 
     def turn(self, now: float) -> None:
-        """Ask the questions that are due, and end those whose timeout has expired."""
+        """Ask the questions that are due, and end the questions whose timeout has expired."""
         for key in list(self._trees.to_ask):
             worker = self._unit_of_work.workers.get(key)
             is_pending = worker is not None and worker.status is WorkerStatus.PENDING
@@ -49,7 +49,7 @@ class Questions:
         return self._end(worker, decision, by, comment, now)
 
     def restored(self, worker: Worker) -> None:
-        """After a restart, watch the timeout of an open question again."""
+        """After a restart, observe the timeout of an open question again."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._watch(worker, worker.question)
 
@@ -90,7 +90,7 @@ class Questions:
         if worker is None or worker.question is None or worker.status is not WorkerStatus.WAITING:
             return
         due_at = worker.question.due_at
-        # After a pause, ``resumed`` extends the timeout, and watches the question again.
+        # After a pause, ``resumed`` extends the timeout, and observes it again.
         if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
             decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
             self._end(worker, decision, "", "", now)

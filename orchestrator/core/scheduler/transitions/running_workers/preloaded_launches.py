@@ -1,8 +1,8 @@
 """Preloaded launches: starts that the server passes to busy shims in advance.
 
 A shim begins a preloaded launch when its present worker has ended, without waiting for the server.
-This is for many short tasks of the same kind. Nothing is preloaded if the server must decide
-something between two starts, such as the grant of a lock.
+Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must make a
+decision between two starts, such as the grant of a lock.
 """
 
 from collections import Counter
@@ -23,16 +23,16 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
     attempt_of,
 )
 
-#: Maximum number of preloaded launches of one shim. The number keeps a shim busy during two long
-#: turns of a supervisor that shares the processors with the workers. With 32, all shims ran out of
-#: launches for 15 to 30 ms several times in a job of 500 short tasks.
+#: Maximum number of preloaded launches of one shim. So many launches keep a shim busy during two
+#: long turns of a supervisor that shares the processors with the workers. With 32, all shims ran
+#: out of launches for 15 to 30 ms several times in a job of 500 short tasks.
 MOST_PER_SHIM = 64
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
-#: Number of short tasks that a new job is assumed to have had, if its tasks were short in earlier
-#: jobs. A larger number would delay the start of its first workers.
+#: If a new job's tasks were short in earlier jobs, the job is assumed to have had this many short
+#: tasks. A larger number would delay the start of its first workers.
 SHORT_BEFORE = 16
 
 
@@ -40,9 +40,10 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
     """Return how many launches each busy shim may keep.
 
     ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
-    workers that could start, including preloaded ones. After a few short tasks, the result is still
-    small, so that the shims get their first launches soon. It is small again near the end of a job,
-    so that no shim keeps work while others are idle.
+    workers that could start, including preloaded ones.
+
+    The result is small after only a few short tasks, so that the shims get their first launches
+    soon. It is small again near the end of a job, so that no shim keeps work while others are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
@@ -116,7 +117,7 @@ class Preloads:
             self._short.pop(worker.root_id, None)
 
     def report(self, report: Report) -> None:
-        """Store a report of a preloaded worker until a turn in which the worker gets a slot."""
+        """Store a report of a preloaded worker until the turn in which the worker gets a slot."""
         self._reports.append(report)
 
     def begin(self, key: WorkerKey, at: float, now: float) -> None:
@@ -135,7 +136,8 @@ class Preloads:
     def returned(self, key: WorkerKey, number: int) -> bool:
         """Drop a preloaded launch, with its attempt, because no shim will begin it.
 
-        Its worker returns to its place in the queue. Return False if there is no such launch.
+        The launch's worker returns to its place in the queue. Return False if there is no such
+        launch.
         """
         if self._preloaded.get(key) != number:
             return False
@@ -147,13 +149,16 @@ class Preloads:
             self._trees.queue(worker)
         else:
             self._trees.ready.put_back(place, self._trees.job_of(worker))
-        # The launch came back because a long task blocks the shim, or because no shim accepts
+        # The launch was returned because a long task blocks the shim, or because no shim accepts
         # launches. Preloading stops until the tasks are short again.
         self._short.pop(key.root_id, None)
         return True
 
     def never_began(self, key: WorkerKey, exit: Exit, now: float) -> None:
-        """End a preloaded attempt that never began. It uses no retry of the worker."""
+        """End a preloaded attempt that never began.
+
+        The end does not count as a retry of the worker.
+        """
         number = self._drop(key)
         self._short.pop(key.root_id, None)
         self._unit_of_work.end_attempt(key, ended_at=now, exit=exit, reason=exit.error)
@@ -182,8 +187,8 @@ class Preloads:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker is preloaded, and no slot is free for it.
 
-        A shim may begin a preloaded worker before the server has recorded the end of the previous
-        one.
+        A shim may begin a preloaded worker before the server has recorded the end of the shim's
+        previous worker.
         """
         if key not in self._preloaded:
             return False
@@ -194,11 +199,14 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches, or withdraw them if the server must first decide something else."""
+        """Preload launches.
+
+        If the server must first decide something else, withdraw them instead.
+        """
         if not self._preloaded and not self._short:
             return
         root_id = self._only_root()
-        # In a cluster, each start is placed by the server.
+        # In a cluster, the server must place each start.
         held = room.paused is not None or room.machines is not None
         if root_id is None or held or not self._is_plain(root_id):
             for key, number in self._preloaded.items():
@@ -245,7 +253,7 @@ class Preloads:
         waiting = ready.length_of(root_id) + preloaded
         short = self._short[root_id]
         most = running * launches_per_shim(short_in_a_row=short, running=running, waiting=waiting)
-        # Preload in batches: do nothing before a quarter of the launches have begun.
+        # Preload in batches: wait until a quarter of the launches have begun.
         if slots.has_room_to_start(root_id) or 4 * preloaded > 3 * most:
             return
         while len(self._preloaded) < most and ready.length_of(root_id):

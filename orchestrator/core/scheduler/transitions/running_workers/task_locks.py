@@ -1,6 +1,6 @@
-"""Claims: the locks that tasks name (``locks``).
+"""Claims: the locks that tasks name in ``locks``.
 
-A claim is held from the start of a worker to its end.
+A worker holds its claims from its start to its end.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWork
 
 
 class TaskLocks:
-    """Claims of tasks (``locks``). A worker acquires all its claims together, when it starts."""
+    """Claims of tasks. A worker acquires all its claims together, when it starts."""
 
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
@@ -37,7 +37,7 @@ class TaskLocks:
     def step_back(self, worker: Worker) -> None:
         """Let other workers acquire the claims first.
 
-        Call this if something other than locks delays the worker's start.
+        Call this if something other than a lock delays the worker's start.
         """
         self._locks.step_back(worker.key)
 
@@ -49,14 +49,17 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        If child jobs of the previous attempt still run, the claims stay, because these jobs work
-        under the same claims. ``children_ended`` then releases them.
+        If child jobs of the previous attempt still run, the claims stay held, because these jobs
+        work under them. ``children_ended`` then releases the claims.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
 
     def children_ended(self, worker: Worker, now: float) -> None:
-        """Release the claims of a worker that waits for a retry, after its last child job."""
+        """Release the claims of a worker that waits for a retry.
+
+        Call this after its last child job has ended.
+        """
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)
 

@@ -1,4 +1,4 @@
-"""Messages of people to a worker: stores them, and records if the worker's agent reads them."""
+"""Messages of people to a worker: stores them, and records when the worker's agent reads them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace

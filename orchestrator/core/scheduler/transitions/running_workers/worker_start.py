@@ -1,4 +1,4 @@
-"""Starts of workers: starting, releasing the slot while child jobs run, and resuming."""
+"""Starts workers, releases a worker's slot while its child jobs run, and resumes the worker."""
 
 from collections.abc import Sequence, Set
 
@@ -57,8 +57,8 @@ class RunningWorkers:
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
         """Return the workers that will resume soon, because their child jobs lack only reports.
 
-        Reports take almost no time. Child jobs with a base do not count, because their merge may
-        take long.
+        Writing reports takes almost no time. Child jobs with a base do not count, because their
+        merge may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -118,7 +118,7 @@ class RunningWorkers:
     def _is_put_off(self, key: WorkerKey) -> bool:
         """True if the worker waits for something other than locks.
 
-        If so, let other workers acquire its locks first.
+        In this case, other workers may acquire its locks first.
         """
         put_off = self._waits_for_preparation(key)
         if put_off:
@@ -128,8 +128,9 @@ class RunningWorkers:
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
         """True if the worker waits for the shared context, or for the first answer of its agent.
 
-        The first answer goes to another worker of the job. It shows that the agent's login works,
-        and may fill the provider's cache. If the worker waits, also record what it waits for.
+        The first answer is the model's answer to another worker of the job. It shows that the
+        agent's login works, and may fill the provider's cache. If the worker waits, this method
+        also records the cause.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
@@ -148,7 +149,10 @@ class RunningWorkers:
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
-        """True if the agent's account is rate-limited. The worker is then queued for later."""
+        """True if the agent's account is rate-limited.
+
+        In this case, the worker is queued for later.
+        """
         worker = self._unit_of_work.workers[key]
         until = self.throttle.held_until(worker.agent, now)
         if until is None:
@@ -248,7 +252,8 @@ class RunningWorkers:
     def is_startable(self, key: WorkerKey, now: float) -> bool:
         """True if a worker's queue entry is valid.
 
-        After a cancel and a retry, its earlier entry is still queued, but not valid any more.
+        If a worker was cancelled and retried, its earlier entry is still queued, but no longer
+        valid.
         """
         worker = self._unit_of_work.workers.get(key)
         return (
