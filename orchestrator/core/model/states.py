@@ -218,7 +218,8 @@ class LossCause(StrEnum):
     UNDONE = "undone"
     #: The worker created only some of its promised files. No other worker created the rest.
     NOT_MADE = "not_made"
-    #: A branch or worktree that the worker created conflicts with the worker's own branch.
+    #: A branch or worktree that the worker created conflicts with the worker's own branch, or the
+    #: worker committed on a branch of the user.
     SIDE_WORK = "side_work"
     #: An entry of the stash that the worker created conflicts with the worker's own branch.
     STASH = "stash"

@@ -92,6 +92,8 @@ class _Piece:
 class _Refs:
     #: Branches that the worker created, and commits that it has abandoned on its own branch.
     side: dict[str, str]
+    #: Commits of the worker on branches of the user. They are only saved.
+    of_users: dict[str, str]
     abandoned: list[str]
     #: Commits that the worker made on a detached HEAD, before it checked out another commit.
     left: list[str]
@@ -116,7 +118,7 @@ def fold(
     log = HeadLog(home.found.admin)
     refs, own = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
     stashed = _stashed(home, worktrees, log)
-    if refs.side or refs.left or refs.deleted or own or stashed:
+    if refs.side or refs.of_users or refs.left or refs.deleted or own or stashed:
         home = replace(home, git=home.settled(home.git))
     folding = _Folding(home, worktrees, refs, tip)
     folding.run(own, stashed)
@@ -140,7 +142,8 @@ class _Folding:
                 nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
                 # Remove a side worktree in the job's directory, because gates would check its
                 # files, too.
-                if found.directory.startswith(f"{os.path.realpath(self._home.job)}/"):
+                is_here = found.directory.startswith(f"{os.path.realpath(self._home.job)}/")
+                if is_here or not os.path.lexists(found.directory):
                     self._worktrees.close(found.directory)
         for ref, commit in self._refs.side.items():
             with _logged("ref", ref):
@@ -148,6 +151,11 @@ class _Folding:
                 is_abandoned = ref in self._refs.abandoned
                 name = ref.rpartition("/")[2] if is_abandoned else ref.removeprefix(_HEADS)
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
+        for ref, commit in self._refs.of_users.items():
+            with _logged("ref", ref):
+                if not contains(self._git, self.tip, commit):
+                    name = ref.removeprefix(_HEADS)
+                    self._keep(_Piece(kind=SideWorkKind.OF_USER, name=name, commit=commit))
         for commit in self._refs.left:
             with _logged("commit", commit):
                 self._settle(_Piece(kind=SideWorkKind.BRANCH, name=commit[:12], commit=commit))
@@ -289,8 +297,10 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     deleted = _deleted(home, log, branches)
     # These commits come from the log of the worker's own worktree, so they are the worker's.
     deleted |= {home.branch.removeprefix(_HEADS): aside[ref] for ref in lost}
+    own, of_users = _own_branches(home, log, branches)
     return _Refs(
-        {**_own_branches(home, log, branches), **abandoned},
+        {**own, **abandoned},
+        of_users,
         list(abandoned),
         _left(home, log, [tip, *checkpoints]),
         deleted,
@@ -348,29 +358,65 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
     return ref_files.tips(home.git, home.common, prefix)
 
 
-def _own_branches(home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]) -> dict[str, str]:
-    visited = {f"{_HEADS}{name}" for name, _ in log.checkouts}
-    found, unsure = dict[str, str](), list[str]()
-    for ref, commit in branches.items():
+def _own_branches(
+    home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the worker's commits on branches, and the worker's commits on the user's branches.
+
+    Commits on the user's branches are omitted if they have a worker's address, because the job's
+    report names these branches.
+    """
+    found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
+    for ref, tip in branches.items():
         path = _log_of(home, ref)
         if not _is_changed(home, path):
             continue
         moves = list(entries(path))
         if _is_own(home, moves):
-            if commit in log.created or commit in created(moves):
-                found[ref] = commit
+            if tip in log.created or tip in created(_not_of_others(home, moves)):
+                found[ref] = tip
             else:
                 unsure.append(ref)
-        elif ref in visited and commit in log.created and not _is_anothers(home, moves[0]):
+        elif commit := _made_here(home, log, ref, tip):
+            if moves[0].seconds >= int(_began(home)):
+                found[ref] = commit
+            elif not any(each.after == commit and _is_workers(each) for each in moves):
+                of_users[ref] = commit
+    by_address = _by_address(home, unsure)
+    for ref in unsure:
+        if commit := by_address.get(ref) or _made_here(home, log, ref, branches[ref]):
             found[ref] = commit
-    if not unsure:
-        return found
+    return found, of_users
+
+
+def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
+    """Yield the entries without those of other workers and of the user, who may commit later."""
+    users = {each.email for each in entries(_log_of(home, "HEAD"))}
+    yield from (
+        each for each in moves if not _is_other_workers(home, each) and each.email not in users
+    )
+
+
+def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
+    """Return the last commit on a branch that the worker made in its worktree; "" if none.
+
+    ``tip``: the branch's commit. Another worker may have added commits since then.
+    """
+    left = [commit for name, commit in log.checkouts if name == ref.removeprefix(_HEADS)]
+    if not left or tip in log.created:
+        return tip if left else ""
+    return left[-1] if left[-1] in log.created and contains(home.git, tip, left[-1]) else ""
+
+
+def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
+    """Return the refs whose commits have the worker's address, and these commits."""
+    if not refs:
+        return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"
-    shown = home.git.run("for-each-ref", how, *unsure).text
+    shown = home.git.run("for-each-ref", how, *refs).text
     lines = [line.split(" ", 2) for line in shown.splitlines()]
     theirs = f"<{home.signature.email}>"
-    by_address = {ref: tip for ref, tip, email in lines if email == theirs and ref in unsure}
-    return {**found, **by_address}
+    return {ref: tip for ref, tip, email in lines if email == theirs and ref in refs}
 
 
 def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
@@ -389,8 +435,15 @@ def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
 
 def _is_anothers(home: EndedWorktree, entry: LogEntry) -> bool:
     """True if another worker made the entry, or if it is older than the worker's worktree."""
-    is_workers = entry.email.endswith(ADDRESSES) and entry.email != home.signature.email
-    return is_workers or entry.seconds < int(_began(home))
+    return _is_other_workers(home, entry) or entry.seconds < int(_began(home))
+
+
+def _is_other_workers(home: EndedWorktree, entry: LogEntry) -> bool:
+    return _is_workers(entry) and not _is_by(home, entry)
+
+
+def _is_workers(entry: LogEntry) -> bool:
+    return entry.email.endswith(ADDRESSES)
 
 
 def _began(home: EndedWorktree) -> float:
@@ -432,7 +485,12 @@ def _of_worktree(
     if not os.path.isdir(found.directory):
         # The agent has removed the worktree's directory.
         git = Git(str(home.common), {"GIT_DIR": str(found.admin)})
-        return _Piece(kind=kind, name=name, commit=git.run("rev-parse", "HEAD^{commit}").text)
+        commit = git.run("rev-parse", "HEAD^{commit}").text
+        # The index still has the staged files, unless the worktree has conflicts.
+        tree = git.ask("write-tree") or tree_of(git, commit)
+        if tree != tree_of(git, commit):
+            commit = commit_tree(git, tree, [commit], home.message, home.signature)
+        return _Piece(kind=kind, name=name, commit=commit)
     worktrees.unlock(found)
     commit, added = commits.snapshot(git, found.admin, home.message, home.signature, {}, home.rules)
     inner += added.nested

@@ -100,6 +100,8 @@ class SideWorkKind(StrEnum):
     SUBMODULE = "submodule"
     #: A deleted branch of the agent, with commits that are not in the result.
     DELETED = "deleted"
+    #: Commits of the agent on a branch of the user.
+    OF_USER = "user-branch"
 
 
 #: Kinds of side work that are saved, but not merged: their content is already merged, or was
@@ -121,7 +123,7 @@ class SideWork:
 
     @property
     def is_missing(self) -> bool:
-        """True if the worker's branch lacks the work because of a conflict."""
+        """True if the worker's branch lacks the work, for example because of a conflict."""
         return bool(self.ref) and self.kind not in _SAVED_ONLY
 
 
@@ -153,6 +155,8 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 
 def missing_in_words(each: SideWork) -> str:
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
+    if each.kind is SideWorkKind.OF_USER:
+        return f"commits on your branch {each.name} were not merged; to merge them: {command}"
     return (
         f"{each.kind} {each.name} was not merged, because it conflicts with the worker's branch; "
         f"to merge it: {command}"

@@ -110,7 +110,7 @@ def not_made(
 
 
 def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Yield side work that is not in the result because of conflicts with the worker's branch.
+    """Yield side work that is not in the result, for example because it conflicts.
 
     Side work consists of branches, worktrees, and stash entries that an agent created itself. Side
     work of a rolled-back attempt is omitted. ``workers``: workers with merged changes.

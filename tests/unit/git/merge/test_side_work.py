@@ -1,6 +1,7 @@
 """Branches, worktrees, and stash entries that an agent creates: all are merged or kept."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -14,6 +15,7 @@ from orchestrator.core.model.attempt.delivered_work import (
     SideWorkKind,
     remarks_on,
 )
+from orchestrator.core.repository.repository import Signature
 from orchestrator.git import GitRepository
 from tests.faults.crash_points import OF_HEADS
 from tests.support.crashing import Crash, crash_at
@@ -485,7 +487,7 @@ def test_side_work_is_found_whatever_address_the_agent_gives_to_git(
     assert closed(repository, worktree) == (tip, ())
 
 
-@pytest.mark.parametrize("address", ADDRESSES)
+@pytest.mark.parametrize("address", [ADDRESSES[0], ADDRESSES[2]])
 def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
     repository: GitRepository, worktree: Path, address: str
 ) -> None:
@@ -579,4 +581,73 @@ def test_its_own_branch_that_the_agent_renamed_is_merged(
     assert added(repository, tip) == ["c.txt", "loose.txt"]
     assert not [each for each in work if each.ref]
     assert project.git("rev-parse", BRANCH) == tip
+    assert closed(repository, worktree) == (tip, ())
+
+
+def test_later_commits_of_the_user_on_a_branch_of_the_worker_are_not_merged(
+    project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
+) -> None:
+    does(worktree, FEATURE)
+    tip, _ = closed(repository, worktree)
+    project.git("worktree", "add", "-q", str(tmp_path / "users"), "feature")
+    Project(tmp_path / "users").commit({"u.txt": "u\n"})
+
+    assert closed(repository, worktree) == (tip, ())
+
+
+def test_both_workers_keep_their_commits_on_a_branch_that_both_use(
+    project: Project, repository: GitRepository, worktree: Path
+) -> None:
+    branch, other = BRANCH.replace("_1", "_2"), worktree.parents[1] / "worker_2" / "worktree"
+    repository.open_worktree(str(other), branch, repository.base().commit)
+    repository.point("refs/orchestrator/1/start/worker_2", repository.base().commit)
+    second = Signature(name="worker_2", email="worker_2@1.orchestrator.invalid")
+    more = FEATURE.replace("-c ", "").replace("f.txt", "more.txt")
+    does(worktree, FEATURE)
+    does(other, more, who=second.email)
+
+    tip, _ = closed(repository, worktree)
+    theirs = repository.commit(str(other), branch, "work\n", second)
+    folded = repository.fold(str(other), branch, theirs, "work\n", second)
+
+    assert added(repository, tip) == ["f.txt"]
+    assert added(repository, folded.commit) == ["f.txt", "more.txt"]
+    assert closed(repository, worktree) == (tip, ())
+
+
+@pytest.mark.parametrize(
+    ("address", "is_kept"), [(ADDRESSES[0], True), ("", False)], ids=["another", "the worker's"]
+)
+def test_commits_with_another_address_on_a_branch_of_the_user_are_kept_and_named(
+    project: Project, repository: GitRepository, directory: str, address: str, is_kept: bool
+) -> None:
+    """Commits with the worker's address are reported as a moved branch."""
+    project.git("branch", "dev")
+    os.utime(project.path / ".git/logs/refs/heads/dev")
+    log = project.path / ".git/logs/refs/heads/dev"
+    log.write_text(re.sub(r"> \d+ ", "> 1700000000 ", log.read_text()))
+    repository.open_worktree(directory, BRANCH, repository.base().commit)
+    worker = f"{WHO.name}@1.orchestrator.invalid"
+    does(Path(directory), f"{address} {FEATURE.replace('-c feature', 'dev')}", who=worker)
+
+    tip, work = closed(repository, Path(directory))
+
+    assert added(repository, tip) == []
+    ref = f"{KEPT}/user-branch/dev"
+    words = f"commits on your branch dev were not merged; to merge them: git merge {ref}"
+    assert remarks_on(work) == (words,) * is_kept
+
+
+def test_the_staged_files_of_a_worktree_whose_directory_was_removed_are_merged(
+    project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
+) -> None:
+    """For example a worktree in $TMPDIR, which is removed when the attempt ends."""
+    place = tmp_path / "temporary" / "w"
+    script = "echo s > s.txt; git add .; git commit -qm s; echo i > i.txt; git add .; rm -r $PWD"
+    does(worktree, f"git worktree add -q --detach {place}; cd {place}; {script}")
+
+    tip, _ = closed(repository, worktree)
+
+    assert added(repository, tip) == ["i.txt", "s.txt"]
+    assert project.worktrees() == [str(worktree)]
     assert closed(repository, worktree) == (tip, ())
