@@ -63,7 +63,7 @@ def _figures(when: str, answers: Sequence[Answer], lost: int) -> Sequence[Figure
     slowest = max(answer.seconds for answer in answers)
     return [
         Figure(what=f"{when}: accepted", value=accepted),
-        Figure(what=f"{when}: told to come later", value=later),
+        Figure(what=f"{when}: rejected with a time to retry (429)", value=later),
         Figure(what=f"{when}: failed", value=len(answers) - accepted - later, at_most=0),
         Figure(what=f"{when}: lost", value=lost, at_most=0),
         Figure(what=f"{when}: slowest answer", value=slowest, unit="s"),

@@ -185,11 +185,11 @@ def _age_of_lines(site: Site, names: Sequence[str], lines: int, run: str) -> lis
     attempts = []
     for number, node in enumerate(workers):
         argv = (sys.executable, "-S", "-E", "-c", PRINTER, str(lines))
-        told = launch(directory, f"age-{run}-{number}", node, *argv)
-        attempts.append(told)
-        seen[told.log] = b""
-        site.exits.pop(told.attempt_id, None)
-        site.launcher.start(told)
+        launched = launch(directory, f"age-{run}-{number}", node, *argv)
+        attempts.append(launched)
+        seen[launched.log] = b""
+        site.exits.pop(launched.attempt_id, None)
+        site.launcher.start(launched)
     offsets = dict.fromkeys(seen, 0)
     deadline = time.monotonic() + 120
     while len(ages) < lines * len(workers):
@@ -205,8 +205,8 @@ def _age_of_lines(site: Site, names: Sequence[str], lines: int, run: str) -> lis
                 *whole, seen[log] = (seen[log] + data).split(b"\n")
                 ages += [now - float(line) for line in whole]
         time.sleep(0.001)
-    for told in attempts:
-        site.exit(told.attempt_id)
+    for launched in attempts:
+        site.exit(launched.attempt_id)
     return ages
 
 
@@ -227,16 +227,16 @@ def _cancels(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
 def _cancel(site: Site, node: str, name: str) -> tuple[float, int]:
     unusual = f"{86_400 + time.time() % 1000:.3f}"
     directory = place()
-    told = launch(directory, name, node, "bash", "-c", ESCAPEES.format(n=unusual))
-    site.exits.pop(told.attempt_id, None)
-    site.launcher.start(told)
+    launched = launch(directory, name, node, "bash", "-c", ESCAPEES.format(n=unusual))
+    site.exits.pop(launched.attempt_id, None)
+    site.launcher.start(launched)
     until(lambda: len(_with_argument(unusual)) == 6, "all six processes run")
     began = time.perf_counter()
-    site.launcher.stop(told.attempt_id, "cancel", "benchmark")
+    site.launcher.stop(launched.attempt_id, "cancel", "benchmark")
     while _with_argument(unusual) and time.perf_counter() - began < 10:
         time.sleep(0.002)
     seconds = time.perf_counter() - began
-    site.exit(told.attempt_id)
+    site.exit(launched.attempt_id)
     return seconds, len(_with_argument(unusual))
 
 
@@ -285,7 +285,7 @@ def _partitions(options: Options) -> Iterator[Figure]:
 
 def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
     """Stop all processes of a node, so that no byte comes, but no connection ends."""
-    unusual, told = _held(nodes, "silent")
+    unusual, launched = _held(nodes, "silent")
     parent = cluster.processes["n1"].pid
     pids = [parent, *children().get(parent, ())]
     began = time.perf_counter()
@@ -293,7 +293,7 @@ def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
         os.kill(pid, signal.SIGSTOP)
     noticed = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
     dead = _seconds_until(began, lambda: not _with_argument(unusual))
-    exit = nodes.exit(told, 60)
+    exit = nodes.exit(launched, 60)
     lost = time.perf_counter() - began
     if exit.cause is not ExitCause.NODE_LOST:
         raise RuntimeError(f"the node was not lost: {exit}")
@@ -323,10 +323,10 @@ def _lost_with_its_connection(cluster: Cluster, nodes: Site) -> Iterator[Figure]
 def _held(nodes: Site, name: str) -> tuple[str, str]:
     """Start a worker that only sleeps. Return an argument that no other process has, and its id."""
     unusual = f"{86_400 + time.time() % 1000:.3f}"
-    told = launch(place(), name, "n1", "sleep", unusual)
-    nodes.launcher.start(told)
+    launched = launch(place(), name, "n1", "sleep", unusual)
+    nodes.launcher.start(launched)
     until(lambda: bool(_with_argument(unusual)), "the worker runs")
-    return unusual, told.attempt_id
+    return unusual, launched.attempt_id
 
 
 def _seconds_until(began: float, condition: Callable[[], bool]) -> float:
