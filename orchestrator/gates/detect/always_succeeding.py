@@ -1,0 +1,179 @@
+"""Detects commands that always succeed. A gate with such a command rejects no change."""
+
+import re
+import shlex
+from collections.abc import Callable, Collection, Container, Iterator, Sequence
+from functools import partial
+
+#: Commands that always succeed.
+_CONSTANT = frozenset({"true", ":", "echo", "set"})
+#: Commands that always succeed at the end of a pipe, whatever the commands before them do.
+_FILTERS = frozenset({"cat", "head", "tail", "tee"})
+#: Options with which make only prints the commands.
+_DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
+#: Words with which any command, not only the last, may decide the exit code.
+_MAY_END = frozenset(
+    {"exit", "return", "set", "trap", "exec", "eval", "source", ".", "if", "case", "for", "while"}
+    | {"until", "{", "}"}
+)
+#: Commands after which the shell runs no other command.
+_ENDS = frozenset({"exit", "exec", "return"})
+_SEQUENCE = frozenset({";", "&"})
+_OR, _AND = "||", "&&"
+#: Marks of texts that are not analyzed: an expansion that fails if a variable is unset (``:?``),
+#: and a "#" that begins no comment.
+_NOT_JUDGED = re.compile(r":\?|\$\{\w+\?|\S#")
+_PIPES = frozenset({"|", "|&"})
+SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
+#: Shells outside of the project.
+_SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
+_ENV = frozenset({"env", "/bin/env", "/usr/bin/env"})
+_VARIABLE = re.compile(r"(\w+)=.*", re.DOTALL)
+#: Variables with which a shell runs more commands, or stops at the first failure.
+_CHANGE_SHELLS = frozenset({"BASH_ENV", "ENV", "SHELLOPTS", "ZDOTDIR"})
+#: Options of a shell that do not change which commands run.
+_NEUTRAL = frozenset({"--login", "--noprofile", "--norc", "--posix"})
+#: Single-letter options of a shell that can be followed.
+_LETTERS = re.compile(r"-[ceiloux]+")
+#: A script in which an unset variable is an error.
+_IS_UNSET_ERROR = re.compile(r"\bset\b[^;&|]*(?:-\w*u|nounset)")
+#: Returns True if the scripts that a command runs always succeed; False if the command runs no
+#: script or an unknown script. The argument is the command's words.
+Called = Callable[[Sequence[str]], bool]
+
+
+def judges_nothing(text: str, called: Called) -> bool:
+    """True if the commands always succeed, so that a gate with them rejects no change.
+
+    Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
+    and commands that only run such commands, such as ``bash -c "pytest || true"``.
+    False if the text cannot be split into commands.
+    """
+    return _judges_nothing(text, called, stops=False)
+
+
+def _judges_nothing(text: str, called: Called, *, stops: bool) -> bool:
+    """``stops``: True if the shell exits at the first command that fails."""
+    if _NOT_JUDGED.search(text) or ("$" in text and _IS_UNSET_ERROR.search(text)):
+        return False
+    try:
+        lines = [
+            list(shlex.shlex(line, posix=True, punctuation_chars=True))
+            for line in text.splitlines()
+        ]
+    except ValueError:
+        return False
+    may_end = stops or text.startswith("#!") or any(map(_has_end, lines))
+    follow = partial(_runs_nothing, text, called)
+    return all(_succeeds(line, follow, may_end=may_end) for line in lines)
+
+
+def _has_end(line: Sequence[str]) -> bool:
+    """True if a command before the last one may decide the exit code, except ``exit 0``."""
+    return any(word in _MAY_END and (word, value) != ("exit", "0") for word, value in _pairs(line))
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each word with the next word; "" after the last word."""
+    return zip(words, (*words[1:], ""), strict=True)
+
+
+def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
+    """True if what a command runs always succeeds: the text of ``bash -c``, or a script.
+
+    ``text``: contains the command.
+    """
+    rest, names = list(words), set[str]()
+    while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
+        names.add(rest.pop(0).partition("=")[0])
+    if not rest or names & _CHANGE_SHELLS:
+        return False
+    found = _shell_script(rest)
+    if found is None:
+        return called(rest)
+    script, options = found
+    if "pipefail" in " ".join((script, *options)) and not rest[0].endswith(("bash", "zsh")):
+        return False  # Other shells may not have this option.
+    expands = "$" in script or "`" in script
+    # The calling shell has changed the script, unless single quotes protect it.
+    if expands and (f"'{script}'" not in text or "nounset" in options):
+        return False
+    return _judges_nothing(script, called, stops=bool({"errexit", "pipefail"} & {*options}))
+
+
+def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
+    """Return the text after ``-c`` of a shell, and the shell's options.
+
+    Return None for other commands, and if an option is unknown.
+    """
+    if not _SHELL.fullmatch(words[0]):
+        return None
+    options, left = set[str](), iter(words[1:])
+    for word in left:
+        if _LETTERS.fullmatch(word):
+            names = {"c": "c", "e": "errexit", "u": "nounset"}
+            options |= {names[letter] for letter in word if letter in names}
+            if "o" in word:
+                options.add(next(left, ""))
+        elif word == "--" or not word.startswith(("-", "+")):
+            script = next(left, None) if word == "--" else word
+            return None if script is None or "c" not in options else (script, options)
+        elif word not in _NEUTRAL:
+            return None
+    return None
+
+
+def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    """True if a line of commands always succeeds.
+
+    ``may_end``: True if every command of the line may decide the exit code; False if only the last
+    command of a sequence or pipe does.
+    """
+    if {"(", ")", "!"} & {*line}:
+        return False
+    sequence = [each for each in _split(line, _SEQUENCE) if each]
+    return all(
+        _list_succeeds(each, called, may_end=may_end)
+        for each in (sequence if may_end else sequence[-1:])
+    )
+
+
+def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    """True if pipes joined by ``&&`` and ``||`` always succeed; evaluated from left to right."""
+    operators = [word for word in words if word in (_OR, _AND)]
+    pipes = list(_split(words, {_OR, _AND}))
+    first, *rest = (_pipe_succeeds(each, called, may_end=may_end) for each in pipes)
+    if any(word in _ENDS and value != "0" for word, value in _pairs(words)):
+        # The shell exits there, so that a later command such as "|| true" has no effect.
+        return first and all(rest)
+    for operator, each in zip(operators, rest, strict=True):
+        first = first or each if operator == _OR else first and each
+    return first
+
+
+def _pipe_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+    commands = list(_split(words, _PIPES))
+    if may_end:
+        return all(_is_constant(each, called) for each in commands)
+    last = commands[-1]
+    is_filter = len(commands) > 1 and bool(last) and last[0] in _FILTERS
+    return is_filter or _is_constant(last, called)
+
+
+def _split(words: Sequence[str], operators: Container[str]) -> Iterator[list[str]]:
+    found: list[str] = []
+    for word in words:
+        if word in operators:
+            yield found
+            found = []
+        else:
+            found.append(word)
+    yield found
+
+
+def _is_constant(words: list[str], called: Called) -> bool:
+    if not words or words[0] in _CONSTANT or words in (["exit"], ["exit", "0"]):
+        return True
+    if words[0] == "make" and _DRY_RUN & {*words}:
+        return True
+    return called(words)
