@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import SURVEY, Job
-from orchestrator.core.model.job_facts import LossCause
+from orchestrator.core.model.job_facts import Landed, LossCause
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.repository.merge_report import MergeReport
@@ -82,6 +82,8 @@ class Unsuccessful:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     merge: MergeReport
+    #: The branches that have the present result.
+    landed: Sequence[Landed]
     #: Ids of the workers whose changes are all in the result.
     merged: Sequence[str]
     unmerged: Sequence[OutsideWork]
@@ -115,6 +117,7 @@ def summary_of(
     lacking = {each.worker_id for each in outside if each.in_part}
     return Summary(
         merge=merge,
+        landed=job.facts.landed,
         merged=merged,
         in_part=sum(each in lacking for each in merged),
         unmerged=unmerged(outside),
@@ -158,6 +161,10 @@ def _about_result(
 ) -> Iterator[Step]:
     if merge.branch:
         yield Step(command=f"{COMMAND} diff {job.id}", purpose="show the merged change")
+    if job.facts.landed:
+        branches = " or ".join(each.branch for each in job.facts.landed)
+        yield Step(command=f"{COMMAND} undo {job.id}", purpose=f"undo the landing on {branches}")
+    elif merge.branch:
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         land = f"{COMMAND} land {job.id}{partial}"
         yield Step(command=land, purpose="merge the result into your branch")

@@ -392,6 +392,7 @@ def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
         "made_not_in_result": [asdict(each) for each in outside],
         "repository_changes": [asdict(each) for each in job.facts.repository_changes],
         "landed": [{**asdict(each), "at": iso(each.at)} for each in job.facts.landed],
+        "discarded": job.facts.discarded,
     }
 
 

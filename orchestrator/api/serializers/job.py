@@ -109,6 +109,7 @@ def job_answer(
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         landed=landed(job),
+        discarded=job.facts.discarded,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),

@@ -129,6 +129,7 @@ def _status(
             for each in job.facts.repository_changes
         ],
         landed=landed(job),
+        discarded=job.facts.discarded,
         counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
         left=dict(detail.left),

@@ -20,6 +20,7 @@ from orchestrator.cli.output.job_summary import (
     STATUS_WIDTH,
     cap_line,
     ending_lines,
+    landed_lines,
     outcome_line,
     purpose,
     summary_line,
@@ -28,7 +29,6 @@ from orchestrator.cli.output.job_summary import (
 from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     first_line,
-    local_time,
     paint,
     pasteable,
     terminal_width,
@@ -197,10 +197,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(used)
     if caps := cap_line(answer.get("caps") or {}):
         lines.append(caps)
-    for each in answer.get("landed") or ():
-        lines.append(
-            f"Landed: {each['branch']}, {local_time(each['at'])}, commit {each['commit'][:12]}"
-        )
+    lines += landed_lines(answer)
     results = answer.get("results") or {}
     if answer["status"] in ENDED_JOB and results.get("final_report"):
         lines.append(f"Result: {results['final_report']}")

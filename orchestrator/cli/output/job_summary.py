@@ -18,6 +18,7 @@ from orchestrator.cli.output.terminal_text import (
     duration,
     first_line,
     lines_of,
+    local_time,
     paint,
     pasteable,
     wrapped,
@@ -59,16 +60,35 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
-    """Yield the commands that show and land the result, and that retry unsuccessful tasks."""
+    """Yield the commands that show and land the result, and that retry unsuccessful tasks.
+
+    A landed result has the command that undoes the landing. A discarded job has no commands.
+    """
     job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
-    if answer.get("merge_state") in _HAS_RESULT:
-        partial = "" if is_complete else " --partial"
+    has_result = answer.get("merge_state") in _HAS_RESULT and not answer.get("discarded")
+    landed = list(landed_lines(answer))
+    if has_result:
         yield f"to show the changes: {COMMAND} diff {job_id}"
+    if has_result and not landed:
+        partial = "" if is_complete else " --partial"
         yield f"to merge the changes into your branch: {COMMAND} land {job_id}{partial}"
+    yield from landed
+    if answer.get("discarded"):
+        return
     tasks = tasks_of(answer)
     done = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
     if not is_complete and any(each.get("task_id") not in done for each in tasks):
         yield f"to retry the tasks that did not succeed: {COMMAND} retry {job_id}"
+
+
+def landed_lines(answer: Answer) -> Iterator[str]:
+    """Yield where the job's result has landed, and the command that undoes the landing."""
+    found = answer.get("landed") or ()
+    for each in found:
+        at = local_time(each["at"])
+        yield pasteable(f"Landed: {each['branch']}, {at}, commit {each['commit'][:12]}")
+    if found:
+        yield f"to undo the landing: {COMMAND} undo {answer['job_id']}"
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:

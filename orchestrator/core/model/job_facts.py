@@ -261,7 +261,8 @@ class JobFacts:
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
-    #: Branches of the user that contain a result from before a person's feedback.
+    #: Branches of the user that contain an earlier result: from before a person's feedback, or from
+    #: before a person merged again.
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
@@ -272,8 +273,8 @@ class JobFacts:
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
-    #: Branches of the user to which ``land`` merged the result. They are not part of the job's
-    #: reason.
+    #: Branches of the user to which ``land`` merged the present result. They are not part of the
+    #: job's reason.
     landed: tuple[Landed, ...] = ()
 
     @property

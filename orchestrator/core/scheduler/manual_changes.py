@@ -63,6 +63,11 @@ class ManualChanges:
 
     def landing_undone(self, job_id: str, landed: Landed) -> None:
         """Record that a landing was undone. ``landed``: time and caller of the undo."""
+        facts = self._unit_of_work.jobs[job_id].facts
+        if all(each.branch != landed.branch for each in facts.landed):
+            # The landing of an earlier result was undone.
+            earlier = tuple(each for each in facts.landed_on if each != landed.branch)
+            self._unit_of_work.update_job(job_id, facts=replace(facts, landed_on=earlier))
         job = self._set_landings(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 

@@ -223,10 +223,19 @@ class LandingCalls:
     def _store_landed(self, begun: BegunLanding, before: str, after: str) -> None:
         landed = _landed(begun, before, after)
         self._trees.amend(begun.root_id, lambda tree: tree.landed(begun.job_id, landed))
+        self._report(begun)
 
     def _store_undone(self, begun: BegunLanding, before: str, after: str) -> None:
         undone = _landed(begun, before, after)
         self._trees.amend(begun.root_id, lambda tree: tree.landing_undone(begun.job_id, undone))
+        self._report(begun)
+
+    def _report(self, begun: BegunLanding) -> None:
+        """Rewrite the reports, which name landings, and the command that lands or undoes."""
+        job = self._store.job(begun.job_id)
+        # Without a record of the merge, the reporter would merge the changes again.
+        if job is not None and self._records.read(job) is not None:
+            self._trees.report(begun.root_id, [begun.job_id])
 
     def _recover(self, job_id: str = "") -> None:
         for begun in list(self._journal.begun()):

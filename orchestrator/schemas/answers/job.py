@@ -344,7 +344,9 @@ class JobAnswer(Answer):
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""
     landed: list[LandedAnswer] = Field(default_factory=no_items)
-    """Branches on which the result has landed; a landing that undo reverted does not count."""
+    """Branches on which the present result has landed; a landing that was undone does not count."""
+    discarded: bool = False
+    """True if a person removed the job's branches and checkpoints."""
     child_job_ids: list[str]
     usage: UsageAnswer
     """Sum of the job's own workers, planner, and reviewers."""

@@ -316,7 +316,9 @@ class StatusAnswer(Answer):
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     landed: list[LandedAnswer] = Field(default_factory=no_items)
-    """Branches on which the result has landed; a landing that undo reverted does not count."""
+    """Branches on which the present result has landed; a landing that was undone does not count."""
+    discarded: bool = False
+    """True if a person removed the job's branches and checkpoints."""
     counts: dict[str, int]
     """Number of workers by status, including all child jobs."""
     remaining: dict[str, Any]

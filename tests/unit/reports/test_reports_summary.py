@@ -10,7 +10,7 @@ from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.human_input import PERSON, Feedback
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
+from orchestrator.core.model.job_facts import JobFacts, Landed, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.reports import Reports
@@ -70,6 +70,20 @@ def test_workers_that_lack_promised_files_are_retried(tmp_path: Path) -> None:
     assert next_steps(planted, tmp_path)[2:] == [
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2"
     ]
+
+
+def test_a_landed_result_can_be_undone_and_not_landed_again(tmp_path: Path) -> None:
+    planted = Planted()
+    landed = Landed(branch="main", commit="2" * 40, before="3" * 40, at=0.0, by="default")
+    state, facts = MergeState.MERGED, JobFacts(landed=(landed,))
+    job = planted.job("x", status=JobStatus.COMPLETED, merge_state=state, facts=facts)
+    planted.worker(job, "worker_1", TaskSpec(id="t1"), (0, 1))
+    assert next_steps(planted, tmp_path) == [
+        f"bin/orchestrator diff {ROOT} # show the merged change",
+        f"bin/orchestrator undo {ROOT} # undo the landing on main",
+    ]
+    row = f"| **Landed** | `main`, commit {'2' * 12}, 1970-01-01T00:00:00Z |"
+    assert row in (tmp_path / "FINAL_RESULT.md").read_text()
 
 
 def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:

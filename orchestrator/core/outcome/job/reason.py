@@ -166,7 +166,7 @@ def _landed(job: Job) -> str:
     names = [each for each in job.facts.landed_on if each not in has_result]
     if not names or job.facts.discarded:
         return ""
-    landed = f"{', '.join(names)} has the result from before the feedback"
+    landed = f"{listed(names)} {'has' if len(names) == 1 else 'have'} an earlier result"
     return f"{landed}; land the new result: {COMMAND} land {job.id}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.job_facts import Missing, Overruled
+from orchestrator.core.model.job_facts import JobFacts, Missing, Overruled
 from orchestrator.core.model.states import MergeState
 from orchestrator.core.outcome.job.job_outcome import final_status
 from orchestrator.core.outcome.job.reason import reason_of
@@ -42,6 +42,8 @@ class MergeCompletion:
             return
         self._forget_conflicts(job, merged)
         fields = self._fields(job, merged)
+        if not merged.error:
+            fields["facts"] = _with_earlier_landings(fields["facts"])
         after = changed(job, **fields)
         status = final_status(after, self._trees.workers_of(job_id))
         reason = reason_of(changed(after, status=status))
@@ -125,3 +127,9 @@ def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
         delivery = worker.delivery
         if worker.result and delivery and worker.counts and not delivery.has_worktree:
             yield from (*worker.result.files_created, *delivery.checkout)
+
+
+def _with_earlier_landings(facts: JobFacts) -> JobFacts:
+    """Return the facts after a merge that replaced the landed result."""
+    branches = (each.branch for each in facts.landed)
+    return replace(facts, landed=(), landed_on=tuple(dict.fromkeys((*facts.landed_on, *branches))))

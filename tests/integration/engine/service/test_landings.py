@@ -100,6 +100,69 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject)
     assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
 
 
+def first_screen(site: InProcess, job: str) -> str:
+    final = (site.directory(job) / "FINAL_RESULT.md").read_text()
+    return final.partition("## Request")[0]
+
+
+@pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
+def test_the_report_names_a_landing_instead_of_the_command_that_lands(
+    made: MakeProject, capfd: pytest.CaptureFixture[str], up: bool
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    land, undo = f"bin/orchestrator land {job}", f"bin/orchestrator undo {job}"
+    assert land in first_screen(site, job)
+    if not up:
+        site.stop()
+    server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY} if up else {}
+    context = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **server})
+
+    assert execute(["land", job, "--yes"], context) == 0
+    tip = project.git("rev-parse", "main")
+    until(lambda: "| **Landed** |" in first_screen(site, job), "the report is rewritten")
+    report = first_screen(site, job)
+    assert f"| `main`, commit {tip[:12]}, " in report
+    assert land not in report and undo in report
+    capfd.readouterr()
+    assert execute(["status", job], context) == 0
+    said = "".join(capfd.readouterr())
+    assert land not in said and f", commit {tip[:12]}\n" in said and undo in said
+
+    assert execute(["undo", job, "--yes"], context) == 0
+    until(lambda: land in first_screen(site, job), "the report is rewritten")
+    assert undo not in first_screen(site, job)
+
+
+def test_a_result_that_was_merged_again_since_its_landing_can_land(made: MakeProject) -> None:
+    site, project = made()
+    tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
+    job = site.run("x", tasks)["job_id"]
+    done(site, job, "land", partial=True)
+    until(lambda: "| **Landed** |" in first_screen(site, job), "the report is rewritten")
+
+    done(site, job, "merge", include=["worker_2"])
+    land = f"bin/orchestrator land {job}"
+    until(lambda: land in first_screen(site, job), "the report is rewritten")
+    answer = site.status(job)
+    assert answer["landed"] == []
+    assert "main has an earlier result" in answer["reason"]
+    done(site, job, "land", partial=True)
+    assert "earlier result" not in site.status(job)["reason"]
+    assert (project.path / "b.txt").exists()
+
+
+def test_the_undo_of_an_earlier_landing_is_recorded(made: MakeProject) -> None:
+    site, _ = made()
+    tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
+    job = site.run("x", tasks)["job_id"]
+    done(site, job, "land", partial=True)
+    done(site, job, "merge", include=["worker_2"])
+    until(lambda: "earlier result" in site.status(job)["reason"], "the merge is recorded")
+    done(site, job, "undo")
+    assert "earlier result" not in site.status(job)["reason"]
+
+
 def test_a_server_lands_and_undoes_with_the_umask_of_its_user(
     make_server: MakeServer, tmp_path: Path
 ) -> None:

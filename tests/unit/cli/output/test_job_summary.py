@@ -280,7 +280,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ["the merge kept the added lines of both sides in a.txt, b.txt"],
     ),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
-    "landed_on": (("main",), ["main has the result from before the feedback"]),
+    "landed_on": (("main",), ["main has an earlier result"]),
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),

@@ -227,7 +227,7 @@ def test_a_landed_result_is_named_until_the_end() -> None:
     story, root, first, _ = _ended()
     story.feedback(first, landed=["main"])
     story.left_alone()
-    assert "main has the result from before the feedback" in story.job(root.id).reason
+    assert "main has an earlier result" in story.job(root.id).reason
 
 
 @pytest.mark.parametrize("running", [False, True])

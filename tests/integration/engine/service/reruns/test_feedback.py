@@ -219,12 +219,12 @@ def test_a_result_that_has_landed_is_named_and_lands_again(
 
     assert given["landed"] == ["main"]
     ended = site.wait(job)
-    assert "main has the result from before the feedback" in ended["reason"]
+    assert "main has an earlier result" in ended["reason"]
     _run(site, "land", job, "--yes", *how)
     assert "answer = 42" in project.show("main", "answer.txt")
-    assert "before the feedback" not in site.status(job)["reason"]
+    assert "earlier result" not in site.status(job)["reason"]
     _run(site, "undo", job, "--yes")
-    assert "main has the result from before the feedback" in site.status(job)["reason"]
+    assert "main has an earlier result" in site.status(job)["reason"]
 
 
 def _run(site: InProcess, *arguments: str) -> None:
