@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import landing_of
+from orchestrator.cli.changes.land import check_not_discarded, landing_of
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
@@ -110,6 +110,9 @@ def apply_command(
     sources = _by_path(_sources(context, job_id), job_id, take)
     placing = SafeWriter(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
+    if all(step.action == REFUSED for _, step in plan):
+        # The files of a worker without a worktree outlast the removal of the job's branches.
+        check_not_discarded(context, job_id)
     if not dry_run:
         _ask(context, place, [step for _, step in plan], yes)
         plan = [(each, _done(placing, each, step)) for each, step in plan]

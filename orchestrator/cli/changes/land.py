@@ -72,13 +72,18 @@ def diff_command(
     failed or timed out, and its commits need not be merged.
     """
     context.work_on_project_of(job_id)
+    if not worker_id and attempt is not None:
+        raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
     if worker_id:
         worker_id = worker_of(context, job_id, worker_id)
-        shown = diff_of_worker(context, job_id, worker_id, attempt, stat)
-    elif attempt is not None:
-        raise click.UsageError(f"--attempt needs a worker: {COMMAND} diff {job_id} WORKER")
-    else:
-        shown = landing_of(context, job_id).diff(stat=stat)
+    try:
+        if worker_id:
+            shown = diff_of_worker(context, job_id, worker_id, attempt, stat)
+        else:
+            shown = landing_of(context, job_id).diff(stat=stat)
+    except NotFound:
+        check_not_discarded(context, job_id)
+        raise
     if sys.stdout.isatty():
         click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
     else:
@@ -93,6 +98,15 @@ def diff_of_worker(
     root_id = root_id_of(context.workspace, job_id)
     folder, environ = context.folder, context.environ
     return worker_difference(folder, environ, root_id, worker_id, attempt=attempt, stat=stat)
+
+
+def check_not_discarded(context: CliContext, job_id: str) -> None:
+    """Raise NotFound if a person discarded the job: it has no branches and checkpoints."""
+    if whole_job(context.workspace, job_id).get("discarded"):
+        raise NotFound(
+            f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
+            f"new job; to show the request: {COMMAND} report {job_id}"
+        )
 
 
 @click.command("land")
@@ -342,6 +356,7 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
     """
     context.check_user("undo")
     landing = landing_of(context, job_id)
+    landing.check_undoable()
     if not yes and not confirmed(f"Reset {landing.branch()} to its state before job {job_id}?"):
         raise unconfirmed("undo")
     click.echo(_undo(context, job_id)["text"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.land import incomplete, landing_of
+from orchestrator.cli.changes.land import check_not_discarded, incomplete, landing_of
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
@@ -86,10 +86,19 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
     try:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
-        raise Conflict(f"{error.message}; no job was started") from None
+        raise Conflict(f"{_cause(context, job_id, error)}; no job was started") from None
     if found := incomplete(job):
         click.echo(f"Note: this job starts from an incomplete result: {found}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
+
+
+def _cause(context: CliContext, job_id: str, error: NotFound) -> str:
+    """Return why a job has no result: ``error``, or that the job was discarded."""
+    try:
+        check_not_discarded(context, job_id)
+    except NotFound as discarded:
+        return discarded.message
+    return error.message
 
 
 def _context(job: Mapping[str, Any]) -> str:

@@ -370,21 +370,38 @@ class Landing:
         if resumed and self._head() == before:
             text = f"an interrupted landing was undone; {branch} is at {before[:12]} again"
             return Moved(branch=branch, before=after, after=before, text=text)
-        if not before or not after or self._head() == before:
-            if self._git.has_repository:
-                self._check_not_elsewhere(branch)
-            raise NotFound(f"job {self.job_id} was not landed, or was already undone")
-        if self._head() != after:
-            raise Conflict(
-                f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
-                f"the changes of the job: `{self._takes_back(before, after)}`"
-            )
+        self.check_undoable()
+        if self._head() == before:
+            raise self._not_landed()
         is_rewritten = self._git.resolve(self._rewritten_ref)
         noted = (*((self._rewritten_ref,) if is_rewritten else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
         return Moved(branch=branch, before=after, after=before, text=text)
+
+    def check_undoable(self) -> None:
+        """Raise NotFound if the job was not landed, and Conflict if ``undo`` is impossible.
+
+        Uncommitted changes of the checkout are not checked. Changes nothing.
+        """
+        branch = self.branch()
+        before, after = self._noted()
+        if not before or not after:
+            if self._git.has_repository:
+                self._check_not_elsewhere(branch)
+            raise self._not_landed()
+        # The head is at ``before`` if the landing was interrupted.
+        if self._head() not in (before, after):
+            raise Conflict(
+                f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
+                f"the changes of the job: `{self._takes_back(before, after)}`"
+            )
+
+    def _not_landed(self) -> NotFound:
+        return NotFound(
+            f"job {self.job_id} was not landed, or was already undone; nothing was changed"
+        )
 
     def is_landed(self) -> bool:
         """True if the checked-out branch has the whole result already."""

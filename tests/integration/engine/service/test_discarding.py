@@ -80,6 +80,18 @@ def test_what_has_not_landed_is_shown_and_discarded(
     for options in ((), ("--partial",)):
         assert command(site, "land", job, "--yes", *options, up=up) == 3
         assert "branches were discarded; submit the request" in capfd.readouterr().err
+    for arguments, outcome in (
+        (("diff", job), 3),
+        (("diff", job, "worker_1"), 3),
+        (("continue", job, "more"), 1),
+        (("apply", job, "--to", str(site.folder)), 3),
+    ):
+        assert command(site, *arguments, up=up) == outcome
+        said = capfd.readouterr()
+        assert f"job {job} was discarded" in said.err, said.err
+        assert f"bin/orchestrator report {job}" in said.err
+        assert "bin/orchestrator apply" not in said.err
+        assert ("no job was started" in said.err) is (arguments[0] == "continue")
     if up:
         for path in ("merge", "retry"):
             refused = site.call("POST", f"/jobs/{job}/{path}", {})

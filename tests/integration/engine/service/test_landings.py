@@ -134,6 +134,32 @@ def test_the_report_names_a_landing_instead_of_the_command_that_lands(
     assert undo not in first_screen(site, job)
 
 
+def test_undo_asks_nothing_if_there_is_nothing_to_undo(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    job = site.run("x", [edit("echo new > new.txt")])["job_id"]
+    server = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    context = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **server})
+
+    def refusal(code: int) -> str:
+        capfd.readouterr()
+        assert execute(["undo", job], context) == code
+        return capfd.readouterr().err
+
+    assert f"job {job} was not landed" in refusal(3)
+    done(site, job, "land")
+    assert "without confirmation" in refusal(1)
+    project.commit({"a.txt": "three\n"}, "three")
+    assert "main has moved since the landing" in refusal(1)
+    project.git("checkout", "-q", "-b", "other")
+    assert f"job {job} was landed on main" in refusal(1)
+    project.git("checkout", "-q", "main")
+    project.git("reset", "-q", "--hard", "HEAD^")
+    done(site, job, "undo")
+    assert f"job {job} was not landed" in refusal(3)
+
+
 def test_a_result_that_was_merged_again_since_its_landing_can_land(made: MakeProject) -> None:
     site, project = made()
     tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
