@@ -140,6 +140,9 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
         return
     paused = answer.get("paused")
     status = answer.get("status", "running")
+    if paused and paused.get("cause") == "everything":
+        click.echo(f"all jobs are paused by key {paused['by']}")
+        return
     prefix = "" if paused and paused.get("cause") == "limit" else "key "
     click.echo(f"paused by {prefix}{paused['by']}" if paused else status)
 

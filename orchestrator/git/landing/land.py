@@ -185,7 +185,10 @@ class Landing:
             return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
         if not any(map(self._may_have_changes, found)):
             return "the branches of its workers have no changes"
-        return self._no_branch(f"list commands that merge its changes: {COMMAND} status")
+        return self._no_branch(
+            f"branches are merged when the job ends; show its status, and commands that merge its "
+            f"changes: {COMMAND} status"
+        )
 
     def _no_branch(self, command: str) -> str:
         return f"there is no branch {short(self._branch)}; {command} {self.job_id}"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from shlex import quote
 from typing import Protocol
 
 from orchestrator.core import failpoints
@@ -89,9 +90,16 @@ class WorkerMessageCalls:
             return
         else:
             why = f"agent {worker.agent!r} of {worker.id} reads no messages while it works"
+        if worker.is_question and not worker.status.ended:
+            answer = f"{COMMAND} approve {job.id} {quote(worker.task_id)}"
+            raise Conflict(
+                f"{worker.id} asks a person, and reads no messages; nothing was sent; "
+                f"answer the question: {answer}",
+                kind=CANNOT_MESSAGE,
+            )
         cancel = f"cancel the worker: {COMMAND} cancel {job.id} {worker.id}"
         steps = [] if worker.status.ended else [cancel]
-        if self._runs_command(worker):
+        if worker.is_question or self._runs_command(worker):
             steps.append(f'submit the wanted change as a new request: {COMMAND} submit "..."')
         else:
             steps.append(f"comment on its change: {COMMAND} feedback {job.id} {worker.id} --edit")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.core.text.command_name import COMMAND
 from tests.faults.zygote import Zygote
 from tests.integration.conftest import MakeServer
 from tests.integration.site import HOLD, Answer, InProcess, ServerProcess, Site, shell, until
@@ -51,6 +52,9 @@ def test_a_person_sees_what_was_made_and_the_comment_reaches_what_follows(
     assert worker["can"] == ["approve", "reject", "cancel"]
     assert worker["waiting_for"]["kind"] == "answer"
     assert (worker["attempts"], "log" in worker) == ([], False)
+    message = site.call("POST", f"/jobs/{job}/workers/worker_2/message", {"text": "yes"})
+    assert message.status_code == 409
+    assert message.json()["detail"].endswith(f"answer the question: {COMMAND} approve {job} ok")
 
     answered = site.call("POST", f"/jobs/{job}/tasks/ok/approve", {"comment": "staging only"})
 
