@@ -67,7 +67,8 @@ class RemovalCalls:
         job = self._check_removable(caller, job_id)
         directory = str(self._workspace.job_directory(job_id))
         gone = self._worktrees.checkpoints.repository.discard(job_id, directory)
-        if not job.facts.discarded:
+        # A job without worktrees had nothing to discard, and can be retried.
+        if (gone or job.config.base) and not job.facts.discarded:
             self._trees.amend(job_id, lambda tree: tree.discarded(job_id))
             self._trees.report(job_id, (each.id for each in self._tree_of(job)))
         return gone

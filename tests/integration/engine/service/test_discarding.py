@@ -10,7 +10,7 @@ from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
 from orchestrator.workspace import attach
 from tests.integration.conftest import MakeSite
-from tests.integration.site import HOLD, KEY, InProcess, until
+from tests.integration.site import HOLD, KEY, InProcess, shell, until
 from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n"}
@@ -42,6 +42,18 @@ def ended(site: InProcess) -> str:
     """A job whose result has the work of one worker, and lacks the work of another."""
     tasks = [edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=0)]
     return str(site.run("x", tasks)["job_id"])
+
+
+def test_a_job_without_worktrees_has_nothing_to_discard_and_can_be_retried(
+    site: InProcess, capfd: Capture
+) -> None:
+    job = str(site.run("x", [shell("exit 1", retries=0)])["job_id"])
+
+    assert command(site, "discard", job, "--yes") == 0
+
+    assert "nothing to discard" in capfd.readouterr().err
+    assert "discarded" not in (site.directory(job) / "FINAL_RESULT.md").read_text()
+    assert site.call("POST", f"/jobs/{job}/retry").status_code == 202
 
 
 @pytest.mark.parametrize("up", [True, False], ids=["server up", "server down"])
