@@ -322,15 +322,15 @@ def _limits(assignment: Assignment) -> CallLimits:
     used = spent_by(assignment.worker.usage)
     steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
     return CallLimits(
-        max_steps=_left(_lower(task.max_steps, config.max_steps), steps, 1),
-        max_tokens=_left(_lower(task.max_tokens, config.max_tokens), tokens, 1),
-        max_cost_usd=_left(
+        max_steps=_remaining(_lower(task.max_steps, config.max_steps), steps, 1),
+        max_tokens=_remaining(_lower(task.max_tokens, config.max_tokens), tokens, 1),
+        max_cost_usd=_remaining(
             _lower(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
         ),
     )
 
 
-def _left(limit: N | None, used: N, least: N) -> N | None:
+def _remaining(limit: N | None, used: N, least: N) -> N | None:
     # Agents read zero as no limit, so at least ``least`` remains.
     return None if limit is None else max(limit - used, least)
 

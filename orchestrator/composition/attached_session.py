@@ -61,7 +61,7 @@ class Taken:
 
 
 @contextmanager
-def _swept() -> Iterator[None]:
+def _leftover_processes_ended() -> Iterator[None]:
     """End the tool's leftover processes, such as the daemon of codex, when the block ends.
 
     A leftover process could change the worktree, and would keep the worktree's lock.
@@ -72,14 +72,14 @@ def _swept() -> Iterator[None]:
         yield
     finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            for each in _left():
+            for each in _leftover_processes():
                 process_control.send_signal(each, number)
             until = time.monotonic() + STOP_SECONDS
-            while _left() and time.monotonic() < until:
+            while _leftover_processes() and time.monotonic() < until:
                 time.sleep(_LOOK_SECONDS)
 
 
-def _left() -> list[proc.Process]:
+def _leftover_processes() -> list[proc.Process]:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -114,7 +114,7 @@ class AttachedSession:
                 with in_terminal(found, self._inherited(), self._variables(found)) as call:
                     argv, environ = call
                     cwd = self._repository.inside(self._directory)
-                    with _swept():
+                    with _leftover_processes_ended():
                         code = start(Terminal(argv, environ, cwd, found.session.id, lock))
             finally:
                 taken = self._take_back(before, user)

@@ -51,7 +51,7 @@ class ReportQueue:
         self._merge_reports = merge_reports
         self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
         #: Reports that are not written yet, by job.
-        self._owed: dict[str, Render] = {}
+        self._overdue: dict[str, Render] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
 
@@ -87,9 +87,9 @@ class ReportQueue:
         self._reporter.prepare()
         while True:
             try:
-                render = self._queue.get(timeout=RENDER_RETRY_SECONDS if self._owed else None)
+                render = self._queue.get(timeout=RENDER_RETRY_SECONDS if self._overdue else None)
             except Empty:
-                self._write_owed()
+                self._write_overdue()
                 continue
             if render is None:
                 return
@@ -105,22 +105,22 @@ class ReportQueue:
             self._render(render)
         except Exception as error:
             if is_shortage(error):
-                self._owe(render, error)
+                self._postpone(render, error)
                 return
             logger.exception("a report failed", extra={"job_id": render.job_id})
-        self._owed.pop(render.job_id, None)
+        self._overdue.pop(render.job_id, None)
 
-    def _owe(self, render: Render, error: Exception) -> None:
-        if render.job_id not in self._owed:
+    def _postpone(self, render: Render, error: Exception) -> None:
+        if render.job_id not in self._overdue:
             logger.warning(
                 "cannot write a report; retrying: %s", error, extra={"job_id": render.job_id}
             )
-        self._owed[render.job_id] = render
+        self._overdue[render.job_id] = render
 
-    def _write_owed(self) -> None:
-        for render in list(self._owed.values()):
+    def _write_overdue(self) -> None:
+        for render in list(self._overdue.values()):
             self._try(render)
-            if render.job_id in self._owed:
+            if render.job_id in self._overdue:
                 return
 
     def _render(self, render: Render) -> None:

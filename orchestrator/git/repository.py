@@ -252,7 +252,7 @@ class GitRepository(CommitReader):
                 self._place = place_of(self._project, self._workspace)
             return self._place
 
-    def known_common(self) -> Path | None:
+    def known_common_directory(self) -> Path | None:
         """Return the repository's common directory if it is already known, otherwise None.
 
         Runs no git.

@@ -41,7 +41,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         _copy_index(git, env["GIT_INDEX_FILE"])
         fields = _status(git, env)
         theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
-        left = sorted(_not_taken(theirs))
+        left = sorted(_not_in_snapshot(theirs))
         taken = [each for each in theirs if path_of(each) not in left]
         removed = [each for each in taken if _is_gone(each)]
         _update(git, env, removed, "--force-remove")
@@ -84,7 +84,7 @@ def _is_gone(field: str) -> bool:
     return field[:1] == "1" and "D" in field[2:4]
 
 
-def _not_taken(fields: Sequence[str]) -> Iterator[str]:
+def _not_in_snapshot(fields: Sequence[str]) -> Iterator[str]:
     # A snapshot does not contain the content of nested repositories and changed submodules.
     for field in fields:
         path = path_of(field)
@@ -110,7 +110,7 @@ def not_included(git: Git, top: str, ours: Sequence[str]) -> list[str]:
     ``snapshot`` would include these files. ``ours``: the product's own folders.
     """
     fields = [each for each in status(git, top, ours) if not each.startswith("!")]
-    left = {*_not_taken(fields)}
+    left = {*_not_in_snapshot(fields)}
     paths = [path for path in map(path_of, fields) if not (path in left or _is_ours(path, ours))]
     if not paths:
         return []

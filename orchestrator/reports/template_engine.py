@@ -74,7 +74,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "lower_first": template_filters.lower_first,
     "moment": template_filters.moment,
     "number": template_filters.number,
-    "of_those_that_know": template_filters.of_those_that_know,
+    "sum_of_known": template_filters.sum_of_known,
     "percent": template_filters.percent,
     "plural": template_filters.plural,
     "size": template_filters.size,

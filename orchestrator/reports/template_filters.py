@@ -369,7 +369,7 @@ def plural(count: int, word: str) -> str:
     return f"{count:,} {word}{'' if count == 1 else ending}"
 
 
-def of_those_that_know(total: Total, shown: str) -> str:
+def sum_of_known(total: Total, shown: str) -> str:
     """Format a sum, with a note if the values of some workers are unknown."""
     if total.value is None or not total.unknown:
         return shown

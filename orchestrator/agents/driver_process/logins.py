@@ -92,7 +92,7 @@ def _look(each: LinkedLogin) -> None:
         return
     if each.seen == (status.st_mtime_ns, status.st_ino):
         return
-    content = _whole(login.target)
+    content = _complete_content(login.target)
     if content is None:
         return
     if login.source.stat().st_mtime_ns == each.source_ns:
@@ -105,11 +105,14 @@ def _recover(target: Path, source: Path) -> None:
     status = target.lstat() if os.path.lexists(target) else None
     if status is None or not stat.S_ISREG(status.st_mode):
         return
-    if status.st_mtime_ns > source.stat().st_mtime_ns and (content := _whole(target)) is not None:
+    if (
+        status.st_mtime_ns > source.stat().st_mtime_ns
+        and (content := _complete_content(target)) is not None
+    ):
         _replace(source, content)
 
 
-def _whole(path: Path) -> bytes | None:
+def _complete_content(path: Path) -> bytes | None:
     """Return a login file's content; None while it is being written."""
     content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
     with contextlib.suppress(ValueError):

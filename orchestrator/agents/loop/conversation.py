@@ -24,7 +24,7 @@ from orchestrator.agents.loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Maximum number of cut or empty answers in a row before the conversation ends.
-_MOST_VAIN = 2
+_MOST_USELESS_ANSWERS = 2
 #: Maximum number of tools in one answer.
 _MOST_USES = 64
 
@@ -60,7 +60,7 @@ class Conversation:
         self._account = UsageAccount(settings)
         #: Denied tools, without tools that worked later.
         self._denied: dict[str, None] = {}
-        self._vain = 0
+        self._useless_answers = 0
         self._text = ""
 
     def run(self, prompt: str) -> AgentOutcome:
@@ -105,10 +105,10 @@ class Conversation:
         if turn.stop is StopReason.CUT:
             self._cut(turn)
         elif turn.uses:
-            self._vain = 0
+            self._useless_answers = 0
             self._use_all(turn.uses)
         elif not turn.text.strip():
-            self._in_vain(ErrorClass.EMPTY, "the model's last answer is empty")
+            self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
             self._dialect.give([], instructions.EMPTY)
         else:
             # People's messages that arrived during the last call continue the conversation.
@@ -130,14 +130,16 @@ class Conversation:
 
     def _cut(self, turn: Turn) -> None:
         most = self._settings.max_tokens
-        self._in_vain(ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call")
+        self._count_useless_answer(
+            ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call"
+        )
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
         self._dialect.give([(use, not_run) for use in turn.uses], words)
 
-    def _in_vain(self, kind: ErrorClass, words: str) -> None:
-        self._vain += 1
-        if self._vain > _MOST_VAIN:
+    def _count_useless_answer(self, kind: ErrorClass, words: str) -> None:
+        self._useless_answers += 1
+        if self._useless_answers > _MOST_USELESS_ANSWERS:
             raise ModelFailure(kind, words)
 
     def _use(self, use: Use) -> Result:

@@ -14,7 +14,7 @@ from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
 
 #: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
-_LEFT = {
+_REMAINING = {
     "child_jobs": "child jobs that you may start",
     "child_jobs_in_root": "child jobs that all workers together may start",
     "workers": "workers that all jobs together may still start",
@@ -26,7 +26,7 @@ _LEFT = {
 
 def limits(assignment: Assignment) -> list[str]:
     """Return one line for each limit of the task. The first line is the timeout."""
-    return [*_own(assignment), *_left(assignment.left)]
+    return [*_own(assignment), *_remaining_quota(assignment.left)]
 
 
 def _own(assignment: Assignment) -> Iterator[str]:
@@ -45,11 +45,11 @@ def _own(assignment: Assignment) -> Iterator[str]:
             yield f"{amount:g} {unit} for your task, all attempts together"
 
 
-def _left(left: Mapping[str, object]) -> Iterator[str]:
+def _remaining_quota(left: Mapping[str, object]) -> Iterator[str]:
     recursive = bool(left.get("depth"))
     if recursive:
         yield f"{left['depth']} more levels of child jobs below your job"
-    for name, words in _LEFT.items():
+    for name, words in _REMAINING.items():
         if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
             yield f"{left[name]} {words}"
     if "wall_seconds" in left:

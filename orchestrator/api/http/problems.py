@@ -158,7 +158,7 @@ def problem_of(error: BaseException) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, OrchestratorError):
-        return _of_ours(error)
+        return _of_own_error(error)
     if isinstance(error, HTTPException):
         return _of_http(error)
     if is_exhausted(error):
@@ -183,7 +183,7 @@ def is_exhausted(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
-def _of_ours(error: OrchestratorError) -> ProblemError:
+def _of_own_error(error: OrchestratorError) -> ProblemError:
     status = next(
         (status for kind, status in STATUS_OF if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -33,7 +33,7 @@ class McpProxy:
         result.
         """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
-            return _wrong(
+            return _error_result(
                 "child jobs are not available: this worker has no network; do the work yourself"
             )
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
@@ -43,9 +43,9 @@ class McpProxy:
             return self._once(_shortened(call, left), key, left)
 
         try:
-            return _understood(retried(once, self._patience, ends_at=ends_at))
+            return _tool_result(retried(once, self._patience, ends_at=ends_at))
         except OSError as error:
-            return _wrong(f"{error}; {self._advice}")
+            return _error_result(f"{error}; {self._advice}")
 
     def tools(self) -> list[Values] | None:
         """Return the tools that the server lists for this worker or user.
@@ -102,9 +102,9 @@ def _shortened(call: RpcCall, left: float) -> RpcCall:
     return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": left})
 
 
-def _understood(reply: ServerReply) -> Values:
+def _tool_result(reply: ServerReply) -> Values:
     if reply.status == 401:
-        return _wrong(
+        return _error_result(
             "invalid API key; set ORCHESTRATOR_API_KEY in the environment, or api.api_key in "
             "config.yaml"
         )
@@ -113,8 +113,8 @@ def _understood(reply: ServerReply) -> Values:
     if isinstance(result, dict):
         return result
     error = found.get("error")
-    return _wrong(str(error.get("message")) if isinstance(error, dict) else reply.detail)
+    return _error_result(str(error.get("message")) if isinstance(error, dict) else reply.detail)
 
 
-def _wrong(text: str) -> Values:
+def _error_result(text: str) -> Values:
     return text_result(text, is_error=True)

@@ -12,7 +12,11 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_report_name
-from orchestrator.api.routes.json_answers import tagged_answer, tagged_bytes, tagged_with_left
+from orchestrator.api.routes.json_answers import (
+    tagged_answer,
+    tagged_bytes,
+    tagged_with_remaining_quota,
+)
 from orchestrator.api.routes.repeated_polls import Again, Repeated, let_repeat
 from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
@@ -93,7 +97,7 @@ def get_status(job_id: str) -> Response:
         known = rows.of(asked) if this_caller.attempt is None else JobRows()
         return status_bytes(known, parts, wanted), parts.detail.left
 
-    response = tagged_with_left(answer)
+    response = tagged_with_remaining_quota(answer)
     if this_caller.attempt is None:
         let_repeat(_repeated_status(service(), rows, this_caller, asked, wanted))
     return response

@@ -95,7 +95,9 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
     return _shared(lambda: _tagged(make()))
 
 
-def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
+def tagged_with_remaining_quota(
+    make: Callable[[], tuple[TaggedBody, Mapping[str, object]]],
+) -> Response:
     """Return an answer as ``tagged_answer`` does.
 
     ``make`` returns an encoded answer, and the remaining quota.
@@ -103,7 +105,7 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
     def made() -> _Tagged:
         lasting, left = make()
-        return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
+        return _Tagged(lasting.tag, b"".join(lasting.with_remaining_quota(left)), is_whole=False)
 
     return _shared(made)
 
@@ -147,4 +149,4 @@ def _tagged(answer: BaseModel) -> _Tagged:
     left = getattr(answer, "left", None)
     if left is None:
         return _Tagged(lasting.tag, lasting.body)
-    return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
+    return _Tagged(lasting.tag, b"".join(lasting.with_remaining_quota(left)), is_whole=False)

@@ -325,7 +325,7 @@ class TaggedBody:
     body: bytes
     tag: str
 
-    def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
+    def with_remaining_quota(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
         """Return the complete answer in two pieces; the second has the remaining quota ``left``."""
         return self.with_end(end_of(left))
 

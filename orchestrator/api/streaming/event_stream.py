@@ -131,11 +131,12 @@ class EventStream(WaitingConnection):
         if not self._live:
             self._read_again = True
         elif any(
-            event.kind is EventKind.JOB_SUBMITTED and not self._is_mine(event) for event in events
+            event.kind is EventKind.JOB_SUBMITTED and not self._is_of_this_tree(event)
+            for event in events
         ):
             self._catch_up()
         else:
-            self._send([event for event in events if self._is_mine(event)])
+            self._send([event for event in events if self._is_of_this_tree(event)])
             self._check_after(events)
 
     def drained(self) -> None:
@@ -146,7 +147,7 @@ class EventStream(WaitingConnection):
         if not self._writer.pending:
             self._writer.write(HEARTBEAT)
 
-    def _is_mine(self, event: Event) -> bool:
+    def _is_of_this_tree(self, event: Event) -> bool:
         return self._members is None or event.job_id in self._members
 
     def _catch_up(self) -> None:

@@ -82,7 +82,7 @@ def server_for(
         _check_config(context, record, say)
         note_previous_code(record, say)
         yield record.url
-        _stop_if_left(context, record, keep)
+        _stop_if_leftover(context, record, keep)
         return
     say(project_line(context))
     if plan and plan.stat().st_size > CHECKED_BYTES:
@@ -103,7 +103,7 @@ def server_for(
         _stop(process, say, context)
         raise
     if not is_own:
-        _stop_if_left(context, started, keep)
+        _stop_if_leftover(context, started, keep)
     elif keep:
         say(f"server is still running at {started.url}; stop it: kill {process.pid}")
     else:
@@ -370,7 +370,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
         others = "1 job runs" if unfinished == 1 else f"{unfinished} jobs run"
         record = read_record(context.workspace)
         with suppress(OSError):
-            replace_file(_left(context), _identity(record).encode())
+            replace_file(_leftover_mark(context), _identity(record).encode())
         say(f"server keeps running, because {others}; stop it: kill {process.pid}")
         return
     process.terminate()
@@ -380,12 +380,12 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
         say(f"the server (pid {process.pid}) is still stopping")
 
 
-def _stop_if_left(context: CliContext, record: ServerRecord, keep: bool) -> None:
+def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> None:
     """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
 
     With ``keep``, the server keeps running, and no later command stops it.
     """
-    left = _left(context)
+    left = _leftover_mark(context)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return
     if not keep and _unfinished(context):
@@ -400,7 +400,7 @@ def _stop_if_left(context: CliContext, record: ServerRecord, keep: bool) -> None
         time.sleep(POLL_SECONDS)
 
 
-def _left(context: CliContext) -> Path:
+def _leftover_mark(context: CliContext) -> Path:
     return context.workspace / LEFT_NAME
 
 

@@ -60,7 +60,7 @@ def cluster_launcher(
         adapt=(adapt.minimum, adapt.maximum) if (adapt := cluster.adapt) else None,
     )
 
-    def lacks_here() -> Mapping[str, str]:
+    def unavailable_here() -> Mapping[str, str]:
         found = agents.available()
         return {each.name: each.hindrance_here for each in found if not each.works_here}
 
@@ -68,4 +68,4 @@ def cluster_launcher(
         found = urlsplit(api_url())
         return found.hostname or "127.0.0.1", found.port or 80
 
-    return ClusterLauncher(local, own, described, lacks_here, api, worktrees, demand)
+    return ClusterLauncher(local, own, described, unavailable_here, api, worktrees, demand)

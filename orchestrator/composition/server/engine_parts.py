@@ -115,7 +115,7 @@ class EngineParts:
 
     def _new_repository(self, folder: Path) -> "GitRepository":
         repository = repository_of(folder, self.settings, self.workspace.root)
-        self._git_directories.append(repository.known_common)
+        self._git_directories.append(repository.known_common_directory)
         return repository
 
     def _machines(self) -> Sequence[Machine]:
@@ -320,7 +320,7 @@ class EngineParts:
 
     @cached_property
     def attempts(self) -> AttemptRunner:
-        left_for = self.submission_builder.left_for
+        remaining_quota_for = self.submission_builder.remaining_quota_for
         return AttemptRunner(
             self.scheduler,
             self.launcher,
@@ -328,7 +328,7 @@ class EngineParts:
             self.preparation,
             EvidenceReader(self.agents, self.workspace, self.launch_settings, masked),
             self.workspace,
-            AssignmentBuilder(self.workspace, self._contexts, self._roles, left_for),
+            AssignmentBuilder(self.workspace, self._contexts, self._roles, remaining_quota_for),
             self._contexts,
             self._agent_plans,
             self.worktrees,

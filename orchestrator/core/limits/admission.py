@@ -67,7 +67,7 @@ class Ancestry:
 
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
-    left = left_of(
+    left = remaining_quota_of(
         line.parent_job,
         ceilings,
         child_jobs_in_root=line.child_jobs_in_root,
@@ -76,10 +76,10 @@ def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
         now=line.now,
         started=len(line.parent.child_job_ids),
     )
-    return {**left, "wall_seconds": max(0, round(line.root.wall_left(line.now)))}
+    return {**left, "wall_seconds": max(0, round(line.root.remaining_wall_seconds(line.now)))}
 
 
-def left_of(
+def remaining_quota_of(
     job: Job,
     ceilings: Ceilings,
     *,
@@ -98,7 +98,7 @@ def left_of(
         "child_jobs_in_root": (
             max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if allowed else 0
         ),
-        "wall_seconds": 0 if job.status.ended else max(0, round(job.wall_left(now))),
+        "wall_seconds": 0 if job.status.ended else max(0, round(job.remaining_wall_seconds(now))),
     }
     if config.max_total_workers is not None:
         more = max(0, config.max_total_workers - workers_in_root)
@@ -162,9 +162,9 @@ def _remaining(line: Ancestry) -> JobConfig:
     caps = {name: line.remaining_caps.get(name) for name in CAPS}
     return replace(
         above,
-        max_wall_seconds=max(0.0, line.root.wall_left(line.now)),
-        max_steps=_whole(_least(caps["max_steps"], above.max_steps)),
-        max_tokens=_whole(_least(caps["max_tokens"], above.max_tokens)),
+        max_wall_seconds=max(0.0, line.root.remaining_wall_seconds(line.now)),
+        max_steps=_as_integer(_least(caps["max_steps"], above.max_steps)),
+        max_tokens=_as_integer(_least(caps["max_tokens"], above.max_tokens)),
         max_cost_usd=_least(caps["max_cost_usd"], above.max_cost_usd),
     )
 
@@ -282,7 +282,7 @@ def _check_ceiling(setting: Setting, value: Any, ceilings: Ceilings) -> None:
         _ceiling(setting.wire, value, setting.ceiling, ceiling)
 
 
-def _whole(amount: float | None) -> int | None:
+def _as_integer(amount: float | None) -> int | None:
     return None if amount is None else int(amount)
 
 

@@ -119,7 +119,7 @@ class LockManager:
         if entry is None:
             return ()
         self._held.remove(entry)
-        self._left(entry)
+        self._wake_followers(entry)
         return entry.names
 
     def cancel_claim(self, key: WorkerKey) -> None:
@@ -127,7 +127,7 @@ class LockManager:
         entry = self._claimants.pop(key, None)
         if entry is not None:
             self._leave_queue(entry)
-            self._left(entry)
+            self._wake_followers(entry)
 
     def step_back(self, key: WorkerKey) -> None:
         """Remove a worker's claim from the queue, because something else delays the worker's start.
@@ -138,7 +138,7 @@ class LockManager:
         if entry is not None and entry.place:
             self._leave_queue(entry)
             self._waits.add(entry)
-            self._left(entry)
+            self._wake_followers(entry)
 
     def take_woken(self) -> list[WorkerKey]:
         """Return, and forget, the workers whose claims should be checked again."""
@@ -164,7 +164,7 @@ class LockManager:
         _refuse(self._waits.cycle_of(entry))
         return self._why(entry, blocker)
 
-    def obstacle_again(self, entry: LockEntry) -> str:
+    def present_obstacle(self, entry: LockEntry) -> str:
         blocker = self._blocker(entry)
         return self._why(entry, blocker) if blocker else ""
 
@@ -195,7 +195,7 @@ class LockManager:
         if entry in self._requests:
             del self._requests[entry]
             self._leave_queue(entry)
-            self._left(entry)
+            self._wake_followers(entry)
 
     def release_leases(self, key: WorkerKey, names: Iterable[str]) -> None:
         """Release leases. Idempotent."""
@@ -204,7 +204,7 @@ class LockManager:
             if name in leases:
                 entry = leases.pop(name)
                 self._held.remove(entry)
-                self._left(entry)
+                self._wake_followers(entry)
         if not leases:
             self._leases.pop(key, None)
 
@@ -224,8 +224,8 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted and for which a call waits.
 
-        The result is empty if nothing has changed since the previous call. ``look_again`` counts as
-        a change.
+        The result is empty if nothing has changed since the previous call. A call of
+        ``recheck_all`` counts as a change.
         """
         if not self._changed:
             return []
@@ -238,7 +238,7 @@ class LockManager:
         """True if a request waits, and ``due_requests`` would check the requests."""
         return self._changed and bool(self._requests)
 
-    def look_again(self) -> None:
+    def recheck_all(self) -> None:
         """Make the next call of ``due_requests`` check all requests."""
         self._changed = True
 
@@ -307,7 +307,7 @@ class LockManager:
         self._uneasy.pop(entry, None)
         entry.place = 0
 
-    def _left(self, entry: LockEntry) -> None:
+    def _wake_followers(self, entry: LockEntry) -> None:
         for each in self._behind.pop(entry, ()):
             self._wake(each)
         self._change()

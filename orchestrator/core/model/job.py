@@ -283,7 +283,7 @@ class Job:
         began = self.started_at or self.created_at
         return began + self.paused_seconds + self.config.max_wall_seconds
 
-    def wall_left(self, now: float) -> float:
+    def remaining_wall_seconds(self, now: float) -> float:
         """Return the remaining wall time in seconds. It does not decrease during a pause."""
         return self.wall_end - (self.pause.at if self.pause else now)
 

@@ -47,7 +47,7 @@ def sent_ref(worker: Worker) -> str:
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
-def taken_ref(worker: Worker) -> str:
+def adopted_result_ref(worker: Worker) -> str:
     """Ref of the job's result that was merged into a worker's branch after a merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 

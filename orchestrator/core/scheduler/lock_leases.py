@@ -56,17 +56,17 @@ class LeaseManager:
         """
         return self._locks.obstacle(entry)
 
-    def obstacle_again(self, entry: LockEntry) -> str:
+    def present_obstacle(self, entry: LockEntry) -> str:
         """Return why a queued request still has to wait; "" if it can be granted."""
-        return self._locks.obstacle_again(entry)
+        return self._locks.present_obstacle(entry)
 
     def due(self) -> Sequence[LockEntry]:
         """Return the requests that a change of locks may have made grantable."""
         return self._locks.due_requests()
 
-    def look_again(self) -> None:
+    def recheck_all(self) -> None:
         """Make ``due`` check all requests, because the store may now grant some of them."""
-        self._locks.look_again()
+        self._locks.recheck_all()
 
     def wait(self, entry: LockEntry) -> None:
         """Queue a request. Idempotent."""
@@ -135,7 +135,7 @@ class LeaseManager:
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
             elif entry.since + LENDS_AFTER_SECONDS <= now and self._has_slot(entry.key):
-                why = self._locks.obstacle_again(entry)
+                why = self._locks.present_obstacle(entry)
                 self._running.wait_for_lock(entry.key, entry.names, why, now)
 
     @property

@@ -177,7 +177,7 @@ class Scheduler:
             self.attach(parent.key, job.id, now)
         self._job_end.check_job(job.id, now)
 
-    def plan_taken(
+    def plan_adopted(
         self,
         job_id: str,
         tasks: Sequence[TaskSpec],
@@ -190,7 +190,7 @@ class Scheduler:
 
         ``reason``: why the requested planner created no plan; empty if it created the plan.
         """
-        self._planning.taken(job_id, tasks, workers, source, reason, now)
+        self._planning.adopted(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
         """End a job without tasks, because no plan is possible."""
@@ -610,7 +610,7 @@ class Scheduler:
         if self._trees.locks.is_used:
             self.leases.turn(now)
         self._take_preloaded(now)
-        self._running.start_what_has_room(now, room, self._job_end.rendering)
+        self._running.fill_free_slots(now, room, self._job_end.rendering)
         self._preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
         return self._preloads.returned_first(commands)

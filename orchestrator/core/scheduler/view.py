@@ -267,9 +267,9 @@ class SchedulerView:
     def leases_of(self, key: WorkerKey) -> Collection[str]:
         return self._trees.locks.leases_of(key)
 
-    def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
+    def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
         """Return the limit that a job would still have reached with ``config``; "" if none."""
-        return self._asks.still_reached(job, config, now)
+        return self._asks.limit_reached_under(job, config, now)
 
     @property
     def pause(self) -> Pause | None:

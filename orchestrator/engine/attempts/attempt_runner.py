@@ -419,7 +419,7 @@ class AttemptRunner:
         if not self._is_cancelled(running.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
         self._attempt_gates.expect(running.worker)
-        nothing = self._evidence_reader.nothing_left(running)
+        nothing = self._evidence_reader.changes_if_empty(running)
         if nothing is None:
             self._background.later(partial(self._report, running, exit))
         else:

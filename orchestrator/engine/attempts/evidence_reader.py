@@ -43,7 +43,7 @@ class EvidenceReader:
         self._settings = settings
         self._mask = mask
 
-    def nothing_left(self, running: RunningAttempt) -> Changes | None:
+    def changes_if_empty(self, running: RunningAttempt) -> Changes | None:
         """Return the changes of an attempt without a scan, because its directory is empty.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.

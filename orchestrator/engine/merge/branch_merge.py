@@ -33,6 +33,7 @@ from orchestrator.core.outcome.job.job_outcome import (
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
+    adopted_result_ref,
     branch_of,
     hidden,
     merged_refs,
@@ -42,7 +43,6 @@ from orchestrator.core.repository.git_refs import (
     sent_ref,
     short,
     start_ref,
-    taken_ref,
     worker_branch,
 )
 from orchestrator.core.repository.repository import (
@@ -317,7 +317,7 @@ class BranchMerge:
         return settled
 
     def _is_built_on_others(self, worker: Worker) -> bool:
-        return bool(self._repository.tip(taken_ref(worker)))
+        return bool(self._repository.tip(adopted_result_ref(worker)))
 
     def _judge(
         self,

@@ -282,7 +282,7 @@ class SubmissionCalls:
                 "config, or callback; use a new key",
                 kind="idempotency-mismatch",
             )
-        left = self._submission_builder.left_of(
+        left = self._submission_builder.remaining_quota_of(
             job, self._supervisor.view.size_of(job), time.time()
         )
         return Accepted(job=job, duplicate=True, left=left)

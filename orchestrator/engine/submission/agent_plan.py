@@ -83,7 +83,7 @@ class AgentPlans:
             except (InvalidRequest, Deadlock) as error:
                 reason = f"the plan of {source} is invalid: {error.message}"
             else:
-                self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
+                self._scheduler.plan_adopted(job_id, tasks, workers, source, reason, now)
                 self._submission_builder.choice.record_fallback(self._scheduler, job, now)
                 return
         self._scheduler.plan_impossible(job_id, f"{reason}; {_next_command(job)}", now)

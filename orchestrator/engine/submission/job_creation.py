@@ -171,7 +171,9 @@ class SubmissionBuilder:
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         config = replace(config, asks_to_build=self._is_to_build(asked))
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
-        return Accepted(job=job, left=self.left_of(job, scheduler.view.size_of(job), now))
+        return Accepted(
+            job=job, left=self.remaining_quota_of(job, scheduler.view.size_of(job), now)
+        )
 
     def _submit_child(
         self, scheduler: Scheduler, asked: ResolvedSubmission, attempt: Attempt, now: float
@@ -196,7 +198,7 @@ class SubmissionBuilder:
         scheduler.view.check_day(line.root.submitted_by, now)
         admission.check_child(asked.submission.config, line, self._ceilings)
         prompt = None if asked.submission.tasks else asked.digest
-        admission.check_cycle(asked.digest, prompt, line, self._left_for(line))
+        admission.check_cycle(asked.digest, prompt, line, self._remaining_quota(line))
         config = child_config(asked.submission.config, line)
         asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
         check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
@@ -312,13 +314,13 @@ class SubmissionBuilder:
         return Accepted(
             job=job,
             duplicate=duplicate,
-            left=self.left_of(job, scheduler.view.size_of(job), line.now),
-            caller_left=self._left_for(line),
+            left=self.remaining_quota_of(job, scheduler.view.size_of(job), line.now),
+            caller_left=self._remaining_quota(line),
         )
 
-    def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
+    def remaining_quota_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
         """Return the remaining quota of a job, which a new worker of the job could use."""
-        return admission.left_of(
+        return admission.remaining_quota_of(
             job,
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
@@ -327,10 +329,12 @@ class SubmissionBuilder:
             now=now,
         )
 
-    def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
-        return self._left_for(ancestry_of(scheduler, worker.key, now))
+    def remaining_quota_for(
+        self, scheduler: Scheduler, worker: Worker, now: float
+    ) -> dict[str, object]:
+        return self._remaining_quota(ancestry_of(scheduler, worker.key, now))
 
-    def _left_for(self, line: admission.Ancestry) -> dict[str, object]:
+    def _remaining_quota(self, line: admission.Ancestry) -> dict[str, object]:
         return admission.remaining_quota(line, self._ceilings)
 
     def _workers(

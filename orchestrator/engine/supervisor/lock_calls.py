@@ -116,7 +116,7 @@ class LockCalls:
         if not final:
             self._scheduler.leases.keep_place(call.entry, now)
             return None
-        why = self._scheduler.leases.obstacle_again(call.entry) or call.why
+        why = self._scheduler.leases.present_obstacle(call.entry) or call.why
         self._withdraw(call)
         raise Locked(f"timed out {why}")
 
@@ -161,7 +161,7 @@ class LockCalls:
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None
-            self._scheduler.leases.look_again()
+            self._scheduler.leases.recheck_all()
         while self._gave_something(now):
             pass
         for call in self.waiting.values():

@@ -13,10 +13,10 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.git_refs import (
     BRANCHES,
+    adopted_result_ref,
     of_worker,
     resolving_ref,
     start_ref,
-    taken_ref,
     worker_branch,
 )
 from orchestrator.core.repository.repository import ConflictText, Repository, merger_of
@@ -31,7 +31,7 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
-    known = {resolving_ref(worker): own, taken_ref(worker): sent, start_ref(worker): sent}
+    known = {resolving_ref(worker): own, adopted_result_ref(worker): sent, start_ref(worker): sent}
     repository.point_all(known)
     failpoints.reached("resolving: its start is known")
     repository.point(worker_branch(worker), marked)
@@ -52,7 +52,7 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
 
     If the attempt failed or changed nothing, return all conflicting files.
     """
-    own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
+    own, sent = repository.tip(resolving_ref(worker)), repository.tip(adopted_result_ref(worker))
     tip = repository.tip(worker_branch(worker))
     # After a crash, one of the two refs may be missing.
     if not (own and sent and tip and repository.contains(tip, sent)):
@@ -75,7 +75,7 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
         return assignment
-    own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
+    own, sent = repository.tip(resolving_ref(worker)), repository.tip(adopted_result_ref(worker))
     if not own or not sent:
         return assignment
     places = repository.conflict_texts(own, sent)

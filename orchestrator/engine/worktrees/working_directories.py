@@ -26,6 +26,7 @@ from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
     ChildResult,
+    adopted_result_ref,
     branch_of,
     checkpoint_refs,
     child_refs,
@@ -33,7 +34,6 @@ from orchestrator.core.repository.git_refs import (
     of_worker,
     sent_ref,
     start_ref,
-    taken_ref,
     worker_branch,
 )
 from orchestrator.core.repository.repository import (
@@ -98,7 +98,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         repository.point(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
         repository.point(worker_branch(worker), on_tip)
-        repository.point(taken_ref(worker), sent)
+        repository.point(adopted_result_ref(worker), sent)
         start = on_start
     elif resolves:
         start = conflict_resolution.begin(repository, job, worker, sent)

@@ -73,16 +73,16 @@ class GateResolver:
         gates = list(detected(files) if own is None else self._resolved(own, files))
         if own and not any(gate.is_secret_scan for gate in gates):
             gates.insert(0, secrets())
-        return _checked(self._whole(gates, files))
+        return _checked(self._with_all_fields(gates, files))
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        return _checked(self._whole(self._resolved(asked, files), files))
+        return _checked(self._with_all_fields(self._resolved(asked, files), files))
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT
         return is_command and Calls(files).judge_nothing(gate.run)
 
-    def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
+    def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates with all fields set.
 
         The scripts that a gate runs are added to its configuration files.

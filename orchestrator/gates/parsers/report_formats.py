@@ -51,12 +51,12 @@ class GateReports:
 
 def _content(file: Path, log: Path) -> bytes:
     try:
-        return _whole(file)
+        return _read(file)
     except FileNotFoundError:
-        return _whole(log)
+        return _read(log)
 
 
-def _whole(path: Path) -> bytes:
+def _read(path: Path) -> bytes:
     try:
         with open_plain(path) as opened:
             content = opened.read(MOST_BYTES + 1) or b""

@@ -40,7 +40,7 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
         )
 
 
-def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
+def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
     A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. A

@@ -122,7 +122,7 @@ class _Merger:
         self._base = lines_of(file.base or b"")
         self._ours, self._theirs = lines_of(file.ours), lines_of(file.theirs)
         if file.base is None:
-            edits = [_whole(self._ours), _whole(self._theirs)]
+            edits = [_all_lines(self._ours), _all_lines(self._theirs)]
         self._hunks = list(hunks(self._base, self._ours, self._theirs, edits))
         self._unites = unites
         self._forces = forces
@@ -252,7 +252,7 @@ def _line_end(lines: Lines) -> bytes | None:
     return ends.pop() if len(ends) == 1 else None
 
 
-def _whole(lines: Lines) -> list[Edit]:
+def _all_lines(lines: Lines) -> list[Edit]:
     return [((0, 0), (0, len(lines)))] if lines else []
 
 

@@ -23,10 +23,10 @@ from orchestrator.git.commits.commit_creation import commit_tree, tree_of
 from orchestrator.git.merge import union
 from orchestrator.git.merge.conflicts import (
     Side,
-    all_theirs,
     conflicts,
     marked_lines,
     sides_of,
+    with_theirs,
 )
 from orchestrator.git.merge.file_merge import (
     Content,
@@ -108,7 +108,7 @@ def merge(
     lost = [_with_lost(each, texts.get(each.path)) for each in found]
     if lost and not how.force:
         return Merge(conflicts=tuple(replace(each, lost=()) for each in lost))
-    tree = _whole(git, made, ours, theirs, texts)
+    tree = _complete_tree(git, made, ours, theirs, texts)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
     by_us = tuple(authored(git, ours, each) for each in lost)
     files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in made.moved]
@@ -139,14 +139,16 @@ def _renamed(git: Git, base: str, commit: str) -> list[str]:
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
 
-def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
+def _complete_tree(
+    git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]
+) -> str:
     """Return git's merged tree with ``texts``, the content of conflicting files by path.
 
     All other conflicting files get the ``theirs`` version.
     """
     tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
     if others:
-        tree = all_theirs(git, tree, ours, theirs, others)
+        tree = with_theirs(git, tree, ours, theirs, others)
     if texts:
         entries = written(git, texts.values())
         lines = (f"{mode} {blob}\t{path}" for mode, blob, path in entries)

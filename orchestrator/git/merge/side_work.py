@@ -302,7 +302,7 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
         {**own, **abandoned},
         of_users,
         list(abandoned),
-        _left(home, log, [tip, *checkpoints]),
+        _abandoned_commits(home, log, [tip, *checkpoints]),
         deleted,
         list(lost),
         _tips(home, home.kept),
@@ -310,7 +310,7 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     )
 
 
-def _left(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
+def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the last commits that the worker made on a detached HEAD, before further checkouts.
 
     Checkouts are found by the same text in the log by which ``git switch -`` finds them. Commits in

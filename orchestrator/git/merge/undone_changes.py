@@ -87,7 +87,7 @@ class _Search:
             found = [] if path in moved else list(self._places(path, entry))
             places += found
             restored += bool(found) and self._is_as_before(path, entry)
-        is_whole = restored == len(self._made) and not self._was_taken_out()
+        is_whole = restored == len(self._made) and not self._was_removed_on_purpose()
         return Undone(places=tuple(places), whole=is_whole)
 
     def _places(self, path: str, entry: str) -> Iterator[UndonePlace]:
@@ -128,7 +128,7 @@ class _Search:
         left += sum(each in still_removed for each in removed)
         return left * _LEAST_LEFT < len(added) + len(removed)
 
-    def _was_taken_out(self) -> bool:
+    def _was_removed_on_purpose(self) -> bool:
         # True if a commit of the worker or another child job changed the file, so that the change
         # was removed on purpose.
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")

@@ -108,23 +108,23 @@ class ClusterLauncher:
         local: LocalLauncher,
         settings: ClusterSettings,
         agents: Sequence[Mapping[str, Any]],
-        lacks_here: Callable[[], Mapping[str, str]],
+        unavailable_here: Callable[[], Mapping[str, str]],
         api: Target,
         worktrees: ServerWorktrees | None = None,
         demand: Demand = lambda machine, most: 0,
     ) -> None:
         """``agents``: descriptions of the agents. Nodes use them to find their installed agents.
 
-        ``lacks_here`` returns the agents that cannot work on this machine, each with the reason and
-        the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees to nodes
-        with their own file systems. ``demand`` returns how many waiting workers could
-        run on more machines like the given one.
+        ``unavailable_here`` returns the agents that cannot work on this machine, each with the
+        reason and the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees
+        to nodes with their own file systems. ``demand`` returns how many waiting workers could run
+        on more machines like the given one.
         """
         self._exchange = ServerFiles(worktrees)
         self._local, self._settings = local, settings
         self._registry = NodeRegistry(settings.directory)
         self._agents, self._api, self._demand = agents, api, demand
-        self._look_here, self._lacks_here = lacks_here, dict[str, str]()
+        self._look_here, self._lacks_here = unavailable_here, dict[str, str]()
         self._events: LauncherEvents | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nodes", daemon=True)

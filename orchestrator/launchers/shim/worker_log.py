@@ -98,7 +98,7 @@ class WorkerLog:
     def _is_there(self) -> bool:
         # A worker without a sandbox can remove, replace, or empty the log.
         try:
-            return self._file.is_whole_at(self._path, self._begins_at + self.written_bytes)
+            return self._file.is_complete_at(self._path, self._begins_at + self.written_bytes)
         except OSError:
             return False
 
@@ -160,7 +160,7 @@ class _BoundedFile:
                 return moved
         return path
 
-    def is_whole_at(self, path: str, size: int) -> bool:
+    def is_complete_at(self, path: str, size: int) -> bool:
         own = os.fstat(self._descriptor)
         try:
             found = os.lstat(path)

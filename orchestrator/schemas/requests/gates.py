@@ -81,7 +81,7 @@ class GateRequest(Wire):
     """Allow changes of the base's tests. Then the base's versions need not pass."""
 
     @model_validator(mode="after")
-    def is_no_word_of_ours(self) -> "GateRequest":
+    def is_no_reserved_word(self) -> "GateRequest":
         if self.run in (AUTO, OFF) or self.name in (AUTO, OFF):
             raise ValueError(
                 "'auto' and 'off' cannot be a gate's name or command; "

@@ -25,7 +25,7 @@ from tests.support.examples import every_second
 KEEP = {"keep_jobs_seconds": 1.0}
 
 
-def left_of(site: Site, job_id: str) -> list[str]:
+def remaining_quota_of(site: Site, job_id: str) -> list[str]:
     """Return a job's files and its rows in the database."""
     found = [path.name for path in site.workspace.iterdir() if job_id in path.name]
     with sqlite3.connect(site.workspace / "orchestrator.db") as connection:
@@ -47,7 +47,7 @@ def test_an_old_job_is_removed_and_one_that_runs_stays(
     site.key_of(running)
     old = site.run("short", [shell("mkdir locked; touch locked/x; chmod 0 locked")])["job_id"]
 
-    until(lambda: not left_of(site, old), "nothing is left of it")
+    until(lambda: not remaining_quota_of(site, old), "nothing is left of it")
 
     assert site.call("GET", f"/jobs/{old}").status_code == 404
     assert site.call("POST", f"/jobs/{old}/retry").status_code == 404
@@ -81,7 +81,7 @@ def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, poin
         site.crashes = ""
         site.ensure()
 
-        until(lambda: not left_of(site, job_id), f"nothing is left after {point}", 30)
+        until(lambda: not remaining_quota_of(site, job_id), f"nothing is left after {point}", 30)
         assert site.call("GET", f"/jobs/{job_id}").status_code == 404
     finally:
         site.end()
@@ -91,7 +91,7 @@ def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, poin
 def test_the_audit_log_names_what_was_removed(make_server: MakeServer) -> None:
     site = make_server(orchestrator=KEEP)
     job = site.run("short", [shell("true")])["job_id"]
-    until(lambda: not left_of(site, job), "nothing is left of it")
+    until(lambda: not remaining_quota_of(site, job), "nothing is left of it")
 
     def noted() -> bool:
         lines = whole_lines(site.folder / "logs" / "audit.jsonl")

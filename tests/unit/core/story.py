@@ -123,7 +123,7 @@ class Story:
         parent = view.workers[job.parent_key] if job.parent_key else None
         named = (parent.id, parent.child_workers + 1) if parent else ("worker", 1)
         workers = workers_for(job, tasks, *named)
-        self.scheduler.plan_taken(job_id, tasks, workers, "planning", "", self.now)
+        self.scheduler.plan_adopted(job_id, tasks, workers, "planning", "", self.now)
 
     def approve(self, job: Job) -> None:
         self.scheduler.approve_plan(job.id, "user", self.now)

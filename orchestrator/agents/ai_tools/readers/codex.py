@@ -220,10 +220,10 @@ def _did(event: Object) -> ToolEvent:
     error = json_values.text(item, "error", "message")
     denied = json_values.text(item, "status") == "declined" or bool(_REFUSED.search(error[:1000]))
     changes = (json_values.text(each, "path") for each in json_values.objects(item, "changes"))
-    return ToolEvent(name, _with_what(item), denied, tuple(filter(None, changes)))
+    return ToolEvent(name, _summary_of_arguments(item), denied, tuple(filter(None, changes)))
 
 
-def _with_what(item: object) -> str:
+def _summary_of_arguments(item: object) -> str:
     changes = [json_values.text(each, "path") for each in json_values.objects(item, "changes")]
     if changes:
         return log_line(", ".join(changes))

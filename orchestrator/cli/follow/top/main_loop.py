@@ -73,7 +73,7 @@ class Refresher:
     def do(self, action: Callable[[], str]) -> None:
         self._asked.put(action)
 
-    def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
+    def latest(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
         """Return the latest snapshot and log, and the outcomes of actions since the previous
         call.
         """
@@ -157,7 +157,7 @@ class TopProgram:
 
     def _update(self) -> None:
         frame, view = self._frame, self._frame.view
-        snapshot, (followed, log), news = self._refresher.taken()
+        snapshot, (followed, log), news = self._refresher.latest()
         if snapshot is not frame.snapshot:
             frame.snapshot = snapshot
             view.show(snapshot)

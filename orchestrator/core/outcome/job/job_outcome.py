@@ -147,7 +147,7 @@ def unjudged_files(
     found = []
     for path, known_as in sorted(present.items()):
         language = language_of(path)
-        if not language or (known_as not in own and not _is_left(path, below)):
+        if not language or (known_as not in own and not _is_unjudged_below(path, below)):
             continue
         more = (each for paths, gates in of_workers if known_as in paths for each in gates)
         judges = [*of_result, *filter(_is_judge, more)]
@@ -158,7 +158,7 @@ def unjudged_files(
     return tuple(found)
 
 
-def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
+def _is_unjudged_below(path: str, below: Sequence[JobFacts]) -> bool:
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)

@@ -109,7 +109,7 @@ def not_made(
             )
 
 
-def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
+def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """Yield side work that is not in the result, for example because it conflicts.
 
     Side work consists of branches, worktrees, and stash entries that an agent created itself. Side

@@ -56,7 +56,7 @@ class LimitAsks:
         nearest to the root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
-        ends = (each for each in above if each.wall_left(now) <= SAME_END_SECONDS)
+        ends = (each for each in above if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
         first = next(ends, job) if job.config.on_limit == ASK else job
         by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
         self.hit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
@@ -104,10 +104,10 @@ class LimitAsks:
         if raised.pause and raised.pause.asks(job_id):
             self._pauses.lift(job_id, by, now)
 
-    def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
+    def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
         name = reached(config, self._trees.spending.of(job.id))
         longer = config.max_wall_seconds - job.config.max_wall_seconds
-        return name or (WALL_TIME if job.wall_left(now) + longer <= 0 else "")
+        return name or (WALL_TIME if job.remaining_wall_seconds(now) + longer <= 0 else "")
 
     def _ask(self, job: Job, limit: str, by: str, now: float) -> None:
         until = now + job.config.ask_seconds
@@ -133,7 +133,10 @@ class LimitAsks:
         fields: dict[str, Any] = {}
         for name, amount in more.items():
             present = getattr(child.config, name)
-            same_end = child.wall_left(now) >= above.wall_left(now) - SAME_END_SECONDS
+            same_end = (
+                child.remaining_wall_seconds(now)
+                >= above.remaining_wall_seconds(now) - SAME_END_SECONDS
+            )
             inherits = same_end if name == WALL_TIME else not child.config.budget_asked
             if present is not None and inherits:
                 fields[name] = present + amount

@@ -16,8 +16,8 @@ from orchestrator.core.outcome.job.unmerged_changes import (
     lost_without_worktree,
     not_made,
     overruled_below,
-    side_work_left,
     still_missing,
+    unmerged_side_work,
 )
 from orchestrator.core.outcome.merge_outcome import MergeOutcome
 from orchestrator.core.scheduler.state.job_trees import JobTrees
@@ -75,7 +75,7 @@ class MergeCompletion:
         half = tuple(not_made(job, wanted, present, merged.removed))
         taken = job.facts.taken if merged.taken is None else merged.taken
         inside = [each for each in wanted if each.counts or each.id in taken]
-        side = tuple(side_work_left(job, inside))
+        side = tuple(unmerged_side_work(job, inside))
         names = {each.id for each in inside}
         facts = replace(
             job.facts,

@@ -31,7 +31,7 @@ class Planning:
         self._job_end = job_end
         self._pauses = pauses
 
-    def taken(
+    def adopted(
         self,
         job_id: str,
         tasks: Sequence[TaskSpec],
@@ -40,7 +40,7 @@ class Planning:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks from its plan: see ``Scheduler.plan_taken``."""
+        """Add the job's tasks from its plan: see ``Scheduler.plan_adopted``."""
         self._job_end.planning.discard(job_id)
         planner = self._unit_of_work.workers[self._trees.planners[job_id]]
         facts = self._unit_of_work.jobs[job_id].facts

@@ -136,7 +136,7 @@ class BudgetCalls:
             job = scheduler.view.jobs[job_id]
             config = self._submission_builder.raised_config(job.config, limits)
             asks = job.pause is not None and job.pause.asks(job_id)
-            still = scheduler.view.still_reached(job, config, now) if asks else ""
+            still = scheduler.view.limit_reached_under(job, config, now) if asks else ""
             if still:
                 raise InvalidRequest(
                     f"job {job_id} has already used {still} {getattr(config, still):.15g}; "

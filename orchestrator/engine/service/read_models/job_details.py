@@ -101,7 +101,7 @@ class Queries:
             estimate=self._estimate(tasks, workers) if tasks and job.awaits_approval else None,
             planner=self._store.planner(job_id) if with_tasks else None,
             reviewers=self._store.reviewers(job_id) if with_tasks else (),
-            left=self._submission_builder.left_of(
+            left=self._submission_builder.remaining_quota_of(
                 job, self._supervisor.view.size_of(job), clock.now()
             ),
         )

@@ -90,7 +90,7 @@ def test_the_end_of_the_wall_time_asks_and_the_ask_does_not_count() -> None:
 
     raised(story, job, max_wall_seconds=150.0)
 
-    assert story.job(job.id).wall_left(story.now) == 50
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 50
     assert story.status(key) is WorkerStatus.RUNNING
     story.later(50)
     assert story.job(job.id).pause is not None, "it asks again"
@@ -155,7 +155,7 @@ def test_a_job_whose_wall_time_ends_while_it_waits_for_a_person_is_not_stopped()
 
     story.answer(story.key(job))
 
-    assert story.job(job.id).wall_left(story.now) == 100
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 100
     story.later(100)
     assert story.job(job.id).stop_cause is StopCause.WALL_TIME
 

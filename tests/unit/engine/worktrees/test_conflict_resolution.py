@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.core.repository.git_refs import resolving_ref, taken_ref, worker_branch
+from orchestrator.core.repository.git_refs import adopted_result_ref, resolving_ref, worker_branch
 from orchestrator.engine.worktrees.conflict_resolution import own_tip, unresolved
 from orchestrator.git import GitRepository
 from tests.support.project import Project
@@ -16,7 +16,7 @@ def test_a_crash_before_all_refs_are_there_leaves_the_workers_own_branch(tmp_pat
     tip = repository.base().commit
     repository.point(worker_branch(worker), tip)
 
-    for ref in (resolving_ref(worker), taken_ref(worker)):
+    for ref in (resolving_ref(worker), adopted_result_ref(worker)):
         repository.point(ref, tip)
         assert unresolved(repository, worker) == ()
         assert own_tip(repository, worker) == tip

@@ -113,7 +113,7 @@ class JobEnd:
         if job.config.gates_off:
             return
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
-        maybe = {each.id: self._of_others_too(each) for each in workers}
+        maybe = {each.id: self._changed_while_running(each) for each in workers}
         listed = set[str]()
         for worker in (each for each in workers if each.counts):
             by_names: dict[tuple[str, ...], list[str]] = {}
@@ -128,7 +128,7 @@ class JobEnd:
                 for child in worker.child_job_ids:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
-    def _of_others_too(self, worker: Worker) -> frozenset[str]:
+    def _changed_while_running(self, worker: Worker) -> frozenset[str]:
         """Return the files that changed in the project while the worker ran in it.
 
         Another worker may have changed these files. The result is empty if the worker ran

@@ -33,7 +33,7 @@ class RunningWorkers:
         self._machine_slots = trees.machine_slots
         self.throttle = AgentThrottle()
 
-    def start_what_has_room(self, now: float, room: Capacity, rendering: Set[str]) -> None:
+    def fill_free_slots(self, now: float, room: Capacity, rendering: Set[str]) -> None:
         """Resume waiting workers, then start new workers, while slots are free.
 
         ``rendering``: jobs whose workers have all ended, but whose merge or reports are unfinished.

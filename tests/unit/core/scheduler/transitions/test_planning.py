@@ -245,7 +245,7 @@ def test_a_plan_waits_for_approval_without_end() -> None:
     assert story.job_status(job) is JobStatus.PLANNING
 
     story.approve(job)
-    assert story.job(job.id).wall_left(story.now) == 10
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 10
 
 
 def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_taken() -> None:
@@ -405,7 +405,7 @@ def test_the_wall_time_does_not_count_while_a_plan_waits_for_approval(
 
     story.approve(job)
 
-    assert story.job(job.id).wall_left(story.now) == 70
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 70
     story.later(69)
     assert story.job_status(job) is JobStatus.RUNNING
     story.later(1)
@@ -424,4 +424,4 @@ def test_the_wall_time_of_a_job_above_does_not_count_while_a_plan_waits_for_appr
     story.approve(child)
 
     assert story.job(root.id).stop_cause is None
-    assert story.job(root.id).wall_left(story.now) == 70
+    assert story.job(root.id).remaining_wall_seconds(story.now) == 70

@@ -152,7 +152,7 @@ def test_the_wall_time_does_not_count_during_a_pause() -> None:
 
     story.later(1_000)
     assert story.job(job.id).stop_cause is None
-    assert story.job(job.id).wall_left(story.now) == 10
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 10
     story.resume(job)
     story.later(9)
     assert story.job(job.id).stop_cause is None
@@ -185,7 +185,7 @@ def test_a_pause_before_the_start_does_not_lengthen_the_wall_time() -> None:
     story.ends(story.key(next(iter(story.kept.jobs.values()))))
 
     assert story.status(story.key(job)) is WorkerStatus.RUNNING
-    assert story.job(job.id).wall_left(story.now) == 100
+    assert story.job(job.id).remaining_wall_seconds(story.now) == 100
 
 
 def test_a_job_whose_last_workers_finish_during_the_pause_ends() -> None:
