@@ -42,7 +42,7 @@ def test_a_login_and_a_logout_reach_other_tabs(context: BrowserContext, site: Si
     expect(other.locator("h1")).to_have_text("Agents and server")
 
 
-@pytest.mark.parametrize("lost", ["core/store.js", "pages/costs.js"])
+@pytest.mark.parametrize("lost", ["dashboard.js", "dashboard.css"])
 def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
     context: BrowserContext, site: Site, lost: str
 ) -> None:
@@ -61,11 +61,12 @@ def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
     page.goto(f"{site.url}/costs")
     expect(page.locator("h1")).to_have_text("Costs")
     assert not failures
+    expect(page.locator(".top")).to_have_css("position", "sticky")
 
 
 def test_a_page_whose_files_are_missing_says_so(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
-    page.route("**/core/store.js", lambda route: route.abort("connectionreset"))
+    page.route("**/dashboard.js", lambda route: route.abort("connectionreset"))
     page.goto(site.url)
     # It is reloaded five times before, with pauses of 8 s in all.
     alert = expect(page.get_by_role("alert"))
@@ -89,6 +90,7 @@ def test_a_page_opens_when_the_server_answers_again(page: Page, site: Site) -> N
     expect(page.get_by_role("status")).to_contain_text("does not answer")
     expect(page.locator("h1")).to_have_text("Jobs")
     assert not failures
+    expect(page.locator(".top")).to_have_css("position", "sticky")
 
 
 def test_a_ticket_logs_in_once_and_leaves_the_address(context: BrowserContext, site: Site) -> None:

@@ -109,7 +109,7 @@ def test_a_page_names_what_it_waits_for_and_shows_the_rest(page: Page, site: Sit
     job = site.job([shell("true")], request="A request on a slow link")
     page.goto(site.url)
     for part, shown, awaited in (
-        ("/main.js$", "", r"Loading the dashboard: \d+ of \d+ files"),
+        ("/dashboard.js$", "", r"Loading the dashboard: \d+ of \d+ files"),
         ("/session$", "", "Waiting for the server: your login"),
         (r"/api/v1/jobs\b", f"Job {job}", "Waiting for the server: the job"),
         ("/columns$", "A request on a slow link", "Waiting for the server: the workers of the job"),

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
 
 from orchestrator import __version__
-from orchestrator.api.access.authentication import service
+from orchestrator.api.access.authentication import given_cookie, service
 from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.json_answers import JSON, json_answer
@@ -88,8 +88,8 @@ def get_page() -> Response:
         values = {"name": "orchestrator", "version": __version__, "api_version": "v1"}
         response = jsonify({**values, "endpoints": ENDPOINTS})
     else:
-        response = _dashboard(is_job=False)
-    response.headers["Vary"] = "Accept"
+        response = _dashboard()
+    response.vary.add("Accept")
     return response
 
 
@@ -101,14 +101,20 @@ def get_page() -> Response:
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
     # The page's script reads the address, such as ``/jobs/ID``.
-    return _dashboard(is_job=bool(place))
+    return _dashboard()
 
 
 @blueprint.get("/static/v/<version>/<path:name>")
 def get_asset(version: str, name: str) -> Response:
+    current = assets.version()
+    if name in assets.TYPES:
+        response = Response(assets.joined(current, name), mimetype=assets.TYPES[name])
+        response.set_etag(f"{name} {current}")
+        response.make_conditional(request)
+    else:
+        response = send_from_directory(assets.STATIC, name)
     # Browsers may cache only a file of the current version.
-    response = send_from_directory(assets.STATIC, name)
-    is_present = version == assets.version()
+    is_present = version == current
     kept = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_present else "no-cache"
     response.headers["Cache-Control"] = kept
     return response
@@ -126,9 +132,11 @@ def get_openapi() -> Response:
     return Response(document, mimetype=JSON, headers={"Cache-Control": "no-cache"})
 
 
-def _dashboard(is_job: bool) -> Response:
-    text = assets.page(assets.version(), is_job)
-    return _with_policy(Response(text, mimetype="text/html"), PAGE_POLICY)
+def _dashboard() -> Response:
+    text = assets.page(assets.version(), has_session=given_cookie(request) is not None)
+    response = _with_policy(Response(text, mimetype="text/html"), PAGE_POLICY)
+    response.vary.add("Cookie")
+    return response
 
 
 def _with_policy(response: Response, policy: str) -> Response:

@@ -1,10 +1,10 @@
 "use strict";
 // Reloads the page if one of its files could not be fetched, for example while the server restarts.
-// A module that failed to load is not fetched again without a reload.
+// A script that failed to load is not fetched again without a reload.
 const RELOADS = "reloads";
 const PAUSES_MS = [250, 500, 1000, 2000, 4000];
 
-const FILES = 'link[rel="modulepreload"], link[rel="stylesheet"], script[src]';
+const FILES = 'link[rel="stylesheet"], script[src]';
 
 // The number of files that have arrived, for a slow connection. The dashboard replaces the text.
 const arrived = new PerformanceObserver(() => {
@@ -38,7 +38,5 @@ function reload() {
   document.getElementById("app").replaceChildren(notice);
 }
 
-// Only for scripts: an error event of an element does not bubble, so the listener uses the capture phase.
-addEventListener("error", (event) => event.target instanceof HTMLScriptElement && reload(), true);
-// A page of the dashboard that is fetched later: see main.js.
-addEventListener("missing-file", reload);
+// For the script and the stylesheet: an error event of an element does not bubble, so the listener uses the capture phase.
+addEventListener("error", (event) => event.target.matches?.(FILES) && reload(), true);

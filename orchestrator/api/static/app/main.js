@@ -1,8 +1,7 @@
 // The dashboard's entry: the login, and the page for the address.
 //
-// How a page is written. A page is a component in pages/, listed in PAGES with its path; it is
-// fetched when it is first opened. It gets the parameters of its path, and returns
-// the content of the frame: <main id="main"> with an <h1>.
+// How a page is written. A page is a component in pages/, listed in PAGES with its path. It gets the
+// parameters of its path, and returns the content of the frame: <main id="main"> with an <h1>.
 //   - Reads: useQuery(path("jobs", id), {page: 2}) of core/query.js gives {data, error, loading,
 //     refresh}; show <Loading/> and <Failure/> of parts/empty.js. Live: follow() of core/live.js,
 //     ended in the cleanup of useEffect; batch its events by throttled().
@@ -13,55 +12,38 @@
 //     server's policy forbids both). plain() of text/format.js shows hidden characters.
 //   - Keys: useKeys({x: act}) of core/keys.js, and the list in parts/keysheet.js. Rows that j and
 //     k select have data-row. A state is shown as icon and word: parts/state.js.
+//   - The server sends all modules as one file (assets.py). It knows these statements, each at the start
+//     of a line: import {a, b as c} from, import a from, export const, export function, export class.
 //   - CSS classes are in styles/. Computed sizes are attributes of SVG, or style={{}}.
 import { connection } from "./core/connection.js";
-import { html, render, useEffect, useErrorBoundary, useState } from "./core/html.js";
+import { html, render, useErrorBoundary } from "./core/html.js";
 import { begin as beginKeys } from "./core/keys.js";
 import { begin as beginRouter, pattern, place } from "./core/router.js";
 import { begin as beginSession, session } from "./core/session.js";
 import { useStore } from "./core/store.js";
-import { Loading } from "./parts/empty.js";
 import { Frame } from "./parts/frame.js";
-import { Login } from "./pages/login.js";
+import { Page as Agents } from "./pages/agents.js";
+import { Page as Costs } from "./pages/costs.js";
+import { Page as Job } from "./pages/job.js";
 import { Jobs } from "./pages/jobs.js";
+import { Login } from "./pages/login.js";
+import { Page as New } from "./pages/new.js";
+import { Page as NotFound } from "./pages/notfound.js";
+import { Page as Task } from "./pages/task.js";
+import { Page as Worker } from "./pages/worker.js";
 
 const PAGES = [
-  ["/", () => Jobs],
-  ["/login", () => Jobs],
-  ["/jobs", () => Jobs],
-  ["/new", () => import("./pages/new.js")],
-  ["/costs", () => import("./pages/costs.js")],
-  ["/agents", () => import("./pages/agents.js")],
-  ["/jobs/:job", () => import("./pages/job.js")],
-  ["/jobs/:job/:view", () => import("./pages/job.js")],
-  ["/jobs/:job/w/:worker", () => import("./pages/worker.js")],
-  ["/jobs/:job/t/:task", () => import("./pages/task.js")],
-].map(([path, load]) => ({ match: pattern(path), load }));
-
-function found(path) {
-  for (const { match, load } of PAGES) {
-    const given = match(path);
-    if (given) return { given, load };
-  }
-  return { given: {}, load: () => import("./pages/notfound.js") };
-}
+  ["/", Jobs], ["/login", Jobs], ["/jobs", Jobs], ["/new", New], ["/costs", Costs], ["/agents", Agents],
+  ["/jobs/:job", Job], ["/jobs/:job/:view", Job], ["/jobs/:job/w/:worker", Worker], ["/jobs/:job/t/:task", Task],
+].map(([path, Shown]) => ({ match: pattern(path), Shown }));
 
 function Page() {
   const { path } = useStore(place);
-  const { given, load } = found(path);
-  const [pages] = useState(() => new Map());
-  const [, again] = useState(0);
-  const known = pages.get(String(load));
-  useEffect(() => {
-    if (known) return;
-    Promise.resolve(load()).then((made) => {
-      pages.set(String(load), made.Page || made);
-      again((n) => n + 1);
-      sessionStorage.removeItem("reloads");
-    }, () => dispatchEvent(new Event("missing-file")));
-  }, [String(load)]);
-  if (!known) return html`<main id="main"><${Loading} what="the files of this page" /></main>`;
-  return html`<${known} ...${given} />`;
+  for (const { match, Shown } of PAGES) {
+    const given = match(path);
+    if (given) return html`<${Shown} ...${given} />`;
+  }
+  return html`<${NotFound} />`;
 }
 
 // After an error in one page, the frame and its links to other pages still work.
@@ -97,3 +79,4 @@ beginRouter();
 beginKeys();
 render(html`<${App} />`, document.getElementById("app"));
 beginSession();
+sessionStorage.removeItem("reloads");

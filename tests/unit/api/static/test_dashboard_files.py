@@ -51,9 +51,3 @@ def test_what_a_module_imports_is_there(path: Path) -> None:
 def test_each_room_is_small() -> None:
     rooms = [APP, *(path for path in APP.iterdir() if path.is_dir())]
     assert {room.name for room in rooms if len(list(room.iterdir())) > MOST_ENTRIES} == set()
-
-
-def test_the_page_loads_every_stylesheet_and_no_other() -> None:
-    page = (STATIC / "index.html").read_text()
-    linked = re.findall(r'href="/static/styles/([^"]+)"', page)
-    assert sorted(linked) == sorted(path.name for path in (STATIC / "styles").iterdir())

@@ -7,6 +7,7 @@ import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
 import { Bar, countsAsText, Mark } from "../parts/state.js";
 import { cut, many, money, plain, seconds } from "../text/format.js";
+import { brief, facts, workerPath } from "./facts.js";
 import { LargeJob } from "./largejob.js";
 import { commonName, groupKey, layout, MOST_IN_COLUMN, MOST_IN_GROUP, ranked, stops, wanted } from "./layout.js";
 import { Panel } from "./panel.js";
@@ -17,20 +18,6 @@ const LAST = { gap: 28, width: 216 };
 // Numbers of characters that fit into the two lines of a box.
 const roomOf = (width) => [Math.floor((width - 48) / 7.2), Math.floor((width - 48) / 6.1)];
 const RANKS = ["First", "Then"];
-
-export const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
-
-// Facts of a worker, in one line. A box of the graph has no room for the gates.
-export const facts = (model, i) => [brief(model, i), model.gateCounts(i) && `gates: ${model.gateCounts(i)}`].filter(Boolean).join(" · ");
-
-function brief(model, i) {
-  const parts = [model.id[i], model.agent(i)];
-  if (model.attempt[i] > 1) parts.push(`attempt ${model.attempt[i]}`);
-  const took = model.seconds(i);
-  if (took !== null) parts.push(seconds(took));
-  if (model.cost[i]) parts.push(money(model.cost[i]));
-  return parts.filter(Boolean).join(" · ");
-}
 
 const GHOSTS = new Set(["pending", "skipped", "cancelled"]);
 

@@ -11,14 +11,14 @@ import { count, cut, many, money, plain, seconds, time } from "../text/format.js
 import { useTick } from "./model.js";
 
 // The views of a job. `key` is the key that opens the view; a view with `icon` has a tab.
-export const VIEWS = [
-  { name: "graph", word: "Graph", icon: "i-graph", key: "1", load: () => import("./graph.js") },
-  { name: "table", word: "Table", icon: "i-table", key: "2", load: () => import("./table.js") },
-  { name: "timeline", word: "Timeline", icon: "i-gantt", key: "3", load: () => import("./timeline.js") },
-  { name: "changes", word: "Changes", icon: "i-diff", key: "4", load: () => import("../changes/changes.js") },
-  { name: "report", word: "Report", icon: "i-report", key: "5", load: () => import("./report.js") },
-  { name: "plan", word: "Plan", load: () => import("./plan.js") },
-  { name: "events", word: "Events", icon: "i-pulse", load: () => import("./events.js") },
+const VIEWS = [
+  { name: "graph", word: "Graph", icon: "i-graph", key: "1" },
+  { name: "table", word: "Table", icon: "i-table", key: "2" },
+  { name: "timeline", word: "Timeline", icon: "i-gantt", key: "3" },
+  { name: "changes", word: "Changes", icon: "i-diff", key: "4" },
+  { name: "report", word: "Report", icon: "i-report", key: "5" },
+  { name: "plan", word: "Plan" },
+  { name: "events", word: "Events", icon: "i-pulse" },
 ];
 
 const MOST_REASON = 240;

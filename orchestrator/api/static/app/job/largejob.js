@@ -9,6 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { Legend, Mark, countsAsText, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
 import { place as cellAt, draw, redrawn } from "./canvas.js";
+import { workerPath } from "./facts.js";
 import { commonName, ranked, reasonKind } from "./layout.js";
 import { useTick } from "./model.js";
 
@@ -16,7 +17,6 @@ const DRAW_MS = 700;
 const ORDER_MS = 3000;
 
 const tablePath = (model, search) => `/jobs/${model.job}/table?${new URLSearchParams(search)}`;
-const workerPath = (model, i) => `/jobs/${model.job}/w/${model.id[i]}`;
 
 // One cell for each worker of `places`, drawn on canvas.
 function Strip({ model, places, name, big }) {

@@ -1,25 +1,23 @@
 // The page of a job: its head, and one of its views.
 import { path } from "../core/api.js";
-import { html, useEffect, useMemo, useState } from "../core/html.js";
+import { html, useEffect, useMemo } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { Arriving, Failure, Loading } from "../parts/empty.js";
 import { Title } from "../parts/title.js";
 import { plain } from "../text/format.js";
-import { Head, VIEWS } from "../job/head.js";
+import { View as Changes } from "../changes/changes.js";
+import { View as Events } from "../job/events.js";
+import { View as Graph } from "../job/graph.js";
+import { Head } from "../job/head.js";
 import { Model, useJob } from "../job/model.js";
+import { View as Plan } from "../job/plan.js";
+import { View as Report } from "../job/report.js";
+import { View as Table } from "../job/table.js";
+import { View as Timeline } from "../job/timeline.js";
 import { Page as NotFound } from "./notfound.js";
 import { Needs, useNeeds } from "./needs.js";
 
-function useView(name) {
-  const [loaded, set] = useState({});
-  const found = VIEWS.find((each) => each.name === name);
-  useEffect(() => {
-    let wanted = true;
-    found?.load().then((made) => wanted && set({ name, View: made.View }));
-    return () => { wanted = false; };
-  }, [name]);
-  return { known: Boolean(found), View: loaded.name === name ? loaded.View : null };
-}
+const SHOWN = { graph: Graph, table: Table, timeline: Timeline, changes: Changes, report: Report, plan: Plan, events: Events };
 
 // The job as in the list (needs, pause, cost of the tree), with its settings. Workers are in the model.
 function useDetails(job, model) {
@@ -48,9 +46,9 @@ function preview(job, { request = "", status, tree_counts: counts }) {
 export function Page({ job, view = "graph" }) {
   const { model, error, refresh } = useJob(job);
   const details = useDetails(job, model);
-  const { known, View } = useView(view);
-  const needs = useNeeds(`${model?.status}${model?.counts.running}${model?.counts.waiting}`, Boolean(model && View));
-  if (!known) return html`<${NotFound} />`;
+  const View = Object.hasOwn(SHOWN, view) ? SHOWN[view] : null;
+  const needs = useNeeds(`${model?.status}${model?.counts.running}${model?.counts.waiting}`, Boolean(model));
+  if (!View) return html`<${NotFound} />`;
   if (error) return html`<main id="main"><h1 class="sr">Job ${job}</h1><section class="card"><${Failure} error=${error} /></section></main>`;
   // The head would grow if its reason came later.
   if (details.loading || !(model || details.data)) return html`<${Arriving} trail=${[]} name=${job} title=${`Job ${job}`} what="the job" />`;
@@ -58,6 +56,6 @@ export function Page({ job, view = "graph" }) {
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(head.jobs[0].request.slice(0, 60))} · ${head.status}`} />
     <${Head} model=${head} details=${details.data} view=${view} refresh=${again} />
-    <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} />${model && View && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
-      : html`<${Loading} what=${model && View ? "what needs you" : model ? "the files of this page" : "the workers of the job"} />`}</main>`;
+    <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} />${model && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
+      : html`<${Loading} what=${model ? "what needs you" : "the workers of the job"} />`}</main>`;
 }
