@@ -35,6 +35,7 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
 from orchestrator.core.ports.read_models import (
+    FirstFailure,
     JobFilter,
     ListedPage,
     StatusCount,
@@ -57,7 +58,13 @@ from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
 from orchestrator.store.job_tree_cache import JobTreeCache, tree_of
 from orchestrator.store.outbox import SqlOutbox
-from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
+from orchestrator.store.read_models.job_list import (
+    first_failures,
+    job_page,
+    listed_page,
+    needy,
+    status_counts,
+)
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
@@ -430,6 +437,9 @@ class SqlStore:
             root_ids,
             lambda missing: self._read(lambda connection: status_counts(connection, missing)),
         )
+
+    def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
+        return self._read(lambda connection: first_failures(connection, job_ids))
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         return self._read(lambda connection: usage(connection, wanted))

@@ -182,6 +182,26 @@ def test_workers_are_counted_by_job_and_status_with_what_they_used(store: Store)
     assert {each.status for each in store.status_counts(["a"])["a"]} == {"success", "running"}
 
 
+def test_the_first_failed_worker_of_a_job_has_its_reason_in_one_line(store: Store) -> None:
+    root = a_job()
+    child = a_child("c", root)
+    long = f"exit code 3\n{'more ' * 1000}"
+    workers = [
+        a_worker(root, 0, status=WorkerStatus.SUCCESS),
+        a_worker(root, 2, status=WorkerStatus.FAILED, reason="second"),
+        a_worker(root, 1, status=WorkerStatus.TIMEOUT, reason=long),
+        a_worker(child, 0, id="worker_1_1", status=WorkerStatus.FAILED, reason="x" * 1000),
+    ]
+    store.save(Change(new_jobs=[root, child, a_job("z")], new_workers=workers))
+
+    found = store.first_failures(["a", "c", "z"])
+
+    first, below = found["a"], found["c"]
+    assert (first.worker_id, first.reason) == (workers[2].id, "exit code 3")
+    assert (below.worker_id, below.reason) == ("worker_1_1", "x" * 200)
+    assert "z" not in found
+
+
 def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store) -> None:
     asking = a_job("a", status=JobStatus.FAILED)
     waiting = a_job("b", awaits_approval=True, status=JobStatus.PLANNING, submitted_by="me")

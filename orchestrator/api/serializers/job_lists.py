@@ -77,6 +77,8 @@ def job_card(card: JobCard) -> answers.job_list.JobCardAnswer:
         tree_counts=dict(tree.counts),
         usage=tree_usage(tree),
         needs=[need_answer(need) for need in card.needs],
+        first_failure=card.first_failure
+        and answers.job_list.FirstFailureAnswer(**card.first_failure._asdict()),
     )
 
 

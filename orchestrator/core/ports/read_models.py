@@ -442,6 +442,14 @@ class Progress:
         )
 
 
+class FirstFailure(NamedTuple):
+    """The first failed worker of a job, in order of tasks."""
+
+    worker_id: str
+    #: The first line of the worker's reason, at most 200 characters.
+    reason: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobCard:
     job: Job
@@ -451,6 +459,8 @@ class JobCard:
     tree: Progress
     #: Needs of the job and its descendants.
     needs: Sequence[Need] = ()
+    #: None while the job is active, and if none of its own workers failed.
+    first_failure: FirstFailure | None = None
 
 
 class ListedJob(NamedTuple):

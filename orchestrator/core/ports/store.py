@@ -12,6 +12,7 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports.outbox import OutboxEntry
 from orchestrator.core.ports.read_models import (
+    FirstFailure,
     JobFilter,
     ListedPage,
     StatusCount,
@@ -199,6 +200,11 @@ class Store(Protocol):
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
         """Return the number and usage of workers, by job and status, for each root job."""
+
+    def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
+        """Return the first failed worker of each job, in order of tasks. Jobs without one are
+        omitted.
+        """
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return usage by ``wanted.by`` and bucket of time, in order of time."""

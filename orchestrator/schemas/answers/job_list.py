@@ -105,6 +105,14 @@ class UsageRowsAnswer(Answer):
     rows: list[UsageRowAnswer]
 
 
+class FirstFailureAnswer(Answer):
+    """A failed worker, with its reason."""
+
+    worker_id: str
+    reason: str
+    """First line of the worker's reason, at most 200 characters."""
+
+
 class JobCardAnswer(JobSummary):
     """A job in a list, with its progress."""
 
@@ -116,6 +124,8 @@ class JobCardAnswer(JobSummary):
     """Usage of the job and its descendants."""
     needs: list[NeedAnswer] = Field(default_factory=no_items)
     """What the job and its descendants need from a person."""
+    first_failure: FirstFailureAnswer | None = None
+    """First failed worker of a job that ended as failed or partial, in order of tasks."""
 
 
 class JobsAnswer(Answer):

@@ -23,9 +23,15 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.states import WorkerKind
+from orchestrator.core.model.states import WorkerKind, WorkerStatus
 from orchestrator.core.ports import Page
-from orchestrator.core.ports.read_models import JobFilter, ListedJob, ListedPage, StatusCount
+from orchestrator.core.ports.read_models import (
+    FirstFailure,
+    JobFilter,
+    ListedJob,
+    ListedPage,
+    StatusCount,
+)
 from orchestrator.store.database.job_queries import bounded, plain, tokens, values
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.tables import INCOMPLETE, label_line, line_in
@@ -120,6 +126,25 @@ _counts = (
     .where(_workers.root_id.in_(_named))
     .group_by(_workers.root_id, _workers.job_id, _workers.status)
 )
+#: Maximum length of the reason of a failure in a list.
+_MOST_REASON = 200
+_job_ids: Any = bindparam("job_ids", expanding=True)
+_failed = and_(
+    _workers.job_id.in_(_job_ids),
+    _workers.kind == WorkerKind.TASK,
+    _workers.status.in_([WorkerStatus.FAILED, WorkerStatus.TIMEOUT]),
+)
+_first = (
+    select(_workers.job_id, func.min(_workers["index"]).label("index"))
+    .where(_failed)
+    .group_by(_workers.job_id)
+    .subquery()
+)
+_first_failures = (
+    select(_workers.job_id, _workers.id, func.substr(_workers.reason, 1, _MOST_REASON))
+    .join(_first, and_(_first.c.job_id == _workers.job_id, _first.c["index"] == _workers["index"]))
+    .where(_failed)
+)
 _needy_workers = select(_workers.job_id).where(_workers.need.is_not(None))
 
 
@@ -168,6 +193,14 @@ def status_counts(
         counted = StatusCount(root_id, job_id, status, int(number), cost, total, bool(lacks))
         found[root_id].append(counted)
     return dict(found)
+
+
+def first_failures(connection: Connection, job_ids: Collection[str]) -> dict[str, FirstFailure]:
+    found = connection.execute(_first_failures, {"job_ids": list(job_ids)})
+    return {
+        job_id: FirstFailure(worker_id, reason.partition("\n")[0])
+        for job_id, worker_id, reason in found
+    }
 
 
 def needy(

@@ -9,6 +9,7 @@ from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import Job, Worker, with_descendants
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.human_needs import Need, NeedKind, actions_on, needs_in
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import (
@@ -104,7 +105,12 @@ class ReadModels:
         needs = needs_in(self._store.needy(roots, None)) if roots else []
         with_children = {job.root_id for job in jobs if not job.is_root}
         trees = {root_id: self._access.jobs_of(root_id) for root_id in with_children}
-        return [_card(job, counts[job.root_id], needs, trees) for job in jobs]
+        unsuccessful = [
+            job.id for job in jobs if job.status in (JobStatus.FAILED, JobStatus.PARTIAL)
+        ]
+        failures = self._store.first_failures(unsuccessful) if unsuccessful else {}
+        cards = (_card(job, counts[job.root_id], needs, trees) for job in jobs)
+        return [replace(card, first_failure=failures.get(card.job.id)) for card in cards]
 
     def needs(self, caller: Caller) -> Sequence[Need]:
         """Return the needs of jobs that the caller may see, latest first.

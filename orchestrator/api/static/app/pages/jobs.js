@@ -37,10 +37,12 @@ function progress(job) {
 
 function Meta({ job }) {
   const labels = Object.entries(job.labels || {}).map(([name, value]) => `${name}: ${value}`);
+  const failure = job.first_failure;
+  const why = plain(failure ? `${failure.worker_id}: ${failure.reason || "failed"}` : job.reason);
   return html`<span class="meta"><span class=${`fg-${drawn(stateOf(job))}`}>${stateOf(job) === "needs" ? "waits for you" : stateOf(job)}</span>
     <span class="mono">${job.job_id}</span>${job.run > 1 && html`<span>run ${job.run}</span>`}
     ${labels.slice(0, 3).map((label) => html`<span key=${label}>${plain(label)}</span>`)}
-    ${job.reason && html`<span class="cut">${plain(job.reason)}</span>`}</span>`;
+    ${why && html`<span class="cut" title=${plain(job.reason)}>${why}</span>`}</span>`;
 }
 
 function Actions({ job, changed }) {
@@ -170,9 +172,11 @@ export function Jobs() {
   const jobs = useJobs();
   const needs = useNeeds(useBeat(jobs.refresh), !jobs.loading);
   const list = useRef(null);
+  // The needs are above the list, which must not move when they appear.
+  const awaited = jobs.loading || needs.awaited;
   const isHeld = () => Boolean(list.current && (list.current.matches(":hover") || list.current.contains(document.activeElement)));
-  return html`<main id="main"><${Title} text="Jobs" /><${Needs} needs=${needs} changed=${jobs.refresh} isHeld=${isHeld} />
-    ${needs.awaited ? html`<h1 class="sr">Jobs</h1>` : html`<div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
+  return html`<main id="main"><${Title} text="Jobs" />${!awaited && html`<${Needs} needs=${needs} changed=${jobs.refresh} isHeld=${isHeld} />`}
+    ${awaited ? html`<h1 class="sr">Jobs</h1>` : html`<div class="page-h"><h1>Jobs</h1>${mayChange() && html`<a class="btn primary" href="/new"><${Icon} name="i-plus" />New job<kbd class="hide-s">n</kbd></a>`}</div>
       <${Tools} filter=${jobs.filter} q=${jobs.q} />`}
     <${Body} list=${list} isHeld=${isHeld} ...${jobs} awaited=${needs.awaited} /></main>`;
 }
