@@ -2,12 +2,15 @@
 import { path } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { follow } from "../core/live.js";
-import { Empty } from "../parts/empty.js";
+import { Empty, Loading } from "../parts/empty.js";
 import { State, drawn } from "../parts/state.js";
 import { count, many, plain, time } from "../text/format.js";
 
 const MOST = 2000;
 const SHOWN = 300;
+// The events so far arrive in pieces. They are shown together, after a pause of the stream or the maximum time.
+const QUIET_MS = 150;
+const MOST_MS = 1500;
 
 function details(event) {
   const { status, reason, ...rest } = event.data.data || {};
@@ -18,20 +21,26 @@ function details(event) {
 function useEvents(job, from) {
   const kept = useRef([]);
   const [, show] = useState(0);
+  const [whole, setWhole] = useState(false);
   useEffect(() => {
     let frame = 0;
+    let quiet = 0;
     kept.current = [];
+    const all = () => setWhole(true);
+    const most = setTimeout(all, MOST_MS);
     const stop = follow(path("jobs", job, "events"), {
       from,
       onEvent: (event) => {
         kept.current.push(event);
         if (kept.current.length > MOST) kept.current.splice(0, MOST / 4);
+        clearTimeout(quiet);
+        quiet = setTimeout(all, QUIET_MS);
         frame ||= requestAnimationFrame(() => { frame = 0; show((n) => n + 1); });
       },
     });
-    return () => { stop(); cancelAnimationFrame(frame); };
+    return () => { stop(); cancelAnimationFrame(frame); clearTimeout(quiet); clearTimeout(most); };
   }, [job]);
-  return kept.current;
+  return { events: kept.current, whole };
 }
 
 function Row({ event, job }) {
@@ -44,8 +53,9 @@ function Row({ event, job }) {
 export function View({ model }) {
   const from = Math.max(0, model.seq - MOST);
   const [begin] = useState(from);
-  const events = useEvents(model.job, begin);
+  const { events, whole } = useEvents(model.job, begin);
   const shown = events.slice(-SHOWN).reverse();
+  if (!whole) return html`<${Loading} what="the events" />`;
   if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="No events yet">Events appear here as they happen.<//></section>`;
   return html`<div class="card"><table class="tbl cards events"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>Details</th></tr></thead>
     <tbody>${shown.map((event) => html`<${Row} key=${event.id} event=${event} job=${model.job} />`)}</tbody></table></div>

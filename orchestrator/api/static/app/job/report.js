@@ -54,7 +54,7 @@ export function View({ model, details }) {
     if (error) return html`<${Failure} error=${error} />`;
     return html`<${Body} model=${model} name=${name} data=${data} />`;
   };
-  return html`<div class="cols"><article class="card pad">${body()}</article><aside class="stack"><${Worth} model=${model} details=${details} />
+  return html`<div class="cols"><article class="card pad">${body()}</article><aside class=${`stack ${loading ? "late-s" : ""}`}><${Worth} model=${model} details=${details} />
     <section class="card"><header><h2>Files</h2></header><ul class="list">${all.map((each) => html`<li key=${each}><${Icon} name="i-report" />
       <a class="grow link" href=${`?file=${each}`} aria-current=${each === name ? "true" : undefined} data-row>${each}</a></li>`)}</ul></section></aside></div>`;
 }

@@ -39,12 +39,8 @@ function Agent({ agent, used }) {
     <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`}>${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`}>${each}</td></tr>`;
 }
 
-function Agents() {
-  const since = new Date(Math.floor((Date.now() - SINCE_MS) / 3600000) * 3600000).toISOString();
-  const { data, error, loading, refresh } = useQuery("/api/v1/agents", {}, { every: 15000 });
-  const usage = useQuery("/api/v1/usage", { by: "agent", since });
+function Agents({ agents: { data, error, refresh }, usage }) {
   if (error) return html`<${Failure} error=${error} />`;
-  if (loading) return html`<${Loading} what="the agents" />`;
   const used = new Map((usage.data?.rows || []).map((row) => [row.key, row]));
   const works = data.agents.filter((agent) => word(agent)[0] === "success").length;
   return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work${data.agents.some((agent) => agent.nodes.length) ? "" : " here"}</span>
@@ -84,8 +80,7 @@ function Node({ node, refresh }) {
 }
 
 // Nothing without a cluster.
-function Nodes() {
-  const { data, refresh } = useQuery("/api/v1/nodes", {}, { every: 3000 });
+function Nodes({ data, refresh }) {
   const nodes = data?.nodes || [];
   if (!nodes.length) return null;
   const up = nodes.filter((node) => node.state === "up").length;
@@ -134,23 +129,34 @@ function Lock({ lock, refresh }) {
     ${lock.waits ? html`<span class="chip">waits</span>` : lock.kind === "lease" && mayChange() && html`<button type="button" class="btn sm" onClick=${release}>Release</button>`}</li>`;
 }
 
-function Locks() {
-  const { data, refresh } = useQuery("/api/v1/locks", {}, { every: 3000 });
+function Locks({ data, refresh }) {
   const locks = data?.locks || [];
   return html`<section class="card"><header><h2>Locks</h2></header>${locks.length
     ? html`<ul class="list">${locks.map((lock) => html`<${Lock} key=${`${lock.worker_id} ${lock.job_id} ${lock.names}`} lock=${lock} refresh=${refresh} />`)}</ul>`
     : html`<${Empty} icon="i-lock" title="No lock is held">A lock keeps two workers from changing the same path at the same time.<//>`}</section>`;
 }
 
-function Keys() {
-  const { data, error } = useQuery("/api/v1/keys");
+function Keys({ data, error }) {
   if (error?.status === 403) return null;
   return html`<section class="card"><header><h2>Keys</h2></header><ul class="list">${(data?.keys || []).map((key) => html`<li key=${key.name}><${Icon} name="i-key" />
       <span class="grow">${plain(key.name)}</span><span class="chip">${key.scopes.join(", ")}</span></li>`)}
     <li><span class="grow soft small">A new key: <code>bin/orchestrator keys new NAME --scope read</code></span></li></ul></section>`;
 }
 
+// The parts appear together, because a part that came later would move the parts below it. The checks
+// of the server take longest, so they are last.
+function Parts() {
+  const since = new Date(Math.floor((Date.now() - SINCE_MS) / 3600000) * 3600000).toISOString();
+  const agents = useQuery("/api/v1/agents", {}, { every: 15000 });
+  const usage = useQuery("/api/v1/usage", { by: "agent", since });
+  const nodes = useQuery("/api/v1/nodes", {}, { every: 3000 });
+  const locks = useQuery("/api/v1/locks", {}, { every: 3000 });
+  const keys = useQuery("/api/v1/keys");
+  if ([agents, usage, nodes, locks, keys].some(({ loading }) => loading)) return html`<${Loading} what="the agents" />`;
+  return html`<div class="stack"><${Agents} agents=${agents} usage=${usage} /><${Nodes} ...${nodes} />
+    <div class="half"><div class="stack"><${Locks} ...${locks} /><${Keys} ...${keys} /></div><${Doctor} /></div></div>`;
+}
+
 export function Page() {
-  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents and server</h1></div><div class="stack"><${Agents} /><${Nodes} />
-    <div class="half"><${Doctor} /><${Locks} /></div><div class="half"><${Keys} /></div></div></main>`;
+  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents and server</h1></div><${Parts} /></main>`;
 }

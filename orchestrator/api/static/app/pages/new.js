@@ -69,8 +69,7 @@ const EMPTY = {
 // The entered values, so that a visit to another page does not lose them.
 let left = EMPTY;
 
-function Agents({ chosen, choose }) {
-  const { data } = useQuery("/api/v1/agents");
+function Agents({ data, chosen, choose }) {
   const agents = data?.agents || [];
   const lacking = agents.filter((agent) => !agent.usable);
   const best = agents.find((agent) => agent.usable && !["shell", "survey"].includes(agent.name));
@@ -146,6 +145,8 @@ export function Page() {
   const [wrong, setWrong] = useState([]);
   const [busy, setBusy] = useState(false);
   const first = useRef(null);
+  // The fields below the list of agents appear with it, because it would move them.
+  const agents = useQuery("/api/v1/agents");
   useEffect(() => first.current?.focus(), []);
   const put = (name, value) => set((known) => ({ ...known, [name]: value }));
   const submit = async (event) => {
@@ -170,9 +171,9 @@ export function Page() {
   return html`<main id="main"><${Title} text="New job" /><div class="page-h"><h1>New job</h1></div><form class="cols" onSubmit=${submit} onKeyDown=${keys}><div class="stack">
       <section class="card pad form"><div class="field"><label for="request">What should be done?</label><textarea class=${`in ${request.bad}`} id="request" rows="4" ref=${first} value=${form.request}
         aria-invalid=${request.invalid} aria-describedby=${request.described} onInput=${(event) => put("request", event.target.value)}></textarea><${Faults} wrong=${wrong} name="request" /><span class="hint">One request, or a list.</span></div>
-        ${form.source !== "commands" && html`<${Agents} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
-      <${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} wrong=${wrong} /></div>
-    <aside class="stack"><${Before} form=${form} put=${put} /><section class="card pad stack">
+        ${form.source !== "commands" && !agents.loading && html`<${Agents} data=${agents.data} chosen=${form.agent} choose=${(name) => put("agent", name)} />`}</section>
+      ${!agents.loading && html`<${Source} form=${form} put=${put} wrong=${wrong} /><${Limits} form=${form} put=${put} wrong=${wrong} />`}</div>
+    <aside class=${`stack ${agents.loading ? "late-s" : ""}`}><${Before} form=${form} put=${put} /><section class="card pad stack">
       ${wrong.filter(({ field }) => !field).map(({ where, text }) => html`<div class="note bad" role="alert" key=${where}><${Icon} name="s-failed" /><p class="grow">${plain(where && where !== "request" ? `${where}: ${text}` : text)}</p></div>`)}
       <button class="btn primary" disabled=${busy}><${Icon} name="i-play" />${form.approve ? "Make the plan" : "Start"}</button>
       <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts the job.</p></section></aside></form></main>`;
