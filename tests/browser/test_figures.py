@@ -1,6 +1,7 @@
 """Figures, times, and words are those of the API, in a form that people read without a mistake."""
 
 import itertools
+import re
 import time
 
 from playwright.sync_api import Page, Route, expect
@@ -107,3 +108,31 @@ def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> No
     cause.get_by_role("link", name="1 more failed").click()
     expect(page.locator("tbody")).to_contain_text("Compile")
     expect(page.locator("tbody")).to_contain_text("Build")
+
+
+def test_the_list_of_jobs_shows_why_a_job_failed(page: Page, site: Site) -> None:
+    tasks = [shell("true"), shell("exit 3", retries=0), shell("exit 4", retries=0)]
+    job = site.job(tasks, request="A job that fails", gates=[])
+    page.goto(site.url)
+    row = page.locator(".jobs li", has_text=job)
+    expect(row).to_contain_text(re.compile(r"worker_2: .*exit code 3"))
+
+
+def test_a_closed_group_shows_the_worker_with_a_child_job(page: Page, site: Site) -> None:
+    child = '[{"title": "Below", "agent": "shell", "command": "true"}]'
+    spawn = f"echo '{child}' > t.json; orchestrator spawn c --tasks t.json --wait"
+    tasks = [shell(spawn if k == 20 else "true", title=f"Part {k}") for k in range(40)]
+    job = site.job(tasks, git="off", gates=[], max_retries=0)
+    page.goto(f"{site.url}/jobs/{job}")
+    box = page.locator(".dag .node")
+    expect(box).to_have_count(1)
+    expect(box).to_contain_text("Part 20")
+    expect(box).to_contain_text("1 child job")
+
+
+def test_needs_of_an_ended_job_do_not_say_that_other_work_continues(page: Page, site: Site) -> None:
+    both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]
+    ended = site.job(both, resolve="off")
+    page.goto(f"{site.url}/jobs/{ended}")
+    expect(page.locator("#needs")).to_contain_text("1 thing needs you")
+    expect(page.locator("#needs")).not_to_contain_text("continues")

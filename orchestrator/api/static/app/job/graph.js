@@ -25,12 +25,14 @@ const GHOSTS = new Set(["pending", "skipped", "cancelled"]);
 const Lines = ({ x, y, width, lines }) => html`<svg x=${x} y=${y} width=${width} height="52"><text class="l1" y="21">${lines[0]}</text>${" "}<text
   class="l2" y="38">${lines[1]}</text></svg>`;
 
-function Node({ model, node, selected, select }) {
+// `inGroup`: the child jobs of the worker are not below its box.
+function Node({ model, node, selected, select, inGroup }) {
   const { i } = node;
   const state = model.state[i];
   const name = plain(model.name(i));
   const [room, roomBelow] = roomOf(node.width);
-  const why = model.reason[i] && state !== "success" ? plain(model.reason[i]) : brief(model, i);
+  const line = model.reason[i] && state !== "success" ? plain(model.reason[i]) : brief(model, i);
+  const why = inGroup && model.children.has(i) ? `${many(model.children.get(i).length, "child job")} · ${line}` : line;
   const open = (event) => { event.preventDefault(); select(i); };
   return html`<a class=${`node st-${state} ${GHOSTS.has(state) ? "ghost" : ""} ${selected ? "sel" : ""}`} href=${workerPath(model, i)}
       tabindex=${selected ? 0 : -1} data-node=${i} onClick=${open} aria-label=${`${cut(name, room)} ${cut(why, roomBelow)}, ${state}`}>
@@ -76,7 +78,7 @@ function Group({ model, box, selected, select, toggle }) {
     <text class="l1" x="12" y="21">${cut(name, room)} · ${tasks}</text>
     <svg x="12" y="29" width=${width - 24} height="6"><${Bar} counts=${counts} label=${countsAsText(counts)} /></svg>
     <text class="l2" x="12" y="51">${cut(countsAsText(counts), Math.floor((width - 24) / 6))}</text>
-    ${nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: width - 20 }} selected=${selected === node.i} select=${select} />`)}
+    ${nodes.map((node) => html`<${Node} key=${node.i} model=${model} node=${{ ...node, width: width - 20 }} selected=${selected === node.i} select=${select} inGroup=${true} />`)}
     <text class="lab press" x="12" y=${box.toggle.y} role="button" tabindex="0" aria-expanded=${String(box.toggle.isWhole)} aria-label=${`${word}: ${name}`} onClick=${press} onKeyDown=${keys}>${box.toggle.isWhole ? "▾" : "▸"} ${word}</text>
     ${box.chips.map((chip) => html`<${Chip} key=${chip.i} model=${model} chip=${chip} selected=${selected === chip.i} select=${select} />`)}</g>`;
 }

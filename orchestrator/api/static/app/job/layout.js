@@ -95,8 +95,8 @@ export function commonName(model, units) {
   return names.every((name) => name.startsWith(stem)) ? stem : `${stem} and others`;
 }
 
-// The workers that a person looks for first: failed and running ones.
-export const wanted = (model, workers) => workers.filter((i) => WANTED.has(model.state[i])).sort((a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b);
+// The workers that a person looks for first: failed and running ones, and those with child jobs.
+export const wanted = (model, workers) => workers.filter((i) => WANTED.has(model.state[i]) || model.children.has(i)).sort((a, b) => attention(model.state[a]) - attention(model.state[b]) || a - b);
 
 // The text by which similar reasons of failures are grouped: without numbers, which differ from worker to worker.
 export const reasonKind = (reason) => reason.replace(/\d+/g, "#").slice(0, 90);
@@ -114,11 +114,13 @@ function chips(names, width) {
   return { rows, height: names.length ? y + CHIP.height : 0 };
 }
 
-// The box of a group: its head, boxes of failed and running tasks and of the chosen one, and, if it is open, all other tasks.
+// The box of a group: its head, boxes of failed and running tasks, of tasks with child jobs, and of the chosen task, and, if it is open, all other tasks.
 function drawnGroup(model, unit, isWhole, chosen) {
   const width = isWhole ? WIDTH.whole : WIDTH.group;
   let y = GROUP_HEAD;
-  const shown = wanted(model, unit.workers).slice(0, MOST_IN_GROUP);
+  const first = wanted(model, unit.workers);
+  const shown = first.slice(0, MOST_IN_GROUP);
+  shown.push(...first.slice(MOST_IN_GROUP).filter((i) => model.children.has(i)).slice(0, MOST_IN_GROUP));
   if (!isWhole && unit.workers.includes(chosen) && !shown.includes(chosen)) shown.push(chosen);
   const nodes = shown.map((i) => {
     const node = { i, x: FRAME.pad, y, width: width - 2 * FRAME.pad, height: NODE.height };

@@ -77,8 +77,9 @@ export function useNeeds(beat, isReady) {
 }
 
 // The needs of all jobs, or of one job and its descendants. `isHeld`: returns true while a person uses
-// the list below, which must not move then; the number at the top of the page is always current.
-export function Needs({ needs: { data, refresh }, changed, job, isHeld }) {
+// the list below, which must not move then; the number at the top of the page is always current. `isActive`: workers run
+// while these needs wait.
+export function Needs({ needs: { data, refresh }, changed, job, isActive = true, isHeld }) {
   const [whole, showAll] = useState(false);
   const last = useRef(data);
   const { path, search, hash } = useStore(place);
@@ -91,7 +92,7 @@ export function Needs({ needs: { data, refresh }, changed, job, isHeld }) {
   const after = () => { refresh(); changed(); };
   const shown = whole ? needs : needs.slice(0, MOST);
   return html`<section class="needs" id="needs" aria-labelledby="nh"><header><${Icon} name="s-needs" />
-    <h2 id="nh">${many(total, "thing needs", "things need")} you</h2><span class="small soft hide-s">Everything else continues</span></header>
+    <h2 id="nh">${many(total, "thing needs", "things need")} you</h2>${isActive && html`<span class="small soft hide-s">Everything else continues</span>`}</header>
     <ul>${shown.map((need) => html`<${Need} key=${need.kind + need.job_id + need.worker_id + need.task_id} need=${need} changed=${after} isInJob=${Boolean(job)} />`)}
     ${shown.length < needs.length && html`<li class="more"><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show all ${needs.length}</button></li>`}</ul></section>`;
 }
