@@ -1,7 +1,7 @@
 """axe reports no problem on any page, in both themes and both widths. No content overflows."""
 
 import pytest
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.site import Site, shell
 
@@ -151,3 +151,14 @@ def test_the_login_has_no_fault(context: BrowserContext, site: Site, axe: str) -
     page.goto(site.url)
     settle(page)
     assert faults(page) == []
+
+
+def test_screen_readers_read_the_end_of_a_job(page: Page, site: Site) -> None:
+    go = site.project.path / "product" / "go-on"
+    job = site.job([shell(f"until test -e {go}; do sleep 0.05; done")], wait=False, gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    status = page.get_by_role("status").filter(has_text="The job has ended")
+    expect(page.locator(".dag .node")).to_be_visible()
+    expect(status).to_have_count(0)
+    go.touch()
+    expect(status).to_have_text("The job has ended: completed")

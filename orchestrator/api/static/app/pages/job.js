@@ -1,6 +1,6 @@
 // The page of a job: its head, and one of its views.
 import { path } from "../core/api.js";
-import { html, useEffect, useMemo } from "../core/html.js";
+import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { Arriving, Failure, Loading } from "../parts/empty.js";
 import { Title } from "../parts/title.js";
@@ -43,6 +43,13 @@ function preview(job, { request = "", status, tree_counts: counts }) {
   return Object.assign(new Model(job), { jobs: [{ job_id: job, request, status }], counts: counts || {} });
 }
 
+// Screen readers read the end of the job, if the page was open before.
+function End({ model }) {
+  const wasActive = useRef(false);
+  wasActive.current ||= model.isActive;
+  return html`<p class="sr" role="status">${wasActive.current && !model.isActive ? `The job has ended: ${model.status}` : ""}</p>`;
+}
+
 export function Page({ job, view = "graph" }) {
   const { model, error, refresh } = useJob(job);
   const details = useDetails(job, model);
@@ -55,7 +62,7 @@ export function Page({ job, view = "graph" }) {
   const head = model || preview(job, details.data);
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(head.jobs[0].request.slice(0, 60))} · ${head.status}`} />
-    <${Head} model=${head} details=${details.data} view=${view} refresh=${again} />
+    ${model && html`<${End} key=${job} model=${model} />`}<${Head} model=${head} details=${details.data} view=${view} refresh=${again} />
     <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} isActive=${head.isActive} />${model && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
       : html`<${Loading} what=${model ? "what needs you" : "the workers of the job"} />`}</main>`;
 }
