@@ -126,7 +126,7 @@ def held_to_tests(
 ) -> tuple[AlterationPermission, ...]:
     """Return ``permissions``, restricted for tests if the change alters product code.
 
-    With such a change, a task may only repair tests that fail on the base. Otherwise a change could
+    With such a change, a task may only repair tests that fail on the base. Otherwise a task could
     break code, and also weaken the tests that would show the error.
     """
 

@@ -48,7 +48,7 @@ class ManualChanges:
         counted = self._unit_of_work.update_worker(key, result=result)
         job = self._unit_of_work.jobs[worker.job_id]
         if not job.status.ended:
-            return  # The reason is composed when the job ends
+            return  # The reason is composed when the job ends.
         shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
         shortfalls.pop(worker.id, None)
         if found := shortfall_of(counted):
