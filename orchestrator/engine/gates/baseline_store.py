@@ -127,7 +127,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
     except OSError:
-        return  # Another thread is removing files, too.
+        return  # Another thread is already removing files.
     too_many = max(0, len(found) - most)
     for number, (at, path) in enumerate(found):
         if number < too_many or at < before:

@@ -279,7 +279,7 @@ def _handed(record: MergeRecord) -> Iterator[str]:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return the last arguments of a git command: `` -- a b``; "" if there are too many paths."""
+    """Return paths as last arguments of a git command: `` -- a b``; "" if there are too many."""
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 

@@ -262,7 +262,7 @@ def _of_clause(clause: str, sentence: str) -> _Kind:
     verb, _, thing = text.partition(" ")
     verb = verb.lower().strip(".,!?")
     if text.startswith("build ") and not clause.lower().endswith(text.lower()):
-        verb = "create"  # Read "I want a ..." as "create a ...".
+        verb = "create"  # "I want a ..." is read as "create a ...".
     if _REACHING.match(text):
         return _Kind.MAYBE if _DOUBTFUL.search(sentence) else _Kind.MENDING
     head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")

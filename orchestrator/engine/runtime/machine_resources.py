@@ -63,7 +63,7 @@ def free_files(directory: Path) -> int | None:
 
 
 def free_disk_bytes(directory: Path) -> int | None:
-    """Return how many bytes an ordinary user may still write in a directory; None if unknown."""
+    """Return how many bytes a user other than root may write in a directory; None if unknown."""
     try:
         return shutil.disk_usage(directory).free
     except OSError:
@@ -255,7 +255,7 @@ class Headroom:
                 return
 
     def store_failed(self) -> None:
-        """Release the reserve, because storing the state failed, possibly on a full disk."""
+        """Release the reserve, because the state could not be stored. The disk may be full."""
         self._reserve.release()
         self._gave_up_reserve = True
 

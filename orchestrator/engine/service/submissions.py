@@ -66,7 +66,7 @@ class JobBases:
     ) -> Base:
         """Return the base of a child job: the present state of the worker that starts it.
 
-        ``parent``: the worker's job, whose setting ``git`` also applies to the child job. Raise
+        ``parent``: the job of this worker. Its setting ``git`` also applies to the child job. Raise
         InvalidRequest or RepositoryError.
         """
         git = parent.config.git

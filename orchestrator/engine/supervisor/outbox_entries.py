@@ -54,7 +54,7 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with its messages: one for each event and each subscribed endpoint."""
+        """Return the change with outbox entries: one per event and per subscribed endpoint."""
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change
 

@@ -115,7 +115,7 @@ def _take_up(
             is_cut_off = bool(cut_off) and exit.ended_by is EndedBy.LOST
             never_began = exit.cause is ExitCause.NEVER_BEGAN
             if never_began and scheduler.view.is_preloaded(worker.key):
-                is_free = False  # The scheduler counts no retry for a preloaded attempt.
+                is_free = False  # For a preloaded attempt, the scheduler never counts a retry.
             else:
                 # If the cause is in FREE_RETRY, the supervisor does not count the retry.
                 is_free = (never_began and not _never_begins(worker)) or (

@@ -200,7 +200,7 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """A queue of messages to one thread, which also listens to the launcher while it waits.
+    """A queue of messages to one thread. While this thread waits, it also listens to the launcher.
 
     Any thread may put messages; only one thread may take them. The same thread takes messages and
     listens, because two threads would compete for the interpreter each time a worker ends.

@@ -46,10 +46,10 @@ class BranchTips:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs merged in.
+        """Return ``tip`` with the results of a worker's child jobs, and the results that conflict.
 
-        Also return the results that conflict. ``brought``: True if ``tip`` may already contain
-        results, because they were added to the worker's files.
+        ``brought``: True if ``tip`` may already contain results, because they were added to the
+        worker's files.
         """
         alone: list[str] = []
         for child in child_results(self._repository.tips(child_refs(job.root_id, worker_id))):
@@ -81,8 +81,7 @@ class BranchTips:
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged
-        # One merge commit is enough: the child job's start needs none, because it is an ancestor of
-        # the result.
+        # One merge commit is enough: the start of the child job is an ancestor of its result.
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(

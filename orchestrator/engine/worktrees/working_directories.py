@@ -394,10 +394,10 @@ class Worktrees:
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes conflict, and are not in the worker's start commit.
+        """Return the dependencies whose changes the start commit lacks, because they conflict.
 
-        ``dependencies``: the ids of the workers that did the tasks on which the worker's task
-        depends. Raise RepositoryError.
+        ``dependencies``: ids of the workers that ran the tasks on which the worker's task depends.
+        Raise RepositoryError.
         """
         if len(dependencies) < 2:
             # The changes of a single dependency cannot conflict.
@@ -613,7 +613,7 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that the worker's child jobs changed or removed, and the worker did not."""
+        """Return files that the worker's child jobs changed or removed, but the worker did not."""
         found: set[str] = set()
         for child in self.children(worker):
             made = set(self._repository.touched(child.base, child.result))

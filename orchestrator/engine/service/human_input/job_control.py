@@ -101,7 +101,10 @@ def check_unfinished(scheduler: Scheduler, stored: Job) -> None:
 
 
 def _after_end(job: Job) -> str:
-    """Return a command: ``retry`` if the job certainly has tasks to retry, otherwise ``status``."""
+    """Return the command to suggest: ``retry`` if the job certainly has tasks to retry.
+
+    Otherwise, return ``status``.
+    """
     unsuccessful = job.status in (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
     # All tasks may have succeeded: then the job failed only because of its gates.
     unsuccessful = unsuccessful and (job.lacks_changes or not job.fails_unjudged)
