@@ -24,6 +24,10 @@ _OR, _AND = "||", "&&"
 #: and a "#" that begins no comment.
 _NOT_JUDGED = re.compile(r":\?|\$\{\w+\?|\S#")
 _PIPES = frozenset({"|", "|&"})
+_OPERATORS = frozenset({*_SEQUENCE, *_PIPES, _OR, _AND})
+_REDIRECTS = frozenset({">", ">>", "<", "&>", ">&"})
+#: Splits operators that include a parenthesis, such as ``)||(``.
+_PARENTHESES = re.compile(r"(?<=\))|(?<=[;&|])(?=\($)")
 SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 #: Shells outside of the project.
 _SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
@@ -129,13 +133,40 @@ def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     ``may_end``: True if every command of the line may decide the exit code; False if only the last
     command of a sequence or pipe does.
     """
-    if {"(", ")", "!"} & {*line}:
+    plain = _without_subshells(line, called, may_end=may_end)
+    if {"(", ")", "!"} & {*plain}:
         return False
-    sequence = [each for each in _split(line, _SEQUENCE) if each]
+    sequence = [each for each in _split(plain, _SEQUENCE) if each]
     return all(
         _list_succeeds(each, called, may_end=may_end)
         for each in (sequence if may_end else sequence[-1:])
     )
+
+
+def _without_subshells(line: Sequence[str], called: Called, *, may_end: bool) -> list[str]:
+    """Return the words with a command in place of each subshell: ``true``, or one that may fail.
+
+    Other parentheses stay, for example of ``$(...)`` and of functions.
+    """
+    words = [
+        part
+        for word in line
+        for part in (
+            _PARENTHESES.split(word) if word.startswith(")") or word.endswith("(") else [word]
+        )
+        if part or not word
+    ]
+    while ")" in words:
+        end = words.index(")")
+        begin = max((at for at, word in enumerate(words[:end]) if word == "("), default=-1)
+        after = words[end + 1 : end + 2]
+        is_command = begin == 0 or (begin > 0 and words[begin - 1] in _OPERATORS)
+        if not is_command or not all(each in _OPERATORS or each in _REDIRECTS for each in after):
+            break
+        inner = words[begin + 1 : end]
+        succeeds = bool(inner) and _succeeds(inner, called, may_end=may_end)
+        words[begin : end + 1] = ["true" if succeeds else "false"]
+    return words
 
 
 def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
