@@ -7,10 +7,12 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
 from typing import Any
 
 import click
 
+from orchestrator.api.client.errors import ApiError
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs, warn_if_no_server
@@ -33,7 +35,7 @@ from orchestrator.cli.output.terminal_text import (
     pasteable,
     terminal_width,
 )
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import NotFound, OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB
 
 WATCH_SECONDS = 1.0
@@ -123,13 +125,39 @@ def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
     if client is not None:
         from orchestrator.cli.output.worker_rows import status_with_all_workers
 
-        with client:
-            return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
-    from orchestrator.cli.offline.jobs_on_disk import find_job, whole_job
-
-    answer = (find_job if as_api else whole_job)(context.workspace, job_id)
+        try:
+            with client:
+                return status_with_all_workers(client, job_id, of_last_child_jobs=as_api)
+        except ApiError as error:
+            if error.status != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return _stored_status(context, job_id, error)
+    answer = _status_on_disk(context, job_id)
     if answer["status"] not in ENDED_JOB:
         warn_if_no_server(context)
+    return answer
+
+
+def _status_on_disk(context: CliContext, job_id: str) -> dict[str, Any]:
+    from orchestrator.cli.offline.jobs_on_disk import find_job, whole_job
+
+    return (find_job if context.as_json else whole_job)(context.workspace, job_id)
+
+
+def _stored_status(context: CliContext, job_id: str, error: ApiError) -> dict[str, Any]:
+    """Return the status from the job's files, while the server cannot read its database.
+
+    Raise ``error`` if there are no files.
+    """
+    from orchestrator.cli.offline.jobs_on_disk import root_id_of, written_at
+
+    try:
+        answer = _status_on_disk(context, job_id)
+        at = written_at(context.workspace, root_id_of(context.workspace, job_id))
+    except NotFound:
+        raise error from None
+    stamp = time.strftime("%H:%M:%S", time.localtime(at))
+    click.echo(f"the server cannot read the job ({error.message}); status of {stamp}:", err=True)
     return answer
 
 

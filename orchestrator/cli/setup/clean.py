@@ -1,5 +1,6 @@
 """``orchestrator clean``: removes old jobs."""
 
+import json
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,7 @@ from orchestrator.api.client.errors import ConflictError, NotFoundError
 from orchestrator.cli.command_context import (
     CliContext,
     age,
+    json_option,
     pass_cli_context,
     project_option,
     unconfirmed,
@@ -41,6 +43,7 @@ from orchestrator.workspace import WorkspaceJobFiles
     help="Minimum time since the end of a job, such as 7d.",
 )
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
+@json_option
 @project_option
 @pass_cli_context
 def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
@@ -63,24 +66,29 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
             raise unconfirmed("remove", "removed")
     else:
         click.echo("nothing to remove", err=True)
-    removed = list(_removed(context, list(sizes)))
+    removed = dict(_removed(context, list(sizes)))
     from orchestrator.engine.gates.baseline_store import FOLDER, remove_results
 
     remove_results(workspace / FOLDER, before)
     freed = sum(sizes.get(job_id, 0) for job_id in removed)
+    if context.as_json:
+        jobs = [{"job_id": job_id, "kept": list(kept)} for job_id, kept in removed.items()]
+        click.echo(json.dumps({"removed": jobs, "freed_bytes": freed}, indent=2))
     if removed:
         many = f"{len(removed)} job{'' if len(removed) == 1 else 's'}"
         click.echo(f"removed {many}, {size(freed)} on disk", err=True)
     return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
 
 
-def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
+def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Remove and print the jobs. Yield each removed job, with the refs of its changes."""
     record = running_server(context.workspace)
     found = _by_server(context, record.url, job_ids) if record else None
     for job_id, kept in found or _locally(context, job_ids):
-        click.echo(job_id)
+        if not context.as_json:
+            click.echo(job_id)
         _print_kept(job_id, kept)
-        yield job_id
+        yield job_id, kept
 
 
 def _by_server(

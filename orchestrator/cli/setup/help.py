@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 
 
@@ -14,6 +15,7 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
     """List every command, or print the help of COMMAND."""
     root = ctx.find_root()
     if names:
+        _check_names(ctx, root.command, names)
         # Run the command itself, because commands for workers, such as spawn, parse --help
         # themselves.
         code = root.command.main(
@@ -26,3 +28,17 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
     commands.format_sections(root, formatter, EVERY_COMMAND)
     click.echo(formatter.getvalue())
     return ExitCode.OK
+
+
+def _check_names(ctx: click.Context, command: click.Command, names: Sequence[str]) -> None:
+    """Raise UsageError if a name follows a command that has no commands below it."""
+    for place, name in enumerate(names):
+        if not isinstance(command, click.Group):
+            path = " ".join(names[:place])
+            raise click.UsageError(
+                f"{path} has no command {name!r}; to show the help of {path}: {COMMAND} help {path}"
+            )
+        found = command.get_command(ctx, name)
+        if found is None:
+            return  # the command itself names similar commands
+        command = found

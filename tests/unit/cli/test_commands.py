@@ -894,3 +894,29 @@ runpy.run_module("orchestrator", run_name="__main__")
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (ExitCode.INTERRUPTED, b"")
+
+
+def test_help_of_a_name_below_a_command_without_commands_is_an_error(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("help", "run", "foo") == ExitCode.USAGE
+
+    printed = capsys.readouterr()
+    assert "run has no command 'foo'" in printed.err and "help run" in printed.err
+    assert printed.out == ""
+
+
+def test_status_is_read_from_the_files_while_the_server_cannot_read_its_database(
+    served: FakeApi, folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    directory = folder / "workspace" / "job_abc"
+    directory.mkdir()
+    answer = {"job_id": "abc", "status": "running", "request": "x", "results": {"tasks": []}}
+    (directory / "status.json").write_text(json.dumps(answer))
+    problem = {"type": "store-away", "detail": "the database does not answer", "status": 503}
+    served.faults = [(503, problem, {})] * 20
+
+    assert orchestrator("status", "abc", "--json") == ExitCode.OK
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["status"] == "running"
+    assert "the database does not answer" in printed.err and "status of " in printed.err

@@ -343,6 +343,19 @@ def test_clean_removes_old_ended_jobs_only(
     assert (elsewhere / "file").read_text() == "stays"
 
 
+def test_clean_prints_the_removed_jobs_as_json(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    write_job(folder, "old")
+
+    assert orchestrator("clean", "--older-than", "7d", "--yes", "--json") == ExitCode.OK
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["removed"] == [{"job_id": "old", "kept": []}]
+    assert shown["freed_bytes"] > 0
+    assert orchestrator("clean", "--older-than", "7d", "--yes", "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == {"removed": [], "freed_bytes": 0}
+
+
 def test_clean_finishes_what_was_begun(folder: Path, orchestrator: Orchestrator) -> None:
     half = write_job(folder, "half")
     half.rename(half.with_name(".removing-job_half"))
