@@ -1,6 +1,6 @@
 """Cache of job trees: the rows of recent job trees in memory.
 
-Reports, and calls that wait for a job, read these rows from memory and not from the database.
+Reports, and calls that wait for a job, read these rows from memory instead of from the database.
 """
 
 import threading
@@ -11,7 +11,7 @@ from orchestrator.core.ports import Change, Tree
 
 #: Maximum number of workers of a tree in memory. Larger trees are read from the database.
 MOST_WORKERS = 5_000
-#: Maximum number of trees in memory, and of trees among them that have ended.
+#: Maximum number of trees in memory, and maximum number of ended trees among them.
 MOST_TREES, MOST_ENDED = 200, 8
 
 
@@ -34,7 +34,7 @@ class JobTreeCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._trees: dict[str, _Rows] = {}
-        #: The same trees by the id of each of their jobs.
+        #: The same trees, by the id of each of their jobs.
         self._of_job: dict[str, _Rows] = {}
         #: Root jobs that have ended, in the order of their ends.
         self._ended: dict[str, None] = {}
@@ -50,7 +50,7 @@ class JobTreeCache:
                 self._take_over(change)
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return the tree of a root job. Return None if it must be read from the database.
+        """Return the tree of a root job; None if it must be read from the database.
 
         ``job_ids``: the jobs to return; None: all jobs of the tree.
         """
@@ -70,7 +70,7 @@ class JobTreeCache:
     def workers(self, job_id: str) -> Sequence[Worker] | None:
         """Return a job's workers by index, without planners and reviewers.
 
-        Return None if they must be read from the database.
+        Return None if the workers must be read from the database.
         """
         with self._lock:
             rows = self._of_job.get(job_id)

@@ -1,7 +1,8 @@
 """Stored leases of locks.
 
 A row counts only while its attempt runs, so a lease ends with its attempt. Each transaction first
-changes the row of the fencing number, so that transactions wait for each other, also on PostgreSQL.
+changes the row of the fencing number. Therefore, transactions wait for each other, also on
+PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -71,8 +72,8 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    The second value of each pair is True if an ancestor or a descendant of the lease's holder has
-    later acquired an overlapping lock.
+    The second value of each pair is True if an ancestor or descendant of the lease's holder has
+    acquired an overlapping lock after the lease.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -101,11 +102,11 @@ def _given(
     number: int,
     at: float,
 ) -> LockLease:
-    """Return the lease on one lock for ``owner``. Store it if it is new.
+    """Return the lease of ``owner`` on one lock. Store the lease if it is new.
 
-    ``held``: the pair that ``_related`` returns for the worker's present lease; None if the worker
-    has no lease on the lock. If the second value is True, the lease gets the new ``number``.
-    Otherwise, the lease is returned unchanged.
+    ``held``: the worker's present lease, as a pair that ``_related`` returns; None if the worker
+    has no lease on the lock. If the second value of the pair is True, the lease gets the new
+    ``number``. Otherwise, it is returned unchanged.
     """
     if held is not None and not held[1]:
         return held[0]

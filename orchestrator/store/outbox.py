@@ -1,7 +1,7 @@
 """The stored outbox: entries for external receivers, and the results of attempts to send them.
 
-``SqlStore.save`` adds entries. The results are written through a separate connection, so that the
-supervisor's thread does not have to write them.
+``SqlStore.save`` adds entries. Results are written through a separate connection, because the
+supervisor's thread should not wait for these writes.
 """
 
 import threading
@@ -84,7 +84,8 @@ class SqlOutbox:
         self._change(lambda connection: connection.execute(statement))
 
     def entry(self, entry_id: str) -> OutboxEntry | None:
-        # An id is PREFIX_ROOT_SEQ_NAME: the root job finds the row without an index of ids.
+        # An id is PREFIX_ROOT_SEQ_NAME: the root job's id in it selects the row without an index of
+        # ids.
         parts = entry_id.split("_", 3)
         if len(parts) < 4:
             return None

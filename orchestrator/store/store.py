@@ -1,6 +1,6 @@
 """The store of jobs, tasks, workers, attempts, and events in an SQL database.
 
-The state of running jobs is cached, because most reads request it.
+The state of running jobs is cached, because most reads request this state.
 """
 
 import threading
@@ -82,8 +82,8 @@ class Recent(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by job, with the changes since each began. ``replace`` and ``drop``
-        #: remove the read of a job, so that the outdated value is not cached.
+        #: Reads in progress, by job, each with the changes since the read began. ``replace`` and
+        #: ``drop`` remove a job's read, so that its outdated value is not cached.
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
@@ -103,7 +103,8 @@ class Recent(Generic[Value]):
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
                 for make in reading:
-                    # The read may already contain the change. Then the repetition does no harm.
+                    # The value may already contain the change. In that case, repeating the change
+                    # does no harm.
                     changed = make(value)
                     if changed is None:
                         return value
@@ -150,7 +151,7 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Replace the cached value by the result of ``make``; remove it if the result is None.
+        """Replace the cached value by the result of ``make``, or remove it if the result is None.
 
         ``make`` must be idempotent. Call this only when the change can be read from the database.
         """
@@ -181,7 +182,7 @@ class Recent(Generic[Value]):
 class Versions:
     """Version numbers of root jobs. A job's number grows with each change of the job's rows.
 
-    All numbers are 0 when the process starts. Any thread may call.
+    Any thread may call. In a new process, all numbers are 0.
     """
 
     def __init__(self) -> None:
@@ -199,8 +200,8 @@ class Versions:
                 self._numbers[root_id] = self._last
 
 
-#: Maximum number of jobs that a statement names. For more jobs, the whole tree is read, because
-#: databases limit the length of a statement.
+#: Maximum number of jobs that a statement names, because databases limit the length of a statement.
+#: For more jobs, the whole tree is read.
 MOST_NAMED_JOBS = 500
 
 
@@ -285,8 +286,8 @@ class SqlStore:
     ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
     ``alone``: True to reject a database that another server uses. ``claimant``: this server.
 
-    Only one thread may write. Any thread may read. Values are read back exactly as saved, except
-    that an event's ``data`` has JSON's types, so that tuples become lists.
+    Only one thread may write. Any thread may read. Values are read back exactly as they were saved.
+    Only an event's ``data`` has JSON's types: its tuples become lists.
     """
 
     def __init__(
@@ -305,7 +306,7 @@ class SqlStore:
         self._where = _place(self._url)
         self._alone = alone
         self._claimant = claimant or Claimant()
-        #: This server's claim of the database; None if the database is a file, or is not open.
+        #: This server's claim of the database; None if the database is a file or is not open.
         self.claimed: HeldLease | None = None
         self._connections: Connections | None = None
         self._jobs: Recent[Job | None] = Recent(_RECENT)
@@ -313,7 +314,7 @@ class SqlStore:
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
         self._orders = WorkerOrders()
-        #: Trees of this server; None if another process may write into the database, too.
+        #: Trees of this server; None if another process may also write to the database.
         self._trees = JobTreeCache() if alone else None
         self._versions = Versions()
         #: Messages to external receivers.
@@ -335,8 +336,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server. No error is raised for this lease. The sessions of
-        the lost server are ended, because a server that hangs never ends them itself.
+        ``ended``: the lease of a lost server. This lease raises no error. The sessions of the lost
+        server are ended here, because a server that hangs never ends them itself.
         """
         if self._connections is not None:
             return
@@ -355,7 +356,7 @@ class SqlStore:
                         self.claimed = server_lease.claim(connections.writer, self._claimant, ended)
                         connections.fence.epoch = self.claimed.epoch
                 if ended:
-                    # A session may have been opened between its end above and the claim.
+                    # The lost server may have opened a session after its sessions were ended above.
                     postgresql.end_writers(connections.writer)
                     connections.writer.rollback()
                 failpoints.reached("migration: after the commit")
@@ -377,7 +378,7 @@ class SqlStore:
         connections = self._opened()
         with as_store_errors(self._where):
             connections.write(change)
-        # Update the caches with the saved values, so that the next poll need not read the database.
+        # Update the caches with the saved values, so that the next poll does not read the database.
         if self._trees is not None:
             self._trees.apply(change)
         self._jobs.replace({job.id: job for job in chain(change.new_jobs, change.jobs)})
@@ -422,7 +423,7 @@ class SqlStore:
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        # Read before the rows, which may therefore be newer.
+        # Read this number before the rows. The rows may then be newer than the number.
         seq = self.last_seq(root_id)
         order = SortedWorkers(root_id, wanted) if wanted.text else self._orders.of(root_id, wanted)
 
@@ -577,9 +578,9 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 
 
 def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
-    """Return a job's workers, with changed workers in place of their former values.
+    """Return a job's workers, with changed workers instead of their former values.
 
-    Return None if a changed worker is not at the position that its index gives.
+    Return None if a changed worker is not at the position that its index states.
     """
     found = list(known)
     for worker in changed:

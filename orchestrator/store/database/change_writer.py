@@ -46,7 +46,7 @@ from orchestrator.store.schema.tables import (
     workers,
 )
 
-#: Columns that are never updated, by table: for example, a job's request and a worker's task.
+#: Columns that are never updated, by table. Examples are a job's request and a worker's task.
 _FIXED: Mapping[str, frozenset[str]] = {
     "jobs": frozenset(
         {
@@ -62,13 +62,13 @@ _FIXED: Mapping[str, frozenset[str]] = {
         }
     ),
     "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
-    # An attempt's hashes are stored with its row. To write them again would change an index.
+    # An attempt's hashes are stored with its row. Writing them again would change an index.
     "attempts": frozenset({"job_id", "token_hash", "record_hash", "node"}),
 }
 
 
 def needs_text(job: Job) -> str:
-    """Return the needs of the job itself, one kind in each line."""
+    """Return the kinds of the job's own needs as text, one kind per line."""
     return _lines(kinds_of_job(job))
 
 
@@ -121,14 +121,14 @@ class TableWriter:
         self._text = str(compiled)
         sources = [table.c[name].info.get("source", name) for name in names]
         self._fields = attrgetter(*(each for each in sources if each != COMPUTED))
-        #: Positions of columns that a function computes from the whole value, and the functions.
+        #: Positions of columns that are computed from the whole value, each with its function.
         self._computed = [
             (at, _COMPUTED[table.name, names[at]])
             for at, each in enumerate(sources)
             if each == COMPUTED
         ]
         kinds = [(at, table.c[name].type) for at, name in enumerate(names)]
-        #: Positions of texts, and of other values, with the functions that convert the values.
+        #: Positions of texts, and positions of other values with the functions that convert them.
         self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
         others = ((at, kind) for at, kind in kinds if not isinstance(kind, PlainText))
         convert = (
@@ -151,7 +151,7 @@ class TableWriter:
         row = list(self._fields(value))
         for at, compute in self._computed:
             row.insert(at, compute(value))
-        # The check of ``stored`` is repeated here, because it saves a call for most of the texts.
+        # This repeats the check of ``stored``, to save a call for most of the texts.
         for at in self._texts:
             if (text := row[at]) is not None and not text.isprintable():
                 row[at] = stored(text)
@@ -175,7 +175,8 @@ def inserting(table: Table, dialect: Dialect) -> TableWriter:
 def replacing(table: Table, dialect: Dialect) -> TableWriter:
     """Return an insert statement that replaces an existing row with the same primary key."""
     names = [column.key for column in table.c]
-    # Loading the dialect of PostgreSQL would take 30 ms of the start of a server with SQLite.
+    # Import this here: the dialect of PostgreSQL would take 30 ms of the start of a server with
+    # SQLite.
     if dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
@@ -224,7 +225,7 @@ def _plan_removals() -> tuple[Delete, Delete]:
 class ChangeWriter:
     """The prepared statements that write a change.
 
-    Each is compiled at its first use, because a short job uses only half of them.
+    Each statement is compiled at its first use, because a short job uses only half of them.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -268,8 +269,8 @@ def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
     yield inserting, tables.workers, change.new_workers
     yield updating, tables.jobs, change.jobs
     yield updating, tables.workers, change.workers
-    # Replaces existing rows, because a change without events may be written twice: only its first
-    # event would show that the change is already stored (``Connections._is_stored``).
+    # Existing rows are replaced, because a change without events may be written twice:
+    # ``Connections._is_stored`` recognises a stored change by its first event.
     yield replacing, tables.attempts, change.new_attempts
     yield updating, tables.attempts, change.attempts
     yield inserting, tables.events, change.events
@@ -279,7 +280,7 @@ def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
 
 
 _in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))
-#: Referring rows come before the rows that they refer to.
+#: Tables in the order of deletion: a row is deleted before the rows to which it refers.
 _DELETIONS = (
     delete(deliveries).where(deliveries.c.root_id == bindparam("root")),
     delete(leases).where(leases.c.root_id == bindparam("root")),

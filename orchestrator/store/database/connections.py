@@ -37,7 +37,7 @@ class DeferredSync:
     """
 
     def __init__(self, database: str) -> None:
-        # Follow links, because SQLite names its log after the file to which the links lead.
+        # Follow links, because SQLite names its log after the target file of the links.
         self._path = os.path.realpath(database) + _LOG_SUFFIX
         self._due = threading.Event()
         self._closed = threading.Event()
@@ -47,7 +47,7 @@ class DeferredSync:
 
     def ask(self) -> None:
         """Request a flush of a new commit, without waiting for it."""
-        # The flush that is due includes this commit, because it begins after the event is cleared.
+        # The next flush includes this commit, because the flush begins after the event is cleared.
         if not self._due.is_set():
             self._due.set()
         if self._thread is None:
@@ -70,15 +70,15 @@ class DeferredSync:
 
     def _sync(self) -> None:
         try:
-            # Open the log each time: its file may be newer than the connection.
+            # Open the log for each flush, because a newer file may have replaced it.
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            # Log each error once, because commits, and therefore flushes, continue without the
-            # disk, at least twice a second.
+            # Log each error only once: commits, and therefore flushes, continue without the disk,
+            # at least twice a second.
             if self._logged_errno != error.errno:
                 logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
             self._logged_errno = error.errno
@@ -86,15 +86,15 @@ class DeferredSync:
             self._logged_errno = None
 
 
-#: Seconds that a writer waits for another program's lock.
+#: Seconds for which a writer waits for another program's lock.
 LOCK_TIMEOUT = 10.0
-#: Number of readers that stay connected, and maximum number of additional ones.
+#: Number of readers that stay connected, and maximum number of additional readers.
 POOLED_READERS = 8
 EXTRA_READERS = 56
 
-#: Pages of 4 KiB in the write-ahead log after which the pages are written to the database, while
-#: the supervisor waits. The number is large because a page that changed many times is then written
-#: only once.
+#: When the write-ahead log has this number of pages of 4 KiB, the pages are written to the database
+#: while the supervisor waits. The number is large, so that a page that changes many times is
+#: written only once.
 CHECKPOINT_PAGES = 4000
 
 _WRITER_PRAGMAS = (
@@ -122,13 +122,14 @@ class Connections:
             _prepare_file(url)
             options, reader_options = _sqlite_options(), _sqlite_options()
         else:
-            # Parameters by position, as in SQLite, so that rows are the same for both databases.
+            # Use positional parameters, as in SQLite, so that rows have the same form for both
+            # databases.
             options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         self.fence = postgresql.Fence()
         shared = {"hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
-        # The engine connects when the outbox first uses it (``write_separately``).
+        # This engine connects only when the outbox uses it (``write_separately``).
         self._second_engine = create_engine(url, poolclass=NullPool, **shared, **options)
         self._second: Connection | None = None
         self._readers = create_engine(
@@ -150,9 +151,9 @@ class Connections:
         driver: Any = self.writer.dialect.loaded_dbapi
         self._driver_error = driver.Error
         self._lost_error = (driver.OperationalError, driver.InterfaceError)
-        #: True if the latest commit may have succeeded although its answer never came.
+        #: True if the latest commit may have succeeded, although its answer was lost.
         self._in_doubt = False
-        #: True if a commit waits for the disk; None if the database decides.
+        #: True if a commit waits for the disk; None: the database decides.
         self._waits: bool | None = None
         self._deferred_sync: DeferredSync | None = None
         if self.writer.dialect.name == "sqlite":
@@ -189,7 +190,7 @@ class Connections:
         if self._second is not None:
             self._second.close()
         self._readers.dispose()
-        # Close the writer last, so that it moves the write-ahead log into the database.
+        # Close the writer last, because closing it moves the write-ahead log into the database.
         self.writer.close()
         self._write_engine.dispose()
         database_lock.release(self._locks)
@@ -200,8 +201,8 @@ class Connections:
         Idempotent: after a lost connection, the caller may write the same change again.
         """
         try:
-            # Write through the driver instead of SQLAlchemy, which is slower: the supervisor waits
-            # for this write in every turn.
+            # Write through the driver, because SQLAlchemy is slower, and the supervisor waits for
+            # this write in every turn.
             driver = self._driver()
             if not (self._in_doubt and self._is_stored(change)):
                 self._wait_for_disk(driver, change.durable)
@@ -222,8 +223,8 @@ class Connections:
     def _is_stored(self, change: Change) -> bool:
         """True if the change was stored before.
 
-        Only the first event of the change is searched, because a change is always stored as a
-        whole.
+        Only the first event of the change is searched, because a change is always stored
+        completely.
         """
         if not change.events:
             return False
@@ -251,7 +252,10 @@ class Connections:
             self._deferred_sync.ask()
 
     def durable_writer(self) -> Connection:
-        """Return the writer's connection. Its next commit waits until the data is on the disk."""
+        """Return the writer's connection.
+
+        The next commit on it waits until the data is on the disk.
+        """
         try:
             self._wait_for_disk(self._driver(), True)
         except self._driver_error as error:
@@ -280,15 +284,15 @@ class Connections:
 
 
 def _sqlite_options() -> dict[str, Any]:
-    # Several threads may use a connection, one after another.
+    # Several threads may use a connection, but only one at a time.
     return {"connect_args": {"timeout": LOCK_TIMEOUT, "check_same_thread": False}}
 
 
 def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        # Without this, the driver would begin each transaction itself, and only before the first
-        # write, so that earlier reads would not be in the transaction.
+        # Begin each transaction explicitly. The driver would begin it only before the first write,
+        # so that earlier reads would not be in the transaction.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
@@ -358,7 +362,7 @@ def as_unreadable(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # A release writes only values that it can read.
+        # All stored values were written by a release that could read them.
         raise StoreError(
             f"{where} contains an unreadable value: {error}; the data is damaged, or a newer "
             "release wrote it"
@@ -371,13 +375,13 @@ def _may_pass(error: SQLAlchemyError) -> bool:
         return True
     if isinstance(cause, sqlite3.Error):
         return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_MAY_PASS
-    # Compare the names of the error's classes, which all drivers share.
+    # Compare the names of the error's classes, because all drivers use the same names.
     return not _LOST.isdisjoint(kind.__name__ for kind in type(cause).__mro__)
 
 
 def _sentence(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
-    # Use only the first line: further lines of PostgreSQL quote the statement, and `/health` is
+    # Use only the first line: further lines of PostgreSQL contain the statement, and `/health` is
     # public.
     why = str(cause).strip().partition("\n")[0] or type(cause).__name__
     code = getattr(cause, "sqlite_errorcode", None)

@@ -10,10 +10,10 @@ import struct
 
 from orchestrator.core.errors import StoreError
 
-#: Suffix of the lock file. It is a separate file, because closing any handle of the database file
-#: ends SQLite's locks on that file.
+#: Suffix of the lock file. This is a separate file, because closing any handle of the database file
+#: ends SQLite's locks on the database file.
 SUFFIX = "-lock"
-#: Offset in the file itself, far behind its content and SQLite's locks.
+#: Offset of the lock in the database file, far behind the file's content and SQLite's locks.
 _BYTE = 1 << 62
 _HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -21,13 +21,13 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 def take(path: str) -> list[int]:
     """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
-    One lock is on a separate lock file. The other lock is on the database file itself, because
-    people remove lock files.
+    One lock is on a separate lock file. Because people remove lock files, the other lock is on the
+    database file itself.
 
-    Close the handles only after the last connection was closed. If the handle of the database file
-    is closed earlier, SQLite loses its own locks.
+    Close the handles only after the last connection was closed: closing the handle of the database
+    file ends SQLite's own locks.
     """
-    # The target of all links, because SQLite follows links, too.
+    # Use the target of all links, because SQLite does so, too.
     real = os.path.realpath(path)
     separate = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
     handles = [separate]

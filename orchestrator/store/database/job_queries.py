@@ -32,7 +32,7 @@ from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")
 
-#: Largest number that all databases support; larger numbers of callers are replaced by it.
+#: Largest number that all databases support. It replaces larger numbers of callers.
 MOST = 2**63 - 1
 
 _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
@@ -190,7 +190,7 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt with this token; None for the empty token, which means "no token"."""
+    """Return the attempt with this token. Return None for the empty token: it means no token."""
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -302,8 +302,8 @@ def _idle_seconds() -> ColumnElement[Any]:
     return case((_worker_columns.attempt > 1, func.coalesce(idle, 0.0)), else_=0.0)
 
 
-#: Seconds between a worker's attempts. They are not part of the worker's run time, so lists that
-#: are ordered by run time subtract them.
+#: Seconds between a worker's attempts. Lists that are ordered by run time subtract them, because
+#: they do not count as run time.
 IDLE_SECONDS = _idle_seconds()
 JOB_COLUMNS = (
     _job_columns.id,
@@ -316,8 +316,8 @@ JOB_COLUMNS = (
     _job_columns.started_at,
     _job_columns.run,
 )
-#: In the order of the fields of ``WorkerColumns``. Ids and agents' names need no
-#: conversion, because they are plain words.
+#: The columns are in the order of the fields of ``WorkerColumns``. Ids and agents' names are plain
+#: words, and need no conversion.
 WORKER_COLUMNS = (
     plain(_worker_columns.id),
     plain(_worker_columns.job_id),

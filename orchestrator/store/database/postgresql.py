@@ -9,10 +9,10 @@ from sqlalchemy import URL, Connection, Engine, event
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.store.database.database_lock import in_use
 
-#: Timeouts of the client library, after which a silent database server counts as lost: seconds, the
-#: number of probes in ``keepalives_count``, and milliseconds in ``tcp_user_timeout``. No probe is
-#: sent while the answer to a statement is awaited, so ``tcp_user_timeout`` ends this wait. Without
-#: it, the kernel waits for about 15 minutes. The URL may set other values.
+#: Timeouts of the client library, after which a silent database server counts as lost. They are
+#: seconds; ``keepalives_count`` is a number of probes, and ``tcp_user_timeout`` is milliseconds.
+#: While the answer to a statement is awaited, no probe is sent, and only ``tcp_user_timeout`` ends
+#: the wait. Without it, the kernel waits for about 15 minutes. The URL may set other values.
 _PATIENCE: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -20,26 +20,26 @@ _PATIENCE: Mapping[str, int] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-#: The same timeouts on the server, so that it releases the locks of a lost connection.
+#: The same timeouts on the database server, so that it releases the locks of a lost connection.
 _PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
 #: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
 LOCK_SECONDS = 3.0
-#: PostgreSQL's error code for this timeout.
+#: PostgreSQL's error code for the timeout of a wait for a lock.
 _LOCK_NOT_AVAILABLE = "55P03"
 
-#: Maximum seconds to wait for the lock of a server that was killed: PostgreSQL releases the lock
-#: when that server's last statement has ended.
+#: Maximum seconds to wait for the lock of a killed server. PostgreSQL releases this lock when the
+#: killed server's last statement has ended.
 PREDECESSOR_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
-#: Acquires the lock, which is held for as long as the connection exists. Each schema of a database
-#: has its own lock, because it is a separate store.
+#: Acquires the writer's lock, which the connection holds until it ends. Each schema of a database
+#: is a separate store, and has a separate lock.
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
-#: Acquires a lock that several sessions share.
+#: Acquires a lock that several sessions can hold at the same time.
 _SHARE = "SELECT pg_advisory_lock_shared(%s, hashtext(current_schema()))"
 _KEY, _SECOND_KEY = 0x6F726368, 0x6F726369
-#: Ends other sessions that hold one of the locks. Returns a row for each session.
+#: Ends other sessions that hold one of these locks. Returns a row for each session.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid IN (%s, %s)
@@ -51,11 +51,11 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     """Return connection arguments that set all timeouts, except those that the URL sets.
 
-    ``seconds``: time after which an unreachable server is an error; 0 means the usual time.
+    ``seconds``: time after which an unreachable database server is an error; 0: the usual time.
     """
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
-    # The last option takes precedence.
+    # If an option is given twice, the last one is used.
     options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
     limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
     if seconds:
@@ -80,10 +80,10 @@ def _still_held(where: str) -> StoreAway:
 class Fence:
     """Prevents writes by the sessions of a replaced server.
 
-    Each new server increments the epoch, a number in the database, while it holds the writer's
-    lock. Each new session for writing acquires a lock, and then checks the epoch. The server that
-    replaces a lost server ends all other sessions with such a lock (``end_writers``). Therefore no
-    session of a former epoch can commit afterwards, and a commit needs no check.
+    The *epoch* is a number in the database. Each new server increments it while it holds the
+    writer's lock. Each new session for writing acquires a lock, and then checks the epoch. A server
+    that replaces a lost server ends all other sessions with such a lock (``end_writers``). After
+    that, no session of a former epoch can commit. Therefore a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -91,7 +91,7 @@ class Fence:
         self.epoch: int | None = None
 
     def check(self, connection: Any) -> None:
-        """Raise StoreError if another server has claimed the database since this server did."""
+        """Raise StoreError if another server has claimed the database after this server."""
         if self.epoch is None:
             return
         found = connection.execute("SELECT epoch FROM server_lease").fetchone()
@@ -103,11 +103,11 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     """Make each new connection of the engine lock the database. Raise StoreError.
 
     PostgreSQL grants the lock only after it has closed the previous connection. By then, the last
-    changes of the previous connection are stored or lost. The lock also keeps out a second server,
+    changes of the previous connection are stored or lost. The lock also excludes a second server,
     which would run the same jobs again.
     """
-    #: The first connection waits for the lock of a server that was killed. Later connections do not
-    #: wait, because the caller repeats a failed write.
+    #: The first connection waits for the lock of a killed server. Later connections do not wait,
+    #: because the caller repeats a failed write.
     seconds = [PREDECESSOR_SECONDS]
 
     @event.listens_for(engine, "connect")
@@ -130,7 +130,7 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 
 
 def share_with_writer(engine: Engine, fence: Fence) -> None:
-    """Allow the connections of the engine to write in parallel with the writer.
+    """Allow the connections of the engine to write at the same time as the writer.
 
     Each connection acquires a shared lock and checks the fence. Another server may end these
     connections (``end_writers``).
@@ -148,9 +148,9 @@ def share_with_writer(engine: Engine, fence: Fence) -> None:
 
 
 def end_writers(connection: Connection) -> None:
-    """End the sessions with which a lost server could still write. Wait briefly for their end.
+    """End the sessions with which a lost server could still write, and wait briefly for their end.
 
-    A session of the same database user may be ended without further privileges. Raise
+    Sessions of the same database user can be ended without further privileges. Raise
     SQLAlchemyError.
     """
     deadline = time.monotonic() + PREDECESSOR_SECONDS

@@ -1,8 +1,9 @@
 """The lease of the server that uses a PostgreSQL database.
 
-The holder renews its lease by changing one row. Another server measures by its own clock how long
-the row has not changed. Therefore clocks of several machines are never compared, as in Kubernetes
-(client-go, tools/leaderelection). A write needs no check of the lease: see ``postgresql.Fence``.
+The holder renews its lease by changing one row. Another server measures, by its own clock, for how
+long the row has stayed unchanged. Therefore the clocks of different machines are never compared.
+Kubernetes does the same (client-go, tools/leaderelection). A write needs no check of the lease: see
+``postgresql.Fence``.
 """
 
 from collections.abc import Callable
@@ -22,7 +23,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claimant:
-    #: Identity of the machine since its start.
+    #: Identity of the machine, which changes when the machine starts again.
     machine: str = ""
     #: The server, as messages name it.
     name: str = ""
@@ -55,7 +56,7 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    ``ended``: a lease that the caller knows to have ended; None if it knows none. Raise
+    ``ended``: the lease that has certainly ended; None if the caller knows of none. Raise
     WorkspaceBusy if a server on another machine has any other lease.
     """
     found = read(connection, lock=True)
@@ -114,7 +115,7 @@ class LeaseSession:
         self._change(epoch, recovers=0)
 
     def release(self, epoch: int) -> None:
-        """End the lease now. All workers of this machine must have ended before."""
+        """End the lease now. Call this only after all workers of this machine have ended."""
         self._change(epoch, seconds=0.0)
 
     def close(self) -> None:

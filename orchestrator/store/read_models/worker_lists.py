@@ -1,6 +1,6 @@
-"""Pages of a job's workers, and sorted lists of workers that are kept in memory.
+"""Pages of a job's workers, and sorted lists of workers in memory.
 
-Sorting the workers of a large job in the database takes longer than reading a page of them.
+For a large job, sorting the workers in the database takes longer than reading a page of workers.
 Therefore each list is read once. Later, only changed workers are read.
 """
 
@@ -55,8 +55,7 @@ def _highest_first(row: Sequence[Any]) -> Entry:
     return (value is None, 0 if value is None else -value, index, name)
 
 
-#: Statuses in the order by attention. The first statuses are those that a person should check
-#: first.
+#: Statuses in the order by attention: a person should check workers with the first statuses first.
 _ATTENTION = (
     WorkerStatus.FAILED,
     WorkerStatus.TIMEOUT,
@@ -86,14 +85,14 @@ class SortedWorkers:
         self._root_id = root_id
         self._wanted = wanted
         self._sorting = _SORTINGS[wanted.order]
-        #: True if no change of a worker changes this order.
+        #: True if changes of workers cannot change this order.
         self._is_fixed = wanted.order is WorkerOrder.INDEX and not (
             wanted.statuses or wanted.agents or wanted.text
         )
         self._reading = threading.Lock()
-        #: Sorted; None: they were not read, or a read has failed.
+        #: The sorted workers; None if they were not read, or if a read has failed.
         self._entries: list[Entry] | None = None
-        #: Workers that have not ended: their seconds grow.
+        #: Workers that have not ended, so that their seconds grow.
         self._growing: set[str] = set()
         self._noting = threading.Lock()
         self._changed: set[str] = set()
@@ -116,7 +115,7 @@ class SortedWorkers:
         return [entry[-1] for entry in entries[offset : offset + limit]], len(entries)
 
     def _latest(self, connection: Connection, now: float) -> list[Entry]:
-        # Take the changes before the read, so that the read sees each of them. A later change is
+        # Take the changes before the read, so that the read sees all of them. A later change is
         # noted for the next read.
         with self._noting:
             changed, self._changed = self._changed, set()
@@ -126,7 +125,7 @@ class SortedWorkers:
             known, found = [], self._read(connection, now, None)
         else:
             found = self._read(connection, now, changed) if changed else []
-        # A new list, because other threads may read the old one.
+        # Create a new list, because other threads may read the old list.
         entries = [entry for entry in known if entry[-1] not in changed] if changed else known
         if found:
             entries += map(self._sorting.entry, found)
@@ -171,7 +170,7 @@ class WorkerOrders:
         with self._lock:
             found = self.kept.get(key)
             if found is None:
-                # Store the list before it is read, so that changes during the read are noted.
+                # Store the list before it is read, so that changes during the read are noted in it.
                 found = self.kept[key] = SortedWorkers(root_id, wanted)
                 if len(self.kept) > MOST_ORDERS:
                     self.kept.popitem(last=False)

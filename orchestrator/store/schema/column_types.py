@@ -1,8 +1,8 @@
 """Column types for single values: text, members of enums, documents.
 
-Any Python text is read back exactly as it was written. PostgreSQL stores no NUL, and no database
-stores a lone surrogate. Therefore each of these characters is stored as ESCAPE and four hexadecimal
-digits. Times and durations are finite numbers.
+Any Python text is read back exactly as it was written. Two kinds of characters cannot be stored:
+NUL in PostgreSQL, and lone surrogates in any database. Therefore such a character is stored as
+ESCAPE and four hexadecimal digits. Times and durations are finite numbers.
 """
 
 import json
@@ -108,20 +108,22 @@ def restored(text: str) -> str:
 
 def _plain(value: Any) -> object:
     if is_dataclass(value):
-        # Like ``fields``, without building a tuple for every value.
+        # The same as ``fields``, but it does not build a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
-# Unescaped, so that two lone surrogates are not read back as the single character that they form.
+# Write characters without escapes. Two escaped lone surrogates would be read back as the single
+# character that they form.
 _any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _to_json(value: Any) -> str:
     try:
-        # This encoder takes a third of the time of json's. Each end of a worker encodes two values.
+        # This encoder takes a third of the time of ``json``. Each end of a worker encodes two
+        # values.
         return pydantic_core.to_json(value, fallback=_plain).decode()
     except pydantic_core.PydanticSerializationError:
         return _any_to_json(value)  # the value has a lone surrogate
@@ -139,9 +141,10 @@ def _defaults(kind: type) -> dict[str, object]:
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
 
-#: Classes of which only the fields that differ from their default are stored: most workers of a
-#: large job differ from the defaults in few fields. Each has its fields, their defaults, and a
-#: function that returns a value's fields. Never change a default, because stored values rely on it.
+#: Classes whose values are stored without the fields that have their default: most workers of a
+#: large job differ from the defaults in few fields. Each class has its fields, their defaults, and
+#: a function that returns a value's fields. Never change a default, because stored values depend on
+#: it.
 _SPARSE: Mapping[type, tuple[Collection[str], Collection[object], Callable[[Any], Any]]] = {
     kind: (found.keys(), found.values(), attrgetter(*found))
     for kind, found in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))
@@ -196,13 +199,13 @@ class PlainText(TextCodec):
 
 
 def _restored_or_none(text: str | None) -> str | None:
-    # The check of ``restored`` is repeated here, because it saves a call for most texts.
+    # This repeats the check of ``restored``, to save a call for most texts.
     return text if text is None or ESCAPE not in text else restored(text)
 
 
 def _stored_or_none(text: str | None) -> str | None:
-    # The check of ``stored`` is repeated here, because it saves a call for printable text, and most
-    # of a worker's 35 texts are printable.
+    # This repeats the check of ``stored``, to save a call for printable text. Most of a worker's 35
+    # texts are printable.
     return text if text is None or text.isprintable() else stored(text)
 
 
@@ -217,7 +220,7 @@ class Member(TextCodec):
         self._members: Mapping[str, StrEnum] = {str(member): member for member in kind}
 
     def write(self, value: str) -> str:
-        # Faster than ``str``; the hash of a member would be a call of Python code, too.
+        # This is faster than ``str``. The member's hash would require a call of Python code, too.
         return value._value_ if type(value) is self.kind else stored(str(value))
 
     def read(self, text: str) -> StrEnum:

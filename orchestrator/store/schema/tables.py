@@ -46,7 +46,7 @@ def label_line(name: str, value: str) -> str:
 
 
 def line_in(text: str) -> str:
-    """Return a search pattern that matches ``text`` only as a whole line."""
+    """Return a search pattern that matches ``text`` only as a complete line."""
     return f"\n{text}\n"
 
 
@@ -74,7 +74,7 @@ def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
 
 @event.listens_for(metadata, "before_create")
 def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: object) -> None:
-    # Copy the conditions from SQLite's option only for PostgreSQL. If the tables named PostgreSQL's
+    # For PostgreSQL, copy the conditions from SQLite's option. If the tables named PostgreSQL's
     # option, each start of a server would load its dialect.
     if connection.dialect.name == "postgresql":
         for index in chain.from_iterable(table.indexes for table in target.tables.values()):
@@ -142,7 +142,8 @@ tasks = Table(
         server_default="[]",
     ),
     Column("task", Document(column_types.read_task), nullable=False),
-    # All columns of a task that a page of workers reads, so that the index is enough.
+    # The index has all columns of a task that a page of workers reads, so that the table is not
+    # read.
     Index("ix_tasks_labels", "job_id", "id", "title"),
 )
 
@@ -185,19 +186,19 @@ workers = Table(
     derived("files", Integer, "file_count", nullable=False, server_default="0"),
     derived("chosen", Boolean, "chosen"),
     derived("need", Member(NeedKind), COMPUTED),
-    # The last column, because SQLite reads a row only up to the last column that it needs, and
-    # results are long.
+    # This is the last column: results are long, and SQLite reads a row only up to the last column
+    # that it needs.
     Column("result", Document(column_types.read_result)),
     Column("question", Document(column_types.read_question)),
     Index(None, "job_id", "index"),
-    # All columns that summaries of all workers read, so that the index is enough.
+    # The index has all columns that summaries of all workers read, so that the table is not read.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
 )
 Index("ix_jobs_needs", jobs.c.root_id, sqlite_where=jobs.c.needs != text("''"))
 Index("ix_workers_need", workers.c.job_id, workers.c.need, sqlite_where=workers.c.need.is_not(None))
 # Workers by the time at which their usage counts (``read_models/usage``).
 Index("ix_workers_time", func.coalesce(workers.c.ended_at, workers.c.started_at))
-# The latest successful workers of an agent; a worker is added when it ends.
+# The latest successful workers of an agent. A worker is added to this index when it ends.
 Index(
     "ix_workers_ended",
     workers.c.agent,
@@ -238,7 +239,7 @@ events = Table(
     Column("data", Document(column_types.read_mapping), nullable=False),
 )
 
-#: Messages to receivers outside, in the transaction of the event that they report.
+#: Messages to external receivers. A message is stored in the same transaction as its event.
 deliveries = Table(
     "deliveries",
     metadata,
@@ -257,7 +258,7 @@ deliveries = Table(
     Column("last_error", PlainText, nullable=False),
     Column("answer", PlainText, nullable=False),
     Column("done_at", Double),
-    # Few indexes, because the supervisor's thread writes each of them.
+    # This table has few indexes, because the supervisor's thread writes each of them.
     sqlite_with_rowid=False,
 )
 Index(
@@ -275,7 +276,7 @@ spent_days = Table(
     Column("cost_usd", Double, nullable=False),
 )
 
-#: One row: the pause of everything; NULL if jobs run.
+#: One row: the pause of all jobs; NULL if jobs are not paused.
 server_pause = Table(
     "server_pause",
     metadata,
@@ -294,12 +295,13 @@ leases = Table(
     Column("job_id", PlainText, nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),
-    #: 1: an ancestor or descendant of the holder has later acquired an overlapping lock, with a
-    #: greater number.
+    #: 1: an ancestor or descendant of the holder has acquired an overlapping lock after this lease,
+    #: with a greater number.
     Column("passed_on", Integer, nullable=False),
 )
 
-#: One row with the greatest fencing number. The transaction that changes it excludes all others.
+#: One row with the greatest fencing number. A transaction that changes this row excludes all
+#: others.
 lease_numbers = Table(
     "lease_numbers",
     metadata,
@@ -307,13 +309,13 @@ lease_numbers = Table(
     Column("last", BigInteger, nullable=False),
 )
 
-#: One row: the server that uses a database on a database server, and its lease. SQLite's files are
-#: locked instead.
+#: One row: the server that uses a database on a database server, and the lease of this server. A
+#: file of SQLite is locked instead.
 server_lease = Table(
     "server_lease",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    #: Number of the server that has claimed the database. Each claim increments the number.
+    #: Number of the server that has claimed the database, incremented by each claim.
     Column("epoch", BigInteger, nullable=False),
     #: Machine of the server; empty if the server has no lease.
     Column("machine", PlainText, nullable=False),
@@ -321,7 +323,7 @@ server_lease = Table(
     Column("holder", PlainText, nullable=False),
     #: Duration of the lease; 0: no lease.
     Column("seconds", Double, nullable=False),
-    #: Number of renewals. Other servers see by a change that the lease was renewed.
+    #: Number of renewals. A change of this number shows other servers that the lease was renewed.
     Column("renewals", BigInteger, nullable=False),
     #: 1 until attempts of a lost machine are recovered.
     Column("recovers", Integer, nullable=False),
