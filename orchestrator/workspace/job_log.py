@@ -33,9 +33,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """Observer that appends the events of every change to the log of their root job.
 
-    The log has one line for each event. Therefore its number of lines shows how many events are
-    logged. If events are missing because of a crash or a full disk, they are read from the store
-    later, and logged before the next events.
+    The log has one line for each event, so its number of lines shows how many events are logged.
+    After a crash or a full disk, missing events are read from the store, and logged before the next
+    events.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class JobLog:
         """
         self._workspace = workspace
         self._events = events
-        #: Descriptors of open logs. The log that was used least recently is first.
+        #: Descriptors of open logs. The least recently used log is first.
         self._open: OrderedDict[str, int] = OrderedDict()
         #: Number of logged events of each job that has not ended.
         self._written: dict[str, int] = {}
         #: Root jobs whose latest events are not written yet.
         self._behind: set[str] = set()
-        #: Timer after which the logs of these jobs are written again.
+        #: Timer for the next attempt to write the logs of these jobs.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -96,7 +96,7 @@ class JobLog:
 
     def _fell_behind(self, root_id: str, error: Exception) -> None:
         self._close(root_id)
-        # A part of a line may have been written, so count the lines again
+        # Count the lines again, because a part of a line may have been written.
         self._written.pop(root_id, None)
         if root_id not in self._behind:
             logger.warning(
@@ -107,12 +107,12 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Write missing lines after a while, even if the job has no further change."""
+        """Write missing lines after some time, even if the job has no further change."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
         self._timer.daemon = True
-        with suppress(RuntimeError):  # No thread is available. The next change retries
+        with suppress(RuntimeError):  # No thread is available. The next change retries.
             self._timer.start()
 
     def _try_again(self) -> None:

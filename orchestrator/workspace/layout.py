@@ -1,8 +1,8 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
 The workspace and the project may be moved, with or without a running server (``Place``). A job's
-directory is removed in two steps, so that a crash leaves no half-removed directory. First the
-directory is renamed. Its new name shows that the job's rows must be deleted, too. Then the
+directory is removed in two steps, so that a removal can be completed after a crash. First the
+directory is renamed; the new name shows that the job's rows must be deleted, too. Then the
 directory is deleted.
 """
 
@@ -54,7 +54,7 @@ REPORTS = frozenset({"output.md", "result.json"})
 #: Maximum number of files that are listed individually.
 MAX_FILES = 10_000
 #: Directories that package managers and compilers fill. Their files are listed last, so that the
-#: list has all other files.
+#: limited list contains all other files.
 INSTALLED = frozenset({"node_modules", ".venv", "venv", "__pycache__"})
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
@@ -67,7 +67,7 @@ class WorkspaceLayout:
     """The paths of files below the workspace's directory ``root``.
 
     Methods that create a directory also accept an existing one. Paths that every worker needs are
-    text, because creating thousands of ``Path`` objects takes time.
+    strings, because creating thousands of ``Path`` objects takes time.
     """
 
     root: Path
@@ -127,18 +127,20 @@ class WorkspaceLayout:
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
-            # The workspace was moved. If it were created again at the old path, files would go
-            # there instead of into the moved workspace.
+            # The workspace was moved. A directory at the old path would receive files that belong
+            # in the moved workspace.
             raise FileNotFoundError(errno.ENOENT, "the workspace no longer exists", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the path of the worker's directory. If there are files, create it with them.
+        """Return the path of the worker's directory.
 
-        If there are no files, the process that starts the worker creates the directory later. If
-        the workspace is on a disk, the creation takes as long as all other work for a short worker.
+        If there are files, create the directory with them.
+
+        If there are no files, the process that starts the worker creates the directory later,
+        because on a disk, this takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -191,8 +193,8 @@ class WorkspaceLayout:
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
-                # A worker may have put a link in place of its directory. Files of the link's target
-                # are not the worker's.
+                # A worker may have replaced its directory by a link. Files of the link's target do
+                # not belong to the worker.
                 return next(found, None) is None or os.path.islink(directory)
         except OSError:
             return True
@@ -210,7 +212,7 @@ class WorkspaceLayout:
 
 @lru_cache(maxsize=1024)
 def _joined(root: Path, *names: str) -> Path:
-    # Cached, because each path is used several times per worker, and joining is slow.
+    # Cached, because each path is used several times per worker, and joining paths is slow.
     return root.joinpath(*names)
 
 
@@ -242,7 +244,7 @@ def _files(
 
 
 def _write_new(path: Path, text: str) -> None:
-    # A worker of an earlier attempt may have put a link here.
+    # A worker may have put a link here in an earlier attempt.
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
@@ -255,10 +257,10 @@ def write_all(handle: int, content: bytes) -> None:
 
 
 def iso(at: float | None) -> str | None:
-    """Format a time in ISO 8601, in UTC with milliseconds; None for None."""
+    """Format a time in ISO 8601, in UTC with milliseconds. Return None for None."""
     if at is None:
         return None
-    # Rounded to microseconds first, as in the answers of the API.
+    # Round to microseconds first, as the API does.
     milliseconds = round(at * 1_000_000) // 1000
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
@@ -282,7 +284,7 @@ class Place:
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
         self._record = workspace / NAME
-        #: Former paths of the project, from all moves that a server noticed.
+        #: Former paths of the project, from all moves that servers noticed.
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
@@ -349,7 +351,7 @@ class WorkspaceJobFiles:
         """``forget`` removes data outside of a deleted job's directory.
 
         Its arguments are the job's id, the former path of the job's directory, and the directory's
-        new path. It returns the names of git refs that remain, and must be idempotent. ``secure``
+        new path. It returns the names of the remaining git refs, and must be idempotent. ``secure``
         raises OSError if the disk lacks space for data that must remain.
         """
         self._root = root

@@ -1,7 +1,7 @@
 """The file with the run times of earlier tasks. The run times decide the start order of tasks.
 
-A line contains a name and seconds, and is added when a root job has ended. A lost or broken line
-only makes the start order worse.
+Each line contains a name and seconds. Lines are added when a root job has ended. A lost or broken
+line only makes the start order less efficient.
 """
 
 import logging
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 #: Name of the file in the workspace.
 NAME = ".run-times"
-#: Maximum bytes that are read. A longer file is replaced by one with its last lines.
+#: Maximum bytes that are read. A longer file is replaced by a file with its last lines.
 MOST_BYTES = 2 << 20
 #: Maximum plausible seconds of a task. A larger value is ignored.
 _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return names and seconds, oldest first. Shorten the file if it has grown too long."""
+    """Return names and seconds, oldest first. If the file is too long, shorten it."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):

@@ -41,10 +41,10 @@ logger = logging.getLogger(__name__)
 MIN_INTERVAL_SECONDS = 0.5
 #: Seconds until a failed write of a file is retried, for example after a full disk.
 RETRY_SECONDS = 1.0
-#: Maximum share of time that is spent on writing one file. If writing is slow, it happens less
-#: often.
+#: Maximum share of time that is spent on writing one file. If a write is slow, the next write is
+#: later.
 MAX_SHARE = 0.03
-#: Number of bytes at the beginning of a file that certainly contain the status.
+#: The status of a job is certainly within this number of bytes at the beginning of its file.
 HEAD_BYTES = 4096
 #: Maximum characters of an output. The API and the reports have the whole output.
 OUTPUT_LIMIT = 2000
@@ -60,7 +60,7 @@ class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
-    #: Keys (job, task) of the tasks whose workers start in the project.
+    #: Tasks whose workers start in the project, as (job, task).
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
     #: True if the latest state could not be written.
@@ -70,7 +70,7 @@ class _Watched:
 class StatusFiles:
     """Observer of stored changes that writes the status files in a background thread.
 
-    It remembers the state of all unfinished trees.
+    It has the state of all unfinished trees in memory.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -81,8 +81,8 @@ class StatusFiles:
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: One write at a time. Two writes would share a temporary file, and the older state could
-        #: win.
+        #: Allows one write at a time: two writes would use the same temporary file, and the older
+        #: state could replace the newer.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -91,7 +91,7 @@ class StatusFiles:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write the files that are not up to date, then end."""
+        """Write the files that are not up to date, then end the thread."""
         with self._lock:
             self._stopping = True
             self._wake.notify()
@@ -99,7 +99,7 @@ class StatusFiles:
             self._thread.join()
 
     def load(self, tree: Tree) -> None:
-        """Remember the state of an unfinished tree after a restart."""
+        """Load the state of an unfinished tree after a restart."""
         with self._lock:
             self._watched[tree.root.id] = _watched(tree)
 
@@ -110,7 +110,7 @@ class StatusFiles:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        # Match the beginning of a line, because workers and child jobs have a status, too.
+        # Match at the beginning of a line, because workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         logger.info("status.json is repaired", extra={"job_id": root.id})
@@ -164,10 +164,9 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the remembered state of a root job.
+        """Return the state of a root job, from memory or otherwise from the store.
 
-        If no state is remembered, return the state in the store. This happens if an ended job runs
-        again.
+        The state is not in memory if an ended job runs again.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
@@ -203,11 +202,11 @@ class StatusFiles:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Write the file again after a while, even if the job has no further change."""
+        """Write the file again after some time, even if the job has no further change."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
-                return  # The job runs again, so its present state must still be written
+                return  # The job runs again. Its present state must still be written.
             if not watched.owed:
                 logger.warning(
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}

@@ -12,8 +12,8 @@ from orchestrator.core.errors import Unavailable, WorkspaceBusy
 from orchestrator.security import proc
 
 LOCK_NAME = "server.lock"
-#: Seconds for which the lock is retried, because a shim without a server acquires it briefly to
-#: find out if a server runs.
+#: Seconds for which the server retries to acquire the lock. A shim without a server acquires it
+#: briefly, to find out if a server runs.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 
@@ -53,8 +53,8 @@ class WorkspaceLock:
     def seize(self) -> None:
         """Acquire the lock of a server whose machine was lost. Raise Unavailable.
 
-        The caller must be sure that the other server is dead. The file is replaced, because a
-        shared file system may release the lock of a lost machine late or never.
+        The caller must be sure that the other server no longer runs. The lock file is replaced,
+        because a shared file system may release the lock of a lost machine late or never.
         """
         path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -90,7 +90,10 @@ def _is_file(path: str, found: os.stat_result) -> bool:
 
 
 def acquired(handle: int) -> bool:
-    """Acquire the lock of an open file. Return False if it is still held after a short wait."""
+    """Acquire the lock of an open file.
+
+    Return False if another process still holds it after a short wait.
+    """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
