@@ -1,8 +1,8 @@
 """Processes of workers: the spawner, the shims, and the server's side of both.
 
-``spawner``, ``shim``, and every module that they import run under ``python -S -E``, and each live
-worker has its own forked process with these modules. Therefore they import only modules of the
-standard library that load fast.
+``spawner``, ``shim``, and every module that they import run under ``python -S -E``. Each live
+worker has a separate forked process with these modules. Therefore these modules import only modules
+of the standard library that load fast.
 
 - ``cluster``: Workers on several machines, on the server's side and in the process of a node
 - ``containment``: Containment of a worker's processes, with one module for each mode

@@ -1,6 +1,7 @@
 """Workers on several machines: the server's launcher, and the process of a node.
 
-Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
+This package is imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and
+``orchestrator nodes``.
 
 - ``connection``: messages, tunnels, certificates, addresses, and leases of a node's connection
 - ``dask``: nodes on the workers of a Dask cluster

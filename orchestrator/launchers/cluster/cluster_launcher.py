@@ -1,6 +1,6 @@
 """The launcher for several machines.
 
-It passes attempts on the server's machine to the local launcher, and all others to nodes.
+It passes attempts on the server's machine to the local launcher, and all other attempts to nodes.
 """
 
 import asyncio
@@ -46,10 +46,11 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which ``open`` and ``close`` wait for the loop's thread.
 _LOOP_SECONDS = 30.0
-#: Seconds for which ``close`` waits for the ends of stopped workers, beyond their grace time.
+#: Maximum seconds for which ``close`` waits for the ends of stopped workers, after their grace
+#: time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
-#: Seconds after which a thread that waits for a node checks whether the server stops.
+#: Seconds between two checks, by a thread that waits for a node, whether the server stops.
 _LOOK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
@@ -70,12 +71,12 @@ class ClusterSettings:
     workspace: Path
     #: Paths outside the workspace that a node must see, too.
     shared: Sequence[Path] = ()
-    #: Paths that a node with its own file system replaces: the ``project``, the product's ``home``,
-    #: and the ``python``.
+    #: Paths that a node with its own file system replaces: ``project``, ``home`` (the product's),
+    #: and ``python``.
     places: Mapping[str, Path] = field(default_factory=dict)
     #: Memory that stays free on each node, in bytes.
     least_memory_bytes: int
-    #: Address of a Dask scheduler, on whose workers nodes are started; empty: none.
+    #: Address of a Dask scheduler: nodes are started on its workers; empty: no Dask.
     scheduler: str = ""
     #: Minimum and maximum number of Dask's workers; None: Dask is not scaled.
     adapt: tuple[int, int] | None = None
@@ -92,7 +93,8 @@ class _NodeWorktree:
     bring: Callable[[FileChange], str]
 
 
-#: Returns how many workers, at most the given number, would start on more machines like this one.
+#: Returns how many workers, at most the given number, would start on more machines like the given
+#: one.
 Demand = Callable[[Machine, int], int]
 
 
@@ -170,8 +172,9 @@ class ClusterLauncher:
         """Hold and yield the worktree of a running worker on a node with its own file system.
 
         Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
-        ``waits``: instead of raising Unavailable, wait for the end of an ending attempt, and for a
-        disconnected node until it is lost. Any thread may call, except the supervisor's thread.
+        ``waits``: True to wait for the end of an ending attempt, and for a disconnected node until
+        it is lost; False to raise Unavailable instead. Any thread may call, except the supervisor's
+        thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
         attempt = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
@@ -191,7 +194,7 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path`` must be in a directory that the node received before the start. The node gets the
-        file again after each connection, so a second copy must do no harm. Does not block. Raise
+        file again after each connection, so a repeated copy must do no harm. Does not block. Raise
         OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
@@ -223,8 +226,8 @@ class ClusterLauncher:
     def drain(self, name: str, drained: bool) -> NodeState:
         """Stop or allow starts of workers on a node. Return the node's new state. Idempotent.
 
-        The change is stored. Raise NotFound, with the known names, or Unavailable while the server
-        starts or stops.
+        The change is stored. Raise NotFound, with the known names. Raise Unavailable while the
+        server starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
@@ -311,7 +314,8 @@ class ClusterLauncher:
             agents=self._agents,
             environment=allowed_environment(os.environ),
             workspace=str(workspace),
-            # A node rejects empty directories, because a missing mount looks like one.
+            # A node rejects empty directories, because a missing mount looks like an empty
+            # directory.
             shared=[str(path) for path in self._settings.shared if is_filled(path)],
             mark_name=MARK_NAME,
             mark=mark,
@@ -336,11 +340,11 @@ class ClusterLauncher:
         self._ask("start", launch)
 
     def preload(self, launch: Launch) -> bool:
-        # the server selects the machine for each start
+        # The server selects the machine for each start.
         return False
 
     def take_back(self, attempt_id: str) -> None:
-        # nothing is preloaded
+        # Nothing is preloaded in a cluster.
         ...
 
     def stop(
@@ -486,7 +490,8 @@ class ClusterLauncher:
 
     def _say(self, report: Callable[[], None]) -> None:
         self._found_out.append(report)
-        # Wake the listening thread for the first report only: it then handles all reports.
+        # Wake the listening thread only for the first report, because the thread then handles all
+        # reports.
         if len(self._found_out) == 1:
             self._local.wake()
 

@@ -1,4 +1,4 @@
-"""A node of the cluster, and its attempts, as the server sees them."""
+"""A node of the cluster and the node's attempts, as the server sees them."""
 
 import asyncio
 import logging
@@ -38,8 +38,8 @@ class NodeAttempt:
     attempt_id: str
     exit_path: str
     digest: str
-    #: For each output file (``log``, ``raw``): its path on the server; its size when the attempt
-    #: started (None: not yet known); and the bytes that the server has received.
+    #: For each output file (``log``, ``raw``): the file's path on the server; its size when the
+    #: attempt started, None if unknown; and the number of bytes that the server has received.
     paths: dict[str, str]
     bases: dict[str, int] | None
     had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
@@ -49,20 +49,21 @@ class NodeAttempt:
     log_is_lost: bool = False
     #: The attempt's files, on a node with its own file system.
     files: AttemptFiles | None = None
-    #: True until the node has all files; then True while the returned files are put in place.
+    #: True until the node has all files. Later, True while the returned files are moved to their
+    #: directories.
     is_sending: bool = False
     is_taking: bool = False
     #: Commits that the node has when the attempt starts.
     brings: tuple[str, ...] = ()
-    #: Why a part of the returned files could not be stored; None: all parts were.
+    #: Why a part of the returned files could not be stored; None: all parts were stored.
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
     #: Messages with files that the server wrote after the start, by path.
     late_files: dict[str, Message] = field(default_factory=dict)
-    #: Held while the worktree is copied, so that the attempt does not end.
+    #: Held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: True from the report of the end, or from the loss of the node.
+    #: True from the report of the attempt's end, or from the loss of the node.
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
@@ -147,7 +148,7 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
                 os.mkdir(os.path.dirname(path), 0o700)
         append_to(path, data)
     except OSError as error:
-        # A full or broken disk: the worker continues, and its log is marked as incomplete.
+        # The disk is full or broken. The worker continues, and its log is marked as incomplete.
         if file == "files":
             attempt.files_error = attempt.files_error or error
         else:
@@ -201,22 +202,22 @@ class ConnectedNode:
     disk_bytes: int | None = None
     is_drained: bool = False
     is_leaving: bool = False
-    #: True while the node sends late ends. No worker starts here during this time, because one of
-    #: the late ends may already be its result.
+    #: True while the node sends late ends. During this time, no worker starts on the node, because
+    #: one of the late ends may already be the result of that worker.
     is_catching_up: bool = False
-    #: Loop time after which none of the node's workers is alive, unless the node is connected.
+    #: Loop time after which all workers of the node have ended, unless the node is connected.
     fenced_at: float = 0.0
     heard_at: float | None = None
-    #: Loop time after which the connection is closed, unless a message arrives before.
+    #: Loop time at which the connection is closed, unless a message arrives before.
     silent_at: float = 0.0
-    #: True if the node sends few beats, because it has no workers.
+    #: True if the node sends few heartbeats, because it has no workers.
     is_idle: bool = False
     #: True if the node does not share the server's file system.
     has_own_files: bool = False
     #: Commits of the project that the node has.
     known: tuple[str, ...] = ()
-    #: The attempt whose files are being sent; empty: none. With them, the node gets further
-    #: commits. The event is set at the end of the transfer.
+    #: The attempt whose files are being sent; empty: none. The files bring further commits to the
+    #: node. The event is set at the end of the transfer.
     bringing: str = ""
     brought: asyncio.Event = field(default_factory=asyncio.Event)
     #: The unconfirmed bytes on the present connection.
@@ -249,7 +250,7 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return the machine on which workers may start, as the node describes it.
+    """Return the node as a machine for placement.
 
     ``least_memory``: bytes that no worker may use.
     """
@@ -270,7 +271,7 @@ def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Mach
 def state_of(
     node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float
 ) -> NodeState:
-    """Return the state of a node for people. ``entry``: None for a removed node.
+    """Return the state of a node, as people see it. ``entry``: None for a removed node.
 
     ``fenced_after``: seconds from the latest answer to a node until its workers have ended.
     """
@@ -320,7 +321,7 @@ def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_aft
 
 
 def _agents_of(node: ConnectedNode, entry: NodeEntry | None) -> frozenset[str]:
-    # an earlier server may have received the node's latest report
+    # An earlier server may have received the node's latest report.
     if node.agents is not None:
         return node.agents
     return frozenset(entry.agents) if entry else frozenset()

@@ -1,7 +1,7 @@
 """Decides which attempts of a node are lost, and accepts their late results.
 
-If a node's lease ends without a connection, the server counts the node's attempts as lost, and
-prevents another start of them.
+If a node's lease ends while the node is disconnected, the server counts the node's attempts as
+lost, and prevents that they start again.
 
 If the node connects again, it sends the results of these attempts: first the output that the server
 lacks, then the exit record. The output is appended to the worker's log, unless a newer attempt uses
@@ -42,7 +42,7 @@ _COPY_BYTES = 1024 * 1024
 class GivenUpAttempt:
     """An attempt that counts as lost, because its node was lost.
 
-    Each mapping has one entry for each output file, ``log`` and ``raw``.
+    Each mapping has one entry for each output file: ``log`` and ``raw``.
     """
 
     attempt_id: str
@@ -50,7 +50,7 @@ class GivenUpAttempt:
     digest: str
     #: Path of each file on the server.
     paths: Mapping[str, str]
-    #: Bytes of each file that the server has received; None until the node has reported where the
+    #: Bytes of each file that the server has received. None until the node has reported where the
     #: attempt's output begins in the file.
     had: dict[str, int] | None = None
     #: True if a newer attempt of the worker has started.
@@ -87,7 +87,10 @@ class GivenUpAttempt:
         self.rest[file] += len(data)
 
     def publish(self, record: str) -> bool:
-        """Store the exit record if the attempt's own shim wrote it. Return True if stored."""
+        """Store the exit record if the attempt's own shim wrote it.
+
+        Return True if it was stored.
+        """
         content = record.encode("ascii", "replace")
         if not exit_record.is_proven(content, self.digest):
             return False
@@ -123,7 +126,7 @@ class LateEnds:
 
     def __init__(self) -> None:
         self._given_up: dict[str, dict[str, GivenUpAttempt]] = {}
-        #: Attempts of which the node is sending missing output and the exit record, by node.
+        #: Attempts for which the node is sending missing output and the exit record, by node.
         self._arriving: dict[str, dict[str, GivenUpAttempt]] = {}
 
     @property
@@ -173,9 +176,9 @@ class LateEnds:
             late.append(file, at, data)
 
     def ended(self, node: str, attempt_id: str, record: str) -> bool:
-        """Store the end of a lost attempt. Return True if the attempt was expected.
+        """Store the end of a lost attempt. Return True if the server expected this end.
 
-        ``record`` is empty if the attempt has no result.
+        ``record``: the exit record; empty if the attempt has no result.
         """
         of_node = self._arriving.get(node, {})
         late = of_node.pop(attempt_id, None)
@@ -196,12 +199,12 @@ def longest_lease(
 ) -> float:
     """Return how many seconds a node's workers may still run after this server's start.
 
-    A node may know only a former address of the server. If that address refuses a connection, the
+    A node may know only a former address of the server. If this address refuses a connection, the
     node may assume that no server runs, and extend its lease. ``addresses``: the addresses at which
     nodes may reach the server.
     """
     known = tuple(addresses) if entry is None else entry.addresses
-    # Earlier releases store no addresses, and have one only.
+    # Earlier releases store no addresses, and have only one address.
     is_current = known == tuple(addresses) or (not known and len(addresses) <= 1)
     if is_current or not terms.refusal_is_absence:
         return terms.fenced_after
@@ -219,8 +222,8 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    The node may connect again, so ``late`` keeps the attempts, but not those of a node with its own
-    file system. An attempt whose worktree or files are in use is returned by a later call.
+    The node may connect again, so ``late`` stores the attempts, unless the node has its own file
+    system. If an attempt's worktree or files are in use, a later call returns the attempt.
     """
     lost = [each for each in node.attempts.values() if not each.is_taking]
     for attempt in lost:

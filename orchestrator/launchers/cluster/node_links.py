@@ -1,4 +1,4 @@
-"""The server's side of all nodes: their links, leases, attempts, and ends."""
+"""The server's side of all nodes: links to them, their leases, and their attempts."""
 
 import asyncio
 import logging
@@ -67,13 +67,13 @@ _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 5.0
 #: Seconds between two checks of leases, connections, and the registry.
 _TICK_SECONDS = 0.25
-#: Maximum number of characters of a node's reason.
+#: Maximum number of characters of a reason that a node sends.
 _MOST_REASON = 500
-#: Ends of attempts that may have no files, because nothing ran.
+#: Ends of attempts that may have no files, because the attempts ran nothing.
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Seconds between two attempts to store files on a full disk.
 _FULL_DISK_SECONDS = 5.0
-#: Difference between the clocks of server and node above which a warning is logged, in seconds.
+#: Seconds by which the clocks of server and node may differ before a warning is logged.
 _MOST_SKEW_SECONDS = 1.0
 #: Maximum characters of a text, and maximum number of steps, that a node reports about an agent.
 _MOST_TEXT, _MOST_STEPS = 500, 5
@@ -102,8 +102,8 @@ class Welcome:
     shared: Sequence[str]
     mark_name: str
     mark: str
-    #: The workspace, project, folder, and Python of the server by these names, each with all of its
-    #: paths. A node with its own file system replaces them.
+    #: The server's workspace, project, folder, and Python: all paths of each, by these names. A
+    #: node with its own file system replaces the paths.
     places: Mapping[str, Sequence[str]]
 
 
@@ -161,8 +161,8 @@ class NodeLinks:
     async def serve(self, listening: Any, welcome: Welcome) -> None:
         """Accept nodes. Call this when the attempts that may still run on nodes are known.
 
-        ``listening``: a bound socket, which has refused connections so far. An earlier server's
-        attempts on a node count as lost if the node does not connect before its lease ends.
+        ``listening``: a bound socket, which has refused connections so far. If a node does not
+        connect before its lease ends, its attempts that an earlier server started count as lost.
         """
         self._welcome = welcome
         self.read_registry()
@@ -248,10 +248,10 @@ class NodeLinks:
     async def _start_with_files(
         self, node: ConnectedNode, link: Link, attempt: NodeAttempt, launch: Launch
     ) -> None:
-        """Send an attempt's files, and then the message that starts it.
+        """Send an attempt's files, and then the message that starts the attempt.
 
-        If the connection ends first, the node reports on its next connection that the attempt never
-        started.
+        If the connection breaks first, the node reports on its next connection that the attempt
+        never started.
         """
         assert launch.files is not None
 
@@ -308,7 +308,7 @@ class NodeLinks:
         self._late.give_up(name, late)
 
     def copy_to_node(self, worker: str, path: str, content: bytes) -> None:
-        """Send a file to the node of a running worker, now and after each connection.
+        """Send a file to the node of a running worker, now and after each new connection.
 
         Does nothing if the node shares the server's files.
         """
@@ -386,7 +386,7 @@ class NodeLinks:
                 "a node sent an invalid message: %r", error, extra={"action": "node_message"}
             )
         finally:
-            # Before it closes, this sends posted messages such as a rejection.
+            # Send posted messages, such as a rejection, and then close the connection.
             link.close()
 
     def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
@@ -428,7 +428,7 @@ class NodeLinks:
             self._nodes[name].trouble = why
 
     async def _serve_node(self, link: Link, node: ConnectedNode, hello: Message) -> None:
-        """Serve an accepted connection until it ends, or until the node opens another one."""
+        """Serve an accepted connection until it ends, or until the node opens a new connection."""
         window = self._connect(node, link, hello)
         tunnel = Tunnel(link, self._api)
         try:
@@ -519,7 +519,7 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's workers have certainly ended if it gets only one more answer.
+        """Record when the node's workers have certainly ended if only one more answer reaches it.
 
         Call this before sending that answer. Otherwise, the recorded time would be too early for a
         moment.
@@ -649,7 +649,7 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": attempt.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
-        """Let the node send an attempt's files again after a pause, because the disk is full here.
+        """Let the node send an attempt's files again after a pause: the server's disk is full.
 
         A stop of the attempt ends the pause.
         """
@@ -770,7 +770,7 @@ class NodeLinks:
     # Facts for other threads
 
     def _changed(self, node: ConnectedNode) -> None:
-        # Called for each heartbeat, so an unchanged node must cost almost nothing.
+        # This is called for each heartbeat, so an unchanged node must cost almost nothing.
         former = self._machines.get(node.name)
         entry = self._entries.get(node.name)
         machine = None if entry is None else machine_of(node, entry, self._least_memory)
@@ -784,7 +784,10 @@ class NodeLinks:
             self._reports.machines_changed()
 
     def states(self) -> list[NodeState]:
-        """Return the state of each node, sorted by name, and of removed nodes with workers."""
+        """Return the states of all nodes, sorted by name.
+
+        Removed nodes with workers are included.
+        """
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
         now, fenced_after = self._loop.time(), self._terms.fenced_after
         return [
@@ -795,5 +798,5 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the slots of a machine, and True if it takes workers; None without a machine."""
+    """Return the slots of a machine, and True if it accepts workers. Return None for None."""
     return None if machine is None else (machine.slots, machine.takes_workers)

@@ -8,7 +8,7 @@ from orchestrator.core.ports.attempt_files import FileChange
 from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt
 from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 
-#: Seconds between two checks of an attempt that is ending, or of a node without a connection.
+#: Seconds between two checks whether an attempt has ended, or whether a node is connected again.
 _CHECK_SECONDS = 0.25
 
 
@@ -24,8 +24,8 @@ class WorktreeExchange:
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return a worker's running attempt on a node with its own file system, or None.
 
-        The attempt cannot end before ``release``. If it is already ending, wait for its end
-        (``waits``), or raise Unavailable.
+        The attempt cannot end before ``release``. If it is already ending, wait for its end if
+        ``waits``, otherwise raise Unavailable.
         """
         while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
             if not attempt.is_ending:
@@ -76,7 +76,8 @@ class WorktreeExchange:
     async def _connected(self, attempt: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
-        If the node is not connected, wait for its connection (``waits``), or raise Unavailable.
+        If the node is not connected, wait for its connection if ``waits``, otherwise raise
+        Unavailable.
         """
         while self._is_running(attempt):
             node = self._where[attempt.attempt_id]

@@ -1,4 +1,4 @@
-"""The sandbox: runs each worker under bubblewrap, in a PID namespace and with a read-only host."""
+"""The sandbox: bubblewrap runs each worker in a PID namespace, with the host mounted read-only."""
 
 import os
 import socket
@@ -19,8 +19,8 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
-#: Same value as in ``security.scratch_directory``. Repeated here, because a shim does not import
-#: that module at its start.
+#: The same value as in ``security.scratch_directory``. It is repeated here, because a shim does not
+#: import that module at its start.
 _PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
@@ -54,7 +54,7 @@ class Sandboxes(Namespaces):
         init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
         argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
         given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
-        # Duplicate the descriptors first: otherwise one dup2 could overwrite a descriptor that a
+        # Duplicate the descriptors first. Otherwise one dup2 could overwrite a descriptor that a
         # later dup2 copies. The exec closes the duplicates.
         lifted = [(os.dup(each), number) for each, number in given]
         try:

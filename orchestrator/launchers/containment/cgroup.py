@@ -1,4 +1,4 @@
-"""Control groups (version 2): one group for each worker. One write kills all its processes."""
+"""Control groups (version 2): one group per worker. One write kills all processes of a group."""
 
 import errno
 import os
@@ -80,8 +80,8 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
     if wanted.get("memory") is not None and "memory" in controllers:
         files["memory.max"] = str(wanted["memory"])
-        # Kill all processes of the group together, because a worker that loses only one process may
-        # continue without noticing.
+        # Kill all processes of the group together. A worker that loses only one process may
+        # continue without noticing the loss.
         files["memory.oom.group"] = "1"
     if wanted.get("processes") is not None and "pids" in controllers:
         files["pids.max"] = str(wanted["processes"])

@@ -1,6 +1,6 @@
-"""The first process of a worker's PID namespace.
+"""The init process of a worker's PID namespace.
 
-It starts the worker, reaps processes, and reports the worker's end. It dies with its shim.
+It starts the worker, reaps processes, and reports the worker's end. It ends together with its shim.
 """
 
 import ctypes
@@ -104,7 +104,8 @@ def _say(end: socket.socket, message: Message) -> None:
 
 def _die_with_parent(end: socket.socket) -> None:
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # If the shim died before the call of prctl, no signal comes, but the socket is closed.
+    # If the shim died before the call of prctl, this process gets no signal, but finds the socket
+    # closed.
     poll = select.poll()
     poll.register(end, 0)
     if poll.poll(0):
@@ -112,7 +113,7 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    # the old /proc shows the PIDs of another namespace
+    # The former /proc shows the PIDs of another namespace.
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
 

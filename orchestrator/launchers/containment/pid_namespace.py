@@ -1,4 +1,4 @@
-"""PID namespaces: the death of a namespace's first process kills all processes in it."""
+"""PID namespaces: when a namespace's first process dies, the kernel kills all its processes."""
 
 import ctypes
 import json
@@ -38,7 +38,7 @@ class Namespaces(Subreaper):
         #: Pid of the direct child of this process that holds the namespace.
         self._guard = 0
         self._init = 0
-        #: The worker's pid outside the namespace; 0 once its end is reported.
+        #: The worker's PID outside the namespace; 0 when its end has been reported.
         self._worker = 0
         self._wire: socket.socket | None = None
 
@@ -76,8 +76,8 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
         self._hear()
-        # The worker is the init's only child. The init does not reap it before it gets the answer
-        # below, so its PID is valid.
+        # The worker is the only child of the init process. The init process does not reap it before
+        # it gets the answer below. Therefore the worker's PID is valid here.
         worker = proc.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
@@ -125,7 +125,7 @@ class Namespaces(Subreaper):
         except ConnectionResetError:
             # The init was killed, for example by a limit, before it read this process's answer.
             line = b""
-        self.notices = None  # The only further event is the end of the stream.
+        self.notices = None  # No further event follows, except the end of the stream.
         if line:
             worker, self._worker = self._worker, 0
             yield worker, json.loads(line)["status"], _NO_USAGE

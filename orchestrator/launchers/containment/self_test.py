@@ -1,6 +1,6 @@
 """Self-test of a containment mode: starts a worker with a child process, and kills both.
 
-Runs in its own process, because a process cannot stop being a subreaper.
+The test runs in a separate process, because a process cannot stop being a subreaper.
 """
 
 import json
@@ -72,7 +72,7 @@ def _fault(plan: Message) -> str:
 def _directory(plan: Message) -> str:
     if plan["mode"] != "sandbox":
         return os.sep
-    # Imported when needed: its import takes a fifth of the trial's time
+    # Import this when it is needed, because the import takes a fifth of the test's time.
     import tempfile
 
     return tempfile.mkdtemp()

@@ -15,11 +15,12 @@ from orchestrator.security import proc
 class Subreaper:
     """Starts, finds, and kills a worker's processes: all descendants of this process.
 
-    A direct child keeps its PID until this process reaps it, so the PID is safe to kill. Parents
-    are killed first, so that they cannot start further children. This process then adopts their
-    children, and the next pass kills them, until no process remains.
+    A direct child keeps its PID until this process reaps it, so its PID can be killed safely.
+    Parents are killed first, so that they cannot start further children. This process then adopts
+    the children of the killed parents, and the next pass kills them. This repeats until no process
+    remains.
 
-    The other classes of this package have the same methods, and find the processes in other ways.
+    The other classes of this package have the same methods, but find the processes in other ways.
     """
 
     mode = "subreaper"
@@ -37,8 +38,8 @@ class Subreaper:
         self._no_input: int | None = None
         #: True if the latest ``reap`` found no child.
         self._no_child = True
-        #: Descriptor that becomes readable if ``reap`` has news without a SIGCHLD; None if that
-        #: never happens.
+        #: Descriptor that becomes readable if ``reap`` has news for which no SIGCHLD arrives; None
+        #: if there is no such news.
         self.notices: int | None = None
         #: Data for recovery after the death of this process. The exit record's file stores it with
         #: the worker's PID.
@@ -52,7 +53,7 @@ class Subreaper:
         Raise SpawnFailed if that fails; then no process of the worker remains.
         """
         if stdin is None:
-            # Open it once, because most workers have this input.
+            # Open this once, because most workers have this input.
             if self._no_input is None:
                 self._no_input = open_input(None)
             return self._start(argv, cwd, env, self._no_input, output)
@@ -90,7 +91,8 @@ class Subreaper:
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
         """Return the living direct children of this process, except those in ``spare``.
 
-        If ``spare`` has all children that this process started, the result is the adopted orphans.
+        If ``spare`` contains all children that this process started, the result consists of the
+        adopted orphans.
         """
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
@@ -98,11 +100,11 @@ class Subreaper:
     def kill(self, spare: Collection[int] = ()) -> None:
         """Kill the direct children once, except those in ``spare``.
 
-        This process then adopts their children, which the next call kills.
+        This process then adopts the children of the killed processes. The next call kills these.
         """
         for pid in self._children(spare):
-            # PermissionError: the process runs a program of another user. It cannot be killed, only
-            # awaited.
+            # PermissionError: the process runs a program of another user. This process can only
+            # wait for its end.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 

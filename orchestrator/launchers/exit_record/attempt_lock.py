@@ -4,8 +4,9 @@ The process that runs the attempt creates and locks ``<name>.run``, and writes i
 end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``. A
 reader therefore finds a whole record or none.
 
-A kill before the rename, or a power loss, may leave a whole record in an unlocked ``.run``. Then
-``exit_record.inspect`` completes the rename. Any other content counts as no record.
+A kill before the rename, or a power loss, may leave a whole record in an unlocked ``.run``. In this
+case, ``exit_record.inspect`` completes the rename. If the content is not a whole record, it counts
+as no record.
 """
 
 import errno
@@ -23,11 +24,12 @@ from orchestrator.security import proc
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
-#: True if the file at an exit record's path was not written by a shim.
+#: Returns True if the file at an exit record's path was not written by a shim.
 IsForged = Callable[[str], bool]
 
 
-#: Each attempt encodes four small objects, and the search for cycles takes two fifths of the time.
+#: The encoder does not search for cycles: this would take two fifths of the time, and each attempt
+#: encodes four small objects.
 _encode = json.JSONEncoder(check_circular=False).encode
 
 
@@ -50,7 +52,7 @@ def run_path(exit_path: str) -> str:
 class AttemptLock:
     """The lock of an attempt: the exclusive right to run it, or to mark it as lost.
 
-    It is held until ``publish`` or ``drop``.
+    The lock is held until ``publish`` or ``drop``.
     """
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
@@ -123,10 +125,10 @@ class AttemptLock:
     def publish(self, record: bytes, *, synced: bool = True) -> None:
         """Make the exit record visible, and release the lock.
 
-        After an OSError, the lock is still held. ``synced``: wait until the record is on disk. This
-        is slow, and not needed if a connected server stores the record.
+        After an OSError, the lock is still held. ``synced``: True to wait until the record is on
+        the disk. This is slow, and unnecessary if a connected server stores the record.
         """
-        # Overwrite the file in place and truncate it afterwards, so that no further block is needed
+        # Overwrite the file in place, and truncate it afterwards. Then no further block is needed
         # on a full disk.
         end = self._write(0, record)
         # Truncate only if the former content was longer: on a disk, this costs as much as a write.
@@ -174,7 +176,7 @@ def _open(path: str, flags: int) -> int:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise Foreign(f"{path} is not a regular file") from None
         raise
-    # A file that this call has created is a regular one.
+    # A file that this call has created is always a regular file.
     if not flags & os.O_EXCL and not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Foreign(f"{path} is not a regular file")

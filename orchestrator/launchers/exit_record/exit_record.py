@@ -1,7 +1,7 @@
 """Reads the ends of attempts from their files, and marks attempts as lost.
 
-A restarted server uses this module. Workers can write files, so a record must prove its origin. It
-contains a secret that only the attempt's shim has; ``digest`` is the secret's SHA-256. Any other
+A restarted server uses this module. Workers can write files, so a record must prove its origin: it
+contains a secret that only the attempt's shim has. ``digest`` is the secret's SHA-256. Any other
 record is forged, and counts as no record. If no digest was stored, every record counts.
 
 A *tombstone* is the exit record that the server writes for a lost attempt, so that the attempt
@@ -53,7 +53,7 @@ class RunningRecord:
 
 
 class Unfinished(Enum):
-    #: The attempt was started, and its runner has exited.
+    #: The attempt was started, and its shim has exited.
     DEAD = "dead"
     #: The attempt was never started. It may still start, unless it has a tombstone.
     NEVER = "never"
@@ -71,8 +71,8 @@ def inspect(exit_path: str, digest: str = "") -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
-            # Another process holds the lock: report it as the runner, because the attempt cannot be
-            # recovered before it exits.
+            # Another process holds the lock: report it as the shim, because the attempt cannot be
+            # recovered before this process exits.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
             raise OSError(f"{run_path(exit_path)} is locked by an unknown process")
@@ -89,8 +89,8 @@ def tombstone(
 ) -> Exit | None:
     """Mark an attempt as lost, so that it can never start again, and return its end.
 
-    If it has an exit record, return the end in that record. Return None without a change if the
-    attempt is running. Idempotent.
+    If the attempt has an exit record, return the end in this record. If the attempt is running,
+    return None and change nothing. Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -106,7 +106,7 @@ def tombstone(
 
 
 def break_lock(exit_path: str) -> None:
-    """Release the lock of an attempt after its machine was lost and its shim is certainly dead.
+    """Release the lock of an attempt whose machine was lost, and whose shim certainly does not run.
 
     The file is replaced by a copy, because a shared file system may never release the lock of a
     lost machine. Raise OSError. Idempotent.
@@ -223,14 +223,14 @@ def _flag(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    # no store accepts lone surrogates
+    # No store accepts lone surrogates.
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} in the exit record is not text")
     return value.encode("utf-8", "replace").decode()
 
 
 def _cause(value: Any) -> ExitCause:
-    # a later version may have written a cause that is unknown here
+    # A later version may have written a cause that is unknown to this version.
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -312,8 +312,8 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    # The kernel knows the holder even if the file is truncated, or has the format of another
-    # version.
+    # Ask the kernel, which knows the holder even if the file is truncated or has the format of
+    # another version.
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)

@@ -1,6 +1,6 @@
 """Running attempts whose shims have no connection to this server.
 
-The server controls these shims by signals.
+The server controls the shims of these attempts by signals.
 """
 
 import os
@@ -77,7 +77,8 @@ class Adopted:
             has_begun=True,
             with_server=self._asked is not None and self._asked[2] is ExitCause.SHUTDOWN,
         )
-        # This server stopped the attempt. The record lacks the reason, because a signal has none.
+        # This server stopped the attempt. The record lacks the reason, because a signal cannot
+        # transport it.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)

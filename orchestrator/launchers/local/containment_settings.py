@@ -26,13 +26,13 @@ _WATCHED = (
 class Mode(StrEnum):
     """The containment mode of workers. The values are those of ``config``'s Containment."""
 
-    #: the strongest mode that works here
+    #: the strongest mode that works on this machine
     AUTO = "auto"
     #: the worker's own shim adopts orphaned processes
     SUBREAPER = "subreaper"
-    #: an own control group
+    #: a control group for each worker
     CGROUP = "cgroup"
-    #: an own PID namespace
+    #: a PID namespace for each worker
     PIDNS = "pidns"
     #: bubblewrap: a PID namespace, and a read-only host
     SANDBOX = "sandbox"
@@ -76,7 +76,7 @@ class Sandbox:
 class ContainmentPlan:
     """The containment of all workers: mode, limits, and sandbox.
 
-    ``mode`` is the requested mode; in a plan from ``choose``, it is the effective mode.
+    ``mode`` is the requested mode. In a plan that ``choose`` returns, it is the effective mode.
     """
 
     mode: Mode = Mode.AUTO
@@ -247,7 +247,7 @@ def _mount_point() -> str | None:
 
 
 def _is_delegated() -> bool:
-    # Write access alone does not prove this for root, because root may write to every group.
+    # Write access does not prove this for root, because root may write to every group.
     try:
         group = _own_group()
     except OSError:

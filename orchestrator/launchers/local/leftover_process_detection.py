@@ -27,8 +27,8 @@ class Leftover:
 def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield living processes of this workspace's attempts, if no shim runs the attempt any more.
 
-    Omits processes that this user may not inspect, and processes of the caller's own attempt. A
-    process without a marker is found only if it is an orphan in a worker's directory.
+    Processes that this user may not inspect are omitted, and also processes of the caller's own
+    attempt. A process without a marker is found only if it is an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -40,8 +40,8 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
-        # Check last whether the process lives, because a process that has just exited ended with
-        # its attempt.
+        # Check last whether the process lives, because a process that has just exited may have
+        # ended together with its attempt.
         if attempt_id != own and _has_ended(record) and _lives(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 

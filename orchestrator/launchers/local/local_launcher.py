@@ -50,12 +50,12 @@ class Inquiries:
         self._closing = threading.Event()
 
     def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # If no further thread can be started, the existing threads still process the queue.
+        # If no further thread can start, the existing threads still process the queue.
         with suppress(RuntimeError):
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries, and discard queued ones: the next server repeats them.
+        """Wait for running queries, and discard queued queries, which the next server repeats.
 
         Idempotent.
         """
@@ -63,8 +63,8 @@ class Inquiries:
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # A query may fail, for example, because the disk is full. The worker's next attempt must
-        # not begin before the end of this attempt is known.
+        # A query may fail, for example because the disk is full. The worker's next attempt must not
+        # begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
                 self._report(attempt_id, ask())
@@ -82,16 +82,16 @@ _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
 #: Maximum seconds of one wait: epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
-#: Error of an attempt whose leftover processes were adopted by no process of the product.
+#: Error of an attempt whose leftover processes no process of the product has adopted.
 _UNHELD = "all supervising processes were killed; processes of the worker may remain"
 
 
 class LocalLauncher:
     """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
 
-    Any thread may call; one thread listens. A call writes to a shim's socket without blocking; the
-    listening thread sends what remains. ``_lock`` guards the whole state, and is not held while
-    events are reported.
+    Any thread may call; one thread listens. A call writes to a shim's socket without blocking. If
+    data remains unsent, the listening thread sends it. ``_lock`` guards the whole state, and is not
+    held while events are reported.
     """
 
     def __init__(
@@ -103,8 +103,8 @@ class LocalLauncher:
         """``asked`` is the requested containment of workers; ``open`` checks that it works.
 
         ``lease_file``: the file of this server's lease. After the end of the lease, the shims stop
-        all attempts, and the spawner kills this process. ``spawner``: a spawner whose ``begin`` was
-        not called yet; None: ``open`` starts a spawner.
+        all attempts, and the spawner kills this process. ``spawner``: a spawner for which ``begin``
+        has not been called; None: ``open`` starts a spawner.
         """
         self._forked = spawner
         self._lease_file = lease_file
@@ -118,10 +118,10 @@ class LocalLauncher:
         self._restarted: set[str] = set()
         #: Attempts whose shim died without a living spawner or keeper.
         self._unheld: set[str] = set()
-        #: Ends that no shim has reported. The listening thread reports them.
+        #: Ends that no shim has reported, and that the listening thread must report.
         self._found_out: deque[tuple[str, Exit]] = deque()
         self._inquiries = Inquiries(self._report_soon)
-        #: By serial number: shims with preloaded launches that are not sent yet.
+        #: Shims with preloaded launches that are not sent yet, by serial number.
         self._unsent: dict[int, ShimLink] = {}
         self._is_listening = False
         self._wake_lock = threading.Lock()
@@ -170,7 +170,7 @@ class LocalLauncher:
         self._wake_poll = select.poll()
         self._wake_poll.register(self._wake, select.POLLIN)
         self._pool = ShimPool(self._epoll, self._plan, self._lease_file, spawner)
-        # Begin now, so that an unsuitable machine fails at once.
+        # Begin this now, so that an unsuitable machine fails at once.
         _ = self._pool.spawner
         self._is_open = True
 
@@ -282,7 +282,7 @@ class LocalLauncher:
         log: str,
         is_replaced: bool,
     ) -> None:
-        # the shims of this machine write their exit records themselves
+        # The shims of this machine write their exit records themselves.
         ...
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
@@ -306,7 +306,8 @@ class LocalLauncher:
     def _stop_all(self) -> None:
         # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
         with self._lock:
-            # Stop in reverse order: a shim that stops its worker must not begin the next launch.
+            # Stop in reverse order, because a shim that stops its worker must not begin its next
+            # launch.
             for attempt_id, holder in reversed(self._attempts.items()):
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
@@ -449,7 +450,8 @@ class LocalLauncher:
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim during an attempt.
 
-        If the shim's spawner reported the death, the attempt's leftover processes are dead, too.
+        If the shim's spawner reported the death, the attempt's leftover processes have been killed,
+        too.
         """
         preloaded, launch = list(link.preloaded.values()), link.launch
         has_begun = link.may_have_begun
@@ -480,10 +482,10 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Watch an attempt that no connected shim serves, or begin to find its end if it has ended.
+        """Watch an attempt that no connected shim serves. If it has ended, begin to find its end.
 
-        The attempt may still run if its shim has not exited yet, or if a power loss has removed the
-        record of its start.
+        The attempt may still run, because its shim may not have exited yet, or because a power loss
+        may have removed the record of its start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun, with_server)
@@ -492,8 +494,8 @@ class LocalLauncher:
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
 
-        The result is True only once for each attempt. Otherwise, an attempt that kills every shim
-        would be restarted forever.
+        For each attempt, the result is True at most once. Otherwise, an attempt that kills every
+        shim would be restarted forever.
         """
         if launch.attempt_id in self._restarted:
             return False

@@ -15,7 +15,7 @@ from orchestrator.security import proc
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
 
-#: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
+#: Seconds after which a killed process counts as unkillable, because it hangs in the kernel.
 _KILL_SECONDS = 2.0
 _STOPPED = (
     ExitCause.SHUTDOWN,
@@ -40,9 +40,9 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kill the attempt's processes, and prevent another start. ``has_begun``: the worker
-    certainly ran, even if it removed the files that prove this. ``with_server``: this server
-    stopped the attempt during its own shutdown.
+    For LOST, kill the attempt's processes, and prevent another start. ``has_begun``: True if the
+    worker certainly ran, even if it removed the files that prove this. ``with_server``: True if
+    this server stopped the attempt during its own shutdown.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):

@@ -33,12 +33,12 @@ class ShimLink:
         self.launch: Launch | None = None
         #: Launches that the shim keeps, by attempt, in the order in which it begins them.
         self.preloaded: dict[str, Launch] = {}
-        #: True if the shim serves no further attempt, because a process remains.
+        #: True if the shim runs no further attempt, because a process of its attempt remains.
         self.is_leaving = False
-        #: True if the shim has returned launches because its running worker takes long.
+        #: True if the shim has returned launches because its present worker runs long.
         self.is_slow = False
-        #: The latest launch that was sent to the shim. The next message has only the differences
-        #: from it.
+        #: The latest launch that was sent to the shim. The next message contains only the
+        #: differences from this launch.
         self._sent: Mapping[str, Any] = {}
         self._sent_env: Mapping[str, str] = {}
         self.idle_since = 0.0
@@ -80,7 +80,7 @@ class ShimLink:
 
     @property
     def stops_with_server(self) -> bool:
-        """True if this server stopped the attempt during its own shutdown."""
+        """True if this server stopped the attempt during the server's own shutdown."""
         return self._asked_to_stop is not None and self._asked_to_stop[2] is ExitCause.SHUTDOWN
 
     def start(self, launch: Launch) -> None:
@@ -106,8 +106,8 @@ class ShimLink:
         self._is_waiting = False
 
     def _message(self, launch: Launch) -> dict[str, Any]:
-        # Send only the differences, because the workers of a job differ in few fields, and encoding
-        # all fields takes three times as long.
+        # Send only the differences: the workers of a job differ in few fields, and encoding all
+        # fields takes three times as long.
         fields = _fields(launch)
         message = _differences(fields, self._sent)
         message["env"] = _differences(launch.env, self._sent_env)
@@ -194,7 +194,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
 
 logger = logging.getLogger(__name__)
 
-#: Number of idle shims that are kept; others end after a while.
+#: Number of idle shims that are kept. Further idle shims end after some time.
 IDLE_SHIMS = 4
 IDLE_SECONDS = 3.0
 
@@ -221,14 +221,14 @@ class ShimPool:
         self._serials = itertools.count(1)
         self._next = first
         self._spawner: SpawnerProcess | None = None
-        #: The present spawner, and replaced spawners that have not yet reported the ends of all
+        #: The present spawner. Also replaced spawners, until they have reported the ends of all
         #: their shims.
         self._spawners: list[SpawnerProcess] = []
         self._links: dict[int, ShimLink] = {}
-        #: Idle shims. The most recently used shim is last, and is used next.
+        #: Idle shims. The most recently used shim is the last, and is used next.
         self._idle: list[ShimLink] = []
-        #: Shims that died during an attempt, until their leftover processes have ended; by serial
-        #: number.
+        #: Shims that died during an attempt, until their leftover processes have ended. Keys are
+        #: serial numbers.
         self._fallen: dict[int, ShimLink] = {}
 
     @property
@@ -365,7 +365,7 @@ class ShimPool:
         return lonely
 
     def _replace_spawner(self) -> None:
-        # Busy shims continue, and their former spawner still reports their ends.
+        # Busy shims continue. Their former spawner still reports their ends.
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})

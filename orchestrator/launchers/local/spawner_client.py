@@ -1,4 +1,7 @@
-"""The server's side of the spawner's process. At first, the process tries containment modes."""
+"""The server's side of the spawner's process.
+
+Before it forks shims, the process tries containment modes.
+"""
 
 import json
 import os
@@ -69,8 +72,8 @@ class _Forked:
 class SpawnerProcess:
     """A running spawner, with its parent process, the keeper.
 
-    Call ``fault`` any number of times, and then ``begin``. Methods raise OSError if the spawner
-    cannot be called.
+    First call ``fault`` any number of times, and then ``begin``. Methods raise OSError if the
+    spawner cannot be called.
     """
 
     def __init__(self, process: _Process, control: socket.socket) -> None:
@@ -129,7 +132,7 @@ class SpawnerProcess:
         self._control.setblocking(False)
 
     def fork_shim(self, serial: int) -> socket.socket:
-        """Request a new shim. Return its socket. Messages can be written to the socket at once."""
+        """Request a new shim. Return its socket, to which messages can be written at once."""
         own_end, shim_end = socket.socketpair()
         with shim_end:
             try:
@@ -163,8 +166,8 @@ class SpawnerProcess:
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
 
-        ``has_work``: one of its shims runs an attempt. Then do not wait, because a spawner exits
-        only after its last shim.
+        ``has_work``: True if a shim of this spawner runs an attempt. In this case, do not wait,
+        because a spawner exits only after its last shim.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):

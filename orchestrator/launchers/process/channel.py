@@ -11,8 +11,8 @@ from typing import Any
 Message = dict[str, Any]
 
 _LENGTH = struct.Struct(">I")
-#: Bytes per read. Small, because each read allocates this size, and most messages have some hundred
-#: bytes.
+#: Bytes per read. The number is small, because each read allocates this size, and most messages
+#: have some hundred bytes.
 _CHUNK = 8 * 1024
 _encode = json.JSONEncoder(check_circular=False).encode
 

@@ -12,7 +12,7 @@ _ARG_START, _ARG_END = 45, 46
 
 
 def send_signal(process: proc.Process, number: int) -> None:
-    """Signal exactly this process, and never another process that has the same PID now.
+    """Send a signal to this process, but never to a later process with the same PID.
 
     Does nothing if the process has exited or belongs to another user.
     """
@@ -48,17 +48,17 @@ def become_subreaper() -> None:
 def hide_memory(hidden: bool = True) -> None:
     """Hide this process's memory, descriptors, and environment from other processes of the user.
 
-    They cannot trace it either, and it writes no core dump. A forked child inherits this until its
-    exec. Root still has access. Does nothing without /proc.
+    Other processes cannot trace this process, and it writes no core dump. A forked child inherits
+    the setting until its exec. Root still has access. Does nothing without /proc.
     """
     if proc.has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def set_title(title: str) -> None:
-    """Replace this process's command line, which ``ps`` shows. Children that it forks inherit it.
+    """Replace this process's command line, which ``ps`` shows. Forked children inherit it.
 
-    A process that was forked without an exec has its parent's command line, so a ``pkill`` for the
+    Without a new title, a forked process has its parent's command line, so that a ``pkill`` for the
     parent would also end this process.
     """
     import ctypes
@@ -70,7 +70,7 @@ def set_title(title: str) -> None:
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request a signal to this process when its parent, which must have one thread, exits."""
+    """Request a signal to this process at its parent's exit. The parent must have one thread."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 

@@ -11,8 +11,8 @@ from orchestrator.launchers.process.worker_process import Enter
 from orchestrator.security import proc
 
 _WATCH_SECONDS = 0.1
-#: A check is followed by a pause of this many times its processor time, so that checks take at most
-#: a tenth of a processor.
+#: A check is followed by a pause of this many times the check's processor time, so that checks use
+#: at most a tenth of a processor.
 _PAUSE_FACTOR = 10
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 #: The exit code of a shell is this number plus the signal that ended the shell's command.
@@ -20,7 +20,7 @@ _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
 #: Prefixes of the targets of ``proc.open_files`` that are files in memory.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
-#: Mode bit of such a link if the file is open for writing.
+#: Mode bit of a link to an open file if the file is open for writing.
 _WRITES = 0o200
 _BLOCK, _KIB = 512, 1024
 
@@ -101,8 +101,8 @@ class Memory:
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
-        # Compare the resident sizes first. They are an upper bound, and the kernel must read all
-        # pages to compute the exact shares.
+        # First compare the resident sizes, which are an upper bound. To compute the exact shares,
+        # the kernel must read all pages.
         if held + sum(map(proc.resident_bytes, pids)) <= limit:
             return False
         return held + sum(_share(pid, files) for pid in pids) > limit

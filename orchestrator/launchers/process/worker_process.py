@@ -96,7 +96,10 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a command's program without its shell. Return the PID; 0 if bash must run it."""
+    """Start a command's program without its shell.
+
+    Return the program's PID; 0 if bash must run it.
+    """
     try:
         program = _find(words[0], path)
         environment = bash_environment(env, program)

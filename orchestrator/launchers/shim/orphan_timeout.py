@@ -40,7 +40,8 @@ class OrphanTimeout:
         except OSError:
             return False
         try:
-            # The lock is released at once. A server that cannot acquire it at this moment retries.
+            # The lock is released at once. If a server cannot acquire it at this moment, the server
+            # retries.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return True

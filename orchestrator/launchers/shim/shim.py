@@ -59,7 +59,7 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    # the byte on the descriptor of ``wake_on_signals`` is enough
+    # The byte on the descriptor of ``wake_on_signals`` is enough.
     ...
 
 
@@ -75,7 +75,7 @@ class _Shim:
         #: Descriptors of the attempt that are registered in ``_poll``: its output, and
         #: the notices of its containment.
         self._watched: tuple[int | None, int | None] = (None, None)
-        #: The latest launch. The next message has only the differences from it.
+        #: The latest launch. The next message contains only the differences from this launch.
         self._launched: Message = {"env": {}}
         #: Preloaded launches, in the order in which they begin.
         self._preloaded: deque[Message] = deque()
@@ -83,7 +83,8 @@ class _Shim:
         self._began_at = self._kept_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
         self._orphan_timeout: OrphanTimeout | None = None
-        #: The lease that the launch names; None if it names none, or the lease has ended.
+        #: The lease that the launch names; None if the launch names none, or if the lease has
+        #: ended.
         self._lease_watch: LeaseWatch | None = None
         #: The worker's PID; 0 once its start is reported. The next field is the time of the report.
         self._unreported = 0
@@ -222,7 +223,10 @@ class _Shim:
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``; "" means all. Return the attempts' ids."""
+        """Remove the preloaded launch of ``attempt``, or all if it is "".
+
+        Return the attempts' ids.
+        """
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:
             self._preloaded.remove(each)
@@ -252,7 +256,7 @@ class _Shim:
                 more["returned"] = self._take_preloaded()
             elif self._preloaded and attempt.has_server:
                 more["next"] = self._begin_preloaded(self._preloaded.popleft())
-            # This cannot block, because there are few small messages between two launches.
+            # This cannot block, because only a few small messages are sent between two launches.
             report = head + (b", %s" % encoded(more)[1:] if more else b"}")
             self._channel.queue_encoded(report)
             self._channel.flush()

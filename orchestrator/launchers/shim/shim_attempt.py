@@ -72,7 +72,7 @@ class Strays:
         return list(self._found.values())
 
 
-#: Seconds of silence after which held-back output is written although it may be the beginning of a
+#: Seconds of silence after which held-back output is written, although it may be the beginning of a
 #: short secret.
 _SILENCE_SECONDS = 0.05
 #: Seconds between SIGTERM and SIGKILL after the end of the attempt's lease.
@@ -133,7 +133,7 @@ class ShimAttempt:
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
         self.record["containment"] = containment.mode
-        # an earlier release of the server sends no secret
+        # An earlier release of the server sends no secret.
         if secret := launch.get("record_secret"):
             self.record["secret"] = secret
         #: The exit record as published.

@@ -10,7 +10,7 @@ import stat
 from orchestrator.security.control_sequences import Cleaner
 from orchestrator.security.secrets.masking import Masker
 
-#: Maximum bytes that are stored of the end of an output that is too long.
+#: Maximum bytes that are stored from the end of an output that is too long.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 #: Directory next to the logs. Its files have the workers' output with all control sequences.
@@ -34,7 +34,8 @@ class WorkerLog:
         descriptor, self._begins_at = _open_regular(path)
         self._file = _BoundedFile(descriptor, limit_bytes)
         self._cleaner = Cleaner()
-        # The masker comes after the cleaner, because control sequences may interrupt a secret.
+        # The masker works on the cleaner's output, because control sequences may interrupt a
+        # secret.
         self._masker = masker
         self._raw: _RawFile | None = None
         #: True if nothing was written since the latest call of ``silence``.
@@ -128,9 +129,9 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """A log file with a size limit, which omits the middle of a longer output.
+    """A log file with a size limit. If an output is longer, its middle is omitted.
 
-    The end of the output is in memory until ``end`` writes it.
+    The end of the output is stored in memory until ``end`` writes it.
     """
 
     def __init__(self, descriptor: int, limit_bytes: int) -> None:

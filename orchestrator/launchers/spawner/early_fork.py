@@ -16,7 +16,8 @@ from orchestrator.launchers.spawner import spawner
 #: The command line of the spawner, its keeper, and their shims.
 TITLE = "orchestrator: spawner"
 
-#: The forked process: its PID and its control socket. Empty: none, or another module has taken it.
+#: The forked process: its PID and its control socket. Empty: there is none, or ``take`` has
+#: returned it.
 _forked: list[tuple[int, socket.socket]] = []
 
 
@@ -36,7 +37,7 @@ def fork() -> None:
             if pid == 0:
                 _run(other_end.detach())
     except OSError:
-        return  # the server starts the process later, and reports the error
+        return  # In this case, the server starts the process later, and reports the error.
     _forked.append((pid, control))
 
 
@@ -73,7 +74,7 @@ def _leave_server(control: int) -> None:
     # high.
     for descriptor in map(int, os.listdir("/proc/self/fd")):
         if descriptor > 2 and descriptor != control:
-            with suppress(OSError):  # the descriptor of the list itself is closed already
+            with suppress(OSError):  # The descriptor of the list itself is closed already.
                 os.close(descriptor)
     for name in os.environ.keys() - set(KEPT_VARIABLES):
         del os.environ[name]

@@ -28,7 +28,7 @@ _KILL_MILLISECONDS = 5.0
 #: belongs to another user.
 _UNKILLABLE_SECONDS = 10.0
 
-#: Number of times that a stopped shim is continued. At the next stop it is killed instead.
+#: Number of times that a stopped shim is continued. At the next stop, it is killed.
 _MOST_STOPS = 10
 
 #: Number of rows in the table of shims. Rows that were never used take no memory.
@@ -41,7 +41,7 @@ Request = tuple[int, list[int]]
 class ShimTable:
     """The table of living shims, in memory that the keeper, the spawner, and the shims share.
 
-    The table outlives the spawner. The keeper then reads in the table which of the
+    The table outlives the spawner. If the spawner dies, the table shows the keeper which of the
     inherited processes are shims, and which ends of shims were not reported yet.
 
     Each shim has a row. The row has the shim's serial number (at least 1) until the shim's end is
@@ -102,8 +102,9 @@ class Reaper:
         self._signals = shim.wake_on_signals((signal.SIGCHLD,))
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
-        #: True if killed processes are reported as leftover processes. With PID namespaces they are
-        #: not: the only possible orphan is a namespace's init, which is no process of the worker.
+        #: True if killed processes are reported as leftover processes. False with PID namespaces:
+        #: the only possible orphan is then a namespace's init process, which does not belong to the
+        #: worker.
         self._may_list = plan["mode"] not in ("pidns", "sandbox")
         self._containment = Subreaper(adopts=plan["mode"] != "basic")
         #: Serial numbers of the living shims, by PID.
@@ -155,7 +156,7 @@ class Reaper:
         return None if self._killing_since is None else _KILL_MILLISECONDS
 
     def _serve(self, ready: Collection[int]) -> None:
-        # only the spawner serves requests for shims
+        # Only the spawner serves requests for shims.
         ...
 
     def _retire(self) -> None:
@@ -222,7 +223,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Stop waiting for processes that still exist a long time after they were killed."""
+        """Stop waiting for processes that still exist long after they were killed."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:

@@ -27,10 +27,10 @@ from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 from orchestrator.launchers.spawner.server_watch import ServerWatch
 
-#: Most bytes of the server's request.
+#: Maximum bytes of the server's request.
 _MOST_BYTES = 1 << 20
-#: Seconds to wait before a keeper that cannot fork exits, so that the server does not restart it in
-#: a tight loop.
+#: If a keeper cannot fork, it exits after this many seconds, so that the server does not restart it
+#: in a tight loop.
 _NO_FORK_SECONDS = 1.0
 
 
@@ -93,7 +93,10 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent``: the PID of the keeper. After the keeper's exit, the spawner stops forking."""
+        """``parent``: the PID of the keeper.
+
+        When the keeper has exited, the spawner forks no more shims.
+        """
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
@@ -154,8 +157,8 @@ class Spawner(Reaper):
         status = 1
         try:
             self._roster.enter(serial)
-            # Serve only while the spawner lives. If it has died, its keeper may have read the table
-            # before this entry, and would not know this shim.
+            # Serve only while the spawner lives. If it has died, the keeper may have read the table
+            # before this entry was added, and would not know the new shim.
             if os.getppid() == self._pid:
                 self._control.close()
                 os.close(self._signals)

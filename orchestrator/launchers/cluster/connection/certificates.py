@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 AUTHORITY, SERVER = "ca", "server"
 _AUTHORITY_DAYS = 7300
-#: A certificate is valid from this many days before now, because the clocks of machines differ.
+#: A certificate is valid from this many days before its creation, because the clocks of machines
+#: differ.
 _DAYS_BEFORE = 1
 
 
@@ -129,7 +130,7 @@ def _issue(
         )  # fmt: skip
         builder = builder.add_extension(usage, critical=True)
     else:
-        # Allow one purpose only, so that no node can present its certificate as the server's.
+        # Allow one purpose only, so that a node cannot use its certificate as the server's.
         oids = x509.oid.ExtendedKeyUsageOID
         purpose = oids.SERVER_AUTH if for_server else oids.CLIENT_AUTH
         builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)

@@ -12,7 +12,7 @@ from orchestrator.core.ports import launcher
 def code_fingerprint() -> str:
     """Return the fingerprint of the code that launches workers, as this process has loaded it.
 
-    Call it when the process starts, because an update may replace the files later.
+    Call this when the process starts, because an update may replace the files later.
     """
     root = Path(str(launchers.__file__)).parent
     digest = hashlib.sha256()

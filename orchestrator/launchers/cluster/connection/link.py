@@ -69,8 +69,8 @@ def unpacked(text: str) -> bytes:
 class Link(asyncio.BufferedProtocol):
     """One end of a connection between server and node. Only its event loop's thread may call.
 
-    asyncio's streams are not used, because they wake a task for each part of a message. All
-    messages that are posted in one step of the loop are sent together.
+    asyncio's streams are not used, because they wake a task for each part of a message. Messages
+    that are posted in one step of the loop are sent together.
     """
 
     def __init__(self, connected: "Callable[[Link], None] | None" = None) -> None:
@@ -87,7 +87,7 @@ class Link(asyncio.BufferedProtocol):
         self._writable.set()
         #: Why no more messages arrive; None: the connection works.
         self._error: OSError | None = None
-        #: Loop time at which data arrived for the last time.
+        #: Loop time at which the latest data arrived.
         self.heard_at = self._loop.time()
 
     # Methods that the event loop calls

@@ -7,23 +7,23 @@ from orchestrator.core.lazy_dataclass import dataclass
 class NodeLeaseTerms:
     """Times of a node's lease, in seconds.
 
-    The server's answer to a heartbeat extends the lease. The node counts the extension from the
-    time when it sent the heartbeat. Therefore the lease never ends later than the server assumes,
-    even if the answer was late (Gray and Cheriton, "Leases", 1989).
+    The server's answer to a heartbeat extends the lease. The extension counts from the time at
+    which the node sent the heartbeat. Therefore the lease never ends later than the server assumes,
+    even if the answer is late (Gray and Cheriton, "Leases", 1989).
     """
 
-    #: Interval between two beats of a node that has workers.
+    #: Interval between two heartbeats of a node that has workers.
     beat: float = 0.5
-    #: Time without an expected message after which the connection is closed. Then no worker starts
-    #: on the node until it has connected again.
+    #: Time without an expected message after which the connection is closed. After that, no worker
+    #: starts on the node until it has connected again.
     notice: float = 2.0
     #: Time for which a node's workers may run without an answer from the server.
     lease: float = 8.0
-    #: Maximum time from the end of a lease until the last worker is dead: next check, grace time,
-    #: kill, and clock drift.
+    #: Maximum time from the end of a lease until the last worker has ended: it includes the next
+    #: check, the grace time, the kill, and clock drift.
     slack: float = 2.5
-    #: Maximum time for which refused connections extend the lease, from the first refusal on; 0:
-    #: no limit.
+    #: Maximum time for which refused connections extend the lease, counted from the first refusal;
+    #: 0: no limit.
     absence: float = 0.0
     #: True if a refused connection shows that no server is running.
     refusal_is_absence: bool = True

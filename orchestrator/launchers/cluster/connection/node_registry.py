@@ -24,16 +24,17 @@ class NodeEntry:
     name: str
     #: Serial number of the node's certificate; other certificates of this name are rejected.
     serial: str
-    #: Number of workers that may run there at the same time; None: the node decides.
+    #: Number of workers that may run on the node at the same time; None: the node decides.
     slots: int | None = None
     #: True if no new workers start on the node.
     is_drained: bool = False
-    #: True if no new workers start on the node because its Dask worker has ended, or is to end.
+    #: True if no new workers start on the node because its Dask worker has ended or will end.
     is_released: bool = False
-    #: Random id of the state directory that used the certificate first; empty: not used yet.
+    #: Random id of the state directory that first used the certificate; empty: the certificate is
+    #: unused.
     instance: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-    #: Agents that can work on the node, in its latest report.
+    #: Agents that can work on the node, according to its latest report.
     agents: tuple[str, ...] = ()
     #: The server's addresses that the node has stored; empty: unknown.
     addresses: tuple[str, ...] = ()
@@ -128,7 +129,10 @@ class NodeRegistry:
             del content["nodes"][name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
-        """Return why a node must not connect; "" if it may. Record the first connection."""
+        """Return why a node must not connect; "" if it may connect.
+
+        Record the node's first connection.
+        """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:
             return (

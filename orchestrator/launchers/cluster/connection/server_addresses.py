@@ -11,9 +11,10 @@ from orchestrator.core.errors import ConfigError
 class ServerAddresses:
     """The addresses at which a node tries to reach its server.
 
-    At first, these are the addresses of the join file. On each connection, the server sends a list.
-    If the list contains the address of this connection, the list replaces the node's addresses.
-    Otherwise the address may be that of a relay or tunnel, and the node's addresses stay.
+    At first, these are the addresses in the join file. On each connection, the server sends a list
+    of its addresses. If the list contains the address of this connection, the list replaces the
+    node's addresses. Otherwise, the connection may use a relay or tunnel, and the node's addresses
+    stay unchanged.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
@@ -40,8 +41,8 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        The value is also True if the server has listed only one address. This node may then use
-        another address for the same server, such as the address of a tunnel.
+        Also True if the server has listed only one address. In this case, the node may use another
+        address for the same server, such as the address of a tunnel.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
@@ -61,7 +62,7 @@ class ServerAddresses:
                 new.replace(self._path)
                 self._is_stored = True
             except OSError:
-                # The node's next process dials the former addresses.
+                # The disk is full: the node's next process uses the former addresses.
                 self._is_stored = False
         return self._is_stored
 

@@ -10,10 +10,9 @@ Target = Callable[[], tuple[str, int]]
 
 
 class Tunnel:
-    """One end of the API connections that a link carries.
+    """One end of the API connections that a link transports.
 
-    On the server, ``target`` returns the API's address, to which the server connects for each
-    worker's connection.
+    On the server, the other end of each connection is the API, whose address ``target`` returns.
     """
 
     def __init__(self, link: Link, target: Target | None = None) -> None:

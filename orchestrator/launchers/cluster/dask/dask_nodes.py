@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 _DAYS = 730.0
 _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
-#: Seconds before the next connection: doubled after each failure, up to the second value.
+#: Seconds until the next connection. They double after each failure, up to the second value.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.5, 30.0
 _CLOSE_SECONDS = 10.0
-#: Seconds without a connection after which a node is started again, if its Dask worker lives.
+#: Seconds after which a disconnected node is started again, if its Dask worker still runs.
 _EXITED_SECONDS = 3.0
 
 
@@ -192,8 +192,8 @@ class DaskNodes:
                 await self._start(client, address, name, int(found[address]["nthreads"]))
                 started[address] = name
                 self._starts[address] = self._loop.time() + _EXITED_SECONDS, _EXITED_SECONDS
-            # Count only workers as lost that this connection has shown. A restarted scheduler knows
-            # no workers at first, although their nodes work.
+            # Count a worker as lost only if this connection has shown it. A restarted scheduler
+            # knows no workers at first, although their nodes work.
             for address in started.keys() - found.keys():
                 lost.add(started.pop(address))
                 self._starts.pop(address, None)
@@ -225,8 +225,8 @@ class DaskNodes:
 
     async def _start(self, client: Any, address: str, name: str, slots: int) -> None:
         path = self._join_file(name)
-        # Send only a function of the standard library, because Dask's worker may lack this product.
-        # If the node already runs, the new process exits: the node holds a lock.
+        # Send only a function of the standard library, because the Dask worker may lack this
+        # product. If the node already runs, it holds a lock, and the new process exits.
         node = [self._program, "node", "join", str(path), "--slots", str(slots)]
         argv = ["setsid", "--fork", *node]
         answers: Mapping[str, int] = await client.run(
@@ -259,8 +259,8 @@ class DaskNodes:
     def _give_up(self, gone: set[str]) -> None:
         """Release the nodes ``gone``, whose Dask workers are lost: no more attempts start on them.
 
-        Running attempts continue. Once a node has no attempts, the next call removes the node, also
-        from ``gone``.
+        Running attempts continue. When a node has no attempts left, the next call removes the node,
+        also from ``gone``.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

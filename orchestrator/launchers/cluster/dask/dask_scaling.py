@@ -26,12 +26,13 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two figures for the scheduler, and seconds for which figures are valid.
 _FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
-#: Seconds for which fewer workers must suffice before nodes are released.
+#: Seconds for which fewer workers must be sufficient before nodes are released.
 _SURPLUS_SECONDS = 3.0
 #: Seconds without a worker after which the machine of a released node may be closed. A worker that
 #: was placed before the release starts within this time.
 _IDLE_SECONDS = 2.0
-#: Seconds without a question about the number of workers after which nothing scales the cluster.
+#: If the scheduler is not asked for the number of workers for this many seconds, no program scales
+#: the cluster.
 _SILENT_SECONDS = 30.0
 #: States of nodes that get no workers.
 _BLOCKED = ("rejected", "unreachable")
@@ -57,8 +58,8 @@ class SchedulerScaling(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        # The original method, for Dask's own tasks. Take it from the class, because an earlier
-        # connection may have replaced the scheduler's method.
+        # The original method, for Dask's own tasks. Use the method of the class, because an earlier
+        # connection may have replaced the method of the scheduler.
         self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
         scheduler.adaptive_target = self.adaptive_target
         scheduler.handlers["adaptive_target"] = self.adaptive_target
@@ -115,8 +116,8 @@ class DaskScaling:
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
-        #: The latest machine of Dask, as an example of the machines that Dask would add. At first,
-        #: a machine with all agents.
+        #: The latest machine of Dask, as an example of the machines that Dask would add. Before the
+        #: first machine: a machine with all agents.
         self._like = Machine(name="dask", slots=1)
         #: Average slots of the latest Dask workers; None: there was no worker yet.
         self._slots: float | None = None
@@ -126,7 +127,8 @@ class DaskScaling:
         #: Time since which each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
-        #: Time since which workers are missing and no program asks the scheduler; None otherwise.
+        #: Time since which workers are missing and no program asks the scheduler; None if this is
+        #: not the case.
         self._short_since: float | None = None
         self._is_warned = False
 
@@ -176,7 +178,8 @@ class DaskScaling:
             self._slots = max(1.0, sum(threads) / len(threads))
         waiting = await self._long_waiting(self._slots or 1.0)
         running = sum(each.running for each in found.values())
-        # If there was no worker yet, request one worker. It shows how many slots each worker has.
+        # If there has been no worker yet, request one worker, which shows the number of slots per
+        # worker.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
         # Dask counts the workers of nodes that get no workers, too.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
@@ -208,7 +211,7 @@ class DaskScaling:
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
         former = self._waiting
-        with suppress(OrchestratorError):  # The server starts or stops.
+        with suppress(OrchestratorError):  # The server is starting or stopping.
             self._waiting = await loop.run_in_executor(None, self._demand, self._like, most)
         return min(former, self._waiting)
 

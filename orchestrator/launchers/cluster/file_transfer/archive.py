@@ -1,8 +1,8 @@
 """The archive in which server and node send the directories of an attempt to each other.
 
-A record is the length of its header (four bytes), the header as a JSON object, and the content of a
-file. The last record has the kind ``end``. The other machine is not trusted: if any path or link
-leaves its directory, the whole archive is rejected.
+A record consists of the length of its header (four bytes), the header (a JSON object), and the
+content of a file. The last record has the kind ``end``. The other machine is not trusted: if any
+path or link leaves its directory, the whole archive is rejected.
 """
 
 import errno
@@ -20,7 +20,7 @@ from orchestrator.core.errors import LaunchError, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.tree_removal import remove
 
-#: Maximum size of an archive, in bytes, and of the number of its records.
+#: Maximum size of an archive in bytes, and maximum number of its records.
 MOST_BYTES = 4 * 1024**3
 MOST_RECORDS = 200_000
 _MOST_HEADER = 64 * 1024
@@ -90,7 +90,10 @@ def open_private(path: str, flags: int) -> int:
 def _entries(
     root: str, prefix: str, leave_out: frozenset[str]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield each entry below a directory with its relative path, parents first."""
+    """Yield each entry below a directory with its relative path.
+
+    Parents come before their entries.
+    """
     try:
         with os.scandir(f"{root}/{prefix}") as found:
             entries = sorted(found, key=lambda each: each.name)
@@ -253,8 +256,8 @@ def _is_plain(name: object) -> bool:
 def _stays_inside(name: str, target: str) -> bool:
     """True if a link at the relative path ``name`` points into its own root directory.
 
-    ``..`` is allowed only at the beginning of the target: after the name of another link, it would
-    lead to an unknown directory.
+    ``..`` is allowed only at the beginning of the target, because ``..`` after the name of another
+    link would lead to an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False
@@ -264,7 +267,8 @@ def _stays_inside(name: str, target: str) -> bool:
 
 
 def _make_link(root: str, name: str, target: str) -> None:
-    # Below another link, the text of the target would be relative to another directory.
+    # If the link is below another link, the text of its target would be relative to another
+    # directory.
     parts = name.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):
@@ -278,9 +282,9 @@ def _make_link(root: str, name: str, target: str) -> None:
 def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
     """Move the content of ``staged`` into the directory ``target`` on the same file system.
 
-    The paths ``keep`` stay unchanged. ``is_whole``: also remove what ``staged`` does not have.
-    Files are replaced atomically, and only if their content differs, so that their times stay.
-    Idempotent. Raise OSError.
+    The paths ``keep`` stay unchanged. ``is_whole``: True to remove everything from ``target`` that
+    ``staged`` lacks. Files are replaced atomically, and only if their content differs, so that
+    their times stay unchanged. Idempotent. Raise OSError.
     """
     _make_directory(target)
     kept = frozenset(keep)
@@ -338,9 +342,9 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
-    """Return ``error``, or a disk-full error if git failed while the disk of ``path`` is full.
+    """Return ``error``, or a disk-full error if git failed and the disk of ``path`` is full.
 
-    Git's own error does not say that the disk is full.
+    This is needed because git's own error does not state that the disk is full.
     """
     if isinstance(error, RepositoryError):
         with suppress(OSError):

@@ -31,11 +31,11 @@ from orchestrator.security.files import search_boundary
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Names of the archives: of the server's files, and of the files that come back.
+#: Names of the archives: one has the server's files, the other the files that the node returns.
 RECEIVED, RETURNED = "received", "returned"
-#: First part of the names of directories that are to be removed.
+#: Prefix of the names of directories that are to be removed.
 _TRASH = "trash-"
-#: Maximum number of times that the files of a running worker are read.
+#: Maximum number of attempts to read the files of a running worker.
 _MOST_TRIES = 3
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
@@ -83,7 +83,7 @@ class NodeFiles:
         #: The server's workspace, project, folder, and Python, by these names.
         self._places: Mapping[str, Sequence[str]] = {}
         self._python = ""
-        #: The attempt that uses the directory of its worker.
+        #: For each worker's directory: the attempt that uses it.
         self._users: dict[str, str] = {}
         #: The first error of an arriving archive, by directory.
         self._errors: dict[str, OSError] = {}
@@ -277,7 +277,7 @@ class NodeFiles:
                     remove(place)
 
     def _discard(self, place: Path) -> None:
-        # the worker's next attempt can now create a directory of the same name
+        # From here on, the worker's next attempt can create a directory with the same name.
         with suppress(OSError):
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 

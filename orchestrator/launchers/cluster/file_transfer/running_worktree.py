@@ -30,7 +30,7 @@ from orchestrator.launchers.cluster.file_transfer.archive import (
 )
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 
-#: Maximum number of characters of a node's reason.
+#: Maximum number of characters of a reason that a node sends.
 _MOST_REASON = 500
 
 
@@ -48,7 +48,10 @@ class RunningWorktree:
         self._error: OSError | None = None
 
     def take(self, message: Message) -> None:
-        """Handle an answer of the node, or one piece of it. Ignore answers to former requests."""
+        """Handle an answer of the node, or a piece of an answer.
+
+        Ignore answers to former requests.
+        """
         answer = self._answer
         if answer is None or answer.done() or message["n"] != self._number:
             return

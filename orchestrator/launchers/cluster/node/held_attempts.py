@@ -19,9 +19,10 @@ from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}
-#: The same for attempts whose files come back. Their archive is complete when it has its name.
+#: The same for attempts whose files the node returns. An archive has this name only when it is
+#: complete.
 _NAMES = {**FILES, "files": RETURNED}
-#: Maximum number of empty directories that are kept for later attempts.
+#: Maximum number of empty directories that are stored for later attempts.
 _MOST_SPARES = 64
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -32,7 +33,7 @@ class HeldAttempt:
     def __init__(self, attempt_id: str, directory: str) -> None:
         self.id, self.directory = attempt_id, directory
         self.exit_path, self.log = f"{directory}/exit.json", f"{directory}/{FILES['log']}"
-        #: The archive of the attempt's files that come back.
+        #: The archive of the attempt's files that the node returns to the server.
         self.archive = f"{directory}/{RETURNED}"
         self.digest = ""
         #: Size of the server's files when the attempt started.
@@ -45,13 +46,14 @@ class HeldAttempt:
         self.watch = -1
         #: Directory for temporary files that this node created for the attempt; empty: none.
         self.scratch = ""
-        #: The attempt's files if this node has its own file system; they come back before its end.
+        #: The attempt's files, if this node has its own file system. They are returned before the
+        #: attempt's end is reported.
         self.files: AttemptFiles | None = None
-        #: True until the attempt has its files. The next field is the exit of an attempt that was
-        #: stopped in this time.
+        #: True until the attempt has its files. The next field is the attempt's exit if it was
+        #: stopped before that.
         self.is_preparing = False
         self.stopped: Exit | None = None
-        #: The description of the files that come back; None: none do.
+        #: The description of the files that the node returns; None: it returns no files.
         self.returned: Message | None = None
         #: Held while the attempt's files are created, copied, changed, or packed.
         self.turn = asyncio.Lock()
@@ -61,7 +63,7 @@ class HeldAttempt:
         self.result_error: OSError | None = None
 
     def save(self) -> None:
-        """Store what the next process of this node needs. Raise OSError."""
+        """Store the data that the next process of this node needs. Raise OSError."""
         kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
         kept["files"] = None if self.files is None else asdict(self.files)
         content = json.dumps(kept).encode("ascii")
@@ -118,8 +120,9 @@ class HeldAttempts(dict[str, HeldAttempt]):
         self._directory = directory
         self._by_watch: dict[int, HeldAttempt] = {}
         self._growth = FileGrowthWatch(FILES["log"])
-        #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
-        #: directory takes longer than everything else that a node does for a short worker.
+        #: Empty directories below ``spare``, and their watches. They are reused: creating,
+        #: watching, and removing a directory takes longer than everything else that a node does for
+        #: a short worker.
         self._spares: list[tuple[str, int]] = []
         (directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(directory / "spare", ignore_errors=True)

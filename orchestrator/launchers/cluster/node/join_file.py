@@ -1,4 +1,4 @@
-"""The file with which a machine joins a cluster: server addresses and certificates of one node."""
+"""The file with which a machine joins a cluster: server addresses, and certificates of one node."""
 
 import json
 import os
@@ -35,7 +35,7 @@ class JoinFile:
         """Write the file, readable only for this user. Raise OSError."""
         fields = asdict(self)
         if len(self.addresses) <= 1:
-            # Earlier releases read files without this field only.
+            # Earlier releases can read the file only if this field is missing.
             del fields["addresses"]
         replace_file(path, (json.dumps(fields, indent=1) + "\n").encode())
 

@@ -75,15 +75,15 @@ logger = logging.getLogger(__name__)
 _HOLD_SECONDS = 110.0
 _DIAL_SECONDS = 2.0
 _WELCOME_SECONDS = 10.0
-#: Seconds before the next attempt to connect: normally, after the first rejection, and at most.
-#: Each further rejection doubles the pause.
+#: Seconds before the next attempt to connect: the normal pause, the pause after the first
+#: rejection, and the longest pause. Each further rejection doubles the pause.
 _PAUSE_SECONDS, _REJECTED_SECONDS, _LONGEST_SECONDS = 0.25, 5.0, 60.0
 #: Seconds between two searches for agents.
 _AGENTS_SECONDS = 5.0
 #: Maximum seconds for which a stopping node waits until the server has its workers' ends.
 _LEAVE_SECONDS = 15.0
-#: Maximum seconds for which an ended worker's files wait for space on a full disk, and the seconds
-#: between two attempts.
+#: For an ended worker's files on a full disk: the maximum seconds to wait for space, and the
+#: seconds between two attempts.
 _FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
 #: OpenSSL's names of the errors by which a peer rejects this machine's certificate. After the
 #: handshake, every other TLS error means that the connection is broken.
@@ -100,7 +100,7 @@ _REJECTIONS = frozenset(
         "TLSV1_ALERT_UNKNOWN_CA",
     }
 )
-#: Ends without a result.
+#: Ends for which an attempt has no result.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
@@ -177,7 +177,7 @@ class NodeDaemon:
         self._leave_until = 0.0
         self._printed = ""
         self._api_port = 0
-        #: Values of the server's environment that this machine's own values replace.
+        #: Variables of the server's environment that are replaced by this machine's own values.
         self._foreign: Mapping[str, str] = {}
         #: Descriptions of the agents that the server knows.
         self._described: Sequence[Mapping[str, Any]] = ()
@@ -211,7 +211,10 @@ class NodeDaemon:
         return 0
 
     async def _rest(self, seconds: float) -> None:
-        """Sleep; after a call of ``leave``, at most until ``_REJECTED_SECONDS`` have passed."""
+        """Sleep for the given seconds.
+
+        After a call of ``leave``, sleep at most ``_REJECTED_SECONDS``.
+        """
         ends = self._loop.time() + seconds
         while not self._is_done and (remaining := ends - self._loop.time()) > 0:
             await asyncio.sleep(min(remaining, _REJECTED_SECONDS))
@@ -240,7 +243,8 @@ class NodeDaemon:
     def leave(self) -> None:
         """Stop all workers. Idempotent.
 
-        Then ``run`` returns when the server has the ends of all workers, or after a timeout.
+        After that, ``run`` returns when the server has received the ends of all workers, or after a
+        timeout.
         """
         if self._is_leaving:
             return
@@ -476,7 +480,8 @@ class NodeDaemon:
         for attempt_id, sizes in expected.items():
             held = self._held.get(attempt_id)
             if held is None:
-                # The attempt never started here: its start was lost with the former connection.
+                # The attempt never started on this node: its start was lost with the former
+                # connection.
                 lost = Exit(
                     ended_by=EndedBy.LOST,
                     cause=ExitCause.LEASE_ENDED,
@@ -652,11 +657,11 @@ class NodeDaemon:
         self._post({"is": "started", "attempt": attempt_id, "pid": pid})
 
     def begun(self, attempt_id: str, at: float) -> None:
-        # nothing is preloaded on a node
+        # Nothing is preloaded on a node.
         ...
 
     def returned(self, attempt_id: str) -> None:
-        # nothing is preloaded on a node
+        # Nothing is preloaded on a node.
         ...
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
@@ -748,7 +753,7 @@ class NodeDaemon:
         self._launcher.start(Launch(**fields))
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return a worker's environment, with this machine's values in place of the server's."""
+        """Return a worker's environment, with this machine's values instead of the server's."""
         env = dict(given)
         for name, foreign in self._foreign.items():
             if name == "PATH":
@@ -842,7 +847,7 @@ class NodeDaemon:
         if held is None or held.is_reported or held.is_unwanted:
             self._grown.pop(attempt_id, None)
             return
-        # Read this before the files: if the attempt has ended by now, its files are complete.
+        # Read this before the files. If the attempt has ended by now, its files are complete.
         ended = held.exit
         for file in held.sent:
             data = held.next_piece(file)

@@ -1,4 +1,4 @@
-"""The lease of this node: when it is extended, and its terms, stored for the next process."""
+"""The lease of this node. The lease's terms are stored for the next process of the node."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
 
 
 class NodeLease:
-    """The lease file, as the node's process extends it. Times are boot times."""
+    """Extends the lease file of this node. Times are boot times."""
 
     def __init__(self, directory: Path) -> None:
         """Raise OSError."""
@@ -22,7 +22,7 @@ class NodeLease:
         self._file = LeaseFile(self.path)
         self._terms = self._stored_terms()
         self._absent_since: float | None = None
-        #: Time at which each unanswered beat was sent, by the beat's number.
+        #: Time at which each unanswered heartbeat was sent, by the number of the heartbeat.
         self._beats: dict[int, float] = {}
 
     @property
@@ -53,11 +53,14 @@ class NodeLease:
         self._beats.clear()
 
     def beat(self, number: int) -> None:
-        """Note the time of a heartbeat. Call this before the beat is sent."""
+        """Record the time of a heartbeat. Call this before the heartbeat is sent."""
         self._beats[number] = boot_time()
 
     def answered(self, number: int) -> None:
-        """Extend the lease from the time at which the answered beat was sent."""
+        """Extend the lease.
+
+        The extension counts from the time at which the answered heartbeat was sent.
+        """
         sent = self._beats.pop(number, None)
         if sent is not None:
             self._file.extend(sent + self.terms.lease)
@@ -66,9 +69,9 @@ class NodeLease:
     def server_is_absent(self, dialled: float) -> None:
         """Extend the lease after all addresses refused the connection, so that workers continue.
 
-        This is safe because no server is running: no other machine starts this node's attempts, and
-        a new server waits for the end of the lease. ``dialled``: time just before the connection
-        attempts.
+        This is safe because a refused connection shows that no server runs. No other machine starts
+        this node's attempts, and a new server waits for the end of the lease. ``dialled``: time
+        just before the connection attempts.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence:

@@ -1,7 +1,9 @@
-"""The processes of a node: one process serves, and its parent restarts it after it ends.
+"""The processes of a node: one process serves.
 
-If the serving process is killed, workers keep running under their shims. If the parent is killed,
-too, nothing extends the node's lease, and the shims stop the workers.
+Its parent process starts it again when it has ended.
+
+If the serving process is killed, workers keep running under their shims. If the parent process is
+killed, too, no process extends the node's lease, and the shims stop the workers.
 """
 
 import asyncio

@@ -44,7 +44,10 @@ class _Target:
 
 
 class WorktreeRequests:
-    """A node that shares the server's files has no ``files``."""
+    """Answers requests for worktrees.
+
+    On a node that shares the server's files, ``files`` is None.
+    """
 
     def __init__(self, directory: str, held: HeldAttempts, files: NodeFiles | None) -> None:
         self._directory, self._held, self._files = directory, held, files
