@@ -67,7 +67,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
-        """Prepare for a node with its own file system, which will send back the attempt's files."""
+        """Prepare for a node with its own file system, which will return the attempt's files."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree

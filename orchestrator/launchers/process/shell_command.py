@@ -20,7 +20,7 @@ _BUILTINS = (
 )
 _KEYWORDS = "if then else elif fi case esac for select while until do done in function time coproc"
 _OF_BASH = frozenset(f"{_BUILTINS} {_KEYWORDS}".split())
-#: Variables that change what bash does or passes on. A command with one of them is run by bash.
+#: Variables that change what bash does or passes on. If one of them is set, bash runs the command.
 _MEANING = frozenset(("OLDPWD", "SHELLOPTS", "POSIXLY_CORRECT", "_", "SHLVL", "PWD"))
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Paths of bash. The rule of this module does not hold for other shells.

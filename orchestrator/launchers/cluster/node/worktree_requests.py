@@ -102,7 +102,7 @@ class WorktreeRequests:
         link.post({"is": "had", "bytes": len(data)})
 
     async def bring(self, link: Link, message: Message) -> None:
-        """Bring the received result of a child job into its parent worker's worktree."""
+        """Add the received result of a child job to its parent worker's worktree."""
         change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
 
         async def bring(target: _Target) -> Message:
