@@ -182,7 +182,8 @@ class Changes:
     #: All files that a worker without a worktree changed or removed. New files that
     #: ``git.never_commit`` names are omitted.
     touched: tuple[str, ...] = ()
-    #: True if the attempt left a conflict in git unresolved, and its changes have the markers.
+    #: True if the attempt left an unresolved conflict in git, so that its changes contain conflict
+    #: markers.
     has_conflicts: bool = False
 
 
