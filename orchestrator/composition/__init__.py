@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from orchestrator.composition.offline import local_service, remove
     from orchestrator.composition.plan_preview import (
+        check_dependencies,
         estimate_of,
         kinds_of_work,
         plan,
@@ -42,6 +43,7 @@ _HOMES = {
     "JobManager": "server.job_manager",
     "availability": "settings.available_agents",
     "check_agents": "settings.agent_name_checks",
+    "check_dependencies": "plan_preview",
     "check_receivers": "settings.receivers",
     "containment_in_force": "settings.settings_map",
     "difference_between": "branches",
@@ -68,6 +70,7 @@ __all__ = [
     "JobManager",
     "availability",
     "check_agents",
+    "check_dependencies",
     "check_receivers",
     "containment_in_force",
     "difference_between",

@@ -1,7 +1,7 @@
 """Previews a request's tasks, planner, and roles. Needs no server."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
 from orchestrator.engine.planning.work_kinds import WorkKind, kinds
 from orchestrator.engine.submission.job_creation import check_tasks
+from orchestrator.schemas.requests.job import OrchestrateRequest
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:
@@ -26,6 +27,15 @@ def plan(folder: Path, request: str, agent: str) -> Split:
     check_tasks(made.tasks)
     tasks = [replace(task, agents=(agents.resolve(agent, task),)) for task in made.tasks]
     return replace(made, tasks=tasks)
+
+
+def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
+    """Check the tasks of a plan, in the form of a request, as a submission does.
+
+    Raise PlanCycle if tasks depend on each other.
+    """
+    body = {"request": "plan", "tasks": list(tasks)}
+    check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
 
 
 def kinds_of_work() -> Sequence[WorkKind]:

@@ -53,16 +53,17 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 def planned(context: CliContext, job: JobOptions) -> Draft:
     """Return a plan: the given tasks, or the tasks that the rules make from the request.
 
-    Raise InvalidRequest if there are no tasks.
+    Raise InvalidRequest if there are no tasks, or if tasks depend on each other.
     """
+    from orchestrator.composition import check_dependencies, plan
+
     if job.tasks:
+        check_dependencies(job.tasks)
         return Draft(
             tasks=job.tasks,
             made_by={"source": "given"},
             estimate=rough_estimate(context, job, job.tasks),
         )
-    from orchestrator.composition import plan
-
     split = plan(context.folder, job.request, job.config.get("agent") or "auto")
     tasks = [as_written(asdict(spec)) for spec in split.tasks]
     made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}

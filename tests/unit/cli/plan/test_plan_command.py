@@ -124,3 +124,22 @@ def test_a_review_without_candidates_is_refused(
         assert execute([command, *arguments], context) == ExitCode.USAGE
         said = capsys.readouterr().err
         assert "needs a task with several agents" in said and "--yaml > plan.yaml" in said
+
+
+def test_a_plan_with_a_dependency_cycle_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
+    context = CliContext(folder=tmp_path, environ=environ)
+    file = tmp_path / "plan.yaml"
+    file.write_text(
+        "request: x\ntasks:\n"
+        "  - {id: a, command: echo a, depends_on: [b]}\n"
+        "  - {id: b, command: echo b, depends_on: [a]}\n"
+    )
+
+    for command in (["plan"], ["run", "--plan-only"]):
+        assert execute([*command, "--plan", str(file)], context) == ExitCode.USAGE
+        printed = capsys.readouterr()
+        assert "dependency cycle: a -> b -> a" in printed.err
+        assert printed.out == ""
