@@ -18,6 +18,22 @@ USAGE
 # Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
+users_directory=$(pwd -P)
+
+# Prints the shorter path of a file of this folder, absolute or relative to the user's directory, quoted
+# for the shell, as orchestrator/cli/output/command_paths.py does.
+path_here() {
+  local from=${users_directory%/} to=$folder/$1 up='' relative
+  while [ "${to#"$from"/}" = "$to" ]; do from=${from%/*} up=../$up; done
+  relative=$up${to#"$from"/}
+  case $relative in */*) ;; *) relative=./$relative ;; esac
+  if [ ${#relative} -gt ${#to} ]; then relative=$to; fi
+  case $relative in
+    *[!A-Za-z0-9_@%+=:,./-]*) printf "'%s'" "${relative//\'/\'\"\'\"\'}" ;;
+    *) printf '%s' "$relative" ;;
+  esac
+}
+
 if [ "${1-}" = -h ] || [ "${1-}" = --help ]; then
   usage
   exit 0
@@ -73,7 +89,7 @@ if [ "$json" = yes ]; then
 fi
 printf 'No .venv in this folder; status from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
-  printf 'No jobs yet. Try: ./quick-start.sh "Survey this repository"\n'
+  printf 'No jobs yet. Try: %s "Survey this repository"\n' "$(path_here quick-start.sh)"
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
   python3 -I - ${job:+--tasks} "${files[@]}" <<'PYTHON'
 import json, os, re, stat, sys

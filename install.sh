@@ -28,6 +28,24 @@ creates the workspace directory. Changes nothing outside this folder. A second r
 USAGE
 }
 
+# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
+folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
+users_directory=$(pwd -P)
+
+# Prints the shorter path of a file of this folder, absolute or relative to the user's directory, quoted
+# for the shell, as orchestrator/cli/output/command_paths.py does.
+path_here() {
+  local from=${users_directory%/} to=$folder/$1 up='' relative
+  while [ "${to#"$from"/}" = "$to" ]; do from=${from%/*} up=../$up; done
+  relative=$up${to#"$from"/}
+  case $relative in */*) ;; *) relative=./$relative ;; esac
+  if [ ${#relative} -gt ${#to} ]; then relative=$to; fi
+  case $relative in
+    *[!A-Za-z0-9_@%+=:,./-]*) printf "'%s'" "${relative//\'/\'\"\'\"\'}" ;;
+    *) printf '%s' "$relative" ;;
+  esac
+}
 say() { if [ "$quiet" = no ]; then printf '%s\n' "$*"; fi; }
 working() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -37,7 +55,7 @@ fail() {
   exit 1
 }
 usage_error() {
-  printf 'install.sh: %s; see ./install.sh --help\n' "$1" >&2
+  printf 'install.sh: %s; see %s --help\n' "$1" "$(path_here install.sh)" >&2
   exit 2
 }
 
@@ -74,10 +92,7 @@ case $python in */*)
   ;;
 esac
 
-# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
-script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
-CDPATH='' cd -P -- "$(dirname -- "$script")"
-folder=$PWD
+cd -- "$folder"
 venv_python=$folder/.venv/bin/python
 log=$folder/.install.log
 requirements=requirements.txt
@@ -141,7 +156,7 @@ find_python() {
   fi
   fail "no Python 3.11 or newer on PATH (found: ${found:-no Python at all})" \
     'Install one, for example: sudo apt install python3 python3-venv' \
-    'or install uv, which brings its own Python, or name one: ./install.sh --python PATH'
+    "or install uv, which brings its own Python, or name one: $(path_here install.sh) --python PATH"
 }
 
 logged() { "$@" >>"$log" 2>&1 </dev/null; }
@@ -150,7 +165,7 @@ fail_with_log() {
   tail -n 12 "$log" >&2 || true
   fail "$1 (the whole log: $log)" \
     'If the lines above name a network error: behind a proxy, set HTTPS_PROXY; without a network,' \
-    'use ./install.sh --offline DIR. If they name a full disk: free space, and run the script again.'
+    "use $(path_here install.sh) --offline DIR. If they name a full disk: free space, and run the script again."
 }
 
 venv_is_good() {
@@ -174,7 +189,7 @@ check_asked_python() {
   venv_is_good || return 0
   asked=$(version_of "$python") present=$(version_of "$venv_python")
   [ "$asked" = "$present" ] || fail "$folder/.venv has Python $present, and '$python' is $asked" \
-    "To change it, stop the server, then type: rm -rf .venv && ./install.sh --python '$python'"
+    "To change it, stop the server, then type: rm -rf $(path_here .venv) && $(path_here install.sh) --python '$python'"
 }
 
 make_venv() {
@@ -215,7 +230,7 @@ choose_installer() {
   minor=$(version_of "$venv_python" | cut -d. -f1,2)
   fail "Python $minor has no pip for .venv." \
     "On Debian and Ubuntu type: sudo apt install python$minor-venv" \
-    'or install uv; then remove .venv and run ./install.sh again.'
+    "or install uv; then type: rm -rf $(path_here .venv) && $(path_here install.sh)"
 }
 
 # uv has its own list of certificates. Behind a proxy that intercepts TLS, only this machine's list
@@ -279,7 +294,7 @@ install_grammars() {
     [ "$grammars" != yes ] || fail_with_log 'the grammars could not be installed'
     tail -n 3 "$log" >&2 || true
     working 'The grammars could not be installed: the survey only counts the lines of languages other than' \
-      'Python. Everything else works. To retry: ./install.sh --grammars'
+      "Python. Everything else works. To retry: $(path_here install.sh) --grammars"
   fi
   : >"$no_grammars"
 }
@@ -333,7 +348,7 @@ former=$(packages_of_former_release)
   'For the next upgrade, remove the directory orchestrator, then copy the release.'
 if [ "$grammars" = no ] && stamped requirements-survey.txt; then
   fail "$folder/.venv has the grammars" \
-    'To remove them, stop the server, then type: rm -rf .venv && ./install.sh --no-grammars'
+    "To remove them, stop the server, then type: rm -rf $(path_here .venv) && $(path_here install.sh) --no-grammars"
 fi
 if [ "$dev$grammars" = no ] && [ -e "$no_grammars" ]; then grammars=no; fi
 if is_complete && venv_is_good; then
@@ -355,4 +370,4 @@ compile_product
 set_up_key
 mkdir -p workspace || fail "cannot create $folder/workspace"
 rm -f "$log"
-say 'Ready. Try: ./quick-start.sh "Survey this repository"'
+say "Ready. Try: $(path_here quick-start.sh) \"Survey this repository\""

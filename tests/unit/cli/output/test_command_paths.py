@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -95,3 +96,24 @@ def test_the_command_line_names_these_paths() -> None:
     own = [path for path in source_nodes() if path.parts[0] == "cli"]
     found = {path.as_posix() for path in own if imported in (PACKAGE / path).read_text("utf-8")}
     assert found == others
+
+
+@pytest.mark.parametrize(
+    "place", [".", "the folder", "the folder/workspace/job_a", "else where", "/"]
+)
+def test_scripts_name_paths_as_commands_do(tmp_path: Path, place: str) -> None:
+    folder, directory = tmp_path / "the folder", tmp_path / place
+    folder.mkdir()
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in ("install.sh", "check-status.sh"):
+        shutil.copy(FOLDER / name, folder)
+
+    def said(name: str, *arguments: str) -> str:
+        command = ["bash", str(folder / name), *arguments]
+        done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    script = path_here("install.sh", str(folder), str(directory))
+    assert f"unknown option '--odd'; see {script} --help" in said("install.sh", "--odd")
+    script = path_here("quick-start.sh", str(folder), str(directory))
+    assert f'No jobs yet. Try: {script} "Survey' in said("check-status.sh")
