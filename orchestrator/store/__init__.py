@@ -1,7 +1,7 @@
-"""Durable state in an SQL database: SQLite by default, or PostgreSQL, as ``store.url`` requests.
+"""Durable state in an SQL database: SQLite by default; PostgreSQL if ``store.url`` names it.
 
 - ``database``: The database: connections, queries, migrations, locks, errors
-- ``read_models``: Lists of many jobs or workers. They read columns, and no JSON documents
+- ``read_models``: Lists of many jobs or workers. Their queries read columns, never JSON documents
 - ``schema``: Tables, columns, and JSON documents in them
 """
 

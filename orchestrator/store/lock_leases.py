@@ -80,7 +80,7 @@ def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLea
     for row in connection.execute(statement):
         values = dict(row._mapping)
         passed_on = bool(values.pop("passed_on"))
-        # Some databases ignore the case of letters in comparisons.
+        # Compare again, because some databases ignore the case of letters in comparisons.
         if any(overlap(values["name"], name) for name in names):
             found.append((LockLease(**values), passed_on))
     return found

@@ -32,7 +32,7 @@ _record = (
 
 
 class SqlOutbox:
-    """Implements core.ports.outbox.OutboxStore."""
+    """The outbox in the SQL database; implements core.ports.outbox.OutboxStore."""
 
     def __init__(
         self,

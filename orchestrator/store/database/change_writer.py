@@ -161,7 +161,7 @@ class TableWriter:
         return row
 
 
-#: Prepares the statement of one kind for a table.
+#: Function that prepares a kind of statement (insert, replace, update) for a table.
 Prepare = Callable[[Table, Dialect], TableWriter]
 
 
@@ -260,9 +260,9 @@ class ChangeWriter:
 
 
 def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
-    """Yield statements, tables, and values to write.
+    """Yield the statements that write a change, each with its table and values.
 
-    A row comes after the rows that it references.
+    Referenced rows come before the rows that refer to them.
     """
     yield inserting, tables.jobs, change.new_jobs
     yield inserting, tables.tasks, [PlacedTask(*given) for given in change.new_tasks]

@@ -42,7 +42,7 @@ class DeferredSync:
         self._due = threading.Event()
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
-        #: The last reported error; None: the last flush succeeded.
+        #: Error number of the latest flush; None if the flush succeeded.
         self._logged_errno: int | None = None
 
     def ask(self) -> None:
@@ -164,7 +164,7 @@ class Connections:
     def take_file(self) -> None:
         """Lock SQLite's file for this server.
 
-        PostgreSQL is locked by the writer's connection instead.
+        Does nothing for PostgreSQL: the writer's connection locks the database.
         """
         if self._write_engine.dialect.name == "sqlite":
             self._locks = database_lock.take(str(self._write_engine.url.database))
@@ -324,7 +324,7 @@ _DAMAGED = (
     "database"
 )
 
-#: By SQLite's primary result code.
+#: Error texts by SQLite's primary result code.
 _SQLITE_ADVICE: Mapping[int, str] = {
     sqlite3.SQLITE_BUSY: "{where} is locked by another program; stop that program",
     sqlite3.SQLITE_LOCKED: "{where} is locked by another program; stop that program",

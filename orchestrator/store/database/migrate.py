@@ -104,7 +104,7 @@ def _config(connection: Connection) -> "Config":
     from alembic.config import Config
 
     config = Config()
-    # The option is a template, in which % begins a name.
+    # Escape %, because alembic replaces %(name)s in options.
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

@@ -27,7 +27,7 @@ class Claimant:
     machine: str = ""
     #: The server, as messages name it.
     name: str = ""
-    #: Duration of the lease; 0: no lease.
+    #: Duration of the lease, in seconds; 0: no lease.
     seconds: float = 0.0
 
 

@@ -1,1 +1,1 @@
-"""Lists of many jobs or workers. They read columns, and no JSON documents."""
+"""Lists of many jobs or workers. Their queries read columns, never JSON documents."""

@@ -36,7 +36,7 @@ from orchestrator.store.read_models.job_list import has_text, lowered
 from orchestrator.store.schema import tables
 
 _workers, _tasks = tables.workers.c, tables.tasks.c
-#: Maximum number of orders in memory. Each takes about 2 MB for a job of 10,000 workers.
+#: Maximum number of sorted lists in memory. A list of 10,000 workers takes about 2 MB.
 MOST_ORDERS = 32
 #: Maximum number of changed workers that are read by id. After more changes, all workers are read.
 MOST_CHANGED = 1000

@@ -425,7 +425,7 @@ def read_waiting(found: Found) -> WaitingFor:
     return WaitingFor(kind=WaitKind(found["kind"]), name=found.get("name", ""))
 
 
-#: How a field of a result is read; other fields are used as they are.
+#: Functions that convert a field of a result from JSON. Other fields stay unchanged.
 _OF_RESULT: Mapping[str, Callable[[Any], object]] = {
     "files_created": tuple,
     "usage": lambda found: Usage(**found),
@@ -445,7 +445,7 @@ _OF_RESULT: Mapping[str, Callable[[Any], object]] = {
 }
 
 
-#: How a field of a job's facts is read; other fields are used as they are.
+#: Functions that convert a field of a job's facts from JSON. Other fields stay unchanged.
 _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "plan_fallback": lambda found: PlanFallback(**found) if found else None,
     "missing": _each(_read_missing),

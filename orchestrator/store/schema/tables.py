@@ -321,7 +321,7 @@ server_lease = Table(
     Column("machine", PlainText, nullable=False),
     #: The server, as messages name it.
     Column("holder", PlainText, nullable=False),
-    #: Duration of the lease; 0: no lease.
+    #: Duration of the lease, in seconds; 0: no lease.
     Column("seconds", Double, nullable=False),
     #: Number of renewals. A change of this number shows other servers that the lease was renewed.
     Column("renewals", BigInteger, nullable=False),
