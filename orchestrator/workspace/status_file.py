@@ -63,7 +63,7 @@ class _Watched:
     #: Tasks whose workers start in the project, as (job, task).
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
-    #: True if the latest state could not be written.
+    #: True if the latest write failed, so that the file is outdated.
     owed: bool = False
 
 
