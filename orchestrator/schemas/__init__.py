@@ -2,12 +2,12 @@
 
 - ``agent_output``: Answers of agents, checked by a schema: plans and reviews
 - ``answers``: Answers to callers
-- ``calls``: Requests and answers in one module: logins, locks, merging, landing, outbox, tasks API
+- ``calls``: Requests with their answers: logins, locks, merging, landing, outbox, tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
-- ``triggers``: Triggers: external events that start a job, or are sent as feedback
+- ``triggers``: Triggers: an external event starts a job, or is sent to a worker as feedback
 
-``answers``, ``calls``, and ``requests`` import each module on first use.
+The packages ``answers``, ``calls``, and ``requests`` import each of their modules on first use.
 """
 
 from collections.abc import Callable

@@ -55,7 +55,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each command of a known check in the texts of an agent's plan."""
+    """Return a required gate for each text of a plan that contains the command of a known check."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -101,7 +101,7 @@ def _is_safe(command: str) -> bool:
 def _is_safe_argument(word: str) -> bool:
     """True for a known option, or for a relative path inside the project.
 
-    A word of a sentence is neither.
+    False for a plain word: the text may be a sentence that begins like a command.
     """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None

@@ -11,12 +11,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
 
-#: Marks a field that an answer has also without a value, as null, in the field's JSON schema.
+#: Key in a field's JSON schema: without a value, the field is null instead of omitted.
 AS_NULL = "as_null"
 
 
 def no_items() -> list[Any]:
-    # Faster than ``list``, whose signature pydantic would parse for each field.
+    # Faster than ``list``: for each field, pydantic would parse the signature of ``list``.
     return []
 
 
@@ -29,7 +29,7 @@ class Answer(DescribedFields, BaseModel):
         return self.model_dump(mode="json", exclude_none=True)
 
 
-#: An amount of US dollars. Further digits of a sum would be rounding errors.
+#: An amount of US dollars, rounded, because further digits of a sum are rounding errors.
 Usd = Annotated[float, AfterValidator(lambda amount: round(amount, 9))]
 
 Links = dict[str, str]

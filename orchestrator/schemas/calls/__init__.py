@@ -1,4 +1,4 @@
-"""Requests and answers in one module: logins, locks, merges and landings, outbox, the tasks API.
+"""Requests with their answers: logins, locks, merges and landings, outbox, the tasks API.
 
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """

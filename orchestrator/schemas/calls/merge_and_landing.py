@@ -152,7 +152,7 @@ class LostHunkAnswer(Answer):
 
 
 class MergedFileAnswer(Answer):
-    """A file that was not merged by git's own rules alone."""
+    """A file that the server merged although git alone reports a conflict."""
 
     worker_id: str
     path: str

@@ -145,7 +145,7 @@ TaskId = Annotated[
 Command = Annotated[
     str | tuple[str, ...], PlainValidator(checked_command, json_schema_input_type=str | list[str])
 ]
-#: Lock names are normalized: ``./src//api/`` and ``src/api/*.py`` are ``src/api``.
+#: Lock names are normalized: ``./src//api/`` and ``src/api/*.py`` become ``src/api``.
 LockName = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_LOCK), AfterValidator(lock_name)
 ]
@@ -165,7 +165,7 @@ _GivenLabel = Annotated[_MachineLabel, BeforeValidator(machines.label_text)]
 MachineLabels = Annotated[
     dict[_MachineLabel, _GivenLabel],
     Field(max_length=64),
-    # Short, because every AI that uses the tools reads it.
+    # A short schema, because every AI that uses the MCP tools reads the schema.
     WithJsonSchema({"type": "object"}),
 ]
 
@@ -184,6 +184,6 @@ class Wire(DescribedFields, BaseModel):
         frozen=True,
         strict=True,
         allow_inf_nan=False,
-        # A server uses few of the shapes, and builds each when it is first needed.
+        # A server uses few of the models, so each model is built at its first use.
         defer_build=True,
     )

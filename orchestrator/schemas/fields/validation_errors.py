@@ -41,7 +41,7 @@ _PLAIN_WORDS = {
     ),
 }
 
-#: Messages with a limit, by pydantic's name for the limit.
+#: Messages by pydantic's type of error. In braces: pydantic's name for the limit.
 _PLAIN_LIMITS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -55,8 +55,8 @@ _PLAIN_LIMITS = {
 #: Types of faults whose only problem is the size of a text or a list.
 TOO_LONG = frozenset({"string_too_long", "too_long", "too_large"})
 
-#: Parts of pydantic's locations that are not in the request: a mapping's key, and a form of a
-#: value.
+#: Parts of pydantic's locations that do not exist in the request. "[key]" marks a mapping's key.
+#: The other parts name the form of a value.
 _NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[name]"})
 
 
@@ -68,7 +68,7 @@ class Fault:
 
     @property
     def pointer(self) -> str:
-        """The place as a JSON pointer (RFC 6901); empty for the whole document."""
+        """The place of the value as a JSON pointer (RFC 6901); empty for the whole document."""
         return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.place)
 
     def __str__(self) -> str:
@@ -82,7 +82,8 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
-    # Pydantic does not count invalid entries, so it may also report that their list is too short.
+    # Pydantic does not count invalid entries, so it may also report their list as too short.
+    # Omit this error.
     return [each for each in every if each.type != "too_short" or not _has_invalid(each, every)]
 
 
@@ -93,7 +94,7 @@ def summary(found: Sequence[Fault]) -> str:
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    # ``listed`` is an error about a whole list.
+    # ``listed`` is the error of a whole list; a longer place is inside the list.
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 
@@ -126,7 +127,7 @@ _ONE = {"characters": "character", "entries": "entry"}
 
 
 def _wrong_length(limits: Mapping[str, Any]) -> str:
-    # Pydantic calls a text "Value" if it was validated before its length.
+    # Pydantic calls a text "Value" if a validator ran before the check of its length.
     kind = "characters" if limits.get("field_type", "Value") == "Value" else "entries"
     if "max_length" in limits:
         return f"must have at most {limits['max_length']} {kind}"

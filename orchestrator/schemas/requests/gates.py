@@ -141,8 +141,8 @@ def _kind_of_gates(value: Any) -> str | None:
     return "[list]" if isinstance(value, list | tuple) else None
 
 
-#: Validated in the form that the value has, so that errors concern this form only. Brackets mark a
-#: part of the location that is not in the request.
+#: A gate is a command or an object. Only the form of the given value is validated, so that no error
+#: concerns the other form. A tag in brackets is not a part of the request (``_NO_PLACES``).
 GateItem = Annotated[
     Annotated[GateCommand, AfterValidator(_not_off), Tag("[command]")]
     | Annotated[GateRequest, Tag("[object]")],

@@ -157,13 +157,13 @@ class BudgetRequest(RaisedLimits):
     @classmethod
     def description_of(cls, name: str) -> str:
         if name == "max_steps":
-            # Shorter than in the table, which also explains a step.
+            # The description in the table of settings is longer, because it explains a step.
             return "Step cap of the job and its child jobs."
         return BY_WIRE_NAME[name].description
 
 
 class PlanRequest(Wire):
-    """A plan that replaces the plan that waits for approval."""
+    """A new plan for a job that waits for approval."""
 
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
     """The tasks; a task without env keeps the env of the present task with its id."""

@@ -82,7 +82,7 @@ def _kind(value: Any) -> str | None:
     return "[object]" if isinstance(value, dict | CandidateRequest) else None
 
 
-#: Brackets mark a part of an error's location that is not in the request.
+#: A tag in brackets appears in an error's location, but not in the request (``_NO_PLACES``).
 Candidate = Annotated[
     Annotated[AgentName, Tag("[name]")] | Annotated[CandidateRequest, Tag("[object]")],
     Discriminator(
@@ -305,7 +305,7 @@ class TaskRequest(Wire):
         """Return the task. ``workdir``: the default for a task that sets no workdir."""
         workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
-        # Most fields of most tasks have their defaults, which need not be converted again.
+        # Most fields of most tasks have their defaults, which are converted only once.
         values = {**_defaults_of_task(), **self.model_dump(exclude=_CONVERTED, exclude_unset=True)}
         values |= {"env": dict(self.env), "requires": dict(self.requires)}
         agents = self.agent or ()
@@ -316,12 +316,12 @@ class TaskRequest(Wire):
         values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
         shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()
         values["locks"] = tuple(dict.fromkeys((*(self.locks or ()), *shared)))
-        # The task must make these gates pass, so findings of the base count, too.
+        # The task must make its own gates pass, so findings of the base count, too.
         gates = tuple(gate_of(each, new_only=False) for each in self.gates)
         return TaskSpec(**values, gates=gates)
 
 
-#: Fields of a task's request whose form differs from the task's.
+#: Fields of ``TaskRequest`` that ``TaskSpec`` lacks, or has in another form.
 _CONVERTED = {"description", "gates", "agent"}
 
 

@@ -29,7 +29,7 @@ JobId = Annotated[Word, BeforeValidator(_bare)]
 
 
 class OrchestrateArguments(JobRequest):
-    """The same as the body of ``POST /api/v1/orchestrate``, without an address for messages."""
+    """The body of ``POST /api/v1/orchestrate``, without an address for messages."""
 
 
 class StatusArguments(Wire):
@@ -105,7 +105,7 @@ class PauseArguments(JobArguments):
 
 
 class BudgetArguments(RaisedLimits, JobArguments):
-    """The limits are those of ``POST /api/v1/jobs/{job_id}/budget``."""
+    """A job, and its new limits, as in ``POST /api/v1/jobs/{job_id}/budget``."""
 
 
 class MessageArguments(JobArguments, MessageBody):

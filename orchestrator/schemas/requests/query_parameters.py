@@ -163,7 +163,7 @@ class EventsQuery(Query):
     an event."""
 
 
-#: A job with more workers is answered by page.
+#: Maximum number of workers in an answer. A job with more workers has pages.
 MOST_WHOLE_WORKERS = 1000
 
 
@@ -180,7 +180,7 @@ class StatusTasks(StrEnum):
 
     ALL = "all"
     NONE = "none"
-    #: Only workers that changed after an event.
+    #: Results of the workers that changed after a given event.
     CHANGED = "changed"
 
 

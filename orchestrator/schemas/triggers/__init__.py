@@ -1,1 +1,1 @@
-"""Triggers: external events that start a job, or are sent as feedback."""
+"""Triggers: an external event starts a job, or is sent to a worker as feedback."""

@@ -10,17 +10,18 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
 from orchestrator.schemas.triggers.job_template import clean
 
-#: Associations of authors whose comments a worker gets; on a public repository anyone can comment.
+#: GitHub's "author associations" whose comments a worker gets. Other comments are ignored, because
+#: anyone can comment on a public repository.
 TRUSTED = frozenset({"OWNER", "MEMBER", "COLLABORATOR"})
 FAILURES = frozenset({"failure", "timed_out", "action_required", "startup_failure"})
 MOST_CHARACTERS = 4_000
-#: Maximum number of shown lines of the hunk that a comment is on.
+#: Maximum number of lines to show from the hunk of a comment.
 HUNK_LINES = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remark:
-    #: Branch of the pull request, and its commit that the remark is on.
+    #: Branch of the pull request, and the commit to which the remark refers.
     branch: str
     commit: str
     text: str
@@ -29,7 +30,7 @@ class Remark:
     line: int = 0
     end_line: int = 0
     is_old: bool = False
-    #: The end of the hunk that a comment is on.
+    #: The last lines of the hunk of a comment.
     hunk: str = ""
 
     def to_comment(self) -> Comment:

@@ -1,6 +1,6 @@
 """Job templates: texts in which ``{{name}}`` is replaced by a value of the event.
 
-The values come from outside, so they are treated as data: in texts for agents, they are quoted or
+The values come from outside, and are treated as data: in texts for agents, a value is quoted or
 fenced. Placeholders in other places, such as a command, are rejected.
 """
 
@@ -19,7 +19,7 @@ from orchestrator.schemas.requests.job import OrchestrateRequest
 
 #: Maximum characters of one value.
 MOST_CHARACTERS = 20_000
-#: Longest value that is quoted in its line; longer ones are fenced.
+#: Maximum characters of a value that is quoted in its line. A longer value is fenced.
 LONGEST_QUOTED = 200
 LONGEST_LABEL = 1000
 
@@ -73,7 +73,7 @@ class JobTemplate:
     def render(self, values: Values) -> OrchestrateRequest:
         """Return the request, with placeholders replaced by ``values``.
 
-        Raise InvalidRequest if it is invalid.
+        Raise InvalidRequest if the request is invalid.
         """
         document = _replaced(self.document, (), lambda place, text: self._text(place, text, values))
         try:

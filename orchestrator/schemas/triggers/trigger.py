@@ -12,10 +12,10 @@ from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.job_template import JobTemplate
 from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
 
-#: Headers with the kind of an event, and with its delivery id, of every service.
+#: Headers of the supported services: with the kind of an event, and with its delivery id.
 _KINDS = ("x-github-event", "x-gitlab-event")
 _DELIVERIES = ("x-github-delivery", "x-gitlab-event-uuid", "webhook-id", "idempotency-key")
-#: In ``when``: the kind of the event.
+#: Name in ``when`` for the kind of the event.
 KIND = "event"
 #: Maximum characters of a delivery id, which becomes a part of an Idempotency-Key.
 LONGEST_DELIVERY = 120
@@ -54,7 +54,7 @@ class Condition:
 
 
 def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
-    # True is not 1 in JSON.
+    # Compare types, too: in Python, True equals 1; in JSON, they differ.
     return any(type(value) is type(each) and value == each for each in allowed)
 
 
@@ -65,14 +65,14 @@ class Trigger:
     secret: str = field(repr=False)
     when: tuple[Condition, ...] = ()
     params: Mapping[str, EventPath] = field(default_factory=dict)
-    #: None: the event is feedback.
+    #: Template of the job that an event starts; None: the event is feedback.
     template: JobTemplate | None = None
-    #: A header in lower case, or a path; None: the delivery id of the service.
+    #: Source of an event's id: a header in lower case, or a path; None: the service's delivery id.
     dedupe: str | EventPath | None = None
     max_per_hour: int = 20
     #: True if the server opens a pull request for each completed job.
     pull_request: bool = False
-    #: For feedback: seconds without a further event before comments are sent together.
+    #: For feedback: seconds without a further event after which all waiting comments are sent.
     settle_seconds: float = 0.0
 
     @property
@@ -135,7 +135,7 @@ def _printable(value: object) -> str:
 def unwrapped(body: bytes, mimetype: str) -> bytes:
     """Return the JSON of a body, which GitHub may wrap in a form.
 
-    ``curl -d`` sends JSON with the type of a form.
+    JSON with a form's media type, as ``curl -d`` sends it, is returned unchanged.
     """
     is_json = body.lstrip().startswith((b"{", b"["))
     if is_json or mimetype != "application/x-www-form-urlencoded":
