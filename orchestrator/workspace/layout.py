@@ -189,7 +189,7 @@ class WorkspaceLayout:
             link.symlink_to(worker.id, target_is_directory=True)
 
     def is_bare(self, worker: Worker) -> bool:
-        """True if the worker's directory is empty or does not exist."""
+        """True if the worker's directory is empty, is a link, or does not exist."""
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
