@@ -227,7 +227,7 @@ class NodeLinks:
             self._spawn(self._start_with_files(node, node.link, attempt, launch))
 
     def _expect_beats(self, node: ConnectedNode) -> None:
-        # A broken connection to an idle node would be noticed late.
+        # An idle node sends few heartbeats, so a broken connection would be noticed late.
         if node.is_idle and node.link is not None:
             node.is_idle = False
             node.silent_at = self._loop.time() + self._terms.notice
@@ -263,7 +263,7 @@ class NodeLinks:
             if not node.bringing:
                 node.bringing = attempt.attempt_id
                 break
-            # The other attempt may bring the same commits, and the node needs time to store them.
+            # Wait for the other attempt, whose files may bring the same commits to the node.
             node.brought.clear()
             await node.brought.wait()
             if node.link is not link or not is_wanted():
@@ -519,9 +519,9 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's workers have certainly ended if only one more answer reaches it.
+        """Record when the node's workers have certainly ended if the next answer is the last.
 
-        Call this before sending that answer. Otherwise, the recorded time would be too early for a
+        Call this before sending the answer. Otherwise, the recorded time would be too early for a
         moment.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after

@@ -111,8 +111,8 @@ class DaskScaling:
     ) -> None:
         """``machine`` returns the machine of a node.
 
-        ``demand`` returns how many workers, at most its second argument, could start if there were
-        more machines like its first argument.
+        ``demand`` gets a machine and a maximum. It returns how many workers, at most the maximum,
+        could start on more machines like the given machine.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
@@ -181,7 +181,7 @@ class DaskScaling:
         # If there has been no worker yet, request one worker, which shows the number of slots per
         # worker.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
-        # Dask counts the workers of nodes that get no workers, too.
+        # Dask's workers on these nodes get no work, but Dask includes them in the wanted number.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
         wanted = min(max(needed + blocked, self._minimum), self._maximum)
         self._release(registry, found, len(workers) - wanted, now)

@@ -80,7 +80,7 @@ class NodeFiles:
         """``directory`` must be on a local disk. ``home``: the product's folder. Raise OSError."""
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        #: The server's workspace, project, folder, and Python, by these names.
+        #: Paths of the server's workspace, project, folder, and Python, by these names.
         self._places: Mapping[str, Sequence[str]] = {}
         self._python = ""
         #: For each worker's directory: the attempt that uses it.

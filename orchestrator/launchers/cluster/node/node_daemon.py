@@ -474,8 +474,8 @@ class NodeDaemon:
         """Send the output and the ends of the given attempts. Stop all other attempts.
 
         ``expected``: attempts that the server expects. ``late``: attempts that the server counted
-        as lost, and whose results it still accepts. Both have, by attempt, the positions from which
-        its files are sent.
+        as lost, and whose results it still accepts. Both mappings have, for each attempt and output
+        file, the position from which the file is sent.
         """
         for attempt_id, sizes in expected.items():
             held = self._held.get(attempt_id)

@@ -1,6 +1,4 @@
-"""The processes of a node: one process serves.
-
-Its parent process starts it again when it has ended.
+"""The processes of a node: the serving process, and its parent, which restarts it.
 
 If the serving process is killed, workers keep running under their shims. If the parent process is
 killed, too, no process extends the node's lease, and the shims stop the workers.
