@@ -270,7 +270,7 @@ def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
     yield updating, tables.jobs, change.jobs
     yield updating, tables.workers, change.workers
     # Existing rows are replaced, because a change without events may be written twice:
-    # ``Connections._is_stored`` recognises a stored change by its first event.
+    # ``Connections._is_stored`` recognizes a stored change by its first event.
     yield replacing, tables.attempts, change.new_attempts
     yield updating, tables.attempts, change.attempts
     yield inserting, tables.events, change.events

@@ -77,8 +77,8 @@ class DeferredSync:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            # Log each error only once: commits, and therefore flushes, continue without the disk,
-            # at least twice a second.
+            # Log an error only once, because the flushes continue, and fail at least twice a second
+            # until the disk works again.
             if self._logged_errno != error.errno:
                 logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
             self._logged_errno = error.errno
@@ -362,7 +362,7 @@ def as_unreadable(where: str) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:
-        # All stored values were written by a release that could read them.
+        # This release can read each value that it writes, so it did not write this value.
         raise StoreError(
             f"{where} contains an unreadable value: {error}; the data is damaged, or a newer "
             "release wrote it"

@@ -32,7 +32,7 @@ from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")
 
-#: Largest number that all databases support. It replaces larger numbers of callers.
+#: Largest integer that all databases support. ``bounded`` lowers larger numbers to it.
 MOST = 2**63 - 1
 
 _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
@@ -276,7 +276,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the SQL expression for a worker's tokens, as ``tokens`` of ``usage_budgets``."""
+    """Return the SQL expression for a worker's tokens, as ``usage_budgets.tokens`` counts them."""
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,

@@ -141,10 +141,9 @@ def _defaults(kind: type) -> dict[str, object]:
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
 
-#: Classes whose values are stored without the fields that have their default: most workers of a
-#: large job differ from the defaults in few fields. Each class has its fields, their defaults, and
-#: a function that returns a value's fields. Never change a default, because stored values depend on
-#: it.
+#: Classes whose fields are stored only if they differ from their defaults, because most values
+#: differ in few fields. For each class: the names of its fields, the defaults, and a function that
+#: returns a value's fields. Never change a default, because stored values depend on the default.
 _SPARSE: Mapping[type, tuple[Collection[str], Collection[object], Callable[[Any], Any]]] = {
     kind: (found.keys(), found.values(), attrgetter(*found))
     for kind, found in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))
@@ -220,7 +219,7 @@ class Member(TextCodec):
         self._members: Mapping[str, StrEnum] = {str(member): member for member in kind}
 
     def write(self, value: str) -> str:
-        # This is faster than ``str``. The member's hash would require a call of Python code, too.
+        # Faster than ``str``. A lookup by member would call ``__hash__``, which is Python code.
         return value._value_ if type(value) is self.kind else stored(str(value))
 
     def read(self, text: str) -> StrEnum:
