@@ -135,12 +135,10 @@ class WorkspaceLayout:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the path of the worker's directory.
+        """Return the path of the worker's directory. If there are files, create it with them.
 
-        If there are files, create the directory with them.
-
-        If there are no files, the process that starts the worker creates the directory later,
-        because on a disk, this takes as long as all other work for a short worker.
+        If there are no files, the process that starts the worker creates the directory later. This
+        saves time: on a disk, the creation takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
