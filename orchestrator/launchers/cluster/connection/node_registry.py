@@ -61,7 +61,7 @@ class NodeRegistry:
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """A value that changes when the file changes; (0, 0) if it does not exist."""
+        """A value that changes when the file changes; (0, 0) if there is no file."""
         try:
             found = os.stat(self._path)
         except OSError:
