@@ -41,7 +41,7 @@ class RetentionCalls(Protocol):
 class Housekeeping:
     """Repairs files and removes old jobs, in a background thread.
 
-    It blocks the supervisor only for milliseconds.
+    The thread blocks the supervisor only for milliseconds.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Housekeeping:
             logger.exception("housekeeping failed; retrying later")
 
     def _name_unknown(self) -> None:
-        """Log directories that belong to no job in the database.
+        """Log the names of directories that belong to no job in the database.
 
         The jobs of these directories may be lost: SQLite ignores the damaged part of a write-ahead
         log without an error.

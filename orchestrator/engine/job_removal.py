@@ -1,4 +1,4 @@
-"""The removal of ended root jobs, in steps that a crash cannot leave half done."""
+"""The removal of ended root jobs, in steps. After a crash, a removal can be completed."""
 
 import threading
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class JobRemoval:
         self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Save on git refs the work that the removal would otherwise lose.
+        """Save the work that the removal would otherwise lose. Git refs protect the saved work.
 
         Raise Conflict if the disk is full. May take long. Call this before ``begin``, which cannot
         be undone.
@@ -92,8 +92,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
-        The store may have the job as unfinished, after an older copy of the store was restored. In
-        this case, restore the job's directory and delete nothing. Call this in the thread that
+        If the store has the job as unfinished, restore the job's directory and delete nothing. This
+        happens after a person has restored an older copy of the store. Call this in the thread that
         calls ``begin``. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)

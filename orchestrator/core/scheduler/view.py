@@ -215,10 +215,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code that a worker's child jobs changed in the project, and that gates judged.
+        """Return the code that a worker's child jobs changed in the project and that gates judged.
 
-        Keys are paths. Values are Unix times: the end of the latest task that changed the file. If
-        a worker of a child job worked in the project, the child jobs of that worker are included.
+        Keys are paths. A value is the end of the latest task that changed the file, as Unix time.
+        Files of deeper child jobs are included if their parent worker worked in the project.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
@@ -268,7 +268,7 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job would still have reached with ``config``; "" if none."""
+        """Return the limit in ``config`` that a job has already reached; "" if there is none."""
         return self._asks.limit_reached_under(job, config, now)
 
     @property

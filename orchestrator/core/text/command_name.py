@@ -22,7 +22,8 @@ GRAMMARS = (
 def install_command(packages: str) -> str:
     """Return the command that installs further packages, such as ``apprise``.
 
-    In the folder, ``install.sh`` installs them, because the folder's ``.venv`` has no pip.
+    In the portable folder, the command is ``install.sh``, because the folder's ``.venv`` has no
+    pip.
     """
     if IS_INSTALLED:
         return f"pipx inject recursive-orchestrator {packages}"

@@ -42,7 +42,10 @@ def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -
 
 
 def fence(text: str, language: str = "") -> str:
-    """Return a Markdown code block that no line of the text can end."""
+    """Return the text as a Markdown code block.
+
+    The fences have enough backticks, so that no line of the text ends the block.
+    """
     line = ticks(text, 3)
     return f"{line}{language}\n{text}\n{line}"
 

@@ -30,7 +30,7 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 
 def literal(path: str) -> str:
-    """Return a pattern of ``.gitignore`` in which no character of ``path`` has an effect."""
+    """Return a ``.gitignore`` pattern for ``path``, with every special character escaped."""
     return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)
 
 

@@ -34,9 +34,12 @@ OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
-    A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested. If the job has a base commit, such a worker gets no
-    gate of the job, because the job's gates check merged work.
+    A gate of the task replaces a gate of the job with the same name. Two exceptions apply to a
+    worker without a worktree:
+
+    - The worker gets only gates that a person requested.
+    - If the job has a base commit, the worker gets no gate of the job, because the job's gates then
+      check the merged work.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)

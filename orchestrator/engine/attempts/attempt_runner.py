@@ -164,7 +164,8 @@ class AttemptRunner:
     def _preload(self, command: Start, issued: Issued) -> None:
         """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
 
-        If sending fails, the worker starts when it has a slot. A permanent error is reported then.
+        If sending fails, the worker starts later, when it has a slot. If the error is permanent,
+        that start reports it.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -273,7 +274,7 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """True if the attempt was stopped before its launch. Then its end is also reported."""
+        """If the attempt was stopped before its launch, report its end and return True."""
         name = worker.attempt_id
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -561,11 +562,11 @@ def _unreadable(running: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the corrected exit of an attempt that no caller has cancelled.
+    """Return the exit of an attempt, corrected if a cause other than a caller's cancel stopped it.
 
     If a shutdown or a pause stopped the attempt, and it exited with code 0, the attempt has
     finished. Otherwise, it is lost if it was stopped by a shutdown, a signal from outside, the
-    orphan timeout, or its node. If a caller cancelled the attempt, return the exit unchanged.
+    orphan timeout, or its node. After a caller's cancel, the exit is unchanged.
 
     ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such
     attempts by a signal, so a signal counts as a shutdown.

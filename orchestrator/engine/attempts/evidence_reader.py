@@ -44,7 +44,7 @@ class EvidenceReader:
         self._mask = mask
 
     def changes_if_empty(self, running: RunningAttempt) -> Changes | None:
-        """Return the changes of an attempt without a scan, because its directory is empty.
+        """If an attempt's directory is empty, return the attempt's changes without a scan.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.
         """
@@ -113,7 +113,7 @@ class EvidenceReader:
         return self._without_secrets(evidence, running, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files outside its worktree that an agent reports to have written.
+        """Return the files that an agent reports to have written outside its worktree.
 
         Only files of the checkout and of the user's home directory count, and only if they are
         newer than the attempt.

@@ -1,4 +1,4 @@
-"""Prompts for reviewers, which compare the work of candidates, and the check of their answers."""
+"""Prompts for reviewers, and checks of reviewers' answers. A reviewer compares candidates."""
 
 import json
 from collections.abc import Iterator

@@ -135,10 +135,10 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change when a program's file, or a package next to it, changes.
+    """Yield values that change with a program's file and with the packages next to the file.
 
-    The packages are needed because the file of a Python program is often the same for all versions
-    of its package.
+    The file alone is not enough, because the file of a Python program is often the same for all
+    versions of its package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

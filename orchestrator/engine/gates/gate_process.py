@@ -81,7 +81,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix of all run names of an owner. It ends with a dot."""
+    """Return the prefix of the names of an owner's gate runs. The prefix ends with a dot."""
     return f"gate_{owner}."
 
 
@@ -361,10 +361,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return what the gate executed: files of the worktree, and packages of the user's checkout.
+    """Return what a gate executed: files of the worktree, and packages of the user's checkout.
 
-    The files are relative to ``run.cwd``; None if unknown. The gate should execute no package of
-    the checkout.
+    The files are relative to ``run.cwd``; None if unknown. If the gate executed packages of the
+    checkout, it did not execute the worktree's version of them.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:

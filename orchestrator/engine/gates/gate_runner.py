@@ -88,10 +88,10 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A run of a gate that must run again, this time with the base's tests and configuration.
+    """A gate's first run, which must be repeated with the base's tests and configuration.
 
-    ``base``: the run on the base commit; None if the gate did not run on it. ``altered``: the
-    worker's changes of files that decide how the gate judges.
+    ``base``: the gate's run on the base commit; None if there is none. ``altered``: the worker's
+    changes of files that decide how the gate judges.
     """
 
     result: GateResult
@@ -479,8 +479,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    If no test file was reported as executed, yield nothing, because then the Python that runs the
-    tests does not report files.
+    Yield nothing if no test file was reported as executed: the Python that runs the tests then
+    reports no files at all.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

@@ -35,11 +35,11 @@ logger = logging.getLogger(__name__)
 
 
 def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
-    """Return one finding for each place in tracked files that a gate's run changed.
+    """Return one finding for each place that a gate's run changed in a tracked file.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
-    findings are relative to the project. Errors are only logged, because restoring the worktree
-    reports them, too.
+    findings are relative to the project. Errors are only logged, because the later restore of the
+    worktree reports them, too.
     """
     try:
         changed = repository.rewritten(directory, commit)

@@ -197,8 +197,9 @@ class BranchMerge:
     ) -> Iterator[str]:
         """Yield the merged workers whose changes are all missing in the result.
 
-        Only workers of dependencies are checked: other workers cannot undo their changes without a
-        conflict. ``files``: the changed files of the result, by path in the project.
+        Only workers on which other workers depend are checked. The changes of any other worker
+        cannot be undone without a conflict. ``files``: the changed files of the result, by path in
+        the project.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
@@ -273,9 +274,9 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if the worker started from the changes of a candidate that is no longer chosen.
+        """Exclude the worker if it started from changes of a candidate that is no longer chosen.
 
-        The worker is then excluded from the result.
+        Return True if the worker is excluded from the result.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
@@ -398,10 +399,10 @@ class BranchMerge:
     def _merge_again(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge a child job's changes into ``tip``, although the parent worker discarded them.
+        """Merge changes of a child job into ``tip``, although the parent worker discarded them.
 
-        The branch of ``worker`` stays unchanged, so that a later merge can exclude the changes
-        again.
+        ``worker``: the parent worker. Its branch stays unchanged, so that a later merge can exclude
+        the changes again.
         """
         again = self.children.merge_again(job, worker, child, own)
         if again is None:

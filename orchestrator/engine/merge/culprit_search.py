@@ -133,9 +133,11 @@ class CulpritSearch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Exclude the part of step ``good + 1``, or an earlier part that is the real cause.
+        """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
-        The gates pass with the first ``good`` steps. Return the number of steps to keep.
+        ``good``: the gates pass with the first ``good`` steps, and fail with the next step. The
+        excluded part is the part of the next step, or an earlier part that is the real cause. A
+        part that was merged as a union is not excluded, but merged again without the union.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
@@ -154,9 +156,9 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return an earlier part that is the real cause of the latest two culprits, or None.
+        """Return the earlier part that causes the failures of the latest two culprits, or None.
 
-        Without the returned part, the gates pass on both culprits and the other earlier parts.
+        If this part is excluded, the gates pass on both culprits and all other earlier parts.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -168,9 +170,10 @@ class CulpritSearch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the first part of ``before`` with which the culprit fails the gates.
+        """Return the part of ``before`` that makes the gates fail together with the culprit.
 
-        The gates pass on the culprit together with all parts before the returned part.
+        The gates pass on the culprit and all parts before the returned part. If the returned part
+        is added, the gates fail.
         """
         good, bad = 0, len(before)
         while bad - good > 1:

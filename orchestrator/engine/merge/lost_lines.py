@@ -9,7 +9,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class LostLines:
-    """Finds the workers that wrote the lines that a merge replaced.
+    """Finds the workers whose lines a merge replaced.
 
     Workers must be added in the order in which they are merged.
     """

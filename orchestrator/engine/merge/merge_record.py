@@ -204,7 +204,7 @@ def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
 
 
 def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
-    """Return hunks of the parent worker that a child job's result replaced."""
+    """Return the parent worker's hunks that the result of its child job ``job`` replaced."""
     return tuple(
         Overruled(
             worker_id=name,

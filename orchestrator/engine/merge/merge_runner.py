@@ -197,7 +197,10 @@ class MergeRunner:
     def _removed(
         self, tree: Tree, job: Job, files: Sequence[str] = (), record: MergeRecord | None = None
     ) -> Mapping[str, tuple[str, ...]]:
-        """Return ``MergeOutcome.removed``. ``files``: the files that the result changes."""
+        """Return the promised files that workers created, but that the job's result lacks.
+
+        Keys are ids of workers. ``files``: the files that the result changes.
+        """
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.counts]
         own = [each for each in own if not each.is_adviser]

@@ -63,9 +63,9 @@ class ResolverSelection:
                 self.note_resolvable(record, job, worker)
 
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Record that the worker can still resolve its conflicts, if this is the case.
+        """If the worker can still resolve its conflicts, record that.
 
-        A worker of a child job cannot resolve them, because its parent worker has ended.
+        A worker of a child job cannot resolve its conflicts, because its parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):

@@ -1,6 +1,6 @@
 """Splits a request into tasks by rules, without AI.
 
-Also decides if a model should split it instead.
+Also decides if a model should split the request instead.
 
 The first rule that fits is used, in this order:
 
@@ -101,7 +101,7 @@ def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
     An "and", "or", "then", or comma at the end of an item is removed, because it only introduces
-    the next item. If it is a "then", the next item begins with "then".
+    the next item. If a "then" was removed, the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""

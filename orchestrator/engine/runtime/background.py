@@ -1,4 +1,4 @@
-"""Background threads that prepare attempts, and reads that are repeated until the store answers."""
+"""Background threads that prepare attempts, and a function that repeats reads of the store."""
 
 import logging
 import os

@@ -26,11 +26,11 @@ def now() -> float:
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the clock's start in a file, for the next server. Call this before ``now``.
+    """Store the start of the clock in a file, for the next server. Call this before ``now``.
 
-    ``going_on``: True if jobs of the earlier server continue. The clock then continues from the
-    start that the earlier server stored. After a restart of the machine, the clock starts again.
-    Return True if jobs continue although the machine was restarted.
+    ``going_on``: True if jobs of the earlier server continue. The clock then uses the start that
+    the earlier server stored, unless the machine was restarted since. Return True if jobs continue
+    although the machine was restarted.
     """
     boot = proc.boot_id()
     kept = _read(path) if going_on and boot else None

@@ -1,4 +1,4 @@
-"""Repeats work that a full disk stopped, after growing pauses, until the disk has space."""
+"""Retries work that a full disk stopped, until the disk has space. The pauses grow."""
 
 import logging
 import threading

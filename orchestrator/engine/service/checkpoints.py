@@ -99,7 +99,7 @@ class CheckpointCalls:
         return done
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
-        """Update the list of a worker's changed files, after a person committed on its branch.
+        """Update a worker's list of changed files, after a person's commit on the worker's branch.
 
         Also rewrite the reports. Return the new list, without files that only child jobs changed.
         Idempotent. Raise Conflict if the worker is running, is attached to a terminal, or has no
@@ -154,8 +154,8 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     """Return the checkpoint at which the branch is now; "" if ``same`` is empty.
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the branch's present
-    content. If there are several, the checkpoint of the latest rollback is preferred, then the
-    latest checkpoint.
+    content. If ``same`` contains the checkpoint of the latest rollback, and no attempt has followed
+    the rollback, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):

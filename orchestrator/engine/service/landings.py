@@ -231,7 +231,7 @@ class LandingCalls:
         self._report(begun)
 
     def _report(self, begun: BegunLanding) -> None:
-        """Rewrite the reports, which name landings, and the command that lands or undoes."""
+        """Rewrite the reports. They name landings, and the next command: ``land`` or ``undo``."""
         job = self._store.job(begun.job_id)
         # Without a record of the merge, the reporter would merge the changes again.
         if job is not None and self._records.read(job) is not None:
@@ -291,7 +291,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return the message that nothing can be landed, because a person excluded all changes.
+    """If a person excluded all changes of the job, return the message that nothing can be landed.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """

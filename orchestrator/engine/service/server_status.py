@@ -126,11 +126,11 @@ class ServerStatus:
         return self._nodes()
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        """Drain a node of the cluster, so that no more workers start on it, or end the drain.
+        """Drain a node of the cluster if ``drained`` is True; otherwise end its drain. Idempotent.
 
-        Idempotent. Running workers continue. A drain survives restarts of the server. Raise
-        Forbidden without the scope admin. Raise NotFound, with the known names, for an unknown
-        node.
+        No worker starts on a drained node, but running workers continue. A drain survives restarts
+        of the server. Raise Forbidden without the scope admin. Raise NotFound, with the known
+        names, for an unknown node.
         """
         self._access.check_admin(caller, "nodes")
         if self._drain is None:

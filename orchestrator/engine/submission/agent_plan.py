@@ -64,8 +64,9 @@ class AgentPlans:
     def take(self, job_id: str, now: float) -> None:
         """Create a job's tasks from the plan of its ended planner. Idempotent.
 
-        If the plan is not valid, the rules create the tasks. But if the request names the planner,
-        the job fails. Call this method in the supervisor's turn.
+        If the plan is invalid, and the request names the planner, the job fails. If the plan is
+        invalid, and the request names no planner, the rules create the tasks. Call this method in
+        the supervisor's turn.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):

@@ -91,11 +91,11 @@ class AgentChoice:
         return names
 
     def _default_for(self, task: TaskSpec, name: str) -> str:
-        """Return the agent of a task that names no agent: ``name``, the job's agent, or ``auto``.
+        """Return the agent of a task that names no agent: ``name``, or ``auto``.
 
-        If the job's agent cannot run commands, a task with a command gets ``auto``, and therefore
-        runs with ``shell``. A plan with prompts and commands then need not name an agent in each
-        task.
+        ``name``: the job's agent, or ``auto``. If the job's agent cannot run commands, a task with
+        a command gets ``auto``, and therefore runs with ``shell``. Thanks to this rule, a plan with
+        prompts and commands does not have to name an agent in each task.
         """
         if not task.command or name == AUTO:
             return name
@@ -175,7 +175,7 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return the gates of a new job, and the commit whose files define the gates of its tasks.
+        """Return a new job's gates, and the commit whose files define the gates of the job's tasks.
 
         ``parent``: the worker that requests a child job.
         """
@@ -190,9 +190,10 @@ class GatePlans:
         return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, with the default gates of ``base`` if they are missing.
+        """Return the parent job's settings, with the default gates of ``base`` if they are needed.
 
-        They are not missing if the parent job has a base or gates, or switched gates off.
+        Default gates are needed if the parent job has no base and no gates, and did not switch
+        gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

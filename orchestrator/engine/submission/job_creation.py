@@ -61,8 +61,9 @@ def same_child(
 ) -> Job | None:
     """Return the worker's latest child job with the request fingerprint ``digest``, or None.
 
-    Only unfinished and completed child jobs are considered, unless they were stopped.
-    ``discarded``: ids of child jobs that are ignored, because the worker discarded their results.
+    Ignore child jobs that were stopped, or that ended without being completed.
+
+    ``discarded``: ids of child jobs to ignore, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]

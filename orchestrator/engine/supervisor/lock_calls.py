@@ -103,10 +103,11 @@ class LockCalls:
         return call
 
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
-        """Return the call's leases, or None if the caller must call again.
+        """Return the leases of a lock call; None if the client must ask again.
 
-        After None, the call keeps its place in the queue for some seconds. Raise the call's error
-        if it failed. With ``final``, withdraw a call that has no leases yet, and raise Locked.
+        After None, the lock call keeps its place in the queue for some seconds. Raise the lock
+        call's error if it failed. With ``final``, withdraw a lock call that has no leases yet, and
+        raise Locked.
         """
         call.answered = True
         if call.failure is not None:

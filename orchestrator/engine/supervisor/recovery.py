@@ -132,8 +132,8 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
 
-    If so, the next attempt counts as a retry, so that a worker that removes its own files is not
-    retried forever.
+    If so, the next attempt counts as a retry. Without this rule, a worker that removes its own
+    files would be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

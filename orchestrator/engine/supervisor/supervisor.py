@@ -224,10 +224,10 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: if no item is queued, first let the launcher's events gather, until this
-        many seconds have passed since the previous call took events. The time includes the caller's
-        work since the previous call, which is slower on a busy machine. The gathering ends early if
-        another thread puts an item into the queue.
+        ``gather_seconds``: minimum seconds between two calls that take events from the launcher. If
+        no item is queued, wait until these seconds have passed since the previous call, while the
+        launcher's events gather. This wait ends early if another thread puts an item into the
+        queue. The caller's work between the two calls counts, so a busy machine waits less.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -301,7 +301,7 @@ class Supervisor:
     def fail(self, why: str) -> None:
         """End the loop, and answer all calls with ``why``. Do not wait for the loop's end.
 
-        If the loop cannot store its changes, it does not repeat the attempt.
+        If the loop cannot store its changes, it ends without retrying.
         """
         self._failure = why
         self._stopping.set()

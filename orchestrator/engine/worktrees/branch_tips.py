@@ -46,7 +46,9 @@ class BranchTips:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs, and the results that conflict.
+        """Merge the results of a worker's child jobs into the commit ``tip``.
+
+        Return two values: the merged commit, and the results that conflict.
 
         ``brought``: True if ``tip`` may already contain results, because they were added to the
         worker's files.
@@ -89,7 +91,7 @@ class BranchTips:
     ) -> Merge:
         """Merge two commits by the job's strategy.
 
-        ``union``: True to allow that the strategy ``auto`` keeps the added lines of both sides.
+        ``union``: True if the strategy ``auto`` may keep the added lines of both sides.
         """
         strategy = job.config.merge_strategy
         return self._repository.merge(

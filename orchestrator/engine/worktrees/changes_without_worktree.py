@@ -79,7 +79,7 @@ class ChangesWithoutWorktree:
     def watch(self, worker: Worker) -> None:
         """Record the project's state before an attempt that works in another directory.
 
-        An error is only logged. But if the disk is full, raise the error.
+        If the disk is full, raise the error. Any other error is only logged.
         """
         try:
             self.begin(worker)

@@ -92,8 +92,8 @@ class Checkpoints:
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
         """Create the checkpoint after an attempt. Idempotent.
 
-        ``tip``: the branch head, which must already contain the attempt's changes; "" if the
-        changes could not be committed. With "", the checkpoint has the files that git can add.
+        ``tip``: the branch head, which must already contain the attempt's changes. If the changes
+        could not be committed, ``tip`` is "". The checkpoint then has the files that git can add.
 
         ``interrupted``: the branch head from before a rebase that the attempt began and did not
         finish.
@@ -122,7 +122,7 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save the changes that a rollback removes on a ref, because no person has seen them."""
+        """Set a ref to the changes that a rollback removes, because no person has seen them."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
@@ -189,7 +189,10 @@ class Checkpoints:
         return self.repository.new_ignored(kept, found.get(before(1), "")) if kept else ()
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
-        """Return, for each checkpoint, the ignored files that it lacks, each with the reason."""
+        """Return the ignored files that each checkpoint lacks.
+
+        Keys are the names of the checkpoints. Each value has the missing files with the reasons.
+        """
         found = self._ignored_of(worker)
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
@@ -232,8 +235,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    ``present``: the worker's checkpoints. If they include a checkpoint of a later attempt, or of a
-    person's later rollback, the rollback is done or obsolete.
+    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
+    rollback, shows that the rollback has run or is no longer needed.
     """
     for failure in reversed(worker.failures):
         if any(_overtakes(name, failure.attempt) for name in present):

@@ -24,9 +24,10 @@ class LostChildChanges:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job whose changes a merged worker's branch no longer has.
+        """Yield a record for each child job with changes that the parent worker's branch has lost.
 
-        ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
+        ``worker``: the parent worker, which is merged. ``left``: child jobs that a person chose to
+        exclude. Raise RepositoryError.
         """
         if not worker.child_job_ids:
             return

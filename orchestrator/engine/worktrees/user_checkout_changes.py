@@ -147,8 +147,8 @@ class UsersCheckout:
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return the entries that differ from the recorded state, and the whole present state.
 
-        An entry is a ref or a file of the checkout, with its present value. Lock files of a running
-        git command are ignored.
+        An entry is a ref or a file of the checkout, with its present value. While a git command
+        runs, its lock files are ignored.
         """
         state = self._repository.checkout_state()
         found = _different(before, state)

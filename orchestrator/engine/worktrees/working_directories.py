@@ -72,7 +72,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
     Return the new start commit:
 
-    - Without a conflict: ``start`` with the same result merged in.
+    - Without a conflict: ``start`` with the job's result so far merged in.
     - After a conflict that no agent resolves: ``start``. The branch stays unchanged.
     - After a conflict that the next attempt resolves: the job's result so far. The branch then has
       conflict markers.
@@ -230,12 +230,16 @@ class Worktrees:
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job; empty if none of its tasks requests a worktree.
+        """Return the base for a worker's child job; empty if none of ``tasks`` requests a worktree.
 
-        The base is the present state of the worker's worktree, with uncommitted work. If the worker
-        has no worktree, it is the base of the worker's job. If this job has no base, it is the
-        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
-        reached, or if the worker is ending on such a node.
+        The base is the first commit in this list that exists:
+
+        1. the present state of the worker's worktree, with uncommitted work
+        2. the base of the worker's job
+        3. the present commit of the project
+
+        Raise Unavailable if the worktree is on a node that cannot be reached, or if the worker is
+        ending on such a node.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -395,7 +399,7 @@ class Worktrees:
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes the start commit lacks, because they conflict.
+        """Return the dependencies whose changes conflict, so that the start commit lacks them.
 
         ``dependencies``: ids of the workers that ran the tasks on which the worker's task depends.
         Raise RepositoryError.

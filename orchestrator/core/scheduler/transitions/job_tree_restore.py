@@ -98,10 +98,10 @@ class JobTreeRestore:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on a stored attempt, although its evidence is not stored.
+    """Return the verdict on a stored attempt, whose evidence is not stored.
 
-    If the worker's record has a failure of the attempt, the attempt did not succeed. Otherwise, it
-    succeeded or was cancelled.
+    If the worker's record lists a failure of the attempt, the attempt did not succeed. Otherwise,
+    the attempt succeeded or was cancelled.
     """
     status = judge(exit, Evidence()).status
     failed = worker.failure_of(last.number) is not None

@@ -52,7 +52,7 @@ class LimitAsks:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If the wall times of several jobs above each other end now, ask a person only about the job
+        If wall times of jobs above this job end at the same moment, ask a person only about the job
         nearest to the root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
@@ -82,7 +82,7 @@ class LimitAsks:
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
     def restored(self, job: Job) -> None:
-        """After a restart, observe the timeout of a question about a limit again."""
+        """After a restart, restore the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 
@@ -190,10 +190,10 @@ class Accounting:
         return f"{reached} of the worker's task" if reached else self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Stop the first job that reached a limit, in the order from the root to the worker's job.
+        """Check the limits of the worker's job and the jobs above it, from the root job on.
 
-        A job with ``on_limit: ask`` is paused instead. Return why a job is stopped; "" if no job is
-        stopped.
+        The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
+        Return why the job is stopped; "" if no job is stopped.
         """
         found = self._trees.breach_of(self._trees.job_of(worker))
         if found is None or not self._trees.plans[found[0]].unfinished:
@@ -215,7 +215,7 @@ class Accounting:
                 return
 
     def stop_spent_days(self, now: float) -> None:
-        """Stop jobs that use a model if their key has reached its cost limit for today."""
+        """If an API key has reached its cost limit for today, stop its jobs that use a model."""
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:

@@ -130,6 +130,9 @@ def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
 
 
 def _with_earlier_landings(facts: JobFacts) -> JobFacts:
-    """Return the facts after a merge that replaced the landed result."""
+    """Return ``facts`` with the branches of ``landed`` moved to ``landed_on``.
+
+    Call this after a merge has replaced the landed result.
+    """
     branches = (each.branch for each in facts.landed)
     return replace(facts, landed=(), landed_on=tuple(dict.fromkeys((*facts.landed_on, *branches))))

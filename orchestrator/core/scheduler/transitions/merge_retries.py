@@ -33,12 +33,11 @@ class MergeRetries:
         """Retry the rejected workers. Return True if a worker is retried.
 
         A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.
-        In this case, the worker fails if its rejection is ``required``; otherwise its status stays
-        unchanged.
+        Such a worker fails if its rejection is ``required``; otherwise its status stays unchanged.
 
         If the job is being stopped, or not all of its workers have ended, do nothing and return
-        False. If the job or a job above it has reached a limit, stop the job whose limit it is, and
-        return False.
+        False. If the job or a job above it has reached a limit, stop the job that has reached its
+        limit, and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
@@ -57,9 +56,9 @@ class MergeRetries:
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
-        If several workers conflict in one file, only the first worker is retried now. The others
-        are retried after its version of the file was merged, so that each worker needs only one
-        attempt.
+        If several workers conflict in one file, only the first worker is retried now. The other
+        workers are retried after the first worker's version of the file was merged. Therefore, each
+        worker needs only one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:

@@ -123,7 +123,10 @@ class Access:
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job without its tasks and workers. ``Queries.detail`` returns it with them."""
+        """Return a job, but not its tasks and workers.
+
+        ``Queries.detail`` returns a job with its tasks and workers.
+        """
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):
             raise NoSuchJob(repr(job_id))
@@ -143,7 +146,7 @@ class Access:
     def may_change(self, caller: Caller, job: Job) -> bool:
         """True if the caller is a person who may change the job.
 
-        First check that the caller may see the job.
+        Call this only for a job that the caller may see.
         """
         if caller.attempt is not None or not caller.may_change:
             return False
@@ -188,7 +191,10 @@ class Access:
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:
-        """Return the child jobs of a worker and the jobs below them, newest first."""
+        """Return the calling worker's child jobs and the jobs below them, newest first.
+
+        The result is empty if the caller is not a worker.
+        """
         if caller.worker_key is None:
             return []
         return [job for job in self.jobs_of(caller.worker_key.root_id) if self.sees(caller, job)]

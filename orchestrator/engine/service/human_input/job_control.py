@@ -101,9 +101,9 @@ def check_unfinished(scheduler: Scheduler, stored: Job) -> None:
 
 
 def _after_end(job: Job) -> str:
-    """Return the command to suggest: ``retry`` if the job certainly has tasks to retry.
+    """Return the text that suggests a command for an ended job.
 
-    Otherwise, return ``status``.
+    The command is ``retry`` if the job certainly has tasks to retry, otherwise ``status``.
     """
     unsuccessful = job.status in (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
     # All tasks may have succeeded: then the job failed only because of its gates.

@@ -131,7 +131,8 @@ def _with_env(
 ) -> tuple[TaskSpec, ...]:
     """Return the edited tasks. Tasks in ``keeps`` get the environment of the present tasks.
 
-    The API's answers omit environments, so a caller that edits an answer cannot return them.
+    The API's answers omit environments. Therefore, a caller that edits the tasks of an answer
+    cannot send the environments back.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

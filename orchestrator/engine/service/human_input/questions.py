@@ -72,7 +72,7 @@ class QuestionCalls:
 def made_for(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[Made]:
-    """Return the results that a question is about: the chosen workers of its dependencies."""
+    """Return what a question is about: the results of the chosen workers of its dependencies."""
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):

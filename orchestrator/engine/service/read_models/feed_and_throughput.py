@@ -149,7 +149,7 @@ class Feed:
         self._add_figures(at_once=ended)
 
     def close(self) -> None:
-        """Stop reading the store, after the end of a present reading. Idempotent."""
+        """Stop reading the store. If a read is running, wait for its end. Idempotent."""
         with self._working:
             self._is_closed = True
             if self._timer is not None:

@@ -86,8 +86,8 @@ class Queries:
     ) -> Detail:
         """Return the job with its workers, and with its tasks if ``with_tasks``.
 
-        ``names``: ids of the tasks to return; None: all tasks. If the job waits for approval, all
-        tasks are returned.
+        ``names``: ids of the tasks to return. If ``names`` is None, or the job waits for approval,
+        all tasks are returned.
         """
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
@@ -236,11 +236,9 @@ class Queries:
             above = parent.parent_job_id if parent else None
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
-        """Return the job if a ``wait`` for it may end now, otherwise None.
+        """Return the job if its run number ``run`` or a later run has ended.
 
-        ``run``: the run of the job for which the caller waits. The wait ends when this run or a
-        later run has ended. If the caller is a worker, the wait ends only after the worker has its
-        slot again.
+        Return None if the caller must wait. A worker must also wait until it has its slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

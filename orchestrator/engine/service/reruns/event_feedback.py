@@ -1,7 +1,8 @@
-"""Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
+"""Feedback from events: sends remarks on a job's pull request to the job's workers.
 
-A review arrives as many events. They are stored until the job has ended and no event has arrived
-for some seconds. Then each worker gets all remarks on its files together, for one attempt.
+Remarks are comments and failed checks. A review arrives as many events. Their remarks are stored
+until the job has ended and no event has arrived for some seconds. Then each worker gets all remarks
+on its files together, for one attempt.
 """
 
 import hashlib
@@ -78,7 +79,7 @@ class EventFeedback:
         settle_seconds: float,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``settle_seconds``: seconds without an event after which a job's events are sent."""
+        """``settle_seconds``: a job's remarks are sent after this many seconds without an event."""
         self._access = access
         self._queries = queries
         self._feedback = feedback
@@ -186,9 +187,9 @@ class EventFeedback:
             shutil.rmtree(group)
 
     def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Send each worker of the job the remarks on its files. Idempotent by ``key``.
+        """Send each worker of the job the remarks on its files, and return True.
 
-        Return True if all remarks were sent. Otherwise, raise an OrchestratorError.
+        Idempotent by ``key``. Raise an OrchestratorError if not all remarks could be sent.
         """
         if not remarks:
             return True

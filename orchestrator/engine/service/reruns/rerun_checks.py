@@ -53,8 +53,8 @@ def check_reopens(
 ) -> None:
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    ``command``: the command that the caller runs. If only the parent worker can have another
-    attempt, the message suggests this command for the parent worker. Call this function in the
+    ``command``: the command that the caller runs. If the parent worker can have another attempt
+    instead, the message suggests the command with the parent worker. Call this function in the
     supervisor's turn, so that the state cannot change before the attempt is created.
     """
     check_worker_ended(worker)

@@ -88,9 +88,10 @@ class CandidateSelection:
         )
 
     def _place(self, worker: Worker, place: int, why: str) -> None:
-        """Store a candidate's rank after a person's choice.
+        """Store a candidate's new rank, after a person has chosen a candidate.
 
-        A candidate that failed keeps the reason that its earlier rank has.
+        ``why``: the reason for the rank. If a failed candidate already has a rank, the reason stays
+        the same.
         """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)

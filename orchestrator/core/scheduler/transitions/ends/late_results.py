@@ -1,7 +1,7 @@
 """Late results: exit records that appear after the server declared their attempts lost.
 
-A late result counts if no newer attempt has started and the worker has not ended. Otherwise the
-record is not used: only its path is added to the attempt's reason and to an event.
+A late result counts if no newer attempt has started and the worker has not ended. Otherwise, the
+result is not used. The attempt's reason and an event then name the path of the exit record.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,8 +44,11 @@ class LateResults:
     def sought(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
 
-        An exit record is read before the worker's next start, and after the end of each later
-        attempt. After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
+        An exit record is read at three moments:
+
+        - before the worker's next attempt starts
+        - whenever a later attempt of the worker has ended
+        - every ``LOOK_SECONDS`` after the worker has ended, while its job still runs
         """
         found = list(self._sought(now))
         self._ended.clear()
@@ -68,7 +71,8 @@ class LateResults:
     def _is_done(self, worker: Worker, now: float) -> bool:
         """True if the worker has ended, its job still runs, and the next check is due.
 
-        A late result of this worker is not used, but the job's reports can still name its path.
+        The worker's late result is not used. But the job's reports can still name the path of the
+        exit record.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False
@@ -77,9 +81,9 @@ class LateResults:
     def arrived(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of an attempt that ``sought`` returned.
+        """Record the late result of ``attempt``, which ``sought`` returned.
 
-        ``record``: path of its exit record.
+        ``record``: path of the exit record.
         """
         if self._lost.get(attempt.key, {}).pop(attempt.number, None) is None:
             return

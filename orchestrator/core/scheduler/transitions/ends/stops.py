@@ -26,8 +26,8 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all jobs below it, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Only jobs
-        below a withdrawn child job get ``PARENT`` instead.
+        ``by``: the cause as text. ``cause``: the stop cause of these jobs. If ``cause`` is
+        ``WITHDRAWN``, the jobs below ``job_id`` get ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -80,7 +80,7 @@ class Stops:
             self._worker_end.end(worker, stop_verdict(EndedBy.CANCEL, by), now)
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart, repeat the stop of a worker that was being stopped, or whose job was."""
+        """After a restart, stop the worker again if the worker or its job was being stopped."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             self._trees.unfinished[worker.key].stopping = True
@@ -116,7 +116,7 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, or whose job is; otherwise None."""
+        """If a worker or its job is being stopped, return the worker's outcome; otherwise None."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)

@@ -51,10 +51,10 @@ class JobEnd:
         self.planning: set[str] = set()
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports if all its workers have ended.
+        """If all workers of a job have ended, request the job's reports or its plan.
 
-        If only the planner has run, request the job's plan instead. Do not request a plan if the
-        job is being stopped, or if no plan is possible.
+        The plan is requested if only the planner has run, the job is not being stopped, and a plan
+        is possible. Otherwise, the reports are requested.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -106,9 +106,9 @@ class JobEnd:
         self._note(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
-        """Yield code that no gate judged, with the workers that may have changed it.
+        """Yield code that no gate judged, with the workers that may have changed the code.
 
-        Includes code of the child jobs of workers without a worktree.
+        If a worker has no worktree, the unjudged code of its child jobs is included.
         """
         if job.config.gates_off:
             return
@@ -239,8 +239,8 @@ class WorkerEnd:
 
         The worker then ends with ``verdict``.
 
-        ``stopping``: True if the worker is being stopped. False if only a pause stopped its
-        process.
+        ``stopping``: True if the worker is being stopped. A pause that stopped the worker's process
+        does not count.
         """
         unfinished.verdict = verdict
         unfinished.stopping = stopping
@@ -262,9 +262,10 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return success for a worker that succeeded, but then failed to resolve its conflicts.
+        """Return the worker's verdict: success if only the resolution of its conflicts failed.
 
-        Also record its conflicts as unresolved. For any other worker, return ``verdict``.
+        If so, also record the worker's conflicts as unresolved. Otherwise, return ``verdict``
+        unchanged.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
@@ -274,9 +275,10 @@ class WorkerEnd:
         return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """After ``first`` failed to log in, replace its agent in workers that have not started.
+        """Replace an agent whose login failed.
 
-        This concerns all workers of the job tree. If no other agent can be used, these workers end.
+        ``first``: the worker whose login failed. All workers of the job tree that have this agent
+        and have not started get another agent. If no other agent can be used, these workers end.
         """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):

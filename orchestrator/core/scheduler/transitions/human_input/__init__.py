@@ -1,1 +1,1 @@
-"""What people decide about a job: questions of its tasks, pauses."""
+"""Decisions of people about a job: answers to questions of its tasks, and pauses."""

@@ -56,7 +56,7 @@ class Pauses:
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
-        """End the pause of a job and the jobs below it, whatever its cause."""
+        """End every pause of a job and of the jobs below it, except a pause of all jobs."""
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
@@ -138,7 +138,7 @@ class Pauses:
     def _let_finish(self, job: Job) -> None:
         """Withdraw a pause's requests to stop attempts.
 
-        If an attempt is already ending, its worker runs again.
+        If an attempt is already being stopped, the worker runs again after the attempt's end.
         """
         for worker in self._trees.workers_of(job.id):
             unfinished = self._trees.unfinished.get(worker.key)
@@ -146,7 +146,7 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def discount_approval(self, job: Job, now: float) -> None:
-        """Do not count the time in which the job only waited for approval as wall time."""
+        """Exclude from a job's wall time the time in which the job only waited for approval."""
         since = self._trees.waits_for_approval_since(job)
         seconds = 0.0 if since is None else (job.pause.at if job.pause else now) - since
         if seconds > 0:
@@ -171,10 +171,10 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return a job's pause, after the pause ``asked`` was requested for it.
+    """Return the combination of a job's present pause and the requested pause ``asked``.
 
-    If the job was already paused, the pause keeps its start. It also keeps its cause, unless a
-    person now pauses the job.
+    If there is a present pause, its start is kept. Its cause is kept, too, unless a person requests
+    the pause ``asked``.
     """
     if present is None:
         return asked

@@ -49,7 +49,7 @@ class Questions:
         return self._end(worker, decision, by, comment, now)
 
     def restored(self, worker: Worker) -> None:
-        """After a restart, observe the timeout of an open question again."""
+        """After a restart, restore the timeout of an open question."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
             self._watch(worker, worker.question)
 
@@ -126,7 +126,7 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:
-        """Do not count the time in which the job only waited for a person as wall time."""
+        """Exclude from a job's wall time the time in which the job only waited for a person."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return

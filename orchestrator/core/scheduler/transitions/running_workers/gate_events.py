@@ -18,7 +18,10 @@ class GateEvents:
         self._unit_of_work = trees.unit_of_work
 
     def begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that the gates of an attempt begin. Ignored if it is not the current attempt."""
+        """Record that the gates of an attempt begin.
+
+        Do nothing if the attempt is not the worker's current attempt.
+        """
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
@@ -30,7 +33,7 @@ class GateEvents:
         self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **payload)
 
     def ran(self, run: GateRun, now: float) -> None:
-        """Record the start or end of a gate run. Ignored if its attempt or job has ended since."""
+        """Record the start or end of a gate run. Do nothing if its attempt or its job has ended."""
         job = self._unit_of_work.jobs.get(run.job_id)
         worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
         if job is None or job.status.ended:

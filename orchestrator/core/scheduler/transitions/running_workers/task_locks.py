@@ -49,8 +49,8 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        If child jobs of the previous attempt still run, the claims stay held, because these jobs
-        work under them. ``children_ended`` then releases the claims.
+        If child jobs of the previous attempt still run, the worker keeps its claims, because they
+        also protect the work of these child jobs. ``children_ended`` releases the claims later.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)

@@ -126,9 +126,9 @@ class RunningWorkers:
         return put_off
 
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
-        """True if the worker waits for the shared context, or for the first answer of its agent.
+        """True if the worker waits for the shared context, or for another worker's first answer.
 
-        The first answer is the model's answer to another worker of the job. It shows that the
+        The other worker has the same job and the same agent. Its first answer shows that the
         agent's login works, and may fill the provider's cache. If the worker waits, this method
         also records the cause.
         """
