@@ -8,7 +8,7 @@
 - ``core``: Values, states, limits and the scheduler: pure, standard library only
 - ``engine``: Use cases, the supervisor (the one loop that owns all state), and merges
 - ``gates``: Checks of a project: detecting them, and reading their reports
-- ``git``: The project's repository, by the program git
+- ``git``: The project's repository, accessed by the program git
 - ``launchers``: Processes of workers: starting, containing, and stopping them
 - ``outbox``: Messages to receivers outside: webhooks, callbacks, and notifications
 - ``reports``: Reports of finished jobs, as Markdown and JSON

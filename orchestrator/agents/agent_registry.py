@@ -57,9 +57,11 @@ class AgentRegistry:
         """Return the name of the agent for a task.
 
         ``auto`` means ``shell`` for a task with a command, otherwise the default agent. If the
-        default agent is ``auto``, too, the result is the best AI agent that can work, or ``survey``
-        if none can. In this case, an agent whose login failed (``refused``) is the last choice
-        before ``survey``.
+        default agent is also ``auto``, the result is the best AI agent that can work. If no AI
+        agent can work, the result is ``survey``.
+
+        ``refused``: agents whose login failed. ``auto`` selects such an agent only if no other AI
+        agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -84,6 +86,7 @@ class AgentRegistry:
 
         ``auto`` means the job's agent if this agent can plan, otherwise ``rules``. Raise
         UnknownAgent for an unknown agent, and InvalidRequest for an agent that cannot plan.
+        ``refused``: agents whose login failed.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
@@ -135,7 +138,7 @@ class AgentRegistry:
         return sorted(self._agents)
 
     def available(self) -> Sequence[Availability]:
-        """Return the availability of all agents: AI agents, best first, then the others."""
+        """Return the availability of all agents: AI agents from best to worst, then all others."""
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),

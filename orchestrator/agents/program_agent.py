@@ -156,7 +156,10 @@ def output_document(directory: Path) -> str:
 
 
 def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
-    """Return what a program printed. A remark names the log if the log's tail is not all of it."""
+    """Return a program's output from the log's tail.
+
+    If the tail lacks the beginning of the output, a remark names the log.
+    """
     printed = log_tail.strip()
     if exit.log_bytes <= OUTPUT_LIMIT_BYTES:
         return printed

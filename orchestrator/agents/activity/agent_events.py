@@ -130,7 +130,10 @@ class SessionReader(Protocol):
     """A reader for a program whose session files have facts that its output lacks."""
 
     def session_line(self, text: str, source: str) -> Iterable[AgentEvent]:
-        """Read one line of a session file; ``source`` is the file's name."""
+        """Read one line of a session file, and return its events.
+
+        ``source``: the file's name.
+        """
 
     def resumed(self) -> None:
         """Treat the lines read so far as lines of earlier runs.
@@ -155,7 +158,7 @@ class Reader(Protocol):
         """Id with which the program can resume this conversation; empty while it is unknown."""
 
     def line(self, text: str) -> Iterable[AgentEvent]:
-        """Read one line of standard output, without its line end."""
+        """Read one line of standard output, without its line end, and return its events."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         """Return the outcome. Called once, after the last line."""

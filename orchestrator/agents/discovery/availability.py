@@ -129,8 +129,8 @@ def _reaches_its_service(
 ) -> bool:
     """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: further variables and files, one of which must exist, too. None: ``name`` is
-    enough.
+    ``besides``: variables and files. At least one of them must also exist. None: no other variable
+    or file is needed.
     """
     if besides is None:
         return True

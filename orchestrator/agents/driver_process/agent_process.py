@@ -75,7 +75,7 @@ class AgentProcess:
         return descriptor == self._input
 
     def send(self, selector: selectors.BaseSelector) -> None:
-        """Write as much as standard input accepts without waiting."""
+        """Write as much unsent text as standard input accepts without waiting."""
         try:
             self._unsent = self._unsent[os.write(self._input, self._unsent) :]
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Runs a model loop (``agents/loop``) in this process, and watches it like a program."""
+"""Runs a model loop (``agents/loop``) in this process. Watches its usage, and can stop it."""
 
 import json
 import os
@@ -144,7 +144,8 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
     """Return the function that runs the attempt.
 
-    With a schema, it asks one question for a JSON answer. Otherwise, it runs the loop.
+    If ``spec`` has a schema, the function asks the model once for a JSON value. Otherwise, the
+    function runs the loop.
     """
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))

@@ -1,7 +1,7 @@
 """Reports of the driver to the server: the attempt's usage, and the messages that were read.
 
-A report is sent until the server answers. Errors do not affect the agent, because the server may be
-restarting, or too old for this call.
+The driver repeats a report until the server answers. Errors do not affect the agent, because the
+server may be restarting, or may be too old for such reports.
 """
 
 import threading
@@ -39,8 +39,8 @@ class ServerReporter(ABC):
     def _send(self, is_last: bool) -> bool:
         """Send the reports. Return True if the next report may follow without a pause.
 
-        ``is_last``: True if the reporter is closing. The thread then calls until the result is
-        False.
+        ``is_last``: True if the reporter is closing. The background thread then repeats this call
+        until the result is False.
         """
 
     @property
@@ -48,7 +48,7 @@ class ServerReporter(ABC):
         return bool(self._url and self._key)
 
     def _start(self) -> None:
-        """Send the new report from the background thread."""
+        """Let the background thread send the new report. The first call starts the thread."""
         with self._changed:
             self._changed.notify()
         if self._thread is None:

@@ -54,7 +54,10 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Hold the lock of a file in a ``with`` block. Yield False if ``over`` returned True first."""
+    """Acquire the lock of a file for a ``with`` block. Yield True if the lock is acquired.
+
+    Stop waiting for the lock once ``over`` returns True, and yield False.
+    """
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -70,9 +73,10 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Run the setup. Return False if ``over`` returned True before the setup exited.
+    """Run the setup. Return True if it has exited, and False if it was killed.
 
-    Return True even if the setup failed, because a repeated setup would fail again.
+    The setup is killed once ``over`` returns True. The result is True even if the setup failed,
+    because a repeated setup would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

@@ -118,7 +118,7 @@ class UsageWatch:
             )
 
     def close(self, why: str) -> None:
-        """Let ``take`` stop the agent, for the reason ``why``, at the first event of another step.
+        """Let ``take`` stop the agent at the first event of its next step. ``why`` is the reason.
 
         Any thread may call.
         """

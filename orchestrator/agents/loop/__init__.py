@@ -1,4 +1,4 @@
-"""Built-in agents: a loop over a model's HTTP interface.
+"""Built-in agents: each calls a model over HTTP in a loop.
 
 Each name in ``LOOPS`` is a module in ``providers``. The module has ``SERVICE`` (the address of the
 provider's API, and its variables) and ``DIALECT`` (a conversation in the format of that API).
@@ -27,7 +27,7 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """A loop over a model's HTTP interface.
+    """A built-in agent: calls a model over HTTP in a loop.
 
     Raises only what ``emit`` raises. An invalid answer of the server becomes a failed outcome.
     """

@@ -203,7 +203,10 @@ def converse(
 
 
 def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit) -> Turn:
-    """Call the model, and add the usage of the call to ``account``. Raise ModelFailure."""
+    """Call the model, and return its answer. Add the usage of the call to ``account``.
+
+    Raise ModelFailure.
+    """
     request = dialect.request(account.next_answer)
     while True:
         try:

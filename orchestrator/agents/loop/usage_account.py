@@ -40,7 +40,7 @@ class UsageAccount:
 
     @property
     def enough(self) -> str:
-        """Why no further call is allowed; "" if it is allowed."""
+        """Why no further model call is allowed; "" if another call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""

@@ -23,7 +23,10 @@ _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 def cost(
     model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
 ) -> float | None:
-    """Return the cost in USD; None if the model, a needed price, or every token count is unknown.
+    """Return the cost in USD; None if it cannot be computed.
+
+    The cost cannot be computed if the model has no price, if a needed price is missing, or if no
+    token count is known.
 
     ``overrides``: the user's prices, which have priority. A ``local`` model has only these prices,
     because the table may have another model of the same name.

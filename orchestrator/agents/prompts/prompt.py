@@ -120,7 +120,7 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """Return the prompt for an agent that resumes its session, which contains the task."""
+    """Return the prompt for an agent that resumes its session. The session contains the task."""
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),

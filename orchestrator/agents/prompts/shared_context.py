@@ -118,7 +118,7 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the context without the project digest and the files, unless it exists.
+        """Create a missing context, without the project digest and without the files' content.
 
         Raise OSError.
         """

@@ -86,7 +86,7 @@ def _now() -> str:
 class Audit:
     """WSGI middleware that logs changes and rejected calls.
 
-    Wraps all other middleware, so that calls that other middleware rejects are logged, too.
+    Wraps all other middleware, because other middleware also rejects calls.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:

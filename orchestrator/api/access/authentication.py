@@ -39,7 +39,8 @@ def caller() -> Caller:
 def authenticate() -> None:
     """Find the caller of the request, by its key or browser session.
 
-    Raise a 401 for an unknown caller, and a 403 for a session's change without its token.
+    Raise a 401 for an unknown caller. Raise a 403 if a browser session requests a change without
+    the session's token.
     """
     if request.method == "OPTIONS":
         return

@@ -1,8 +1,8 @@
 """Checks Host and Origin of each request first, and adds security headers to every answer.
 
-A page on the internet can make a browser call a server on localhost. The page does so directly
-(cross-site posts), or under a name that resolves to 127.0.0.1 (DNS rebinding). Both attacks show in
-the headers Host and Origin.
+A page on the internet can make a browser call a server on localhost. There are two such attacks: a
+direct call (cross-site post), and a call to a host name that resolves to 127.0.0.1 (DNS rebinding).
+The headers Host and Origin reveal both attacks.
 """
 
 import ipaddress

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 300.0
 
 
 class ClientCalls:
-    """Calls of one server with one key. A context manager."""
+    """Calls to one server with one key. A context manager."""
 
     def __init__(
         self,

@@ -277,7 +277,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path, {"text": text}, new_key())
 
     def rollback(self, job_id: str, worker_id: str, checkpoint: str | None = None) -> Answer:
-        """Restore a worker's changes to a checkpoint; the worker must not run."""
+        """Restore a worker's changes to a checkpoint. The worker must not be running."""
         body = {"checkpoint": checkpoint} if checkpoint else {}
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
@@ -318,10 +318,10 @@ class OrchestratorClient(FollowCalls):
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Repeat the merge of a job, and return the result when it has ended.
+        """Repeat the merge of a job, wait until the merge has ended, and return its result.
 
         Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``
-        (resolver of conflicts). With ``resolve``, the job runs again, and this call first waits
+        (resolver of conflicts). With ``resolve``, the job runs again. This call then also waits
         for the job's end.
         """
         answer = self._post(path_of(job_id, "merge"), choice)

@@ -6,8 +6,8 @@ ClientError
 │   ├── NotFoundError    404: the object does not exist, or belongs to another caller
 │   ├── ConflictError    409: the object's state does not allow the call
 │   ├── InvalidError     413, 415, 422 ...: the request is invalid
-│   │   └── RefusedError     a limit was reached; ``remaining`` has the remaining quota
-│   └── QuotaError       429: a limit is reached; ``free_at`` is when quota is free again
+│   │   └── RefusedError     a limit forbids the request; ``remaining`` has the remaining quota
+│   └── QuotaError       429: a limit is reached now; ``free_at`` is when quota becomes free
 └── ServerUnreachable    no answer, after all retries
     └── NoServer         no record of a server's address
 """
@@ -117,7 +117,7 @@ class RefusedError(InvalidError):
 
 
 class QuotaError(ApiError):
-    """A limit is reached now; ``free_at`` is the time of the next free quota."""
+    """A limit is reached, but quota becomes free again; ``free_at`` is the time."""
 
     kind = "limit"
 
@@ -125,7 +125,8 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        The value is None if the time is unknown. Quota is then free when a job that uses it ends.
+        The value is None if the time is unknown, because quota becomes free only when a job that
+        uses quota ends.
         """
         return self.problem.get("free_at")
 

@@ -71,9 +71,10 @@ def page(version: str, has_session: bool) -> str:
 
 @lru_cache(maxsize=4)
 def joined(version: str, name: str) -> str:
-    """Return ``SCRIPT`` or ``STYLESHEET``; ``version`` is the current version, for the cache.
+    """Return the content of the file ``name``: ``SCRIPT`` or ``STYLESHEET``.
 
-    Raise ValueError if modules import each other.
+    ``version``: the dashboard's present version, so that the cache returns no older content. Raise
+    ValueError if modules import each other.
     """
     if name == STYLESHEET:
         return "".join((STATIC / each).read_text("utf-8").rstrip() + "\n" for each in STYLES)
@@ -97,7 +98,10 @@ def _add(module: str, made: dict[str, str], importing: tuple[str, ...]) -> None:
 
 
 def _as_function(path: Path, text: str) -> str:
-    """Return a module as a constant: its exports, from a function with the module's own names."""
+    """Return a module's code as the definition of a constant, which holds the module's exports.
+
+    A function contains the code, so that names of different modules do not conflict.
+    """
     exports: list[str] = []
 
     def imported(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
-"""Answers with the text of a log or report: the whole file, its last lines, or a part.
+"""Responses with the text of a log or report: the whole file, its last lines, or a part.
 
-A part is a range of bytes, lines by number, or the numbers of the lines that contain a text. Only
-regular files are read.
+A part is a range of bytes or a range of lines. A search returns the numbers of the lines that
+contain a text. Only regular files are read.
 """
 
 import os
@@ -111,9 +111,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
-    """Return the part of a log that ``query`` names; empty if the log is missing.
+    """Return the answer to a query about a log; empty if the log is missing.
 
-    The part is the numbers of the lines that contain a text, lines by number, or a range of bytes.
+    ``query`` selects a range of bytes, a range of lines, or the numbers of lines that contain a
+    text.
     """
     with _opened(path, within) as opened:
         if query.q:

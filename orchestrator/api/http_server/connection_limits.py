@@ -281,7 +281,7 @@ def is_vital(request: Any) -> bool:
 
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
-    """Assigns requests to threads. Some threads are reserved for requests of ``is_vital``."""
+    """Assigns requests to threads. Some threads are reserved for vital requests (``is_vital``)."""
 
     def __init__(self, threads: int) -> None:
         super().__init__()
@@ -323,8 +323,8 @@ _READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
 class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
-    ``poll2`` asks each connection in each turn whether to wait for reading or writing, which is
-    slow. ``EventLoop`` asks again only after an event that may change the connections' replies.
+    ``poll2`` is slow, because it asks each connection in each turn whether to wait for reading or
+    writing. ``EventLoop`` reuses the replies until an event may change them.
     Other threads wake the loop through waitress' trigger.
     """
 
@@ -430,7 +430,7 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """True if the server is so full that this connection gets only vital requests answered."""
+        """True if the server is so full that it answers only vital requests on this connection."""
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:

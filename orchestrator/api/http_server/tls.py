@@ -65,9 +65,10 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """Above ``limit`` connections, a new connection may end an older connection.
+        """``limit``: a number of connections.
 
-        The oldest connection whose client does not read is ended.
+        If a new connection exceeds this number, the relay ends the oldest connection whose client
+        does not read.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

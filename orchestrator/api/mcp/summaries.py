@@ -1,4 +1,4 @@
-"""Short descriptions of jobs, because a model pays for each token of an answer."""
+"""Short descriptions of jobs, so that a model needs few tokens to read them."""
 
 from __future__ import annotations
 

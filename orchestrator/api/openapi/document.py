@@ -234,7 +234,7 @@ ERROR_HEADERS = {
 
 
 def problems() -> Schema:
-    """Return the description of each error answer in the table of calls, by name."""
+    """Return {name: description} for all error answers in the table of calls."""
     statuses = {status for operation in OPERATIONS for status in problems_of(operation)}
     return {problem_name(status): _problem(status) for status in sorted(statuses)}
 

@@ -1,4 +1,4 @@
-"""Answers with a complete job, including its workers' locks, and answers with a job tree."""
+"""Answers that describe a complete job, including its workers' locks, or a job tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of job lists, decisions that jobs wait for, and changes of all jobs, as JSON."""
+"""Rows of job lists, needs of jobs, and events of all jobs, as JSON."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ class StatusRows:
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
-        Unlike a request for the job, this call does not keep the job in the cache.
+        Unlike ``of``, this call does not add the job to the cache, and does not count as its use.
         """
         return self._jobs.get(job_id) or JobRows()
 

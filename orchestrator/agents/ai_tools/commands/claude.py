@@ -124,9 +124,9 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
 def _storage(inputs: CallInputs, own: Path) -> dict[str, str]:
     """Return the environment variable with the directory of the user's login.
 
-    ``own`` is the user's configuration directory. Claude renews the login under a lock in this
-    directory, like the user's other sessions. If the directory is read-only, the result is empty,
-    and Claude gets only a link to the login file.
+    ``own`` is the user's configuration directory. Claude renews the login under a lock in ``own``.
+    The user's other sessions use the same lock. If ``own`` is read-only, the result is empty, and
+    Claude gets only a link to the login file.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}

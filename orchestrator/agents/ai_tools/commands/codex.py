@@ -1,7 +1,8 @@
 """Creates the call of OpenAI Codex: its arguments, files, and environment.
 
-The settings contain the worker's key for the product's MCP server. They are in ``config.toml`` of a
-private CODEX_HOME, because every user of the machine can read a program's arguments.
+Codex gets its settings in ``config.toml`` of a private CODEX_HOME, not as arguments. The settings
+contain the worker's key for the product's MCP server, and every user of the machine can read
+arguments.
 """
 
 import json

@@ -132,10 +132,10 @@ class AgentCall:
 
 
 def kept_in(inputs: CallInputs, directory: Path, name: str) -> dict[Path, Path]:
-    """Return {link: target} for a link in ``directory`` to the worker's stored sessions.
+    """Return {``directory``: target}: a link from the tool's sessions to the stored sessions.
 
-    With this link, later attempts use the same sessions. The result is empty if sessions are not
-    stored.
+    With this link, later attempts of the worker use the same sessions. The result is empty if
+    sessions are not stored. ``name``: the directory of the tool in the stored sessions.
     """
     return {directory: inputs.sessions / name} if inputs.sessions is not None else {}
 
@@ -144,7 +144,8 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
     """Return the user's MCP servers by name, if the tool inherits them.
 
     The result is empty if the policy is read-only, because a server may change files. The
-    product's own server is omitted, because a worker with the user's key would bypass its limits.
+    product's own server is omitted, because a worker could bypass its own limits with the user's
+    key for this server.
     """
     if (
         "mcp" not in inputs.inherit

@@ -1,8 +1,8 @@
-"""Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
+"""Calls a tool on the Windows side from WSL, with the paths of Windows.
 
-PowerShell makes the call, because cmd.exe cannot start in a directory of WSL, and npm installs
+PowerShell starts the tool, because cmd.exe cannot start in a directory of WSL, and npm installs
 tools as scripts. The command is in base64, because Linux, Windows, and PowerShell quote
-differently. The tool uses the configuration and the login of its user on Windows.
+differently. The tool uses the configuration and the login of the Windows user.
 """
 
 import base64

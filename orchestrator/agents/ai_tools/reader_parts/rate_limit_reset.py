@@ -120,10 +120,11 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return the next occurrence of ``when``, a time of today.
+    """Return the moment that a message means by ``when``, a time of today without seconds.
 
-    If ``when`` passed less than two minutes ago, return the end of its minute, because messages
-    have no seconds.
+    - If ``when`` is in the future: ``when``.
+    - If ``when`` passed less than two minutes ago: the end of that minute.
+    - Otherwise: the same time tomorrow.
     """
     if when > now:
         return when

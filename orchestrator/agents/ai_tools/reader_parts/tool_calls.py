@@ -40,7 +40,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def edited(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the path of the file that the tool writes, as the agent wrote it; () if none."""
+    """Return the unchanged path argument of a tool call that writes a file; () if there is none."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

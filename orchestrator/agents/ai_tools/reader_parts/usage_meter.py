@@ -90,7 +90,10 @@ class Steps:
         self._open = False
 
     def count_output(self) -> list[Usage]:
-        """Record output of the model. The first output of a model call is one step."""
+        """Record output of the model.
+
+        Return one step for the first output of a model call, and [] for its later outputs.
+        """
         if self._open:
             return []
         self._open = True

@@ -89,10 +89,11 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of aider's history, and collect the model's answer.
+        """Read a line of aider's history, to collect the model's answer. Return no events.
 
-        A message of aider itself begins with "> " and ends with two blanks, possibly several lines
-        later. A line that begins with "#### " is the prompt or the output of a command.
+        Messages of aider itself are not part of the answer. The first line of a message begins with
+        "> ", and its last line ends with two blanks. A line that begins with "#### " is the prompt
+        or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True

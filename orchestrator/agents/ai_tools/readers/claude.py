@@ -213,7 +213,7 @@ class ClaudeReader:
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of a resumed session's file, which has the usage of the earlier runs."""
+        """Read a line of a resumed session's file, to find earlier usage. Return no events."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
             if event is not None and json_values.text(event, "type") == _COST:
@@ -288,7 +288,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if the result has tokens without a cost: its model call was interrupted."""
+    """True if the model call was interrupted: the result then has tokens, but no cost."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

@@ -107,9 +107,10 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """Usage of the session: the sum of its answers or the sum of its files' totals.
+        """Usage of the session: the sum of its answered model calls, or of its files' totals.
 
-        The larger sum counts. Totals come late, and some releases of codex report no answers.
+        For each value, the larger sum counts. Totals come late, and some releases of Codex do not
+        report single model calls.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
@@ -129,7 +130,10 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 
 
 def tokens(usage: Object | None) -> Usage:
-    """Return the usage. Codex counts cache reads and writes as input; they are subtracted."""
+    """Return the usage in a report of Codex.
+
+    Codex counts cache reads and writes as input, too. This function subtracts them from the input.
+    """
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")
     written = json_values.count(usage, "cache_write_input_tokens")

@@ -101,9 +101,10 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
 
 
 def unlike(wanted: str, answer: object) -> ModelFailure:
-    """Return the failure for an answer with status 200 that is not a ``wanted`` answer.
+    """Return the failure for an answer that has status 200, but unexpected content.
 
-    Some gateways always send status 200, and put the error into the body.
+    ``wanted``: the expected content, as text. Some gateways always send status 200, and put the
+    error into the body.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -118,7 +119,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the message in the body of an error, in any format."""
+    """Return the message in the body of an error answer. The body may have any format."""
     try:
         value = json_values.decoded(body)
     except ValueError:

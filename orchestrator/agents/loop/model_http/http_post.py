@@ -1,4 +1,4 @@
-"""Sends one POST request over HTTP. Its time and size are limited, whatever the server does."""
+"""Sends one POST request over HTTP, with limits on the total time and on the answer's size."""
 
 import http.client
 import os
@@ -117,7 +117,7 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy for https from the environment; None if this host needs none."""
+    """Return the https proxy from the environment; None if ``to`` is called without a proxy."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

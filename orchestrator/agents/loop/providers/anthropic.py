@@ -1,4 +1,4 @@
-"""The loop over Anthropic's Messages API: https://docs.anthropic.com/en/api/messages."""
+"""Conversations with Anthropic's Messages API: https://docs.anthropic.com/en/api/messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

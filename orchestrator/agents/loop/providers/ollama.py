@@ -1,4 +1,4 @@
-"""The loop over Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md."""
+"""Conversations with Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -87,7 +87,10 @@ class OllamaChat(Chat):
         self._format = {"format": dict(schema)}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Omit the schema, which older servers reject. Return True if this may help."""
+        """Omit the schema from a rejected request, because older servers reject schemas.
+
+        Return True if the changed request may succeed.
+        """
         had, self._format = self._format, {}
         return bool(had) and status == 400
 

@@ -1,4 +1,4 @@
-"""The loop over chat completions, as OpenAI, vLLM, llama.cpp, LM Studio and others serve them."""
+"""Conversations with an API for chat completions: OpenAI, vLLM, llama.cpp, LM Studio, others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,7 +28,8 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 class ChatCompletions(Chat):
     """A conversation in the format of chat completions.
 
-    It has no cache marks, because these servers cache the stable start of a prompt anyway.
+    It has no cache marks, because servers with this format cache the stable start of a prompt
+    automatically.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
@@ -98,9 +99,9 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Rename the token limit, or omit the schema, because servers differ in both.
+        """Rename the token limit of a rejected request, or omit the schema. Servers differ in both.
 
-        Return True if this may help.
+        Return True if the changed request may succeed.
         """
         if status not in _NOT_TAKEN:
             return False

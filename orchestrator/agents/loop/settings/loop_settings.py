@@ -1,4 +1,4 @@
-"""Settings of a loop: the driver's input as one value, with defaults."""
+"""Settings of a loop: the driver's input, completed with defaults."""
 
 import os
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """The tools for child jobs, which are the same as for other agents.
 
-The loop runs ``orchestrator mcp``, and passes the model's tool calls to it. This command retries
-calls while the server restarts, and limits the time of an answer.
+The loop runs ``orchestrator mcp``, and passes the model's tool calls to this command. The command
+retries calls while the server restarts, and answers each call within a limited time.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The search itself, as a program: JSON on standard input, matching lines on standard output.
+"""The program that searches files: JSON on standard input, matching lines on standard output.
 
 The program is run by its path, and imports only the standard library.
 """

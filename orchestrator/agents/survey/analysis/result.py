@@ -10,7 +10,8 @@ meaning. New fields may be added. Paths are relative to the project root.
 field           one row (or object)
 ==============  ==================================================================================
 schema          1
-mode            ``survey``, or ``build request`` (then ``built`` is false)
+mode            ``survey`` or ``build request``
+built           build requests only: false
 surveyed        the requested paths; empty: the whole project
 rule            how lines are counted, as text
 totals          files, bytes, code, comment, blank, bare, binary, too_large, unreadable, links,

@@ -1,1 +1,1 @@
-"""The assignment of a survey worker: the task, the words of the request, the error of a survey."""
+"""The assignment of a survey worker: the task, and the words of the request."""

@@ -73,8 +73,8 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    Such a request has a clause that begins with a verb such as "build", or with a new thing such as
-    "an app". Words such as "please" before the verb are ignored.
+    Such a request has a clause that begins with a verb such as "build", or that names a new product
+    first, such as "an app". Words such as "please" before the verb are ignored.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
@@ -111,10 +111,7 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return {stem: word} for the stems of ``words``, and for the stems of related words.
-
-    ``word`` is always one of ``words``, also for the stem of a related word.
-    """
+    """Return {stem: word}: for each of ``words``, its own stem and the stems of related words."""
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)

@@ -1,4 +1,4 @@
-"""Reads one file: its kind, its lines, and the content of its source."""
+"""Reads one file: determines its kind, counts its lines, and analyzes its source."""
 
 import os
 import re

@@ -114,7 +114,11 @@ def _structure(result: SurveyResult) -> list[str]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Return the totals of the common parent directory, and of the directories just below it."""
+    """Return {directory: totals} for the upper levels of the surveyed files.
+
+    The first level is the deepest directory that contains all files. _STRUCTURE_LEVELS further
+    levels follow.
+    """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
     trees: dict[str, Counts] = defaultdict(Counts)

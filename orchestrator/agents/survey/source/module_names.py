@@ -21,9 +21,10 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels``, counted from the root, are above the outermost package.
+    """Return the number of directories of a path that are above the outermost package.
 
-    If there is no package, this is the number of all ``levels``.
+    ``levels``: the names of the path's directories, the outermost first. If no directory is a
+    package, the result is the number of all directories.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
@@ -53,9 +54,10 @@ class ModuleIndex:
             self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
 
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
-        """Return the surveyed files that ``importer`` imports by ``module``.
+        """Return the surveyed files to which one import in the file ``importer`` refers.
 
-        The result is empty if the import refers to another project.
+        ``names``: what the import takes from ``module``. The result is empty if the import refers
+        to another project.
         """
         if language == "Python":
             return self._python_targets(importer, module, names)

@@ -1,4 +1,4 @@
-"""The calls with which a browser logs in, and the dashboard reads facts about the server."""
+"""Calls for the login of a browser, and for the dashboard's facts about the server."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""Calls about all jobs: the stream of events, needs, and usage over time."""
+"""Calls that list needs, report usage over time, and stream the events of all jobs."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The calls about the server: logins, agents, statistics, its project and keys."""
+"""Calls about the server: logins, agents, statistics, project, and keys."""
