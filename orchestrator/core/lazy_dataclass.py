@@ -34,8 +34,8 @@ else:
     def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
         """Like ``dataclasses.dataclass``, but without ``InitVar``.
 
-        Create the first object by a call of the class, not by ``pickle`` or ``__new__``. Any thread
-        may do this.
+        The first object of a class must be created by a call of the class, not by ``pickle`` or
+        ``__new__``. Any thread may create the first object.
         """
 
         def declare(cls: type) -> type:

@@ -31,9 +31,9 @@ _WORDS = lazy_pattern(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """True if two failures are alike, or one text is empty.
+    """True if two failures are alike, or if ``one`` or ``other`` is empty.
 
-    Each text begins with the exception's type.
+    ``one``, ``other``: the failures as text. Each text begins with the exception's type.
     """
     if not one or not other:
         return True

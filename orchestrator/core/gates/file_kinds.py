@@ -1,6 +1,7 @@
-"""Classifies files by their paths as code, parts of a test suite, or sources. Pure.
+"""Classifies files by their paths. Pure.
 
-- Code: gates must judge changes of such a file. All files are code, except documents.
+- Code: every file that is not a document. Gates must judge changes of code.
+- Files of a test suite: tests, and files that tests read.
 - Sources: code in a known programming language. Gates must judge each changed source. Tests,
   configuration, declarations, vendored files, and generated files are not sources: a test need not
   import them, and a compiler need not read them.
@@ -126,7 +127,7 @@ def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
 
 
 def is_foreign(path: str) -> bool:
-    """True for files in a directory that is hidden, or has vendored files, builds, or fixtures."""
+    """True if a directory of the path is hidden, or is for vendored files, builds, or fixtures."""
     return any(each in _FOREIGN or each.startswith(".") for each in path.split("/")[:-1])
 
 

@@ -1,6 +1,7 @@
-"""Findings of gate runs, and which of them the base does not have. Pure.
+"""Findings of gate runs, and their comparison with the findings on the base. Pure.
 
-Names of failing tests in printed output are only shown to readers. No decision depends on them.
+Some names of failing tests come from a gate's printed output. These names are only shown to
+readers. No decision depends on them.
 """
 
 import re
@@ -107,7 +108,8 @@ class Reading:
 def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str] = ()) -> Reading:
     """Return the reading of a test report.
 
-    A test that passed and failed counts as failed. An example is an error in its cleanup.
+    A test counts as failed if the report has it both as passed and as failed. For example, the test
+    passed, but its cleanup failed.
     """
     failed = {flaw.key for flaw in flaws}
     names = tuple(name for name in passed if name not in failed)
@@ -170,7 +172,7 @@ EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """Add a finding for the exit code if the run failed without a finding.
+    """Return the reading, with a finding for the exit code if the run failed without a finding.
 
     ``is_error``: True if the run crashed before it wrote its report.
     """

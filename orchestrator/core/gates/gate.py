@@ -344,9 +344,10 @@ class Gates(Protocol):
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
-        """Stop a running check; ``done`` is called with the results so far.
+        """Stop a running check. Return False if no such check runs.
 
-        Return False if no such check runs. Any thread may call. Idempotent.
+        The callback ``done`` of ``begin`` is called with the results so far. Any thread may call.
+        Idempotent.
         """
 
 
@@ -378,5 +379,6 @@ class GateFinder(Protocol):
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         """True if only the exit code of the gate counts, and its command always succeeds.
 
-        ``files``: the files that the gate judges. Their scripts are followed.
+        ``files``: the files that the gate judges. If the command runs scripts among these files,
+        the scripts are checked, too.
         """

@@ -1,4 +1,4 @@
-"""The result of a gate for a change, from the findings of its runs. Pure."""
+"""Decides the result of a gate for a change, by the findings of the gate's runs. Pure."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -65,8 +65,9 @@ def result_of(
     touched: Collection[str],
     removal: RemovedTest = NONE_MAY_GO,
 ) -> GateResult:
-    """Return the result of a run, compared with the run on the base, if there is one.
+    """Return the result of the run ``ran``.
 
+    ``base``: the run on the base, with which ``ran`` is compared; None if there is no such run.
     ``touched``: the changed paths.
     """
     result = GateResult(
@@ -192,8 +193,9 @@ def _judged(
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     """Return a digest of the new findings and the missing tests.
 
-    The digest of tests includes their messages, because a changed message shows progress. The
-    result is "" if the only new finding is an exit code, and no test is missing.
+    The result is "" if the only new finding is an exit code, and no test is missing. For a gate
+    that reports tests, the digest includes the findings' messages, because a changed message shows
+    progress.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -251,9 +253,9 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    A missing test may only have a new name, because product code can change the parameters in a
-    test's name. If no changed file can remove tests, and the run has no finding, only skipped tests
-    make the gate fail.
+    If no changed file can remove tests, and the run has no finding, return only skipped tests. Any
+    other missing test possibly has a new name, because product code can change the parameters in a
+    test's name.
     """
     if gate.tests_may_vanish:
         return []

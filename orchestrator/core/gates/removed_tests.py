@@ -15,7 +15,7 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovedTest:
-    """Which tests of the base commit the tasks may remove."""
+    """Which tests of the base commit a change may remove, with the permissions of its tasks."""
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)
@@ -28,10 +28,10 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return those of ``tests`` that are in none of ``files``.
+        """Return the given tests that are in none of the files in ``self.files``.
 
-        Return nothing if one of ``files`` contains no tests, because a helper or a settings file
-        can affect any test. ``known``: all tests of the base.
+        The result is empty if one of these files contains no tests: such a file, for example a
+        helper or a settings file, can affect any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -71,9 +71,10 @@ def to_allow(paths: Sequence[str], setting: str) -> str:
 def removal_of(
     gate: Gate, touched: Mapping[str, bool], permissions: Sequence[AlterationPermission]
 ) -> RemovedTest:
-    """Return which tests the tasks may remove.
+    """Return which tests of the base commit a change may remove.
 
-    ``touched``: each changed path, and True if the base has it.
+    ``touched``: each changed path, and True if the base has it. ``permissions``: the permissions of
+    the tasks that made the change.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(

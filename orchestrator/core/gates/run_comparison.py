@@ -166,7 +166,7 @@ _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 def needs_confirmation(check: Check, ran: FinishedRun, result: GateResult) -> bool:
     """True if a second run must confirm a rejection of a merged result.
 
-    Such a rejection concerns the work of several tasks.
+    A rejected merged result affects several tasks, so a single run is not enough.
     """
     is_of_result = check.place is GatePlace.RESULT and bool(check.base)
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)

@@ -46,9 +46,10 @@ _OF_SETUP = ("metadata", "options")
 
 
 def judging_part(path: str, text: str) -> object:
-    """Return the part of a file that configures gates; equal parts mean equal gates.
+    """Return the part of a file that configures gates.
 
-    Return the whole text if the format is unknown, or if the file cannot be parsed.
+    If two versions of a file have equal parts, they configure the gates equally. Return the whole
+    text if the format is unknown, or if the file cannot be parsed.
     """
     read = _READERS.get(path.rpartition("/")[2])
     try:
@@ -124,10 +125,10 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, permissions: Sequence[AlterationPermission], touched: Collection[str]
 ) -> tuple[AlterationPermission, ...]:
-    """Return ``permissions``, restricted for tests if the change alters product code.
+    """Return ``permissions``, or stricter permissions if the change alters product code.
 
-    With such a change, a task may only repair tests that fail on the base. Otherwise a task could
-    break code, and also weaken the tests that would show the error.
+    A task that alters product code may only repair tests that fail on the base. Otherwise a task
+    could break code, and also weaken the tests that would show the error.
     """
 
     def held(permission: AlterationPermission) -> AlterationPermission:
@@ -160,8 +161,8 @@ def alteration(
     ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
     files, by new path. ``equal``: changed files in which the part that configures gates is
     unchanged. ``removed``: the paths of ``touched`` that the work removed. ``is_compared``: True
-    for a candidate. A candidate's second run omits the candidate's new tests, even if it altered no
-    judging file.
+    for a candidate. A candidate's second run omits the candidate's new tests, even if the candidate
+    altered no judging file.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -230,9 +231,9 @@ def with_second_run(
     base: FinishedRun | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Fail the result if the gate passes only with the worker's tests and configuration.
+    """Return the result, failed if the gate passes only with the worker's tests or configuration.
 
-    ``second``: the run with the base's versions of these files.
+    ``second``: the run with the base's tests and configuration.
     """
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
@@ -264,7 +265,7 @@ def swayed(
 
     The result is empty if the gate has no verdict on the base.
 
-    ``second``: the run with the base's versions of these files. ``repairs``: True to omit tests
+    ``second``: the run with the base's tests and configuration. ``repairs``: True to omit tests
     that fail on the base.
     """
     if base is None or base.broken:
@@ -280,10 +281,10 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """The same as ``swayed``, for gates that count tests.
+    """The same as ``swayed``, for gates that report tests.
 
-    If a test does not run in the second run, the test counts only if it passed on the base. It may
-    be a new test of the worker, which the second run does not have.
+    A test that does not run in the second run is returned only if it passed on the base. Any other
+    such test may be the worker's new test, which the second run does not have.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -312,7 +313,10 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 def with_rewrites(
     result: GateResult, ran: FinishedRun, base: FinishedRun | None, touched: Collection[str]
 ) -> GateResult:
-    """Fail the result if the gate changed tracked files that it does not change on the base."""
+    """Return the result, failed if the gate changed tracked files.
+
+    Changes that the gate also makes on the base do not count (see ``new_rewrites``).
+    """
     if ran.broken or not ran.rewritten:
         return result
     paths = new_rewrites(ran, base, touched)
@@ -327,8 +331,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. Such a file is returned only if the gate changes a
-    place in it that the gate does not change on the base.
+    ``touched``: files that the worker changed. In these files, single places are compared: a file
+    is returned if the gate now changes a place that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -45,7 +45,7 @@ class Ceilings:
 class Ancestry:
     """The stored ancestors of a new child job.
 
-    Limits are checked with these stored values, because a caller could report wrong ones.
+    Limits are checked with the stored values, because a caller could report wrong values.
     """
 
     #: The job of the calling worker.
@@ -428,10 +428,11 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor job has the same request, or a worker has the same task.
+    """Raise Refused if a child job repeats the work above it.
 
-    Only the calling worker and the workers above it are checked. Without this check, a job that
-    repeats the work above it would never end.
+    A child job repeats this work if an ancestor job has the same request, or if the calling worker
+    or a worker above it has the same task. Without this check, a chain of such jobs would never
+    end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:
@@ -451,7 +452,11 @@ def check_cycle(
 
 
 def _check_quota(left: object, limit: str, kind: str, all_left: Mapping[str, object]) -> None:
-    """Raise Refused if nothing of a quota remains. ``limit``: the sentence about the limit."""
+    """Raise Refused if nothing of a quota remains.
+
+    ``left``: what remains of the quota. ``limit``: the limit as text. ``kind`` and ``all_left``
+    become fields of the error.
+    """
     if left == 0:
         raise Refused(
             f"limit reached: {limit}; do the rest of the work in this worker",

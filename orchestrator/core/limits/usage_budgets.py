@@ -62,7 +62,7 @@ class Spent:
 
 
 class Spending:
-    """Usage of each job of unfinished trees, including the jobs below it."""
+    """Usage of each job in the unfinished job trees. A job's usage includes the jobs below it."""
 
     def __init__(self) -> None:
         self._spent: dict[str, Spent] = {}
@@ -247,7 +247,7 @@ class Quotas:
         return own is not None or self.max_cost_usd_per_day is not None
 
     def spend(self, key_name: str, cost_usd: float, now: float) -> DaySpent:
-        """Add a cost to today's sum of a key. Return the row to store."""
+        """Add a cost to a key's sum for today. Return the sum as a row to store."""
         day = day_of(now)
         self._sums = {at: each for at, each in self._sums.items() if at[0] >= day}
         total = max(0.0, self._sums.get((day, key_name), 0.0) + cost_usd)

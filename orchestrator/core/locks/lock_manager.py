@@ -222,9 +222,9 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return the queued requests that can be granted and for which a call waits.
+        """Return the queued requests that can be granted, if a client waits for them.
 
-        The result is empty if nothing has changed since the previous call. A call of
+        The result is empty if nothing has changed since this method was last called.
         ``recheck_all`` counts as a change.
         """
         if not self._changed:
@@ -259,7 +259,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Yield the claims of workers that wait only for locks."""
+        """Yield the queued claims. The workers of these claims wait for nothing except locks."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:

@@ -1,7 +1,7 @@
 """Names of locks, and the lock table.
 
 The name of a lock is a path of the project, or any other word. A lock includes everything below its
-name. A lookup takes time in proportion to its results.
+name. The duration of a lookup is proportional to the number of its results.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -206,7 +206,11 @@ class LockLease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """The store's answer to a request: leases for all names, or the leases that block them."""
+    """The store's answer to a request for leases.
+
+    Either all requested leases are granted (``leases``), or none: then ``blocked_by`` has the
+    active leases that block the request.
+    """
 
     leases: Sequence[LockLease] = ()
     blocked_by: Sequence[LockLease] = ()

@@ -34,7 +34,7 @@ def check(tasks: Sequence[TaskSpec]) -> None:
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
     """Raise InvalidRequest if two tasks name the same file, and neither depends on the other.
 
-    The tasks must have no cycle.
+    The dependencies must have no cycle.
     """
     first: dict[str, list[TaskSpec]] = {}
     above = _all_needed(tasks)
@@ -92,7 +92,10 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
 
 
 def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
-    """Yield every task after its dependencies, otherwise in task order. There must be no cycle."""
+    """Yield every task after its dependencies, otherwise in task order.
+
+    The dependencies must have no cycle.
+    """
     places = {task.id: place for place, task in enumerate(tasks)}
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
     sorter.prepare()
@@ -199,8 +202,8 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the same turn in which the task's last worker ended, because that turn stores
-        the end of the task.
+        Call this in the same turn in which the task's last worker ended. After that turn, the task
+        is stored as ended.
         """
         self._open[task_id] += 1
         self.open_workers += 1

@@ -184,7 +184,7 @@ class Pause:
     until: float | None = None
 
     def asks(self, job_id: str) -> bool:
-        """True if this job reached its own limit, and waits for a person."""
+        """True if the job ``job_id`` itself reached its limit, and waits for a person."""
         return self.cause is PauseCause.LIMIT and self.job_id == job_id
 
     @property

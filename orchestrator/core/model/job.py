@@ -165,9 +165,10 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=own)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task with the timeout and retries that a retry of its job set.
+        """Return the task with the timeout and maximum of retries that a retry of its job has set.
 
-        The timeout of a question stays: it is not the timeout of an attempt.
+        ``config``: the job's settings after its retry. The timeout of a question stays: it is not
+        the timeout of an attempt.
         """
         task = self
         if config.timeout_replaced and not (task.timeout is None or task.approve):
@@ -254,16 +255,17 @@ class Job:
 
     @property
     def lacks_changes(self) -> bool:
-        """True if the result lacks changes or promised files of the job or of jobs below it.
+        """True if the result lacks changes or promised files.
 
-        Changes that a person excluded do not count.
+        Changes and promised files of jobs below count, too. Changes that a person excluded do not
+        count.
         """
         own = any(not each.chosen for each in self.facts.missing)
         return self.unmerged or own or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:
-        """True if the job requires gates, and no gate judged code that it changed."""
+        """True if the job requires gates, and changed code that no gate judged."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)

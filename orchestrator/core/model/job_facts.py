@@ -38,7 +38,7 @@ class Missing:
 
     @property
     def is_made(self) -> bool:
-        """False if the missing part is a promised file that no worker created."""
+        """True if the missing part exists; False for a promised file that no worker created."""
         return self.cause is not LossCause.NOT_MADE
 
 
@@ -284,7 +284,7 @@ class JobFacts:
 
     @property
     def half_done(self) -> frozenset[str]:
-        """Workers whose promised files no worker created."""
+        """Workers whose promised files are missing, because no worker created them."""
         return frozenset(each.worker_id for each in self.missing if not each.is_made)
 
     @property

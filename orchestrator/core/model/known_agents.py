@@ -90,7 +90,7 @@ class KnownTool:
 
     @property
     def command_setting(self) -> str:
-        """The setting with the program's command, in section ``orchestrator``."""
+        """Name of the setting for the program's command, in section ``orchestrator``."""
         return f"{self.name}_command"
 
 

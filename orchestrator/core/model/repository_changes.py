@@ -155,9 +155,9 @@ def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlterat
 
     ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
-    An object of a kind in ``_ENTRIES`` has an entry only while it differs from its normal state. If
-    such an entry appears or disappears, the object was changed. Reflogs have an entry only while
-    they are empty, so a new entry means that they were removed.
+    For kinds in ``_ENTRIES``, an object has no entry while its state is normal. If an entry of such
+    a kind appears or disappears, the object was changed. Reflogs have an entry only while they are
+    empty, so a new entry means that the reflogs were removed.
     """
     if kind is ChangedKind.REFLOGS:
         return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED
@@ -207,7 +207,10 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the object's key in the state of a checkout, which is ``name`` in ``change_of``."""
+    """Return the object's key in ``Repository.checkout_state``.
+
+    ``change_of`` gets this key as ``name``.
+    """
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

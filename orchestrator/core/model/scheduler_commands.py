@@ -72,7 +72,10 @@ class MakeContext:
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """Pass the tasks of the job's ended planner, or of a fallback planner, to the scheduler."""
+    """Pass the planned tasks of a job to the scheduler.
+
+    The planner of these tasks is the job's ended planner, or a fallback planner.
+    """
 
     job_id: str
 

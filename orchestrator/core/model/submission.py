@@ -13,8 +13,8 @@ from orchestrator.core.model.job_settings import BUILT_IN, BY_WIRE_NAME, JobConf
 class ConfigRequest:
     """The settings that a request asks for.
 
-    The arguments have the names of requests; ``values`` has the names of ``JobConfig``. Example:
-    ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
+    The arguments have the names that requests use. ``values`` has the names of ``JobConfig``.
+    Example: ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """
 
     #: The requested values, and the defaults of the table for all other fields.

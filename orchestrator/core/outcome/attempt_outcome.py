@@ -350,7 +350,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 
 
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
-    """True if an agent had reported its whole result when a cap on usage stopped it."""
+    """True if an agent had reported its whole result when a cap on usage stopped the agent."""
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
@@ -380,13 +380,13 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     """Return a fingerprint that equal failures share; "" if the failure cannot be compared.
 
-    - Failures that match a row with ``once`` are always equal.
+    - A lost attempt cannot be compared, because the worker did not cause the loss.
+    - Failures of the same row are always equal if the row has ``once``.
     - Rejections by gates are equal if the findings are equal.
-    - Other failures are equal if row, exit code, signal, and output are equal, except times in the
-      output.
-
-    Two failures cannot be compared: a failure after a change of files, because the next attempt
-    starts from another state; and a lost attempt, because the worker did not cause the loss.
+    - Any other failure cannot be compared if the attempt changed files, because the next attempt
+      starts from another state.
+    - All other failures are equal if row, exit code, signal, and output are equal. Times in the
+      output are ignored.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""

@@ -1,8 +1,8 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
 Rows of a table are tried in order; the first match decides. Each row has a sequence of strategies,
-its ``ladder``: the first strategy for the first failure, and the next one for each repetition. The
-last strategy also applies to all further repetitions.
+its ``ladder``. The first failure gets the first strategy. Each repetition gets the next strategy.
+After the last strategy, all further repetitions get the last strategy.
 """
 
 import re
@@ -259,7 +259,7 @@ TABLE: tuple[FailureRow, ...] = (
 def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
     """Classify the failure of a worker's attempt; None if the attempt did not fail.
 
-    Without a worktree there is no rollback.
+    If the attempt has no worktree, the failure's strategy is not a rollback.
     """
     if verdict.succeeded or verdict.status is WorkerStatus.CANCELLED:
         return None
@@ -309,9 +309,9 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Return the result with a failure added.
+    """Return the result with ``failure`` added; unchanged if ``failure`` is None.
 
-    It replaces an earlier failure of the same attempt.
+    ``failure`` replaces an earlier failure of the same attempt.
     """
     if failure is None:
         return result
@@ -320,9 +320,9 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def goes_on_with(failure: Failure, other: str) -> Failure:
-    """Return the failure with a retry that keeps the present files.
+    """Return the failure, changed so that the next attempt keeps the present files.
 
-    ``other``: the agent or machine that continues the work.
+    ``other``: the agent or machine of the next attempt.
     """
     why = f"{failure.reason}; {other} continues with the present files"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)

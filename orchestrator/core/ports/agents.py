@@ -157,8 +157,8 @@ class Agents(Protocol):
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """Return True if the price of the agent's model is known, otherwise False.
 
-        Return None if it is unknown which model the agent uses, until the agent reports usage.
-        ``model``: None for the default model.
+        Some agents report their model only with their usage. If the model is not known yet, return
+        None. ``model``: None for the default model.
         """
 
     def uses_model(self, name: str) -> bool:
@@ -205,9 +205,10 @@ class SharedContexts(Protocol):
         """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create a missing context in this process, without the parts that need ``command``.
+        """Create the context in this process if it is missing. Raise OSError.
 
-        Raise OSError.
+        The context then lacks the project digest and the files, which only the process of
+        ``command`` adds.
         """
 
     def read(self, job: Job) -> str:

@@ -52,8 +52,9 @@ class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
-    ``bring`` waits for the node. ``fetch`` waits, too, unless the caller does not want to wait:
-    then it raises Unavailable. Both methods raise Unavailable while the server stops.
+    ``bring`` waits for the node. ``fetch`` waits, too, unless the caller acquired the worktree
+    without waiting: then ``fetch`` raises Unavailable. Both methods raise Unavailable while the
+    server stops.
     """
 
     def fetch(self) -> bool:
@@ -67,8 +68,8 @@ class NodeWorktree(Protocol):
         """Change the files on the node, but not HEAD and the index.
 
         Git first checks all files, then changes them. Return "" on success, otherwise the reason
-        for the failure. A failure may leave some files changed, so the caller must call ``fetch``
-        again. Raise RepositoryError or OSError.
+        for the failure. After a failure, some files may be changed, so the caller must then call
+        ``fetch``. Raise RepositoryError or OSError.
         """
 
 
@@ -78,8 +79,8 @@ class ServerWorktrees(Protocol):
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``.
 
-        ``known``: commits whose history is omitted. Return the commits that a machine has after
-        reading the directory. Raise RepositoryError or OSError.
+        ``known``: commits whose history is omitted. Return the commits that a node has after it has
+        read the directory. Raise RepositoryError or OSError.
         """
 
     def others(self, worktree: WorktreeFiles) -> Sequence[str]:
@@ -111,7 +112,7 @@ class NodeWorktrees(Protocol):
         """Return commits of which this machine has the complete history."""
 
     def prune(self) -> None:
-        """Remove old commits if there are many. Raise RepositoryError.
+        """Remove old commits if this machine has too many. Raise RepositoryError.
 
         No worktree of this machine may be open.
         """

@@ -12,7 +12,7 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Proof that the attempt's shim wrote its exit record.
+    """Proof that an exit record comes from the attempt's shim.
 
     Only the shim knows ``secret`` once the attempt runs. ``digest``: the secret's SHA-256, stored
     before the start.
@@ -104,10 +104,11 @@ class Launcher(Protocol):
         """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
 
     def preload(self, launch: Launch) -> bool:
-        """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
+        """Pass a launch to a busy shim of this machine.
 
-        Return False without a change if no shim accepts the launch. After True, either the events
-        ``begun`` and ``ended`` follow, or the event ``returned``.
+        The shim begins the launch after the shim's present attempt. Return False without a change
+        if no shim accepts the launch. After True, either the events ``begun`` and ``ended`` follow,
+        or the event ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:
@@ -179,4 +180,4 @@ class Launcher(Protocol):
 
     @property
     def limits_notice(self) -> str:
-        """Worker limits that are not enforced exactly, in one line; empty if there are none."""
+        """Limits of workers that are enforced only approximately, in one line; empty if none."""

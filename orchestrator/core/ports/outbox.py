@@ -165,7 +165,7 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Send a message now, with the same id, and reset its attempts."""
+        """Resend a message now. Keep its id, and reset its number of attempts to 0."""
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

@@ -240,7 +240,10 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Return the agent's readiness, with what recent workers have shown about its login."""
+    """Return the agent's readiness, with the state of its login that recent workers have found.
+
+    ``seen``: this state; None if it is unknown.
+    """
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:
@@ -488,7 +491,8 @@ class UsageBy(StrEnum):
 class UsageFilter:
     """The usage to list.
 
-    An ended worker counts at the time of its end, a running worker at the time of its start.
+    The usage of an ended worker belongs to the time of the worker's end. The usage of a running
+    worker belongs to the time of its start.
     """
 
     by: UsageBy

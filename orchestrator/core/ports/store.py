@@ -191,7 +191,7 @@ class Store(Protocol):
         """Return a page of the jobs that match the filter, newest first."""
 
     def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
-        """Return only the ids of the jobs that ``jobs_of`` returns."""
+        """Return the same page as ``jobs_of``, but only with each job's id and root job."""
 
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float

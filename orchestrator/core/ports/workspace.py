@@ -54,7 +54,10 @@ class Workspace(Protocol):
         """Return the last part of an attempt's output."""
 
     def link_recursive(self, worker: Worker) -> None:
-        """Show on disk that the worker has started a child job. Idempotent."""
+        """Create the link ``<worker>_recursive``, which marks a worker with child jobs.
+
+        Idempotent.
+        """
 
     def is_bare(self, worker: Worker) -> bool:
         """Return True if the worker's directory is empty."""

@@ -124,7 +124,7 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 
 
 def kept_refs(root_id: str) -> str:
-    """Prefix of refs with work of a removed root job that no other ref has."""
+    """Prefix of refs that save work of a removed root job. No other ref has this work."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
@@ -137,7 +137,7 @@ def abandoned_refs(root_id: str, worker_id: str) -> str:
 
 
 def deleted_refs(abandoned: str) -> str:
-    """Prefix of refs with former heads of a worker's branch that the worker deleted.
+    """Prefix of refs with former heads of a worker's branch, if the worker deleted the branch.
 
     ``abandoned``: as ``abandoned_refs`` returns it.
     """
@@ -150,7 +150,7 @@ def nested_refs(root_id: str, worker_id: str) -> str:
 
 
 def candidate_refs(root_id: str) -> str:
-    """Prefix of refs with branch heads of candidates that were not chosen, by worker."""
+    """Prefix of refs with branch heads of candidates that were not chosen, named ``<worker>``."""
     return f"{hidden(root_id)}candidate/"
 
 

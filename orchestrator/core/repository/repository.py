@@ -140,8 +140,8 @@ class LostHunk:
 class FileConflict:
     """One path with a merge conflict.
 
-    ``base``, ``ours``, ``theirs``: blob ids of the common ancestor and of the two sides; "" if this
-    version has no file.
+    ``base``, ``ours``, ``theirs``: the file's blob ids in the common ancestor and on the two sides.
+    A blob id is "" if the file does not exist there.
     """
 
     path: str
@@ -244,8 +244,8 @@ class Repository(Protocol):
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
         ``dirty``: True to include uncommitted changes. With ``revision`` or ``dirty``, raise
-        InvalidRequest if the commit cannot be found or created. Without them, never raise: if there
-        is no commit, the result has a ``hindrance``.
+        InvalidRequest if the commit cannot be found or created. Without ``revision`` and ``dirty``,
+        never raise: if there is no commit, the result has a ``hindrance``.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
@@ -262,7 +262,10 @@ class Repository(Protocol):
         """
 
     def drop_spares(self, directory: str) -> None:
-        """Remove the worktrees that a root job stores for reuse. ``directory``: the root job's."""
+        """Remove the worktrees that a root job stores for reuse.
+
+        ``directory``: the root job's directory.
+        """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
         """Return git settings that prevent pushes, with values; none without a repository."""
@@ -311,8 +314,8 @@ class Repository(Protocol):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
-        Return the repairs as text, and the branch head from before an unfinished rebase, or "". A
-        missing branch is created at ``start``. Idempotent.
+        Return the repairs as text, and the branch head before an unfinished rebase. The branch head
+        is "" if there was no such rebase. A missing branch is created at ``start``. Idempotent.
         """
 
     def has_conflicts(self, directory: str) -> bool:
@@ -362,8 +365,9 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Ignored files are restored from the commit ``kept``; "" restores none. All other untracked
-        files are removed, except ignored files that ``keep_ignored`` does not save. Idempotent.
+        Ignored files are restored from the commit ``kept``; "" restores none. Ignored files that
+        ``keep_ignored`` does not save stay unchanged. All other untracked files are removed.
+        Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
@@ -437,10 +441,8 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``.
 
-        The branch stays unchanged.
-
-        The keys of ``swap`` are the paths of these files. A value is the path of the file's new
-        content in ``base``, or None to remove the file.
+        The branch stays unchanged. ``swap``: files that get other content, by path. The value is
+        the path of this content in ``base``, or None to remove the file.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -487,13 +489,13 @@ class Repository(Protocol):
         """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one.
+        """Squash commits into one: from the commit after ``onto`` to the commit after ``refused``.
 
         The later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged
         if it does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
 
-        If a squashed commit has a subject other than that of ``message``, the new commit gets
-        ``message``, followed by the list of these subjects.
+        If the subject of a squashed commit differs from the subject of ``message``, the new commit
+        gets ``message`` with a list of these other subjects.
         """
 
     def replay(
@@ -578,7 +580,7 @@ class Repository(Protocol):
         """
 
     def restore_git_files(self, directory: str) -> Sequence[str]:
-        """Restore backed-up files that git can no longer use. Idempotent.
+        """Restore files from the backup of ``note`` if git can no longer use them. Idempotent.
 
         Return, as text, all files that were restored since the job began.
         """
@@ -593,7 +595,7 @@ class Repository(Protocol):
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
         """Return the ref changes and pushes that a root job's workers made since a time.
 
-        Changes of the workers' own branches are excluded. Changes that git did not log are unknown.
+        Changes of the workers' own branches are excluded. Changes that git did not log are missing.
         """
         ...
 

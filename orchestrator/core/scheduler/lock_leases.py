@@ -61,7 +61,7 @@ class LeaseManager:
         return self._locks.present_obstacle(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return the requests that a change of locks may have made grantable."""
+        """Return queued requests to try now, because a change of locks may have unblocked them."""
         return self._locks.due_requests()
 
     def recheck_all(self) -> None:

@@ -1,4 +1,4 @@
-"""Changes by a person to a stored job tree: rollback, recount of changes, discard, and landing.
+"""A person's changes to a stored job tree: rollback, commits on a branch, discard, and landing.
 
 A server applies these changes in its scheduler. Without a server, the command changes the stored
 tree.
@@ -72,9 +72,10 @@ class ManualChanges:
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
     def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
-        """Replace the landing on ``branch``, if any.
+        """Replace a job's landing on ``branch`` by ``landed``; remove it if ``landed`` is empty.
 
-        If the job has ended, compose its reason again, because landings affect it.
+        If the job has ended, compose its reason again, because landings affect it. Return the
+        changed job.
         """
         job = self._unit_of_work.jobs[job_id]
         others = (each for each in job.facts.landed if each.branch != branch)

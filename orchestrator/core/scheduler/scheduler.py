@@ -79,7 +79,7 @@ class Scheduler:
         quotas: Quotas | None = None,
         run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
-        """``run_times``: as in ``Change``, from the changes of earlier servers, oldest first."""
+        """``run_times``: stored values of ``Change.run_times``, oldest first."""
         quotas = quotas or Quotas()
         self._slots = Slots(
             max_workers=max_workers,
@@ -420,10 +420,11 @@ class Scheduler:
             self._accounting.check_price(worker, now)
 
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login. Return the attempt's verdict.
+        """Record a failed login, if the verdict reports one. Return the verdict that applies.
 
-        If another machine can run the worker, only the login on the worker's present machine counts
-        as failed, and the returned verdict moves the worker.
+        If another machine can run the worker, the login counts as failed only on the worker's
+        present machine. The returned verdict then has ``moves`` set, so that the worker moves to
+        another machine.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason
@@ -455,7 +456,10 @@ class Scheduler:
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts whose exit records should be read now, for ``late_result``."""
+        """Return lost attempts whose exit records the caller should read now.
+
+        For each exit record that exists, call ``late_result``.
+        """
         return self._late.sought(now) if self._trees.lost_attempts else ()
 
     def attempts_given_up(self) -> Sequence[Attempt]:
@@ -470,7 +474,8 @@ class Scheduler:
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
         """Stop a job and all jobs below it. Idempotent.
 
-        ``by``: the caller as text. ``worker_key``: the caller's worker; None for an API key.
+        ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is no
+        worker.
         """
         cause = StopCause.USER if worker_key is None else StopCause.PARENT
         if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
@@ -535,7 +540,7 @@ class Scheduler:
         self._merge_completion.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: MergeOutcome, now: float) -> None:
-        """Replace the outcome of an ended job's merge after another merge."""
+        """Replace the merge outcome of an ended job, because the job was merged again."""
         self._merge_completion.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
@@ -618,7 +623,8 @@ class Scheduler:
     def _take_preloaded(self, now: float) -> None:
         """Process the stored reports of preloaded workers.
 
-        If a report states that a worker has begun, it stays stored until the worker has a slot.
+        If a report states that a worker has begun, the report stays stored until the worker has a
+        slot.
         """
         for report in self._preloads.take_reports():
             if isinstance(report, Ended):
@@ -655,7 +661,7 @@ class Scheduler:
         self._preloads.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """Drop a tree, which was restored only for one change, from memory after this turn."""
+        """Drop a tree from memory after this turn. The tree was restored only for one change."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:

@@ -202,8 +202,8 @@ class Evidence:
     def with_rejected(self, kind: str, why: str) -> "Evidence":
         """Return the evidence of an attempt whose answer was rejected.
 
-        ``kind``: what the agent answered, such as "plan". The returned output contains the answer,
-        so that the next attempt gets it.
+        ``kind``: the kind of the agent's answer, such as "plan". The evidence's output contains the
+        answer, so that the next attempt gets the answer.
         """
         answer = self.output[:MOST_REPEATED].strip() or "(nothing)"
         return replace(

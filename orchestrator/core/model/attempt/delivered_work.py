@@ -130,7 +130,7 @@ class SideWork:
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """Return ``work``, each object with the attempt that created it.
+    """Return ``work``, in which each object has the number of the attempt that created it.
 
     ``before``: the side work that existed before ``attempt``.
     """
@@ -189,8 +189,8 @@ class Intent(StrEnum):
 class DeliveredWork:
     """A worker's changes, compared with what its task asks for; stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has this value only if it changed
-    code, or if its task requires a change.
+    Paths are as the task names them. A worker without a worktree has no ``DeliveredWork``, unless
+    the worker changed code, or its task requires a change.
     """
 
     #: True if files differ from the worker's start, or were saved.
@@ -255,7 +255,10 @@ class DeliveredWork:
 
 
 def omitted_in_words(workers: Sequence[str]) -> str:
-    """Return a remark on dependencies whose changes a worker started without; "" if none."""
+    """Return a remark on changes that were missing when a worker started; "" if none were missing.
+
+    ``workers``: the workers that made these changes, for tasks on which the worker's task depends.
+    """
     if not workers:
         return ""
     return f"started without the changes of conflicting dependencies: {listed(workers)}"

@@ -101,7 +101,7 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     """Return the needs of several jobs.
 
-    Each job comes with its workers of tasks that may have needs.
+    ``found``: each job, with its workers as in ``needs_of``.
     """
     return [need for job, workers in found for need in needs_of(job, workers)]
 

@@ -70,7 +70,10 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """Return, for each task in worker order, True if one of its candidates succeeded."""
+    """Return, by task id, whether a candidate of the task succeeded.
+
+    Tasks are in the order of ``workers``.
+    """
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded
@@ -132,9 +135,9 @@ def unjudged_files(
     Call this only if at least one gate judged the change. A result on the merged state covers all
     files. A result of one worker covers only this worker's files.
 
-    ``present``: the changed files that still exist. Each key is a file's path in the project, and
-    its value is the path in workers' results. ``below``: facts of the workers' child jobs. A file
-    that only child jobs changed counts as judged, unless ``below`` lists it as unjudged.
+    ``present``: the changed files that still exist. Each key is a file's path in the project. Its
+    value is the path that the results of workers use. ``below``: facts of the workers' child jobs.
+    A file that only child jobs changed counts as judged, unless ``below`` lists it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]

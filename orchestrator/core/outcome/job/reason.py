@@ -73,10 +73,11 @@ def reason_of(job: Job) -> str:
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, except on unmerged changes and unsuccessful workers.
+    """Return the sentences of a job's reason, for the remarks in reports.
 
-    Reports list these sentences separately. A job of an earlier version has no facts. For such a
-    job, return the whole reason as one text.
+    Sentences about unmerged changes and unsuccessful workers are omitted, because reports list them
+    separately. A job of an earlier version has no facts. For such a job, return the whole reason as
+    one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
     separate = {_unsuccessful, *([_merge] if is_listed else [])}
@@ -345,9 +346,10 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the changed code or a part of it.
+    """Return why no gate judged the changed code, or why gates judged only a part of it.
 
-    For a part, the text names the gates that did not run, and the files that no gate judged.
+    If gates judged a part, the text names the gates that did not run, and the files that no gate
+    judged.
     """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
@@ -481,5 +483,5 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 
 
 def held_for_approval(job: Job) -> dict[str, Any]:
-    """Return the fields to change in a job whose tasks begin to wait for approval."""
+    """Return new values of fields for a job whose tasks begin to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

@@ -158,7 +158,8 @@ def _without_links(
 ) -> Sequence[str]:
     """Return ``present`` without the paths that only the worker ``worker_id`` changed.
 
-    If the worker changed a promised path that is missing, the path is a link out of the worktree.
+    Used to search for the worker's missing promised files. If such a file's path is among the
+    worker's changes, the path is a link out of the worktree, and the file is still missing.
     """
     others = {path for each in workers if each.id != worker_id for path in each.touched_files}
     own = {path for each in workers if each.id == worker_id for path in each.touched_files}
@@ -180,7 +181,7 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
-    """Yield hunks of a worker's child jobs, at any depth, that were replaced or undone."""
+    """Yield the replaced or undone hunks of a worker's child jobs, at any depth."""
     for child in counting(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
@@ -281,7 +282,8 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
     ``above``: as in ``way_in``. If a job above has a failed worker, the commands are joined by
-    ``;``, because ``merge`` of such a job never returns exit code 0.
+    ``;``. After ``&&``, the next command would not run, because ``merge`` of such a job never
+    returns exit code 0.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
     commands = [f"{COMMAND} merge {job_id}{how}", *_above(above)]
@@ -480,10 +482,9 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
-        """Yield the job, and the jobs below it whose changes could be in the result.
+        """Yield the job, and the jobs below whose changes could be in the result, each with a flag.
 
-        The second value is True if the facts of the top job include the lost changes of the yielded
-        job.
+        The flag is True if the lost changes of the yielded job are among the facts of the top job.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):

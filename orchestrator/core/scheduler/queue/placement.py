@@ -229,10 +229,11 @@ class MachineSlots:
     def login_failed(
         self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
     ) -> bool:
-        """Start no more workers of an agent on a machine, because the agent's login failed there.
+        """Record that the login of the worker's agent failed on the worker's machine.
 
-        Return False without a change if no other machine can run the worker. The failure counts for
-        some time, or until the agent's credential on the machine changes.
+        Then no worker of the agent starts on this machine for some time, or until the agent's
+        credential there changes. Return False without a change if no other machine can run the
+        worker.
         """
         agent, machine = worker.agent, self.machines.get(worker.key, HERE)
         stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
@@ -286,14 +287,14 @@ class MachineSlots:
             self._expected.append((now + SETTLE_SECONDS, machine, memory_bytes))
 
     def found(self, key: WorkerKey, machine: str) -> None:
-        """After a restart, restore the machine of an attempt that may still run."""
+        """After a restart, record the machine of an attempt that may still run."""
         if machine != HERE:
             self.machines[key] = machine
         else:
             self.machines.pop(key, None)
 
     def acquire(self, key: WorkerKey) -> None:
-        """Count a running worker on its machine in ``machines``."""
+        """Count a running worker on its machine. The worker must be in ``machines``."""
         self._running[self.machines[key]] += 1
 
     def release(self, key: WorkerKey) -> None:

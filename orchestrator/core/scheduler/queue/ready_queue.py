@@ -26,10 +26,10 @@ MOST_NAMES = 20_000
 
 
 class RunTimes:
-    """Run times of earlier tasks, by digests of the tasks' names."""
+    """Run times of earlier tasks. Each is stored under several names, which are digests."""
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
-        """``known``: digests of names, with run times, oldest first."""
+        """``known``: names with run times, oldest first."""
         self._samples: dict[str, tuple[float, ...]] = {}
         self._names: dict[str, Mapping[str, Sequence[str]]] = {}
         for name, seconds in known:
@@ -66,8 +66,11 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    The first name is the same for an equal plan. The second is the same for jobs with the same
-    request. The third is the same for all tasks with the same command or prompt.
+    Two tasks have the same name in these cases:
+
+    - First name: their ids and their plans are equal.
+    - Second name: their ids and the requests of their jobs are equal.
+    - Third name: their agents are equal, and also their command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

@@ -22,8 +22,8 @@ from orchestrator.core.ports import Prompting
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    If a root job has a higher ``max_workers`` than the server, it raises the server's limit while
-    the job exists.
+    If a root job has a higher ``max_workers`` than the server, the job's value is also the server's
+    limit while the job exists.
     """
 
     def __init__(
@@ -208,9 +208,9 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the worker for whose first answer other workers of the same job and agent wait.
+        """Return the first worker of the same job and agent; None if other workers need not wait.
 
-        Return None if they need not wait, for example because the answer has arrived.
+        Other workers of the job and agent wait until the model has answered the first worker.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None
@@ -238,7 +238,7 @@ class StartHolds:
     def gone(self, worker: Worker) -> list[WorkerKey]:
         """Record that the worker's process has ended.
 
-        Return the workers that waited for its answer.
+        Return the workers that waited for the model's first answer to this worker.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:

@@ -128,7 +128,7 @@ class JobTrees:
         return above or self.pause
 
     def has_candidates(self, worker: Worker) -> bool:
-        """True if the worker's task has several workers, of which one is chosen at the end."""
+        """True if the worker's task has several candidates. False for a planner."""
         if worker.is_planner:
             return False
         return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
@@ -166,7 +166,7 @@ class JobTrees:
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now`` None: the stored sums of the day already include the usage.
+        ``now``: None if the stored sums of the day already include the usage.
         """
         if before == after:
             return
@@ -221,7 +221,7 @@ class JobTrees:
         return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
 
     def register(self, job: Job, plan: PlanProgress, planner: WorkerKey | None = None) -> None:
-        """Add a job whose record and workers are in the unit of work."""
+        """Add a job. Its record and its workers must already be in the unit of work."""
         self._trees.setdefault(job.root_id, []).append(job.id)
         if planner is not None:
             self.planners[job.id] = planner
@@ -303,7 +303,7 @@ class JobTrees:
     def queue_until(self, worker: Worker, not_before: float) -> None:
         """Queue a worker at the time ``not_before``.
 
-        At that time, it is checked whether it can start.
+        Only at that time, check whether the worker can start.
         """
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))
@@ -331,9 +331,9 @@ class JobTrees:
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
     def waits_for_person(self, job: Job) -> bool:
-        """True if a question or a plan waits for a person, and nothing of the job runs.
+        """True if a question or a plan waits for a person, and no worker of the job runs.
 
-        The questions and plans of jobs below count, too.
+        Questions, plans, and workers of jobs below count, too.
         """
         if self.slots.running_in(job.id):
             return False
@@ -344,10 +344,10 @@ class JobTrees:
         )
 
     def waits_for_approval_since(self, job: Job) -> float | None:
-        """Return the time since which the job only waits for the approval of a plan.
+        """Return when the job's wait for plan approvals began; None if there is no such wait.
 
-        The plan is that of the job or of a job below it. Return None if no plan waits, or if a
-        worker of these jobs runs.
+        The plans of jobs below count, too. The job waits if at least one plan waits, and if no
+        worker of the job or of a job below it runs.
         """
         below = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
         waiting = [each for each in below if self.waits_for_approval(each)]

@@ -31,7 +31,7 @@ PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
-    """Finds tools that worked before but cannot be started now, for example during an update."""
+    """Finds tools that worked earlier, but fail to start now, for example during an update."""
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work
@@ -41,7 +41,10 @@ class ToolStarts:
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Return the seconds until a worker whose tool did not start is retried; None: never."""
+        """Return the seconds until the next attempt of a worker whose tool did not start.
+
+        Return None if no attempt follows for this cause.
+        """
         if worker.result is None or not self._worked(worker.agent):
             return None
         times = 0
@@ -189,7 +192,8 @@ class AttemptEnd:
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
         """Return the verdict on an attempt that a pause ended, if its worker is also being stopped.
 
-        Return None for any other attempt. A worker is being stopped if its job is.
+        Return None for any other attempt. A worker is also being stopped if its job is being
+        stopped.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -253,9 +257,10 @@ class AttemptEnd:
         return True
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Judge the worker's changes again after its last child job has ended.
+        """Judge the worker's changes a second time, if necessary. Return the verdict that applies.
 
-        Child jobs may have created promised files after the end of the worker's process.
+        Call this after the worker's last child job has ended. Child jobs may have created promised
+        files after the end of the worker's process.
         """
         result = worker.result
         delivery = result.delivery if result else None
@@ -289,10 +294,12 @@ class AttemptEnd:
     def _failed_child(self, worker: Worker) -> Job | None:
         """Return a child job that failed; None if there is none.
 
-        A child job does not count if it was withdrawn, or if another child job with the same
-        request succeeded. A child job whose tasks all succeeded has not failed, even if its result
-        lacks changes: the jobs above it report the missing changes. But it has failed if its
-        changes could not be merged at all.
+        A child job does not count as failed in these cases:
+
+        - The child job was withdrawn.
+        - All its tasks succeeded, and its merge did not fail. If its result lacks changes, the jobs
+          above report them.
+        - Another child job with the same request succeeded.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
