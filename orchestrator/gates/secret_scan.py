@@ -47,7 +47,7 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from git's output, which arrives in pieces, up to about ``most`` bytes."""
+    """Reads the added lines in git's output. Stops after about ``most`` bytes of the output."""
 
     most: int
     #: True if the text had more than ``most`` bytes, so that its end was not read.

@@ -87,8 +87,8 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 def may_add_markers(git: Git, start: str, end: str) -> bool:
     """Return False if ``end`` certainly adds no conflict markers to ``start``.
 
-    After False, the caller need not let git search for markers. This function reads only a patch,
-    which is cached for the worker's gates.
+    If the result is False, the caller need not search for markers with git. This function reads
+    only a patch, which is cached for the worker's gates.
     """
     if not _is_next(git, start, end):
         return True

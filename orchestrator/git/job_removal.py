@@ -40,7 +40,7 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Create a ref for each commit of the job whose changes would be lost. Return the refs."""
+    """Create a ref for each commit whose changes the job's removal would lose. Return the refs."""
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -57,9 +57,9 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Return the workers' commits whose changes would be lost.
+    """Return the workers' commits whose changes would be lost with the job's branches.
 
-    These changes are neither in a commit of ``holders`` nor on a branch of the user.
+    The changes are neither in a commit of ``holders`` nor on a branch of the user.
     """
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
@@ -95,9 +95,9 @@ def _uncommitted(
 ) -> Iterator[tuple[str, str]]:
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
-    ``tips``: the workers' branch heads. If the commit is on top of its worker's branch head, the
-    name is the worker's name. Otherwise, the name ends with ``+worktree``, so that the branch head
-    is kept, too.
+    ``tips``: the workers' branch heads. If the commit contains its worker's branch head, the name
+    is the worker's name. Otherwise, the name ends with ``+worktree``, so that the caller saves both
+    commits.
     """
     for found in worktrees.below(directory):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -211,8 +211,8 @@ def _delete(git: Git, names: Iterable[str]) -> None:
 def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
     """Remove the refs of a root job. Return the branches that remain.
 
-    The result branches that were not landed remain, and the branches of their candidates that were
-    not chosen.
+    A result branch remains if it was not landed. If a result branch remains, the branches of
+    candidates that were not chosen remain, too.
     """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     git = place.git
@@ -230,7 +230,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    Changes that a branch of the user has as rewritten commits count as landed.
+    False, too, if a branch of the user has these changes as rewritten commits.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

@@ -357,7 +357,7 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 def forget(git: Git, top: str, root_id: str) -> None:
     """Remove a root job's refs from the user's submodule repositories.
 
-    A branch stays if its commits are only in branches of the product.
+    A branch is removed only if a ref other than the product's branches contains its commits.
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source

@@ -183,7 +183,7 @@ class _Final:
 
 
 class Pages:
-    """Creates the reports of one job and of all jobs below it as texts, and limits their length.
+    """Creates the texts of the reports of a job and of all jobs below it. Limits their length.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
     report that shows results. The same text is removed from the workers' outputs.

@@ -122,8 +122,8 @@ def working_directory(pid: int) -> str:
 def may_run_in(directory: str, name: bytes) -> bool:
     """True if a program may be running in a directory, or below it.
 
-    ``directory``: a real path. ``name``: the beginning of the program's name. A process of another
-    user may run in any directory, because this user cannot read its directory.
+    ``directory``: a real path. ``name``: the beginning of the program's name. True, too, if another
+    user runs such a program anywhere, because the directory of its process is not readable.
     """
     for pid in all_pids():
         try:

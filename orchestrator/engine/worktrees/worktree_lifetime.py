@@ -39,7 +39,7 @@ class WorktreeRule:
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
         """True if one of the tasks requests a worktree.
 
-        ``agent``: the agent for tasks that name none. ``git``: the setting of the job.
+        ``agent``: the agent for tasks that name none. ``git``: the job's setting ``git``.
         """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
@@ -87,7 +87,7 @@ class BaselineWorktrees(Protocol):
 
 
 class OpenedWorktrees:
-    """Records, for each worker, the attempt for which its worktree was opened last.
+    """Records, for each worker, the last attempt that opened the worker's worktree.
 
     Any thread may call, but must first lock the worker (``Checkpoints.held``).
     """

@@ -57,7 +57,7 @@ def judges_nothing(text: str, called: Called) -> bool:
 
 
 def _judges_nothing(text: str, called: Called, *, stops: bool) -> bool:
-    """``stops``: True if the shell exits at the first command that fails."""
+    """True if the commands always succeed. ``stops``: True if the shell exits at a failure."""
     if _NOT_JUDGED.search(text) or ("$" in text and _IS_UNSET_ERROR.search(text)):
         return False
     try:
@@ -73,7 +73,7 @@ def _judges_nothing(text: str, called: Called, *, stops: bool) -> bool:
 
 
 def _has_end(line: Sequence[str]) -> bool:
-    """True if a command before the last one may decide the exit code, except ``exit 0``."""
+    """True if a command before the last one may decide the exit code. Ignores ``exit 0``."""
     return any(word in _MAY_END and (word, value) != ("exit", "0") for word, value in _pairs(line))
 
 
@@ -83,9 +83,10 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
-    """True if what a command runs always succeeds: the text of ``bash -c``, or a script.
+    """True if a command only runs a script that always succeeds.
 
-    ``text``: contains the command.
+    The script is the argument of ``bash -c``, or a script of the project. ``words``: the command.
+    ``text``: the text in which the command is.
     """
     rest, names = list(words), set[str]()
     while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
@@ -130,8 +131,8 @@ def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
 def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     """True if a line of commands always succeeds.
 
-    ``may_end``: True if every command of the line may decide the exit code; False if only the last
-    command of a sequence or pipe does.
+    ``may_end``: True if any command of the line may decide the exit code; False if only the last
+    command of a sequence or pipe may decide it.
     """
     plain = _without_subshells(line, called, may_end=may_end)
     if {"(", ")", "!"} & {*plain}:
@@ -144,9 +145,10 @@ def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
 
 
 def _without_subshells(line: Sequence[str], called: Called, *, may_end: bool) -> list[str]:
-    """Return the words with a command in place of each subshell: ``true``, or one that may fail.
+    """Return the words, with each subshell replaced by the command ``true`` or ``false``.
 
-    Other parentheses stay, for example of ``$(...)`` and of functions.
+    ``true`` replaces a subshell that always succeeds; ``false`` replaces a subshell that may fail.
+    The parentheses of ``$(...)`` and of functions stay.
     """
     words = [
         part

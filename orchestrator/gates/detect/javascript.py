@@ -49,8 +49,8 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 def by_name(name: str, files: GateFiles) -> Gate | None:
     """Return the gate with this name: a test runner, or a script of the project.
 
-    Return None for a missing script, and for a script without a command that can fail. A test
-    runner needs no script.
+    Return None if the name is no test runner, and the script is missing or has no command that can
+    fail.
     """
     if name in _RUNNERS:
         return _runner(name, "requested by name")

@@ -109,7 +109,10 @@ class GateResolver:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command. The request may have only one of them."""
+    """Return the gate with both its name and its command.
+
+    The request may have only the name or only the command.
+    """
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:
@@ -130,7 +133,7 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
 
 
 def _is_constant(asked: Gate) -> bool:
-    """True if the command succeeds whatever the project's scripts do."""
+    """True if the command always succeeds, even if all scripts that it runs fail."""
     is_exit = asked.report is GateReport.EXIT
     return is_exit and judges_nothing(asked.run, called=lambda words: False)
 
@@ -161,9 +164,10 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Return the gates without duplicates. Later gates with a used name get a number.
+    """Return the gates without duplicates.
 
-    Raise InvalidRequest if there are too many gates.
+    If two commands result in the same gate name, the second name gets a number. Raise
+    InvalidRequest if another name occurs twice, or if there are too many gates.
     """
     found: list[Gate] = []
     names: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Finds the scripts and make targets of the project that a command runs."""
+"""Finds out which of the project's scripts and make targets a command runs."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,9 +36,9 @@ _TEXT_FOLLOWS = re.compile(r"(?<![\w-])(?:ba|da|z|k)?sh(?: +-[\w-]+| +pipefail)*
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return patterns of the project's files that commands or makefile recipes run.
+    """Return a pattern for each file of the project that ``text`` runs.
 
-    Files that are only operands of a command are omitted.
+    ``text``: commands, or recipes of a makefile. Files that are only operands are omitted.
     """
     found = dict.fromkeys(_existing(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
@@ -47,7 +47,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """True for a shell script, whose text shows the commands that it runs."""
+    """True if the file is a shell script. Its text then shows the commands that it runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 
@@ -95,9 +95,9 @@ _TESTS = frozenset({"test", "t"})
 
 
 class Calls:
-    """Follows the scripts, make targets, and files that commands call.
+    """Decides if commands always succeed. Follows calls of scripts and make targets.
 
-    A call that cannot be followed counts as a check that may fail.
+    If a script or target is unknown, its call may fail.
     """
 
     def __init__(self, files: GateFiles) -> None:
@@ -123,7 +123,10 @@ class Calls:
         return False
 
     def _succeeds(self, kind: str, name: str, texts: Callable[[str], Sequence[str] | None]) -> bool:
-        """``texts``: returns the commands of a script; None if they are unknown."""
+        """True if a script always succeeds.
+
+        ``texts`` returns the commands of the script ``name``; None if they are unknown.
+        """
         key = f"{kind} {name}"
         if key not in self._verdicts:
             self._verdicts[key] = True

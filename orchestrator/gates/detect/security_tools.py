@@ -63,8 +63,8 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
     """Return a function that searches the project's own commands for one of ``words``.
 
-    The function returns text such as ``bandit in Makefile``; "" if it finds no word, or if the
-    project has none of the files ``needs``.
+    The function returns text such as ``bandit in Makefile``; "" if it finds no word. ``needs``: if
+    the project has none of these files, the function returns "", too.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -1,4 +1,4 @@
-"""Reports of bandit, and of tools that request advisories about packages from a server.
+"""Reports of bandit, and of tools that ask a server for advisories about packages.
 
 ``NoAdvisories`` is raised if a tool got no answer from its server, because the tool has then
 checked nothing.

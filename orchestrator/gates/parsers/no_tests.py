@@ -92,10 +92,10 @@ _FAILED = re.compile(
 
 
 def read(printed: bytes) -> Reading:
-    """Return a reading with no passed tests if the output shows that no test ran.
+    """Return what the gate's output shows about tests.
 
-    Otherwise, the tests of the reading are unknown. If the last summary of a test runner reports
-    failed tests, the reading has this summary.
+    If no test ran, ``passed`` is empty. Otherwise, ``passed`` is None, and ``failed_tests`` is the
+    last summary of a test runner, if this summary reports failed tests.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _NONE.search(text) is not None and _SOME.search(text) is None:

@@ -31,7 +31,10 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return the value as one line without lone surrogates and NUL, which no store accepts."""
+    """Return the value as one line.
+
+    The line has no NUL and no lone surrogates, because no store accepts these characters.
+    """
     return one_line(json_values.text(value).replace("\0", "?"))[:longest]
 
 

@@ -74,7 +74,10 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """Return a rule, with the part of the tool that defines it."""
+        """Return the rule to which ``reference`` refers, and the part of the tool that defines it.
+
+        The rule is empty if no part defines it.
+        """
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)

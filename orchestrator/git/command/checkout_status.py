@@ -70,7 +70,7 @@ _kept = BoundedCache[str, _Kept](_MOST_KEPT)
 
 
 def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
-    """Return the entries of ``git status``, without untracked and ignored directories.
+    """Return the entries of ``git status`` for files. Entries for whole directories are omitted.
 
     The result is empty if git fails. ``ours``: the product's own folders, relative to ``top``.
     Entries for files in these folders may be out of date.
@@ -129,6 +129,6 @@ def _rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
 
 
 def path_of(field: str) -> str:
-    """Return the path in an entry of ``git status``: ``? path``, or several words and the path."""
+    """Return the path in an entry of ``git status``. The path comes after one or more words."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]

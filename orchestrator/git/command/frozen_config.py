@@ -1,9 +1,9 @@
-"""Freezes ignore rules, and git's settings for line ends, modes, and filters, at a job's start.
+"""Ignore rules and git settings that are saved at a job's start, and apply to the whole job.
 
-All worktrees share the configuration and ``info/exclude``, and a worker may change them. For
-example, with another ``core.fileMode``, all other workers would lose their changes of modes. A new
-ignore rule would hide new files of all other workers. The ``.gitignore`` files of a worktree are
-not frozen.
+The settings concern line ends, file modes, and filters. All worktrees share the configuration
+and ``info/exclude``, and a worker may change both. For example, if a worker changed
+``core.fileMode``, git would overlook new file modes of all other workers. A new ignore rule would
+hide new files of all other workers. The ``.gitignore`` files of a worktree are not saved.
 """
 
 import os
@@ -106,10 +106,10 @@ class FrozenIgnoreRules:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git, excluded: Collection[str]) -> bool:
-        """Add to the index the new files that only later ignore rules hide, except ``excluded``.
+        """Add new files to the index if git ignores them only because of later ignore rules.
 
-        Later rules are rules that were added after the job's start. Return True if there are such
-        files.
+        A rule is later if it was added after the job's start. Files in ``excluded`` are not added.
+        Return True if a file was added.
         """
         if not self.have_changed():
             return False

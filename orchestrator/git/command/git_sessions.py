@@ -39,16 +39,16 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The directory that all worktrees of a repository share, and one worktree's HEAD in it."""
+    """The git directory that a repository's worktrees share, and one worktree's place in it."""
 
     common: str
     #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
     head: str
 
     def named(self, name: str) -> str:
-        """Return the name by which a session can read an object of this worktree.
+        """Return ``name`` in the form that a session needs, such as ``worktrees/NAME/HEAD^``.
 
-        Only a name that begins with HEAD is changed.
+        Only a name that begins with HEAD is changed, because each worktree has its own HEAD.
         """
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
         return f"{self.head}{name}" if own else name

@@ -46,9 +46,10 @@ def in_words(errors: str) -> str:
 
 
 def is_gone(errors: str) -> bool:
-    """Remove a leftover lock of the orchestrator's own refs. Return True if a retry can succeed.
+    """Remove the lock that blocked git, if it is a leftover lock of the orchestrator's own refs.
 
-    Only the server and its workers write these refs, so the user's own git cannot hold the lock.
+    Return True if a retry of the git command can succeed. Only the server and its workers write
+    these refs, so the user's own git cannot hold the lock.
     """
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -59,7 +60,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait LEFT_SECONDS, then remove the unchanged locks, because their owners are dead."""
+    """Wait LEFT_SECONDS, then remove each lock that has not changed: it belongs to a killed git."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

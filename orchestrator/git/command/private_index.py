@@ -1,4 +1,4 @@
-"""A private index: git uses this file in place of a worktree's index, which stays as it is."""
+"""A private index: a file that git uses instead of a worktree's index, which stays unchanged."""
 
 import os
 import tempfile
@@ -10,15 +10,15 @@ from orchestrator.git.command.runner import Git
 
 @contextmanager
 def private_index() -> Iterator[dict[str, str]]:
-    """Yield the environment of a git with a private index, whose file does not exist yet."""
+    """Yield variables that make git use a private index. The index's file does not exist yet."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         yield {"GIT_INDEX_FILE": os.path.join(directory, "index")}
 
 
 def edited_tree(git: Git, tree: str, entries: bytes) -> str:
-    """Return ``tree`` with changed entries, in the form of ``git update-index -z --index-info``.
+    """Return ``tree`` with ``entries`` added, replaced, or removed. ``tree`` may also be a commit.
 
-    ``tree`` may also be a commit.
+    ``entries``: input of ``git update-index -z --index-info``.
     """
     with private_index() as env:
         git.run("read-tree", tree, env=env)

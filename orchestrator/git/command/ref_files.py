@@ -172,7 +172,7 @@ class LogEntry:
 
     @property
     def creates(self) -> bool:
-        """True if the command has created the commit ``after``."""
+        """True if the logged command has created the commit ``after``."""
         command, _, rest = self.words.partition(": ")
         if command.startswith("commit"):
             return True
@@ -195,12 +195,12 @@ def entries(path: Path) -> Iterator[LogEntry]:
 class HeadLog:
     """The log of a worktree's HEAD, which shows what was done in the worktree.
 
-    Only git commands in the worktree add entries. So the entries are the worker's, whatever name
-    and address the worker gives to git.
+    Only git commands in the worktree add entries. The entries are therefore the worker's, even if
+    the worker runs git with another name and address.
     """
 
     def __init__(self, admin: str | Path) -> None:
-        """``admin``: the worktree's own part of the repository."""
+        """``admin``: the git directory that has the worktree's HEAD."""
         self._entries: Sequence[LogEntry] = tuple(entries(Path(admin, "logs", "HEAD")))
 
     @cached_property
@@ -210,17 +210,17 @@ class HeadLog:
 
     @cached_property
     def checkouts(self) -> Sequence[tuple[str, str]]:
-        """For each checkout, the branch and the commit that HEAD had before.
+        """The branch and the commit of HEAD before each checkout.
 
-        If HEAD was detached, the commit replaces the branch.
+        If HEAD was detached, the commit's id is in place of the branch.
         """
         found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
         return [(_left(each.words), each.before) for each in found]
 
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
-        """Return entries of the stash that were probably created here, and the commits below them.
+        """Return the stash entries that were probably created in this worktree.
 
-        ``stash``: the log of the stash.
+        Each value is the commit on which the stash entry is based. ``stash``: the log of the stash.
         """
         found = dict[str, str]()
         for reset in (each for each in self._entries if each.words == _STASHED):

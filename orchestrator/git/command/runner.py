@@ -140,7 +140,7 @@ def with_nul(fields: Iterable[str]) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Runs git in ``directory``, with the variables ``env``, which may name another repository."""
+    """Runs git in ``directory``. The variables ``env`` may select a repository in another place."""
 
     directory: str
     env: Mapping[str, str]
@@ -362,8 +362,9 @@ def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
 def _inherited(_decisive: Sequence[str | None], _second: int) -> Mapping[str, str]:
     """Return this process's environment without git's variables.
 
-    The result is cached until the next second, or until a decisive variable changes. Without the
-    cache, reading the environment takes a third of the CPU time of a git process's start.
+    The result is cached for at most a second, and only while the ``_DECISIVE`` variables stay the
+    same. Without the cache, reading the environment would take a third of the CPU time of a git
+    process's start.
     """
     return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
 

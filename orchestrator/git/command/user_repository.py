@@ -51,8 +51,8 @@ _flags_of = BoundedCache[str, tuple[Stamp, dict[str, str]]](1)
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
     """Return the state of the checkout: a text for each ref, setting, and uncommitted file.
 
-    Equal states mean that nothing has changed. ``ours``: the product's own folders, relative to the
-    top, whose changes do not count.
+    Equal states mean that nothing has changed. ``ours``: the product's own folders, relative to
+    ``top``. Changes in these folders do not count.
     """
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
@@ -108,9 +108,10 @@ def stash_entries(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``BranchRestore`` can recreate it; "" without a file.
+    """Return a text from which ``BranchRestore`` can recreate the file; "" if there is no file.
 
-    A large file, or git's example of a hook, cannot be recreated: its text is only a digest.
+    For a large file, a link, and an example hook of git (``*.sample``), return only a digest.
+    ``BranchRestore`` cannot recreate these files.
     """
     try:
         mode = os.lstat(path).st_mode

@@ -226,9 +226,9 @@ def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
 
 
 def _left_at(git: Git, branch: str) -> str:
-    """Return the commit of a branch when the worktree was last switched away from the branch.
+    """Return the branch's commit just before the worktree last switched to another branch.
 
-    Return "" if it is unknown.
+    Return "" if the commit is unknown.
     """
     name = branch.removeprefix("refs/heads/")
     found = [commit for left, commit in HeadLog(git.env["GIT_DIR"]).checkouts if left == name]
@@ -252,8 +252,8 @@ def _fitting(
 ) -> tuple[str, AddedFiles]:
     """Write the tree of a commit. If the disk is full, retry without held-back files.
 
-    The first try also stores the held-back files: finding them beforehand would start one more
-    process for every commit.
+    The first try stores the held-back files, too. To omit them from the start, every commit would
+    need one more process.
     """
     try:
         return _written(git, rules, add, modules)
@@ -416,7 +416,7 @@ def snapshot(
     modules: Mapping[str, str],
     rules: CommitRules,
 ) -> tuple[str, AddedFiles]:
-    """Commit all files with a private index, so that a running agent is not disturbed.
+    """Commit all files while an agent may be running. The worktree's index stays unchanged.
 
     Files that git cannot add are omitted, so that the other files are saved.
 

@@ -89,10 +89,11 @@ NO_RULES = CopyRules()
 
 
 def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
-    """Copy or link the files that the rules name into a worktree. Idempotent: existing files stay.
+    """Copy or link files from the checkout into a worktree. Idempotent: existing files stay.
 
-    A file is copied only if git ignores it in the checkout and in the worktree, so that it is never
-    committed. Unreadable files are skipped. Raise OSError if the disk is full.
+    The rules name the files. A file is copied or linked only if git ignores it in the checkout and
+    in the worktree, so that the file is never committed. Unreadable files are skipped. Raise
+    OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):

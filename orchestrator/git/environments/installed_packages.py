@@ -56,7 +56,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     """Fill ``target`` with links to the packages in ``source``.
 
     Return True if one of the packages is a source directory of the project. Idempotent: existing
-    entries stay, except links for such source directories, which are corrected.
+    entries stay. Only a wrong link to a source directory is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False
@@ -143,7 +143,7 @@ class InstalledPackages:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """Return the path in the worktree that corresponds to a source of the checkout.
+        """Return the path in the worktree that corresponds to the real path ``real``.
 
         Return None if ``real`` is in an installed package, in the product's own folders, or outside
         of the checkout.

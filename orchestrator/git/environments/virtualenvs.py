@@ -1,8 +1,8 @@
 """Derives a Python environment for a worktree from the environment of the user's checkout.
 
 The derived environment has its own ``site-packages``, so that no program writes into the user's
-environment. It uses the user's packages, except links to the checkout's sources (editable
-installs): these lead to the same paths in the worktree.
+environment. It uses the user's packages. Links to the checkout's sources (editable installs) are
+changed, so that they lead to the same paths in the worktree.
 """
 
 import os

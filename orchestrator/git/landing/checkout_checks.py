@@ -53,7 +53,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if there are changed files, and all of them differ between the two commits."""
+    """True if the checkout has changes, all of them in files that differ between the commits."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 

@@ -28,7 +28,7 @@ def has_only_added(git: Git, before: str, after: str) -> bool:
 
 
 def restore(git: Git, before: str, after: str) -> bool:
-    """Restore the files of ``before``, the commit of HEAD, if some already match ``after``.
+    """Restore the files of ``before``, the commit of HEAD, after an interrupted move to ``after``.
 
     Return False without a change if a file matches neither commit, or if another git may be
     running.

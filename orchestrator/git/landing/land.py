@@ -42,9 +42,9 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    ``dirt``: the commit with the uncommitted work with which the job started. This commit is the
-    merge base, because the user may have committed the work since then. With an earlier base, lines
-    of the work that a worker has changed would conflict.
+    ``dirt``: a commit of the work that was uncommitted at the job's start. It is the merge base,
+    because the user may have committed this work since then. With an earlier base, a worker's
+    changes to lines of this work would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -217,8 +217,8 @@ class Landing:
     def _start(self) -> str:
         """Return the commit from which the job started.
 
-        A discarded job has no ref of this commit, although ``undo`` may have restored its result
-        branch. For such a job, return the last common ancestor of HEAD and the result.
+        If the job was discarded, the ref with this commit is missing. Then return the last common
+        ancestor of HEAD and the result.
         """
         return self._git.resolve(self._base) or self._git.ask("merge-base", "HEAD", self.result())
 

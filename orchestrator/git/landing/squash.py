@@ -1,4 +1,4 @@
-"""Squashes all changes of a job into one commit, and finds results that were landed rewritten."""
+"""Squashes a job's changes into one commit; finds results landed as rewritten commits."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Conflicts of two commits: their paths, their markers in files, and a resolution for one side."""
+"""Conflicts of two commits: paths, markers in files, and resolution by the version of one side."""
 
 import os
 import re
@@ -63,9 +63,9 @@ def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Sid
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that ``kept`` also has.
+    """Yield the ``theirs`` version of files that ``ours`` renamed, if ``kept`` has the new path.
 
-    The entry has the file's old path. Without this entry, the version would be lost.
+    The yielded entry has the file's old path. Without the entry, the version would be lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)

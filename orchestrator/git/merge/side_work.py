@@ -313,8 +313,8 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the last commits that the worker made on a detached HEAD, before further checkouts.
 
-    Checkouts are found by the same text in the log by which ``git switch -`` finds them. Commits in
-    the histories of ``merged``, and commits that the worker discarded, are omitted.
+    Checkouts are found in the log by their text, as ``git switch -`` does. Commits in the histories
+    of ``merged``, and commits that the worker discarded, are omitted.
     """
     left = {commit for name, commit in log.checkouts if name == commit}
     if left:
@@ -361,10 +361,11 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
 def _own_branches(
     home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the worker's commits on branches, and the worker's commits on the user's branches.
+    """Return two mappings of branches to the worker's last commits on them.
 
-    Commits on the user's branches are omitted if they have a worker's address, because the job's
-    report names these branches.
+    The first mapping has the worker's own branches. The second has branches of the user.
+    The second mapping omits commits with a worker's address, because the job's report names the
+    branches of these commits.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -390,7 +391,10 @@ def _own_branches(
 
 
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Yield the entries without those of other workers and of the user, who may commit later."""
+    """Yield the entries, except those of other workers and of the user.
+
+    Other workers and the user may commit on the branch later.
+    """
     users = {each.email for each in entries(_log_of(home, "HEAD"))}
     yield from (
         each for each in moves if not _is_other_workers(home, each) and each.email not in users
@@ -422,8 +426,8 @@ def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
 def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     """True if the log of a branch shows that the worker created the branch.
 
-    An empty log counts, too. The cause is a command ``git reflog expire --expire=now --all`` of any
-    worker. After it, only the commits show who made them.
+    True, too, if the log is empty. Any worker may have emptied all logs, for example by
+    ``git reflog expire --expire=now --all``. Then only the commits show who made them.
     """
     ways = tuple(f"Branch: {how} {home.branch} to " for how in ("renamed", "copied"))
     return (

@@ -111,9 +111,9 @@ def configure(path: str, name: str, value: str | None) -> None:
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    The caller must first read the refs with git, to check that git can use the repository. This
-    function does not check it, because it usually runs no git. Raise RepositoryError if it runs
-    git, and git fails or does not recognize the project as a repository.
+    This function usually runs no git. The caller must therefore first read the refs with git, to
+    check that git can use the repository. If this function runs git, it raises RepositoryError if
+    git fails or does not recognize the project as a repository.
     """
     where = _usual_where(git) or _where(git)
     if not where.endswith(f" {git.directory}"):

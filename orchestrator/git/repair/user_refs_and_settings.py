@@ -126,9 +126,9 @@ class BranchRestore:
     def _is_in_use(self, change: RepositoryChange) -> str:
         """Return why a branch cannot be restored; "" if it can.
 
-        A checked-out branch cannot be restored, because the checked-out files would not change. An
-        exception is a moved branch that is checked out here, because ``restore`` changes its files,
-        too.
+        A checked-out branch cannot be restored, because the checked-out files would not change.
+        There is one exception: if the job moved the branch of this checkout, ``restore`` resets the
+        files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

@@ -206,7 +206,7 @@ def _side_work_of(directory: str) -> _SideWork:
 
 
 def _add_entries(admin: Path, lines: Sequence[str]) -> None:
-    """Add lines to the log of a worktree's HEAD, as if the worker had worked here. Idempotent."""
+    """Add a node's log entries to the log of a worktree's HEAD. Idempotent."""
     if not lines:
         return
     path = admin / "logs" / "HEAD"
@@ -384,9 +384,10 @@ class NodeRepository:
 
 
 def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
-    """Return what a worker did besides the commits of its HEAD. Only the newest part if it is long.
+    """Return the newest of a worker's branches, stash entries, and entries of HEAD's log.
 
-    ``own``: the worker's repository. ``git`` reads its objects, but not its settings.
+    Branches that HEAD contains are omitted. ``own``: the worker's repository. ``git`` reads its
+    objects, but not its settings.
     """
     log = HeadLog(own)
     heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)

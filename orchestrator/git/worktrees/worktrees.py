@@ -255,7 +255,7 @@ class GitWorktrees:
             self._sound[found.admin] = seen
 
     def is_sound(self, found: Found) -> bool:
-        """True if HEAD, and the index's file metadata, are unchanged since ``note_sound``."""
+        """True if HEAD and the index file are unchanged since ``note_sound``."""
         return self._sound.get(found.admin, ()) == _seen(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:

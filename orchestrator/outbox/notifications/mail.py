@@ -37,9 +37,10 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail.
 
     If the server offers STARTTLS, the password and the mail are sent only after the start of TLS.
-    Otherwise, ``smtp://`` sends the mail without encryption, except if the address has a password:
-    then nothing is sent, and the outcome is final. ``within``: timeout of the whole exchange, in
-    seconds.
+    If an ``smtp://`` server does not offer it, a mail without a password is sent unencrypted. With
+    a password, nothing is sent, and the outcome is final: no retry follows.
+
+    ``within``: timeout of the whole exchange, in seconds.
     """
     parts, deadline = urlsplit(url), Deadline(within)
     try:

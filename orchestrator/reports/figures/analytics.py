@@ -40,8 +40,8 @@ seconds, memory is bytes, and null means unknown, never zero.
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
   that an earlier worker of the same job and agent also received, so that a provider may have them
-  in its cache. ``prompt_bytes_left_out``: size of results of other tasks that the prompts replace
-  by paths.
+  in its cache. ``prompt_bytes_left_out``: size of the results of other tasks of which the prompts
+  contain only the paths.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
@@ -54,8 +54,8 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``workers``: for each worker, by depth, the fields of ``WorkerFigures``. If there are more than
   1,000 workers, the list has only 1,000 of them. Failed workers are preferred.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
-  lacks. ``all`` (columns), ``pages``, and ``results`` (with ``files_created``) are API calls that
-  show all workers.
+  lacks. The other fields are API calls that show all workers: ``all`` as columns, ``pages`` page by
+  page, ``results`` with ``files_created``.
 - ``comparisons``: for each task with candidates, the fields of
   ``core.candidates.comparison.Comparison``. The listed comparisons have at most 1,000 candidates
   together. Tasks without a chosen candidate are preferred.

@@ -91,7 +91,7 @@ class JobTreeIndex:
         children.sort(key=lambda job: started.get(job.id, len(started)))
 
     def job(self, job_id: str) -> Job:
-        """Raise KeyError if the job is not in the tree."""
+        """Return the job with this id. Raise KeyError if the job is not in the tree."""
         return self._jobs[job_id]
 
     def task(self, worker: Worker) -> TaskSpec:

@@ -1,6 +1,7 @@
-"""Two umasks: private for the product's own files, and the user's for files in the user's checkout.
+"""Two umasks: one for the product's private files, and one for files in the user's checkout.
 
-The umask of a process decides who may read the files that the process creates.
+In the checkout, the user's own umask applies. The umask of a process decides who may read the files
+that the process creates.
 """
 
 import os

@@ -22,9 +22,9 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``, because
-    with these a worker could block the server, or make it read other files. A worker that replaces
-    a directory during the call cannot redirect the call. Raise FileNotFoundError, NotPlain, or
+    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise,
+    a worker could block the server, or make the server read other files. A worker that replaces a
+    directory during the call cannot redirect the call. Raise FileNotFoundError, NotPlain, or
     another OSError.
     """
     return os.fdopen(_opened(path, within), "rb", buffering=0)

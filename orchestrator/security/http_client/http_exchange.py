@@ -43,10 +43,10 @@ def request_message(
     *,
     version: str = "1.0",
 ) -> bytes:
-    """Return a request, with ``document`` as JSON in its body; None for no body.
+    """Return the bytes of a request.
 
-    ``target``: path and query. ``host``: host and port. The server closes the connection after its
-    answer.
+    ``document``: the body, which is sent as JSON; None for no body. ``target``: path and query.
+    ``host``: host and port. The server closes the connection after its answer.
     """
     content = b"" if document is None else json.dumps(document).encode()
     fields = {"Host": host, "Connection": "close", **headers}
@@ -57,9 +57,10 @@ def request_message(
 
 
 class HttpAnswer:
-    """An answer to a request: status and headers, and then the body.
+    """An answer to a request: status, headers, and body.
 
-    The constructor reads the head. It raises OSError if the head is incomplete or is not HTTP.
+    The constructor reads the status and the headers. It raises OSError if they are incomplete or
+    are not HTTP.
     """
 
     def __init__(self, stream: BufferedReader) -> None:

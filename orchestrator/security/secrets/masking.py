@@ -47,9 +47,8 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks secrets in a stream, in each form in which programs write them.
 
-    ``feed`` holds back bytes at the end of the stream that may begin a secret. Call ``release``
-    when the stream was silent for a moment, so that the end of a line is not missing because of
-    held bytes.
+    ``feed`` holds back the last bytes of the stream if a secret may begin with them. If no further
+    bytes arrive for a moment, call ``release``, so that the end of a line is not missing.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
