@@ -72,8 +72,8 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    The second value of each pair is True if an ancestor or descendant of the lease's holder has
-    acquired an overlapping lock after the lease.
+    The second value of each pair is True if another worker has acquired an overlapping lock since
+    the lease was acquired. Only an ancestor or descendant of the lease's holder can do this.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -104,9 +104,9 @@ def _given(
 ) -> LockLease:
     """Return the lease of ``owner`` on one lock. Store the lease if it is new.
 
-    ``held``: the worker's present lease, as a pair that ``_related`` returns; None if the worker
-    has no lease on the lock. If the second value of the pair is True, the lease gets the new
-    ``number``. Otherwise, it is returned unchanged.
+    ``held``: the pair that ``_related`` returned for the worker's present lease on the lock; None
+    if the worker has no lease on the lock. If the pair's second value is True, the present lease
+    gets the new ``number``. If the second value is False, the present lease is returned unchanged.
     """
     if held is not None and not held[1]:
         return held[0]

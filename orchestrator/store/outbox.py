@@ -1,4 +1,4 @@
-"""The stored outbox: entries for external receivers, and the results of attempts to send them.
+"""The stored outbox: entries for external receivers, and the result of each delivery attempt.
 
 ``SqlStore.save`` adds entries. Results are written through a separate connection, because the
 supervisor's thread should not wait for these writes.

@@ -140,7 +140,7 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace values that are cached.
+        """Replace the cached values of the given jobs. Jobs without a cached value are ignored.
 
         Call this only when the change can be read from the database.
         """
@@ -336,8 +336,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server. This lease raises no error. The sessions of the lost
-        server are ended here, because a server that hangs never ends them itself.
+        ``ended``: the lease of a lost server; for this lease, WorkspaceBusy is not raised. The lost
+        server's sessions are ended here, because a server that hangs never ends its sessions.
         """
         if self._connections is not None:
             return

@@ -136,7 +136,7 @@ class JobLog:
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
         """Return the oldest stored events that are not yet in the log.
 
-        If ``events`` is not empty, return only events that are older than its first event.
+        If ``events`` is not empty, return only events before the first event of ``events``.
         """
         written = self._written[root_id]
         if not events:

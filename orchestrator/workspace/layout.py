@@ -1,6 +1,6 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
-The workspace and the project may be moved, with or without a running server (``Place``). A job's
+The workspace and the project may be moved, even while a server runs: see ``Place``. A job's
 directory is removed in two steps, so that a removal can be completed after a crash. First the
 directory is renamed; the new name shows that the job's rows must be deleted, too. Then the
 directory is deleted.
@@ -220,9 +220,10 @@ def _files(
     hidden: Collection[str],
     later: list[tuple[str, str]] | None = None,
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the files below a directory.
+    """Yield the path of each file below a directory, with its size and modification time (ns).
 
-    ``later``: receives the directories of ``INSTALLED``, which are then omitted.
+    If ``later`` is a list, directories named in ``INSTALLED`` are added to it. Their files are not
+    yielded.
     """
     try:
         with os.scandir(directory) as found:

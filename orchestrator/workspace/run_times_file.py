@@ -46,7 +46,10 @@ def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
 
 
 def recorder(workspace: Path) -> Observer:
-    """Return an observer of changes that adds their run times when a job has ended."""
+    """Return an observer that collects run times from changes.
+
+    When a job has ended, the observer adds the collected run times to the file.
+    """
     learned: list[tuple[str, float]] = []
 
     def record(change: Change) -> None:

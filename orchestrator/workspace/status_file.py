@@ -1,9 +1,9 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
 The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
-only this number of workers, and their parent workers. The field ``workers_omitted`` then has the
-number of omitted workers, and the API calls that list all workers. After the job's end, the field
-also names the file ``ALL_WORKERS``, which lists all workers.
+only this number of workers, and their parent workers. In this case, the field ``workers_omitted``
+has the number of omitted workers, and names the API calls that list all workers. After the job's
+end, the field also names the file ``ALL_WORKERS``, which lists all workers.
 """
 
 import json

@@ -1,6 +1,6 @@
 """The launcher for several machines.
 
-It passes attempts on the server's machine to the local launcher, and all other attempts to nodes.
+The local launcher gets the attempts that run on the server's machine. Nodes get all others.
 """
 
 import asyncio
@@ -101,8 +101,8 @@ Demand = Callable[[Machine, int], int]
 class ClusterLauncher:
     """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
-    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted after the
-    first call of ``listen``, when the attempts that may run on them are known.
+    A separate thread runs the event loop of the links (``NodeLinks``). The first call of ``listen``
+    begins to accept nodes: by then, the server knows which attempts may still run on nodes.
     """
 
     def __init__(
@@ -119,8 +119,9 @@ class ClusterLauncher:
 
         ``unavailable_here`` returns the agents that cannot work on this machine, each with the
         reason and the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees
-        to nodes with their own file systems. ``demand`` returns how many waiting workers could run
-        on more machines like the given one.
+        to nodes with their own file systems. ``demand`` gets a machine and a maximum. It returns
+        how many waiting workers, at most the maximum, could start on more machines like this
+        machine.
         """
         self._exchange = ServerFiles(worktrees)
         self._local, self._settings = local, settings
@@ -172,9 +173,10 @@ class ClusterLauncher:
         """Hold and yield the worktree of a running worker on a node with its own file system.
 
         Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
-        ``waits``: True to wait for the end of an ending attempt, and for a disconnected node until
-        it is lost; False to raise Unavailable instead. Any thread may call, except the supervisor's
-        thread.
+
+        If the attempt is ending, wait for its end. If the node is disconnected, wait until the node
+        is connected or lost. If ``waits`` is False, raise Unavailable instead of waiting. Any
+        thread may call, except the supervisor's thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
         attempt = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
@@ -194,8 +196,8 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path`` must be in a directory that the node received before the start. The node gets the
-        file again after each connection, so a repeated copy must do no harm. Does not block. Raise
-        OSError if the file cannot be read.
+        file again each time it reconnects, so a repeated copy must do no harm. Does not block.
+        Raise OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 
@@ -226,8 +228,8 @@ class ClusterLauncher:
     def drain(self, name: str, drained: bool) -> NodeState:
         """Stop or allow starts of workers on a node. Return the node's new state. Idempotent.
 
-        The change is stored. Raise NotFound, with the known names. Raise Unavailable while the
-        server starts or stops.
+        The change is stored. If no node has the name, raise NotFound with the known names. Raise
+        Unavailable while the server starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
@@ -392,7 +394,7 @@ class ClusterLauncher:
         return self._local.settle(attempt_id, exit_path, digest)
 
     def _ask(self, method: str, *arguments: object) -> None:
-        """Call a method of ``NodeLinks`` in the loop's thread, without waiting for it."""
+        """Request a call of a method of ``NodeLinks`` in the loop's thread. Does not block."""
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *arguments))
 

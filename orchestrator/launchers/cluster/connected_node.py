@@ -67,7 +67,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
-        """Prepare for a node with its own file system, which will return the attempt's files."""
+        """Record that the attempt's node has its own file system, and will return ``files``."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
@@ -156,7 +156,10 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
 
 
 def stored_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
-    """Store the end of an attempt, unless a record exists. Return the stored end."""
+    """If an attempt has no exit record on the server, store its end. Return the stored end.
+
+    ``record``: the exit record that the node sent; empty if there is none.
+    """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):
             found = exit_record.tombstone(
@@ -252,7 +255,7 @@ class ConnectedNode:
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
     """Return the node as a machine for placement.
 
-    ``least_memory``: bytes that no worker may use.
+    ``least_memory``: bytes of the node's memory that must stay free.
     """
     usable = None if node.memory_bytes is None else node.memory_bytes - least_memory
     return Machine(
@@ -271,9 +274,10 @@ def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Mach
 def state_of(
     node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float
 ) -> NodeState:
-    """Return the state of a node, as people see it. ``entry``: None for a removed node.
+    """Return the state of a node, for display. ``entry``: None if the node was removed.
 
-    ``fenced_after``: seconds from the latest answer to a node until its workers have ended.
+    ``fenced_after``: the node's workers have ended this many seconds after the server's latest
+    answer to the node.
     """
     seen = None if node.heard_at is None else now - node.heard_at
     state = "up"

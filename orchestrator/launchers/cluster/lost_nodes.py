@@ -42,7 +42,7 @@ _COPY_BYTES = 1024 * 1024
 class GivenUpAttempt:
     """An attempt that counts as lost, because its node was lost.
 
-    Each mapping has one entry for each output file: ``log`` and ``raw``.
+    ``paths``, ``had``, and ``rest`` have an entry for each output file: ``log`` and ``raw``.
     """
 
     attempt_id: str
@@ -143,7 +143,7 @@ class LateEnds:
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:
-        """Record that a newer attempt of the worker with this log has started."""
+        """Record that a newer attempt has started, whose worker writes to ``log``."""
         for group in (self._given_up, self._arriving):
             for of_node in group.values():
                 for late in of_node.values():
@@ -152,10 +152,11 @@ class LateEnds:
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
-        """Return the positions from which the node must send output, by attempt and file.
+        """Return, for each attempt and file, the position from which the node must send the output.
 
-        Lost attempts that the node does not know are forgotten. ``known``: for each attempt of the
-        node, the positions in the server's files at which the attempt's output begins.
+        Lost attempts that the node does not know are forgotten. ``known`` has the attempts of the
+        node. For each file, it has the position in the server's file at which the attempt's output
+        begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}
@@ -222,8 +223,9 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    The node may connect again, so ``late`` stores the attempts, unless the node has its own file
-    system. If an attempt's worktree or files are in use, a later call returns the attempt.
+    If the node shares the server's files, ``late`` stores the attempts, because the node may
+    connect again. If an attempt's worktree or files are in use, this call omits the attempt, and a
+    later call returns it.
     """
     lost = [each for each in node.attempts.values() if not each.is_taking]
     for attempt in lost:

@@ -159,10 +159,10 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Call this when the attempts that may still run on nodes are known.
+        """Accept nodes. Call this only when all attempts that may still run on nodes are known.
 
-        ``listening``: a bound socket, which has refused connections so far. If a node does not
-        connect before its lease ends, its attempts that an earlier server started count as lost.
+        ``listening``: a bound socket, which has refused connections so far. Each node must connect
+        before its lease ends. Otherwise, the node's attempts from an earlier server count as lost.
         """
         self._welcome = welcome
         self.read_registry()
@@ -519,10 +519,9 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's workers have certainly ended if the next answer is the last.
+        """Record until when the node's workers may run if the server answers now, but never again.
 
-        Call this before sending the answer. Otherwise, the recorded time would be too early for a
-        moment.
+        Call this before the answer is sent, so that the recorded moment is never too early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
@@ -649,7 +648,7 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": attempt.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
-        """Let the node send an attempt's files again after a pause: the server's disk is full.
+        """If the server's disk is full, let the node send an attempt's files again after a pause.
 
         A stop of the attempt ends the pause.
         """
@@ -798,5 +797,5 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the slots of a machine, and True if it accepts workers. Return None for None."""
+    """Return a machine's slots, and if it accepts workers; None if ``machine`` is None."""
     return None if machine is None else (machine.slots, machine.takes_workers)

@@ -22,10 +22,12 @@ class WorktreeExchange:
         self._where = where
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
-        """Return a worker's running attempt on a node with its own file system, or None.
+        """Return a worker's running attempt, if it runs on a node with its own file system.
 
-        The attempt cannot end before ``release``. If it is already ending, wait for its end if
-        ``waits``, otherwise raise Unavailable.
+        Otherwise, return None.
+
+        The attempt cannot end before ``release``. If the attempt is already ending, ``waits``
+        decides: True waits for the end; False raises Unavailable.
         """
         while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
             if not attempt.is_ending:

@@ -113,10 +113,10 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield bubblewrap's options that show ``paths`` although they are below hidden paths.
+    """Yield bubblewrap's options that show the paths among ``paths`` that are below hidden paths.
 
-    ``covers``: the hidden paths. Paths outside of them need no option. Each path is shown under its
-    given name and its real name.
+    ``covers``: the hidden paths. A path outside of hidden paths needs no option. Each path is shown
+    under its given name and its real name.
     """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):

@@ -162,10 +162,12 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``. Return the wanted names that are enabled.
+    """Enable the controllers ``wanted`` for the groups below ``base``.
 
-    This process and its children may move to another group first, because a group that limits its
-    children must not contain a process.
+    Return the names of the controllers in ``wanted`` that are enabled.
+
+    A group that limits its subgroups must not contain a process. Therefore, this process and its
+    children may move from ``base`` to a subgroup first.
     """
     for controller in wanted:
         try:

@@ -36,7 +36,10 @@ def keep_only(end: socket.socket, source: int, output: int) -> None:
 
 
 def serve(end: socket.socket, own_mounts: bool) -> None:
-    """Run until the namespace contains no other process. ``own_mounts``: mount /proc first."""
+    """Run until the namespace contains no other process.
+
+    ``own_mounts``: True to mount /proc first.
+    """
     try:
         _serve(end, own_mounts)
     except Exception as error:

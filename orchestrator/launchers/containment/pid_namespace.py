@@ -1,4 +1,4 @@
-"""PID namespaces: when a namespace's first process dies, the kernel kills all its processes."""
+"""PID namespaces. If a namespace's first process dies, the kernel kills all others in it."""
 
 import ctypes
 import json

@@ -91,8 +91,7 @@ class Subreaper:
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
         """Return the living direct children of this process, except those in ``spare``.
 
-        If ``spare`` contains all children that this process started, the result consists of the
-        adopted orphans.
+        To get only the adopted orphans, put all children that this process started into ``spare``.
         """
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]

@@ -163,7 +163,7 @@ def encoded(content: Mapping[str, Any]) -> bytes:
 
 @cache
 def _identity(pid: int) -> bytes:
-    """Return the fields that identify a process, as the end of a JSON object."""
+    """Return the fields that identify a process: a JSON object without the opening brace."""
     ticks = proc.start_ticks(pid)
     return encoded({"shim": pid, "shim_start": ticks, "boot_id": proc.boot_id()})[1:]
 

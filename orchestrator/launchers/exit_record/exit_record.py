@@ -276,7 +276,7 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _surviving_shim(exit_path: str) -> RunningRecord | None:
-    """Return the shim that holds an attempt's lock although there is an exit record, or None.
+    """Return the shim that holds the lock of an attempt with an exit record; None if none does.
 
     If a shim holds the lock, a worker has forged the record, because a shim publishes its record by
     renaming the locked file.
@@ -296,7 +296,7 @@ def _complete(lock: AttemptLock, exit_path: str, digest: str) -> State:
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the living shim that runs an attempt; None if there is none or it is unknown.
+    """Return the living shim that runs an attempt; None if no shim runs it or the shim is unknown.
 
     Changes nothing.
     """

@@ -67,7 +67,8 @@ def is_orphan(process: proc.Process) -> bool:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    ``record``: the exit record's path without ``.exit.json``, or without ``.json`` for a gate.
+    ``record``: the exit record's path, without its ending. The ending is ``.exit.json``; for a
+    gate, it is ``.json``.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

@@ -39,7 +39,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Finds the ends of attempts in the background, for example by a scan of all processes."""
+    """Background queries of how attempts ended. A query may scan all processes."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
@@ -55,9 +55,9 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries, and discard queued queries, which the next server repeats.
+        """Wait for running queries, and discard queued queries. Idempotent.
 
-        Idempotent.
+        The next server repeats the discarded queries.
         """
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
@@ -450,8 +450,8 @@ class LocalLauncher:
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim during an attempt.
 
-        If the shim's spawner reported the death, the attempt's leftover processes have been killed,
-        too.
+        If the shim's spawner reported the death, the attempt's leftover processes have already been
+        killed.
         """
         preloaded, launch = list(link.preloaded.values()), link.launch
         has_begun = link.may_have_begun
@@ -482,10 +482,10 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Watch an attempt that no connected shim serves. If it has ended, begin to find its end.
+        """Watch an attempt that no connected shim serves. If it has ended, query how it ended.
 
-        The attempt may still run, because its shim may not have exited yet, or because a power loss
-        may have removed the record of its start.
+        The query runs in the background. The attempt may still run, because its shim may not have
+        exited yet, or because a power loss may have removed the record of the attempt's start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun, with_server)
@@ -548,7 +548,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Start the thread now, because the system may have no thread free later. Idempotent."""
+        """Start the listening thread now: the system may have no free thread later. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 

@@ -214,7 +214,7 @@ class ShimPool:
         lease_file: str,
         first: SpawnerProcess | None,
     ) -> None:
-        """``first`` is the first spawner, before its ``begin``; if None, one is started."""
+        """``first``: a spawner for which ``begin`` has not been called; None: start a spawner."""
         self._epoll = epoll
         self._plan = plan
         self._lease_file = lease_file
@@ -329,7 +329,7 @@ class ShimPool:
         link.close()
 
     def ended(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return each dead shim whose leftover processes have ended, with the killed processes.
+        """Return (shim, killed processes) for each dead shim whose leftover processes have ended.
 
         Only shims that died during an attempt are returned.
         """
@@ -354,7 +354,7 @@ class ShimPool:
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
         """Discard a spawner that has ended together with its keeper.
 
-        Return the dead shims that it did not report.
+        Return the spawner's shims that have died without a report.
         """
         self._epoll.unregister(spawner)
         spawner.close()

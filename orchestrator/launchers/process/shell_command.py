@@ -1,7 +1,7 @@
-"""Shell commands: which ``bash -c`` commands can run without bash, and with which words.
+"""Finds ``bash -c`` commands that can run without bash, and splits them into words.
 
-Starting a shell doubles the cost of a short command. Therefore bash is skipped for a command that
-has no special characters, and begins with no builtin or keyword. GNU make has a similar, less
+Starting a shell doubles the cost of a short command. Therefore bash is skipped if a command has no
+special characters, and does not begin with a builtin or keyword. GNU make has a similar, less
 strict rule (``construct_command_argv_internal`` in its job.c).
 """
 

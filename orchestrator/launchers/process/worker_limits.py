@@ -145,7 +145,7 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """Return a process's share of the memory outside of ``files``, in bytes."""
+    """Return a process's share of memory in bytes. The memory of ``files`` does not count."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")
@@ -158,7 +158,7 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """Return a process's share of the memory of ``files``, in bytes."""
+    """Return the bytes of ``files`` in a process's memory: its share of the mapped pages."""
     total, counts = 0, False
     for line in proc.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

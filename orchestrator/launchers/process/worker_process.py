@@ -55,7 +55,8 @@ def start_worker(
     """Start a program as the leader of a new session, and return its PID. Raise SpawnFailed.
 
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits. Changes this process's directory, so it must have one thread.
+    to join a group or to set limits. This process must have one thread, because the start changes
+    the directory of this process.
     """
     # Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It
     # cannot set a working directory. Therefore this process, which has only one thread, changes its
@@ -126,8 +127,8 @@ def _begin(
 class _OwnScore:
     """The OOM score of this process, which a new process inherits.
 
-    Raising it during a start is five times as fast as ``offer_to_oom_killer``: the kernel creates
-    no files in /proc for the new process.
+    Raising this score during a start is five times as fast as ``offer_to_oom_killer``, because the
+    kernel creates no files in /proc for the new process.
     """
 
     def __init__(self, descriptor: int, own: bytes, raised: bytes) -> None:
@@ -178,7 +179,7 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of a process's children; only the first if there are many. Raise OSError."""
+    """Return the PIDs of a process's children. If there are many, omit the last. Raise OSError."""
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode().split()
@@ -188,7 +189,10 @@ def _children(pid: str) -> list[str]:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Return the OOM score for workers; empty if /proc belongs to another PID namespace."""
+    """Return the OOM score for workers of this process, whose PID is ``pid``.
+
+    Return an empty value if /proc belongs to another PID namespace.
+    """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open(_SCORE, "rb") as own:

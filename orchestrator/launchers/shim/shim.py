@@ -223,9 +223,9 @@ class _Shim:
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``, or all if it is "".
+        """Remove the preloaded launch of ``attempt``. If ``attempt`` is "", remove all of them.
 
-        Return the attempts' ids.
+        Return the ids of the removed launches' attempts.
         """
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:

@@ -58,10 +58,9 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if ``silence`` should be called when the worker prints nothing for a moment.
+        """True if output is held back, and ``silence`` was not called since the latest output.
 
-        The value is True if output is held back, and ``silence`` was not called since the latest
-        output.
+        In this case, call ``silence`` when the worker has printed nothing for a moment.
         """
         return self._masker.holds_back and not self._silent
 

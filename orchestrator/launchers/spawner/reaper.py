@@ -1,8 +1,8 @@
 """Kills a dead shim's leftover processes, and reports the shim's end to the server.
 
-The spawner runs this code. If the spawner is killed, its parent process, the keeper, inherits the
-shims and the shims' processes, and runs this code instead. The spawner or keeper runs until the
-last shim has ended and no leftover process remains, even after the server's end.
+The spawner runs this code. If the spawner is killed, its parent process, the keeper, adopts the
+shims and all their processes, and runs this code. The code runs until the last shim has ended and
+no leftover process remains, even after the server's end.
 """
 
 import json
@@ -41,11 +41,11 @@ Request = tuple[int, list[int]]
 class ShimTable:
     """The table of living shims, in memory that the keeper, the spawner, and the shims share.
 
-    The table outlives the spawner. If the spawner dies, the table shows the keeper which of the
-    inherited processes are shims, and which ends of shims were not reported yet.
+    The table outlives the spawner. If the spawner dies, the keeper finds two facts in the table:
+    which adopted processes are shims, and for which shims the end was not reported yet.
 
     Each shim has a row. The row has the shim's serial number (at least 1) until the shim's end is
-    reported. The row has the shim's PID from the shim's first moment until the shim is reaped.
+    reported. The row has the shim's PID from the shim's first step until the shim is reaped.
 
     Each cell has one writer at a time, and each write is a single step.
     """

@@ -55,7 +55,10 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each text of a plan that contains the command of a known check."""
+    """Return a required gate for each text that contains the command of a known check.
+
+    ``words``: the texts in a plan's field ``gates``.
+    """
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -99,9 +102,9 @@ def _is_safe(command: str) -> bool:
 
 
 def _is_safe_argument(word: str) -> bool:
-    """True for a known option, or for a relative path inside the project.
+    """True if ``word`` is a known option, or a relative path inside the project.
 
-    False for a plain word: the text may be a sentence that begins like a command.
+    False for a plain word, because a sentence may begin like a command.
     """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None

@@ -32,7 +32,7 @@ class GateAnswer(Answer):
 
 
 class JobGateAnswer(GateAnswer):
-    """A gate that every result of a job must pass, and its source."""
+    """A gate of a job, and the source of the gate. Every result of the job must pass the gate."""
 
     source: GateSource
     why: str

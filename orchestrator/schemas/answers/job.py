@@ -166,7 +166,7 @@ class WorkerAnswer(Answer):
 
 
 class CandidateSettingsAnswer(Answer):
-    """An agent of a task, and the settings that replace the task's settings for this agent."""
+    """Settings of one agent of a task. For this agent, they replace the task's settings."""
 
     name: str
     model: str | None = None
@@ -404,7 +404,7 @@ class RolledBackAnswer(Answer):
 
 
 class RecountedAnswer(Answer):
-    """Changed files of a worker's branch, including files of commits after the worker's end."""
+    """Changed files of a worker's branch. Commits after the worker's end are included."""
 
     job_id: str
     worker_id: str

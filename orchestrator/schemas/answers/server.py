@@ -64,7 +64,7 @@ class AgentAnswer(Answer):
 
 
 class AgentsAnswer(Answer):
-    """Agents that tasks can name; AI agents first, the best first."""
+    """Agents that tasks can name: first the AI agents, from best to worst, then the others."""
 
     agents: list[AgentAnswer]
 

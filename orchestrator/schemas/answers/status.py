@@ -217,7 +217,7 @@ class UnjudgedGateAnswer(Answer):
 
 
 class UnjudgedFileAnswer(Answer):
-    """A changed source file in a job's result that no gate judged."""
+    """A source file that a job's result changes, and that no gate judged."""
 
     path: str
     language: str

@@ -123,7 +123,7 @@ class LandAnswer(Answer):
 
 
 class UndoAnswer(Answer):
-    """A branch that was restored to its commit before the landing."""
+    """The undo of a landing. The branch has the commit again that it had before the landing."""
 
     job_id: str
     branch: str

@@ -81,9 +81,7 @@ class TaskBody(CallbackRequest):
 
 
 class TaskMergeBody(Wire):
-    """The options of a merge, if a caller sends them in the body and not in the query. A query
-    parameter has priority over the same option in the body.
-    """
+    """Options of a merge, in the body. If the query has the same option, the query has priority."""
 
     task_id: Text | None = None
     """Id of the task; must be the id in the path."""

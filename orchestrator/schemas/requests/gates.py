@@ -1,4 +1,4 @@
-"""Gates as entries of requests, plans, and repositories."""
+"""Models of the gates that a request, a plan, or a repository lists."""
 
 from typing import Annotated, Any, Literal
 
@@ -92,9 +92,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool) -> Gate:
         """Return the gate.
 
-        ``new_only``: the default of ``baseline`` for a command that is judged by its exit code.
-        True means ``new-only``, and False means ``none``. For all other gates, the default is
-        ``new-only``.
+        The default of ``baseline`` is ``new-only``. Exception: if ``new_only`` is False, the
+        default is ``none`` for a command that is judged by its exit code.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -121,8 +120,8 @@ def _not_off(command: str) -> str:
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    An entry may be a text. The project's files decide later whether the text is the name of a gate
-    or a command.
+    If the entry is a text, it is the name of a gate, or a command. The project's files decide later
+    which of the two it is. ``new_only``: see ``GateRequest.to_gate``.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

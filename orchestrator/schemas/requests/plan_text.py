@@ -40,9 +40,10 @@ _PlanLoader.add_implicit_resolver(
 
 
 def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
-    """Return the value of a plan, and its YAML nodes with their places; None for a plan in JSON.
+    """Return the value of a plan, and the root of its YAML nodes. For JSON, the root is None.
 
-    ``source``: the file's name. Raise InvalidRequest with ``source:line:column: error``.
+    Each node has its place in the text. ``source``: the file's name. Raise InvalidRequest with
+    ``source:line:column: error``.
     """
     try:
         if source.endswith(".json"):

@@ -51,7 +51,7 @@ class Remark:
 
 
 def remark_of(kind: str, event: object) -> Remark | str:
-    """Return the comment or failed check in an event, or the reason why the event has none."""
+    """Return an event's comment or failed check. If it has none, return the reason as text."""
     action = text(event, "action")
     if kind == "pull_request_review" and action == "submitted":
         return _review(event)

@@ -92,9 +92,9 @@ class Trigger:
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
-        """Return the id of the event, which is equal for a repeated event.
+        """Return the id of the event; "" if the event has no id.
 
-        Return "" if the event has no id.
+        If a service repeats an event, the event has the same id.
         """
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
@@ -116,9 +116,9 @@ class Trigger:
 
 
 def _first(values: Sequence[object]) -> object:
-    """Return the value of a parameter; "" if there is none.
+    """Return the value of a parameter, from the values at its path; "" if there are none.
 
-    Several texts, such as names of labels, are joined.
+    Several texts, such as names of labels, are joined. Otherwise, return the first value.
     """
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
@@ -133,9 +133,10 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body, which GitHub may wrap in a form.
+    """Return the JSON in a body. If GitHub has wrapped the JSON in a form, unwrap it.
 
-    JSON with a form's media type, as ``curl -d`` sends it, is returned unchanged.
+    Plain JSON is returned unchanged, even if its media type is that of a form: ``curl -d`` sends
+    JSON with this type.
     """
     is_json = body.lstrip().startswith((b"{", b"["))
     if is_json or mimetype != "application/x-www-form-urlencoded":

@@ -193,7 +193,10 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
 
 
 def updating(table: Table, dialect: Dialect) -> TableWriter:
-    """Return an update statement for all changeable columns, by primary key. Idempotent."""
+    """Return a statement that updates all changeable columns of rows, by primary key.
+
+    The statement is idempotent.
+    """
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
     changing = [column.key for column in table.c if column.key not in fixed]

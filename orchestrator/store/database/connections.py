@@ -1,7 +1,7 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A connection from the pool sees one snapshot of the database, and never waits for the writer.
-Commits that need not be durable at once are flushed to the disk together, in the background.
+A connection from the pool sees one snapshot of the database, and never waits for the writer. If
+commits need not be durable at once, a background thread flushes several of them together.
 """
 
 import logging
@@ -263,7 +263,7 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Make SQLite's next commit wait for the disk if ``durable`` is True."""
+        """Set whether SQLite's next commits wait for the disk. Does nothing for PostgreSQL."""
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")

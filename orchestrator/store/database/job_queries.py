@@ -1,4 +1,4 @@
-"""Queries for jobs, workers, and other values of the core, and for the rows of a job tree."""
+"""Queries that return values of the core, such as jobs and workers, or rows of a job tree."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -209,9 +209,9 @@ def latest_event(
 
 
 def is_read_only(connection: Connection) -> bool:
-    """True if the database is a standby of PostgreSQL, or set to read-only.
+    """True if the database is a PostgreSQL database that is a standby or set to read-only.
 
-    For SQLite, the first write reports the error instead.
+    Always False for SQLite: if an SQLite database is read-only, the first write fails.
     """
     if connection.dialect.name != "postgresql":
         return False

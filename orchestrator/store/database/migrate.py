@@ -79,7 +79,8 @@ def create(connection: Connection) -> None:
 def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
     """Run the migrations that the database lacks.
 
-    ``found``: the database's revisions. Raise StoreError if this release does not know one of them.
+    ``found``: the revisions that the database has. Raise StoreError if one of these revisions is
+    unknown to this release.
     """
     # Import this here, because it takes a fifth of a second and few starts need it.
     from alembic import command

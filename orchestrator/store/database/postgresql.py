@@ -102,9 +102,9 @@ class Fence:
 def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     """Make each new connection of the engine lock the database. Raise StoreError.
 
-    PostgreSQL grants the lock only after it has closed the previous connection. By then, the last
-    changes of the previous connection are stored or lost. The lock also excludes a second server,
-    which would run the same jobs again.
+    PostgreSQL grants the lock only after it has closed the connection that held the lock before. By
+    then, the last changes of the former connection are stored or lost. The lock also excludes a
+    second server, which would run the same jobs again.
     """
     #: The first connection waits for the lock of a killed server. Later connections do not wait,
     #: because the caller repeats a failed write.

@@ -56,8 +56,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    ``ended``: the lease that has certainly ended; None if the caller knows of none. Raise
-    WorkspaceBusy if a server on another machine has any other lease.
+    ``ended``: a lease that has certainly ended; None if the caller knows of no such lease. If a
+    server on another machine has a lease other than ``ended``, raise WorkspaceBusy.
     """
     found = read(connection, lock=True)
     is_elsewhere = found.seconds > 0 and found.machine != claimant.machine

@@ -98,7 +98,7 @@ class SortedWorkers:
         self._changed: set[str] = set()
 
     def note(self, names: Iterable[str]) -> None:
-        """Record changed workers. Call this only when the change can be read from the database."""
+        """Record changed workers. Call this only when the database returns their new values."""
         if not self._is_fixed:
             with self._noting:
                 self._changed.update(names)

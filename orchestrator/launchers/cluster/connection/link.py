@@ -25,10 +25,11 @@ server expects an attempt that the node does not know, the attempt never started
 Only nodes with their own file systems get ``files``. After an attempt, the node sends its files as
 pieces of the file ``files``, and then ``ended`` with their digest.
 
-``snapshot`` asks such a node for the state of a running attempt's worktree. The answer is messages
-of the same kind and number ``n``: pieces of an archive, and at last its digest. ``bring`` changes
-the worktree's files, after the pieces ``result`` with the commits. Requests are not repeated on the
-next connection.
+``snapshot`` asks such a node for the state of a running attempt's worktree. The node answers with
+several ``snapshot`` messages of the same number ``n``: first the pieces of an archive, and at last
+the archive's digest. To change the worktree's files, the server first sends the commits as pieces
+in ``result`` messages, and then ``bring``. If the connection breaks, the server does not repeat
+these requests.
 """
 
 import asyncio
@@ -150,7 +151,7 @@ class Link(asyncio.BufferedProtocol):
         return self._error is not None or self._transport is None or self._transport.is_closing()
 
     async def drained(self) -> None:
-        """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
+        """Wait while many posted messages are unsent. Raise OSError if the connection is broken."""
         self._flush()
         await self._writable.wait()
         if self._error is not None:
@@ -226,9 +227,9 @@ def is_filled(path: Path) -> bool:
 
 
 def tcp_socket(family: int) -> socket.socket:
-    """Return a new socket to listen on.
+    """Return a new TCP socket to listen on.
 
-    The protocol is explicit, because asyncio disables Nagle's algorithm only for such sockets. The
+    asyncio disables Nagle's algorithm only if a socket was created with an explicit protocol. The
     algorithm would delay a small message for up to 40 ms.
     """
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -1,6 +1,7 @@
 """The list of nodes that may connect: ``nodes.json``, next to the cluster's certificates.
 
-Commands and the server change the file under a lock. The server detects changes by the file's time.
+Commands and the server change the file under a lock. The server detects a change by the file's
+modification time and inode.
 """
 
 import fcntl
@@ -131,7 +132,7 @@ class NodeRegistry:
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
         """Return why a node must not connect; "" if it may connect.
 
-        Record the node's first connection.
+        If a node may connect for the first time, its ``instance`` is stored.
         """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:

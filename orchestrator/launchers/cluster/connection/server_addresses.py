@@ -11,10 +11,10 @@ from orchestrator.core.errors import ConfigError
 class ServerAddresses:
     """The addresses at which a node tries to reach its server.
 
-    At first, these are the addresses in the join file. On each connection, the server sends a list
-    of its addresses. If the list contains the address of this connection, the list replaces the
-    node's addresses. Otherwise, the connection may use a relay or tunnel, and the node's addresses
-    stay unchanged.
+    The node starts with the addresses in the join file. On each connection, the server sends a list
+    of its addresses. If the list contains the address that the connection uses, the list replaces
+    the node's addresses. Otherwise, the node's addresses stay unchanged, because the connection may
+    use a relay or tunnel.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
@@ -41,15 +41,15 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        Also True if the server has listed only one address. In this case, the node may use another
-        address for the same server, such as the address of a tunnel.
+        If the server has listed at most one address, the value is always True: the node's
+        address may be the address of a tunnel to the same server.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
     def take(self, address: str, addresses: Sequence[str]) -> bool:
-        """Store the server's list. Return False if the disk is full.
+        """Store the list of addresses that the server sent. Return False if the disk is full.
 
-        ``address``: the address of the connection through which the list arrived.
+        ``address``: the server address that the present connection uses.
         """
         former = self._fields()
         self._answered, self._listed = address, tuple(addresses)

@@ -10,9 +10,10 @@ Target = Callable[[], tuple[str, int]]
 
 
 class Tunnel:
-    """One end of the API connections that a link transports.
+    """One end of a tunnel that transports API connections through a link.
 
-    On the server, the other end of each connection is the API, whose address ``target`` returns.
+    The server's end connects to the API, at the address that ``target`` returns. At the node's end,
+    ``target`` is None.
     """
 
     def __init__(self, link: Link, target: Target | None = None) -> None:

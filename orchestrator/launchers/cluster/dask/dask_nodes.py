@@ -209,8 +209,8 @@ class DaskNodes:
     ) -> None:
         """Restart nodes that have not reconnected, because their processes may have exited.
 
-        If the process still runs, it holds a lock, and the new process exits at once. A node that a
-        person has removed stays removed.
+        If the former process of a node still runs, it holds a lock, so that the new process exits
+        at once. If a person has removed a node, it is not restarted.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}
@@ -257,10 +257,10 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Release the nodes ``gone``, whose Dask workers are lost: no more attempts start on them.
+        """Release nodes whose Dask workers are lost, so that no more attempts start on these nodes.
 
-        Running attempts continue. When a node has no attempts left, the next call removes the node,
-        also from ``gone``.
+        ``gone``: the names of the nodes. Running attempts continue. If a node is already released
+        and has no attempts, remove the node, and its name from ``gone``.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

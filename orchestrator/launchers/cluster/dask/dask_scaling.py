@@ -2,8 +2,8 @@
 
 Only the program that created a Dask cluster can start and end its machines. After
 ``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
-may be closed. ``SchedulerScaling`` answers in the scheduler, with this server's figures. Without
-recent figures, all workers stay.
+may be closed. ``SchedulerScaling`` runs in the scheduler, and answers with the figures that this
+server has sent. Without recent figures, all workers stay.
 """
 
 import asyncio
@@ -39,10 +39,10 @@ _BLOCKED = ("rejected", "unreachable")
 
 
 class SchedulerScaling(SchedulerPlugin):
-    """Answers the questions of ``cluster.adapt()`` in Dask's scheduler.
+    """Runs in Dask's scheduler, and answers ``cluster.adapt()`` with this server's figures.
 
-    The object is sent to the scheduler with its code, because the scheduler lacks this product. Its
-    methods therefore use only the standard library, and import it themselves.
+    The object is sent to the scheduler with its code, because the scheduler lacks this product.
+    Therefore each method uses only the standard library, and contains its own imports.
     """
 
     name = "orchestrator-scaling"
@@ -162,10 +162,12 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures. Release nodes that are not needed; reclaim nodes that are needed again.
+        """Send new figures to Dask's scheduler; release or reclaim nodes.
 
-        Must be called often. ``nodes``: the node of each Dask worker, by address. ``workers``:
-        Dask's facts about its workers.
+        Nodes that are not needed are released. Nodes that are needed again are reclaimed.
+
+        Must be called often. ``nodes``: the name of the node on each Dask worker, by the worker's
+        address. ``workers``: Dask's data about each Dask worker, by the worker's address.
         """
         now = asyncio.get_running_loop().time()
         if not self._is_installed or now < self._next_at:
@@ -204,9 +206,10 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many workers have waited for a machine since the previous call.
+        """Return how many of this server's workers have waited for a machine since the last call.
 
-        ``slots``: slots of one machine.
+        ``slots``: how many workers one machine can run. The result is at most the number that the
+        largest allowed Dask cluster can run.
         """
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()

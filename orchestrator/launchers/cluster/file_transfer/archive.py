@@ -66,9 +66,10 @@ def pack(
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, and the relative paths of its files to write. Omits the paths
-    ``leave_out``, links that leave their directory, and special files such as pipes. A missing
-    directory counts as empty. Raise OSError, or UnusableFiles if the directories are too large.
+    ``chosen``: one more directory, and relative paths: only the files at these paths are written.
+    Omits the paths ``leave_out``, links that leave their directory, and special files such as
+    pipes. A missing directory counts as empty. Raise OSError, or UnusableFiles if the directories
+    are too large.
     """
     with open(path, "wb", opener=open_private) as file:
         writer = _Writer(file, most_bytes)
@@ -164,7 +165,7 @@ class _Writer:
 def unpack(path: str, staging: str, roots: int) -> None:
     """Write the content of an archive below the new directory ``staging``.
 
-    ``roots``: the number of packed directories. Each becomes a directory with its number as name.
+    ``roots``: the number of directories in the archive. They get the names 0, 1, 2, and so on.
     Raise OSError, or UnusableFiles if the archive is not valid.
     """
     os.mkdir(staging, 0o700)
@@ -254,10 +255,10 @@ def _is_plain(name: object) -> bool:
 
 
 def _stays_inside(name: str, target: str) -> bool:
-    """True if a link at the relative path ``name`` points into its own root directory.
+    """True if the link at the relative path ``name`` leads to a path in the same root directory.
 
-    ``..`` is allowed only at the beginning of the target, because ``..`` after the name of another
-    link would lead to an unknown directory.
+    ``target``: the path that the link contains. ``..`` is allowed only at the beginning of
+    ``target``. Later, it could follow the name of another link, and lead to an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False

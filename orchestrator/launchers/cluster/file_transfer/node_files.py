@@ -1,8 +1,9 @@
 """The files of attempts on a node with its own file system.
 
 Each worker has a directory on the node, with the same relative paths as in the server's workspace.
-In a worker's arguments, environment, and prompt, the node's paths replace the server's paths. The
-directory is created for each attempt, and removed when the server has the attempt's files.
+The directory is created before each attempt, and removed when the server has received the attempt's
+files. In a worker's arguments, environment, and prompt, the node's paths replace the server's
+paths.
 """
 
 import json
@@ -44,7 +45,7 @@ class PathMap:
     """Replaces the server's paths in texts by this node's paths."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
-        """``places``: this node's paths, by the server's paths."""
+        """``places``: for each path of the server, the path on this node."""
         pairs = dict(places)
         for before, after in places.items():
             # In JSON, a path may be written with escapes.
@@ -100,9 +101,9 @@ class NodeFiles:
         return self._worktrees.known() if self._worktrees else ()
 
     def prune(self) -> None:
-        """Remove old commits if there are many. Raise RepositoryError.
+        """If there are many old commits, remove them. Raise RepositoryError.
 
-        No attempt may have files here.
+        Call this only while no attempt has files on this node.
         """
         if self._worktrees is not None:
             self._worktrees.prune()
@@ -201,9 +202,10 @@ class NodeFiles:
         return figures
 
     def store(self, attempt_id: str, files: AttemptFiles, path: str, content: bytes) -> None:
-        """Write a file that the server wrote after the attempt's start.
+        """Store a file that the server sent after the attempt's start.
 
-        Raise UnusableFiles if it is in none of the attempt's directories. Raise OSError.
+        ``path``: the file's path on the server. Raise UnusableFiles if the path is in none of the
+        attempt's directories. Raise OSError.
         """
         if os.path.dirname(path) not in files.directories:
             raise UnusableFiles(f"{path} is in no directory of the attempt")
@@ -212,8 +214,8 @@ class NodeFiles:
     def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
         """Write the state of a running attempt's worktree into an archive at ``path``.
 
-        Return its size and digest. Files that git ignores are omitted, because a child job does not
-        start with them. Raise OSError, UnusableFiles, or RepositoryError.
+        Return the archive's size and digest. Files that git ignores are omitted, because a child
+        job starts without ignored files. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
             raise UnusableFiles("this node cannot read a worktree, because git is not installed")
@@ -240,8 +242,8 @@ class NodeFiles:
     ) -> None:
         """Apply ``change`` to a running attempt's worktree.
 
-        ``path``: the archive with the commits, which is removed. Raise OSError, UnusableFiles, or
-        RepositoryError.
+        ``path``: the archive with the commits of the change. The archive is removed. Raise OSError,
+        UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
             raise UnusableFiles("this node cannot change a worktree, because git is not installed")

@@ -1,7 +1,7 @@
 """The server's access to a running attempt's worktree on a node with its own file system.
 
 When the worker starts a child job, the server requests the worktree's state. When the child job has
-a result, the server sends changes of files. A request whose link breaks is never answered.
+a result, the server sends changes of files. If the link breaks, the node never answers the request.
 """
 
 import asyncio

@@ -154,9 +154,9 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
+    """If an earlier server sent an attempt's files to a node, return these files, otherwise None.
 
-    Removes an incomplete archive of the node, which the node sends again.
+    Removes the attempt's archive if only a part has arrived. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
@@ -169,7 +169,7 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard(exit_path: str) -> None:
-    """Remove a partly received archive, which the node sends again. Idempotent."""
+    """Remove an incomplete archive of a node. The node sends the archive again. Idempotent."""
     _unlink(archive_path(exit_path))
 
 

@@ -1,4 +1,4 @@
-"""Attempts of a node whose ends the server has not confirmed yet, and their directories."""
+"""Attempts of a node, each with a directory, until the server has confirmed their ends."""
 
 import asyncio
 import errno
@@ -81,7 +81,7 @@ class HeldAttempt:
                 self.sent["files"] = 0
 
     def make_scratch(self, env: Mapping[str, str]) -> None:
-        """Create the directory for temporary files that ``env`` names, if it is missing here.
+        """If ``env`` names a directory for temporary files that this machine lacks, create it.
 
         Raise OSError.
         """
@@ -140,7 +140,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
                 yield held
 
     def stored(self) -> list[HeldAttempt]:
-        """Return the attempts of an earlier process of this node, without holding them."""
+        """Return the attempts of an earlier process of this node, without adding them here."""
         found = [
             HeldAttempt(unquote(each.name), str(each))
             for each in (self._directory / "attempts").iterdir()
@@ -150,7 +150,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
         return found
 
     def hold_stored(self) -> Iterator[HeldAttempt]:
-        """Hold and yield each attempt of an earlier process of this node. Raise OSError."""
+        """Add each attempt of an earlier process of this node, and yield it. Raise OSError."""
         for each in (self._directory / "attempts").iterdir():
             held = self.hold(unquote(each.name))
             held.load()

@@ -140,8 +140,9 @@ class NodeDaemon:
     ) -> None:
         """``say`` shows a line to the person who started the node.
 
-        ``look`` searches for agents, in a separate thread. ``space`` is called for each heartbeat.
-        ``worktrees`` is required for a node with its own file system. Raise OSError.
+        ``look`` searches for agents, in a separate thread. ``space`` reads the machine's memory and
+        disk for each heartbeat. ``worktrees`` is required for a node with its own file system.
+        Raise OSError.
         """
         self._settings, self._say, self._look, self._space = settings, say, look, space
         self._directory = settings.directory
@@ -271,7 +272,7 @@ class NodeDaemon:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before the next attempt; None if the node must end, because the
+        Return the seconds to wait before connecting again; None if the node must end, because the
         server rejects it and no worker is running.
         """
         dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
@@ -334,7 +335,9 @@ class NodeDaemon:
             return None
 
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
-        """Serve a connection until it breaks. ``sent``: boot time before ``hello`` was sent.
+        """Serve a connection until it breaks.
+
+        ``sent``: ``boot_time()`` just before ``hello`` was sent.
 
         Return the seconds to wait before the next connection; None if the node must end.
         """

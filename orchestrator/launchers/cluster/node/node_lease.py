@@ -12,7 +12,7 @@ from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
 
 
 class NodeLease:
-    """Extends the lease file of this node. Times are boot times."""
+    """Extends the lease file of this node. All times are values of ``boot_time()``."""
 
     def __init__(self, directory: Path) -> None:
         """Raise OSError."""
@@ -30,7 +30,10 @@ class NodeLease:
         return self._terms or NodeLeaseTerms()
 
     def take_terms(self, terms: Mapping[str, Any]) -> None:
-        """Use the server's terms. The next process of this node may start without a server."""
+        """Use and store the server's terms.
+
+        They are stored because the next process of this node may start without a server.
+        """
         new_terms = NodeLeaseTerms(**terms)
         if new_terms != self._stored_terms():
             new = self._directory / "terms.new"
@@ -47,7 +50,10 @@ class NodeLease:
             return None
 
     def connected(self, sent: float) -> None:
-        """Extend the lease after the server's welcome. ``sent``: time before ``hello`` was sent."""
+        """Extend the lease after the server's welcome.
+
+        ``sent``: ``boot_time()`` just before ``hello`` was sent.
+        """
         self._absent_since = None
         self._file.extend(sent + self.terms.lease)
         self._beats.clear()
@@ -70,8 +76,8 @@ class NodeLease:
         """Extend the lease after all addresses refused the connection, so that workers continue.
 
         This is safe because a refused connection shows that no server runs. No other machine starts
-        this node's attempts, and a new server waits for the end of the lease. ``dialled``: time
-        just before the connection attempts.
+        this node's attempts, and a new server waits for the end of the lease. ``dialled``:
+        ``boot_time()`` before the node tried the first address.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence:

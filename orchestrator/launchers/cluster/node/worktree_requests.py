@@ -127,10 +127,10 @@ class WorktreeRequests:
         name: str,
         action: Callable[[_Target], Awaitable[Message]],
     ) -> None:
-        """Send the outcome of an action on the worktree of a running attempt.
+        """Run an action on the worktree of a running attempt, and send the outcome.
 
-        During the action, the attempt cannot end. Afterwards, remove the file ``name`` of the
-        attempt's directory. Send no answer if the link was closed during the action.
+        During the action, the attempt cannot end. After the action, remove the file ``name`` from
+        the attempt's directory. If the link was closed during the action, send no answer.
         """
         held, more = self._held.get(message["attempt"]), {"ended": True}
         worktree = held.files.worktree if held is not None and held.files is not None else None

@@ -1,4 +1,4 @@
-"""states as separate columns; before, only the wording of a reason contained them"""
+"""states as separate columns; earlier versions stored them only in the wording of a reason"""
 
 import json
 import re

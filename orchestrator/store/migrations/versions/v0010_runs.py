@@ -1,4 +1,4 @@
-"""the number of a job's present run; 1 for jobs stored before"""
+"""the number of a job's present run; 1 for jobs from before this migration"""
 
 import sqlalchemy as sa
 from alembic import op
