@@ -10,5 +10,5 @@
 - ``serializers``: The engine's values as JSON answers
 - ``sockets``: Connections that wait without a thread: their loop, timers, and outputs
 - ``streaming``: Long answers: event streams, followed logs, bounded waits
-- ``tasks_api``: ``/api/v1/tasks``: jobs that run one description with several command-line tools
+- ``tasks_api``: ``/api/v1/tasks``: jobs that run one task with several command-line tools
 """

@@ -63,7 +63,7 @@ class CliContext:
         return client
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
-        """Return the same client as ``client``; None if no server runs."""
+        """Return the client that the method ``client`` returns; None if no server runs."""
         address = self.address_if_running()
         return self.client_at(address.url, waiting) if address else None
 
@@ -125,8 +125,8 @@ class CliContext:
     def use_project(self, named: Path) -> None:
         """Use the directory ``named`` (``--project``) as the project.
 
-        If the present home is in a project, and ``--home`` was not given, the home is now the home
-        in ``named``. Raise ConfigError if the new home is not private.
+        If ``--home`` was not given, and the present home is in a project, also use the home in
+        ``named``. Raise ConfigError if that home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
@@ -164,7 +164,8 @@ class CliContext:
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
     """Return the error for an action that needs ``--yes`` or the user's confirmation.
 
-    ``verb`` names the action. ``undone`` names the change that did not happen.
+    ``verb`` names the action, such as ``remove``. ``undone`` completes the text ``nothing was``,
+    such as ``removed``.
     """
     return Conflict(
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
@@ -198,7 +199,7 @@ class Amount(click.FloatRange):
 
 
 class Seconds(click.FloatRange):
-    """A duration in seconds, as an option's type.
+    """Type of an option whose value is a number of seconds.
 
     Rejects "nan" and "inf", which Python's ``float`` accepts.
     """

@@ -56,7 +56,8 @@ def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequ
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
     """Return the object that restores what a root job's workers changed in the user's repository.
 
-    It restores settings, refs, and other files. It does not change the job's own branches.
+    It restores git settings, refs, stash entries, hooks, and other files of git. It does not change
+    the job's own branches.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -30,7 +30,7 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
 
 def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
-    """Check the tasks of a plan, in the form of a request, as a submission does.
+    """Check the tasks of a plan as a submission does. ``tasks``: as in the body of a request.
 
     Raise PlanCycle if tasks depend on each other.
     """

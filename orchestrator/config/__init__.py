@@ -1,8 +1,8 @@
-"""Settings: declares them, and loads them with errors that name file, line, and expected value.
+"""Declares and loads the settings. Errors name the file, the line, and the expected value.
 
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
-- ``yaml``: The text of ``config.yaml``: paths of values, reading it, adding an API key
+- ``yaml``: The text of ``config.yaml``: reads it, names its values by paths, and adds an API key
 
 The names in ``__all__`` are imported on first use, because the modules of the settings take long to
 import, and a command that starts a server does not need them.

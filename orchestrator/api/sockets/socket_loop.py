@@ -28,7 +28,7 @@ _FEW = 64
 
 
 class Timers(Generic[T]):
-    """Scheduled calls, the soonest first, each with its time (monotonic seconds) and its owner."""
+    """Scheduled calls, the soonest first, each with its owner and due time (monotonic seconds)."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
@@ -89,9 +89,9 @@ class LoopConnection(Protocol):
         """Called after registration. The object gets every event that is published from now on."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the object must get one of these events of its job tree.
+        """True if the object must get at least one of ``events``.
 
-        Called in the thread that publishes the events.
+        The events are of the object's job tree. Called in the thread that publishes the events.
         """
 
     def published(self, events: Sequence[Event]) -> None: ...
@@ -176,8 +176,8 @@ class SocketLoop:
     ) -> None:
         """Run ``call`` after ``seconds``.
 
-        With ``align``, the time is rounded up to a multiple of ``align`` seconds, so that calls
-        with the same ``align`` run together.
+        With ``align``, ``call`` waits until the clock's next multiple of ``align`` seconds. Calls
+        with the same ``align`` then run together.
         """
         when = time.monotonic() + seconds
         if align:
@@ -187,7 +187,10 @@ class SocketLoop:
     def read(
         self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: LoopConnection
     ) -> None:
-        """Run ``read`` in a reader thread, then ``arrived`` with its result in the socket loop."""
+        """Run ``read`` in a reader thread, and pass the finished future to ``arrived``.
+
+        ``arrived`` runs in the socket loop's thread.
+        """
         future = self._readers.submit(read)
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 

@@ -51,8 +51,8 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        A root job's last page is not full. A child job's last page is empty, because pages omit
-        events of other jobs.
+        A root job has no more events after a page that is not full. A child job has no more events
+        only after an empty page, because its pages omit events of other jobs.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -95,7 +95,7 @@ class Frames:
 class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
-    Events that are published while it sends stored pages are read from the store.
+    While stored pages are sent, newly published events are also read from the store.
     """
 
     def __init__(

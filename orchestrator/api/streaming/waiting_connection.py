@@ -33,9 +33,10 @@ STALL_SECONDS = 120.0
 
 
 class WaitingConnection(ABC):
-    """A connection that waits without a thread. Runs in the socket loop's thread.
+    """A connection that waits without a thread.
 
-    ``park`` is called once, from any thread.
+    ``park`` is called once, in any thread, and ``concerns`` in the thread that publishes events.
+    All other methods run in the socket loop's thread.
     """
 
     def __init__(self, socket_loop: SocketLoop, root_id: str) -> None:
@@ -62,7 +63,10 @@ class WaitingConnection(ABC):
         """Begin the work. ``published`` gets every event that is published from now on."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the connection must get one of these events. Called in another thread."""
+        """True if the connection must get at least one of ``events``.
+
+        Called in the thread that publishes the events.
+        """
         return bool(events)
 
     @abstractmethod
@@ -166,7 +170,10 @@ class WaitingResponse(Response, ABC):
 
     @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Wait in the request's thread, which counts toward the limit of ``Threads``."""
+        """Return the body of the answer, for which the request's thread waits.
+
+        The thread counts toward the limit of ``Threads``.
+        """
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:
@@ -185,7 +192,7 @@ class WaitingResponse(Response, ABC):
 
 
 class WaitingStream(WaitingResponse):
-    """A waiting answer that sends its head at once, and its body in pieces."""
+    """A response that sends its head at once, and its body in pieces during the wait."""
 
     def _waiting(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
@@ -214,7 +221,7 @@ class WaitingStream(WaitingResponse):
 
 
 class WaitingReply(WaitingResponse):
-    """A waiting answer that is sent as a whole, once it is known."""
+    """A response that is sent as a whole, after the wait."""
 
     def _waiting(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket

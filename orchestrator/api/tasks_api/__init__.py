@@ -1,4 +1,4 @@
-"""``/api/v1/tasks``: runs one description with several command-line tools, in parallel.
+"""``/api/v1/tasks``: runs one task with several command-line tools, in parallel.
 
 A task of this API is a job with a label, one task, and one candidate for each tool.
 """

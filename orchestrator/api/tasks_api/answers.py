@@ -46,9 +46,10 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 
 
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
-    """Yield each tool: the name that the caller used, its worker, and why it is unavailable.
+    """Yield each tool: the name that the caller used, its worker, and its obstacle.
 
-    An unavailable tool has no worker. An available tool has the reason "".
+    The obstacle is the reason why a tool is unavailable; "" for an available tool. An unavailable
+    tool has no worker.
     """
     labels, rest = job.config.labels, iter(workers)
     place = 0

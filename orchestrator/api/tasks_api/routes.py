@@ -1,6 +1,6 @@
 """The routes of ``/api/v1/tasks``.
 
-The first request loads the calls and their models, because few servers get such requests.
+The first request imports the modules that answer it, because few servers get such requests.
 """
 
 from collections.abc import Callable

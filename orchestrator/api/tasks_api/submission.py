@@ -51,7 +51,8 @@ def job_id_of(task_id: str) -> str:
 def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
-    Child jobs inherit the label, but do not count.
+    Such a job is a root job with the label ``LABEL``. Its child jobs inherit the label, but were
+    not submitted there.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 
@@ -61,9 +62,9 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    The submission has a label with the name of each tool. Each unavailable tool also has a label
-    with the reason, and the fix if it is known. Raise a 422 for an unknown tool, or if no tool is
-    available.
+    For each tool, the submission has one label with the tool's name. For each unavailable tool, it
+    has a second label with the reason, and the fix if known. Raise a 422 for an unknown tool, or if
+    no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})

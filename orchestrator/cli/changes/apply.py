@@ -206,10 +206,10 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
-    """Yield the files of successful workers, without candidates that were not chosen.
+    """Yield the files of successful workers.
 
-    Workers that ran in the project itself are omitted. The files of a worker's child jobs come
-    before the worker's own files.
+    Omits candidates that were not chosen, and workers that ran in the project itself. The files of
+    a worker's child jobs come before the worker's own files.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
@@ -226,7 +226,7 @@ def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[P
 
 
 def _links(directory: Path) -> Iterator[str]:
-    """Yield the links in a worker's directory, except those of installed packages."""
+    """Yield the symbolic links in a worker's directory, except links of installed packages."""
     for place, names, files in os.walk(directory):
         for name in (*names, *files):
             if os.path.islink(f"{place}/{name}"):
@@ -235,7 +235,7 @@ def _links(directory: Path) -> Iterator[str]:
 
 
 def _unlisted(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each worker that has more files than are listed."""
+    """Yield a line for each successful worker whose list of files is cut at ``MAX_FILES``."""
     for task in tasks:
         is_long = len(task.get("files_created") or ()) >= MAX_FILES
         if is_long and task["status"] in SUCCEEDED_WORKER:

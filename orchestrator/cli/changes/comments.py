@@ -90,9 +90,11 @@ def in_diff(text: str) -> Comments:
 
 
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield the lines of each comment, with the place of the diff's line above the comment.
+    """Yield, for each line of the diff, its place and the lines of the comment below it.
 
-    For a line of the diff that follows no comment, yield an empty list.
+    The list is empty if no comment is below the line. The first item has the comment above the
+    whole diff. Outside hunks, the place is that of the latest line in a hunk; None before the first
+    hunk.
     """
     place: Comment | None = None
     lines: list[str] = []

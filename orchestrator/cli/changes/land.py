@@ -190,7 +190,7 @@ def land_command(
 def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the jobs that a job continues, the latest job first.
 
-    Ends at a job that was landed or removed.
+    Ends before a job that was landed or removed.
     """
     seen = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
@@ -213,9 +213,9 @@ def incomplete(job: Mapping[str, Any]) -> str:
 
 
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
-    """Print what an incomplete job's result lacks. Return the exit code of the job's status.
+    """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    Raise ``error`` again if it is of another kind.
+    Raise ``error`` again if it is not about an incomplete job.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
@@ -271,10 +271,10 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Ask the user to confirm the landing. Raise Conflict if the user declines.
+    """Ask the user to confirm the landing, and return the value of ``onto`` for the landing.
 
-    Return ``onto``. Without ``onto``, return the current branch if the job started from another
-    branch.
+    If ``onto`` is None, and the job started from another branch, the value is the current branch.
+    Otherwise, the value is ``onto``, unchanged. Raise Conflict if the user declines.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -294,9 +294,9 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _how(**options: bool) -> list[str]:
-    """Return a list with the merge method that is True in ``options``; [] if none is.
+    """Return the merge method whose option is True, in a list; [] if no option is True.
 
-    Raise UsageError for more than one.
+    Raise UsageError if several options are True.
     """
     chosen = [name for name, is_given in options.items() if is_given]
     if len(chosen) > 1:
@@ -326,9 +326,10 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _merged_by_a_person(job: Mapping[str, Any]) -> set[str]:
-    """Return the unsuccessful workers of an ended job whose changes are in its result.
+    """Return the workers whose changes are in the result of an ended job.
 
-    Changes of an unsuccessful worker are merged only by ``merge --include``.
+    Changes of unsuccessful workers are in the result only after ``merge --include``. Return an
+    empty set if the job has not ended, or has no result.
     """
     if not JobStatus(job["status"]).ended or job.get("merge_state") not in _HAS_RESULT:
         return set()
@@ -363,7 +364,10 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Land the result through the running server; without a server, in this process."""
+    """Run the API's call ``land`` with the fields ``asked``, and return its answer.
+
+    The running server executes the call; without a server, this process executes it.
+    """
     client = context.client_if_running()
     if client is not None:
         with client:

@@ -126,7 +126,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield, for each replaced part of a file, the workers that wrote the part, and a message."""
+    """Yield each replaced hunk: the workers whose lines were replaced, and a message."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

@@ -37,9 +37,9 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the check of the containment mode in effect, and warnings.
+    """Yield the checks of the containment mode in effect, then its warnings.
 
-    A warning is for a requested setting that this mode does not enforce.
+    Each warning names a requested setting that this mode does not enforce.
     """
     # imported here, because they are slow and --help does not need them
     from orchestrator.composition import containment_in_force

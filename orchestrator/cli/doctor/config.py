@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield the checks of the configuration.
+    """Yield each check of the configuration, with the settings or None.
 
-    The second value is the settings for the check that finds them valid, otherwise None.
+    Only the check that finds the settings valid has the settings.
     """
     path = folder / "config.yaml"
     if not path.exists():

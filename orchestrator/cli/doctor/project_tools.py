@@ -1,8 +1,8 @@
 """Doctor's check of the project's tools, which might also read the product's folder.
 
-Files in the folder exclude it from pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
-(``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one line in the project's
-own settings. This module checks for that line.
+Some tools skip the folder because of files in it: pytest and pyright (``pyvenv.cfg``,
+``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one
+line in the project's own settings. This module checks for that line.
 """
 
 import configparser
@@ -55,10 +55,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories in which the project's tools may run and read the folder.
+    """Return the directories from which the project's tools can read the folder.
 
-    These are the project and its parents, up to the top of its repository; none if ``folder`` is
-    not inside the project.
+    The directories are the project and its parents, up to the top of the project's repository. The
+    result is empty if ``folder`` is not inside the project.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -255,7 +255,10 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return the object in a JSON text with comments and trailing commas; empty if invalid."""
+    """Return the object in a JSON text; empty if the text is invalid.
+
+    Comments and trailing commas are valid.
+    """
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:
         found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")

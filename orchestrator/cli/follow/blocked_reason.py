@@ -1,4 +1,4 @@
-"""Prints why a job makes no progress, after a time without events."""
+"""The reason why a job makes no progress, shown after some seconds without events."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -46,7 +46,7 @@ class BlockedWorkers:
 
 
 def server_awaited(url: str, seconds: float) -> str:
-    """Return the line to show while the client retries, for ``seconds`` from now."""
+    """Return a line: the server does not answer, and the client retries for ``seconds`` more."""
     until = local_time(time.time() + seconds)
     return f"no answer from {url}; retrying until {until}"
 

@@ -33,8 +33,8 @@ LINE_END = "\r\n"
 class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the region's first line. A draw therefore needs
-    no count of the region's lines, which a resize of the terminal would change. After a kill, the
+    Between two draws, the cursor is at the start of the region's first line. A draw therefore works
+    even if a resize of the terminal has changed the number of the region's lines. After a kill, the
     shell's prompt replaces the region.
     """
 
@@ -211,7 +211,7 @@ class LiveDisplay(Display):
         return self._region.encoding.startswith("utf")
 
     def _workers(self, now: float, most: int) -> Iterator[str]:
-        """Yield a line for each running or waiting worker: its time, and its activity or output."""
+        """Yield a line for each running or waiting worker: elapsed time, and activity or output."""
         progress = self._progress
         # Waiting workers have less to show: they come after the running workers.
         busy = {**dict(progress.running()), **dict(progress.waiting())}
@@ -253,7 +253,7 @@ def _meaning(event: Event) -> str:
 
 
 def stays(event: Event) -> bool:
-    """True if the event gets a permanent line even when workers are shown in place."""
+    """True if ``LiveDisplay`` prints a permanent line for the event."""
     if event["kind"] == EventKind.GATE_ENDED:
         # No line for a failed required gate, because the worker's next line has its findings.
         required = (event.get("data") or {}).get("required", True)

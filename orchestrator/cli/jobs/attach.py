@@ -1,4 +1,4 @@
-"""``orchestrator attach``: opens a worker's session of its AI tool in the user's terminal."""
+"""``orchestrator attach``: opens the session of a worker's AI tool in the user's terminal."""
 
 import signal
 import subprocess
@@ -53,7 +53,7 @@ class _AttachCommand(click.Command):
 @project_option
 @pass_cli_context
 def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
-    """Open WORKER's session of its AI tool in this terminal.
+    """Open the session of WORKER's AI tool in this terminal.
 
     The tool is {tools}. WORKER must have ended. The session runs in WORKER's worktree, which is
     recreated from its branch. When the session ends, all changes are committed on that branch, with

@@ -247,9 +247,9 @@ def retry_command(
 ) -> None:
     """Retry the tasks of JOB that did not succeed.
 
-    With WORKER, retries this worker only, and tasks that were skipped because of it; JOB may still
-    be running. Options change the settings of JOB, and cannot be combined with WORKER. Starts a
-    server if none runs.
+    With WORKER, retries only this worker and the tasks that were skipped because of this worker.
+    JOB may then still be running. Options change the settings of JOB, and cannot be combined with
+    WORKER. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 

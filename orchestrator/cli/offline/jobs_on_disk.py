@@ -227,9 +227,10 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return the child job ``job_id``, made from its workers ``tasks``.
+    """Return the child job ``job_id``. ``tasks``: its workers.
 
-    ``record``: the child job's fields in the root job's status, which have priority.
+    ``record``: the child job's fields in the root job's status. These fields replace computed
+    fields, such as the status.
     """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {

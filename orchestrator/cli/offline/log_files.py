@@ -62,10 +62,10 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield each worker and line as it is written, until ``ended`` returns True.
+    """Yield each log line as it is written, with its worker, until ``ended`` returns True.
 
-    Of a file that the first call of ``find`` returns, only the last ``tail`` lines and new lines
-    are yielded. Of a file that a later call adds, all lines are yielded.
+    A file from the first call of ``find`` starts with its last ``tail`` lines. A file that a later
+    call adds starts with its first line.
     """
     followed: dict[Path, _Follower] = {}
     try:

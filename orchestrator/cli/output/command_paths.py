@@ -1,7 +1,7 @@
 """The product's commands, as users type them in the current directory.
 
 Messages of the command line name these paths. Stored texts, such as reports, contain the commands
-in the form for the portable folder, because their readers have other current directories.
+as typed in the portable folder, because the reader of a report may be in any directory.
 """
 
 import os
@@ -23,10 +23,10 @@ _INSTALL = "./install.sh"
 
 
 def path_here(name: str, folder: str, directory: str) -> str:
-    """Return the shorter path of a file of ``folder``: absolute, or relative to ``directory``.
+    """Return the path of the file ``name`` in ``folder``, quoted for the shell.
 
-    The path is quoted for the shell. It contains a slash, so that the shell does not search the
-    PATH.
+    The path is absolute, or relative to ``directory``, whichever is shorter. It contains a slash,
+    so that the shell does not search the PATH.
     """
     path = os.path.join(folder, name)
     relative = os.path.relpath(path, directory)
@@ -42,10 +42,10 @@ def _here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of the given home's own ``bin/orchestrator``; "" if there is none.
+    """Return the path of ``bin/orchestrator`` in the home of this process; "" if there is none.
 
-    ``arguments``: this process's arguments. A home's program passes ``--home`` as the first
-    argument.
+    ``arguments``: this process's arguments. If the home's program started this process, the first
+    argument is ``--home``.
     """
     home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
     if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
@@ -75,7 +75,7 @@ _FROM_FOLDER = re.compile(
 
 
 def with_paths_here(text: str) -> str:
-    """Return a text with the commands of the portable folder as users type them here."""
+    """Return ``text`` with ``bin/orchestrator`` and ``./install.sh`` as users type them here."""
     if IS_INSTALLED:
         return text
     return _FROM_FOLDER.sub(lambda at: COMMAND if at[0] == IN_FOLDER else INSTALL_COMMAND, text)

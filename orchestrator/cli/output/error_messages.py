@@ -43,7 +43,7 @@ def _next_step(error: OrchestratorError) -> str | None:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the problem object of an error: the server's, or an object of the same form."""
+    """Return the server's problem object for an error; without one, an object of the same form."""
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)

@@ -62,7 +62,8 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 def _next_lines(answer: Answer) -> Iterator[str]:
     """Yield the commands that show and land the result, and that retry unsuccessful tasks.
 
-    A landed result has the command that undoes the landing. A discarded job has no commands.
+    For a landed result, the command that undoes the landing replaces the command that lands. A
+    discarded job has only the command that undoes its landing, if it has landed.
     """
     job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
     has_result = answer.get("merge_state") in _HAS_RESULT and not answer.get("discarded")
@@ -92,9 +93,9 @@ def landed_lines(answer: Answer) -> Iterator[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines about a job, with commands that merge missing changes.
+    """Return the last lines about a job: reasons, then commands that merge missing changes.
 
-    Before the commands, the lines give the full reasons of the job and of its failed workers.
+    The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
     """
     lines = list[str]()
     if answer.get("reason"):
@@ -120,7 +121,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands that merge or show missing changes.
 
-    Omits the command for a file that no worker created, because the job's reason has this command.
+    Omits commands for files that no worker created, because the job's reason has these commands.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -250,7 +251,10 @@ def purpose(loss: Answer) -> str:
 
 
 def place_of(loss: Answer) -> str:
-    """Return the branch of a missing change, in parentheses; "" for a file that was not created."""
+    """Return the branch of a missing change, in parentheses.
+
+    Return "" if the missing change is a file that no worker created.
+    """
     if loss.get("cause") == LossCause.NOT_MADE:
         return ""
     return f" ({loss['branch'] or 'no branch'})"

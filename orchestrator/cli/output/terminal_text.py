@@ -98,7 +98,7 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """True if output must be plain lines: in CI, or without a terminal that has control codes."""
+    """True if output must be plain lines: in CI, without a terminal, or without a usable TERM."""
     is_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 
@@ -129,7 +129,7 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """Return the Unix time of a time in ISO 8601 or in seconds; None if it is invalid."""
+    """Convert ``at`` (ISO 8601, or seconds) to seconds since the epoch; None if it is invalid."""
     if isinstance(at, int | float):
         return float(at)
     try:

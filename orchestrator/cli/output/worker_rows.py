@@ -15,8 +15,8 @@ def status_with_all_workers(
 ) -> Answer:
     """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 
-    As in the API, a worker's field ``child_results`` has the results of the worker's last child
-    job. If ``of_last_child_jobs`` is False, the field has the results of all its child jobs.
+    A worker's field ``child_results`` has the results of all child jobs of the worker. If
+    ``of_last_child_jobs`` is True, it has only the results of the last child job, as in the API.
     """
     # Read the tree before the status, so that the status includes every worker that the tree shows
     # as ended.

@@ -161,10 +161,11 @@ def asked(
 ) -> JobOptions:
     """Return the job that the options and the plan file describe.
 
-    Raise click.UsageError without a request, and InvalidRequest for an invalid plan. If
-    ``is_checked_later`` is True, the fields of the plan may stay unchecked. ``unchecked_plan`` of
-    the result then names the plan file. If the server rejects the job, the caller passes this file
-    to ``check_plan``.
+    Raise click.UsageError without a request, and InvalidRequest for an invalid plan.
+
+    If ``is_checked_later`` is True, this function may skip the check of the plan's fields. The
+    result's ``unchecked_plan`` is then the plan file, otherwise None. If the server rejects the
+    job, the caller must pass ``unchecked_plan`` to ``check_plan``.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -212,8 +213,8 @@ NO_CANDIDATES = (
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
     """Return the tasks, with the reviewer ``review`` for each task that has candidates.
 
-    If ``review`` is ``auto``, a reviewer that a task names stays. Raise click.UsageError if no task
-    has candidates.
+    If ``review`` is ``auto``, a task that names a reviewer keeps this reviewer. Raise
+    click.UsageError if no task has candidates.
     """
     agents = [task.get("agent") for task in tasks]
     several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]

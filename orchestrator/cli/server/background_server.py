@@ -381,7 +381,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
 
 
 def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
+    """If all jobs have ended, stop a server that an earlier command left running for other jobs.
 
     With ``keep``, the server keeps running, and no later command stops it.
     """

@@ -98,7 +98,7 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return an addition to the caller's message.
+    """Exclude the home from the project's git. Return words to append to the caller's message.
 
     Return "" if nothing was changed. Raise ConfigError if git tracks files of the home, because a
     clone may contain settings of another person, and settings can run programs.

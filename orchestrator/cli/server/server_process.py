@@ -321,8 +321,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The previous server's port is included, because its workers still call this port. It is omitted
-    only if a flag (``is_flag``) sets the port that workers use to a value other than 0.
+    The previous server's port is included, because that server's workers still call it. It is
+    omitted only if a flag sets the port that workers use, and this port is not 0. ``is_flag``: True
+    if a flag sets ``api.port``.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -344,10 +345,14 @@ def _wait_for_stop(
 ) -> None:
     """Wait until ``stop`` is set.
 
-    At intervals, ping the watchdog if the supervisor is alive, and stop listening on former ports
-    that no worker uses. While the server's record is not current, also call ``note``, which writes
-    the record, or returns False if the disk is full. ``recorded``: True if the record is current at
-    the call.
+    Until then, at intervals:
+
+    - Ping the watchdog if the supervisor is alive.
+    - Stop listening on former ports that no worker uses.
+    - Call ``note`` if the server's record is not current. ``note`` writes the record, and returns
+      False if the disk is full.
+
+    ``recorded``: True if the record is current at the start.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:

@@ -33,7 +33,7 @@ class StartSettings:
 
 
 class _NotPlain(Exception):
-    """Raised if a setting's value is certain only after all settings are loaded."""
+    """Raised if all settings must be loaded to find the value of one setting."""
 
 
 def start_settings(
@@ -97,7 +97,7 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
 
 
 def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
-    """Return a setting, or its default. Raise _NotPlain if the value is uncertain."""
+    """Return a setting, or its default. Raise _NotPlain if all settings must be loaded first."""
     value = setting(folder, environ, section, key)
     text = _text(folder)
     if _MERGE_KEY in text or any(map(_is_in_lower_case, environ)):

@@ -1,4 +1,4 @@
-"""The signal that stops a server, as a value that its main thread waits for."""
+"""The signal that stops a server. The server's main thread waits for this signal."""
 
 import os
 import signal

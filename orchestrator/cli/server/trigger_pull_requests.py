@@ -1,4 +1,4 @@
-"""Opens pull requests, as ``land --pr`` does, for the jobs of triggers with ``pull_request``."""
+"""Runs ``land --pr`` for jobs whose trigger has the setting ``pull_request``."""
 
 import logging
 import subprocess

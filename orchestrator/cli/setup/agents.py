@@ -36,9 +36,10 @@ def agents_command(context: CliContext) -> None:
 
 
 def available_agents(context: CliContext) -> list[dict[str, Any]]:
-    """Return the agents that the running server finds in its environment, which workers share.
+    """Return the running server's list of agents.
 
-    Without a server, search for the agents in this command's environment.
+    The server searches its own environment, which its workers have, too. If no server runs, search
+    this command's environment.
     """
     client = context.client_if_running()
     if client is not None:

@@ -49,11 +49,11 @@ from orchestrator.workspace import WorkspaceJobFiles
 def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     """Remove ended jobs from disk and database.
 
-    Also removes results of gates on base commits that are older than AGE. Never removes unfinished
-    jobs. A merged result that has not landed stays on its branch. Other changes that have not
-    landed stay on git refs. The output lists both, and `discard` removes both. Files of
-    workers without a worktree are removed: copy them before, with `apply`. Works with the server
-    up or down.
+    Also removes results of gates on base commits, if the results are older than AGE. Never removes
+    unfinished jobs. A merged result that has not landed stays on its branch. Other changes that
+    have not landed stay on git refs. The output lists both, and `discard` removes both. Files of
+    workers without a worktree are removed: copy them before, with `apply`. Works with the server up
+    or down.
     """
     workspace = context.workspace
     before = time.time() - older_than

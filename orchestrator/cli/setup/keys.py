@@ -62,7 +62,7 @@ def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None
 
 
 def _lines(entry: Mapping[str, object]) -> str:
-    """Return the lines of the section ``api`` with the entry."""
+    """Return the entry as lines of config.yaml, to insert below the line ``api:``."""
     import yaml
 
     document = {"api": {"keys": [dict(entry)]}}

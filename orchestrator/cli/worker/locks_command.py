@@ -45,10 +45,9 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_cli_context
 def unlock_command(context: CliContext, names: tuple[str, ...]) -> None:
-    """Release locks of this worker, or force-release locks.
+    """Release locks; with an API key, locks of any worker.
 
-    A worker releases its own locks. With an API key, the command releases the locks of any worker.
-    Needs a running server.
+    Without an API key, the command releases locks of this worker only. Needs a running server.
     """
     with context.client() as client:
         answer = client.unlock(names)

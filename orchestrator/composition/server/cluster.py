@@ -36,7 +36,8 @@ def cluster_launcher(
 
     ``places``: paths outside the workspace that workers on nodes use. ``described``: descriptions
     with which a node finds the agents' programs. ``demand`` gets a machine and a maximum. It
-    returns how many waiting workers more machines of this kind could run, up to the maximum.
+    returns how many waiting workers could run on additional machines of this kind, at most the
+    maximum.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

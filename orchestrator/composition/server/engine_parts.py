@@ -143,7 +143,7 @@ class EngineParts:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers more machines like ``machine`` could run.
+        """Return how many waiting workers could run on additional machines like ``machine``.
 
         The result is at most ``most``.
         """

@@ -25,10 +25,10 @@ def outbox_service(
     switch: Outbox,
     api_url: Callable[[], str],
 ) -> OutboxService:
-    """Return the outbox, which has not started.
+    """Return the outbox. The caller must start it.
 
-    ``switch`` selects the events that become messages. ``api_url`` returns the server's address for
-    links in messages, if ``api.public_url`` is not set.
+    ``switch`` turns the messages to a receiver off and on. ``api_url`` returns the server's address
+    for links in messages, if ``api.public_url`` is not set.
     """
     mask = partial(masked, own_secrets(settings))
     policy = AddressPolicy(settings.webhooks.allow_hosts)

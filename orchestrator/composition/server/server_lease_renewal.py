@@ -1,8 +1,7 @@
 """The lease of this server in PostgreSQL, and the lease of a server on another machine.
 
-The lease's duration counts from the time at which the latest renewal was sent, as for a node's
-lease (Gray and Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a
-file.
+The lease's duration starts when the latest renewal is sent, as for a node's lease (Gray and
+Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a file.
 """
 
 import hashlib

@@ -75,7 +75,11 @@ class _Checks:
         return headers
 
     def address(self, where: str, url: str, check: Callable[[str], None] | None = None) -> None:
-        """Collect the error of ``check``; default: the check of a URL that gets messages."""
+        """Check a receiver's URL with ``check``, and collect the error, if any.
+
+        ``where``: place of the URL in the settings. ``check``: by default, the check of a URL that
+        gets messages. An empty URL is not checked.
+        """
         try:
             if url:
                 (check or self._check_url)(url)

@@ -1,7 +1,7 @@
 """Objects for the project's repository.
 
-Each function imports the package ``git`` itself. The package has sixty modules, and a server does
-not need them before its first job.
+The package ``git`` is imported inside each function, because the package has sixty modules, and a
+server does not need them before its first job.
 """
 
 from pathlib import Path

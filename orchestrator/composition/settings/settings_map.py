@@ -138,7 +138,7 @@ def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
 
 
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
-    """Return the containment of workers that the settings request.
+    """Return the containment that the settings request. Does not check if it works here.
 
     ``visible``: paths below /tmp that a sandbox shows. A sandbox hides all other paths below /tmp.
     """
@@ -166,7 +166,7 @@ def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
-    """Return the containment to use, according to the settings.
+    """Return the containment that this machine uses with these settings.
 
     Raise ContainmentUnavailable if the requested containment does not work on this machine.
     """

@@ -1,1 +1,1 @@
-"""The text of ``config.yaml``: paths of its values, reading it, and adding an API key."""
+"""The text of ``config.yaml``: reads it, names its values by paths, and adds an API key."""

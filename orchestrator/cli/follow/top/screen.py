@@ -137,7 +137,7 @@ class Screen:
         return USUAL_SIZE
 
     def redraw(self) -> None:
-        """With the next frame, draw all lines again, not only changed lines."""
+        """Make the next ``draw`` draw all lines, not only lines that have changed."""
         self._shown = []
 
     def draw(self, make: Callable[[int, int], Sequence[str]]) -> None:

@@ -100,9 +100,10 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the time until which the shown durations count.
+        """Return the moment of the shown data, in seconds since the epoch. Durations end there.
 
-        This is ``refreshed_at``; for a job that was read from files, the time of the files.
+        For a job from the server, this is ``refreshed_at``. For a job from files, it is the moment
+        at which the files were written.
         """
         return refreshed_at if self.known_at is None else self.known_at
 

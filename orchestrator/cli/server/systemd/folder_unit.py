@@ -59,8 +59,8 @@ class Account:
 def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_version: int) -> Unit:
     """Return the unit that runs the folder's server.
 
-    ``for_user``: the unit is for systemd of the user, not of the machine. Raise ConfigError for
-    settings that a server would reject.
+    ``for_user``: True if the unit is for the user's systemd, False if it is for the machine's.
+    Raise ConfigError for settings that a server would reject.
     """
     from orchestrator.composition.settings.repository import repository_of
     from orchestrator.config import load, project_root
