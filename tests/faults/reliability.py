@@ -24,9 +24,9 @@ Results = Mapping[str, Counter[str]]
 
 HEAD = """# Reliability
 
-Tests inject each of these faults, with real processes, files, and servers. The promise is what
-holds under the fault. A row keeps its number, so numbers are not in order. To run the tests
-and write this page:
+Tests inject each of these faults, with real processes, files, and servers. The column "Promise"
+says what holds under the fault. A row keeps its number, so numbers are not in order. To run the
+tests and write this page:
 
 ```bash
 .venv/bin/python -m tests.faults.reliability

@@ -169,7 +169,7 @@ ROWS = (
         number=46,
         fault="two SIGTERM to the server",
         injection="signals",
-        promise="the first ends the server in order, the second at once; both are safe",
+        promise="the first stops the server orderly, the second stops it at once; both are safe",
         tests=(
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
             "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",

@@ -304,7 +304,7 @@ ROWS = (
         number=63,
         fault="AI tool renews its login, and is killed",
         injection="a new login file; the driver is killed",
-        promise="the renewed login is copied to yours, unless yours is newer",
+        promise="the renewed login replaces your login file, unless your file is newer",
         tests=(
             (
                 "integration/agents/driver_process/test_driver.py::"

@@ -49,8 +49,8 @@ ROWS = (
         fault="the connection to a node is cut",
         injection="a relay or network namespace loses all bytes",
         promise=(
-            "within the lease, workers continue; after the lease, a worker exits before it "
-            "starts again"
+            "within the lease, workers continue; after the lease, a worker ends before it "
+            "starts again elsewhere"
         ),
         tests=(
             f"{NODES}::test_a_short_break_of_the_connection_costs_nothing",
@@ -97,8 +97,8 @@ ROWS = (
     ),
     Row(
         number=76,
-        fault="a node's certificate expired or was removed",
-        injection="a certificate of one second",
+        fault="a node's certificate expired, or a node was removed",
+        injection="a certificate that is valid for one second",
         promise="the node names the command that renews it; a removed node is cut off",
         tests=(
             f"{NODES}::test_a_node_whose_certificate_has_expired_is_told_what_to_do",
@@ -174,7 +174,7 @@ ROWS = (
     Row(
         number=84,
         fault="full disk: a node",
-        injection="the file system of `--state` is filled",
+        injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
             "no worker starts, and no retry is used; logs of running workers are marked as "
             "incomplete"
@@ -258,8 +258,11 @@ ROWS = (
     Row(
         number=91,
         fault="full disk: a node, during a transfer",
-        injection="the file system of `--state` is filled",
-        promise="before the start, no retry is used; after the end, the node waits for space",
+        injection="the file system of the node's directory (`node join --state`) is filled",
+        promise=(
+            "if the worker had not started, it starts again, and no retry is used; if it had "
+            "ended, the node waits for space"
+        ),
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
             f"{OWN}::test_a_full_disk_of_the_node_delays_the_result",
@@ -269,7 +272,7 @@ ROWS = (
         number=92,
         fault="a fault during a child job on a node without shared files",
         injection="connection cut at each message; kills after each step; a full disk",
-        promise="one child job runs once; its result is in the worker's files",
+        promise="the child job runs exactly once; its result is in the worker's files",
         tests=(
             f"{CHILDREN}::"
             "test_a_connection_that_ends_at_a_message_of_a_child_job_loses_and_doubles_nothing",

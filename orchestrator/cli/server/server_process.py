@@ -175,7 +175,7 @@ def _check_unfinished(manager: JobManager, project: Path) -> None:
         if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
             raise Conflict(
                 f"project {project} is not the project of unfinished job {root_id}; no server was "
-                "started; finish or cancel the job first: "
+                "started; to finish or cancel the job, start a server for its project: "
                 f"{COMMAND} serve --project {quote(named)}"
             )
 
