@@ -13,11 +13,11 @@ pytestmark = pytest.mark.slow
 
 CALL = '''"""Quill: ``quill --mode MODE``, with its prompt on standard input."""
 
-from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, CallInputs
 
 
-def call(ask: Ask) -> AgentCall:
-    return AgentCall(argv=(*ask.command, "--mode", ask.policy), reader="quill")
+def call(inputs: CallInputs) -> AgentCall:
+    return AgentCall(argv=(*inputs.command, "--mode", inputs.policy), reader="quill")
 '''
 READER = '''"""Quill: ``SAY`` and words on each line."""
 
