@@ -416,7 +416,7 @@ def test_a_folder_shows_few_entries() -> None:
     # One module for each change of the schema, in order: there is nothing to sort into rooms.
     del entries[f"{TOP}.store.migrations.versions"]
     full = {name: n for name, n in entries.items() if n > (MOST_PARTS if name == TOP else MOST)}
-    assert not full, f"make a room of what belongs together: {full}"
+    assert not full, f"too many entries; move modules of one subject to a new folder: {full}"
 
 
 # The rooms in their packages and in docs/internals/architecture.md
