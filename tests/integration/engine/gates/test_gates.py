@@ -341,7 +341,7 @@ def test_a_gate_that_hangs_is_ended_with_all_that_it_started(made: MakeProject) 
 
 def test_a_gate_that_leaves_a_daemon_or_prints_without_end(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
-    daemon = "setsid -f sleep 300; exit 0"
+    daemon = "setsid -f sleep 300; test -s x.txt"
     flood = "yes 'a line of a flood' | head -c 200000000; exit 3"
 
     ended = site.run(

@@ -53,7 +53,7 @@ def test_it_shows_jobs_workers_and_last_lines_live(
     assert any(row.worker and row.worker.status == "cancelled" for row in view.rows) or (
         not view.is_open(_job(refresher, job))
     )
-    assert Frame(snapshot=refresher.taken()[0], view=view).lines(100, 20)
+    assert Frame(snapshot=refresher.latest()[0], view=view).lines(100, 20)
 
 
 def _cancelled(source: AnySource, job: str) -> str:
@@ -62,11 +62,11 @@ def _cancelled(source: AnySource, job: str) -> str:
 
 
 def _job(refresher: Refresher, job: str) -> JobLine:
-    return next(each for each in refresher.taken()[0].jobs if each.job_id == job)
+    return next(each for each in refresher.latest()[0].jobs if each.job_id == job)
 
 
 def _status(refresher: Refresher, view: View, job: str) -> str:
-    snapshot = refresher.taken()[0]
+    snapshot = refresher.latest()[0]
     view.show(snapshot)
     return "".join(each.status for each in snapshot.jobs if each.job_id == job)
 
