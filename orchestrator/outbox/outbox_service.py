@@ -1,4 +1,4 @@
-"""Manages the outbox: the calls of administrators, and the delivery of entries."""
+"""Delivers the entries of the outbox, and lets administrators manage the outbox by API calls."""
 
 import logging
 import secrets

@@ -35,7 +35,7 @@ class Mail(Protocol):
         ...
 
     def read_all(self) -> None:
-        """Mark all messages that ``take_words`` has returned as read."""
+        """Mark as read all messages that ``take_words`` has returned."""
 
 
 class NoMail:

@@ -305,7 +305,8 @@ class OrchestratorClient(FollowCalls):
     def unlock(self, names: Sequence[str]) -> Answer:
         """Release this worker's leases.
 
-        With a person's API key, release leases of workers whose jobs the key may change.
+        With a person's API key, release the leases of other workers. The key must be allowed to
+        change the jobs of these workers.
         """
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 

@@ -58,7 +58,7 @@ STOPPING = problems.unavailable("the server is stopping; repeat the call in a mo
 
 @dataclass(frozen=True, kw_only=True)
 class LongAnswers:
-    """Objects that all long answers share: the socket loop, threads, and caches."""
+    """The socket loop, the threads, and the caches that all streamed answers share."""
 
     socket_loop: SocketLoop
     threads: Threads

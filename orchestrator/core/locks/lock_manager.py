@@ -130,9 +130,9 @@ class LockManager:
             self._wake_followers(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove a worker's claim from the queue, because something else delays the worker's start.
+        """Let other requests pass a worker's claim, because the worker's start is delayed anyway.
 
-        The claim stays registered (see ``expect``). Idempotent.
+        The claim leaves the queue, but stays registered (see ``expect``). Idempotent.
         """
         entry = self._claimants.get(key)
         if entry is not None and entry.place:

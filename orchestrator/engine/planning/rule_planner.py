@@ -73,9 +73,9 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the list markers with the numbers 1, 2, 3, and so on.
+    """Return the markers of a numbered list, whose numbers are 1, 2, 3, and so on.
 
-    Other numbers belong to the text.
+    Any other number in ``marked`` is part of the text, not a marker.
     """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):

@@ -25,7 +25,7 @@ class _Wait:
 
 
 class SpaceWaits:
-    """Work that waits until the disk has space. Any thread may call.
+    """Work that waits until the disk has space. Any thread may call the methods.
 
     ``begin`` runs the work in a thread.
     """

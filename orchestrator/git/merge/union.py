@@ -44,7 +44,9 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 
 
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
-    """Return the lines that both sides added at one place: all of ours, then the rest of theirs."""
+    """Return the union of the lines that two sides added at one place.
+
+    The result has all lines of ``ours``, then the lines of ``theirs`` that ``ours`` lacks."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
         return [*theirs]

@@ -52,7 +52,10 @@ class WorkerLog:
 
     @property
     def is_lost(self) -> bool:
-        """True if output could not be written, or the worker removed, replaced, or cut the log."""
+        """True if output could not be written, or if the worker has damaged the log.
+
+        Damage means that the log was removed, replaced, or cut.
+        """
         raw_is_lost = self._raw is not None and self._raw.is_lost
         return self._file.is_lost or self._is_replaced or raw_is_lost
 

@@ -53,7 +53,9 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def write(workspace: Path) -> None:
-    """Write the files that end searches into the workspace's top directory. Idempotent.
+    """Write the boundary files to the workspace's top directory. They end upward searches of tools.
+
+    Idempotent.
 
     Incomplete files are replaced. If the disk is full, the server starts without these files.
     """

@@ -64,7 +64,10 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """Sums up reported usage. Each event has only the increase since the previous event."""
+    """Sums up the usage that a tool reports, and makes events of it.
+
+    Each event has only the increase since the previous event.
+    """
 
     def __init__(self) -> None:
         self.total = Usage()

@@ -99,7 +99,9 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Rename the token limit of a rejected request, or omit the schema. Servers differ in both.
+        """Change a rejected request: use another field for the token limit, or omit the schema.
+
+        Servers differ in the field's name, and in their support of schemas.
 
         Return True if the changed request may succeed.
         """

@@ -37,7 +37,7 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies only to single files, not to directories.
 
-        The product saves such files, because no command can recreate them.
+        A file that such a rule excludes is saved, because no command can recreate the file.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 

@@ -59,8 +59,8 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    Return None for a job that has not ended. The end of the job itself is not used: the reports
-    show this figure, and are written before the job ends.
+    Return None unless the job's status is that of an ended job. ``ended_at`` of the job is not
+    used, because the reports show this figure before ``ended_at`` is set.
     """
     if not job.status.ended:
         return None

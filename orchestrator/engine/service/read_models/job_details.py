@@ -238,7 +238,8 @@ class Queries:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if its run number ``run`` or a later run has ended.
 
-        Return None if the caller must wait. A worker must also wait until it has its slot again.
+        Return None if the caller must wait. A caller that is a worker has released its slot during
+        the wait, so it must also wait for a free slot.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

@@ -162,7 +162,7 @@ class WorkerFiles:
     def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
         """Return the path of the latest attempt's prompt.
 
-        Raise NotFound if the worker has not started, or runs a command.
+        Raise NotFound if there is no prompt: the worker has not started, or it runs a command.
         """
         worker = self._access.worker(caller, job_id, worker_id)
         path = Path(self._workspace.worker_directory(worker), PROMPT)
