@@ -45,7 +45,7 @@ def in_words(errors: str) -> str:
     )
 
 
-def is_gone(errors: str) -> bool:
+def remove_leftover_lock(errors: str) -> bool:
     """Remove the lock that blocked git, if it is a leftover lock of the orchestrator's own refs.
 
     Return True if a retry of the git command can succeed. Only the server and its workers write

@@ -186,7 +186,7 @@ class Git:
             # Repeat the command, because git failed when it read the pipe's empty content.
             answer, _ = self._once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
-            if not answer.code or not leftover_files.is_gone(answer.err):
+            if not answer.code or not leftover_files.remove_leftover_lock(answer.err):
                 break
             answer, _ = self._once(arguments, given, env)
         return answer

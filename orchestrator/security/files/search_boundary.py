@@ -55,9 +55,8 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 def write(workspace: Path) -> None:
     """Write the boundary files to the workspace's top directory. They end upward searches of tools.
 
-    Idempotent.
-
-    Incomplete files are replaced. If the disk is full, the server starts without these files.
+    Idempotent. Incomplete files are replaced. If the disk is full, the server starts without these
+    files.
     """
     for name, text in FILES.items():
         if read_regular(workspace / name, _MOST_BYTES) != text.encode():
