@@ -25,14 +25,12 @@ KINDS = {
     "system service with `--run-as root`": ("--run-as", "root"),
     "service of a user (`--user`)": ("--user",),
 }
+PAGE = (PRODUCT / "docs" / "service.md").read_text("utf-8")
 #: The exposure of each kind is below this figure, of 10.
-EXPOSURES = dict(
-    re.findall(
-        r"^\| ([^|]+) \| below (\d\.\d)",
-        (PRODUCT / "docs" / "service.md").read_text("utf-8"),
-        re.MULTILINE,
-    )
-)
+EXPOSURES = dict(re.findall(r"^\| ([^|]+) \| below (\d\.\d)", PAGE, re.MULTILINE))
+#: The kind with lines that the page has for a service of a user.
+WITH_LINES = "service of a user with the lines below"
+LINES_OF_A_USER = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
 
 #: Prefix of a command: the command runs where the directory that systemd creates at boot exists.
 SEEMS_BOOTED = (
@@ -186,6 +184,21 @@ def test_systemd_accepts_the_unit_and_its_exposure_is_as_documented(
     unit.write_text(shown.stdout)
 
     assert shown.returncode == 0, shown.stderr
+    check_unit(unit, kind)
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_lines_for_a_service_of_a_user_have_the_documented_exposure(
+    product: Path, tmp_path: Path
+) -> None:
+    unit = tmp_path / "orchestrator.service"
+    unit.write_text(service(product, "show", "--user").stdout + "".join(LINES_OF_A_USER))
+
+    check_unit(unit, WITH_LINES)
+
+
+def check_unit(unit: Path, kind: str) -> None:
+    """Check that systemd accepts a unit, and that its exposure is as documented."""
     verified = systemd_analyze("verify", "--man=no", str(unit))
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
     threshold = round(10 * float(EXPOSURES[kind]))
