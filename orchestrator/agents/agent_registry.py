@@ -155,6 +155,9 @@ class AgentRegistry:
     def reads_prompt(self, name: str) -> bool:
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
+    def takes_model(self, name: str) -> bool:
+        return bool(getattr(self._agents.get(name), "takes_model", True))
+
     def reads_messages(self, name: str, *, windows: bool) -> bool:
         """True if the agent reads messages from people while it works.
 

@@ -47,6 +47,8 @@ class ProgramAgent:
     output_from_log: bool = True
     #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
+    #: False: the program cannot know the model that a task names.
+    takes_model: bool = False
     #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
     #: The expected memory of one worker.
@@ -103,6 +105,7 @@ class ShellAgent:
     #: Memory of the shell; the memory of its command is unknown.
     memory_bytes = 16 * 1024 * 1024
     plans = False
+    takes_model = False
     #: Commands run in a plain directory; a variable has the project's path.
     changes_files = False
     #: The evidence of a command that printed nothing and left no file. Created once, because many

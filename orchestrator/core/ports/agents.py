@@ -164,6 +164,9 @@ class Agents(Protocol):
     def uses_model(self, name: str) -> bool:
         """Return True if the agent may use a language model, which costs tokens."""
 
+    def takes_model(self, name: str) -> bool:
+        """Return True if the agent uses the model that a task names."""
+
     def reads_prompt(self, name: str) -> bool:
         """Return True if the agent accepts a prompt, not only a command."""
 

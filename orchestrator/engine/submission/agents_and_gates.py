@@ -20,6 +20,7 @@ from orchestrator.core.ports import Agents, Roles, Store
 from orchestrator.core.ports.agents import COMMAND_WITHOUT_SHELL
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.planning.rule_planner import worth_planning
 
 
@@ -82,13 +83,28 @@ class AgentChoice:
         tasks = [task.of_candidate(place) for place in range(len(asked))]
         pairs = zip(asked, tasks, strict=True)
         names = [self._agents.resolve(name, each, refused) for name, each in pairs]
-        for name, each in zip(names, tasks, strict=True):
+        for given, name, each in zip(asked, names, tasks, strict=True):
             self._agents.get(name).check(each)
+            self._check_model(given, name, each)
         if task.role:
             self._roles.check(task.role)
         if task.requires or task.node:
             self._check_machine(task, names)
         return names
+
+    def _check_model(self, given: str, name: str, task: TaskSpec) -> None:
+        """Raise InvalidRequest if the task names a model, and its agent takes none.
+
+        ``given``: the agent's name in the request. With ``auto``, a prompt can name a model: if an
+        AI agent is installed, it uses this model.
+        """
+        is_chosen = given != AUTO or task.command is not None
+        if task.model and is_chosen and not self._agents.takes_model(name):
+            raise InvalidRequest(
+                f"task {task.id!r}: agent {name!r} takes no model; remove the model "
+                f"{task.model!r}, or set agent to an AI agent: {COMMAND} agents",
+                kind="no-model",
+            )
 
     def _default_for(self, task: TaskSpec, name: str) -> str:
         """Return the agent of a task that names no agent: ``name``, or ``auto``.

@@ -253,8 +253,7 @@ def test_the_reason_names_what_the_candidate_lacks_that_a_person_chose(host: Hos
     """The other candidate creates a file that git ignores."""
     script = "echo $ORCHESTRATOR_WORKER_ID > a.txt; case $ORCHESTRATOR_WORKER_ID in"
     script += " *_2) head -c 11000000 /dev/zero > large.bin; sleep 0.5;; esac"
-    agents = ["editor", {"name": "editor", "model": "m"}]
-    ended = host.run({**edit(script, id="t"), "agent": agents}, gates="off")
+    ended = host.run({**edit(script, id="t"), "agent": ["editor", "editor"]}, gates="off")
     job = ended["job_id"]
 
     for worker in ("worker_2", "worker_1", "worker_2"):

@@ -83,6 +83,14 @@ def test_a_users_agent_with_a_reader_is_driven(tmp_path: Path) -> None:
     assert (agent.tool, agent.more["reader"]) == ("custom", "codex")
 
 
+def test_a_users_agent_takes_a_model_only_with_a_reader(tmp_path: Path) -> None:
+    mine = {"plain": {"command": ["x"]}, "read": {"command": ["x"], "reader": "plain"}}
+    agents = registry(tmp_path, settings(**mine))
+
+    takes = {each: agents.takes_model(each) for each in ("plain", "read", "claude", "shell")}
+    assert takes == {"plain": False, "read": True, "claude": True, "shell": False}
+
+
 def test_the_unknown_one_is_told_with_those_that_exist(tmp_path: Path) -> None:
     with pytest.raises(UnknownAgent, match="known: aider, anthropic, claude, codex"):
         registry(tmp_path, settings()).get("clod")

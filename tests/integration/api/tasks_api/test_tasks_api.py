@@ -311,7 +311,7 @@ def test_a_running_task_is_cancelled_and_an_ended_one_is_not(tasks: Tasks) -> No
 def test_settings_of_the_task_reach_the_job(tasks: Tasks) -> None:
     assignments = [
         {"cli_name": "claude", "context": {"files": ["a.py"], "goal": "speed"}, "timeout": 60},
-        {"cli_name": "gemini", "context": {"files": ["b.py"], "goal": "speed"}, "model": "m"},
+        {"cli_name": "gemini", "context": {"files": ["b.py"], "goal": "speed"}},
     ]
     task = tasks.create(
         "echo enough text > made.txt", "x", cli_assignments=assignments, retry_delay=1.5

@@ -249,6 +249,19 @@ def test_commands_run_with_shell_if_the_job_names_another_agent() -> None:
         desk.submit("x", task("a", agents=("survey",)))
 
 
+def test_a_model_for_an_agent_that_takes_none_is_refused(desk: Desk) -> None:
+    words = TaskSpec(id="a", prompt="Look around", model="opus")
+    with pytest.raises(InvalidRequest, match="task 'a': agent 'shell' takes no model; remove"):
+        desk.submit("x", task("a", model="opus"))
+    with pytest.raises(InvalidRequest, match="agent 'survey' takes no model"):
+        desk.submit("x", replace(words, agents=("survey",)))
+
+    # Without an AI agent, a prompt runs with survey, whatever model it names.
+    desk.submit("x", words)
+    (worker,) = desk.scheduler.view.workers.values()
+    assert worker.agent == "survey"
+
+
 def test_the_next_attempt_counts_on() -> None:
     desk = Desk(max_child_jobs_per_worker=0)
     desk.submit("x", task("a", retries=1))
