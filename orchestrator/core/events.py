@@ -3,117 +3,342 @@
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
+from typing import Any, NamedTuple
 
 from orchestrator.core.lazy_dataclass import dataclass
 
 
+class Key(NamedTuple):
+    """One key of the data of an event."""
+
+    name: str
+    #: The Python type of the value: str, list[str], float | None, ...
+    type: Any
+    meaning: str
+    #: False: some events of the kind do not have the key.
+    always: bool = True
+
+
+_BY = Key("by", str, "name of the caller's API key")
+_BY_OR_CAUSE = Key("by", str, "name of the caller's API key; without a caller, the cause as text")
+_ATTEMPT = Key("attempt", int, "number of the attempt, from 1")
+_AGENT = Key("agent", str, "name of the agent")
+_TASK = Key("task_id", str, "id of the task")
+_RUN = Key("run", int, "number of the job's run; the first run has the number 1")
+_GATE = Key("gate", str, "name of the gate")
+_ON = Key("on", str, "`base commit`, `merged result`, or the id of a worker")
+_LOCKS = Key("names", list[str], "names of the locks")
+_LOCK = Key("lock", str, "`claim` (of a task) or `lease` (of a running attempt)")
+_MESSAGE = Key("id", str, "id of the message, a UUID")
+_LANDING = (
+    _BY,
+    Key("branch", str, "the branch of the user"),
+    Key("commit", str, "the branch's commit after the landing"),
+    Key("before", str, "the branch's commit before the landing"),
+)
+#: If the failure of an attempt was classified, the event has all of these keys.
+_FAILURE = (
+    Key("failure_kind", str, "`transient`, `corrupted_state`, `logic_error`, or `unknown`", False),
+    Key("strategy", str, "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate`", False),
+    Key("strategy_reason", str, "why this strategy was selected", False),
+    Key("confidence", float, "from 0 to 1: how certain kind and strategy are", False),
+    Key("checkpoint", str, "start of the next attempt; empty: the present state", False),
+    Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
+)
+_STARTED = (
+    _ATTEMPT,
+    _AGENT,
+    Key("node", str, "the node of a cluster on which the attempt runs", False),
+)
+_RETRYING = (
+    Key("attempt", int, "number of the failed attempt"),
+    Key("reason", str, "why the attempt failed"),
+    Key("delay_seconds", float, "seconds until the retry"),
+    *_FAILURE,
+)
+_ENDED = (
+    Key("status", str, "the final status of the worker"),
+    Key("reason", str, "why the worker has this status"),
+    Key("files_created", list[str], "at most 100 paths of changed files"),
+    *_FAILURE,
+)
+
+
 class EventKind(StrEnum):
-    #: A job was accepted and stored. data: request, parent_worker_id, depth, tasks
-    JOB_SUBMITTED = "job_submitted"
-    #: A planner has created the job's tasks. data: source, tasks, reason; if the rules created
-    #: them instead of an agent, also fallback_from
-    JOB_PLANNED = "job_planned"
-    #: A person has approved the job's plan. data: by, comment
-    JOB_APPROVED = "job_approved"
-    #: A person has edited the job's plan. data: by, version, tasks
-    PLAN_EDITED = "plan_edited"
-    #: The first worker of a job is about to start.
-    JOB_STARTED = "job_started"
-    #: A caller requested the job's end. data: by
-    JOB_CANCEL_REQUESTED = "job_cancel_requested"
-    #: Nothing new starts in the job until it resumes. data: by, running (finish or stop)
-    JOB_PAUSED = "job_paused"
-    #: A paused job continues. data: by
-    JOB_RESUMED = "job_resumed"
-    #: Unsuccessful tasks run again. data: by, workers, run
-    JOB_RETRIED = "job_retried"
-    #: The job has reached a limit, is paused, and asks a person. data: limit, reason, until
-    LIMIT_ASKED = "limit_asked"
-    #: A person raised limits of the job. data: by, and the new limits by name
-    BUDGET_RAISED = "budget_raised"
-    #: A task waits for a person. data: task_id, question, due_at
-    QUESTION_ASKED = "question_asked"
-    #: A person, or the timeout (``by`` is empty), has answered the question. data: task_id, answer
-    #: (approve or reject), by, comment
-    QUESTION_ANSWERED = "question_answered"
-    #: An ended job runs again: after a retry, or for feedback. data: by, run
-    JOB_REOPENED = "job_reopened"
-    #: Agent fallback of a job or of one worker: the login of the best agent failed, and the next
-    #: best agent runs the tasks for which the user left the agent open. data: agent, instead,
-    #: reason
-    AGENT_PASSED_OVER = "agent_passed_over"
-    #: A limit rejected a worker's child job. data: limit, detail, request, number
-    CHILD_JOB_REFUSED = "child_job_refused"
-    #: All workers have ended, and the reports are written. data: status, reason
-    JOB_ENDED = "job_ended"
-    #: The job's result was merged into a branch of the user. data: by, branch, commit, before
-    JOB_LANDED = "job_landed"
-    #: The landing was undone: the branch was reset to its commit before the landing. data: by,
-    #: branch, commit, before
-    LANDING_UNDONE = "landing_undone"
-    #: An attempt is about to start. data: attempt, agent
-    WORKER_STARTED = "worker_started"
-    #: The worker released its slot while its child jobs run. data: child_job_ids
-    WORKER_WAITING = "worker_waiting"
-    #: The worker has its slot again.
-    WORKER_RESUMED = "worker_resumed"
-    #: An attempt failed and a retry follows. data: attempt, reason, delay_seconds, failure_kind,
-    #: strategy, strategy_reason, confidence, checkpoint, kept
-    WORKER_RETRYING = "worker_retrying"
-    #: Merge rejection: the worker's changes conflict with other workers' changes, or fail the gates
-    #: together with them. The worker is retried, or has failed. data: attempt, reason, status
-    WORKER_SENT_BACK = "worker_sent_back"
-    #: A person commented on the worker's change, so another attempt follows. data: by, comments
-    #: (number), attempt, commit, landed (branches that have the earlier result)
-    FEEDBACK_GIVEN = "feedback_given"
-    #: A caller requested the end of one worker; its job continues. data: by
-    WORKER_CANCEL_REQUESTED = "worker_cancel_requested"
-    #: A person rolled the worker's branch back to a checkpoint. data: by, attempt, checkpoint,
-    #: commit, kept
-    WORKER_ROLLED_BACK = "worker_rolled_back"
-    #: The worker's total usage so far. data: steps, input_tokens, output_tokens, cost_usd, ...
-    WORKER_USED = "worker_used"
-    #: An attempt has no failure so far, and its gates begin. data: attempt, gates
-    GATES_STARTED = "gates_started"
-    #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
-    GATE_RUN_STARTED = "gate_run_started"
-    #: A run of a gate has ended. On the base commit, a gate may run twice; one event reports both
-    #: runs. data: gate, on, seconds
-    GATE_RUN_ENDED = "gate_run_ended"
-    #: Result of one gate. data: attempt, gate, status, required, seconds, failures, known, ...
-    GATE_ENDED = "gate_ended"
-    #: Locks were acquired. data: names, lock (claim or lease), numbers of leases
-    LOCK_TAKEN = "lock_taken"
-    #: Locks were released. data: names, lock, by (the person who ended a lease; otherwise empty)
-    LOCK_RELEASED = "lock_released"
-    #: Late result of a lost attempt. data: attempt, taken, ended, record
-    LATE_RESULT = "late_result"
-    #: A person sent a message to the worker. data: by, id, text
-    WORKER_MESSAGED = "worker_messaged"
-    #: An attempt's agent has read a message. data: id, attempt
-    WORKER_MESSAGE_DELIVERED = "worker_message_delivered"
-    #: The worker ended before its agent read a message. data: id
-    WORKER_MESSAGE_UNDELIVERED = "worker_message_undelivered"
-    #: The worker has ended. data: status, reason, files_created; after a failure also its kind and
-    #: strategy as in ``worker_retrying``
-    WORKER_ENDED = "worker_ended"
-    #: An attempt of a job's planner is about to start. data: attempt, agent
-    PLANNER_STARTED = "planner_started"
-    #: A plan was rejected, or its planner failed, and the planner is retried. data: as in
-    #: worker_retrying
-    PLANNER_RETRYING = "planner_retrying"
-    #: A planner is done. data: status, reason
-    PLANNER_ENDED = "planner_ended"
-    #: An attempt of a task's reviewer is about to start. data: attempt, agent
-    REVIEWER_STARTED = "reviewer_started"
-    #: A review was rejected, or its agent failed, and the reviewer is retried. data: as in
-    #: worker_retrying
-    REVIEWER_RETRYING = "reviewer_retrying"
-    #: A reviewer is done. data: status, reason
-    REVIEWER_ENDED = "reviewer_ended"
-    #: The candidates of a task were compared. The event belongs to the selected candidate. data:
-    #: task_id, by, reason, order (the candidates, best first)
-    CANDIDATE_CHOSEN = "candidate_chosen"
+    """The kinds of events: the name of each kind, what happened, and the keys of the data."""
+
+    meaning: str
+    keys: tuple[Key, ...]
+
+    def __new__(cls, name: str, meaning: str, *keys: Key) -> "EventKind":
+        kind = str.__new__(cls, name)
+        kind._value_, kind.meaning, kind.keys = name, meaning, keys
+        return kind
+
+    JOB_SUBMITTED = (
+        "job_submitted",
+        "A job was accepted and stored.",
+        Key("request", str, "the job's request"),
+        Key("parent_worker_id", str | None, "the worker that started the child job"),
+        Key("depth", int, "0 for a root job, 1 for its child jobs, ..."),
+        Key("tasks", int, "number of tasks; 0 if a planner creates them"),
+    )
+    JOB_PLANNED = (
+        "job_planned",
+        "A planner has created the job's tasks.",
+        Key("source", str, "name of the planning agent, or `rules`"),
+        Key("tasks", int, "number of tasks"),
+        Key("reason", str, "why the rules replaced the planning agent; otherwise empty"),
+        Key("fallback_from", str, "the planning agent that the rules replaced", False),
+    )
+    JOB_APPROVED = (
+        "job_approved",
+        "A person has approved the job's plan.",
+        _BY,
+        Key("comment", str, "comment of the person", False),
+    )
+    PLAN_EDITED = (
+        "plan_edited",
+        "A person has edited the job's plan.",
+        _BY,
+        Key("version", int, "the new version of the plan"),
+        Key("tasks", int, "number of tasks"),
+    )
+    JOB_STARTED = "job_started", "The first worker of a job is about to start."
+    JOB_CANCEL_REQUESTED = "job_cancel_requested", "The job is being stopped.", _BY_OR_CAUSE
+    JOB_PAUSED = (
+        "job_paused",
+        "Nothing new starts in the job until it resumes.",
+        _BY_OR_CAUSE,
+        Key("running", str, "what running workers do: `finish` or `stop`"),
+    )
+    JOB_RESUMED = "job_resumed", "A paused job continues.", _BY_OR_CAUSE
+    JOB_RETRIED = (
+        "job_retried",
+        "Unsuccessful tasks run again.",
+        _BY,
+        Key("workers", int, "number of workers that run again"),
+        _RUN,
+    )
+    LIMIT_ASKED = (
+        "limit_asked",
+        "The job has reached a limit, is paused, and asks a person.",
+        Key("limit", str, "name of the limit: `max_cost_usd`, `max_wall_seconds`, ..."),
+        Key("reason", str, "the limit and its value, as text"),
+        Key("until", float, "time at which the job is stopped, in seconds since 1970"),
+    )
+    BUDGET_RAISED = (
+        "budget_raised",
+        "A person raised limits of the job.",
+        _BY,
+        Key("max_steps", int, "the new limit, if it was raised", False),
+        Key("max_tokens", int, "the new limit, if it was raised", False),
+        Key("max_cost_usd", float, "the new limit in USD, if it was raised", False),
+        Key("max_wall_seconds", float, "the new limit in seconds, if it was raised", False),
+    )
+    QUESTION_ASKED = (
+        "question_asked",
+        "A task waits for a person.",
+        _TASK,
+        Key("question", str, "text of the question"),
+        Key("due_at", float | None, "time at which the timeout answers, in seconds since 1970"),
+    )
+    QUESTION_ANSWERED = (
+        "question_answered",
+        "A person, or the timeout, has answered the question.",
+        _TASK,
+        Key("answer", str, "`approve` or `reject`"),
+        Key("by", str, "name of the person's API key; empty for the timeout"),
+        Key("comment", str, "comment of the person; possibly empty"),
+    )
+    JOB_REOPENED = (
+        "job_reopened",
+        "An ended job runs again: after a retry, or for feedback.",
+        _BY,
+        _RUN,
+    )
+    AGENT_PASSED_OVER = (
+        "agent_passed_over",
+        "Agent fallback of a job or of one worker: the login of the best agent failed, and the "
+        "next best agent runs the tasks for which the user left the agent open.",
+        Key("agent", str, "the agent whose login failed"),
+        Key("instead", str, "the agent that runs the tasks"),
+        Key("reason", str, "why the login failed"),
+    )
+    CHILD_JOB_REFUSED = (
+        "child_job_refused",
+        "A limit rejected a worker's child job.",
+        Key("limit", str, "kind of the error: `limit-depth`, `limit-workers`, ..."),
+        Key("detail", str, "the error's message"),
+        Key("request", str, "the start of the child job's request"),
+        Key("number", int, "number of the worker's rejected child jobs so far"),
+    )
+    JOB_ENDED = (
+        "job_ended",
+        "All workers have ended, and the reports are written.",
+        Key("status", str, "the final status of the job"),
+        Key("reason", str, "why the job has this status"),
+    )
+    JOB_LANDED = "job_landed", "The job's result was merged into a branch of the user.", *_LANDING
+    LANDING_UNDONE = (
+        "landing_undone",
+        "The landing was undone: the branch was reset to its commit before the landing.",
+        *_LANDING,
+    )
+    WORKER_STARTED = "worker_started", "An attempt is about to start.", *_STARTED
+    WORKER_WAITING = (
+        "worker_waiting",
+        "The worker released its slot while its child jobs run, or until it gets locks.",
+        Key("child_job_ids", list[str], "ids of the child jobs; empty for locks"),
+        Key("locks", list[str], "names of the locks", False),
+        Key("reason", str, "which worker has the locks", False),
+    )
+    WORKER_RESUMED = "worker_resumed", "The worker has its slot again."
+    WORKER_RETRYING = "worker_retrying", "An attempt failed and a retry follows.", *_RETRYING
+    WORKER_SENT_BACK = (
+        "worker_sent_back",
+        "Merge rejection: the worker's changes conflict with other workers' changes, or fail the "
+        "gates together with them.",
+        Key("attempt", int, "number of the rejected attempt"),
+        Key("reason", str, "why the changes were rejected"),
+        Key("status", str, "`pending` if the worker is retried; otherwise `failed`"),
+    )
+    FEEDBACK_GIVEN = (
+        "feedback_given",
+        "A person commented on the worker's change, so another attempt follows.",
+        _BY,
+        Key("comments", int, "number of comments on lines"),
+        Key("attempt", int, "number of the attempt that begins with the comments"),
+        Key("commit", str, "the commit on which the person commented"),
+        Key("landed", list[str], "branches that have the earlier result"),
+    )
+    WORKER_CANCEL_REQUESTED = (
+        "worker_cancel_requested",
+        "A caller requested the end of one worker; its job continues.",
+        _BY,
+    )
+    WORKER_ROLLED_BACK = (
+        "worker_rolled_back",
+        "A person rolled the worker's branch back to a checkpoint.",
+        _BY,
+        Key("attempt", int, "the worker's latest attempt"),
+        Key("checkpoint", str, "name of the checkpoint"),
+        Key("commit", str, "commit of the checkpoint"),
+        Key("kept", str, "checkpoint with the state before the rollback"),
+    )
+    WORKER_USED = (
+        "worker_used",
+        "The worker's total usage so far. Unknown figures are null.",
+        Key("steps", int | None, "number of calls of a model"),
+        Key("input_tokens", int | None, "tokens of input, except tokens of a cache"),
+        Key("output_tokens", int | None, "tokens of output"),
+        Key("cache_read_tokens", int | None, "tokens that were read from a cache"),
+        Key("cache_write_tokens", int | None, "tokens that were written into a cache"),
+        Key("cost_usd", float | None, "cost in USD"),
+        Key("cost_estimated", bool, "true if the cost was computed from a price table"),
+        Key("partial", bool, "true if the figures are lower bounds"),
+    )
+    GATES_STARTED = (
+        "gates_started",
+        "An attempt has no failure so far, and its gates begin.",
+        _ATTEMPT,
+        Key("gates", list[str], "names of the gates"),
+    )
+    GATE_RUN_STARTED = "gate_run_started", "A run of a gate begins.", _GATE, _ON
+    GATE_RUN_ENDED = (
+        "gate_run_ended",
+        "A run of a gate has ended. On the base commit, a gate may run twice; one event reports "
+        "both runs.",
+        _GATE,
+        _ON,
+        Key("seconds", float, "duration in seconds"),
+    )
+    GATE_ENDED = (
+        "gate_ended",
+        "A gate has judged an attempt.",
+        _ATTEMPT,
+        _GATE,
+        Key("status", str, "`passed`, `failed`, `known`, `skipped`, or `broken`"),
+        Key("outcome", str, "`passed`, `failed`, or `did_not_run`"),
+        Key("cause", str | None, "why the gate has no verdict: `no_tests`, ..."),
+        Key("required", bool, "true if the gate can reject the change"),
+        Key("seconds", float, "duration in seconds"),
+        Key("failures", list[str], "the first 10 findings that the base does not have"),
+        Key("known", int, "number of findings that the base has, too"),
+        Key("note", str, "why the gate did not run, or how the change affects the gate"),
+        Key("log", str, "path of the output, below the root job's directory"),
+    )
+    LOCK_TAKEN = (
+        "lock_taken",
+        "Locks were acquired.",
+        _LOCKS,
+        _LOCK,
+        Key("numbers", list[int], "numbers of the leases", False),
+    )
+    LOCK_RELEASED = (
+        "lock_released",
+        "Locks were released.",
+        _LOCKS,
+        _LOCK,
+        Key("by", str, "API key of the person who ended a lease; otherwise empty", False),
+    )
+    LATE_RESULT = (
+        "late_result",
+        "The result of a lost attempt has arrived.",
+        _ATTEMPT,
+        Key("taken", bool, "true if the result is used"),
+        Key("ended", str, "how the attempt ended"),
+        Key("record", str, "path of the attempt's exit record"),
+    )
+    WORKER_MESSAGED = (
+        "worker_messaged",
+        "A person sent a message to the worker.",
+        _BY,
+        _MESSAGE,
+        Key("text", str, "text of the message"),
+    )
+    WORKER_MESSAGE_DELIVERED = (
+        "worker_message_delivered",
+        "An attempt's agent has read a message.",
+        _MESSAGE,
+        _ATTEMPT,
+    )
+    WORKER_MESSAGE_UNDELIVERED = (
+        "worker_message_undelivered",
+        "The worker ended before its agent read a message.",
+        _MESSAGE,
+    )
+    WORKER_ENDED = "worker_ended", "The worker has ended.", *_ENDED
+    PLANNER_STARTED = (
+        "planner_started",
+        "An attempt of a job's planner is about to start.",
+        *_STARTED,
+    )
+    PLANNER_RETRYING = (
+        "planner_retrying",
+        "A plan was rejected, or its planner failed, and the planner is retried.",
+        *_RETRYING,
+    )
+    PLANNER_ENDED = "planner_ended", "A planner is done.", *_ENDED
+    REVIEWER_STARTED = (
+        "reviewer_started",
+        "An attempt of a reviewer is about to start.",
+        *_STARTED,
+    )
+    REVIEWER_RETRYING = (
+        "reviewer_retrying",
+        "A review was rejected, or its agent failed, and the reviewer is retried.",
+        *_RETRYING,
+    )
+    REVIEWER_ENDED = "reviewer_ended", "A reviewer is done.", *_ENDED
+    CANDIDATE_CHOSEN = (
+        "candidate_chosen",
+        "The candidates of a task were compared. The event belongs to the selected candidate.",
+        _TASK,
+        Key("by", str, "the deciding criterion: `gates`, `review`, `person`, ..."),
+        Key("reason", str, "why this candidate was selected"),
+        Key("order", list[str], "ids of the candidates, best first"),
+    )
 
 
 #: Events of planners that replace events of workers, by the replaced event.
@@ -132,7 +357,10 @@ OF_REVIEWER: Mapping[EventKind, EventKind] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """One event. ``seq`` counts from 1 within a root job, without gaps."""
+    """One event. ``seq`` counts from 1 within a root job, without gaps.
+
+    ``data`` has the keys that the kind declares. Events of earlier versions may lack some keys.
+    """
 
     root_id: str
     seq: int

@@ -26,6 +26,7 @@ from orchestrator.config import load
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.store import SqlStore, sqlite_url
 from tests.faults.zygote import Forked, Zygote
+from tests.support.event_data import check_stored_events
 
 REPOSITORY = Path(__file__).absolute().parents[2]
 KEY = "the-key-of-the-engine-tests"
@@ -235,6 +236,7 @@ class InProcess(Site):
         self._server.close()
         assert self._server.wait(HANG_SECONDS)
         self.manager.stop()
+        check_stored_events(self.workspace / "orchestrator.db")
 
 
 class ServerProcess(Site):
@@ -330,6 +332,7 @@ class ServerProcess(Site):
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.terminate()
+            check_stored_events(self.workspace / "orchestrator.db")
 
 
 class Watcher:

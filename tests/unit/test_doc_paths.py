@@ -46,7 +46,8 @@ def test_every_path_of_a_document_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "most"), [("An API call", 4), ("A job setting", 3), ("A built-in agent", 3)]
+    ("example", "most"),
+    [("An API call", 4), ("A job setting", 3), ("An event", 3), ("A built-in agent", 3)],
 )
 def test_a_worked_example_names_what_is_there_and_touches_few_files(
     example: str, most: int
@@ -91,6 +92,16 @@ def test_the_setting_of_the_example_is_declared_in_its_files_alone() -> None:
     found.discard(ROOT / "orchestrator/schemas/calls/tasks_api.py")
 
     assert found == {ROOT / path for path, _ in steps}
+
+
+def test_only_the_three_files_of_its_example_name_an_event() -> None:
+    document = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    steps = STEP.findall(document.partition("### An event\n")[2].partition("\n#")[0])
+
+    naming = places_of_words()["name", "PLAN_EDITED"] | places_of_words()["text", "plan_edited"]
+
+    assert len(steps) == 3
+    assert naming == {path for path, _ in steps}
 
 
 @pytest.mark.parametrize("agent", PROGRAMS, ids=lambda each: each.name)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from orchestrator.api.openapi.operations import OPERATIONS
+from orchestrator.core.events import EventKind, Key
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.answer import AS_NULL, EventAnswer, Problem
 from orchestrator.schemas.calls.tasks_api import WholeAnswer
@@ -45,7 +46,27 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
         name: one if name in with_nulls else without_nulls(one)
         for name, one in definitions["$defs"].items()
     }
+    schemas["EventData"] = {
+        "description": "The data of an event, by the event's kind.",
+        "anyOf": [_data_of(kind) for kind in EventKind],
+    }
+    schemas["EventAnswer"]["properties"]["data"] = reference("EventData")
     return _answers_as_sent(schemas), names
+
+
+def _data_of(kind: EventKind) -> Schema:
+    return {
+        "title": kind,
+        "description": kind.meaning,
+        "type": "object",
+        "properties": {key.name: _value_of(key) for key in kind.keys},
+        "required": [key.name for key in kind.keys if key.always],
+    }
+
+
+def _value_of(key: Key) -> Schema:
+    schema: TypeAdapter[Any] = TypeAdapter(key.type)
+    return {**schema.json_schema(), "description": key.meaning}
 
 
 def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -242,12 +242,12 @@ def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
 
 def _meaning(event: Event) -> str:
     """Return the style of an event: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
-    facts = event.get("data") or {}
-    kind, status = str(event["kind"]), str(facts.get("status") or "")
+    kind, facts = str(event["kind"]), event.get("data") or {}
     if kind == EventKind.WORKER_ENDED:
+        status = str(facts.get("status") or "")
         return "good" if status in SUCCEEDED else "waiting" if status == "skipped" else "bad"
     if kind == EventKind.GATE_ENDED:
-        outcome = str(facts.get("outcome") or status)
+        outcome = str(facts.get("outcome") or facts.get("status"))
         return {"passed": "dim", "failed": "bad"}.get(outcome, "waiting")
     return _MEANINGS.get(kind, "")
 

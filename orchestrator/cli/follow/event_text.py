@@ -237,21 +237,26 @@ def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
 
     None if no line is shown.
     """
-    by, on = f"{subject}: " if subject else "", first_line(facts.get("on"), NAME_CHARACTERS)
-    name = f"gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
-    gate = f"{by}{name}"
+    by, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
+    if kind == EventKind.GATE_ENDED:
+        return _gate_ended(f"{by}gate {name}", facts)
     # No line for a worker's own gates: the line of gates_started names them, and each outcome has
     # its seconds.
-    is_own = bool(worker) and facts.get("on") == worker
+    if worker and facts.get("on") == worker:
+        return None
+    on = first_line(facts.get("on"), NAME_CHARACTERS)
     if kind == EventKind.GATE_RUN_STARTED:
-        return None if is_own else f"{by}running {name} on the {on}"
+        return f"{by}running gate {name} on the {on}"
     seconds = float(facts.get("seconds") or 0)
-    if kind == EventKind.GATE_RUN_ENDED:
-        is_shown = seconds >= LEAST_SHOWN_SECONDS and not is_own
-        return f"{gate} on the {on} ended after {duration(seconds)}" if is_shown else None
-    outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
+    is_shown = seconds >= LEAST_SHOWN_SECONDS
+    return f"{by}gate {name} on the {on} ended after {duration(seconds)}" if is_shown else None
+
+
+def _gate_ended(gate: str, facts: Facts) -> str | None:
     if facts.get("cause") == "nothing_changed":
         return None
+    outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
+    seconds = float(facts.get("seconds") or 0)
     took = f" after {duration(seconds)}" if seconds else ""
     found = "; ".join(map(str, facts.get("failures") or ()))
     why = first_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)

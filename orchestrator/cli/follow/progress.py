@@ -66,7 +66,8 @@ class ProgressLines:
             self._worker(kind, job, worker, facts, moment(event.get("at")) or time.time())
         elif kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_PLANNED):
             job.tasks, job.activity = int(facts.get("tasks") or 0), ""
-            self._parents.add(str(facts.get("parent_worker_id") or ""))
+            if kind == EventKind.JOB_SUBMITTED:
+                self._parents.add(str(facts.get("parent_worker_id") or ""))
         elif kind == EventKind.JOB_RETRIED:
             job.ended = ""
             again = [each for each in job.workers if self.workers[each] not in SUCCEEDED]
@@ -113,14 +114,16 @@ class ProgressLines:
             self._finished_seconds.append(at - began)
 
     def _gate(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
-        gate, on = first_line(facts.get("gate"), 40), first_line(facts.get("on"), 40)
         if kind == EventKind.GATES_STARTED and worker:
             gates = ", ".join(first_line(each, 40) for each in facts.get("gates") or ())
             self.activities[worker] = f"running gates: {gates}"
-        elif kind == EventKind.GATE_RUN_STARTED and not worker:
-            job.activity = f"running gate {gate} on the {on}"
-        elif kind == EventKind.GATE_RUN_STARTED and on != worker:
-            self.activities[worker] = f"running gate {gate} on the {on}"
+        elif kind == EventKind.GATE_RUN_STARTED:
+            gate, on = first_line(facts.get("gate"), 40), first_line(facts.get("on"), 40)
+            running = f"running gate {gate} on the {on}"
+            if not worker:
+                job.activity = running
+            elif on != worker:
+                self.activities[worker] = running
         elif kind == EventKind.GATE_RUN_ENDED and not worker:
             job.activity = ""
 

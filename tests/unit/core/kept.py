@@ -4,10 +4,14 @@ from orchestrator.core.events import Event
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
+from tests.support.event_data import check_event
 
 
 class Kept:
-    """Rejects what a store rejects: adding an existing row, or changing a missing row."""
+    """Rejects what a store rejects: adding an existing row, or changing a missing row.
+
+    Also rejects an event whose data is not declared.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}
@@ -74,6 +78,7 @@ class Kept:
     def _append(self, event: Event) -> None:
         events = self.events.setdefault(event.root_id, [])
         assert event.seq == len(events) + 1, "seq counts from 1 without gaps"
+        check_event(event.kind, event.data)
         events.append(event)
 
     @property

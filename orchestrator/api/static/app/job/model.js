@@ -11,8 +11,7 @@ const AGAIN_MS = [[500, 1500], [3000, 5000], [Infinity, 15000]];
 const LARGE = 1000;
 const DRAW_MS = 100;
 const COLUMNS = ["worker", "task", "title", "j", "s", "a", "t0", "t1", "idle", "cost", "tokens", "attempt", "files", "chosen", "parent", "gates", "deps"];
-const ENDINGS = new Set(["worker_ended", "worker_skipped", "worker_cancelled"]);
-const STRUCTURE = new Set(["job_submitted", "job_planned", "job_reopened", "job_retried", "plan_edited", "candidate_chosen", "reset"]);
+const STRUCTURE = new Set(["job_submitted", "job_planned", "job_reopened", "job_retried", "job_ended", "plan_edited", "candidate_chosen", "worker_ended", "reset"]);
 
 const list = (column, n) => (Array.isArray(column) ? column : new Array(n).fill(column));
 
@@ -53,7 +52,7 @@ export class Model {
     if (cost !== undefined) this.cost[i] = cost;
     if (tokens !== undefined) this.tokens[i] = tokens;
     if (k === "worker_started") this.start(i, at);
-    if (ENDINGS.has(k) || ENDED.has(drawn(st))) this.t1[i] = at - this.at;
+    if (k === "worker_ended" || ENDED.has(drawn(st))) this.t1[i] = at - this.at;
     if (st) this.put(i, drawn(st));
     return true;
   }
@@ -192,7 +191,7 @@ class Following {
     const { model } = this;
     const known = model.apply(data);
     if (data.seq) model.seq = data.seq;
-    if (!known || STRUCTURE.has(kind) || ENDINGS.has(kind) || kind === "job_ended") this.again();
+    if (!known || STRUCTURE.has(kind)) this.again();
     if (known && !this.drawing) this.draw();
   }
 
