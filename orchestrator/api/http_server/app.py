@@ -99,7 +99,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     # Do not redirect from ``//`` to ``/``: a redirect would repeat the caller's Host, and lose the
     # body of a POST.
     app.url_map.merge_slashes = False
-    socket_loop = SocketLoop(service.queries.subscribe, options)
+    socket_loop = SocketLoop(service.job_details.subscribe, options)
     metrics = Metrics(lambda: socket_loop.waiting)
     app.extensions["orchestrator.service"] = service
     app.extensions["orchestrator.long_answers"] = LongAnswers(

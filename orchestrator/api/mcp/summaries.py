@@ -75,7 +75,7 @@ def standing(service: Service, detail: Detail) -> Values:
 
 def _what_next(service: Service, detail: Detail) -> Values:
     # The needs of child jobs are included, because the job waits for them, too.
-    found = [need for card in service.reads.cards([detail.job.id]) for need in card.needs]
+    found = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
     if not found:
         return {"retry": True, "next": "call wait again"}
     needs = [{"text": need.text, "command": need.command} for need in found[:MOST_NEEDS]]
@@ -112,8 +112,8 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
         "results": [_task(task, longest) for task in tasks],
         **_more(detail, len(tasks)),
         **({"changes": found.changes} if found and found.changes else {}),
-        "final_report": str(service.queries.final_report(job)),
-        "workspace": str(service.queries.workspace(job)),
+        "final_report": str(service.job_details.final_report(job)),
+        "workspace": str(service.job_details.workspace(job)),
         **_used(detail.workers),
         "left": dict(detail.left),
     }

@@ -25,6 +25,7 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.unknown_names import unknown_name
@@ -111,12 +112,13 @@ def _orchestrate(desk: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
 
 def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
-        page = desk.service.queries.jobs(
-            desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
-        )
-        return summaries.as_text(summaries.listed(page.jobs, page.total))
+        lists = desk.service.job_lists
+        page = lists.jobs(desk.caller, JobFilter(), page=1, page_size=LISTED_JOBS)
+        jobs = {card.job.id: card.job for card in lists.cards([each.id for each in page.jobs])}
+        shown = [jobs[each.id] for each in page.jobs if each.id in jobs]
+        return summaries.as_text(summaries.listed(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.standing(desk.service, detail))
 
 
@@ -126,7 +128,7 @@ def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     Does not wait, because the HTTP route calls this function after the wait.
     """
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
         return summaries.as_text(summaries.standing(desk.service, detail))
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
@@ -145,16 +147,16 @@ def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
 
 def _result(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.queries.detail(desk.caller, job_id, with_tasks=False)
+    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 
 def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
     job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
     worker_id = checked_worker_id(arguments.worker_id)
-    path = desk.service.queries.log_path(desk.caller, job.id, worker_id)
+    path = desk.service.job_details.log_path(desk.caller, job.id, worker_id)
     try:
-        text = _tail(path, desk.service.queries.workspace(job).parent, arguments.lines)
+        text = _tail(path, desk.service.job_details.workspace(job).parent, arguments.lines)
     except FileNotFoundError:
         text = ""
     shown = text if len(text) <= LOG_CHARACTERS else f"... {text[-LOG_CHARACTERS:]}"
@@ -171,10 +173,10 @@ def _tail(path: Path, within: Path, lines: int) -> str:
 
 def _report(desk: ToolContext, arguments: mcp.ReportArguments) -> str:
     job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
-    name = checked_report_name(arguments.name or desk.service.queries.final_report(job).name)
-    path = desk.service.queries.report_path(desk.caller, job.id, name)
+    name = checked_report_name(arguments.name or desk.service.job_details.final_report(job).name)
+    path = desk.service.job_details.report_path(desk.caller, job.id, name)
     try:
-        opened = open_regular(path, desk.service.queries.workspace(job).parent)
+        opened = open_regular(path, desk.service.job_details.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
             f"report {path.name} does not exist yet; reports are written when a job ends"
@@ -207,7 +209,7 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
     Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
     desk.service.access.job(desk.caller, job_id)
-    found = desk.service.queries.workers_in_tree(desk.caller, job_id)
+    found = desk.service.job_details.workers_in_tree(desk.caller, job_id)
     worker = next((each for each in found if each.id == worker_id), None)
     if worker is None:
         raise NotFound(f"job {job_id} has no worker {worker_id!r}; list its workers: call status")

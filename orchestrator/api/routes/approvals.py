@@ -26,7 +26,7 @@ blueprint.before_request(check_request)
 def get_plan(job_id: str) -> Response:
     reading.query(NoQuery)
     checked_job_id(job_id)
-    return tagged_answer(lambda: plan_answer(service().queries.detail(caller(), job_id)))
+    return tagged_answer(lambda: plan_answer(service().job_details.detail(caller(), job_id)))
 
 
 @blueprint.put("/jobs/<job_id>/plan")
@@ -35,7 +35,7 @@ def edit_plan(job_id: str) -> Response:
     plan = reading.body(requests.human_input.PlanRequest)
     tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
     service().plans.edit(caller(), checked_job_id(job_id), tasks, version, keeps)
-    return json_answer(plan_answer(service().queries.detail(caller(), job_id)))
+    return json_answer(plan_answer(service().job_details.detail(caller(), job_id)))
 
 
 @blueprint.post("/jobs/<job_id>/approve")

@@ -40,7 +40,7 @@ def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.RetryRequest, optional=True)
     job = service().submissions.retry(caller(), checked_job_id(job_id), request.config.to_config())
-    left = service().queries.detail(caller(), job.id, with_tasks=False).left
+    left = service().job_details.detail(caller(), job.id, with_tasks=False).left
     return _accepted(Accepted(job=job, left=left))
 
 

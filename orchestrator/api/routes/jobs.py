@@ -59,7 +59,7 @@ def list_jobs() -> Response:
         labels=[(name, value) for name, _, value in (each.partition(":") for each in query.label)],
         since=query.since.timestamp() if query.since else None,
     )
-    this_caller, reads = caller(), service().reads
+    this_caller, reads = caller(), service().job_lists
     cards: LatestCards = current_app.extensions["orchestrator.cards"]
 
     def answer() -> bytes:
@@ -115,7 +115,7 @@ def _repeated_status(
     def current(packed: bool, since: int | None) -> Repeated | None:
         nonlocal latest
         # The version is read before the remaining quota, which may therefore be newer.
-        version = served.reads.version(served.access.job(this_caller, job_id))
+        version = served.job_lists.version(served.access.job(this_caller, job_id))
         second = int(time.monotonic())
         asked = wanted if since is None else asked_of(tasks, since)
         known = rows.known(job_id)
@@ -129,7 +129,7 @@ def _repeated_status(
             body, left = made
             latest = (version, second, end_of(left))
         elif latest[:2] != (version, second):
-            left = served.queries.detail(this_caller, job_id, with_tasks=False).left
+            left = served.job_details.detail(this_caller, job_id, with_tasks=False).left
             latest = (version, second, end_of(left))
         end = latest[2]
         return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
@@ -143,9 +143,8 @@ def get_results(job_id: str) -> Response:
     asked, this_caller = checked_job_id(job_id), caller()
 
     def answer() -> answers.status.Results:
-        found = results(
-            service(), this_caller, service().queries.detail(this_caller, asked, with_tasks=False)
-        )
+        detail = service().job_details.detail(this_caller, asked, with_tasks=False)
+        found = results(service(), this_caller, detail)
         if found is None:
             raise Conflict(
                 f"no worker of job {asked} has ended yet; wait for the job: "
@@ -167,17 +166,17 @@ def get_candidates(job_id: str, task_id: str) -> Response:
 def get_tree(job_id: str) -> Response:
     request.query(NoQuery)
     asked, this_caller = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: tree_answer(service().queries.tree(this_caller, asked)))
+    return tagged_answer(lambda: tree_answer(service().job_details.tree(this_caller, asked)))
 
 
 @blueprint.get("/<job_id>/reports/<path:name>")
 def get_report(job_id: str, name: str) -> Response:
     request.query(NoQuery)
     job = service().access.job(caller(), checked_job_id(job_id))
-    path = service().queries.report_path(caller(), job_id, checked_report_name(name))
+    path = service().job_details.report_path(caller(), job_id, checked_report_name(name))
     media_type = MEDIA_TYPES.get(path.suffix.lower(), MEDIA_TYPES[".txt"])
     try:
-        return text_file(path, media_type, within=service().queries.workspace(job).parent)
+        return text_file(path, media_type, within=service().job_details.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
             f"report {path.name} does not exist yet; reports are written when a job ends"

@@ -125,7 +125,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     if call.tool.name != "wait":
         return _json(one.reply(carried_out(desk, call)))
     job = desk.service.access.job(desk.caller, checked_job_id(call.arguments.job_id))
-    check = partial(desk.service.queries.answer_wait, desk.caller, job.id)
+    check = partial(desk.service.job_details.answer_wait, desk.caller, job.id)
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())

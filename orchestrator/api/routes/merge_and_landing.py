@@ -74,10 +74,10 @@ def undo_landing(job_id: str) -> Response:
 
 
 def _answer(job_id: str) -> calls.merge_and_landing.ConflictsAnswer:
-    detail = service().queries.detail(caller(), job_id, with_tasks=False)
+    detail = service().job_details.detail(caller(), job_id, with_tasks=False)
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
-    record = service().queries.merge_record(caller(), job_id)
+    record = service().job_details.merge_record(caller(), job_id)
     fields = {
         "job_id": job_id,
         "status": job.status,

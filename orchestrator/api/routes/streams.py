@@ -103,8 +103,8 @@ def stream_events(job_id: str) -> Response:
 def get_log(job_id: str, worker_id: str) -> Response:
     query = reading.query(LogQuery)
     job = service().access.job(caller(), checked_job_id(job_id))
-    path = service().queries.log_path(caller(), job_id, checked_worker_id(worker_id))
-    within = service().queries.workspace(job).parent
+    path = service().job_details.log_path(caller(), job_id, checked_worker_id(worker_id))
+    within = service().job_details.workspace(job).parent
     if query.q or query.lines or query.start is not None:
         return log_part(path, within, query)
     if not query.follow:
@@ -133,7 +133,7 @@ def wait_for_job(job_id: str) -> Response:
     seconds, run = asked.seconds, asked.run
     job = service().access.job(caller(), checked_job_id(job_id))
     answer = partial(_wait_reply, service(), caller(), job_id, run, request.path)
-    check = partial(service().queries.answer_wait, caller(), job_id, run)
+    check = partial(service().job_details.answer_wait, caller(), job_id, run)
     if seconds == 0 or check() is not None or request.method == "HEAD":
         return problems.plain(answer())
     stopping = secured_reply(STOPPING.reply(request.path))
@@ -189,5 +189,5 @@ def secured_reply(reply: Reply) -> Reply:
 
 
 def _worker_has_ended(service: Service, caller: Caller, job_id: str, worker_id: str) -> bool:
-    workers = service.queries.detail(caller, job_id).workers
+    workers = service.job_details.detail(caller, job_id).workers
     return any(worker.id == worker_id and worker.status.ended for worker in workers)

@@ -62,7 +62,7 @@ def retry_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
     job = service().workers.retry(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
-    left = service().queries.detail(caller(), job.id, with_tasks=False).left
+    left = service().job_details.detail(caller(), job.id, with_tasks=False).left
     answer = accepted_answer(Accepted(job=job, left=left))
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 

@@ -126,7 +126,7 @@ def log_file(service: Service, job: Job, worker: Worker) -> str | None:
     """
     if not worker.attempt and (worker.status.ended or worker.is_question):
         return None
-    return f"{service.queries.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
+    return f"{service.job_details.workspace(job)}/logs/depth_{worker.depth}_{worker.id}.log"
 
 
 _status_of = attrgetter("status")

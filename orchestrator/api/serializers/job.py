@@ -75,9 +75,9 @@ def _add_leases(
 def job_answer(
     service: Service, caller: Caller, job_id: str, query: JobQuery
 ) -> answers.job.JobAnswer:
-    shown = _page(service.queries.detail(caller, job_id, with_tasks=False), query).workers
+    shown = _page(service.job_details.detail(caller, job_id, with_tasks=False), query).workers
     names = {worker.task_id for worker in shown}
-    detail = service.queries.detail(caller, job_id, names=names)
+    detail = service.job_details.detail(caller, job_id, names=names)
     part = _page(detail, query)
     attempts = _attempts(service, caller, part)
     job, planner = detail.job, detail.planner
@@ -114,8 +114,8 @@ def job_answer(
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),
         left=dict(detail.left),
-        workspace=str(service.queries.workspace(job)),
-        final_report=str(service.queries.final_report(job)),
+        workspace=str(service.job_details.workspace(job)),
+        final_report=str(service.job_details.final_report(job)),
         links=links(job.id),
     )
 
@@ -159,7 +159,7 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
     shown = {worker.id for worker in detail.workers}
     shown |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
     found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in service.queries.attempts(caller, detail.job.id, shown):
+    for attempt in service.job_details.attempts(caller, detail.job.id, shown):
         found[attempt.worker_id].append(attempt)
     return found
 
@@ -217,7 +217,7 @@ def worker_answer(
         messages=[_message(each) for each in result.messages],
         feedback=[_feedback(each) for each in result.feedback],
         question=question_answer(worker.question) if worker.question else None,
-        workspace=service.queries.worker_directory(worker),
+        workspace=service.job_details.worker_directory(worker),
         log=log_file(service, job, worker),
     )
 

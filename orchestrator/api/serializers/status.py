@@ -41,7 +41,7 @@ _child_jobs_of = attrgetter("child_job_ids")
 
 
 def status_answer(service: Service, caller: Caller, job_id: str) -> answers.status.StatusAnswer:
-    detail = service.queries.detail(caller, job_id, with_tasks=False)
+    detail = service.job_details.detail(caller, job_id, with_tasks=False)
     by_job = workers_by_job(service, caller, detail)
     return _status(service, caller, detail, by_job, _results(service, caller, detail, by_job))
 
@@ -56,9 +56,9 @@ class StatusParts:
         self._service = service
         self._caller = caller
         #: Number of the latest event. Read before the workers, which may therefore be newer.
-        self.seq = service.reads.last_seq(caller, job_id)
-        version = service.reads.version(service.access.job(caller, job_id))
-        self.detail = service.queries.detail(caller, job_id, with_tasks=False)
+        self.seq = service.job_lists.last_seq(caller, job_id)
+        version = service.job_lists.version(service.access.job(caller, job_id))
+        self.detail = service.job_details.detail(caller, job_id, with_tasks=False)
         #: Version of the tree, if equal versions mean equal answers; otherwise 0. It is 0 after the
         #: job's end, because the files of a merge may still change, and for a worker, which sees
         #: only a part of the tree.
@@ -212,9 +212,9 @@ def _frame(
     job = detail.job
     return answers.status.Results(
         tasks=tasks,
-        workspace=str(service.queries.workspace(job)),
-        final_report=str(service.queries.final_report(job)),
-        changes=list(service.queries.changes(caller, job)),
+        workspace=str(service.job_details.workspace(job)),
+        final_report=str(service.job_details.final_report(job)),
+        changes=list(service.job_details.changes(caller, job)),
     )
 
 
@@ -222,7 +222,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     """Return the workers of a job and of its descendants, by job id."""
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
-    tree = by_job(service.queries.workers_in_tree(caller, detail.job.id))
+    tree = by_job(service.job_details.workers_in_tree(caller, detail.job.id))
     # For the job itself, use the workers that were read together with the job's status.
     return {**tree, detail.job.id: detail.workers}
 
@@ -286,7 +286,7 @@ def _task_result(
         session=session_answer(result.session),
         seconds=worker_seconds(worker),
         exit_code=result.exit_code,
-        workspace=service.queries.worker_directory(worker),
+        workspace=service.job_details.worker_directory(worker),
         log=log_file(service, job, worker),
         child_job_id=children[-1] if children else None,
         child_job_ids=list(children),
@@ -309,7 +309,7 @@ def candidates_answer(
 
     Raise NotFound for a task that the job does not have, and Conflict before the job has tasks.
     """
-    detail = service.queries.detail(caller, job_id)
+    detail = service.job_details.detail(caller, job_id)
     if not detail.tasks:
         raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
     task = next((each for each in detail.tasks if each.id == task_id), None)

@@ -162,8 +162,8 @@ class EventStream(WaitingConnection):
     def _page(self) -> EventPage:
         service, caller, job_id = self._service, self._caller, self._job_id
         ended = service.access.job(caller, job_id).status.ended
-        members = None if self._is_root else service.queries.subtree(caller, job_id)
-        events = service.queries.events(caller, job_id, self._sent, PAGE_EVENTS)
+        members = None if self._is_root else service.job_details.subtree(caller, job_id)
+        events = service.job_details.events(caller, job_id, self._sent, PAGE_EVENTS)
         return EventPage(ended=ended, events=events, members=members)
 
     def _arrived(self, read: Future[EventPage]) -> None:
@@ -248,7 +248,7 @@ class BriefStream(EventStream):
         page = super()._page()
         if not self._from_now and len(page.events) < MOST_BEHIND:
             return page
-        last = self._service.reads.last_seq(self._caller, self._job_id)
+        last = self._service.job_lists.last_seq(self._caller, self._job_id)
         from_now, self._from_now = self._from_now, False
         if from_now or last - self._sent > MOST_BEHIND:
             return replace(page, events=(), reset_to=last)

@@ -154,7 +154,7 @@ def merged_answer(
 ) -> TaskMerged:
     task_id, record = (
         task_uuid(job.id),
-        service.queries.merge_record(caller, job.id) if done else {},
+        service.job_details.merge_record(caller, job.id) if done else {},
     )
     merged, found = worker.id in record.get("merged", ()), []
     message = f"The merge of task {task_id} is still running; see GET /api/v1/tasks/{task_id}"
@@ -175,13 +175,13 @@ def merged_answer(
 
 
 def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> list[str]:
-    found = service.queries.merge_record(caller, job.id).get("conflicts", ())
+    found = service.job_details.merge_record(caller, job.id).get("conflicts", ())
     mine = (each for each in found if each["worker_id"] == worker.id)
     return sorted({each["path"] for each in mine if not each.get("resolved")})
 
 
 def executor_stats(service: Service, caller: Caller) -> ExecutorStats:
-    rows = service.reads.usage(caller, UsageFilter(by=UsageBy.AGENT))
+    rows = service.job_lists.usage(caller, UsageFilter(by=UsageBy.AGENT))
     executions = sum(row.workers for row in rows)
     cost = _total(row.cost_usd for row in rows)
     return ExecutorStats(

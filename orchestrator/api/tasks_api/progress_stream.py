@@ -64,7 +64,7 @@ class TaskProgress(EventStream):
 
     def _page(self) -> EventPage:
         page = super()._page()
-        detail = self._service.queries.detail(self._caller, self._job_id, with_tasks=False)
+        detail = self._service.job_details.detail(self._caller, self._job_id, with_tasks=False)
         self._job, self._workers = detail.job, detail.workers
         return page
 

@@ -52,13 +52,15 @@ def create_task() -> Response:
 def list_tasks() -> Response:
     query = reading.query(TasksQuery)
     wanted = [job for job, task in answers.STATUS_OF.items() if task is query.status]
-    found = service().reads.jobs(
+    found = service().job_lists.jobs(
         caller(),
         JobFilter(statuses=wanted, depth=0, labels=[LABEL]),
         page=query.page,
         page_size=query.page_size,
     )
-    details = [service().queries.detail(caller(), each.id, with_tasks=False) for each in found.jobs]
+    details = [
+        service().job_details.detail(caller(), each.id, with_tasks=False) for each in found.jobs
+    ]
     return _answer(
         Tasks(
             tasks=[answers.task_answer(each.job, each.workers) for each in details],
@@ -73,7 +75,7 @@ def get_task_stats() -> Response:
     reading.query(NoQuery)
     running = [job for job, task in answers.STATUS_OF.items() if task is TaskStatus.RUNNING]
     wanted = JobFilter(statuses=running, depth=0, labels=[LABEL])
-    found = service().reads.jobs(caller(), wanted, page=1, page_size=1)
+    found = service().job_lists.jobs(caller(), wanted, page=1, page_size=1)
     stats = answers.executor_stats(service(), caller())
     return _answer(TaskStats(running_tasks=found.total, executor_stats=stats))
 
@@ -111,7 +113,7 @@ def stream_progress(task: str) -> Response:
 def get_task_conflicts(task: str) -> Response:
     query = reading.query(CliQuery)
     job = _job(task)
-    workers = service().queries.detail(caller(), job.id, with_tasks=False).workers
+    workers = service().job_details.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name)
     return _answer(answers.conflicts_answer(service(), caller(), job, name, worker))
 
@@ -123,7 +125,7 @@ def merge_task(task: str) -> Response:
     if body.task_id is not None and body.task_id not in (job.id, task_uuid(job.id)):
         detail = f"must be the id in the path: {task_uuid(job.id)}"
         raise invalid([Fault(place=("task_id",), detail=detail, type="task_id")])
-    workers = service().queries.detail(caller(), job.id, with_tasks=False).workers
+    workers = service().job_details.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name or body.cli_name)
     if worker.chosen is False:
         why = "merge of /api/v1/tasks"
@@ -146,7 +148,7 @@ def _job(task: str) -> Job:
 
 
 def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    detail = service().queries.detail(caller(), job.id, with_tasks=False)
+    detail = service().job_details.detail(caller(), job.id, with_tasks=False)
     return _answer(answers.task_answer(detail.job, detail.workers), status)
 
 

@@ -197,7 +197,7 @@ def _serve(
     settle = max((each.settle_seconds for each in options.triggers), default=0.0)
     service = manager.service
     feedback = EventFeedback(
-        service.access, service.queries, service.feedback, manager.parts.workspace.root, settle
+        service.access, service.job_details, service.feedback, manager.parts.workspace.root, settle
     )
     options = replace(options, other_servers=servers.others, event_feedback=feedback)
     app = create_app(service, options)

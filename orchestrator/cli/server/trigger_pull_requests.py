@@ -61,7 +61,7 @@ class PullRequests:
 
     def start(self) -> None:
         if self._callers:
-            self._service.queries.subscribe(self._observe)
+            self._service.job_details.subscribe(self._observe)
             self._thread.start()
 
     def stop(self) -> None:
@@ -88,8 +88,8 @@ class PullRequests:
             # A key with this scope sees only its own jobs.
             caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
             wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
-            page = self._service.reads.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
-            for card in self._service.reads.cards([each.id for each in page.jobs]):
+            page = self._service.job_lists.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
+            for card in self._service.job_lists.cards([each.id for each in page.jobs]):
                 job = card.job
                 note = self._directory / f"{job.id}-{job.run}"
                 if job.created_at >= since and not note.exists() and not self._stopped:

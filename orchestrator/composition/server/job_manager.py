@@ -169,7 +169,7 @@ class JobManager:
         self.stop_workers()
         self.parts.report_queue.stop()
         self.parts.publisher.stop()
-        self.service.reads.feed.close()
+        self.service.job_lists.feed.close()
         self.parts.outbox_service.dispatcher.stop()
         self.parts.status_files.stop()
         self.parts.job_log.close()

@@ -27,9 +27,9 @@ from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.read_models.feed_and_throughput import Feed, Throughput
-from orchestrator.engine.service.read_models.job_details import Queries
+from orchestrator.engine.service.read_models.job_details import JobDetails
 from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
-from orchestrator.engine.service.read_models.job_lists import ReadModels
+from orchestrator.engine.service.read_models.job_lists import JobLists
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
@@ -81,8 +81,8 @@ class UseCases:
             removal=self._removal_calls,
             landings=self._landing_calls,
             locks=LockService(self._supervisor, self._store, self._access, self._parts.lock_calls),
-            queries=self._queries,
-            reads=self._reads,
+            job_details=self._job_details,
+            job_lists=self._job_lists,
             server_status=self._server_status,
             outbox=self._parts.outbox_service,
         )
@@ -124,11 +124,11 @@ class UseCases:
         )
 
     @cached_property
-    def _reads(self) -> ReadModels:
+    def _job_lists(self) -> JobLists:
         reader = lazy(partial(change_reader, self._parts.launch_settings.project_root))
         changes = ChangeReads(
             access=self._access,
-            queries=self._queries,
+            job_details=self._job_details,
             reader=reader,
             refresh=self._parts.worktrees.refresh,
         )
@@ -137,7 +137,7 @@ class UseCases:
             workspace=self._parts.workspace,
             read_steps=self._parts.agents.steps,
         )
-        return ReadModels(
+        return JobLists(
             store=self._store,
             access=self._access,
             changes=changes,
@@ -177,8 +177,8 @@ class UseCases:
         )
 
     @cached_property
-    def _queries(self) -> Queries:
-        return Queries(
+    def _job_details(self) -> JobDetails:
+        return JobDetails(
             supervisor=self._supervisor,
             store=self._store,
             workspace=self._parts.workspace,
@@ -211,7 +211,7 @@ class UseCases:
             store=self._store,
             access=self._access,
             trees=self._stored_trees,
-            queries=self._queries,
+            job_details=self._job_details,
             submission_builder=self._parts.submission_builder,
             worktrees=self._parts.worktrees,
             merge_queue=self._parts.merge_queue,

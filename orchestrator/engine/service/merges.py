@@ -20,7 +20,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
-from orchestrator.engine.service.read_models.job_details import Queries
+from orchestrator.engine.service.read_models.job_details import JobDetails
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_conflicts,
     check_job_ended,
@@ -42,7 +42,7 @@ class MergeCalls:
         store: Store,
         access: Access,
         trees: StoredTrees,
-        queries: Queries,
+        job_details: JobDetails,
         submission_builder: SubmissionBuilder,
         worktrees: Worktrees,
         merge_queue: MergeQueue,
@@ -52,7 +52,7 @@ class MergeCalls:
         self._store = store
         self._access = access
         self._trees = trees
-        self._queries = queries
+        self._job_details = job_details
         self._submission_builder = submission_builder
         self._worktrees = worktrees
         self._merge_queue = merge_queue
@@ -142,7 +142,7 @@ class MergeCalls:
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
         if not choice.take or choice.leave or choice.strategy:
             return False
-        record = self._queries.merge_record(caller, job.id)
+        record = self._job_details.merge_record(caller, job.id)
         inside = {*record.get("merged", ())} - {*record.get("left_out", ())}
         workers = {each.id: each for each in self._store.workers(job.id)}
         counting = {each.id for each in workers.values() if each.counts}

@@ -13,8 +13,8 @@ from orchestrator.engine.service.human_input.worker_messages import WorkerMessag
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.read_models.job_details import Queries
-from orchestrator.engine.service.read_models.job_lists import ReadModels
+from orchestrator.engine.service.read_models.job_details import JobDetails
+from orchestrator.engine.service.read_models.job_lists import JobLists
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus
@@ -79,10 +79,10 @@ class Service:
 
     # Reading
 
-    #: One job, with its workers, events, merge record, changes, and files; a page of jobs.
-    queries: Queries
+    #: One job, with its workers, events, merge record, changes, and files.
+    job_details: JobDetails
     #: Lists from columns, without whole jobs: jobs, workers, needs, usage, changes, files, events.
-    reads: ReadModels
+    job_lists: JobLists
     #: Health, statistics, agents, and nodes; drain a node.
     server_status: ServerStatus
 

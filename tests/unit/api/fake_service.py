@@ -25,7 +25,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.outcome.job.human_needs import needs_of
-from orchestrator.core.ports import Page, Tree
+from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import (
     Availability,
     Checkpoint,
@@ -51,7 +51,7 @@ LEFT = {"depth": 3, "child_jobs": 20}
 TIP = "0123456789abcdef" * 2 + "01234567"
 
 
-class FakeReads:
+class FakeJobLists:
     """The reads of jobs and workers that streams need; other reads need a store."""
 
     def __init__(self, service: "FakeService") -> None:
@@ -59,26 +59,27 @@ class FakeReads:
         self._versions = itertools.count(1)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
-        return len(self._service.queries.events(caller, job_id, 0, 1_000_000))
+        return len(self._service.job_details.events(caller, job_id, 0, 1_000_000))
 
     def version(self, job: Job | ListedJob) -> int:
         """A new version each time, so that no answer is kept."""
         return next(self._versions)
 
     def jobs(
-        self, caller: Caller, wanted: JobFilter, kinds: object, *, page: int, page_size: int
+        self, caller: Caller, wanted: JobFilter, kinds: object = (), *, page: int, page_size: int
     ) -> ListedPage:
         status = next(iter(wanted.statuses), None)
-        found = self._service.queries.jobs(
-            caller,
-            status=status,
-            parent=wanted.parent,
-            depth=wanted.depth,
-            page=page,
-            page_size=page_size,
-        )
-        listed = [ListedJob(job.id, job.root_id) for job in found.jobs]
-        return ListedPage(jobs=listed, total=found.total)
+        found = [
+            job
+            for job in reversed(self._service._jobs.values())
+            if self._service._may_see(caller, job)
+            and status in (None, job.status)
+            and wanted.parent in (None, job.parent_job_id)
+            and wanted.depth in (None, job.depth)
+        ]
+        start = (page - 1) * page_size
+        listed = [ListedJob(job.id, job.root_id) for job in found[start : start + page_size]]
+        return ListedPage(jobs=listed, total=len(found))
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
         jobs = [self._service._jobs[job_id] for job_id in job_ids]
@@ -174,28 +175,7 @@ class FakeSubmissions(_Part):
         return self._service._jobs[job.id]
 
 
-class FakeQueries(_Part):
-    def jobs(
-        self,
-        caller: Caller,
-        *,
-        status: str | None,
-        parent: str | None,
-        depth: int | None,
-        page: int,
-        page_size: int,
-    ) -> Page:
-        found = [
-            job
-            for job in reversed(self._service._jobs.values())
-            if self._service._may_see(caller, job)
-            and status in (None, job.status)
-            and parent in (None, job.parent_job_id)
-            and depth in (None, job.depth)
-        ]
-        start = (page - 1) * page_size
-        return Page(jobs=found[start : start + page_size], total=len(found))
-
+class FakeJobDetails(_Part):
     def detail(
         self,
         caller: Caller,
@@ -440,11 +420,11 @@ class FakeService:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.reads = FakeReads(self)
+        self.job_lists = FakeJobLists(self)
         self.callers = FakeCallers(self)
         self.access = FakeAccess(self)
         self.submissions = FakeSubmissions(self)
-        self.queries = FakeQueries(self)
+        self.job_details = FakeJobDetails(self)
         self.checkpoints = FakeCheckpoints(self)
         self.removal = FakeRemoval(self)
         self.merges = FakeMerges(self)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from orchestrator.engine.service.service import Service
-from tests.unit.api.fake_service import FakeReads, FakeService
+from tests.unit.api.fake_service import FakeJobLists, FakeService
 
 
 def test_the_stand_in_has_the_signatures_of_the_service(tmp_path: Path) -> None:
@@ -15,7 +15,7 @@ def test_the_stand_in_has_the_signatures_of_the_service(tmp_path: Path) -> None:
     compared = 0
     for name, part in parts.items():
         for call, method in vars(part).items():
-            if not call.startswith("_") and part is not FakeReads:
+            if not call.startswith("_") and part is not FakeJobLists:
                 of_service = getattr(real[name], call)
                 assert inspect.signature(method) == inspect.signature(of_service), (name, call)
                 compared += 1

@@ -43,7 +43,7 @@ def get_diff(job_id: str) -> Response:
         context=query.context,
         stat=query.stat,
     )
-    job, this_caller, reads = checked_job_id(job_id), caller(), service().reads.changes
+    job, this_caller, reads = checked_job_id(job_id), caller(), service().job_lists.changes
     if flask_request.accept_mimetypes.best_match([JSON, PATCH]) == PATCH:
         return tagged_bytes(lambda: _in_parts(lambda: reads.patch(this_caller, job, asked)), PATCH)
     return tagged_bytes(
@@ -57,7 +57,7 @@ def get_versions(job_id: str, worker_id: str) -> Response:
     job, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
     def answer() -> answers.changes.VersionsAnswer:
-        reads = service().reads.changes
+        reads = service().job_lists.changes
         found = _in_parts(lambda: reads.versions(this_caller, job, name, query.path))
         return answers.changes.VersionsAnswer(**asdict(found))
 

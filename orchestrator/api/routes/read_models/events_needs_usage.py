@@ -30,7 +30,7 @@ blueprint.before_request(check_request)
 @blueprint.get("/events")
 def stream_feed() -> Response:
     after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
-    reads = service().reads
+    reads = service().job_lists
     sees = reads.seen_in_feed(caller())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
@@ -53,7 +53,7 @@ def list_needs() -> Response:
     this_caller = caller()
 
     def answer() -> answers.job_list.NeedsAnswer:
-        found = service().reads.needs(this_caller)
+        found = service().job_lists.needs(this_caller)
         start = (query.page - 1) * query.page_size
         return answers.job_list.NeedsAnswer(
             needs=[need_answer(need) for need in found[start : start + query.page_size]],
@@ -84,7 +84,7 @@ def get_usage() -> Response:
     this_caller = caller()
 
     def answer() -> answers.job_list.UsageRowsAnswer:
-        rows = service().reads.usage(this_caller, wanted)
+        rows = service().job_lists.usage(this_caller, wanted)
         return answers.job_list.UsageRowsAnswer(
             rows=[
                 answers.job_list.UsageRowAnswer(

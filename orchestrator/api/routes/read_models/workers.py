@@ -36,7 +36,7 @@ def list_workers(job_id: str) -> Response:
     this_caller = caller()
 
     def answer() -> answers.workers.WorkersAnswer:
-        found = service().reads.workers(
+        found = service().job_lists.workers(
             this_caller, wanted, page=query.page, page_size=query.page_size
         )
         return workers_answer(found, query.page, query.page_size, clock.now())
@@ -49,7 +49,7 @@ def get_worker(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
     asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
     return tagged_answer(
-        lambda: one_worker_answer(service(), service().reads.worker(this_caller, asked, name))
+        lambda: one_worker_answer(service(), service().job_lists.worker(this_caller, asked, name))
     )
 
 
@@ -57,8 +57,8 @@ def get_worker(job_id: str, worker_id: str) -> Response:
 def get_prompt(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
     asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
-    path = service().reads.files.prompt_path(this_caller, asked, name)
-    within = service().queries.workspace(service().access.job(this_caller, asked)).parent
+    path = service().job_lists.files.prompt_path(this_caller, asked, name)
+    within = service().job_details.workspace(service().access.job(this_caller, asked)).parent
     return text_file(path, PLAIN_TEXT, within=within)
 
 
@@ -68,7 +68,7 @@ def get_transcript(job_id: str, worker_id: str) -> Response:
     asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
     def answer() -> answers.workers.TranscriptAnswer:
-        steps = service().reads.files.transcript(this_caller, asked, name)
+        steps = service().job_lists.files.transcript(this_caller, asked, name)
         return answers.workers.TranscriptAnswer(
             steps=[
                 answers.workers.StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None)
@@ -84,9 +84,9 @@ def get_columns(job_id: str) -> Response:
     request.query(NoQuery)
     asked, this_caller = checked_job_id(job_id), caller()
     kept: LatestColumns = current_app.extensions["orchestrator.columns"]
-    version = service().reads.version(service().access.job(this_caller, asked))
+    version = service().job_lists.version(service().access.job(this_caller, asked))
     return tagged_bytes(
         lambda: kept.of(
-            asked, version, lambda: columns_answer(service().reads.snapshot(this_caller, asked))
+            asked, version, lambda: columns_answer(service().job_lists.snapshot(this_caller, asked))
         )
     )

@@ -125,7 +125,7 @@ class Access:
     def job(self, caller: Caller, job_id: str) -> Job:
         """Return a job, but not its tasks and workers.
 
-        ``Queries.detail`` returns a job with its tasks and workers.
+        ``JobDetails.detail`` returns a job with its tasks and workers.
         """
         job = self._store.job(job_id)
         if job is None or not self.sees(caller, job):

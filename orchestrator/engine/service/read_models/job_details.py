@@ -11,8 +11,8 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
-from orchestrator.core.ports import Change, Page, Store, Tree, Workspace
-from orchestrator.core.ports.read_models import Detail, JobFilter
+from orchestrator.core.ports import Change, Store, Tree, Workspace
+from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.json_values import object_in
 from orchestrator.engine.merge.merge_messages import in_words
@@ -33,7 +33,7 @@ RECORD_BYTES = 64 * 1024 * 1024
 Listener = Callable[[Sequence[Event]], None]
 
 
-class Queries:
+class JobDetails:
     def __init__(
         self,
         *,
@@ -50,31 +50,6 @@ class Queries:
         self._publisher = publisher
         self._access = access
         self._submission_builder = submission_builder
-
-    def jobs(
-        self,
-        caller: Caller,
-        *,
-        status: str | None,
-        parent: str | None,
-        depth: int | None,
-        page: int,
-        page_size: int,
-    ) -> Page:
-        """Return the jobs that the caller may see, newest first."""
-        offset = (page - 1) * page_size
-        if caller.attempt is None:
-            wanted = JobFilter(
-                statuses=() if status is None else (status,),
-                parent=parent,
-                depth=depth,
-                submitted_by=None if caller.sees_all else caller.name,
-            )
-            return self._store.jobs_of(wanted, offset, page_size)
-        mine = [job for job in self._access.jobs_below(caller) if status in (None, job.status)]
-        mine = [job for job in mine if parent in (None, job.parent_job_id)]
-        mine = [job for job in mine if depth in (None, job.depth)]
-        return Page(jobs=mine[offset : offset + page_size], total=len(mine))
 
     def detail(
         self,

@@ -27,7 +27,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.engine.attempts.launch_preparation import PROMPT
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.job_details import Queries
+from orchestrator.engine.service.read_models.job_details import JobDetails
 from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"
@@ -45,14 +45,14 @@ class ChangeReads:
         self,
         *,
         access: Access,
-        queries: Queries,
+        job_details: JobDetails,
         reader: ChangeReader,
         refresh: Callable[[Worker], None],
     ) -> None:
         """``refresh`` copies the present commits of a running worker from the worker's node."""
         self._refresh = refresh
         self._access = access
-        self._queries = queries
+        self._job_details = job_details
         self._reader = reader
 
     def difference(self, caller: Caller, job_id: str, asked: DiffRequest) -> Difference:
@@ -68,7 +68,7 @@ class ChangeReads:
     def versions(self, caller: Caller, job_id: str, worker_id: str, path: str) -> ConflictVersions:
         job = self._access.job(caller, job_id)
         _check_git(job)
-        record = self._queries.merge_record(caller, job_id)
+        record = self._job_details.merge_record(caller, job_id)
         own = [each for each in record.get("conflicts", ()) if each["worker_id"] == worker_id]
         found = next((each for each in own if each["path"] == path), None)
         if found is None:

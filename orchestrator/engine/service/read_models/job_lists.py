@@ -38,7 +38,7 @@ def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[Status
     return [each for each in counts if each.job_id in job_ids]
 
 
-class ReadModels:
+class JobLists:
     """Implements the calls that list jobs and workers.
 
     Every method raises NotFound for an object that the caller may not see.

@@ -29,7 +29,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.job_details import Queries
+from orchestrator.engine.service.read_models.job_details import JobDetails
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.security.files.untrusted_files import replace_file
 
@@ -73,7 +73,7 @@ class EventFeedback:
     def __init__(
         self,
         access: Access,
-        queries: Queries,
+        job_details: JobDetails,
         feedback: FeedbackCalls,
         workspace: Path,
         settle_seconds: float,
@@ -81,7 +81,7 @@ class EventFeedback:
     ) -> None:
         """``settle_seconds``: a job's remarks are sent after this many seconds without an event."""
         self._access = access
-        self._queries = queries
+        self._job_details = job_details
         self._feedback = feedback
         root = workspace / DIRECTORY
         self._pending, self._sending, self._seen = root / "pending", root / "sending", root / "seen"
@@ -194,7 +194,7 @@ class EventFeedback:
         if not remarks:
             return True
         caller = _caller(remarks[0].by)
-        workers = [each for each in self._queries.detail(caller, job_id).workers if _head(each)]
+        workers = [each for each in self._job_details.detail(caller, job_id).workers if _head(each)]
         if not workers:
             raise NotFound(f"no worker of job {job_id} has a branch")
         by_worker: dict[str, list[_Stored]] = {}

@@ -49,14 +49,14 @@ def job_id(job_ids: list[str]) -> str:
 @pytest.fixture
 def blocked(service: FakeService, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], int]]:
     """Block every read of a job until the test's end; yield a function that counts these reads."""
-    gate, waiting, read = threading.Event(), [], service.queries.detail
+    gate, waiting, read = threading.Event(), [], service.job_details.detail
 
     def detail(caller: Caller, job_id: str, *, with_tasks: bool = True) -> Detail:
         waiting.append(job_id)
         gate.wait(DEADLINE_SECONDS)
         return read(caller, job_id, with_tasks=with_tasks)
 
-    monkeypatch.setattr(service.queries, "detail", detail)
+    monkeypatch.setattr(service.job_details, "detail", detail)
     yield lambda: len(waiting)
     gate.set()
 

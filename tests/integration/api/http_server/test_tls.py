@@ -135,7 +135,7 @@ def test_a_long_answer_comes_whole(
 ) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
-        log = service.queries.log_path(service.callers.of_key(KEY), job_id, "worker_1")
+        log = service.job_details.log_path(service.callers.of_key(KEY), job_id, "worker_1")
         log.parent.mkdir(parents=True)
         content = b"0123456789" * 500_000
         log.write_bytes(content)

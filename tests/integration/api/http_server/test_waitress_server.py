@@ -195,7 +195,7 @@ def test_the_server_does_not_say_what_it_is(server: HttpServer) -> None:
 def test_logs_and_reports_are_sent_in_full(server: HttpServer, service: FakeService) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
-        log = service.queries.log_path(service.callers.of_key(KEY), job_id, "worker_1")
+        log = service.job_details.log_path(service.callers.of_key(KEY), job_id, "worker_1")
         log.parent.mkdir(parents=True)
         log.write_bytes(b"0123456789" * 500_000 + b"\nlast\n")
         for query, length in (("", 5_000_006), ("?tail=1", 5)):

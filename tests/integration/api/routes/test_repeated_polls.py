@@ -19,13 +19,13 @@ from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import ListedJob
 from orchestrator.security.secrets.keys import hash_key
 from tests.integration.api.wire import Connection
-from tests.unit.api.fake_service import KEY, FakeReads, FakeService
+from tests.unit.api.fake_service import KEY, FakeJobLists, FakeService
 
 READS_PER_MINUTE = 30
 HANG_SECONDS = 30.0
 
 
-class _Versioned(FakeReads):
+class _Versioned(FakeJobLists):
     """Reads of a store that has changed ``number`` times."""
 
     number = 1
@@ -39,7 +39,7 @@ class _Polled:
 
     def __init__(self, folder: Path) -> None:
         self.service = FakeService(folder)
-        self.reads = self.service.reads = _Versioned(self.service)
+        self.job_lists = self.service.job_lists = _Versioned(self.service)
         self.app = create_app(self.service, ApiOptions(reads_per_minute=READS_PER_MINUTE))
         self.answered = 0
         self.app.before_request(self._count)
@@ -100,7 +100,7 @@ def test_equal_polls_of_an_unchanged_job_reach_the_application_once(polled: _Pol
 def test_a_changed_job_is_read_by_the_application(polled: _Polled) -> None:
     assert json.loads(polled.poll()[2])["counts"] == {"pending": 1}
     polled.service.finish(polled.service.workers_of(polled.job)[0])
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
     assert polled.answered == 2
@@ -115,7 +115,7 @@ def test_a_few_changed_rows_are_encoded_without_the_application(
     polled.service.finish(first)
     polled.poll(path=path)
     polled.service.finish(second, output="changed")
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     changed, again = polled.poll(path=path), polled.poll(path=path)
     assert polled.answered == 1
     fresh = polled.poll(path=f"/api/v1/jobs/{first.job_id}/status?tasks=all")
@@ -134,7 +134,7 @@ def test_many_changed_rows_are_encoded_by_the_application(polled: _Polled) -> No
     polled.poll(path=path)
     for worker in others:
         polled.service.finish(worker)
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     body = polled.poll(path=path)[2]
     assert polled.answered == 2
     assert json.loads(body)["counts"] == {"success": len(others) + 1}
@@ -171,7 +171,7 @@ def test_a_client_that_has_the_answer_gets_no_second_one(polled: _Polled) -> Non
     assert polled.poll(f"If-None-Match: {tag}")[0] == 304
     assert polled.answered == answered
     polled.service.finish(polled.service.workers_of(polled.job)[0])
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     assert polled.poll(f"If-None-Match: {tag}")[0] == 200
 
 
@@ -179,7 +179,7 @@ def test_a_client_gets_a_change_that_another_client_has_read(polled: _Polled) ->
     tag = polled.poll()[1]["etag"]
     assert polled.poll(f"If-None-Match: {tag}")[0] == 304
     polled.service.finish(polled.service.workers_of(polled.job)[0])
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     changed = polled.poll("Accept-Language: en")
     status, headers, body = polled.poll(f"If-None-Match: {tag}")
     assert (status, headers["etag"], body) == (200, changed[1]["etag"], changed[2])
@@ -189,7 +189,7 @@ def test_a_client_gets_a_change_that_another_client_has_read(polled: _Polled) ->
 def test_polls_for_changed_rows_share_the_work(polled: _Polled) -> None:
     job, service = polled.job, polled.service
     service.finish(service.workers_of(job)[0])
-    polled.reads.number += 1
+    polled.job_lists.number += 1
     path = f"{polled.path}?tasks=changed&since_seq="
 
     def changed(since: int) -> list[str]:

@@ -96,7 +96,7 @@ def test_every_watcher_sees_every_event_once_and_in_order(
     stop.set()
     publisher.join()
     service.end(job)
-    last = len(service.queries.events(service.callers.of_key(KEY), job.id, 0, 10**6))
+    last = len(service.job_details.events(service.callers.of_key(KEY), job.id, 0, 10**6))
     for thread, found in readers:
         thread.join(10)
         assert not thread.is_alive(), "the stream ends after the job's last event"
@@ -356,7 +356,7 @@ def test_a_followed_log_grows_until_the_workers_end(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers_of(job)
-    log = service.queries.log_path(service.callers.of_key(KEY), job.id, worker.id)
+    log = service.job_details.log_path(service.callers.of_key(KEY), job.id, worker.id)
     with Connection(server) as client:
         client.ask("GET", f"/api/v1/jobs/{job.id}/logs/{worker.id}?follow=1")
         status, headers = client.head()

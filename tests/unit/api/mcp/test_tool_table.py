@@ -303,7 +303,7 @@ def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> Non
 
 def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
-    path = service.queries.workspace(job) / "logs" / "depth_0_worker_1.log"
+    path = service.job_details.workspace(job) / "logs" / "depth_0_worker_1.log"
     where = {"job_id": job.id, "worker_id": "worker_1"}
 
     assert "no output yet" in call(client, "logs", **where)["content"][0]["text"]
@@ -321,7 +321,7 @@ def test_a_report_is_cut_and_says_where_all_of_it_is(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)
-    path = service.queries.final_report(job)
+    path = service.job_details.final_report(job)
 
     assert "does not exist yet" in complaint(client, "report", job_id=job.id)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -336,7 +336,7 @@ def test_a_report_is_cut_and_says_where_all_of_it_is(
 
 def test_a_report_that_is_a_link_is_not_followed(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
-    path = service.queries.final_report(job)
+    path = service.job_details.final_report(job)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.symlink_to("/etc/passwd")
 

@@ -326,7 +326,7 @@ def test_line_ends_in_an_event_stay_inside_its_data(
 
 
 def write_log(service: FakeService, job: Job, text: str) -> Path:
-    path = service.queries.log_path(service.callers.of_key(KEY), job.id, "worker_1")
+    path = service.job_details.log_path(service.callers.of_key(KEY), job.id, "worker_1")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     return path
@@ -402,7 +402,7 @@ def test_reports_have_their_media_type(
     path = f"/api/v1/jobs/{job.id}/reports/{name}"
     read(client, path, HTTPStatus.NOT_FOUND)
     plain = name.removeprefix("reports/")
-    report = service.queries.report_path(service.callers.of_key(KEY), job.id, plain)
+    report = service.job_details.report_path(service.callers.of_key(KEY), job.id, plain)
     report.parent.mkdir(parents=True, exist_ok=True)
     report.write_text("# text")
     response = client.get(path)

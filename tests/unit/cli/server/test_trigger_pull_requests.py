@@ -47,7 +47,7 @@ def test_a_pull_request_that_fails_is_retried_and_the_last_failure_is_an_error(
     landing = Landing(failures)
     monkeypatch.setattr(subprocess, "run", landing)
     monkeypatch.setattr(trigger_pull_requests, "RETRY_SECONDS", 0.0)
-    service: Any = SimpleNamespace(reads=READS)
+    service: Any = SimpleNamespace(job_lists=READS)
     opened = PullRequests(service, ["trigger:issues"], tmp_path, tmp_path, {})
 
     for _ in range(MOST_ATTEMPTS + 2):
@@ -65,7 +65,7 @@ def test_a_pull_request_is_retried_only_after_a_pause(
 ) -> None:
     landing = Landing(9)
     monkeypatch.setattr(subprocess, "run", landing)
-    service: Any = SimpleNamespace(reads=READS)
+    service: Any = SimpleNamespace(job_lists=READS)
     opened = PullRequests(service, ["trigger:issues"], tmp_path, tmp_path, {})
 
     opened._check()
