@@ -81,61 +81,63 @@ class Scheduler:
     ) -> None:
         """``run_times``: stored values of ``Change.run_times``, oldest first."""
         quotas = quotas or Quotas()
-        self._slots = Slots(
+        slots = Slots(
             max_workers=max_workers,
             max_live_workers=max_live_workers,
             of_key=lambda name: quotas.of(name).max_workers,
         )
-        self._trees = JobTrees(
-            self._slots,
-            prompting or Prompting(),
-            credentials or CredentialLookup(),
-            quotas,
-            run_times,
-        )
-        self._unit_of_work = self._trees.unit_of_work
-        self._running = RunningWorkers(self._trees)
-        self._task_locks = TaskLocks(self._trees)
+        prompting, credentials = prompting or Prompting(), credentials or CredentialLookup()
+        trees = self._trees = JobTrees(slots, prompting, credentials, quotas, run_times)
+        self._unit_of_work = trees.unit_of_work
+        self._ended_roots: list[str] = []
+
+        # The parts below change ``trees``. A part calls only parts that are created before it.
+
+        # Running workers
+        running = self._running = RunningWorkers(trees)
+        task_locks = self._task_locks = TaskLocks(trees)
+        preloads = self._preloads = Preloads(trees, running)
+        self._gate_events = GateEvents(trees)
+        self._messages = WorkerMessages(trees)
         #: Events and queries about the locks that workers acquire and release while they run.
-        self.leases: Final = LeaseManager(self._trees, self._running)
-        self._fallback = AgentFallback(self._trees)
-        self._retries = Retries(self._trees, self._task_locks, self._fallback)
-        self._job_end = JobEnd(self._trees)
-        self._worker_end = WorkerEnd(self._trees, self._task_locks, self._fallback, self._job_end)
-        self._stops = Stops(self._trees, self._worker_end, self._job_end)
-        self._attempt_end = AttemptEnd(self._trees, self._worker_end, self._stops, self._retries)
-        self._late = LateResults(self._trees, self._attempt_end)
-        self._preloads = Preloads(self._trees, self._running)
-        self._questions = Questions(self._trees, self._running, self._worker_end)
-        self._pauses = Pauses(self._trees, self._questions)
-        self._limit_asks = LimitAsks(self._trees, self._stops, self._pauses)
-        self._accounting = Accounting(self._trees, self._stops, self._limit_asks)
-        self._planning = Planning(self._trees, self._job_end, self._pauses)
-        self._gate_events = GateEvents(self._trees)
-        self._messages = WorkerMessages(self._trees)
-        self._merge_completion = MergeCompletion(self._trees)
-        self._merge_retries = MergeRetries(
-            self._trees, self._stops, self._job_end, self._task_locks
-        )
-        self._reruns = Reruns(self._trees, self._planning, self._job_end, self._running.attach)
+        self.leases: Final = LeaseManager(trees, running)
+
+        # Ends of attempts, workers, and jobs
+        fallback = self._fallback = AgentFallback(trees)
+        retries = self._retries = Retries(trees, task_locks, fallback)
+        job_end = self._job_end = JobEnd(trees)
+        worker_end = self._worker_end = WorkerEnd(trees, task_locks, fallback, job_end)
+        stops = self._stops = Stops(trees, worker_end, job_end)
+        attempt_end = self._attempt_end = AttemptEnd(trees, worker_end, stops, retries)
+        late = self._late = LateResults(trees, attempt_end)
+
+        # People, limits, and plans
+        questions = self._questions = Questions(trees, running, worker_end)
+        pauses = self._pauses = Pauses(trees, questions)
+        limit_asks = self._limit_asks = LimitAsks(trees, stops, pauses)
+        self._accounting = Accounting(trees, stops, limit_asks)
+        planning = self._planning = Planning(trees, job_end, pauses)
+
+        # Ended jobs: merging and further runs
+        self._merge_completion = MergeCompletion(trees)
+        self._merge_retries = MergeRetries(trees, stops, job_end, task_locks)
+        self._reruns = Reruns(trees, planning, job_end, running.attach)
+
         self._restoring = JobTreeRestore(
-            self._trees,
-            self._running,
-            self._task_locks,
-            self._attempt_end,
-            self._stops,
-            self._job_end,
-            self._late,
-            self._preloads,
-            self._pauses,
-            self._questions,
-            self._limit_asks,
+            trees=trees,
+            running=running,
+            task_locks=task_locks,
+            attempt_end=attempt_end,
+            stops=stops,
+            job_end=job_end,
+            late=late,
+            preloads=preloads,
+            pauses=pauses,
+            questions=questions,
+            asks=limit_asks,
         )
         #: Read-only view for queries.
-        self.view: Final = SchedulerView(
-            self._trees, self._job_end, self._accounting, self._limit_asks
-        )
-        self._ended_roots: list[str] = []
+        self.view: Final = SchedulerView(trees, job_end, self._accounting, limit_asks)
 
     def next_time(self) -> float | None:
         """Return when a turn is due even without an event; None if none is due."""

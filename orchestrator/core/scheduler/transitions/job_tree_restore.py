@@ -24,6 +24,7 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 class JobTreeRestore:
     def __init__(
         self,
+        *,
         trees: JobTrees,
         running: RunningWorkers,
         task_locks: TaskLocks,

@@ -384,7 +384,7 @@ class Stories(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_over_committed(self) -> None:
-        slots, kept = self.story.scheduler._slots, self.story.kept
+        slots, kept = self.story.scheduler._trees.slots, self.story.kept
         allowed = [job.config.max_workers for job in self._unfinished() if job.is_root]
         grown = slots.running > self.grown_from[0]
         assert not grown or slots.running <= max([self.server_workers, *allowed])
@@ -431,10 +431,10 @@ class Stories(RuleBasedStateMachine):
     def slots_are_counted_right(self) -> None:
         scheduler = self.story.scheduler
         unfinished_workers = scheduler._trees.unfinished
-        assert scheduler._slots.running == sum(
+        assert scheduler._trees.slots.running == sum(
             unfinished.has_slot for unfinished in unfinished_workers.values()
         )
-        assert scheduler._slots.live == sum(
+        assert scheduler._trees.slots.live == sum(
             unfinished.alive for unfinished in unfinished_workers.values()
         )
         assert {
