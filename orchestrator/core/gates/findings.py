@@ -174,9 +174,13 @@ EXIT_KEY = "exit"
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
     """Return the reading, with a finding for the exit code if the run failed without a finding.
 
-    ``is_error``: True if the run crashed before it wrote its report.
+    A run with the exit code 0 has failed if its output reports failed tests. ``is_error``: True if
+    the run crashed before it wrote its report.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
+    if code == 0 and reading.failed_tests:
+        text = f"exit code 0, although the output reports failed tests: {reading.failed_tests}"
+        return replace(reading, flaws=(Flaw(EXIT_KEY, text),))
     if code == 0 or reading.flaws or is_of_pytest:
         return reading
     # A report without any test counts as no report.

@@ -205,8 +205,6 @@ class GateResult:
     not_imported: tuple[str, ...] = ()
     #: Places of new comments that switch off the gate's findings, such as "a.py:3".
     switched_off: tuple[str, ...] = ()
-    #: A test runner's summary that reports failed tests, although the gate passed; usually "".
-    failed_tests: str = ""
 
     @property
     def outcome(self) -> GateOutcome:

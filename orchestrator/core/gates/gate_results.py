@@ -83,7 +83,7 @@ def result_of(
     if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
         result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
     if result.status is GateStatus.PASSED:
-        return replace(result, failed_tests=ran.reading.failed_tests[:LONGEST_SHOWN])
+        return result
     return replace(result, output=ran.output[-MOST_OUTPUT:])
 
 
@@ -291,10 +291,6 @@ def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
     shown = [each[:LONGEST_SHOWN] for each in texts[:MOST_LISTED]]
     more = len(texts) - len(shown)
     return (*shown, f"... and {more} more") if more else tuple(shown)
-
-
-def passed_in_doubt(name: str, failed_tests: str) -> str:
-    return f"gate {name} passed, although its output reports failed tests: {failed_tests}"
 
 
 def in_words(result: GateResult) -> str:

@@ -109,17 +109,13 @@ class PlanFallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
-    """A gate that did not run on a job's result, failed without blocking it, or passed although its
-    output reports failed tests.
-    """
+    """A gate that did not run on a job's result, or failed without blocking it."""
 
     name: str
-    #: Why the gate did not run; None: it failed or passed.
+    #: Why the gate did not run; None: it failed.
     cause: GateCause | None = None
-    #: The cause as text, the gate's first finding, or the summary that reports failed tests.
+    #: The cause as text, or the gate's first finding.
     why: str = ""
-    #: True if the gate passed, although its output reports failed tests.
-    passed: bool = False
     #: True if the gate is required, and did not run although the result changes code that it
     #: checks.
     unjudged: bool = False

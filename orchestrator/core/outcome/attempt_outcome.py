@@ -10,7 +10,7 @@ from zlib import crc32
 
 from orchestrator.core.gates.failure_fingerprint import digest_of, without_times
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus, altered_judges
-from orchestrator.core.gates.gate_results import in_words, passed_in_doubt
+from orchestrator.core.gates.gate_results import in_words
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits.usage_budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
@@ -162,8 +162,6 @@ def _advice(evidence: Evidence) -> Iterator[str]:
     for each in evidence.gates:
         if each.outcome is GateOutcome.FAILED:
             yield f"advisory {in_words(each)}"
-        elif each.failed_tests:
-            yield passed_in_doubt(each.name, each.failed_tests)
 
 
 def _over_limit(exit: Exit) -> str:

@@ -273,6 +273,8 @@ class GateProcesses:
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
+        if not run.judges:
+            reading = replace(reading, failed_tests="")
         return replace(ran, reading=with_exit(reading, exit.code or 0))
 
     # -- files ----------------------------------------------------------------------------------

@@ -191,21 +191,16 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return one fact for each gate that did not run, failed without blocking, or is in doubt.
+    """Return one fact for each gate that did not run, or failed without blocking.
 
-    A gate is in doubt if it passed, but its output reports failed tests. A result on the merged
-    state replaces the results of workers. ``touched``: the changed paths.
+    A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
     for worker in workers:
         for each in worker.gates:
             found.setdefault(each.name, each)
-    reported = (
-        each
-        for each in found.values()
-        if each.outcome is not GateOutcome.PASSED or each.failed_tests
-    )
+    reported = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
     facts = [_fact(each, changes_code) for each in reported]
     return tuple(facts[:MOST_GATES])
 
@@ -246,8 +241,6 @@ def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tu
 
 
 def _fact(result: GateResult, changes_code: bool) -> GateFact:
-    if result.outcome is GateOutcome.PASSED:
-        return GateFact(name=result.name, why=result.failed_tests, passed=True)
     first = next(iter(result.failures), "")
     note = result.note or first
     failed = result.outcome is GateOutcome.FAILED

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
-from orchestrator.core.gates.gate_results import passed_in_doubt
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
@@ -402,11 +401,8 @@ def _unjudged_files(job: Job) -> str:
 
 
 def _gates(job: Job) -> str:
-    judged = [each for each in job.facts.gates if each.cause is None]
-    failed = [each for each in judged if not each.passed]
+    failed = [each for each in job.facts.gates if each.cause is None]
     parts = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
-    in_doubt = [each for each in judged if each.passed]
-    parts += [passed_in_doubt(each.name, each.why) for each in in_doubt[:MOST_NAMED]]
     unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
     others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     parts.append("" if job.facts.unjudged else _unrun(others))
