@@ -37,7 +37,7 @@ class SqlOutbox:
     def __init__(
         self,
         read: Callable[[Callable[[Connection], Any]], Any],
-        write: Callable[[Callable[[Connection], None]], None],
+        write: Callable[[Callable[[Connection], object]], None],
     ) -> None:
         """``read`` runs a query. ``write`` runs a function in a transaction."""
         self._read = read
@@ -130,8 +130,5 @@ class SqlOutbox:
         return found
 
     def _change(self, action: Callable[[Connection], object]) -> None:
-        def run(connection: Connection) -> None:
-            action(connection)
-
         with self._lock:
-            self._write(run)
+            self._write(action)

@@ -558,7 +558,7 @@ class SqlStore:
         with as_store_errors(self._where), as_unreadable(self._where):
             return connections.read(query)
 
-    def _write_separately(self, action: Callable[[Connection], None]) -> None:
+    def _write_separately(self, action: Callable[[Connection], object]) -> None:
         connections = self._opened()
         with as_store_errors(self._where):
             connections.write_separately(action)

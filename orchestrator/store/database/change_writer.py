@@ -208,14 +208,6 @@ def updating(table: Table, dialect: Dialect) -> TableWriter:
     return TableWriter(table, statement, dialect)
 
 
-class Removal:
-    def __init__(self, statement: Delete, dialect: Dialect) -> None:
-        self._text = str(statement.compile(dialect=dialect))
-
-    def run(self, cursor: DBAPICursor, job_ids: Sequence[str]) -> None:
-        cursor.executemany(self._text, [(job_id,) for job_id in job_ids])
-
-
 def _plan_removals() -> tuple[Delete, Delete]:
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
@@ -236,8 +228,8 @@ class ChangeWriter:
         self._prepared: dict[tuple[Prepare, str], TableWriter] = {}
 
     @cached_property
-    def _old_plans(self) -> Sequence[Removal]:
-        return [Removal(each, self._dialect) for each in _plan_removals()]
+    def _old_plans(self) -> Sequence[str]:
+        return [str(each.compile(dialect=self._dialect)) for each in _plan_removals()]
 
     @cached_property
     def _dropped_attempts(self) -> str:
@@ -247,7 +239,7 @@ class ChangeWriter:
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
-            removal.run(cursor, change.replaced_plans)
+            cursor.executemany(removal, [(job_id,) for job_id in change.replaced_plans])
         if change.dropped_attempts:
             dropped = [(*key, number) for key, number in change.dropped_attempts]
             cursor.executemany(self._dropped_attempts, dropped)

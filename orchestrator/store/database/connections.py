@@ -169,7 +169,7 @@ class Connections:
         if self._write_engine.dialect.name == "sqlite":
             self._locks = database_lock.take(str(self._write_engine.url.database))
 
-    def write_separately(self, action: Callable[[Connection], None]) -> None:
+    def write_separately(self, action: Callable[[Connection], object]) -> None:
         """Run an action in a transaction of a second connection, without waiting for the disk.
 
         One thread at a time may call. After an error, the next call opens a new connection.
