@@ -190,8 +190,8 @@ def _relink(module: Submodule) -> None:
     Path(link).write_bytes(wanted)
 
 
-def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
-    for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
+def _live(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
+    for module in listed(git, admin, top, "HEAD") if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
         if has_files and (module.is_filled or _revive(module)):
@@ -216,7 +216,7 @@ def commit_all(
 
     The commits are saved on ``branch`` of the user's submodule repositories.
     """
-    for module in _live(git, admin, top, "HEAD"):
+    for module in _live(git, admin, top):
         inner = module.git
         commit_all(inner, module.own, module.users, branch, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
@@ -274,7 +274,7 @@ def snapshot(
     uncommitted changes.
     """
     found = {}
-    for module in _live(git, admin, top, "HEAD"):
+    for module in _live(git, admin, top):
         inner = module.git
         below = snapshot(inner, module.own, module.users, name, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text

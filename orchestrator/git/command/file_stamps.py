@@ -19,7 +19,7 @@ class _TooComplex(Exception):
     """The directory has too many files, or contains another repository."""
 
 
-def stamps(directory: str, without: Collection[str] = ()) -> FileStamps | None:
+def stamps(directory: str, without: Collection[str]) -> FileStamps | None:
     """Return the stamps of a checkout's files, without its ``.git``.
 
     Return None if the directory has too many files, another repository, or an unreadable directory.

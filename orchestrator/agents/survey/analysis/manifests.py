@@ -92,12 +92,12 @@ def read_manifest(path: str, text: str) -> list[DependencyRow | EntryPointRow]:
 def _pyproject(path: str, text: str) -> Found:
     content = tomllib.loads(text)
     project = content.get("project", {})
-    yield from _requirements(path, "Python", project.get("dependencies", []), "")
+    yield from _requirements(path, project.get("dependencies", []), "")
     groups = {**project.get("optional-dependencies", {}), **content.get("dependency-groups", {})}
     for group, lines in groups.items():
-        yield from _requirements(path, "Python", lines, group)
+        yield from _requirements(path, lines, group)
     build = content.get("build-system", {}).get("requires", [])
-    yield from _requirements(path, "Python", build, "build")
+    yield from _requirements(path, build, "build")
     poetry = content.get("tool", {}).get("poetry", {})
     yield from _table(path, "Python", poetry.get("dependencies", {}), "")
     for table in (project.get("scripts"), project.get("gui-scripts"), poetry.get("scripts")):
@@ -109,7 +109,7 @@ def _setup_cfg(path: str, text: str) -> Found:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text)
     lines = parser.get("options", "install_requires", fallback="").splitlines()
-    yield from _requirements(path, "Python", lines, "")
+    yield from _requirements(path, lines, "")
     scripts = parser.get("options.entry_points", "console_scripts", fallback="")
     for line in scripts.splitlines():
         name, equals, target = line.partition("=")
@@ -118,14 +118,14 @@ def _setup_cfg(path: str, text: str) -> Found:
 
 
 def _requirements_file(path: str, text: str) -> Found:
-    yield from _requirements(path, "Python", text.splitlines(), PurePosixPath(path).stem)
+    yield from _requirements(path, text.splitlines(), PurePosixPath(path).stem)
 
 
-def _requirements(path: str, ecosystem: str, lines: Any, group: str) -> Found:
+def _requirements(path: str, lines: Any, group: str) -> Found:
     for line in lines:
         match = _REQUIREMENT.match(line) if isinstance(line, str) else None
         if match:
-            yield DependencyRow(path, ecosystem, match[1], (match[2] or "").strip(), group)
+            yield DependencyRow(path, "Python", match[1], (match[2] or "").strip(), group)
 
 
 def _table(path: str, ecosystem: str, table: dict[str, Any], group: str) -> Found:
