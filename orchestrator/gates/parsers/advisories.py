@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.core.gates.findings import Flaw, NoAdvisories, Reading, UnreadableReport
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers import sarif
-from orchestrator.gates.parsers.report_json import number, parsed, relative, sequence, text
+from orchestrator.gates.parsers.report_json import flaw_at, number, parsed, relative, sequence, text
 
 _LONGEST_PATH = 4096
 
@@ -29,7 +29,7 @@ def _of_bandit(each: dict[str, Any], cwd: str) -> Flaw:
     path = relative(text(each.get("filename"), _LONGEST_PATH), cwd).removeprefix("./")
     rule, message = text(each.get("test_id")), text(each.get("issue_text"))
     line = number(each.get("line_number"))
-    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+    return flaw_at(path, line, rule, message)
 
 
 def read_npm(content: bytes) -> Reading:

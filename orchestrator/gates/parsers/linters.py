@@ -10,6 +10,7 @@ from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport, of
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import (
     MOST_FINDINGS,
+    flaw_at,
     number,
     parsed,
     relative,
@@ -43,7 +44,7 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
     code = text(found.get("code")) or "syntax"
     message = text(found.get("message"))
     line = number(mapping(found.get("location")).get("row"))
-    return Flaw(f"{path}|{code}|{message}", f"{path}:{line}: {code} {message}")
+    return flaw_at(path, line, code, message)
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:

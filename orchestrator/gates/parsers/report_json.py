@@ -8,7 +8,7 @@ import os
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.core.gates.findings import UnreadableReport
+from orchestrator.core.gates.findings import Flaw, UnreadableReport
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
 
@@ -49,3 +49,8 @@ def relative(path: str, cwd: str) -> str:
         if plain.startswith(f"{beginning}/"):
             return plain[len(beginning) + 1 :]
     return plain
+
+
+def flaw_at(path: str, line: str, rule: str, message: str) -> Flaw:
+    """Return the finding of a rule at a line of a file. The line is only in the text for people."""
+    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")

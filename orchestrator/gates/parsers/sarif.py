@@ -7,6 +7,7 @@ from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import (
     MOST_FINDINGS,
+    flaw_at,
     number,
     parsed,
     relative,
@@ -74,7 +75,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
     place = mapping(places[0].get("physicalLocation")) if places else {}
     path = relative(_uri(run, mapping(place.get("artifactLocation"))), cwd)
     line = number(mapping(place.get("region")).get("startLine"))
-    return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")
+    return flaw_at(path, line, rule, message)
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
