@@ -217,6 +217,14 @@ class HeadLog:
         found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
         return [(_left(each.words), each.before) for each in found]
 
+    def left_at(self, branch: str) -> str:
+        """Return HEAD's commit before the last checkout that left a branch; "" if there is none.
+
+        ``branch``: full name. The commit may have been removed since then.
+        """
+        name = branch.removeprefix("refs/heads/")
+        return next((commit for left, commit in reversed(self.checkouts) if left == name), "")
+
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
         """Return the stash entries that were probably created in this worktree.
 

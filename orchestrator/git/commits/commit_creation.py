@@ -220,19 +220,10 @@ def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     if not old:
         # The agent has deleted or renamed the branch.
         prefix = prefix and deleted_refs(prefix)
-        old = _left_at(git, branch)
+        left = HeadLog(git.env["GIT_DIR"]).left_at(branch)
+        old = git.resolve(f"{left}^{{commit}}") if left else ""
     if prefix and old and not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
-
-
-def _left_at(git: Git, branch: str) -> str:
-    """Return the branch's commit just before the worktree last switched to another branch.
-
-    Return "" if the commit is unknown.
-    """
-    name = branch.removeprefix("refs/heads/")
-    found = [commit for left, commit in HeadLog(git.env["GIT_DIR"]).checkouts if left == name]
-    return git.resolve(f"{found[-1]}^{{commit}}") if found else ""
 
 
 def _tree_of_files(

@@ -406,10 +406,10 @@ def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
 
     ``tip``: the branch's commit. Another worker may have added commits since then.
     """
-    left = [commit for name, commit in log.checkouts if name == ref.removeprefix(_HEADS)]
+    left = log.left_at(ref)
     if not left or tip in log.created:
         return tip if left else ""
-    return left[-1] if left[-1] in log.created and contains(home.git, tip, left[-1]) else ""
+    return left if left in log.created and contains(home.git, tip, left) else ""
 
 
 def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:

@@ -397,11 +397,10 @@ def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _S
         # Other branches of jobs are results of child jobs.
         if ref != branch and not ref.startswith(f"{_HEADS}{BRANCHES}/")
     }
-    left = [commit for name, commit in log.checkouts if name == branch.removeprefix(_HEADS)]
     if branch in heads:
         refs[f"head/{heads[branch][:12]}"] = heads[branch]
-    elif left:
-        refs[f"deleted/{left[-1][:12]}"] = left[-1]
+    elif left := log.left_at(branch):
+        refs[f"deleted/{left[:12]}"] = left
     for entry in entries(Path(own, "logs", "refs", "stash")):
         refs[f"stash/{entry.after[:12]}"] = _of_stash(git, entry)
     refs = {name: each for name, each in refs.items() if each and not contains(git, head, each)}
