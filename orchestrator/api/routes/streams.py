@@ -28,6 +28,7 @@ from orchestrator.api.streaming.log_stream import FollowedLog
 from orchestrator.api.streaming.waiting_connection import (
     Refusal,
     Threads,
+    WaitingConnection,
     WaitingReply,
     WaitingStream,
 )
@@ -47,6 +48,7 @@ blueprint = Blueprint("streams", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(check_request)
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 TOO_MANY: Refusal = partial(
@@ -65,6 +67,16 @@ class LongAnswers:
     frames: Frames = field(default_factory=Frames)
     brief_frames: Frames = field(default_factory=lambda: Frames(brief_frame))
     feed_frames: FeedFrames = field(default_factory=FeedFrames)
+
+    def response(self, stream: WaitingConnection, content_type: str) -> WaitingStream:
+        return WaitingStream(
+            self.socket_loop,
+            self.threads,
+            stream,
+            TOO_MANY,
+            content_type=content_type,
+            headers=NO_STORE,
+        )
 
 
 def long_answers() -> LongAnswers:
@@ -89,14 +101,7 @@ def stream_events(job_id: str) -> Response:
         stream = BriefStream(*given, after=after, frames=frames, from_now=from_now)
     else:
         stream = EventStream(*given, after=after, frames=shared.frames)
-    return WaitingStream(
-        shared.socket_loop,
-        shared.threads,
-        stream,
-        TOO_MANY,
-        content_type="text/event-stream; charset=utf-8",
-        headers=NO_STORE,
-    )
+    return shared.response(stream, EVENT_STREAM)
 
 
 @blueprint.get("/logs/<worker_id>")
@@ -122,9 +127,7 @@ def get_log(job_id: str, worker_id: str) -> Response:
         tail=query.tail,
         has_ended=partial(_worker_has_ended, service(), caller(), job_id, worker_id),
     )
-    return WaitingStream(
-        shared.socket_loop, shared.threads, log, TOO_MANY, content_type=PLAIN_TEXT, headers=NO_STORE
-    )
+    return shared.response(log, PLAIN_TEXT)
 
 
 @blueprint.get("/wait")

@@ -9,8 +9,7 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.json_answers import JSON
-from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
-from orchestrator.api.streaming.waiting_connection import WaitingStream
+from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
 from orchestrator.api.tasks_api import answers
 from orchestrator.api.tasks_api.progress_stream import TaskProgress
 from orchestrator.api.tasks_api.submission import (
@@ -99,15 +98,12 @@ def cancel_task(task: str) -> Response:
 def stream_progress(task: str) -> Response:
     reading.query(NoQuery)
     after, job = reading.last_event_id(0), _job(task)
-    media = "text/event-stream; charset=utf-8"
     if request.method == "HEAD":
-        return Response(content_type=media, headers=NO_STORE)
-    socket_loop = long_answers().socket_loop
-    socket_loop.check_room()
-    stream = TaskProgress(socket_loop, service(), caller(), job, after=after)
-    return WaitingStream(
-        socket_loop, long_answers().threads, stream, TOO_MANY, content_type=media, headers=NO_STORE
-    )
+        return Response(content_type=EVENT_STREAM, headers=NO_STORE)
+    shared = long_answers()
+    shared.socket_loop.check_room()
+    stream = TaskProgress(shared.socket_loop, service(), caller(), job, after=after)
+    return shared.response(stream, EVENT_STREAM)
 
 
 def get_task_conflicts(task: str) -> Response:

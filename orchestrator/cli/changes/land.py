@@ -1,6 +1,5 @@
 """``orchestrator diff``, ``land`` and ``undo``: a job's changes in the project's repository."""
 
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from orchestrator.cli.output.status_answer import tasks_of
 from orchestrator.cli.output.terminal_text import (
     command_with,
     confirmed,
+    echo_patch,
     pasteable,
     printable,
     terminal_width,
@@ -84,10 +84,7 @@ def diff_command(
     except NotFound:
         check_not_discarded(context, job_id)
         raise
-    if sys.stdout.isatty():
-        click.echo(printable(shown.decode("utf-8", "replace")), nl=False)
-    else:
-        click.echo(shown, nl=False)
+    echo_patch(shown)
 
 
 def diff_of_worker(

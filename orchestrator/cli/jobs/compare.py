@@ -1,7 +1,6 @@
 """``orchestrator compare``: compares the candidates of a task, with the server up or down."""
 
 import json
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from orchestrator.cli.command_context import (
     project_option,
 )
 from orchestrator.cli.output.command_paths import COMMAND
-from orchestrator.cli.output.terminal_text import duration, first_line, printable, table
+from orchestrator.cli.output.terminal_text import duration, echo_patch, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 
@@ -178,10 +177,7 @@ def _show_differences(context: CliContext, found: Answer) -> None:
         return
     for name, patch in patches.items():
         click.echo(f"changes from {found['chosen']} (chosen) to {name}:", err=True)
-        if sys.stdout.isatty():
-            click.echo(printable(patch.decode("utf-8", "replace")), nl=False)
-        else:
-            click.echo(patch, nl=False)
+        echo_patch(patch)
 
 
 def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:

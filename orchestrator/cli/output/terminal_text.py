@@ -52,6 +52,12 @@ def _is_harmless(character: str) -> bool:
     return not control and not odd
 
 
+def echo_patch(patch: bytes) -> None:
+    """Print a patch: printable in a terminal, otherwise byte for byte."""
+    shown = printable(patch.decode("utf-8", "replace")) if sys.stdout.isatty() else patch
+    click.echo(shown, nl=False)
+
+
 def confirmed(question: str) -> bool:
     """Ask the user at the terminal, and return the answer; False without a terminal."""
     return sys.stdin.isatty() and click.confirm(question, err=True)

@@ -15,6 +15,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -334,9 +335,7 @@ def _bury(
             strays=strays,
         )
         mark = {"tombstone": _mark(digest)} if digest else {}
-        record = {name: getattr(ended, name) for name in Exit.__dataclass_fields__}
-        record["strays"] = [{"pid": each.pid, "command": each.command} for each in ended.strays]
-        line = encoded({**record, **mark})
+        line = encoded({**asdict(ended), **mark})
     try:
         _make_room(exit_path)
         lock.publish(line)

@@ -12,11 +12,10 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.json_answers import tagged_answer
-from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
+from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_lists import need_answer
 from orchestrator.api.streaming.event_stream import FeedStream
-from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.schemas import answers
@@ -37,14 +36,7 @@ def stream_feed() -> Response:
     shared = long_answers()
     shared.socket_loop.check_room()
     stream = FeedStream(shared.socket_loop, reads.feed, sees, shared.feed_frames, after=after)
-    return WaitingStream(
-        shared.socket_loop,
-        shared.threads,
-        stream,
-        TOO_MANY,
-        content_type="text/event-stream; charset=utf-8",
-        headers=NO_STORE,
-    )
+    return shared.response(stream, EVENT_STREAM)
 
 
 @blueprint.get("/needs")

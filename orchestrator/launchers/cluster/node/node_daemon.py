@@ -869,10 +869,8 @@ class NodeDaemon:
     def _post_end(
         self, attempt_id: str, exit: Exit, record: str, files: Message | None = None
     ) -> None:
-        fields = {name: getattr(exit, name) for name in Exit.__dataclass_fields__}
-        fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
-        fields_of_end = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
-        self._post({"is": "ended", **fields_of_end})
+        end = {"attempt": attempt_id, "exit": asdict(exit), "record": record, "files": files}
+        self._post({"is": "ended", **end})
 
 
 def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
