@@ -110,6 +110,22 @@ def test_the_head_of_a_failed_job_gives_the_reason(page: Page, site: Site) -> No
     expect(page.locator("tbody")).to_contain_text("Build")
 
 
+def test_the_head_of_a_failed_job_names_a_worker_once(page: Page, site: Site) -> None:
+    both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]
+    job = site.job([shell("exit 3", title="Check", retries=0), *both], resolve="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    head = page.locator(".jobhead")
+    expect(head.locator(".cause")).to_contain_text("Check: exit code 3")
+    expect(head).to_contain_text("not in the result: worker_3")
+    expect(head).not_to_contain_text("worker_1")
+
+
+def test_the_tab_changes_has_the_number_of_files(page: Page, site: Site) -> None:
+    job = site.job([shell("echo 1 > a.txt; echo 2 > b.txt", git="on")], gates=[])
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.get_by_role("link", name="Changes")).to_have_text("Changes2")
+
+
 def test_the_list_of_jobs_shows_why_a_job_failed(page: Page, site: Site) -> None:
     tasks = [shell("true"), shell("exit 3", retries=0), shell("exit 4", retries=0)]
     job = site.job(tasks, request="A job that fails", gates=[])

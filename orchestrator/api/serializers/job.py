@@ -37,7 +37,11 @@ from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
-from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.outcome.job.reason import (
+    changed_nothing,
+    not_judged,
+    remarks_beside_workers,
+)
 from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock
@@ -125,6 +129,7 @@ def _state_of(job: Job) -> dict[str, Any]:
         "status": job.status,
         "run": job.run,
         "reason": job.reason,
+        "remarks": remarks_beside_workers(job),
         "submitted_by": job.submitted_by,
         "cancelled_by": job.cancelled_by,
         "stop_cause": job.stop_cause,

@@ -301,6 +301,8 @@ class JobAnswer(Answer):
     run: int = 1
     """Number of the present run: a retry or feedback begins the next run."""
     reason: str
+    remarks: list[str] = Field(default_factory=no_items)
+    """Sentences of the reason, except the sentence that names the unsuccessful workers."""
     submitted_by: str
     cancelled_by: str | None = None
     stop_cause: StopCause | None = None

@@ -68,22 +68,33 @@ def reason_of(job: Job) -> str:
     function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that
     learns the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
     """
-    return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
+    return "; ".join(_sentences(job))
 
 
 def remarks_of(job: Job) -> list[str]:
     """Return the sentences of a job's reason, for the remarks in reports.
 
     Sentences about unmerged changes and unsuccessful workers are omitted, because reports list them
-    separately. A job of an earlier version has no facts. For such a job, return the whole reason as
-    one text.
+    separately.
     """
-    is_listed = job.merge_state is MergeState.IN_PART
-    separate = {_unsuccessful, *([_merge] if is_listed else [])}
-    found = {say: sentence for say in SENTENCES if (sentence := say(job))}
-    if not found and job.reason and not is_listed:
+    if job.merge_state is MergeState.IN_PART:
+        return _sentences(job, _unsuccessful, _merge)
+    return remarks_beside_workers(job)
+
+
+def remarks_beside_workers(job: Job) -> list[str]:
+    """Return the sentences of a job's reason, except the one that names unsuccessful workers.
+
+    The dashboard shows them below the first failed worker and its reason. A job of an earlier
+    version has no facts. For such a job, return the whole reason as one text.
+    """
+    if not reason_of(job) and job.reason:
         return [job.reason]
-    return [sentence for say, sentence in found.items() if say not in separate]
+    return _sentences(job, _unsuccessful)
+
+
+def _sentences(job: Job, *separate: Callable[[Job], str]) -> list[str]:
+    return [words for say in SENTENCES if say not in separate and (words := say(job))]
 
 
 def _planned_by(job: Job) -> str:

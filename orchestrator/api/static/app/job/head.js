@@ -1,6 +1,8 @@
 // The head of a job, equal in all its views: path, request, actions, progress bar, figures.
+import { path } from "../core/api.js";
 import { html } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
+import { useQuery } from "../core/query.js";
 import { go } from "../core/router.js";
 import { isAdmin, mayChange } from "../core/session.js";
 import { cancelJob, landJob, pauseJob, raiseLimits, resumeJob, retryJob, undoJob } from "../parts/actions.js";
@@ -34,6 +36,13 @@ function Where({ model, details }) {
       ${details?.created_at && ` · ${time(details.created_at)}`}${details?.run > 1 && ` · run ${details.run}`}</span></nav>`;
 }
 
+// The number of files that the merged result changes; undefined without a result.
+function useChangedFiles(model, details) {
+  const hasResult = !model.isActive && ["merged", "in_part"].includes(details?.merge_state) && !details.discarded;
+  const { data } = useQuery(hasResult ? path("jobs", model.job, "diff") : null, { stat: 1 });
+  return hasResult ? data?.files.length : undefined;
+}
+
 const isAwaiting = (details) => Boolean(details?.awaits_approval);
 
 function Actions({ model, details, refresh }) {
@@ -62,9 +71,7 @@ function Actions({ model, details, refresh }) {
 }
 
 // The first failed worker, with its reason. A worker that failed because of its child job comes after the child job's workers.
-function Cause({ model }) {
-  const failed = [...Array(model.n).keys()].filter((i) => ["failed", "timeout"].includes(model.state[i]));
-  if (!failed.length) return null;
+function Cause({ model, failed }) {
   const first = failed.find((i) => !model.children.get(i)?.some((job) => model.members[job].some((k) => failed.includes(k)))) ?? failed[0];
   const others = failed.length - 1;
   return html`<p class="reason cause"><${Mark} state=${model.state[first]} /><span><a class="link" href=${`/jobs/${model.job}/w/${model.id[first]}`}>${plain(model.name(first))}</a>: ${model.reason[first] ? cut(plain(model.reason[first]), MOST_REASON) : model.state[first]}${others > 0 && html` · <a class="link" href=${`${viewPath(model.job, "table")}?status=attention`}>${count(others)} more failed</a>`}</span></p>`;
@@ -110,15 +117,18 @@ export function Head({ model, details, view, refresh }) {
   const waits = model.isActive && !model.counts.running && details?.needs?.length > 0;
   const isPaused = details?.paused && details.paused.cause !== "limit" && model.isActive;
   const status = isPaused ? "paused" : isAwaiting(details) || waits ? "needs" : model.status;
+  const files = useChangedFiles(model, details);
   const request = details?.request || model.jobs[0].request;
+  const failed = model.isActive ? [] : [...Array(model.n).keys()].filter((i) => ["failed", "timeout"].includes(model.state[i]));
+  const reason = failed.length ? details?.remarks?.join("; ") : details?.reason;
   return html`<section class="jobhead" aria-label="This job"><div><${Where} model=${model} details=${details} />
     <div class="line"><div><h1>${plain(request.split("\n")[0]) || model.job}</h1></div><${Actions} model=${model} details=${details} refresh=${refresh} /></div>
     <div class="vitals"><${State} state=${status} pill=${true}>${status !== "needs" ? status : isAwaiting(details) ? "waits for approval" : "waits for you"}<//>
       <div class="bars"><${Bar} counts=${model.counts} tall=${true} label=${countsAsText(model.counts)} />
         <${Legend} counts=${model.counts} href=${(state) => `${viewPath(model.job, "table")}?status=${state}`} /></div>
       <${Figures} model=${model} details=${details} /></div>
-    ${!model.isActive && html`<${Cause} model=${model} />`}
-    ${details?.reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(details.reason)}</p>`}
+    ${failed.length > 0 && html`<${Cause} model=${model} failed=${failed} />`}
+    ${reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(reason)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
-    <${Views} job=${model.job} view=${view} counts=${{ table: total(model.counts) }} /></div></section>`;
+    <${Views} job=${model.job} view=${view} counts=${{ table: total(model.counts), changes: files }} /></div></section>`;
 }
