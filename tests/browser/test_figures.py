@@ -146,9 +146,18 @@ def test_a_closed_group_shows_the_worker_with_a_child_job(page: Page, site: Site
     expect(box).to_contain_text("1 child job")
 
 
-def test_needs_of_an_ended_job_do_not_say_that_other_work_continues(page: Page, site: Site) -> None:
+def test_needs_say_that_other_work_continues_only_while_a_worker_runs(
+    page: Page, site: Site
+) -> None:
     both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]
+    question = {"id": "ok", "approve": "Go on?"}
     ended = site.job(both, resolve="off")
-    page.goto(f"{site.url}/jobs/{ended}")
-    expect(page.locator("#needs")).to_contain_text("1 thing needs you")
-    expect(page.locator("#needs")).not_to_contain_text("continues")
+    waits = site.job([question], wait=False)
+    works = site.job([question, shell("sleep 300")], wait=False)
+    for job, continues in ((ended, False), (waits, False), (works, True)):
+        page.goto(f"{site.url}/jobs/{job}")
+        expect(page.locator("#needs")).to_contain_text("1 thing needs you")
+        expect(page.get_by_text("Everything else continues")).to_have_count(int(continues))
+    with site.client() as client:
+        client.cancel(waits)
+        client.cancel(works)

@@ -63,6 +63,6 @@ export function Page({ job, view = "graph" }) {
   const again = () => { refresh(); details.refresh(); };
   return html`<${Title} text=${`${plain(head.jobs[0].request.slice(0, 60))} · ${head.status}`} />
     ${model && html`<${End} key=${job} model=${model} />`}<${Head} model=${head} details=${details.data} view=${view} refresh=${again} />
-    <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} isActive=${head.isActive} />${model && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
+    <main id="main"><${Needs} job=${job} needs=${needs} changed=${again} isActive=${head.counts.running > 0} />${model && !needs.awaited ? html`<${View} model=${model} details=${details.data} refresh=${again} />`
       : html`<${Loading} what=${model ? "what needs you" : "the workers of the job"} />`}</main>`;
 }
