@@ -2,12 +2,22 @@
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.site import Site, shell
 
 MISSING = {"run": "no-such-program-of-the-tests", "required": False}
 MAKE = "echo made > made.txt"
+#: Keeps the bars that are drawn on canvases.
+BARS = """
+  window.bars = [];
+  const draw = CanvasRenderingContext2D.prototype.roundRect;
+  CanvasRenderingContext2D.prototype.roundRect = function (x, y, width, ...more) {
+    window.bars.push({ x, width, alpha: this.globalAlpha });
+    return draw.call(this, x, y, width, ...more);
+  };
+"""
 
 
 def test_a_gate_that_did_not_run_is_not_counted_as_failed(page: Page, site: Site) -> None:
@@ -27,6 +37,17 @@ def test_a_gate_that_did_not_run_is_not_counted_as_failed(page: Page, site: Site
     page.get_by_role("link", name="None").click()
     gate = page.get_by_role("listitem").filter(has_text="unit")
     expect(gate).to_contain_text("did not run: program not found")
+
+
+def test_the_timeline_shows_the_gates_of_an_attempt(page: Page, site: Site) -> None:
+    unit = {"name": "unit", "run": "sleep 0.5"}
+    job = site.job([shell(MAKE, git="on", gates=[unit])], gates=[])
+    page.add_init_script(BARS)
+    page.goto(f"{site.url}/jobs/{job}/timeline")
+    page.wait_for_function("() => window.bars.some((bar) => bar.alpha < 1)")
+    work, gate = page.evaluate("() => window.bars.slice(-2)")
+    assert (work["alpha"], gate["alpha"]) == (1, 0.5)
+    assert gate["x"] == pytest.approx(work["x"] + work["width"], abs=2)
 
 
 def test_the_output_of_a_failed_gate_is_before_the_log(page: Page, site: Site) -> None:

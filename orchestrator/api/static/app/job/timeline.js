@@ -25,10 +25,10 @@ const tick = (at) => (Math.abs(at) < 1e-9 ? "0 s" : seconds(at).replace(".0 s", 
 const names = (width) => (width < 600 ? 0 : 250);
 
 // Bars of a worker: {kind, from, to, state, title}; kinds: work, child, pause, gate.
-function bars(model, i, attempts) {
+function bars(model, i, worker) {
   const end = (value) => value ?? model.now();
   if (model.t0[i] === null || model.state[i] === "skipped") return [];
-  const made = attempts?.length ? ofAttempts(model, i, attempts) : [{ kind: "work", from: model.t0[i], to: end(model.t1[i]), state: model.state[i], title: "" }];
+  const made = worker?.attempts.length ? ofAttempts(model, i, worker) : [{ kind: "work", from: model.t0[i], to: end(model.t1[i]), state: model.state[i], title: "" }];
   for (const job of model.children.get(i) || []) {
     const times = model.members[job].filter((k) => model.t0[k] !== null);
     if (!times.length) continue;
@@ -39,7 +39,7 @@ function bars(model, i, attempts) {
   return made;
 }
 
-function ofAttempts(model, i, attempts) {
+function ofAttempts(model, i, { attempts, gates }) {
   const at = (iso) => Date.parse(iso) / 1000 - model.at;
   const made = [];
   attempts.forEach((attempt, index) => {
@@ -47,20 +47,22 @@ function ofAttempts(model, i, attempts) {
     const from = at(attempt.started_at);
     const to = attempt.ended_at ? at(attempt.ended_at) : model.now();
     if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "between attempts" });
-    made.push({ kind: "work", from, to, state: attemptState(attempt, model.state[i], last), title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` });
-    // A worker ends after the gates of its last attempt.
-    if (last && model.t1[i] !== null && model.t1[i] - to > 0.05) made.push({ kind: "gate", from: to, to: model.t1[i], state: model.state[i], title: "gates" });
+    // An attempt ends after its gates, which are known of the last attempt.
+    const judged = last && attempt.ended_at ? Math.min(gates.reduce((sum, gate) => sum + gate.seconds, 0), to - from) : 0;
+    const bar = { kind: "work", from, to: to - judged, state: attemptState(attempt, model.state[i], last), title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` };
+    made.push(bar);
+    if (judged > 0) made.push({ ...bar, kind: "gate", from: bar.to, to, title: "gates" });
   });
   return made;
 }
 
 // One lane per worker; workers of child jobs are below the worker that started them.
-function lanes(model, attempts) {
+function lanes(model, workers) {
   const made = [];
   const add = (job, depth) => {
     const members = [...model.members[job]].sort((a, b) => (model.t0[a] ?? Infinity) - (model.t0[b] ?? Infinity) || a - b);
     for (const i of members) {
-      made.push({ i, depth, state: model.state[i], title: model.name(i), about: `${model.id[i]} · ${model.state[i]}`, bars: () => bars(model, i, attempts.get(model.id[i])) });
+      made.push({ i, depth, state: model.state[i], title: model.name(i), about: `${model.id[i]} · ${model.state[i]}`, bars: () => bars(model, i, workers.get(model.id[i])) });
       for (const child of model.children.get(i) || []) add(child, depth + 1);
     }
   };
@@ -69,8 +71,8 @@ function lanes(model, attempts) {
 }
 
 // A worker holds no slot while it waits for its child jobs, or for its next attempt.
-function held(model, i, attempts) {
-  const all = bars(model, i, attempts);
+function held(model, i, worker) {
+  const all = bars(model, i, worker);
   const waits = all.filter((bar) => bar.kind === "child");
   return all.filter((bar) => bar.kind === "work" || bar.kind === "gate").flatMap((bar) => waits.reduce(
     (parts, wait) => parts.flatMap((part) => [{ ...part, to: Math.min(part.to, wait.from) }, { ...part, from: Math.max(part.from, wait.to) }]).filter((part) => part.to > part.from),
@@ -79,9 +81,9 @@ function held(model, i, attempts) {
 }
 
 // One lane per slot: each attempt is in the first slot that is free at its start.
-function slots(model, attempts) {
+function slots(model, workers) {
   const made = [];
-  const work = [...Array(model.n).keys()].flatMap((i) => held(model, i, attempts.get(model.id[i]))).sort((a, b) => a.from - b.from || a.to - b.to);
+  const work = [...Array(model.n).keys()].flatMap((i) => held(model, i, workers.get(model.id[i]))).sort((a, b) => a.from - b.from || a.to - b.to);
   for (const bar of work) {
     const slot = made.find((each) => each.until <= bar.from + SAME_SECONDS) || made[made.push({ until: 0, all: [] }) - 1];
     slot.until = bar.to;
@@ -241,26 +243,26 @@ const KINDS = [["work", "attempt"], ["child", "waits for a child job"], ["pause"
 const Key = () => html`<div class="key grow">${KINDS.map(([kind, words]) => html`<span key=${kind}><svg><rect width="10" height="10" rx="2"
   class=${kind === "work" || kind === "gate" ? "f-success" : ""} opacity=${kind === "gate" ? 0.5 : 1} fill=${{ child: "url(#hatch)", pause: "url(#hatch-r)" }[kind]} /></svg>${words}</span>`)}</div>`;
 
-// Attempts by worker; read again when a worker has started or ended.
-function useAttempts(model) {
+// Details of each worker; read again when a worker has started or ended.
+function useWorkers(model) {
   const { data, refresh } = useQuery(model.n <= MOST_DETAILED ? path("jobs", model.job) : null);
   const beat = `${model.status}${model.counts.running}${model.counts.pending}`;
   useEffect(() => {
     const timer = setTimeout(refresh, 500);
     return () => clearTimeout(timer);
   }, [beat]);
-  return useMemo(() => new Map((data?.workers || []).map((worker) => [worker.worker_id, worker.attempts])), [data]);
+  return useMemo(() => new Map((data?.workers || []).map((worker) => [worker.worker_id, worker])), [data]);
 }
 
 export function View({ model }) {
   useTick(model.isActive, 500);
   const shows = new URLSearchParams(useStore(place).search).get("by") === "slots" ? "slots" : "";
-  const attempts = useAttempts(model);
+  const workers = useWorkers(model);
   const canvas = useRef(null);
   const [scrolled, setScrolled] = useState(0);
   const { zoom, by, move, whole } = useView();
   const beat = shows && model.isActive ? Math.floor(model.now() / (model.n > 1000 ? 5 : 1)) : model.version;
-  const all = useMemo(() => (shows ? slots : lanes)(model, attempts), [beat, attempts, shows]);
+  const all = useMemo(() => (shows ? slots : lanes)(model, workers), [beat, workers, shows]);
   const { from, to } = span(model);
   const length = (to - from) * (model.isActive ? 1.15 : 1.02);
   const view = { zero: from, from: from + zoom.at * length, to: from + (zoom.at + 1 / zoom.scale) * length };
