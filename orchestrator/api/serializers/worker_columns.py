@@ -11,6 +11,7 @@ from pydantic_core import to_json
 from orchestrator.core.model.dag import critical_path
 from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerStatus
 from orchestrator.core.ports.read_models import TreeSnapshot
+from orchestrator.core.text.formatting import cut
 
 REQUEST_CHARACTERS = 200
 REASON_CHARACTERS = 120
@@ -171,7 +172,7 @@ def _dependencies(found: TreeSnapshot) -> list[list[int]]:
 def _reasons(found: TreeSnapshot) -> dict[int, str]:
     workers = found.workers
     reasons = (
-        (place, reason[:REASON_CHARACTERS])
+        (place, cut(reason, REASON_CHARACTERS))
         for place, (status, reason) in enumerate(zip(workers.status, workers.reason, strict=True))
         if reason and WorkerStatus(status) not in SUCCEEDED_WORKER
     )

@@ -96,7 +96,7 @@ def test_values_that_differ_are_lists() -> None:
     assert (found["title"], found["gates"]) == (["One", "One", ""], [[2, 0, 0], 0, 0])
     assert (found["cost"], found["tokens"]) == ([0.25, 0, 0], [0, 9, 0])
     assert (found["chosen"], found["t1"]) == ([True, False, 0], [2.0, 2.0, None])
-    assert found["reason"] == {"2": ("no" * 99)[:120]}
+    assert found["reason"] == {"2": ("no" * 99)[:117] + "..."}
     assert found["jobs"][1]["parent_worker"] == "worker_1"
 
 
