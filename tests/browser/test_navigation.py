@@ -154,3 +154,16 @@ def test_the_list_of_jobs_does_not_move_when_needs_appear(page: Page, site: Site
     with site.client() as client:
         for job in (question, other):
             client.cancel(job)
+
+
+def test_a_waiting_worker_leads_to_its_child_job(page: Page, site: Site) -> None:
+    child = '[{"title": "Below", "agent": "shell", "command": "sleep 300"}]'
+    spawn = f"echo '{child}' > t.json; orchestrator spawn c --tasks t.json --wait"
+    job = site.job([shell(spawn)], wait=False, git="off", gates=[])
+    page.goto(f"{site.url}/jobs/{job}/w/worker_1")
+    reason = page.locator(".jobhead .reason")
+    expect(reason).to_contain_text("waiting for its child jobs")
+    reason.get_by_role("link").click()
+    expect(page.locator(".dag")).to_contain_text("Below")
+    with site.client() as client:
+        client.cancel(job)

@@ -38,7 +38,9 @@ function Actions({ job, worker, refresh }) {
     return html`<div class="acts">${worker.can?.includes("message") && html`<button class="btn" onClick=${then(messageTo)}><${Icon} name="i-send" />Message</button>`}
       <button class="btn danger" onClick=${then(stopWorker)}><${Icon} name="i-stop" />Stop</button></div>`;
   }
-  return html`<div class="acts">${worker.can?.includes("retry") && html`<button class="btn" onClick=${then(retryWorker)}><${Icon} name="i-retry" />Retry</button>`}</div>`;
+  const asks = worker.attempts.at(-1)?.failure?.cause === "asked";
+  return html`<div class="acts">${worker.agent !== SHELL && worker.can?.includes("feedback") && html`<a class=${`btn ${asks ? "primary" : ""}`} href=${`/jobs/${job}/changes?worker=${worker.worker_id}#feedback`}><${Icon} name="i-comment" />${asks ? "Answer" : "Give feedback"}</a>`}
+    ${worker.can?.includes("retry") && html`<button class="btn" onClick=${then(retryWorker)}><${Icon} name="i-retry" />Retry</button>`}</div>`;
 }
 
 const used = (usage) => (usage.input_tokens || 0) + (usage.output_tokens || 0) + (usage.cache_write_tokens || 0);
@@ -57,7 +59,8 @@ function Head({ job, worker, tab, refresh }) {
     <div class="line"><div><h1>${plain(worker.title || worker.task_id)}</h1></div><${Actions} job=${job} worker=${worker} refresh=${refresh} /></div>
     <div class="vitals one"><${State} state=${asks ? "needs" : worker.status} pill=${true}>${asks ? "waits for you" : worker.status.replace("recursive_", "")}<//>
       <dl class="n">${stats.map(([name, value]) => html`<div class="stat" key=${name}><dt>${name}</dt><dd>${value}</dd></div>`)}</dl></div>
-    ${worker.reason && worker.agent !== PERSON && html`<p class="small soft reason">${plain(worker.reason)}</p>`}
+    ${worker.reason && worker.agent !== PERSON && html`<p class="small soft reason">${plain(worker.reason)}${worker.status === "waiting"
+      && worker.child_job_ids.map((child) => html` <a class="link mono" key=${child} href=${`/jobs/${child}`}>${child}</a>`)}</p>`}
     <${Tabs} label="Parts of this worker" current=${tab}>${worker.agent !== PERSON && TABS.filter(([name]) => !name || worker.agent !== SHELL).map(([name, word, icon]) => html`<a key=${name} href=${name ? `?tab=${name}` : location.pathname} aria-current=${tab === name ? "page" : undefined}><${Icon} name=${icon} />${word}</a>`)}
       ${worker.files_created.length > 0 && html`<a href=${`/jobs/${job}/changes?worker=${worker.worker_id}`}><${Icon} name="i-diff" />Changes<span class="n">${worker.files_created.length}</span></a>`}
       ${worker.chosen !== undefined && html`<a href=${`/jobs/${job}/t/${encodeURIComponent(worker.task_id)}`}><${Icon} name="i-branch" />Candidates</a>`}<//></div></section>`;
