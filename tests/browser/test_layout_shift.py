@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.site import Site
+from tests.browser.site import Site, shell
 
 #: Sum of the scores of a page's shifts. Numbers at the top of the page account for 0.001.
 MOST_SHIFT = 0.005
@@ -17,6 +17,19 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((each) =>
 """
 
 
+@pytest.fixture(scope="module")
+def job(site: Site) -> str:
+    """A job with a conflict, and with logs of many lines."""
+    both = [f"echo {word} > README.md; seq 40" for word in ("red", "blue")]
+    return site.job([shell(each, git="on") for each in both], resolve="off", labels={"team": "a"})
+
+
+def with_costs(route: Route) -> None:
+    """Answer as if commands had costs, which the chart needs."""
+    body = route.fetch().json()
+    route.fulfill(json={**body, "rows": [{**row, "cost_usd": 0.5} for row in body["rows"]]})
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 @pytest.mark.parametrize(
     ("path", "late", "early", "shown"),
@@ -25,23 +38,35 @@ new PerformanceObserver((list) => shifts.push(...list.getEntries().map((each) =>
         ("/agents", "/api/v1/agents", "/api/v1/locks", "table.tbl td"),
         ("/agents", "/api/v1/keys", "/api/v1/agents", "table.tbl td"),
         ("/new", "/api/v1/agents", "/api/v1/stats", "fieldset"),
+        ("/costs", r"/api/v1/jobs\?depth", "/usage.*by=agent", ".timeplot canvas"),
+        ("/jobs/{job}", "/conflicts$", "/columns", ".dag .node.st-failed"),
+        ("/jobs/{job}/changes?conflict=worker_2", "/conflicts/worker_2", "/conflicts$", ".three"),
+        ("/jobs/{job}/w/worker_1", "/logs/", "/workers/worker_1$", "main [role=log]"),
+        (
+            "/jobs/{job}/w/worker_1",
+            "/checkpoints",
+            "/workers/worker_1$",
+            "aside .mono:text('1-after')",
+        ),
     ],
 )
 def test_a_late_part_moves_no_other_part(
-    page: Page, site: Site, path: str, late: str, early: str, shown: str, width: int
+    page: Page, site: Site, job: str, path: str, late: str, early: str, shown: str, width: int
 ) -> None:
     if path == "/":
         site.job([{"id": "ok", "approve": "Go on?"}], wait=False)
     page.set_viewport_size({"width": width, "height": 860})
     page.add_init_script(SHIFTS)
+    page.route("**/api/v1/usage?*", with_costs)
     held: list[Route] = []
     page.route(re.compile(late), lambda route: held.append(route))
     with page.expect_response(re.compile(early)) as answer:
-        page.goto(site.url + path)
+        page.goto(site.url + path.format(job=job))
     answer.value.finished()
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     for route in held:
         route.continue_()
     page.unroute_all()
-    expect(page.locator(shown).first).to_be_visible()
+    expect(page.locator(shown).first).to_be_attached()
+    page.wait_for_function("() => !document.querySelector('[aria-busy]')")
     assert sum(page.evaluate("() => shifts")) < MOST_SHIFT

@@ -132,7 +132,7 @@ export function Conflict({ id, worker, model, changed }) {
   const helps = !lack || lack.resolvable;
   const task = model.place.has(name) ? model.name(model.place.get(name)) : name;
   const title = html`${name}${task !== name && html` <span class="muted small">${plain(task)}</span>`}`;
-  return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">${name} conflicts with the result</b> in
+  return html`<div class="stack arrives"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">${name} conflicts with the result</b> in
       ${" "}${many(mine.length, "file")}. Blue: lines of the result. Violet: lines of the worker's change.${" "}
       <a class="link" href=${`/jobs/${id}/changes?worker=${encodeURIComponent(name)}`}>All changes of ${name}</a></p></div>
     ${mine.map((each, at) => html`<${File} key=${each.path} id=${id} conflict=${each} at=${at} all=${mine.length} title=${title} />`)}

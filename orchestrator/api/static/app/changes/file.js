@@ -47,11 +47,14 @@ export function FileDiff({ file, known, fetchFile, folded, viewed, turnViewed, s
     ${open && html`<${Content} file=${file} hunks=${hunks} split=${split} remarks=${remarks} />`}</section>`;
 }
 
+// The height in pixels of a diff whose changed lines are in one place, between three unchanged lines each.
+const expected = ({ status, additions = 0, deletions = 0 }) => 28 + 20 * (additions + deletions + (["added", "deleted"].includes(status) ? 0 : 6));
+
 function Content({ file, hunks, split, remarks }) {
   if (file.binary) return html`<p class="pad soft">A binary file: its content is not shown.</p>`;
   if (file.too_big) return html`<p class="pad soft">This file is too large to be shown here; download the patch.</p>`;
   if (hunks.error) return html`<p class="pad soft" role="alert">${hunks.error.message}</p>`;
-  if (hunks.waits) return html`<p class="pad soft" aria-busy="true">Loading</p>`;
+  if (hunks.waits) return html`<p class="pad soft" aria-busy="true" style=${{ minHeight: `${expected(file)}px` }}>Loading</p>`;
   const found = hunks.file?.hunks || [];
   if (!found.length) return html`<p class="pad soft">Only its name or its mode changed.</p>`;
   return split ? html`<${Split} file=${file} hunks=${found} remarks=${remarks} />` : html`<${Unified} file=${file} hunks=${found} remarks=${remarks} />`;

@@ -156,10 +156,13 @@ function judged(gates) {
   return outcome ? `${many(gates.filter((gate) => gate.outcome === outcome).length, "gate")} ${words}` : "";
 }
 
-// The state of the merge of the workers' branches, with its gates; null without a merge.
+// The state of the merge of the workers' branches, with its gates; null without a merge. Until the server has
+// sent it, the box is drawn without words, because the graph would move when the box appears.
 function useMerge(model, details) {
-  const given = useQuery(details?.config?.base && details.merge_state ? path("jobs", model.job, "conflicts") : null, {});
+  const mayMerge = details?.config?.base && details.merge_state;
+  const given = useQuery(mayMerge ? path("jobs", model.job, "conflicts") : null, {});
   useEffect(() => { given.refresh(); }, [model.status, details?.merge_state, !model.counts.running && !model.counts.pending]);
+  if (mayMerge && given.loading && (model.isActive || details.merge_state !== "none")) return { state: "pending", words: "" };
   if (!given.data) return null;
   const { merged, gates, merging, conflicts, missing } = given.data;
   if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merging branches" : "after all tasks" };

@@ -123,10 +123,9 @@ function Totals({ rows, keys, by }) {
       <td data-l="Output tokens" class="r num">${tokens(sum(own, "tokens_out"))}</td><td data-l="Cost" class="r num">${costOf(own)}</td></tr>`)}</tbody></table></section>`;
 }
 
-function Labels({ by }) {
-  const { data } = useQuery("/api/v1/jobs", LATEST);
+function Labels({ by, jobs }) {
   const chosen = LABEL.test(by) ? by.slice(6) : "";
-  const names = new Set((data?.jobs || []).flatMap((job) => Object.keys(job.labels || {})));
+  const names = new Set((jobs || []).flatMap((job) => Object.keys(job.labels || {})));
   if (chosen) names.add(chosen);
   return names.size > 0 && html`<select class="in w-auto" aria-label="By label" value=${chosen} onChange=${(event) => note({ by: event.target.value && `label:${event.target.value}` })}>
     <option value="">Label</option>${[...names].sort().map((name) => html`<option key=${name} value=${name}>${plain(name)}</option>`)}</select>`;
@@ -141,16 +140,18 @@ export function Page() {
   const since = useMemo(() => (days === 1 ? new Date(Date.now() - DAY_MS) : dayStart(days)), [days]);
   const bucket = days === 1 ? "hour" : "day";
   const { data, error, loading } = useQuery("/api/v1/usage", { by, bucket, since: since.toISOString() }, { every: 30000 });
-  const rows = useMemo(() => data?.rows || [], [data]);
+  // The buttons would move when the labels appear next to them.
+  const latest = useQuery("/api/v1/jobs", LATEST);
+  const rows = useMemo(() => (latest.loading ? [] : data?.rows || []), [data, latest.loading]);
   const keys = useMemo(() => keysOf(rows), [rows]);
   const turn = (name, value, words) => html`<button type="button" aria-pressed=${String(String({ days, by }[name]) === value)} onClick=${() => note({ [name]: value })}>${words}</button>`;
   return html`<main id="main"><${Title} text="Costs" /><div class="page-h"><h1>Costs</h1><div class="acts"><div class="seg-c" role="group" aria-label="Time">
       ${Object.entries(RANGES).map(([value, words]) => turn("days", value, words))}</div>
       ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
-    ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} what="the costs" />`}
-    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have no usage.<//></section>`}
+    ${error && html`<${Failure} error=${error} />`}${(loading || (data && latest.loading)) && html`<${Loading} what="the costs" />`}
+    ${data && !latest.loading && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have no usage.<//></section>`}
     ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header class="wrap"><h2>${bucket === "day" ? "Cost per day" : "Cost per hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
-        <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} /></div></header>
+        <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} jobs=${latest.data?.jobs} /></div></header>
       <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
         <${Key} keys=${keys} rows=${rows} by=${by} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;
 }

@@ -78,6 +78,6 @@ export function Page({ job, worker: id }) {
   const main = worker.agent === PERSON ? () => html`<${Question} key=${worker.status} job=${worker.job_id} worker=${worker} refresh=${refresh} />` : { steps: () => html`<${Steps} job=${job} id=${id} running=${running} />`, prompt: () => html`<${Prompt} url=${worker.prompt_url} />` }[tab]
     || (() => html`<${Rejections} worker=${worker} /><${Log} key=${`${id}${Boolean(worker.started_at)}`} job=${worker.job_id} id=${id} worker=${worker} />`);
   return html`<${Title} text=${`${worker.worker_id} · ${worker.status}`} /><${Head} job=${job} worker=${worker} tab=${tab} refresh=${refresh} />
-    <main id="main"><div class="cols"><div class="stack">${main()}</div><aside class="stack"><${Attempts} worker=${worker} /><${Gates} worker=${worker} />
-      <${Files} job=${job} worker=${worker} /><${Checkpoints} job=${worker.job_id} worker=${worker} refresh=${refresh} />${worker.agent !== PERSON && html`<${Place} job=${job} worker=${worker} />`}</aside></div></main>`;
+    <main id="main"><div class="cols arrives"><div class="stack">${main()}</div><aside class="stack"><${Attempts} worker=${worker} /><${Gates} worker=${worker} />
+      <${Files} job=${job} worker=${worker} />${worker.agent !== PERSON && html`<${Place} job=${job} worker=${worker} />`}<${Checkpoints} job=${worker.job_id} worker=${worker} refresh=${refresh} /></aside></div></main>`;
 }
