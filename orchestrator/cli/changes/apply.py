@@ -32,9 +32,9 @@ from orchestrator.cli.output.status_answer import (
 )
 from orchestrator.cli.output.terminal_text import confirmed, printable
 from orchestrator.cli.worker_names import workers_of
-from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
+from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.states import SUCCEEDED_WORKER
+from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
 from orchestrator.workspace.layout import INSTALLED, MAX_FILES
@@ -113,6 +113,8 @@ def apply_command(
     if all(step.action == REFUSED for _, step in plan):
         # The files of a worker without a worktree outlast the removal of the job's branches.
         check_not_discarded(context, job_id)
+        # While a job with worktrees runs, its files are on branches that are not merged yet.
+        _check_ended(context, job_id)
     if not dry_run:
         _ask(context, place, [step for _, step in plan], yes)
         plan = [(each, _done(placing, each, step)) for each, step in plan]
@@ -126,6 +128,15 @@ def apply_command(
             click.echo(printable(line), err=True)
             refused = True
     return ExitCode.PARTIAL if refused else ExitCode.OK
+
+
+def _check_ended(context: CliContext, job_id: str) -> None:
+    job = whole_job(context.workspace, job_id)
+    if not JobStatus(job["status"]).ended:
+        raise Conflict(
+            f"job {job['job_id']} is {job['status']}, and has no files to copy yet; wait for its "
+            f"end: {COMMAND} wait {job['job_id']}"
+        )
 
 
 def _project(context: CliContext, job_id: str) -> Path:

@@ -219,3 +219,27 @@ def test_a_merged_result_is_copied_elsewhere(
     }
     assert sorted(each.name for each in to.iterdir()) == ["new.txt", "old.txt"]
     assert command(site, "apply", "no-such-job", "--to", str(to)) == 3
+
+
+def test_the_end_of_a_running_job_is_waited_for(
+    make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    go = tmp_path / "go"
+    waits = f"until [ -e {go} ]; do sleep 0.05; done"
+    job = site.submit("x", [edit("echo n > new.txt"), shell(waits)])
+
+    def is_first_done() -> bool:
+        tasks = (site.status_file(job).get("results") or {}).get("tasks") or []
+        return any(each["status"] == "success" for each in tasks)
+
+    until(is_first_done, "the first worker has ended")
+    capfd.readouterr()
+
+    assert command(site, "apply", job) == 1
+    read = capfd.readouterr()
+    go.touch()
+    site.wait(job)
+    assert f"job {job} is running" in read.err, read
+    assert f"orchestrator wait {job}" in read.err and not read.out
