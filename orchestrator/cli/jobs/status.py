@@ -231,7 +231,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         lines.append(f"Result: {results['final_report']}")
     elif results.get("workspace"):
         lines.append(f"Logs:   {results['workspace']}/logs")
-    return [*lines, *ending_lines(answer, width)]
+    return [*lines, *ending_lines(answer, width, above=tree[:MAX_LINES])]
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:

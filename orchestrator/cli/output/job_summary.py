@@ -56,7 +56,8 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
-    return [*lines, *_places(answer), *ending_lines(answer, width), *_next_lines(answer)]
+    ending = ending_lines(answer, width, above=lines)
+    return [*lines, *_places(answer), *ending, *_next_lines(answer)]
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
@@ -92,10 +93,12 @@ def landed_lines(answer: Answer) -> Iterator[str]:
         yield f"to undo the landing: {COMMAND} undo {answer['job_id']}"
 
 
-def ending_lines(answer: Answer, width: int) -> list[str]:
+def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> list[str]:
     """Return the last lines about a job: reasons, then commands that merge missing changes.
 
     The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
+    ``above``: the lines of workers that are already printed. A reason that one of them has in full
+    is omitted.
     """
     lines = list[str]()
     if answer.get("reason"):
@@ -105,7 +108,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
         # A cancelled job's reason is the same as that of its cancelled workers.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
-        failed = [each for each in tasks if _has_failed(each)]
+        failed = [each for each in tasks if _has_failed(each) and not _is_whole(each, above)]
         for task in failed[:SHOWN_FAILURES]:
             named = f" ({task_id})" if (task_id := given_id(task)) else ""
             text = f"{task['worker_id']}{named} {task['status']}: {task['reason']}"
@@ -134,6 +137,12 @@ def _has_failed(task: Answer) -> bool:
     # A skipped task did not fail itself: a dependency failed.
     is_cause = task.get("status") not in {*SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
+
+
+def _is_whole(task: Answer, above: Sequence[str]) -> bool:
+    reason = pasteable(str(task["reason"]))
+    rows = (line for line in above if line.split()[:1] == [task["worker_id"]])
+    return any(line.endswith(reason) for line in rows)
 
 
 def outcome_line(answer: Answer) -> str:

@@ -318,6 +318,19 @@ def test_the_reasons_of_failed_workers_follow_the_reason_of_the_job() -> None:
     ]
 
 
+def test_a_failure_is_explained_again_only_if_its_line_is_cut() -> None:
+    long = f"exit code 2: {'because ' * 40}of the end"
+    rows = [("worker_1", "exit code 1"), ("worker_2", long)]
+    tasks = [{"worker_id": name, "status": "failed", "reason": why} for name, why in rows]
+    reason = "did not succeed: worker_1, worker_2"
+    answer = {"job_id": "j", "status": "failed", "reason": reason, "results": {"tasks": tasks}}
+
+    for lines in (summary_lines(answer, 80), status_lines(answer, 80)):
+        (row,) = [line for line in lines if line.endswith("exit code 1")]
+        assert unstyle(row).split()[:2] == ["worker_1", "failed"]
+        assert "worker_2 failed: exit code 2:" in "\n".join(lines)
+
+
 def test_a_command_in_a_reason_can_be_pasted() -> None:
     command = "bin/orchestrator merge j --strategy theirs && bin/orchestrator merge k"
     answer = {"job_id": "j", "status": "partial", "reason": f"it lacks a ({command}); and so on"}
