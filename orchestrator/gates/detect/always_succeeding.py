@@ -32,6 +32,11 @@ SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 #: Shells outside of the project.
 _SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
 _ENV = frozenset({"env", "/bin/env", "/usr/bin/env"})
+#: Programs that run the command after them.
+_WRAPPERS = frozenset({"time", "nice"})
+#: Options of timeout that are followed by a value.
+_TIMEOUT_VALUES = frozenset({"-k", "--kill-after", "-s", "--signal"})
+_DURATION = re.compile(r"\d+(?:\.\d+)?[smhd]?")
 _VARIABLE = re.compile(r"(\w+)=.*", re.DOTALL)
 #: Variables with which a shell runs more commands, or stops at the first failure.
 _CHANGE_SHELLS = frozenset({"BASH_ENV", "ENV", "SHELLOPTS", "ZDOTDIR"})
@@ -88,11 +93,14 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     The script is the argument of ``bash -c``, or a script of the project. ``words``: the command.
     ``text``: the text in which the command is.
     """
-    rest, names = list(words), set[str]()
+    rest, names = _wrapped(words), set[str]()
     while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
         names.add(rest.pop(0).partition("=")[0])
+        rest = _wrapped(rest)
     if not rest or names & _CHANGE_SHELLS:
         return False
+    if len(rest) < len(words) and _is_constant(rest, lambda words: False):
+        return True
     found = _shell_script(rest)
     if found is None:
         return called(rest)
@@ -104,6 +112,23 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     if expands and (f"'{script}'" not in text or "nounset" in options):
         return False
     return _judges_nothing(script, called, stops=bool({"errexit", "pipefail"} & {*options}))
+
+
+def _wrapped(words: Sequence[str]) -> list[str]:
+    """Return the command that ``time``, ``nice``, or ``timeout 60`` runs; other words unchanged.
+
+    An ended ``timeout`` fails, but this judges no change.
+    """
+    left = list(words)
+    while left and left[0] in _WRAPPERS:
+        left.pop(0)
+    if not left or left[0] != "timeout":
+        return left
+    at = 1
+    while at < len(left) and left[at].startswith("-"):
+        at += 2 if left[at] in _TIMEOUT_VALUES else 1
+    has_command = len(left) > at + 1 and _DURATION.fullmatch(left[at])
+    return _wrapped(left[at + 1 :]) if has_command else left
 
 
 def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:

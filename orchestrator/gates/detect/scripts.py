@@ -90,6 +90,8 @@ _MAKE = re.compile(r"\$(?:\(MAKE\)|\{MAKE\})")
 #: Options of npm and make that do not change which commands run.
 _PLAIN = frozenset({"-s", "--silent", "-k", "-q", "--quiet", "--no-print-directory"})
 _NPM = frozenset({"npm", "pnpm", "yarn"})
+#: The option of npm and pnpm with which a missing script succeeds.
+_IF_PRESENT = "--if-present"
 _RUN = frozenset({"run", "run-script"})
 _TESTS = frozenset({"test", "t"})
 
@@ -112,7 +114,12 @@ class Calls:
     def _called(self, words: Sequence[str]) -> bool:
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
-            return self._succeeds("npm", _script_called(plain), self._script)
+            named = [each for each in plain if each != _IF_PRESENT or plain[0] == "yarn"]
+            script = _script_called(named)
+            is_absent = bool(script) and not isinstance(self._scripts().get(script), str)
+            if len(named) < len(plain) and is_absent:
+                return True
+            return self._succeeds("npm", script, self._script)
         if plain[0] == "make" and len(plain) == 2:
             return self._succeeds("make", plain[1], self._target)
         path = plain[1] if plain[0] in SHELLS and len(plain) == 2 else plain[0]
@@ -139,8 +146,11 @@ class Calls:
         return [self._files.read(path)] if self._files.read(path) else None
 
     def _script(self, name: str) -> Sequence[str] | None:
-        scripts = mapping(package_of(self._files), "scripts")
+        scripts = self._scripts()
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
+
+    def _scripts(self) -> Mapping[str, Any]:
+        return mapping(package_of(self._files), "scripts")
 
     def _target(self, name: str) -> Sequence[str] | None:
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
@@ -192,14 +202,20 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
         is_variable = "=" in names or rest.lstrip(":").startswith("=")
         if line.startswith("\t"):
             for rule in present:
-                rule.recipe.append(line.lstrip("\t @+-"))
+                rule.recipe.append(_recipe(line))
         elif colon and not is_variable and not line[:1].isspace():
             needs, _, command = rest.lstrip(":").partition(";")
             present = [rules.setdefault(name, Rule()) for name in names.split()]
             for rule in present:
                 rule.needs.extend(each for each in needs.split() if each != "|")
-                rule.recipe.append(command.lstrip("\t @+-"))
+                rule.recipe.append(_recipe(command))
     return rules
+
+
+def _recipe(line: str) -> str:
+    """Return a line of a recipe without its prefixes; "true" if make ignores its failure."""
+    command = line.lstrip("\t @+-")
+    return "true" if "-" in line.removesuffix(command) else command
 
 
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:

@@ -117,6 +117,9 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
         *("/usr/bin/env bash --norc -c 'exit 0' tsc", "bash -ec 'tsc || true'", "sh -c true x"),
         *("bash -eo pipefail -c 'tsc || true'", "cd a; bash -c -- 'tsc; echo $?'", "sh -c ''"),
         *("bash -c 'bash -c \"tsc || true\"'", "bash -uc 'tsc || true'"),
+        *('timeout 60 bash -c "tsc || true"', "timeout -k 5 --foreground 2m bash -c 'tsc; true'"),
+        *("CI=1 timeout --kill-after=5 1.5h sh -c 'tsc | tail'", "time bash -c 'tsc || true'"),
+        *("nice sh -c 'tsc; true'", "timeout -s KILL 9 time true"),
     ],
 )
 def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
@@ -158,6 +161,11 @@ CALLED = {
         ("bash -c 'npm run unit; npm run real'", True),
         ("npm run unit && npm run real", True),
         ("npm run none-such", True),
+        ("npm run none-such --if-present", False),
+        ("npm run --if-present none-such", False),
+        ("npm run real --if-present", True),
+        ("npm run unit --if-present", False),
+        ("yarn none-such --if-present", True),
         ("npm ci", True),
         ("npm run real || npm run real", True),
         ("npm run real || npm run unit", False),
@@ -208,7 +216,8 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
             "bash -O x -c true",
             "./bash -c :",
         ),
-        *("timeout 9 bash -c 'tsc || true'", "env -S bash -c 'true'", "BASH_ENV=x bash -c 'true'"),
+        *("timeout 9 bash -c 'tsc'", "timeout 9 tsc", "timeout x true", "timeout 9"),
+        *("env -S bash -c 'true'", "BASH_ENV=x bash -c 'true'"),
         *("env SHELLOPTS=errexit bash -c 'tsc; true'", "echo 'true' | bash", "X=`tsc`", "env tsc"),
         *(
             "bash --rcfile x -c 'true'",
@@ -230,6 +239,8 @@ def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
         ".PHONY: test\ntest:\n\t@echo no tests\n\t-true\n",
         "test: unit ; @true\nunit:\n\t@echo none \\\n\t  at all\n",
         "test: check\ncheck: test\n",
+        "test:\n\t-pytest -q\n\t@-ruff check\n\t-@mypy\n",
+        "test: ; -pytest -q\n",
     ],
 )
 def test_a_target_that_judges_nothing_is_no_gate(makefile: str) -> None:
@@ -246,6 +257,7 @@ def test_a_target_that_judges_nothing_is_no_gate(makefile: str) -> None:
         "test:\n\t@echo start\n\n\t$(PYTEST)\n",
         "test:\nifdef CI\n\t./unit.sh\nendif\n",
         "test: | unit\nunit: ; ./unit.sh\n",
+        "test:\n\t-pytest -q\n\truff check\n",
     ],
 )
 def test_a_target_that_runs_something_is_a_gate(makefile: str) -> None:
