@@ -15,13 +15,13 @@ from orchestrator.agents.survey.analysis.result import PartRow, SurveyResult, re
 from orchestrator.agents.survey.assignment.survey_error import SurveyError
 from orchestrator.agents.survey.partition import Division, SurveyPart
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.states import SUCCEEDED_WORKER
 
 #: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,
 #: server unreachable, refused by a limit.
 _NOT_STARTED = frozenset({2, 4, 5, 7})
 #: Exit codes with which the job's final status is printed: ok, failed, partial.
 _ENDED = frozenset({0, 1, 6})
-_SUCCESS = frozenset({"success", "recursive_success"})
 
 
 @dataclass
@@ -37,7 +37,7 @@ class ChildJobs:
 
     @property
     def missing(self) -> list[PartRow]:
-        return [part for part in self.parts if part.status not in _SUCCESS]
+        return [part for part in self.parts if part.status not in SUCCEEDED_WORKER]
 
 
 def run_child_jobs(divisions: Sequence[Division], directory: Path) -> ChildJobs:
@@ -93,7 +93,7 @@ def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))
-        if key not in workers or workers[key].get("status") not in _SUCCESS:
+        if key not in workers or workers[key].get("status") not in SUCCEEDED_WORKER:
             workers[key] = worker
     return workers
 
@@ -113,7 +113,7 @@ def _collect(jobs: ChildJobs, division: Division, workers: Mapping[str, Mapping[
         try:
             jobs.results.append(read_result(_workspace(worker)))
         except SurveyError as error:
-            status = "failed" if status in _SUCCESS else status
+            status = "failed" if status in SUCCEEDED_WORKER else status
             reason = reason or error.message
         row = PartRow(part.name, list(part.files), str(worker.get("worker_id", "")), status, reason)
         jobs.parts.append(row)
