@@ -23,6 +23,7 @@ from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
+from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures
 from orchestrator.reports.summary import (
@@ -35,7 +36,7 @@ from orchestrator.reports.summary import (
     ways_to_see,
 )
 from orchestrator.reports.template_engine import Templates
-from orchestrator.reports.template_filters import duration, one_line, plural
+from orchestrator.reports.template_filters import duration, one_line
 from orchestrator.reports.template_values import (
     NO_LINES,
     ChildJobLine,

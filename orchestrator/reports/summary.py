@@ -10,9 +10,10 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import plural
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex
-from orchestrator.reports.template_filters import job_word, plural
+from orchestrator.reports.template_filters import job_word
 from orchestrator.reports.template_values import WorkerView
 
 

@@ -26,6 +26,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import plural
 from orchestrator.reports import summary, template_filters
 from orchestrator.reports.template_filters import cell, duration, href, size
 from orchestrator.reports.template_values import WorkerView, bar_name
@@ -76,7 +77,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "number": template_filters.number,
     "sum_of_known": template_filters.sum_of_known,
     "percent": template_filters.percent,
-    "plural": template_filters.plural,
+    "plural": plural,
     "size": template_filters.size,
     # A row of a long table, in Python because a template would take twice the time.
     "worker_row": worker_row,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.text.formatting import cut, lazy_pattern, ticks
+from orchestrator.core.text.formatting import cut, lazy_pattern, plural, ticks
 from orchestrator.core.text.formatting import fence as code_block
 from orchestrator.reports.figures.analytics import Total
 
@@ -361,12 +361,6 @@ def moment(at: float | None) -> str:
     if at is None:
         return UNKNOWN
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def plural(count: int, word: str) -> str:
-    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``."""
-    ending = "es" if word.endswith("s") else "s"
-    return f"{count:,} {word}{'' if count == 1 else ending}"
 
 
 def sum_of_known(total: Total, shown: str) -> str:

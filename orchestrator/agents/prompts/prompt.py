@@ -12,6 +12,7 @@ from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
+from orchestrator.core.text.formatting import plural
 
 #: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
 _REMAINING = {
@@ -143,7 +144,7 @@ def committed(work: BranchWork | None) -> str:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
     if work.more:
-        lines.append(f"... and {work.more} earlier commit{'s' * (work.more != 1)}")
+        lines.append(f"... and {plural(work.more, 'earlier commit')}")
     return "\n".join([*lines, "", work.stat])
 
 

@@ -35,6 +35,7 @@ from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.text.formatting import plural
 from orchestrator.security.files.safe_write import SafeWriter
 from orchestrator.security.files.untrusted_files import open_plain
 from orchestrator.workspace.layout import INSTALLED, MAX_FILES
@@ -225,7 +226,7 @@ def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[P
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
         yield from _of_workers(home, children if isinstance(children, list) else [])
-        if task.get("status") not in ("success", "recursive_success") or is_in_project(task):
+        if task.get("status") not in SUCCEEDED_WORKER or is_in_project(task):
             continue
         files, worker_id = task.get("files_created"), str(task.get("worker_id"))
         directory = next(home.glob(f"depth_*/{worker_id}"), home)
@@ -327,5 +328,5 @@ def _print(
     if not steps:
         click.echo(f"nothing to copy: job {job_id} created no files", err=True)
     else:
-        number = f"{copied} file{'s' * (copied != 1)}"
+        number = plural(copied, "file")
         click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)

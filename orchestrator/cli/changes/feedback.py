@@ -16,6 +16,7 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.text.formatting import plural
 
 Answer = dict[str, Any]
 
@@ -124,8 +125,8 @@ def _edited(context: CliContext, job_id: str, worker_id: str, commit: str) -> Co
 def _answer_text(answer: Answer, given: Comments) -> str:
     count = len(given.found) + bool(given.summary)
     lines = [
-        f"{answer['worker_id']}: attempt {answer['attempt']} gets {count} "
-        f"comment{'s' * (count != 1)} (run {answer['run']} of the job)",
+        f"{answer['worker_id']}: attempt {answer['attempt']} gets {plural(count, 'comment')} "
+        f"(run {answer['run']} of the job)",
         f"wait for the job: {COMMAND} wait {answer['job_id']}",
     ]
     if answer["landed"]:

@@ -17,6 +17,7 @@ from orchestrator.cli.output.exit_codes import of_job
 from orchestrator.cli.output.job_summary import place_of, purpose
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.worker_names import workers_of
+from orchestrator.core.text.formatting import plural
 
 #: Maximum number of lost hunks to show.
 MOST_HUNKS = 20
@@ -122,7 +123,7 @@ def _record_text(record: Mapping[str, Any]) -> str:
 
 
 def _without(hunks: int) -> str:
-    return f", except {hunks} hunk{'s' * (hunks != 1)}" if hunks else ""
+    return f", except {plural(hunks, 'hunk')}" if hunks else ""
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:

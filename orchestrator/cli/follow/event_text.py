@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, first_line, moment
 from orchestrator.core.events import EventKind
+from orchestrator.core.text.formatting import plural
 
 REASON_CHARACTERS = 160
 #: Minimum columns for a reason on a narrow terminal.
@@ -112,8 +113,8 @@ def _passed_over(subject: str, facts: Facts) -> str:
 
 
 def _planned(subject: str, facts: Facts) -> str:
-    tasks, instead = facts.get("tasks"), facts.get("fallback_from")
-    made = f"{subject}: {tasks} task{'' if tasks == 1 else 's'}, planned by {facts.get('source')}"
+    tasks, instead = int(facts.get("tasks") or 0), facts.get("fallback_from")
+    made = f"{subject}: {plural(tasks, 'task')}, planned by {facts.get('source')}"
     return f"{made}{f' instead of {instead}' if instead else ''}{because(facts)}"
 
 
@@ -144,13 +145,13 @@ def _chosen(_: str, facts: Facts) -> str:
 
 def _feedback(subject: str, facts: Facts) -> str:
     count = int(facts.get("comments") or 0)
-    text = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+    text = plural(count, "comment") if count else "a comment"
     return f"{subject}: feedback of {facts.get('by')} ({text}); attempt {facts.get('attempt')}"
 
 
 def _retried(subject: str, facts: Facts) -> str:
     number = facts.get("workers")
-    tasks = "1 task" if number == 1 else f"{number} tasks" if number else "tasks"
+    tasks = plural(number, "task") if number else "tasks"
     return f"{subject}: retrying {tasks} that did not succeed"
 
 

@@ -25,6 +25,7 @@ from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
+from orchestrator.core.text.formatting import plural
 
 if TYPE_CHECKING:
     from orchestrator.composition.attached_session import Taken, Terminal
@@ -146,7 +147,7 @@ def _print_result(context: CliContext, job: Answer, row: Answer, taken: "Taken")
         click.echo(f"{name}: no changes")
         return
     _recount(context, job_id, name)
-    files = f"{len(taken.files)} file{'' if len(taken.files) == 1 else 's'}"
+    files = plural(len(taken.files), "file")
     click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
     click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
     root = whole_job(context.workspace, root_id_of(context.workspace, job_id))

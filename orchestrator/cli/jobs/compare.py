@@ -17,6 +17,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, echo_patch, first_line, printable, table
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.formatting import plural
 
 Answer = dict[str, Any]
 
@@ -139,7 +140,7 @@ def _measures(each: Answer) -> tuple[str, ...]:
 
 
 def _change(each: Answer) -> str:
-    files = f"{each.get('files')} file{'' if each.get('files') == 1 else 's'}"
+    files = plural(each.get("files") or 0, "file")
     if each.get("lines_added") is None:
         return files if each.get("files") else "-"
     return f"{files}, +{each['lines_added']} -{each['lines_removed']}"

@@ -30,7 +30,7 @@ from orchestrator.core.model.states import (
     OutsideCause,
     WorkerStatus,
 )
-from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.formatting import cut, listed, plural
 
 #: Separator between the first and the last line of a worker's answer.
 BETWEEN = " ... "
@@ -149,7 +149,7 @@ def outcome_line(answer: Answer) -> str:
     counts = counts_of(answer)
     good = sum(counts[status] for status in SUCCEEDED)
     total = sum(counts.values())
-    parts = [f"{total} worker{'s' * (total != 1)}", f"{good} succeeded"]
+    parts = [plural(total, "worker"), f"{good} succeeded"]
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
@@ -270,6 +270,4 @@ def place_of(loss: Answer) -> str:
 
 
 def already(workers: Sequence[str]) -> str:
-    from orchestrator.core.text.formatting import listed
-
     return f"already in the project: files of {listed(workers)}"

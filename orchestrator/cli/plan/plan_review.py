@@ -12,6 +12,7 @@ from orchestrator.core.errors import InvalidRequest, OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.states import Workdir
+from orchestrator.core.text.formatting import plural
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
@@ -216,18 +217,14 @@ def estimate_line(found: Mapping[str, Any]) -> str:
         return "estimate: no tokens, no cost (no task needs a model)"
     money = _money(found.get("cost_usd"))
     earlier = found["from_workers"]
-    basis = f"based on {_many(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
+    basis = f"based on {plural(earlier, 'earlier worker')}" if earlier else "a rule of thumb"
     about = f"estimate: about {found['tokens']:,} tokens, {money}"
-    workers = _many(found["workers"], "worker")
+    workers = plural(found["workers"], "worker")
     if found.get("reviewers"):
         reviewing = f"{found['review_tokens']:,} tokens, {_money(found.get('review_cost_usd'))}"
-        workers += f" and {_many(found['reviewers'], 'reviewer')}: {reviewing}"
+        workers += f" and {plural(found['reviewers'], 'reviewer')}: {reviewing}"
     excluded = "without child jobs, retries, and merge rejections"
     return f"{about} ({workers}, {basis}; {excluded})"
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'s' * (count != 1)}"
 
 
 def _money(cost: float | None) -> str:

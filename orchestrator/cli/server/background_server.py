@@ -26,6 +26,7 @@ from orchestrator.cli.server_record import is_same_process, running_server, uses
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
+from orchestrator.core.text.formatting import plural
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
@@ -162,7 +163,7 @@ def _workers(context: CliContext) -> str:
     found = loaded.settings.workers.max_workers
     if not isinstance(found, Processors):
         return ""
-    return f"; {found} worker{'s' * (found != 1)} at a time (workers.max_workers: auto)"
+    return f"; {plural(found, 'worker')} at a time (workers.max_workers: auto)"
 
 
 def _project_of(context: CliContext, record: ServerRecord) -> str:

@@ -31,6 +31,7 @@ from orchestrator.cli.output.terminal_text import (
 )
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.formatting import plural
 from orchestrator.workspace import WorkspaceJobFiles
 
 
@@ -75,7 +76,7 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
         jobs = [{"job_id": job_id, "kept": list(kept)} for job_id, kept in removed.items()]
         click.echo(json.dumps({"removed": jobs, "freed_bytes": freed}, indent=2))
     if removed:
-        many = f"{len(removed)} job{'' if len(removed) == 1 else 's'}"
+        many = plural(len(removed), "job")
         click.echo(f"removed {many}, {size(freed)} on disk", err=True)
     return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
 

@@ -16,6 +16,7 @@ from orchestrator.core.gates.gate import GateCause, GateOutcome, GateResult, Gat
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
+from orchestrator.core.text.formatting import plural
 
 #: Causes of a gate that was skipped because the change does not concern it. ``None`` is one of
 #: them, because rows of earlier versions have no cause.
@@ -297,7 +298,7 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
     if other.unchecked and not best.unchecked:
         return "gates did not run"
     if other.unrun and not best.unrun:
-        return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
+        return f"{plural(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
     if other.judges and not best.judges:
         return f"changed tests or gate settings that judge the candidate's work ({other.judges[0]})"
     return f"{_more(other.failures - best.failures, 'gate failure')}"
@@ -305,7 +306,7 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
 
 def _failing(names: Sequence[str]) -> str:
     verb = "fails" if len(names) == 1 else "fail"
-    return f"{_count(len(names), 'gate')} {verb} ({_named(names)})"
+    return f"{plural(len(names), 'gate')} {verb} ({_named(names)})"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -352,16 +353,12 @@ def _cost_words(best: Candidate, other: Candidate) -> str:
     return f"${other.cost_usd - best.cost_usd:.4f} more"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _more(number: int, noun: str) -> str:
-    return _count(number, f"more {noun}")
+    return plural(number, f"more {noun}")
 
 
 def _fewer(number: int, noun: str) -> str:
-    return _count(number, f"fewer {noun}")
+    return plural(number, f"fewer {noun}")
 
 
 _CRITERIA = (

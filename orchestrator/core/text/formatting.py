@@ -35,6 +35,12 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def plural(count: int, noun: str) -> str:
+    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``."""
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else ending}"
+
+
 def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -> str:
     """Join the first ``most`` texts, and add the number of further texts: ``a, b and 3 more``."""
     more = f" and {len(texts) - most} more" if len(texts) > most else ""

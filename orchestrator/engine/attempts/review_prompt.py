@@ -12,7 +12,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Assignment, Entry, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.text.formatting import cut_bytes
+from orchestrator.core.text.formatting import cut_bytes, plural
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: Maximum bytes of all patches in a prompt together, and of all outputs in a prompt together.
@@ -93,6 +93,6 @@ def _facts(result: WorkerResult) -> Iterator[str]:
         yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
     if result.change:
         change = result.change
-        files = f"{change.files} file{'s' * (change.files != 1)}"
-        lines = f"{change.added} line{'s' * (change.added != 1)}"
+        files = plural(change.files, "file")
+        lines = plural(change.added, "line")
         yield f"{files} changed, {lines} added, {change.removed} removed"

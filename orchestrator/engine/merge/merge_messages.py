@@ -12,6 +12,7 @@ from orchestrator.core.outcome.job.unmerged_changes import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import plural
 from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
     MergeRecord,
@@ -212,7 +213,7 @@ def _ways(record: MergeRecord) -> Iterator[str]:
 def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     workers = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
-    places = f"{lost} place{'s' * (lost != 1)}"
+    places = plural(lost, "place")
     but = f"; in {places}, another worker's version won" if lost else ""
     yield f"Merged into branch {record.branch} (commit {record.commit[:12]}): {workers}{but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]

@@ -24,7 +24,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
@@ -52,9 +52,8 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         many = len(tried.conflicts)
         raise InTheWay(
-            f"cannot land: the job and your branch both changed {many} "
-            f"file{'s' * (many != 1)}: {paths}; commit the work that "
-            "was uncommitted when the job started, or merge by hand",
+            f"cannot land: the job and your branch both changed {plural(many, 'file')}: {paths}; "
+            "commit the work that was uncommitted when the job started, or merge by hand",
             files=[each.path for each in tried.conflicts],
             kind="merge-conflict",
         )
@@ -489,7 +488,7 @@ class Landing:
         if tried.conflicts:
             paths = ", ".join(each.path for each in tried.conflicts[:10])
             many = len(tried.conflicts)
-            files = "1 file was" if many == 1 else f"{many} files were"
+            files = f"{plural(many, 'file')} {'was' if many == 1 else 'were'}"
             raise InTheWay(
                 f"cannot land: {files} changed by the job and on your branch: {paths}; "
                 f"merge by hand: git merge {short(self._branch)}",

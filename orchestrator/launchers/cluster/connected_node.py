@@ -16,6 +16,7 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import plural
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.file_transfer import server_files
@@ -311,7 +312,7 @@ def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_aft
     if node.link is None and node.attempts:
         seconds = max(0.0, node.fenced_at - now)
         is_one = len(node.attempts) == 1
-        workers = "1 worker" if is_one else f"{len(node.attempts)} workers"
+        workers = plural(len(node.attempts), "worker")
         if seconds > fenced_after:
             return (
                 f"{workers} may still run, because the node does not know this server's "

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.agents.loop.tools import allowed_paths
 from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Tool, Unusable, amount, words
+from orchestrator.core.text.formatting import plural
 
 #: Maximum size of a file; larger files are no source code.
 _MAX_BYTES = 10 * 1024 * 1024
@@ -59,7 +60,7 @@ def editing(where: AllowedPaths) -> Tool:
         text = _text(place)
         found = _occurrences(text, old, every=arguments.get("replace_all") is True)
         allowed_paths.replace_content(place, text.replace(old, new).encode())
-        times = f"{found} time{'s' * (found != 1)}"
+        times = plural(found, "time")
         return f"replaced the text {times} in {where.shown(place)}"
 
     return Tool(

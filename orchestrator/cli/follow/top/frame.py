@@ -11,6 +11,7 @@ from orchestrator.cli.output.terminal_text import first_line, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.text.formatting import plural
 
 #: Smallest terminal for which rows are drawn.
 LEAST_WIDTH, LEAST_HEIGHT = 40, 6
@@ -112,7 +113,7 @@ class Frame:
             f"{shown.unfinished} of {shown.total} jobs unfinished",
         ]
         if not shown.is_offline:  # without a server, the numbers are not current
-            parts += [f"{shown.running} worker{'s' * (shown.running != 1)} running"]
+            parts += [f"{plural(shown.running, 'worker')} running"]
             parts += [f"${shown.cost_usd:.2f}"]
         parts += [f"waiting for you: {shown.needs}"] if shown.needs else []
         parts += [f"order: {self.view.order.value}"] if width > 100 else []

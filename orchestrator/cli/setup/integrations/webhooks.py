@@ -9,6 +9,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import local_time, terminal_width, wrapped
+from orchestrator.core.text.formatting import plural
 
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50
@@ -118,6 +119,6 @@ def _show(delivery: dict[str, Any]) -> None:
     attempts = delivery["attempts"]
     if delivery["error"]:
         due = f"; next attempt {local_time(delivery['due_at'])}" if "due_at" in delivery else ""
-        text = f"{attempts} attempt{'' if attempts == 1 else 's'}: {delivery['error']}{due}"
+        text = f"{plural(attempts, 'attempt')}: {delivery['error']}{due}"
         for line in wrapped(text, max(LEAST_WIDTH, terminal_width()) - len(INDENT)):
             click.echo(f"{INDENT}{line}")

@@ -12,7 +12,7 @@ from posixpath import normpath
 from orchestrator.core.gates.gate import AlteredJudges
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 from orchestrator.core.text.path_patterns import matching
 
 #: Maximum number of files that are stored, and that are named in texts for people.
@@ -78,7 +78,7 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
 
 def _in_words(each: HeldBack) -> str:
     if not each.rule.is_of_a_file:
-        return f"{each.path} ({each.files} file{'s' * (each.files != 1)})"
+        return f"{each.path} ({plural(each.files, 'file')})"
     what = "core dump, " if each.rule is HeldBackRule.CORE else ""
     saved = ", saved in files/ of the worker's directory" if each.saved else ""
     return f"{each.path} ({what}{each.size / 1e6:.1f} MB{saved})"

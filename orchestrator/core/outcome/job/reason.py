@@ -25,7 +25,7 @@ from orchestrator.core.model.repository_changes import changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.outcome.job.unmerged_changes import way_in
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 
 #: Maximum number of workers that a sentence names.
 MOST_NAMED = 5
@@ -154,7 +154,7 @@ def _rejected_child_jobs(job: Job) -> str:
     count = job.facts.rejected_child_jobs
     if not count:
         return ""
-    return f"{count} child job{'s' * (count != 1)} rejected because a limit was reached"
+    return f"{plural(count, 'child job')} rejected because a limit was reached"
 
 
 def _plan(job: Job) -> str:
@@ -346,7 +346,7 @@ def _hunks(overruled: Overruled, job: Job) -> str:
     by = f" by job {overruled.by_job}" if overruled.by_job else ""
     by = f" by {overruled.by_worker}" if overruled.by_worker else by
     worker = f" of {overruled.worker_id}" if overruled.worker_id else ""
-    return f"{count} hunk{'s' * (count != 1)}{worker}{of}{where}{by}"
+    return f"{plural(count, 'hunk')}{worker}{of}{where}{by}"
 
 
 def _unjudged(job: Job) -> str:
@@ -437,8 +437,7 @@ def _switched_off(job: Job) -> str:
 
 
 def _more(found: Sequence[object], noun: str) -> str:
-    many = len(found) - MOST_NAMED
-    return f"{many} more {noun}{'s' * (many != 1)}"
+    return plural(len(found) - MOST_NAMED, f"more {noun}")
 
 
 def _unrun(gates: Sequence[GateFact]) -> str:

@@ -20,6 +20,7 @@ from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.planning import Planning
+from orchestrator.core.text.formatting import plural
 
 #: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
 #: time.
@@ -75,7 +76,7 @@ class Reruns:
         result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
         changes = {"result": result, "agent": agent or worker.agent}
         count = len(feedback.comments)
-        comments = f"{count} comment{'s' * (count != 1)}" if count else "a comment"
+        comments = plural(count, "comment") if count else "a comment"
         again = self._rewind(worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes)
         job = self._trees.job_of(worker)
         payload: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}

@@ -21,7 +21,7 @@ from orchestrator.core.ports import Agents, Store
 from orchestrator.core.repository.git_refs import landed_refs, short, start_ref, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.formatting import cut
+from orchestrator.core.text.formatting import cut, plural
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
@@ -230,7 +230,7 @@ def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comm
         raise InvalidRequest(f"{at}: {side} has no text file {comment.path!r}")
     lines = text.splitlines()
     if comment.end_line > len(lines):
-        has = f"{len(lines)} line{'s' * (len(lines) != 1)}"
+        has = plural(len(lines), "line")
         raise InvalidRequest(
             f"{at}: {comment.path} has {has}; line {comment.end_line} does not exist"
         )
