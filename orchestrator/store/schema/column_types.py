@@ -351,6 +351,7 @@ def read_facts(found: Found) -> JobFacts:
 
 
 def _read_gate(found: Found) -> GateFact:
+    found.pop("passed", None)  # a field of earlier releases
     return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
 
 
@@ -497,6 +498,7 @@ def _gate(found: Found) -> Gate:
 
 
 def _gate_result(found: Found) -> GateResult:
+    found.pop("failed_tests", None)  # a field of earlier releases
     status, failures = GateStatus(found["status"]), tuple(found["failures"])
     cause = GateCause(found["cause"]) if found.get("cause") else None
     names = ("judges", "new_tests", "looks_at", "not_imported", "flaky", "switched_off")

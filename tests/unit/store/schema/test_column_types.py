@@ -2,8 +2,10 @@
 
 from dataclasses import asdict
 
+from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.model.attempt.attempt_result import Stray, Usage
 from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_facts import GateFact, JobFacts
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.store.schema import column_types
 from orchestrator.store.schema.column_types import Document
@@ -29,6 +31,17 @@ def test_results_and_tasks_are_read_back_exactly() -> None:
 def test_rows_of_earlier_releases_have_all_fields_and_are_read() -> None:
     assert column_types.read_result(asdict(RESULT)) == RESULT
     assert column_types.read_task(asdict(TaskSpec(id="t"))) == TaskSpec(id="t")
+
+
+def test_fields_that_no_longer_exist_are_ignored() -> None:
+    gate = GateResult(name="unit", status=GateStatus.PASSED)
+    fact = GateFact(name="unit", cause=GateCause.NOTHING_CHANGED)
+    result = asdict(WorkerResult(gates=(gate,)))
+    facts = asdict(JobFacts(gates=(fact,)))
+    result["gates"][0]["failed_tests"] = ""
+    facts["gates"][0]["passed"] = False
+    assert column_types.read_result(result).gates == (gate,)
+    assert column_types.read_facts(facts).gates == (fact,)
 
 
 def test_a_stored_rank_has_the_criterion_as_a_member() -> None:
