@@ -116,7 +116,7 @@ class Gate:
     """One gate, as the base commit or the request defines it."""
 
     name: str
-    #: The command, for ``bash -c`` in the worktree.
+    #: The command, as given; see ``script``.
     run: str
     #: Patterns of paths: the gate runs if a changed file matches. Empty: the gate always runs.
     when: tuple[str, ...] = ()
@@ -146,6 +146,11 @@ class Gate:
     looks_at: tuple[str, ...] = ()
     #: True if the gate judges only the Python files that its run executes.
     by_imports: bool = False
+
+    @property
+    def script(self) -> str:
+        """The text for ``bash -c`` in the worktree. Of several lines, each line must succeed."""
+        return f"set -e\n{self.run}" if "\n" in self.run.strip() else self.run
 
     @property
     def is_asked_for(self) -> bool:

@@ -321,7 +321,7 @@ class GateProcesses:
         }
         return Launch(
             attempt_id=f"{run.root_id}/{run.name}/{number}",
-            argv=("bash", "-c", run.gate.run),
+            argv=("bash", "-c", run.gate.script),
             cwd=run.cwd,
             env=environment,
             log=str(log),

@@ -80,7 +80,7 @@ class GateResolver:
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT
-        return is_command and Calls(files).judge_nothing(gate.run)
+        return is_command and Calls(files).judge_nothing(gate.script)
 
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates with all fields set.
@@ -135,7 +135,7 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
 def _is_constant(asked: Gate) -> bool:
     """True if the command always succeeds, even if all scripts that it runs fail."""
     is_exit = asked.report is GateReport.EXIT
-    return is_exit and judges_nothing(asked.run, called=lambda words: False)
+    return is_exit and judges_nothing(asked.script, called=lambda words: False)
 
 
 def _known(name: str, files: GateFiles) -> Gate | None:

@@ -417,6 +417,18 @@ def test_the_repositorys_own_file_says_what_is_run(made: MakeProject) -> None:
     assert (off["status"], worker(site, off["job_id"])["gates"]) == ("completed", [])
 
 
+@pytest.mark.parametrize("source", ["request", "repository"])
+def test_each_line_of_a_gate_with_several_lines_counts(made: MakeProject, source: str) -> None:
+    gate = {"name": "mine", "run": "test ! -e x.txt\necho checked\n"}
+    in_repository = source == "repository"
+    own = json.dumps({"gates": [gate] if in_repository else []})
+    site, _ = made({".orchestrator/gates.yaml": own, "a.txt": ""})
+
+    ended = site.run("x", [edit("echo x > x.txt")], **({} if in_repository else {"gates": [gate]}))
+
+    assert ended["results"]["tasks"][0]["reason"] == "gate mine failed: exit code 1"
+
+
 def test_what_cannot_be_a_gate_is_refused_in_words(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
 

@@ -231,6 +231,12 @@ def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
     assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
 
 
+def test_of_a_gate_with_several_lines_each_line_can_fail() -> None:
+    assert named("tsc\ntrue\n")
+    with pytest.raises(InvalidRequest, match="always succeeds"):
+        named("tsc || true\necho done\n")
+
+
 @pytest.mark.parametrize(
     "makefile",
     [
