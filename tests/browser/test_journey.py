@@ -251,6 +251,7 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     expect(row).to_contain_text("waits for you")
     row.locator("[data-row]").click()
     expect(page.locator(".pill")).to_have_text("waits for you")
+    expect(page.locator(".jobhead")).to_contain_text("Without an answer, the job ends at")
     page.locator("#needs").get_by_role("button", name="Raise the limit").click()
     form = page.get_by_role("dialog", name="Raise the limits")
     form.get_by_label("Time").fill("1 s")

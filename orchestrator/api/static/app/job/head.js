@@ -129,6 +129,7 @@ export function Head({ model, details, view, refresh }) {
       <${Figures} model=${model} details=${details} /></div>
     ${failed.length > 0 && html`<${Cause} model=${model} failed=${failed} />`}
     ${reason && !isAwaiting(details) && html`<p class="small soft reason">${plain(reason)}</p>`}
+    ${details?.paused?.until && model.isActive && html`<p class="small soft reason">Without an answer, the job ends at ${time(details.paused.until)}</p>`}
     ${details?.landed?.map(({ branch, at }) => html`<p class="small soft reason" key=${branch}>Landed on ${plain(branch)} · ${time(at)}</p>`)}
     <${Views} job=${model.job} view=${view} counts=${{ table: total(model.counts), changes: files }} /></div></section>`;
 }
